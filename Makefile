@@ -1,0 +1,109 @@
+# Works on a bare machine: python3.11 or newer (with pip or venv), git, make. uv and every package come
+# from PyPI, pinned, into this folder. Interpreters are never downloaded.
+#   make PYTHON=/path/to/python3.12 VENV=.venv-3.12 test     another interpreter, beside the first
+
+UV_VERSION := 0.13.9
+TOOLS      := .tools
+VENV       ?= .venv
+UV         ?= $(TOOLS)/bin/uv
+PYTHON     ?=
+DEMO_ARGS  ?=
+TEST_ARGS  ?=
+BENCH_ARGS ?=
+CHECKED    := src tests $(wildcard examples benchmarks)
+
+SHELL       := /bin/sh
+.SHELLFLAGS := -ec
+MAKEFLAGS   += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+BIN  := $(VENV)/bin
+SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
+
+.PHONY: help demo test lint format types imports bench wheel lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.run  ## the shop under traffic, until Ctrl-C (DEMO_ARGS="--for 10s --json")
+	@$(BIN)/borough demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev  ## the test suite (TEST_ARGS="-k outbox")
+	@$(BIN)/python -m pytest -n auto $(TEST_ARGS)
+
+lint: $(VENV)/.dev  ## style and formatting
+	@$(BIN)/ruff check --quiet $(CHECKED)
+	@$(BIN)/ruff format --quiet --check --diff $(CHECKED)
+
+format: $(VENV)/.dev  ## repair style and formatting in place
+	@$(BIN)/ruff check --quiet --fix-only $(CHECKED)
+	@$(BIN)/ruff format --quiet $(CHECKED)
+
+types: $(VENV)/.dev  ## mypy --strict and pyright
+	@$(BIN)/mypy
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: $(VENV)/.dev  ## who may import whom
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/.bench  ## measurements against peers (BENCH_ARGS=...)
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+wheel: $(UV) $(VENV).python  ## dist/*.whl and dist/*.tar.gz
+	@rm -rf dist
+	@$(UV) build --quiet --out-dir dist --python "$$(cat $(VENV).python)"
+	@ls dist
+
+lock: $(UV) $(VENV).python  ## resolve dependencies anew into uv.lock
+	@$(UV) lock --python "$$(cat $(VENV).python)" --default-index https://pypi.org/simple
+	@! grep -Eo 'https?://[^/"]+' uv.lock | sort -u | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$$'
+
+clean:  ## remove everything that make made
+	@rm -rf $(TOOLS) .venv .venv-* .venv*.python dist build .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- from a bare machine to a locked environment; each step leaves a file and is done once -----------
+
+$(VENV)/.run: $(UV) $(VENV).python pyproject.toml uv.lock
+	@$(SYNC) --no-dev
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(SYNC)
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@$(SYNC) --group bench
+	@touch $@
+
+# The interpreter by its full path: a version manager's shim may exist and yet not run.
+$(VENV).python:
+	@for name in $(or $(PYTHON),python3.11 python3.12 python3.13 python3); do \
+		found=$$("$$name" -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' \
+			2>/dev/null) || continue; \
+		[ -n "$$found" ] || continue; \
+		echo "$$found" > $@; exit 0; \
+	done; \
+	echo "Python 3.11 or newer was not found$(if $(PYTHON), at $(PYTHON)). Install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	exit 1
+
+$(TOOLS)/bin/uv: | $(VENV).python
+	@echo "uv $(UV_VERSION) -> $(TOOLS)" >&2
+	@python=$$(cat $(VENV).python); rm -rf $(TOOLS); \
+	if "$$python" -m pip --version >/dev/null 2>&1; then \
+		pip="$$python -m pip"; where="--target $(TOOLS)"; \
+	elif "$$python" -m venv $(TOOLS) >/dev/null 2>&1; then \
+		pip="$(TOOLS)/bin/python -m pip"; where=; \
+	else \
+		echo "$$python has neither pip nor venv. On Debian: apt-get install python3-venv" >&2; exit 1; \
+	fi; \
+	$$pip install --quiet --disable-pip-version-check $$where uv==$(UV_VERSION)
