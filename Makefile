@@ -3,7 +3,7 @@
 #   make PYTHON=/path/to/python3.12 VENV=.venv-3.12 test     another interpreter, beside the first
 
 UV_VERSION := 0.13.9
-TOOLS      := .tools
+TOOLS      := .tools/uv-$(UV_VERSION)
 VENV       ?= .venv
 UV         ?= $(TOOLS)/bin/uv
 PYTHON     ?=
@@ -67,7 +67,7 @@ lock: $(UV) $(VENV).python  ## resolve dependencies anew into uv.lock
 	@! grep -Eo 'https?://[^/"]+' uv.lock | sort -u | grep -Ev '^https://(pypi\.org|files\.pythonhosted\.org)$$'
 
 clean:  ## remove everything that make made
-	@rm -rf $(TOOLS) .venv .venv-* .venv*.python dist build .mypy_cache .pytest_cache .ruff_cache \
+	@rm -rf .tools .venv .venv-* .venv*.python dist build .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -106,4 +106,4 @@ $(TOOLS)/bin/uv: | $(VENV).python
 	else \
 		echo "$$python has neither pip nor venv. On Debian: apt-get install python3-venv" >&2; exit 1; \
 	fi; \
-	$$pip install --quiet --disable-pip-version-check $$where uv==$(UV_VERSION)
+	PIP_ROOT_USER_ACTION=ignore $$pip install --quiet --disable-pip-version-check $$where uv==$(UV_VERSION)
