@@ -52,7 +52,7 @@ types: $(VENV)/.dev  ## mypy --strict and pyright
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 imports: $(VENV)/.dev  ## who may import whom
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 bench: $(VENV)/.bench  ## measurements against peers (BENCH_ARGS=...)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
