@@ -28,7 +28,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 BIN  := $(VENV)/bin
 SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
 
-.PHONY: help demo test lint format types imports bench wheel lock clean
+.PHONY: help demo test lint format types imports bench wheel lock clean asked-for
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -86,12 +86,13 @@ $(VENV)/.bench: $(VENV)/.dev
 	@touch $@
 
 # The interpreter by its full path: a version manager's shim may exist and yet not run.
-$(VENV).python:
+$(VENV).python: $(if $(PYTHON),asked-for)
 	@for name in $(or $(PYTHON),python3.11 python3.12 python3.13 python3); do \
 		found=$$("$$name" -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' \
 			2>/dev/null) || continue; \
 		[ -n "$$found" ] || continue; \
-		echo "$$found" > $@; exit 0; \
+		[ "$$found" = "$$(cat $@ 2>/dev/null)" ] || echo "$$found" > $@; \
+		exit 0; \
 	done; \
 	echo "Python 3.11 or newer was not found$(if $(PYTHON), at $(PYTHON)). Install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 1

@@ -1,11 +1,17 @@
-"""The end of every run lists what this machine could not test."""
+"""One Hypothesis profile, and at the end of a run a list of what the machine could not test."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import settings
 
 from tests.requirements import MARK
+
+# A slow machine is no fault, and CI tries the same examples each time.
+settings.register_profile("borough", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("borough")
 
 
 def missing_tools(reasons: Iterable[str]) -> Counter[str]:
