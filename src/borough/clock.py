@@ -1,0 +1,86 @@
+"""The only place that reads time, randomness and ids. A `Clock` is always handed in.
+
+`SystemClock` is the real one. A test hands in `borough.testing.ManualClock` and owns time.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from datetime import datetime, timezone
+from typing import Protocol
+from uuid import UUID
+
+__all__ = ["Clock", "SystemClock", "uuid7"]
+
+
+class Clock(Protocol):
+    """Time, randomness and ids for everything that decides or acts."""
+
+    @property
+    def random(self) -> random.Random:
+        """The source of every random decision (jitter, sampling)."""
+        ...
+
+    def now(self) -> datetime:
+        """Wall-clock time, aware, in UTC."""
+        ...
+
+    def epoch_s(self) -> float:
+        """Wall-clock time in seconds since 1970; for leases and retention across processes."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps; for deadlines and durations within a process."""
+        ...
+
+    def new_id(self) -> UUID:
+        """A fresh UUID version 7 (RFC 9562)."""
+        ...
+
+    def token(self, length: int) -> bytes:
+        """`length` unpredictable bytes, for trace ids and secrets."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on this clock."""
+        ...
+
+
+def uuid7(epoch_ms: int, entropy: bytes) -> UUID:
+    """Build a UUID version 7 (RFC 9562, section 5.7) from a millisecond time and 10 random bytes."""
+    bits = int.from_bytes(entropy[:10], "big")
+    value = (epoch_ms & 0xFFFFFFFFFFFF) << 80
+    value |= 0x7 << 76 | (bits >> 62 & 0xFFF) << 64
+    value |= 0b10 << 62 | bits & 0x3FFFFFFFFFFFFFFF
+    return UUID(int=value)
+
+
+class SystemClock:
+    """The machine's clocks and the operating system's randomness."""
+
+    __slots__ = ("random",)
+
+    def __init__(self) -> None:
+        self.random: random.Random = random.Random(os.urandom(16))
+
+    def now(self) -> datetime:
+        return datetime.now(timezone.utc)
+
+    def epoch_s(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def new_id(self) -> UUID:
+        return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+
+    def token(self, length: int) -> bytes:
+        return os.urandom(length)
+
+    async def sleep(self, seconds: float) -> None:
+        import asyncio  # the front door must not pull asyncio in
+
+        await asyncio.sleep(seconds)

@@ -1,0 +1,77 @@
+"""Declared errors. A problem is an exception in code and RFC 9457 on the wire.
+
+`class CardDeclined(Problem, status=402)` with annotated fields gets a payload struct of the same
+fields; status and fields are inherited; the exception copies and pickles.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, dataclass_transform
+
+import msgspec
+
+__all__ = ["RESERVED_MEMBERS", "Problem"]
+
+RESERVED_MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "code", "trace_id", "errors", "retryable"})
+"""Members of the problem document that a field may not shadow, save `detail`, which it may fill."""
+
+
+class _Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """What a problem carries: one struct per problem, generated from its annotations."""
+
+
+def _rebuild(kind: type[Problem], values: dict[str, Any]) -> Problem:
+    return kind(**values)
+
+
+@dataclass_transform(kw_only_default=True)
+class Problem(Exception):
+    """A declared error of an operation. Its docstring's first line is the title on the wire.
+
+    `status` is the HTTP status (400 unless given or inherited), `payload` the generated struct.
+    """
+
+    status: ClassVar[int] = 400
+    payload: ClassVar[type[msgspec.Struct]] = _Payload
+
+    def __init_subclass__(cls, *, status: int | None = None) -> None:
+        super().__init_subclass__()
+        if status is not None:
+            cls.status = status
+        own: list[Any] = []
+        for name, kind in cls.__dict__.get("__annotations__", {}).items():
+            if "ClassVar" in str(kind):
+                continue
+            own.append((name, kind, cls.__dict__[name]) if name in cls.__dict__ else (name, kind))
+        cls.payload = msgspec.defstruct(
+            cls.__name__, own, bases=(cls.payload,), module=cls.__module__, frozen=True, kw_only=True
+        )
+
+    def __init__(self, **fields: Any) -> None:
+        value = self.payload(**fields)
+        for name in value.__struct_fields__:
+            setattr(self, name, getattr(value, name))
+        super().__init__(*(getattr(value, name) for name in value.__struct_fields__))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The declared fields by name."""
+        return {name: getattr(self, name) for name in self.payload.__struct_fields__}
+
+    @classmethod
+    def title(cls) -> str:
+        """The first line of the docstring, else the name."""
+        return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
+        return f"{self.title()} ({shown})" if shown else self.title()
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.values == other.values if isinstance(other, Problem) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.values)

@@ -1,0 +1,141 @@
+"""The few interfaces that every edge implements: Store, Broker, Transport.
+
+Each has a conformance suite that all its adapters pass. An adapter has two to six methods; what
+adapters share stands above the port. `incarnation` of a handle lets a simulated crash make it raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+import msgspec
+
+from borough.contracts.operation import Operation
+from borough.services.context import Call
+from borough.services.data import Reader
+
+__all__ = [
+    "Broker",
+    "Delivery",
+    "Message",
+    "Migration",
+    "Store",
+    "StoreTransaction",
+    "Subscription",
+    "Transport",
+]
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One numbered SQL script: `name` is the file name (`0001_orders.sql`), `sql` its text."""
+
+    name: str
+    sql: str
+
+
+class StoreTransaction(Reader, Protocol):
+    """`borough.services.data.Transaction` without what the runtime adds (publish, answer)."""
+
+    async def execute(self, sql: str, /, *args: Any) -> int: ...
+
+    async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int: ...
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]: ...
+
+
+class Store(Reader, Protocol):
+    """One service's database. Every wait is bounded by the deadline of the call at hand."""
+
+    async def open(self) -> None:
+        """Open or create; recover. Raises `ConfigurationError` (folder, rights) or `StoreUnavailable`."""
+        ...
+
+    async def migrate(self, space: str, migrations: Sequence[Migration]) -> Sequence[str]:
+        """Apply what `space` (`borough` or `service`) misses, in order; returns the names applied.
+
+        Raises `MigrationRefused` when an applied one is changed or missing, or a new one fails.
+        """
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[StoreTransaction]:
+        """A serializable transaction; when the block has been left it is durable."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Reader]:
+        """Several reads of one state."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what runs, checkpoint, release. Idempotent."""
+        ...
+
+
+class Message(msgspec.Struct, frozen=True):
+    """An event on its way. `body` is a CloudEvents 1.0 JSON document; `sequence` orders a topic."""
+
+    id: str
+    topic: str
+    type: str
+    key: str | None
+    sequence: int
+    body: bytes
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A message as a subscription gives it; `position` grows along the topic."""
+
+    message: Message
+    position: int
+
+
+class Subscription(Protocol):
+    """One handler's reading of one topic."""
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        """At least one delivery, at most `limit`; waits for it."""
+        ...
+
+    async def done(self, position: int) -> None:
+        """All up to and with `position` is handled and committed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Broker(Protocol):
+    """How events travel between services."""
+
+    keeps_positions: bool
+    """Whether the broker remembers what a group has done, or the consumer's database does."""
+
+    async def open(self) -> None: ...
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Durable when it returns. Publishing the same ids again is harmless. Raises `BrokerError`."""
+        ...
+
+    async def end(self, topic: str) -> int:
+        """The position after which a new handler starts; 0 for an empty topic."""
+        ...
+
+    async def subscribe(self, group: str, topic: str, position: int) -> Subscription:
+        """Read `topic` for the handler `group` after `position` (ignored by brokers that keep positions)."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """How a call travels. `arguments` are in the order of the operation's parameters."""
+
+    async def call(self, operation: Operation, arguments: Sequence[Any], call: Call) -> Any:
+        """One request, one answer. Raises the operation's problems or a `CallError`."""
+        ...
+
+    def stream(self, operation: Operation, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
+        """One request, a stream of items; closing the iterator closes the callee's generator."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What a team writes against: services, handlers, the call at hand, and the data protocols."""
