@@ -1,0 +1,93 @@
+"""Borough: write services, choose the topology later, know what every change costs.
+
+This is the front door: what a team needs to write services. Errors live in `borough.errors`,
+tests use `borough.testing`. Nobody inside the package imports this module.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from borough.contracts.marks import (
+    ANYONE,
+    IDEMPOTENCY_KEY,
+    USER,
+    Cookie,
+    Header,
+    Reply,
+    Upload,
+    contract,
+    delete,
+    get,
+    patch,
+    post,
+    put,
+    raw,
+    scope,
+)
+from borough.contracts.problem import Problem
+from borough.contracts.struct import UNSET, Event, Key, Meta, OpenEnum, Page, Struct, Unset, field
+from borough.services.context import Call, Principal, current_call, in_thread
+from borough.services.data import Database, Transaction
+from borough.services.handlers import every, on
+from borough.services.service import Service, provide
+from borough.services.settings import Secret, Settings
+
+if TYPE_CHECKING:
+    from borough.gateway.asgi import asgi
+    from borough.runtime.system import System
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANYONE",
+    "IDEMPOTENCY_KEY",
+    "UNSET",
+    "USER",
+    "Call",
+    "Cookie",
+    "Database",
+    "Event",
+    "Header",
+    "Key",
+    "Meta",
+    "OpenEnum",
+    "Page",
+    "Principal",
+    "Problem",
+    "Reply",
+    "Secret",
+    "Service",
+    "Settings",
+    "Struct",
+    "System",
+    "Transaction",
+    "Unset",
+    "Upload",
+    "asgi",
+    "contract",
+    "current_call",
+    "delete",
+    "every",
+    "field",
+    "get",
+    "in_thread",
+    "on",
+    "patch",
+    "post",
+    "provide",
+    "put",
+    "raw",
+    "scope",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # These two pull asyncio in; a module of contracts must not pay for that.
+    if name == "System":
+        from borough.runtime.system import System
+
+        return System
+    if name == "asgi":
+        from borough.gateway.asgi import asgi
+
+        return asgi
+    raise AttributeError(f"module 'borough' has no attribute {name!r}")

@@ -1,0 +1,304 @@
+"""How an operation's values are written and read: JSON bodies, queries, paths, headers, problems.
+
+The edge reads strictly (unknown fields and integers beyond 64 bits are refused, with the place);
+everybody else ignores unknown fields, so that two versions can talk. Both ends use this one codec.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+import msgspec
+
+from borough.contracts.marks import Reply
+from borough.contracts.operation import Operation, Parameter
+from borough.contracts.portable import type_shape
+from borough.contracts.problem import Problem
+from borough.contracts.strict import Oversight, find_oversight
+from borough.errors import InvalidRequest, ServiceFailure
+
+__all__ = ["JSON", "Codec", "HttpArguments", "pointer_of", "problem_document"]
+
+JSON = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
+_PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_REPLY_HEADERS = frozenset({"content-type", "content-length", "set-cookie", "etag", "connection", "date"})
+
+
+class HttpArguments(msgspec.Struct, frozen=True):
+    """An operation's arguments as a request: target (path and query), headers, body (None without one)."""
+
+    target: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes | None
+    content_type: bytes = b"application/json"
+
+
+def pointer_of(message: str) -> tuple[str, str]:
+    """Split msgspec's message into the sentence and a JSON pointer (RFC 6901) as URI fragment."""
+    found = _PLACE.match(message)
+    if found is None:
+        return message, "#"
+    steps = ["/" + (a or b) for a, b in _STEP.findall(found[2])]
+    return found[1], "#" + "".join(steps)
+
+
+def _text(value: Any) -> str:
+    """A scalar as it stands in a path, query or header."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    plain = msgspec.to_builtins(value, str_keys=True)
+    return plain if isinstance(plain, str) else str(plain)
+
+
+class Codec:
+    """Reads and writes one operation. Made once per operation; everything slow happens here, at the start."""
+
+    __slots__ = (
+        "_decode_request",
+        "_decode_result",
+        "_oversight",
+        "_parameters",
+        "_problems",
+        "_slots",
+        "_sources",
+        "operation",
+    )
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        request = operation.request
+        self._parameters = operation.parameters
+        self._decode_request = msgspec.json.Decoder(request).decode if request is not None else None
+        self._oversight: Oversight | None = find_oversight(request) if request is not None else None
+        result = operation.result
+        self._decode_result = None if result is type(None) else msgspec.json.Decoder(result).decode
+        self._problems = {
+            code: (kind, msgspec.json.Decoder(kind.payload).decode) for code, kind in operation.problems.items()
+        }
+        self._slots = _SLOT.findall(operation.path)
+        self._sources = tuple(_source(parameter) for parameter in operation.parameters)
+
+    def read_arguments(
+        self,
+        path: Mapping[str, str],
+        query: str,
+        header: Callable[[str], str | None],
+        body: bytes,
+        *,
+        strict: bool,
+    ) -> tuple[Any, ...]:
+        """The arguments of a request, in the operation's order. Raises `InvalidRequest` naming each place."""
+        fields: Any = None
+        if self._decode_request is not None:
+            fields = self._read_body(body, strict=strict)
+        elif strict and body and not any(p.place == "upload" for p in self._parameters):
+            raise InvalidRequest("This operation takes no body")
+        asked = self._read_query(query, strict=strict) if query or strict else {}
+        found: list[Any] = []
+        for parameter, source in zip(self._parameters, self._sources, strict=True):
+            place = parameter.place
+            if place == "field":
+                found.append(getattr(fields, parameter.name))
+            elif place == "body":
+                found.append(fields)
+            elif place == "upload":
+                found.append(body)
+            elif place == "path":
+                found.append(source([path[parameter.name]]))
+            elif place == "query":
+                found.append(source(asked.get(parameter.wire_name)))
+            elif place == "header":
+                value = header(parameter.wire_name)
+                found.append(source(None if value is None else [value]))
+            else:
+                found.append(source(_cookie(header("cookie"), parameter.wire_name)))
+        return tuple(found)
+
+    def _read_body(self, body: bytes, *, strict: bool) -> Any:
+        assert self._decode_request is not None
+        if not body and all(not p.required for p in self._parameters if p.place == "field"):
+            body = b"{}"
+        try:
+            value = self._decode_request(body)
+            if strict and self._oversight is not None:
+                oversight = self._oversight(msgspec.json.decode(body))
+                if oversight is not None:
+                    message, pointer = oversight
+                    raise InvalidRequest(message, errors=[{"detail": message, "pointer": "#" + pointer}])
+        except msgspec.ValidationError as error:
+            message, pointer = pointer_of(str(error))
+            raise InvalidRequest(
+                f"{message} at {pointer}", errors=[{"detail": message, "pointer": pointer}]
+            ) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            reason = "the body is empty" if not body else str(error)
+            raise InvalidRequest(f"The body is not valid JSON: {reason}", errors=[{"detail": reason, "pointer": "#"}]) from None
+        return value
+
+    def _read_query(self, query: str, *, strict: bool) -> dict[str, list[str]]:
+        asked: dict[str, list[str]] = {}
+        if query:
+            try:
+                pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200)
+            except ValueError:
+                raise InvalidRequest("The query cannot be read") from None
+            for name, value in pairs:
+                asked.setdefault(name, []).append(value)
+        if strict:
+            known = {p.wire_name for p in self._parameters if p.place == "query"}
+            for name in asked:
+                if name not in known:
+                    raise InvalidRequest(
+                        f"Unknown query parameter {name!r}",
+                        errors=[{"detail": "unknown query parameter", "parameter": name}],
+                    )
+        return asked
+
+    def write_arguments(self, arguments: Sequence[Any]) -> HttpArguments:
+        """The same arguments as a request."""
+        operation = self.operation
+        target = operation.path
+        query: list[tuple[str, str]] = []
+        headers: list[tuple[bytes, bytes]] = []
+        fields: dict[str, Any] | None = None
+        body: bytes | None = None
+        content_type = b"application/json"
+        for parameter, value in zip(self._parameters, arguments, strict=True):
+            place = parameter.place
+            if place == "field":
+                if fields is None:
+                    fields = {}
+                if value is not msgspec.UNSET:
+                    fields[parameter.name] = value
+            elif place == "body":
+                body = JSON.encode(value)
+            elif place == "upload":
+                body, content_type = value, b"application/octet-stream"
+            elif place == "path":
+                target = target.replace("{" + parameter.name + "}", quote(_text(value), safe=""))
+            elif value is None or value is msgspec.UNSET:
+                continue
+            elif place == "query":
+                values = value if isinstance(value, (tuple, list)) else (value,)
+                query.extend((parameter.wire_name, _text(item)) for item in values)
+            elif place == "header":
+                headers.append((parameter.wire_name.lower().encode(), _text(value).encode("latin-1", "replace")))
+            else:
+                headers.append((b"cookie", f"{parameter.wire_name}={quote(_text(value), safe='')}".encode()))
+        if fields is not None:
+            body = JSON.encode(fields)
+        if query:
+            target += "?" + urlencode(query)
+        return HttpArguments(target, tuple(headers), body, content_type)
+
+    def write_result(self, value: Any) -> bytes:
+        """The body of an answer; empty for an operation that returns nothing."""
+        if self._decode_result is None:
+            return b""
+        return JSON.encode(value.value if isinstance(value, Reply) else value)
+
+    def read_result(self, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Any:
+        """The value of an answer. Raises `ServiceFailure` where it does not fit the contract."""
+        if self._decode_result is None:
+            value: Any = None
+        else:
+            try:
+                value = self._decode_result(body)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ServiceFailure(f"{self.operation.wire_name} answered out of contract: {error}") from None
+        if self.operation.is_reply:
+            return _reply(value, headers)
+        return value
+
+    def read_problem(self, code: str, body: bytes) -> Problem | None:
+        """The declared problem of this code, None where the operation does not declare it."""
+        found = self._problems.get(code)
+        if found is None:
+            return None
+        kind, decode = found
+        try:
+            payload = decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ServiceFailure(f"{self.operation.wire_name} raised {code} out of contract: {error}") from None
+        return kind(**{name: getattr(payload, name) for name in payload.__struct_fields__})
+
+    def code_of(self, problem: Problem) -> str | None:
+        """The wire code of a declared problem; None where the operation does not declare this class."""
+        code = f"{self.operation.contract.service}.{type(problem).__name__}"
+        return code if self.operation.problems.get(code) is type(problem) else None
+
+    def fingerprint(self, arguments: Sequence[Any]) -> bytes:
+        """Canonical bytes of the arguments, to tell whether a repeated key carries the same request."""
+        return msgspec.json.encode(tuple(arguments), order="deterministic", decimal_format="string")
+
+
+def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[str, Any]:
+    """A declared problem as RFC 9457 members, its fields as extension members."""
+    title = problem.title()
+    document: dict[str, Any] = {
+        "type": f"urn:borough:problem:{code}",
+        "title": title,
+        "status": problem.status,
+        "detail": str(problem),
+        "code": code,
+    }
+    if trace_id:
+        document["trace_id"] = trace_id
+    document.update(problem.values)
+    return document
+
+
+def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
+    """How the text of a path, query, header or cookie parameter becomes its value."""
+    kind, default, place, name = parameter.kind, parameter.default, parameter.place, parameter.wire_name
+    many = place == "query" and type(type_shape(kind)).__name__ in ("VarTupleType", "ListType", "TupleType")
+    convert = msgspec.convert
+
+    def read(values: list[str] | None) -> Any:
+        if values is None:
+            if default is msgspec.NODEFAULT:
+                raise InvalidRequest(
+                    f"The {place} parameter {name!r} is missing",
+                    errors=[{"detail": "missing", "parameter": name}],
+                )
+            return default
+        if len(values) > 1 and not many:
+            raise InvalidRequest(f"The {place} parameter {name!r} was given twice")
+        try:
+            value = convert(values if many else values[0], kind, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
+            message, _ = pointer_of(str(error))
+            raise InvalidRequest(
+                f"The {place} parameter {name!r} is wrong: {message}",
+                errors=[{"detail": message, "parameter": name}],
+            ) from None
+        if type(value) is int and not -(2**63) <= value < 2**63:
+            raise InvalidRequest(f"The {place} parameter {name!r} is beyond 64 bits")
+        return value
+
+    return read
+
+
+def _cookie(header: str | None, name: str) -> list[str] | None:
+    if header:
+        for part in header.split(";"):
+            key, _, value = part.strip().partition("=")
+            if key == name:
+                return [unquote(value)]
+    return None
+
+
+def _reply(value: Any, headers: Sequence[tuple[str, str]]) -> Reply[Any]:
+    kept = {name: text for name, text in headers if name not in _REPLY_HEADERS}
+    etag = next((text.strip('"') for name, text in headers if name == "etag"), None)
+    cookies: dict[str, str] = {}
+    for name, text in headers:
+        if name == "set-cookie":
+            key, _, rest = text.partition("=")
+            cookies[key] = unquote(rest.partition(";")[0])
+    return Reply(value=value, headers=kept, cookies=cookies, etag=etag)

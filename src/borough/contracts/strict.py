@@ -1,0 +1,149 @@
+"""What a lenient decoder overlooks: unknown fields, integers beyond 64 bits. The edge asks for both.
+
+`find_oversight(type)` compiles a walk over the plain JSON value beside the typed decode. It returns
+the first oversight as (sentence, JSON pointer), or None. Types that can hide nothing cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import inspect as shape
+
+from borough.contracts.portable import type_shape
+
+__all__ = ["Oversight", "find_oversight"]
+
+Oversight = Callable[[Any], "tuple[str, str] | None"]
+_LOW, _HIGH = -(2**63), 2**63
+
+
+def find_oversight(kind: Any) -> Oversight | None:
+    """The walk for a type, None where a lenient decode sees everything."""
+    return _compile(type_shape(kind), {})
+
+
+def _compile(found: shape.Type, known: dict[Any, list[Oversight | None]]) -> Oversight | None:
+    while isinstance(found, shape.Metadata):
+        found = found.type
+    if isinstance(found, shape.IntType):
+        return _integer
+    if isinstance(found, shape.StructType):
+        return _struct(found, known)
+    if isinstance(found, (shape.ListType, shape.VarTupleType)):
+        item = _compile(found.item_type, known)
+        return None if item is None else _items(item)
+    if isinstance(found, shape.TupleType):
+        parts = [_compile(part, known) for part in found.item_types]
+        return _parts(parts) if any(parts) else None
+    if isinstance(found, shape.DictType):
+        value = _compile(found.value_type, known)
+        return None if value is None else _values(value)
+    if isinstance(found, shape.UnionType):
+        return _union(found, known)
+    return None
+
+
+def _integer(value: Any) -> tuple[str, str] | None:
+    if type(value) is int and not _LOW <= value < _HIGH:
+        return "The integer is beyond 64 bits", ""
+    return None
+
+
+def _struct(found: shape.StructType, known: dict[Any, list[Oversight | None]]) -> Oversight:
+    name = found.cls
+    if name in known:
+        slot = known[name]
+        return lambda value: slot[0](value) if slot[0] is not None else None
+    slot = known[name] = [None]
+    names = {field.encode_name for field in found.fields}
+    if found.tag_field is not None:
+        names.add(found.tag_field)
+    parts = {field.encode_name: _compile(field.type, known) for field in found.fields}
+    deep = [(name, walk) for name, walk in parts.items() if walk is not None]
+
+    def check(value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, dict):
+            return None
+        if not value.keys() <= names:
+            extra = next(iter(value.keys() - names))
+            return f"Unknown field {extra!r}", "/" + _escaped(extra)
+        for key, walk in deep:
+            if key in value:
+                oversight = walk(value[key])
+                if oversight is not None:
+                    return oversight[0], "/" + _escaped(key) + oversight[1]
+        return None
+
+    slot[0] = check
+    return check
+
+
+def _items(item: Oversight) -> Oversight:
+    def check(value: Any) -> tuple[str, str] | None:
+        if isinstance(value, list):
+            for index, element in enumerate(value):
+                oversight = item(element)
+                if oversight is not None:
+                    return oversight[0], f"/{index}{oversight[1]}"
+        return None
+
+    return check
+
+
+def _parts(parts: list[Oversight | None]) -> Oversight:
+    def check(value: Any) -> tuple[str, str] | None:
+        if isinstance(value, list):
+            for index, (element, walk) in enumerate(zip(value, parts, strict=False)):
+                oversight = walk(element) if walk is not None else None
+                if oversight is not None:
+                    return oversight[0], f"/{index}{oversight[1]}"
+        return None
+
+    return check
+
+
+def _values(item: Oversight) -> Oversight:
+    def check(value: Any) -> tuple[str, str] | None:
+        if isinstance(value, dict):
+            for key, element in value.items():
+                oversight = item(element)
+                if oversight is not None:
+                    return oversight[0], f"/{_escaped(key)}{oversight[1]}"
+        return None
+
+    return check
+
+
+def _union(found: shape.UnionType, known: dict[Any, list[Oversight | None]]) -> Oversight | None:
+    """Members of one JSON kind each, save structs, which a tag tells apart."""
+    structs: dict[Any, Oversight] = {}
+    tag_field: str | None = None
+    others: list[Oversight] = []
+    for member in found.types:
+        walk = _compile(member, known)
+        bare = member.type if isinstance(member, shape.Metadata) else member
+        if isinstance(bare, shape.StructType) and bare.tag_field is not None and walk is not None:
+            structs[bare.tag] = walk
+            tag_field = bare.tag_field
+        elif walk is not None:
+            others.append(walk)
+    if not structs and not others:
+        return None
+
+    def check(value: Any) -> tuple[str, str] | None:
+        if tag_field is not None and isinstance(value, dict):
+            walk = structs.get(value.get(tag_field))
+            return walk(value) if walk is not None else None
+        for walk in others:
+            oversight = walk(value)
+            if oversight is not None:
+                return oversight
+        return None
+
+    return check
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
