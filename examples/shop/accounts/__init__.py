@@ -1,0 +1,1 @@
+"""Knows who a customer is."""

@@ -1,0 +1,72 @@
+"""What the accounts service promises."""
+
+from typing import Annotated, Protocol
+
+from borough import ANYONE, USER, Event, Key, Meta, Problem, Struct, contract, get, post
+
+Email = Annotated[
+    str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254, examples=["ada@shop.example"])
+]
+Name = Annotated[str, Meta(min_length=1, max_length=100, examples=["Ada Lovelace"])]
+Password = Annotated[str, Meta(min_length=8, max_length=200, examples=["correct horse"])]
+
+
+class Account(Struct):
+    """A customer, without anything secret."""
+
+    account_id: str
+    email: str
+    name: str
+
+
+class Session(Struct):
+    """Proof of who is calling: send `token` as `Authorization: Bearer ...`."""
+
+    token: str
+    account_id: str
+    name: str
+
+
+class EmailTaken(Problem, status=409):
+    """There is an account with this mail address already."""
+
+
+class WrongPassword(Problem, status=401):
+    """Mail address and password do not belong together."""
+
+
+class UnknownAccount(Problem, status=404):
+    """There is no such account."""
+
+
+class AccountOpened(Event):
+    """A customer has signed up."""
+
+    account_id: Key[str]
+    email: str
+    name: str
+
+
+@contract("accounts", version="1.0", publishes=[AccountOpened])
+class Accounts(Protocol):
+    """Knows who a customer is."""
+
+    @post("/", allow=ANYONE, status=201, raises=[EmailTaken])
+    async def sign_up(self, email: Email, name: Name, password: Password) -> Account:
+        """Open an account."""
+        ...
+
+    @post("/sessions", allow=ANYONE, status=201, raises=[WrongPassword])
+    async def login(self, email: str, password: str) -> Session:
+        """Begin a session. An unknown address is answered exactly like a wrong password."""
+        ...
+
+    @get("/me", allow=USER, raises=[UnknownAccount])
+    async def profile(self) -> Account:
+        """The account of the signed-in customer."""
+        ...
+
+    @get("/{account_id}", raises=[UnknownAccount])
+    async def account(self, account_id: str) -> Account:
+        """Any account, for other services."""
+        ...

@@ -1,0 +1,1 @@
+"""Tells customers by mail what has happened."""

@@ -1,0 +1,1 @@
+"""Charges a card once per order, and gives the money back."""

@@ -1,0 +1,1 @@
+"""Finds what is for sale and holds the stock."""
