@@ -6,6 +6,7 @@ tests use `borough.testing`. Nobody inside the package imports this module.
 
 from typing import TYPE_CHECKING, Any
 
+from borough.clock import Clock
 from borough.contracts.marks import (
     ANYONE,
     IDEMPOTENCY_KEY,
@@ -28,6 +29,7 @@ from borough.contracts.struct import UNSET, Event, Key, Meta, OpenEnum, Page, St
 from borough.services.context import Call, Principal, current_call, in_thread
 from borough.services.data import Database, Transaction
 from borough.services.handlers import every, on
+from borough.services.identity import TokenIssuer
 from borough.services.service import Service, provide
 from borough.services.settings import Secret, Settings
 
@@ -43,6 +45,7 @@ __all__ = [
     "UNSET",
     "USER",
     "Call",
+    "Clock",
     "Cookie",
     "Database",
     "Event",
@@ -59,6 +62,7 @@ __all__ = [
     "Settings",
     "Struct",
     "System",
+    "TokenIssuer",
     "Transaction",
     "Unset",
     "Upload",
