@@ -106,6 +106,8 @@ class CallError(BoroughError):
         self.detail = detail or self.title
         self.errors = tuple(errors)
         self.retry_after_s = retry_after_s
+        self.about: str | None = None
+        """The operation that was called, once the error has come back to a caller; None while it is about this one."""
 
 
 class InvalidRequest(CallError):

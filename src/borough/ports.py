@@ -6,7 +6,7 @@ adapters share stands above the port. `incarnation` of a handle lets a simulated
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ __all__ = [
     "Delivery",
     "Message",
     "Migration",
+    "Send",
     "Store",
     "StoreTransaction",
     "Subscription",
@@ -127,15 +128,16 @@ class Broker(Protocol):
     async def close(self) -> None: ...
 
 
+Send = Callable[[Sequence[Any], Call], Any]
+"""Sends one operation's arguments for a call: an awaitable of the answer, or an async iterator for a stream."""
+
+
 class Transport(Protocol):
-    """How a call travels. `arguments` are in the order of the operation's parameters."""
+    """How a call travels. Bound once per operation, so that nothing is looked up on the way."""
 
-    async def call(self, operation: Operation, arguments: Sequence[Any], call: Call) -> Any:
-        """One request, one answer. Raises the operation's problems or a `CallError`."""
-        ...
-
-    def stream(self, operation: Operation, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
-        """One request, a stream of items; closing the iterator closes the callee's generator."""
+    def bind(self, operation: Operation) -> Send:
+        """The way to this operation. The answer raises the operation's problems or a `CallError`;
+        closing a stream's iterator closes the callee's generator."""
         ...
 
     async def close(self) -> None: ...

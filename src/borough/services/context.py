@@ -19,6 +19,8 @@ __all__ = ["Call", "Principal", "WorkPool", "current_call", "in_thread"]
 
 T = TypeVar("T")
 
+NO_DEADLINE = float("inf")
+
 
 class Principal(msgspec.Struct, frozen=True):
     """The end user a call is made for: subject of the token, its scopes and its other claims."""
@@ -41,10 +43,11 @@ class Call:
 
     `operation` is the wire name, `caller` the calling service (None at the edge), `deadline` a point
     on the monotonic clock in seconds, `key` the idempotency key in force, `scopes` of `principal`
-    say what the end user may do. `event_id` is set while an event is handled.
+    say what the end user may do. `event_id` is set while an event is handled. `armed` is the earliest
+    deadline for which a timer runs already.
     """
 
-    __slots__ = ("caller", "deadline", "event_id", "key", "operation", "pool", "principal", "service", "trace")
+    __slots__ = ("armed", "caller", "deadline", "event_id", "key", "operation", "pool", "principal", "service", "trace")
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Call:
         event_id: str | None = None,
         pool: WorkPool | None = None,
     ) -> None:
+        self.armed = NO_DEADLINE
         self.operation = operation
         self.service = service
         self.caller = caller
@@ -75,6 +79,9 @@ class Call:
             raise Unauthenticated(f"{self.operation} needs a signed-in user")
         return self.principal
 
+
+IN_TRANSACTION: ContextVar[bool] = ContextVar("borough_in_transaction", default=False)
+"""Whether a transaction of this service is open here; calls to other services are then refused."""
 
 CURRENT: ContextVar[Call | None] = ContextVar("borough_call", default=None)
 

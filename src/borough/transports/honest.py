@@ -1,0 +1,109 @@
+"""Local calls that pay what a wire would cost: encoded and decoded both ways, delayed, made to fail.
+
+Co-location must never hide a distributed bug: what works here works when the services are split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from borough.clock import Clock
+from borough.contracts.codec import JSON, Codec, problem_document
+from borough.contracts.marks import Reply
+from borough.contracts.operation import Operation
+from borough.contracts.problem import Problem
+from borough.errors import Unavailable
+from borough.ports import Send
+from borough.services.context import Call
+from borough.transports.callee import Callee
+from borough.transports.http.router import split_target
+
+__all__ = ["HonestTransport", "Hardship"]
+
+
+class Hardship(msgspec.Struct, frozen=True):
+    """What honest calls suffer: a delay in seconds before each, and the share (0 to 1) that never arrives."""
+
+    delay_s: float = 0.0
+    failure_share: float = 0.0
+
+
+class HonestTransport:
+    """Calls the callees of this process through the codec."""
+
+    def __init__(self, callees: Mapping[str, Callee], clock: Clock, hardship: Hardship | None = None) -> None:
+        self._callees = callees
+        self._clock = clock
+        self._hardship = hardship or Hardship()
+
+    def bind(self, operation: Operation) -> Send:
+        """See `Transport`."""
+        codec = Codec(operation)
+        return self._stream(operation, codec) if operation.stream else self._call(operation, codec)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    async def _travel(self, operation: Operation) -> Callee:
+        if self._hardship.delay_s:
+            await self._clock.sleep(self._hardship.delay_s)
+        if self._hardship.failure_share and self._clock.random.random() < self._hardship.failure_share:
+            raise Unavailable(f"{operation.wire_name} was not reached (injected)")
+        callee = self._callees.get(operation.wire_name)
+        if callee is None:
+            raise Unavailable(f"Nobody answers {operation.wire_name}")
+        return callee
+
+    def _call(self, operation: Operation, codec: Codec) -> Send:
+        async def send(arguments: Sequence[Any], call: Call) -> Any:
+            callee = await self._travel(operation)
+            received = _carried(codec, arguments)
+            # The deadline travels as time left, so the callee's timer is its own.
+            call.armed = float("inf")
+            try:
+                result = await callee.run(received, call)
+            except Problem as problem:
+                raise _carried_problem(codec, problem) from None
+            headers = _reply_headers(result) if isinstance(result, Reply) else ()
+            return codec.read_result(codec.write_result(result), headers)
+
+        return send
+
+    def _stream(self, operation: Operation, codec: Codec) -> Send:
+        async def items(arguments: Sequence[Any], call: Call) -> Any:
+            callee = await self._travel(operation)
+            stream = callee.stream(_carried(codec, arguments), call)
+            try:
+                async for item in stream:
+                    yield codec.read_result(codec.write_result(item))
+            except Problem as problem:
+                raise _carried_problem(codec, problem) from None
+            finally:
+                await stream.aclose()  # type: ignore[attr-defined]
+
+        return items
+
+
+def _carried(codec: Codec, arguments: Sequence[Any]) -> tuple[Any, ...]:
+    sent = codec.write_arguments(arguments)
+    path, query = split_target(codec.operation.path, sent.target)
+    headers = {name.decode(): value.decode("latin-1") for name, value in sent.headers}
+    return codec.read_arguments(path, query, headers.get, sent.body or b"", strict=False)
+
+
+def _carried_problem(codec: Codec, problem: Problem) -> Problem:
+    code = codec.code_of(problem)
+    if code is None:
+        return problem
+    return codec.read_problem(code, JSON.encode(problem_document(problem, code, None))) or problem
+
+
+def _reply_headers(reply: Reply[Any]) -> list[tuple[str, str]]:
+    headers = [(name.lower(), value) for name, value in reply.headers.items()]
+    headers += [("set-cookie", f"{name}={value}") for name, value in reply.cookies.items()]
+    if reply.etag is not None:
+        headers.append(("etag", f'"{reply.etag}"'))
+    return headers

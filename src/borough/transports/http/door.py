@@ -1,0 +1,227 @@
+"""One listener's way from a request to an answer: route, identity, permission, call, callee, encoding.
+
+A `Door` is what the edge and the internal listener share. They differ in the routes they have, in
+`identify` (who calls, and may they) and in strictness (the edge refuses unknown fields).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from borough.clock import Clock
+from borough.contracts.codec import JSON, Codec, problem_document
+from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
+from borough.contracts.problem import Problem
+from borough.errors import CallError, MethodNotAllowed, ServiceFailure
+from borough.services.context import Call, Principal, WorkPool
+from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.transports.callee import Callee
+from borough.transports.http import wire
+from borough.transports.http.message import Request, Response
+from borough.transports.http.router import Router
+
+__all__ = ["Door", "Identity", "Identify", "Route", "problem_response"]
+
+_log = logging.getLogger("borough.http")
+_JSON = ((b"content-type", b"application/json"),)
+_NOTHING: tuple[tuple[bytes, bytes], ...] = ()
+_NDJSON = ((b"content-type", wire.NDJSON.encode()),)
+_PROBLEM = (b"content-type", b"application/problem+json")
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Who calls: the calling service (None at the edge) and the end user (None: nobody signed in)."""
+
+    caller: str | None
+    principal: Principal | None
+
+
+class Route:
+    """An operation behind a door, with its codec and what never changes in its answers."""
+
+    __slots__ = ("callee", "codec", "headers", "pool", "stores_key")
+
+    def __init__(self, callee: Callee, pool: WorkPool | None = None) -> None:
+        self.callee = callee
+        self.codec = Codec(callee.operation)
+        self.pool = pool
+        self.stores_key = callee.operation.mark.idempotent_by == IDEMPOTENCY_KEY
+        deprecated = callee.operation.mark.deprecated or callee.operation.contract.mark.deprecated
+        self.headers = (*_JSON, (b"deprecation", b"true")) if deprecated else _JSON
+
+
+class Identify(Protocol):
+    """Who is calling this operation, and may they. Raises `Unauthenticated` or `Forbidden`."""
+
+    def __call__(self, request: Request, route: Route) -> Awaitable[Identity]: ...
+
+
+class Door:
+    """Answers requests. Never raises, never shows an inside."""
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        identify: Identify,
+        clock: Clock,
+        *,
+        strict: bool,
+        default_timeout_s: float = 10.0,
+        longest_timeout_s: float = 60.0,
+    ) -> None:
+        self.router: Router[Route] = Router()
+        for route in routes:
+            operation = route.callee.operation
+            self.router.add(operation.mark.method, operation.path, route)
+        self._identify = identify
+        self._clock = clock
+        self._strict = strict
+        self._default_timeout_s = default_timeout_s
+        self._longest_timeout_s = longest_timeout_s
+
+    async def answer(self, request: Request) -> Response:
+        """The response to a request, whatever happens."""
+        trace: TraceContext | None = None
+        route: Route | None = None
+        try:
+            trace = self._trace(request)
+            route, slots = self.router.find(request.method, request.path)
+            identity = await self._identify(request, route)
+            return await self._run(request, route, slots, identity, trace)
+        except Problem as problem:
+            code = route.codec.code_of(problem) if route is not None else None
+            if code is None:
+                return problem_response(ServiceFailure("The service failed"), trace)
+            body = JSON.encode(problem_document(problem, code, trace.trace_id if trace else None))
+            return Response(problem.status, (_PROBLEM,), body)
+        except CallError as error:
+            return problem_response(error, trace)
+        except Exception:
+            _log.exception("%s %s failed", request.method, request.path)
+            return problem_response(ServiceFailure("The service failed"), trace)
+
+    def _trace(self, request: Request) -> TraceContext:
+        found = read_traceparent(request.headers.get("traceparent"))
+        return found if found is not None else TraceContext.start(self._clock.token)
+
+    async def _run(
+        self, request: Request, route: Route, slots: Mapping[str, str], identity: Identity, trace: TraceContext
+    ) -> Response:
+        callee = route.callee
+        operation = callee.operation
+        header = request.headers.get
+        arguments = route.codec.read_arguments(slots, request.query, header, request.body, strict=self._strict)
+        asked = wire.read_timeout_s(header(wire.TIMEOUT_MS))
+        timeout_s = self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
+        key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY)) if operation.keyed else None
+        if operation.keyed and not route.stores_key:
+            key = _derived_key(route, arguments)
+        call = Call(
+            operation.wire_name,
+            operation.contract.service,
+            identity.caller,
+            identity.principal,
+            self._clock.monotonic() + timeout_s,
+            trace,
+            key,
+            None,
+            route.pool,
+        )
+        if operation.stream:
+            return await self._stream(route, arguments, call)
+        result = await callee.run(arguments, call)
+        return _answer(request, route, result)
+
+    async def _stream(self, route: Route, arguments: tuple[Any, ...], call: Call) -> Response:
+        stream = route.callee.stream(arguments, call)
+        # The first item decides the status: a refusal before it is an ordinary problem.
+        try:
+            first = await anext(stream)
+        except StopAsyncIteration:
+            return Response(200, _NDJSON, b'{"end":true}\n')
+        return Response(200, _NDJSON, self._lines(route, first, stream, call))
+
+    async def _lines(self, route: Route, first: Any, stream: AsyncIterator[Any], call: Call) -> AsyncIterator[bytes]:
+        write = route.codec.write_result
+        try:
+            yield b'{"item":' + write(first) + b"}\n"
+            async for item in stream:
+                yield b'{"item":' + write(item) + b"}\n"
+            yield b'{"end":true}\n'
+        except Problem as problem:
+            code = route.codec.code_of(problem) or ServiceFailure.code
+            document = problem_document(problem, code, call.trace.trace_id if call.trace else None)
+            yield b'{"problem":' + JSON.encode(document) + b"}\n"
+        except CallError as error:
+            yield b'{"problem":' + JSON.encode(_document(error, call.trace)) + b"}\n"
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
+
+
+def _derived_key(route: Route, arguments: tuple[Any, ...]) -> str:
+    operation = route.callee.operation
+    names = [parameter.name for parameter in operation.parameters]
+    return str(arguments[names.index(operation.mark.idempotent_by or "")])
+
+
+def _answer(request: Request, route: Route, result: Any) -> Response:
+    status = route.callee.operation.mark.status
+    if isinstance(result, Reply):
+        return _reply(request, route, result, status)
+    body = route.codec.write_result(result)
+    if not body and status == 200:
+        status = 204
+    return Response(status, route.headers if body else _NOTHING, body)
+
+
+def _reply(request: Request, route: Route, reply: Reply[Any], status: int) -> Response:
+    headers: list[tuple[bytes, bytes]] = list(route.headers)
+    for name, value in reply.headers.items():
+        headers.append((name.lower().encode("latin-1"), _safe(value)))
+    for name, value in reply.cookies.items():
+        headers.append((b"set-cookie", _safe(f"{name}={value}; Path=/; HttpOnly; SameSite=Lax")))
+    if reply.etag is not None:
+        tag = f'"{reply.etag}"'
+        headers.append((b"etag", _safe(tag)))
+        asked = request.headers.get("if-none-match")
+        if asked is not None and (asked.strip() == "*" or tag in [part.strip() for part in asked.split(",")]):
+            return Response(304, headers[1:], b"")
+    return Response(status, headers, route.codec.write_result(reply))
+
+
+def _safe(value: str) -> bytes:
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ServiceFailure("A header that the service answered has control characters")
+    return value.encode("latin-1", "replace")
+
+
+def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "type": f"urn:borough:problem:{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+        "retryable": error.retryable,
+    }
+    if trace is not None:
+        document["trace_id"] = trace.trace_id
+    if error.errors:
+        document["errors"] = error.errors
+    return document
+
+
+def problem_response(error: CallError, trace: TraceContext | None = None) -> Response:
+    """A `CallError` as RFC 9457."""
+    headers: list[tuple[bytes, bytes]] = [_PROBLEM]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(error.allowed).encode()))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Response(error.status, headers, JSON.encode(_document(error, trace)))

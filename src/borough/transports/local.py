@@ -1,0 +1,161 @@
+"""Both ends in one process. No copying where values are frozen, yet the same checks as on a wire.
+
+Values whose type is frozen all through and unconstrained pass as they are. All others are rebuilt,
+which copies lists and mappings and checks the constraints, as decoding would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from borough.contracts.codec import pointer_of
+from borough.contracts.marks import Reply
+from borough.contracts.operation import Operation
+from borough.contracts.portable import is_plain, is_settled
+from borough.errors import InvalidRequest, ServiceFailure, Unavailable
+from borough.ports import Send
+from borough.services.context import Call
+from borough.transports.callee import Callee
+
+__all__ = ["LocalTransport"]
+
+_KEPT = (bytes,)
+
+
+class LocalTransport:
+    """Calls the callees of this process."""
+
+    def __init__(self, callees: Mapping[str, Callee]) -> None:
+        self._callees = callees
+
+    def bind(self, operation: Operation) -> Send:
+        """See `Transport`. Raises `Unavailable` when the call is made and nobody here answers."""
+        callee = self._callees.get(operation.wire_name)
+        if callee is None:
+            return _nobody(operation)
+        if operation.stream:
+            return _stream(operation, callee)
+        checks = _checks(operation)
+        settle = _settled_result(operation)
+        if settle is None and not any(check.rebuild for check in checks):
+            return _direct(callee, checks)
+        return _rebuilt(callee, checks, settle)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+class _Check:
+    """What one argument needs at the boundary: its class compared, or the value rebuilt."""
+
+    __slots__ = ("index", "kind", "name", "plain", "rebuild")
+
+    def __init__(self, index: int, name: str, kind: Any) -> None:
+        self.index = index
+        self.name = name
+        self.kind = kind
+        self.plain = is_plain(kind)
+        self.rebuild = not is_settled(kind)
+
+
+def _checks(operation: Operation) -> list[_Check]:
+    found = [_Check(index, p.name, p.kind) for index, p in enumerate(operation.parameters)]
+    return [check for check in found if check.rebuild or check.plain is not None]
+
+
+def _nobody(operation: Operation) -> Send:
+    async def refuse(arguments: Sequence[Any], call: Call) -> Any:
+        raise Unavailable(f"Nobody in this process answers {operation.wire_name}")
+
+    return refuse
+
+
+def _direct(callee: Callee, checks: list[_Check]) -> Send:
+    plain = [(check.index, check.plain, check) for check in checks]
+    run = callee.run
+
+    def send(arguments: Sequence[Any], call: Call) -> Any:
+        for index, kind, check in plain:
+            if type(arguments[index]) is not kind:
+                _refuse_class(check, arguments[index])
+        return run(arguments, call)
+
+    return send
+
+
+def _refuse_class(check: _Check, value: Any) -> None:
+    """A subclass will do; so will bool only where bool is asked for."""
+    if not isinstance(value, check.plain) or (isinstance(value, bool) and check.plain is int):  # type: ignore[arg-type]
+        expected = check.plain.__name__ if check.plain else "?"
+        raise InvalidRequest(
+            f"{check.name} is {type(value).__name__}, expected {expected}",
+            errors=[{"detail": f"expected {expected}", "parameter": check.name}],
+        )
+
+
+def _rebuilt(callee: Callee, checks: list[_Check], settle: Callable[[Any], Any] | None) -> Send:
+    async def send(arguments: Sequence[Any], call: Call) -> Any:
+        settled = list(arguments)
+        for check in checks:
+            value = settled[check.index]
+            if check.rebuild:
+                settled[check.index] = _rebuild_argument(check, value)
+            elif type(value) is not check.plain:
+                _refuse_class(check, value)
+        result = await callee.run(settled, call)
+        return result if settle is None else settle(result)
+
+    return send
+
+
+def _rebuild(value: Any, kind: Any) -> Any:
+    return msgspec.convert(msgspec.to_builtins(value, builtin_types=_KEPT), kind)
+
+
+def _rebuild_argument(check: _Check, value: Any) -> Any:
+    try:
+        return _rebuild(value, check.kind)
+    except (msgspec.ValidationError, TypeError) as error:
+        message, pointer = pointer_of(str(error))
+        raise InvalidRequest(
+            f"{check.name} does not fit: {message} at {pointer}",
+            errors=[{"detail": message, "pointer": pointer, "parameter": check.name}],
+        ) from None
+
+
+def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
+    kind = operation.result
+    if kind is type(None) or is_settled(kind):
+        return None
+
+    def settle(value: Any) -> Any:
+        try:
+            if isinstance(value, Reply):
+                return msgspec.structs.replace(value, value=_rebuild(value.value, kind))
+            return _rebuild(value, kind)
+        except (msgspec.ValidationError, TypeError) as error:
+            raise ServiceFailure(f"{operation.wire_name} answered out of contract: {error}") from None
+
+    return settle
+
+
+def _stream(operation: Operation, callee: Callee) -> Send:
+    checks = _checks(operation)
+    settle = _settled_result(operation)
+
+    async def items(arguments: Sequence[Any], call: Call) -> Any:
+        settled = list(arguments)
+        for check in checks:
+            if check.rebuild:
+                settled[check.index] = _rebuild_argument(check, settled[check.index])
+        stream = callee.stream(settled, call)
+        try:
+            async for item in stream:
+                yield item if settle is None else settle(item)
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
+
+    return items
