@@ -1,0 +1,1 @@
+"""How a call travels: local, http, grpc. One path, whatever the transport."""

@@ -1,0 +1,64 @@
+"""What a peer may ask of us: sizes, counts and times, all on by default.
+
+Times are watched by one sweep per server, so they are kept to within one `sweep_s`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+__all__ = ["ClientLimits", "ServerLimits"]
+
+
+class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients may ask of a server."""
+
+    head_bytes: int = 16 * 1024
+    """Request line and header fields together; above it 431."""
+    url_bytes: int = 8 * 1024
+    """The request target; above it 414."""
+    fields: int = 100
+    """How many header fields; above it 431."""
+    body_bytes: int = 1024 * 1024
+    """The body, announced or counted; above it 413."""
+    header_s: float = 5.0
+    """From the first byte of a request to the end of its head; then 408."""
+    body_idle_s: float = 10.0
+    """A body may stand still that long; then 408."""
+    body_bytes_per_s: int = 1024
+    """The rate a body must keep on average after `body_idle_s`; below it 408."""
+    keep_alive_s: float = 75.0
+    """A connection may stay open without a request that long."""
+    write_idle_s: float = 30.0
+    """A client may leave an answer unread that long; then its connection is dropped."""
+    linger_s: float = 2.0
+    """How long what a refused client still sends is read and thrown away, so that it sees why."""
+    connections: int = 10_000
+    """Open connections; one more is told 503."""
+    connections_per_peer: int = 1_024
+    """Open connections of one address; one more is told 429."""
+    backlog: int = 1_024
+    """Connections that the kernel may hold until they are accepted."""
+    sweep_s: float = 1.0
+    """How often the times above are looked at."""
+
+
+class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client asks of others, and what it bears from them."""
+
+    connections_per_origin: int = 128
+    """Open connections to one host and port."""
+    waiters_per_origin: int = 1_024
+    """Calls that may wait for a connection to come free; one more is `Unavailable`."""
+    connect_s: float = 3.0
+    """How long opening a connection may take, TLS included."""
+    idle_s: float = 55.0
+    """An unused connection is closed after that time, before the server would do it."""
+    head_bytes: int = 32 * 1024
+    """Status line and header fields of an answer."""
+    body_bytes: int = 16 * 1024 * 1024
+    """The body of an answer that is not a stream."""
+    stream_buffer_bytes: int = 64 * 1024
+    """What a stream may have ready before the server is held back."""
+    stream_idle_s: float = 60.0
+    """How long a stream may be silent between two chunks."""

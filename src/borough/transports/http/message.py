@@ -1,0 +1,140 @@
+"""A request and its answer, as a door sees them: bytes are read, nothing is interpreted.
+
+Header names are looked up in any case. A repeated field is joined by a comma, as RFC 9110 (5.3)
+allows; cookies by a semicolon, and each `Set-Cookie` stays a field of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Any
+
+__all__ = ["FIELD_NAMES", "Connection", "Headers", "Request", "Response", "joined"]
+
+FIELD_NAMES: dict[bytes, str] = {}
+"""Usual field names as they come over the wire to the key they are kept under."""
+
+_USUAL = (
+    "Accept Accept-Encoding Accept-Language Allow Authorization Borough-Principal Borough-Proof "
+    "Borough-Timeout-Ms Cache-Control Connection Content-Encoding Content-Length Content-Type Cookie Date ETag Expect "
+    "Host Idempotency-Key If-Match If-None-Match Location Origin Referer Retry-After Server "
+    "Set-Cookie Traceparent Tracestate Transfer-Encoding Upgrade User-Agent Vary X-Forwarded-For"
+)
+for _name in _USUAL.split():
+    FIELD_NAMES[_name.encode()] = FIELD_NAMES[_name.lower().encode()] = _name.lower()
+
+_SEPARATORS = {"cookie": b"; ", "set-cookie": b"\n"}
+
+
+def joined(key: str, first: bytes, second: bytes) -> bytes:
+    """The value of a field that was sent twice."""
+    return first + _SEPARATORS.get(key, b", ") + second
+
+
+class Headers:
+    """Header fields, found by name in any case."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[str, bytes]) -> None:
+        """Take over `values`, whose keys are lower-case names."""
+        self._values = values
+
+    @classmethod
+    def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+        """Read fields as they stand in a message."""
+        values: dict[str, bytes] = {}
+        for name, value in fields:
+            key = FIELD_NAMES.get(name) or name.lower().decode("latin-1")
+            values[key] = joined(key, values[key], value) if key in values else value
+        return cls(values)
+
+    def get(self, name: str) -> str | None:
+        """The value, or None; the first one where `Set-Cookie` was sent several times."""
+        value = self._values.get(name)
+        if value is None:
+            value = self._values.get(name.lower())
+            if value is None:
+                return None
+        text = value.decode("latin-1")
+        return text.partition("\n")[0] if "\n" in text else text
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Lower-case names and their values; `Set-Cookie` as often as it was sent."""
+        for key, value in self._values.items():
+            for part in value.decode("latin-1").split("\n"):
+                yield key, part
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values or name.lower() in self._values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(self._values)})"
+
+
+class Connection:
+    """One client's connection, the same object for all its requests.
+
+    `caller` belongs to the door: what it has once proven of the peer, it may remember here.
+    """
+
+    __slots__ = ("caller", "peer")
+
+    def __init__(self, peer: tuple[str, int]) -> None:
+        self.peer = peer
+        self.caller: Any = None
+
+
+class Request:
+    """One request, its body complete. `path` is raw: neither decoded nor normalised.
+
+    When the client leaves, the task that answers is cancelled; nothing here needs to be polled.
+    """
+
+    __slots__ = ("body", "connection", "headers", "method", "path", "query")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Headers,
+        body: bytes,
+        connection: Connection,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.connection = connection
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
+
+
+class Response:
+    """An answer: status, header fields and a body, or an iterator of a body's chunks.
+
+    Length, encoding, date and `Connection` are the server's to write, never among `headers`.
+    Headers in a tuple are taken as recurring: the server keeps what it has rendered of them. An
+    iterator is closed (`aclose`) when the client leaves before its end.
+    """
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes | AsyncIterator[bytes] = b"",
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    def __repr__(self) -> str:
+        return f"Response({self.status})"

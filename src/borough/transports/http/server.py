@@ -1,0 +1,187 @@
+"""The HTTP/1.1 server: listens, limits, sweeps and drains. What a request means is the door's.
+
+`answer` gets every well-formed request and gives its response. Bytes that are no such request are
+answered here and never reach it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ssl as tls
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from borough.clock import Clock, SystemClock
+from borough.errors import ConfigurationError
+from borough.transports.http import refusals
+from borough.transports.http.limits import ServerLimits
+from borough.transports.http.message import Request, Response
+from borough.transports.http.refusals import REASONS, Refusal
+from borough.transports.http.server_connection import ServerConnection
+
+__all__ = ["HttpServer", "rendered_fields"]
+
+_KEPT_HEADS = 512
+_OURS = frozenset({b"connection", b"content-length", b"date", b"transfer-encoding"})
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DRAIN_GRACE_S = 0.1
+"""While draining, idle connections stay that long: a request already under way is then answered."""
+
+
+def rendered_fields(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Header fields as they are sent. Raises `ValueError` for one that would break the message."""
+    rendered = b"".join([b"%b: %b\r\n" % field for field in headers])
+    count = len(headers)
+    if rendered.count(b"\n") != count or rendered.count(b"\r") != count or b"\0" in rendered:
+        raise ValueError("a header field contains a line break or NUL")
+    return rendered
+
+
+class HttpServer:
+    """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse."""
+
+    def __init__(
+        self,
+        answer: Callable[[Request], Awaitable[Response]],
+        limits: ServerLimits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.answer = answer
+        self.limits = limits or ServerLimits()
+        self.port = 0
+        self.is_draining = False
+        self.now = 0.0
+        self.loop: asyncio.AbstractEventLoop
+        self._clock = clock or SystemClock()
+        self._server: asyncio.Server | None = None
+        self._connections: set[ServerConnection] = set()
+        self._peers: dict[str, int] = {}
+        self._heads: dict[tuple[int, Sequence[tuple[bytes, bytes]]], bytes] = {}
+        self._date = b""
+        self._dated = -1
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+
+    async def open(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
+        """Listen; port 0 takes a free one. Raises `ConfigurationError` where that cannot be had."""
+        self.loop = asyncio.get_running_loop()
+        try:
+            self._server = await self.loop.create_server(
+                lambda: ServerConnection(self), host, port, ssl=ssl, backlog=self.limits.backlog
+            )
+        except OSError as error:
+            raise ConfigurationError(_why_not(host, port, error)) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweep()
+
+    async def drain(self, seconds: float) -> None:
+        """Accept nothing more, finish what runs within `seconds`, then cancel it."""
+        self.is_draining = True
+        if self._server is not None:
+            self._server.close()
+        until = self.loop.time() + seconds
+        await self._until_empty(min(_DRAIN_GRACE_S, seconds))
+        for connection in [each for each in self._connections if each.is_idle]:
+            connection.close()
+        await self._until_empty(until - self.loop.time())
+        await self.close()
+
+    async def close(self) -> None:
+        """Cancel what runs, drop every connection, and wait until all are gone. Idempotent."""
+        self.is_draining = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.close()
+        tasks = [task for each in list(self._connections) if (task := each.abort()) is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        while self._connections:
+            await self._until_empty(1.0)
+        await server.wait_closed()
+
+    async def _until_empty(self, seconds: float) -> None:
+        """Wait until no connection is open, at most `seconds`."""
+        if not self._connections or seconds <= 0:
+            return
+        self._empty = self.loop.create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._empty
+        except TimeoutError:
+            pass
+        finally:
+            self._empty = None
+
+    # --- connections call ------------------------------------------------------------------------
+
+    def admit(self, connection: ServerConnection, host: str) -> Refusal | None:
+        """Count a new connection; a refusal where there are too many."""
+        connections, limits = self._connections, self.limits
+        connections.add(connection)
+        count = self._peers[host] = self._peers.get(host, 0) + 1
+        if len(connections) > limits.connections:
+            return refusals.FULL
+        return refusals.FULL_FOR_PEER if count > limits.connections_per_peer else None
+
+    def dismiss(self, connection: ServerConnection, host: str) -> None:
+        """Forget a connection that is gone."""
+        self._connections.discard(connection)
+        count = self._peers[host] - 1
+        if count:
+            self._peers[host] = count
+        else:
+            del self._peers[host]
+        if not self._connections and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Status line, date and header fields, without the framing; kept until the next second."""
+        recurs = isinstance(headers, tuple)
+        if recurs:
+            kept = self._heads.get((status, headers))
+            if kept is not None:
+                return kept
+        for name, _ in headers:
+            if name.lower() in _OURS:
+                raise ValueError(f"{name!r} is the server's to write")
+        reason = REASONS.get(status, "Status").encode()
+        head = b"HTTP/1.1 %d %b\r\n%b%b" % (status, reason, self._date, rendered_fields(headers))
+        if recurs and len(self._heads) < _KEPT_HEADS:
+            self._heads[status, headers] = head
+        return head
+
+    # --- time ------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Renew date and time, look at every connection, and come again."""
+        self.now = now = self.loop.time()
+        second = int(self._clock.epoch_s())
+        if second != self._dated:
+            self._dated = second
+            self._date = b"date: %b\r\n" % _http_date(self._clock.now()).encode()
+            self._heads.clear()
+        for connection in list(self._connections):
+            connection.check(now)
+        self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
+
+
+def _http_date(now: datetime) -> str:
+    """A date as RFC 9110 (5.6.7) writes it, whatever the locale."""
+    day, month = _DAYS[now.weekday()], _MONTHS[now.month - 1]
+    return f"{day}, {now.day:02} {month} {now.year} {now:%H:%M:%S} GMT"
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    """One sentence with the remedy, for a listener that could not be had."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is in use; stop what listens there, or choose another port"
+    if error.errno == errno.EACCES:
+        return f"Port {port} on {host} may not be opened by this user; choose one above 1023"
+    reason = (error.strerror or str(error)).lower()
+    return f"Cannot listen on {host} port {port}: {reason}; check the address"

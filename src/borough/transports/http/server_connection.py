@@ -1,0 +1,370 @@
+"""One client's connection: bytes in, one request at a time to the door, bytes out.
+
+Requests of a connection are answered in turn; what is sent ahead waits as bytes, bounded by
+pausing the socket. One task answers each request and is cancelled when the client leaves.
+No timer here: the server's sweep calls `check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, cast
+
+from borough.transports.http import refusals
+from borough.transports.http.chunked import ChunkedBody
+from borough.transports.http.message import Connection, Request, Response
+from borough.transports.http.refusals import FAILURE_BODY, PROBLEM_HEADERS, Refusal, Refused
+from borough.transports.http.request_head import CHUNKED, HeadReader
+
+if TYPE_CHECKING:
+    from borough.transports.http.server import HttpServer
+
+__all__ = ["ServerConnection"]
+
+logger = logging.getLogger("borough.http")
+
+# What a connection is doing. IDLE: between requests; HEAD, BODY: one is coming in; ANSWERING: one
+# is at the door; LINGERING: a refusal was sent, the rest is thrown away; CLOSED: nothing more.
+IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = range(6)
+
+_CR = 13  # one empty line before a request is forgiven (RFC 9112, 2.2)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BODILESS = frozenset({204, 304})
+_COPIED_BYTES = 64 * 1024  # a body up to this size is copied behind its head, to be one write
+
+
+class ServerConnection(asyncio.Protocol):
+    """The protocol of one accepted connection."""
+
+    __slots__ = (
+        "_ahead", "_body", "_connection", "_drained", "_head", "_is_reading", "_missing", "_server",
+        "_since", "_started", "_state", "_task", "_transport", "_write_paused_at",
+    )  # fmt: skip
+
+    def __init__(self, server: HttpServer) -> None:
+        self._server = server
+        self._head = HeadReader(server.limits)
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any use
+        self._connection = Connection(("", 0))
+        self._state = IDLE
+        self._since = self._started = server.now
+        self._ahead = (
+            b""  # bytes not yet read: a head's beginning, or what follows the request at hand
+        )
+        self._body: list[bytes] | ChunkedBody = []
+        self._missing = 0
+        self._task: asyncio.Task[None] | None = None
+        self._is_reading = True
+        self._write_paused_at: float | None = None
+        self._drained: asyncio.Future[None] | None = None
+
+    # --- the transport calls ---------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer: Any = transport.get_extra_info("peername")
+        if peer:  # a Unix socket's peer has no name
+            self._connection.peer = (peer[0], peer[1])
+        refusal = self._server.admit(self, self._connection.peer[0])
+        if refusal is not None:
+            self._refuse(refusal)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = CLOSED
+        self._head.forget()
+        self._ahead = b""
+        if self._task is not None:
+            self._task.cancel()
+        self._release_writer()
+        self._server.dismiss(self, self._connection.peer[0])
+
+    def data_received(self, data: bytes) -> None:
+        state = self._state
+        try:
+            if state == IDLE:
+                self._take(data)
+            elif state == ANSWERING:
+                self._ahead += data
+                if len(self._ahead) > self._server.limits.head_bytes and self._is_reading:
+                    self._is_reading = False
+                    self._transport.pause_reading()
+            elif state == HEAD:
+                self._take(self._ahead + data)
+            elif state == BODY:
+                self._since = self._server.now
+                self._take_body(data)
+        except Refused as refused:
+            self._refuse(refused.refusal)
+
+    def pause_writing(self) -> None:
+        self._write_paused_at = self._server.now
+
+    def resume_writing(self) -> None:
+        self._write_paused_at = None
+        self._release_writer()
+        if self._state == IDLE:
+            self._go_on()
+
+    # --- a request comes in ----------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> None:
+        """Read a head from the start of `data`, and its body if that is there too."""
+        if data[0] == _CR:
+            data = data[2:] if data[:2] == b"\r\n" and len(data) > 2 else data
+        end = data.find(b"\r\n\r\n") + 4
+        limits = self._server.limits
+        if end == 3 or end > limits.head_bytes:
+            self._take_part(data)
+            return
+        reader = self._head
+        reader.read(data if end == len(data) else data[:end])
+        length = reader.length
+        if length == 0:
+            self._ahead = data[end:]
+            self._answer(b"")
+            return
+        rest = data[end:]
+        if 0 < length <= len(rest):
+            body = rest if length == len(rest) else rest[:length]
+            reader.pass_body(body)
+            self._ahead = rest[length:]
+            self._answer(body)
+            return
+        self._state = BODY
+        self._since = self._started = self._server.now
+        self._ahead = b""
+        self._missing = length
+        reader.forget()
+        self._body = ChunkedBody(limits.body_bytes) if length == CHUNKED else []
+        if reader.expects_continue and not rest:
+            self._transport.write(_CONTINUE)
+        self._take_body(rest)
+
+    def _take_part(self, data: bytes) -> None:
+        """Keep the beginning of a head, or refuse what can only be wrong."""
+        limits = self._server.limits
+        line_end = data.find(b"\r\n")
+        if (line_end if line_end >= 0 else len(data)) > limits.url_bytes + 32:
+            raise Refused(refusals.URL)
+        if len(data) > limits.head_bytes:
+            raise Refused(refusals.HEAD)
+        if data.count(b"\n") != data.count(b"\r\n"):
+            raise Refused(refusals.BARE_LINE_FEED)
+        if self._state == IDLE:
+            self._state = HEAD
+            self._since = self._server.now
+        self._ahead = data
+
+    def _take_body(self, data: bytes) -> None:
+        body = self._body
+        if isinstance(body, ChunkedBody):
+            body.feed(data)
+            if body.is_complete:
+                self._ahead = body.rest
+                self._answer(body.body)
+            return
+        missing = self._missing
+        if len(data) >= missing:
+            body.append(data[:missing])
+            self._ahead = data[missing:]
+            self._answer(b"".join(body))
+        else:
+            body.append(data)
+            self._missing = missing - len(data)
+
+    def _answer(self, body: bytes) -> None:
+        """Hand a complete request to the door, in a task of its own."""
+        head = self._head
+        request = Request(head.method, head.path, head.query, head.headers, body, self._connection)
+        if head.method == "HEAD":
+            request.method = "GET"
+        self._state = ANSWERING
+        self._body = []
+        self._task = self._server.loop.create_task(self._serve(request))
+
+    # --- an answer goes out ----------------------------------------------------------------------
+
+    async def _serve(self, request: Request) -> None:
+        try:
+            response = await self._server.answer(request)
+            body = response.body
+            if type(body) is bytes:
+                self._write(response, body)
+            else:
+                await self._stream(response, cast("AsyncIterator[bytes]", body))
+        except asyncio.CancelledError:
+            task = self._task
+            if self._state == CLOSED or (task is not None and task.cancelling()):
+                self._transport.abort()
+                raise
+            # Nobody cancelled this task: the handler awaited something that was cancelled.
+            logger.exception(
+                "%s %s was left unanswered by a cancelled wait", request.method, request.path
+            )
+            self._fail()
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            self._fail()
+        self._task = None
+        self._go_on_or_close()
+
+    def _write(self, response: Response, body: bytes) -> None:
+        status = response.status
+        head = self._server.head_of(status, response.headers)
+        keep = self._head.keep_alive and not self._server.is_draining
+        if status in _BODILESS:
+            self._transport.write(head + (b"\r\n" if keep else b"connection: close\r\n\r\n"))
+            return
+        size = len(body)
+        if self._head.method == "HEAD":
+            body = b""
+        elif size > _COPIED_BYTES:
+            self._transport.write(
+                b"%bcontent-length: %d\r\n%b\r\n"
+                % (head, size, b"" if keep else b"connection: close\r\n")
+            )
+            self._transport.write(body)
+            return
+        if keep:
+            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, size, body))
+        else:
+            self._transport.write(
+                b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, size, body)
+            )
+
+    def _fail(self) -> None:
+        """Answer 500, or break the connection where an answer has begun."""
+        if self._state == ANSWERING:
+            self._write(Response(500, PROBLEM_HEADERS), FAILURE_BODY)
+
+    async def _stream(self, response: Response, chunks: AsyncIterator[bytes]) -> None:
+        try:
+            head = self._server.head_of(response.status, response.headers)
+            if not self._head.is_modern:
+                await self._stream_until_close(head, chunks)
+                return
+            keep = self._head.keep_alive and not self._server.is_draining
+            self._transport.write(
+                b"%btransfer-encoding: chunked\r\n%b\r\n"
+                % (head, b"" if keep else b"connection: close\r\n")
+            )
+            if self._head.method == "HEAD":
+                return
+            await self._write_chunks(chunks, is_chunked=True)
+        finally:
+            close = getattr(chunks, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def _stream_until_close(self, head: bytes, chunks: AsyncIterator[bytes]) -> None:
+        """HTTP/1.0 knows no chunks: the end of the connection is the end of the body."""
+        self._transport.write(head + b"connection: close\r\n\r\n")
+        if self._head.method != "HEAD":
+            await self._write_chunks(chunks, is_chunked=False)
+
+    async def _write_chunks(self, chunks: AsyncIterator[bytes], *, is_chunked: bool) -> None:
+        try:
+            async for chunk in chunks:
+                if chunk:
+                    self._transport.write(
+                        b"%x\r\n%b\r\n" % (len(chunk), chunk) if is_chunked else chunk
+                    )
+                    if self._write_paused_at is not None:
+                        self._drained = self._server.loop.create_future()
+                        await self._drained
+        except Exception:
+            # The status has gone out: a missing last chunk is the only way left to tell.
+            self._state = CLOSED
+            self._transport.abort()
+            raise
+        if is_chunked:
+            self._transport.write(b"0\r\n\r\n")
+
+    # --- after an answer -------------------------------------------------------------------------
+
+    def _go_on_or_close(self) -> None:
+        if self._state != ANSWERING:
+            return
+        if not self._head.keep_alive or self._server.is_draining:
+            self._state = CLOSED
+            self._transport.close()
+            return
+        self._state = IDLE
+        self._since = self._server.now
+        if self._ahead or not self._is_reading or self._write_paused_at is not None:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Take up what was sent ahead, unless the client does not read its answers."""
+        if self._write_paused_at is not None:
+            if self._is_reading:
+                self._is_reading = False
+                self._transport.pause_reading()
+            return
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
+        ahead, self._ahead = self._ahead, b""
+        if ahead:
+            self.data_received(ahead)
+
+    def _release_writer(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Say why, close our side, and throw away what still comes, so that the answer arrives."""
+        self._state = LINGERING
+        self._since = self._server.now
+        self._ahead = b""
+        self._body = []
+        self._transport.write(refusal.answer)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    # --- the server calls ------------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is here, not even in part."""
+        return self._state == IDLE
+
+    def check(self, now: float) -> None:
+        """Look at the times; called by the sweep."""
+        state, limits, silent = self._state, self._server.limits, now - self._since
+        paused_at = self._write_paused_at
+        if paused_at is not None and now - paused_at > limits.write_idle_s:
+            self._transport.abort()
+        elif state == IDLE and silent > limits.keep_alive_s:
+            self.close()
+        elif (state == HEAD and silent > limits.header_s) or (
+            state == BODY and (silent > limits.body_idle_s or self._is_slow(now))
+        ):
+            self._refuse(refusals.SLOW)
+        elif state == LINGERING and silent > limits.linger_s:
+            self._transport.abort()
+
+    def _is_slow(self, now: float) -> bool:
+        limits, elapsed, body = self._server.limits, now - self._started, self._body
+        if elapsed <= limits.body_idle_s:
+            return False
+        received = body.seen if isinstance(body, ChunkedBody) else sum(map(len, body))
+        return received < elapsed * limits.body_bytes_per_s
+
+    def close(self) -> None:
+        """Close after what has been written."""
+        self._state = CLOSED
+        self._transport.close()
+
+    def abort(self) -> asyncio.Task[None] | None:
+        """Cancel what runs and drop the connection; returns the task that is ending."""
+        task = self._task
+        if task is not None:
+            task.cancel()
+        self._transport.abort()
+        return task
