@@ -94,6 +94,11 @@ class Delivery(msgspec.Struct, frozen=True):
 class Subscription(Protocol):
     """One handler's reading of one topic."""
 
+    @property
+    def position(self) -> int:
+        """All up to here has been read: it was taken, or it is of another topic."""
+        ...
+
     async def take(self, limit: int) -> Sequence[Delivery]:
         """At least one delivery, at most `limit`; waits for it."""
         ...

@@ -44,10 +44,10 @@ class Call:
     `operation` is the wire name, `caller` the calling service (None at the edge), `deadline` a point
     on the monotonic clock in seconds, `key` the idempotency key in force, `scopes` of `principal`
     say what the end user may do. `event_id` is set while an event is handled. `armed` is the earliest
-    deadline for which a timer runs already.
+    deadline for which a timer runs already, `mark` what a keyed operation holds its key with.
     """
 
-    __slots__ = ("armed", "caller", "deadline", "event_id", "key", "operation", "pool", "principal", "service", "trace")
+    __slots__ = ("armed", "caller", "deadline", "event_id", "key", "mark", "operation", "pool", "principal", "service", "trace")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Call:
         pool: WorkPool | None = None,
     ) -> None:
         self.armed = NO_DEADLINE
+        self.mark: object = None
         self.operation = operation
         self.service = service
         self.caller = caller
