@@ -1,0 +1,94 @@
+"""Numbered SQL migrations: reading a folder, and deciding what is still to be applied.
+
+`0001_orders.sql`, `0002_paid.sql`, ...: consecutive numbers from 1, one script each. A script that
+was applied is never edited: its checksum stands in the database, and a change is refused. Pure
+decisions over values; the store applies them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from borough.errors import MigrationRefused
+from borough.ports import Migration
+
+__all__ = ["checksum", "pending", "read_migrations"]
+
+_NAME = re.compile(r"(\d{4})_[a-z0-9][a-z0-9_]*\.sql\Z")
+
+
+def read_migrations(folder: Path) -> tuple[Migration, ...]:
+    """The folder's migrations in order; other files than `*.sql` are ignored.
+
+    Raises `MigrationRefused` for a missing folder, a wrong name, a double or missing number, and a
+    file that is not UTF-8.
+    """
+    if not folder.is_dir():
+        raise MigrationRefused(f"{folder} is no folder. Create it, with `0001_NAME.sql` in it")
+    found: list[Migration] = []
+    for path in sorted(folder.glob("*.sql")):
+        try:
+            found.append(Migration(path.name, path.read_text(encoding="utf-8-sig")))
+        except UnicodeDecodeError as error:
+            raise MigrationRefused(f"{path} is not UTF-8 ({error}). Save it as UTF-8") from error
+    _check_order(found, str(folder))
+    return tuple(found)
+
+
+def checksum(sql: str) -> str:
+    """SHA-256 of a script; line ends do not count, so that a checkout on Windows is the same."""
+    normalised = sql.replace("\r\n", "\n").replace("\r", "\n")
+    return hashlib.sha256(normalised.encode()).hexdigest()
+
+
+def pending(
+    space: str, migrations: Sequence[Migration], applied: Mapping[str, str]
+) -> list[Migration]:
+    """What is left to apply, in order; `applied` maps names to checksums.
+
+    Raises `MigrationRefused` when an applied one was changed or is missing, or the numbers are wrong.
+    """
+    _check_order(migrations, f"the migrations of {space!r}")
+    known = {migration.name: migration for migration in migrations}
+    for name, recorded in sorted(applied.items()):
+        migration = known.get(name)
+        if migration is None:
+            raise MigrationRefused(
+                f"{name} of {space!r} was applied to this database and is missing now. Put the file "
+                f"back, or run the release that has it"
+            )
+        if checksum(migration.sql) != recorded:
+            raise MigrationRefused(
+                f"{name} of {space!r} was changed after it was applied. Restore the file and put the "
+                f"change into a new migration, {_next_name(migrations)}"
+            )
+    return [migration for migration in migrations if migration.name not in applied]
+
+
+def _check_order(migrations: Sequence[Migration], place: str) -> None:
+    for number, migration in enumerate(migrations, 1):
+        match = _NAME.match(migration.name)
+        if match is None:
+            raise MigrationRefused(
+                f"{migration.name} in {place} is no migration's name. Call it {number:04}_NAME.sql, "
+                f"in lower case"
+            )
+        given = int(match[1])
+        if given < number:
+            raise MigrationRefused(
+                f"{migration.name} in {place} has a number that is taken. Call it "
+                f"{_next_name(migrations)}"
+            )
+        if given > number:
+            raise MigrationRefused(
+                f"{migration.name} in {place} leaves a gap: number {number:04} is missing. Put that "
+                f"file back, or renumber the ones that were never applied"
+            )
+
+
+def _next_name(migrations: Sequence[Migration]) -> str:
+    numbers = [int(match[1]) for m in migrations if (match := _NAME.match(m.name))]
+    return f"{max(numbers, default=0) + 1:04}_NAME.sql"

@@ -1,0 +1,219 @@
+"""One connection to the file: its settings, what it refuses, and running a statement on it.
+
+Used by one thread at a time, which one may change. Settings are made by one pragma per call and
+read back. The authorizer refuses transaction control and other databases in statements, also where
+a text hides them; the guard interrupts what runs beyond a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import apsw
+
+from borough.clock import Clock
+from borough.errors import ConfigurationError, StoreError
+from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.rows import RowPlans
+from borough.stores.sqlite.sql import Statement
+from borough.stores.sqlite.values import check_floats, compare_decimals, store_value
+
+__all__ = ["BODY", "Connection", "savepoint_name"]
+
+BODY = "borough_body"
+_STEPS = 1000
+_READING_PRAGMAS = frozenset(
+    (
+        "data_version",  # full-text search asks for it
+        "foreign_key_check",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    )
+)
+_OTHER_DATABASES = frozenset((apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH))
+
+
+def savepoint_name(depth: int) -> str:
+    """The name of the savepoint at a depth inside a body."""
+    return f"borough_{depth}"
+
+
+class Connection:
+    """An `apsw` connection with the store's settings. `until` is when a statement is interrupted."""
+
+    __slots__ = ("_cursor", "_free", "_plans", "_pragmas", "clock", "inner", "until", "wal_pages")
+
+    def __init__(
+        self, path: str, clock: Clock, options: SqliteOptions, plans: RowPlans, *, writes: bool
+    ) -> None:
+        self.clock = clock
+        self.until = math.inf
+        self.wal_pages = 0
+        self._free = False
+        self._pragmas = _READING_PRAGMAS
+        self._plans = plans
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writes else 0)
+        inner = apsw.Connection(path, flags, statementcachesize=options.statements)
+        self.inner = inner
+        try:
+            self._settle(path, writes)
+        except BaseException:
+            inner.close()
+            raise
+        self._cursor = inner.cursor()
+
+    def _settle(self, path: str, writes: bool) -> None:
+        inner = self.inner
+        inner.set_busy_timeout(0)
+        self._pragma("busy_timeout", 0)
+        if self._pragma_value("journal_mode = wal") != "wal":
+            raise ConfigurationError(
+                f"{path}: the file system has no shared memory for SQLite's WAL (a network "
+                f"folder?); put the data on a local disk"
+            )
+        self._pragma("synchronous", 2)
+        self._pragma("wal_autocheckpoint", 0)
+        self._pragma("foreign_keys", 1)
+        self._pragma("trusted_schema", 0)
+        if not writes:
+            self._pragma("query_only", 1)
+        inner.set_wal_hook(self._after_commit)
+        inner.create_collation("decimal", compare_decimals)
+        inner.convert_binding = store_value
+        inner.authorizer = self._authorize
+        inner.set_progress_handler(self._is_over, _STEPS)
+
+    def _pragma_value(self, text: str) -> Any:
+        rows = self.inner.execute(f"pragma {text}").fetchall()
+        return rows[0][0] if rows else None
+
+    def _pragma(self, name: str, value: int) -> None:
+        self._pragma_value(f"{name} = {value}")
+        found = self._pragma_value(name)
+        if found != value:
+            raise ConfigurationError(f"SQLite keeps {name} at {found} instead of {value}")
+
+    def _after_commit(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self.wal_pages = pages
+        return 0
+
+    def _is_over(self) -> bool:
+        return self.clock.monotonic() >= self.until
+
+    def _authorize(
+        self, action: int, one: str | None, two: str | None, _database: str | None, _by: str | None
+    ) -> int:
+        if action == apsw.SQLITE_SAVEPOINT:
+            allowed = two is not None and two.startswith("borough_")
+        elif action == apsw.SQLITE_TRANSACTION:
+            allowed = self._free
+        elif action == apsw.SQLITE_PRAGMA:
+            allowed = self._free or one in self._pragmas
+        else:
+            allowed = action not in _OTHER_DATABASES or self._free
+        return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
+
+    @contextmanager
+    def allowing(self, *pragmas: str) -> Iterator[None]:
+        """Let these pragmas pass for a while."""
+        before = self._pragmas
+        self._pragmas = before.union(pragmas)
+        try:
+            yield
+        finally:
+            self._pragmas = before
+
+    def control(self, text: str) -> Any:
+        """Run the store's own `begin`, `commit`, `rollback` or pragma; returns the first value.
+
+        Never from the statement cache: there a user's equal text would find it, authorized.
+        """
+        self._free = True
+        try:
+            rows = self.inner.cursor().execute(text, can_cache=False).fetchall()
+        finally:
+            self._free = False
+        return rows[0][0] if rows else None
+
+    def mark(self, text: str) -> None:
+        """Run one of the store's own savepoint statements."""
+        self._cursor.execute(text)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open; an engine's error may have ended it."""
+        return self.inner.in_transaction
+
+    @property
+    def has_unresolved_keys(self) -> bool:
+        """Whether deferred foreign keys are violated now. A counter of the engine, no search."""
+        return self.inner.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0] != 0
+
+    def change(self, statement: Statement, args: Sequence[Any]) -> int:
+        """Run a statement to its end; returns the rows that it changed itself."""
+        if len(args) != statement.count:
+            raise _wrong_count(statement, args)
+        if float in map(type, args):
+            check_floats(args)
+        cursor = self._cursor
+        cursor.execute(statement.numbered, args)
+        if cursor.fetchone() is not None:  # a row of RETURNING: step to the end
+            for _ in cursor:
+                pass
+        return self.inner.changes() if statement.changes else 0
+
+    def rows(self, kind: Any, statement: Statement, args: Sequence[Any], limit: int) -> list[Any]:
+        """Run a statement and shape at most `limit` rows; one more is read, to be counted."""
+        if len(args) != statement.count:
+            raise _wrong_count(statement, args)
+        if float in map(type, args):
+            check_floats(args)
+        cursor = self._cursor
+        cursor.execute(statement.numbered, args)
+        try:
+            columns = cursor.get_description()
+        except apsw.ExecutionCompleteError:
+            return []
+        found = list(islice(cursor, limit + 1))
+        if len(found) > limit:  # rows are left in the engine: an open statement blocks COMMIT
+            cursor.close()
+            self._cursor = self.inner.cursor()
+        return self._plans.of(kind, columns)(found)
+
+    def checkpoint(self, mode: int) -> None:
+        """Move the WAL into the database; what readers still need stays."""
+        try:
+            pages, _moved = self.inner.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            return
+        self.wal_pages = max(pages, 0)
+
+    def end(self) -> None:
+        """End a read transaction, if one is open."""
+        if self.inner.in_transaction:
+            self.control("rollback")
+
+    def interrupt(self) -> None:
+        """End the statement that runs now, from whichever thread."""
+        self.until = -math.inf
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+        self.inner.close()
+
+
+def _wrong_count(statement: Statement, args: Sequence[Any]) -> StoreError:
+    return StoreError(
+        f"the statement has {statement.count} parameters and got {len(args)} values: {statement.sql}"
+    )

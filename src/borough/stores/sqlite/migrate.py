@@ -1,0 +1,92 @@
+"""Applying migrations to a SQLite database, each in a transaction of its own.
+
+Runs in the worker, between groups and under the baton, so that of two processes one applies and
+the other finds it done. Foreign keys are checked whole before each COMMIT instead of row by row:
+rebuilding a table (SQLite cannot alter most of it) must not cascade.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import apsw
+
+from borough.clock import Clock
+from borough.errors import BoroughError, MigrationRefused
+from borough.ports import Migration
+from borough.stores.migrations import checksum, pending
+from borough.stores.sqlite.connection import Connection
+from borough.stores.sqlite.sql import refuse_rollback_clauses, words_of
+from borough.stores.sqlite.values import store_value
+
+__all__ = ["apply_migrations"]
+
+_TABLE = """
+create table if not exists borough_migrations (
+    space text not null, name text not null, checksum text not null, applied_at text not null,
+    primary key (space, name)
+) strict, without rowid"""
+_INSERT = "insert into borough_migrations values (?1, ?2, ?3, ?4)"
+
+
+def apply_migrations(
+    connection: Connection, space: str, migrations: Sequence[Migration], clock: Clock
+) -> list[str]:
+    """Apply what is missing; returns the names. Raises `MigrationRefused`; what came before stays."""
+    connection.until = math.inf
+    inner = connection.inner
+    names: list[str] = []
+    try:
+        connection.control(_TABLE)
+        query = "select name, checksum from borough_migrations where space = ?1"
+        applied: dict[str, str] = dict(inner.execute(query, (space,)).fetchall())
+        left = pending(space, migrations, applied)
+        if left:
+            connection.control("pragma foreign_keys = 0")
+            connection.control("pragma legacy_alter_table = 0")
+        for migration in left:
+            _apply(connection, space, migration, clock)
+            names.append(migration.name)
+    except apsw.Error as error:
+        raise MigrationRefused(f"the migrations of {space!r} cannot be read: {error}") from error
+    finally:
+        connection.control("pragma foreign_keys = 1")
+    return names
+
+
+def _apply(connection: Connection, space: str, migration: Migration, clock: Clock) -> None:
+    stamp = store_value(None, 4, clock.now())
+    try:
+        refuse_rollback_clauses(words_of(migration.sql), migration.name)
+        connection.control("begin immediate")
+        for _ in connection.inner.execute(migration.sql):
+            pass
+        if not connection.in_transaction:
+            raise MigrationRefused(f"{migration.name} of {space!r} ended its transaction")
+        _check_keys(connection, space, migration)
+        row = (space, migration.name, checksum(migration.sql), stamp)
+        connection.inner.execute(_INSERT, row)
+        connection.control("commit")
+    except BaseException as error:
+        if connection.in_transaction:
+            connection.control("rollback")
+        if isinstance(error, apsw.AuthError):
+            raise MigrationRefused(
+                f"{migration.name} of {space!r} was not applied: BEGIN, COMMIT, SAVEPOINT, ATTACH and "
+                f"PRAGMA are not for a migration, it has its own transaction. Remove them ({error})"
+            ) from error
+        if isinstance(error, MigrationRefused) or not isinstance(error, (apsw.Error, BoroughError)):
+            raise
+        raise MigrationRefused(
+            f"{migration.name} of {space!r} failed and nothing of it is kept: {error}"
+        ) from error
+
+
+def _check_keys(connection: Connection, space: str, migration: Migration) -> None:
+    row = connection.inner.execute("pragma foreign_key_check").fetchone()
+    if row is not None:
+        raise MigrationRefused(
+            f"{migration.name} of {space!r} leaves a row of {row[0]!r} whose foreign key points to no "
+            f"row of {row[2]!r}. Move or delete such rows in the migration"
+        )

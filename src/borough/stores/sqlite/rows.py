@@ -1,0 +1,231 @@
+"""Rows as the type asked for: a struct by column names, a tuple by place, a dict, or one value.
+
+What a type needs is worked out once per (type, columns) and kept. Columns that SQLite stores in
+another form (bool, datetime, JSON) are turned back one by one; msgspec does the rest in one call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence, Set
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from borough.errors import StoreError
+
+__all__ = ["Columns", "RowPlans", "Shape"]
+
+Columns = tuple[tuple[str, str | None], ...]
+Shape = Callable[[Sequence[tuple[Any, ...]]], list[Any]]
+Column = Callable[[Any], Any]
+_PLANS = 1000
+
+
+class RowPlans:
+    """The shapes a store has worked out."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, Columns], Shape] = {}
+
+    def of(self, kind: Any, columns: Columns) -> Shape:
+        """How rows of these columns become `kind`. Raises `StoreError` where they cannot."""
+        key = (kind, columns)
+        shape = self._known.get(key)
+        if shape is None:
+            shape = _shape(kind, [name for name, _ in columns])
+            if len(self._known) >= _PLANS:
+                self._known.clear()
+            self._known[key] = shape
+        return shape
+
+
+def _shape(kind: Any, names: list[str]) -> Shape:
+    origin = get_origin(kind) or kind
+    if kind in (dict, Mapping) or origin in (dict, Mapping):
+        return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
+    if kind is tuple:
+        return list
+    if origin is tuple:
+        return _tuple_shape(kind, names)
+    if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+        return _struct_shape(kind, origin, names)
+    return _value_shape(kind, names[0])
+
+
+def _struct_shape(kind: Any, struct: type[msgspec.Struct], names: list[str]) -> Shape:
+    hints = get_type_hints(struct, include_extras=True)
+    fields = {field.name: field for field in msgspec.structs.fields(struct)}
+    taken = [(index, fields[name]) for index, name in enumerate(names) if name in fields]
+    missing = [f for f in fields if fields[f].required and f not in names]
+    if missing:
+        raise StoreError(
+            f"{struct.__name__} needs the column {', '.join(missing)}; the statement gives "
+            f"{', '.join(names)}. Select it, or name another one `as {missing[0]}`"
+        )
+    doubled = {name for name in names if name in fields and names.count(name) > 1}
+    if doubled:
+        raise StoreError(f"{struct.__name__}: the column {', '.join(doubled)} is given twice")
+    keys = [field.encode_name for _, field in taken]
+    columns = [(f.encode_name, _column(hints[f.name], f.name)) for _, f in taken]
+    turned = [(key, turn) for key, turn in columns if turn is not None]
+    picked = None if len(taken) == len(names) else [index for index, _ in taken]
+
+    def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        if picked is not None:  # columns that the struct does not know, as after `select *`
+            rows = [tuple(row[index] for index in picked) for row in rows]
+        found = [dict(zip(keys, row, strict=True)) for row in rows]
+        for values in found:
+            for key, turn in turned:
+                if (value := values[key]) is not None:
+                    values[key] = turn(value)
+        return _convert(found, list[kind])
+
+    return shape
+
+
+def _tuple_shape(kind: Any, names: list[str]) -> Shape:
+    kinds = get_args(kind)
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        kinds = (kinds[0],) * len(names)
+    if len(kinds) != len(names):
+        raise StoreError(f"{kind} has {len(kinds)} places; the statement gives {', '.join(names)}")
+    columns = [_column(each, name) for each, name in zip(kinds, names, strict=True)]
+    turned = [(index, turn) for index, turn in enumerate(columns) if turn is not None]
+
+    def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        found = [list(row) for row in rows] if turned else rows
+        for row in found:
+            for index, turn in turned:
+                if row[index] is not None:
+                    row[index] = turn(row[index])  # type: ignore[index]
+        return _convert(found, list[tuple[kinds]])  # type: ignore[valid-type]
+
+    return shape
+
+
+def _value_shape(kind: Any, name: str) -> Shape:
+    turn = _column(kind, name)
+
+    def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        values = [row[0] for row in rows]
+        if turn is not None:
+            values = [None if value is None else turn(value) for value in values]
+        return _convert(values, list[kind])
+
+    return shape
+
+
+def _convert(values: Any, kind: Any) -> list[Any]:
+    try:
+        return msgspec.convert(values, kind)  # type: ignore[no-any-return]
+    except msgspec.ValidationError as error:
+        raise StoreError(f"a row does not fit: {error}") from error
+
+
+def _column(kind: Any, name: str) -> Column | None:
+    """What turns a stored value back before msgspec sees it; None where it can do so itself."""
+    kinds = _alternatives(kind)
+    if len(kinds) != 1:
+        stored = [each for each in kinds if _is_json(each)]
+        if not stored:
+            return None
+        if len(stored) < len(kinds):
+            raise StoreError(f"column {name}: {kind} is neither a plain value nor JSON alone")
+        return _json(kind, name)
+    plain = kinds[0]
+    if plain is bool:
+        return _bool(name)
+    if plain is datetime:
+        return _datetime(name)
+    if plain is bytes:
+        return _bytes(name)
+    if plain is Decimal:
+        return _decimal(name)
+    return _json(kind, name) if _is_json(plain) else None
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    """A type without `Annotated`, null and unset: the members of a union, else itself."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _alternatives(get_args(kind)[0])
+    if origin in (Union, types.UnionType):
+        members = [each for part in get_args(kind) for each in _alternatives(part)]
+        return [each for each in members if each not in (type(None), msgspec.UnsetType)]
+    if isinstance(kind, typing.NewType):
+        return _alternatives(kind.__supertype__)
+    return [kind]
+
+
+def _is_json(kind: Any) -> bool:
+    origin = get_origin(kind) or kind
+    if not isinstance(origin, type):
+        return False
+    containers = (msgspec.Struct, list, tuple, Mapping, Set)
+    return issubclass(origin, containers) or dataclasses.is_dataclass(origin)
+
+
+def _json(kind: Any, name: str) -> Column:
+    decode = msgspec.json.Decoder(kind).decode
+
+    def turn(value: Any) -> Any:
+        try:
+            return decode(value)
+        except (msgspec.DecodeError, TypeError) as error:
+            raise StoreError(f"column {name} holds no JSON of {kind}: {error}") from error
+
+    return turn
+
+
+def _bool(name: str) -> Column:
+    def turn(value: Any) -> bool:
+        if value == 1:
+            return True
+        if value == 0:
+            return False
+        raise StoreError(f"column {name} holds {value!r}; a bool is stored as 0 or 1")
+
+    return turn
+
+
+def _datetime(name: str) -> Column:
+    def turn(value: Any) -> datetime:
+        try:
+            found = datetime.fromisoformat(value)
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"column {name} holds {value!r}, which is no time") from error
+        if found.tzinfo is None:
+            raise StoreError(f"column {name} holds {value!r}, a time without a zone; {_STAMP}")
+        return found
+
+    return turn
+
+
+def _bytes(name: str) -> Column:
+    def turn(value: Any) -> bytes:
+        if isinstance(value, bytes):
+            return value
+        raise StoreError(f"column {name} holds {value!r}, which is not bytes")
+
+    return turn
+
+
+def _decimal(name: str) -> Column:
+    def turn(value: Any) -> Any:
+        if isinstance(value, float):  # the column's affinity has already lost digits
+            raise StoreError(
+                f"column {name} holds a float; a Decimal's column is declared `text collate decimal`"
+            )
+        return value
+
+    return turn
+
+
+_STAMP = "pass clock.now() as a parameter, current_timestamp has none"

@@ -1,0 +1,145 @@
+"""SQL text as the store accepts it: one statement, `$1` parameters, no transaction control.
+
+A text is read once and kept: its numbered form (`?1`) that SQLite binds by number, how many values
+it wants, whether it reads or writes, and whether it proved slow. The authorizer on the connection
+is what enforces the refusals; here they get a clear message before anything runs.
+"""
+
+from __future__ import annotations
+
+import re
+
+from borough.errors import StoreError, TransactionMisuse
+
+__all__ = ["Statement", "Texts", "refuse_rollback_clauses"]
+
+_TOKEN = re.compile(
+    r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
+    |\$(?P<number>[0-9]+)(?![\w$])
+    |(?P<foreign>\?[0-9]*|[:@$#][A-Za-z_0-9]+)
+    |(?P<word>[^\W\d][\w$]*)
+    |(?P<literal>[0-9][\w.]*)
+    |(?P<end>;)
+    |(?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_CONTROL = frozenset(
+    ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH", "DETACH", "VACUUM")
+)
+_READS = frozenset(("SELECT", "VALUES", "EXPLAIN", "PRAGMA"))
+_CHANGES = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE"))
+_FAST_AGAIN = 16
+_TEXTS = 2000
+_LAST_PARAMETER = 32_766
+
+
+class Statement:
+    """One text: `numbered` is what SQLite gets. `slow` texts start off the event loop."""
+
+    __slots__ = ("_fast", "changes", "count", "numbered", "reads", "slow", "sql")
+
+    def __init__(self, sql: str, numbered: str, count: int, first: str, words: set[str]) -> None:
+        self.sql = sql
+        self.numbered = numbered
+        self.count = count
+        changes = bool(words & _CHANGES) and first in ("WITH", *_CHANGES)
+        self.changes = changes
+        self.reads = first in _READS or (first == "WITH" and not changes)
+        self.slow = False
+        self._fast = 0
+
+    def ran(self, seconds: float, limit: float) -> None:
+        """Note a run's time: one above the limit makes it slow, many well below make it quick again."""
+        if seconds > limit:
+            self.slow = True
+            self._fast = 0
+        elif self.slow and seconds < limit / 2:
+            self._fast += 1
+            if self._fast >= _FAST_AGAIN:
+                self.slow = False
+                self._fast = 0
+
+
+class Texts:
+    """The texts a store has read. One more than it keeps, and it starts afresh."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, Statement] = {}
+
+    def of(self, sql: str) -> Statement:
+        """The statement of a text. Raises `TransactionMisuse` for one that is refused."""
+        statement = self._known.get(sql)
+        if statement is None:
+            statement = _read(sql)
+            if len(self._known) >= _TEXTS:
+                self._known.clear()
+            self._known[sql] = statement
+        return statement
+
+
+def _read(sql: str) -> Statement:
+    parts: list[str] = []
+    words: list[str] = []
+    count = 0
+    ended = False
+    for token in _TOKEN.finditer(sql):
+        kind, text = token.lastgroup, token[0]
+        if kind == "skip":
+            parts.append(text)
+            continue
+        if kind == "end":
+            ended = not (words and words[0] == "CREATE")  # a trigger's body has its own
+            parts.append(text)
+            continue
+        if ended:
+            raise TransactionMisuse(f"one statement at a time; a second one follows in: {sql}")
+        if kind == "number":
+            number = int(token["number"])
+            if not 1 <= number <= _LAST_PARAMETER:
+                raise StoreError(f"{text} is no parameter; they count from $1 in: {sql}")
+            count = max(count, number)
+            parts.append(f"?{number}")
+            continue
+        if kind == "foreign":
+            raise StoreError(f"{text} is no parameter; write $1, $2, ... in: {sql}")
+        words.append(text.upper() if kind == "word" else text if text in "()" else "")
+        parts.append(text)
+    first = next((word for word in words if word not in "()"), "")
+    _refuse(first, words, sql)
+    return Statement(sql, "".join(parts), count, first, set(words))
+
+
+def _refuse(first: str, words: list[str], sql: str) -> None:
+    if not first:
+        raise StoreError("the statement is empty")
+    if first in _CONTROL:
+        raise TransactionMisuse(
+            f"{first} is not for a statement: transaction() and tx.savepoint() begin and end "
+            f"transactions, and a service has one database. In: {sql}"
+        )
+    refuse_rollback_clauses(words, sql)
+
+
+def refuse_rollback_clauses(words: list[str], sql: str) -> None:
+    """Refuse `OR ROLLBACK`, `ON CONFLICT ROLLBACK` and `RAISE(ROLLBACK`: they end others' bodies too."""
+    for index, word in enumerate(words):
+        if word == "ROLLBACK" and index and words[index - 1] in ("OR", "CONFLICT", "("):
+            raise TransactionMisuse(
+                f"{words[index - 1]} ROLLBACK is refused: it would undo other transactions of the "
+                f"same commit. Use ABORT, which undoes this one. In: {sql}"
+            )
+
+
+def words_of(script: str) -> list[str]:
+    """The bare words of a script in upper case, with its parentheses; the rest is ''."""
+    words: list[str] = []
+    for token in _TOKEN.finditer(script):
+        if token.lastgroup != "skip":
+            text = token[0]
+            words.append(
+                text.upper() if token.lastgroup == "word" else text if text in "()" else ""
+            )
+    return words

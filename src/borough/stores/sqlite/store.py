@@ -1,0 +1,222 @@
+"""A service's SQLite database, as the port `Store` wants it.
+
+Opening and closing are done under the baton and in the worker; transactions go through the writer,
+reads through the readers. The file's neighbours are `-wal` and `-shm` (SQLite's), `.baton` and
+`.baton-next` (the store's, empty).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from borough.clock import Clock
+from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
+from borough.ports import Migration
+from borough.stores.sqlite.baton import Baton
+from borough.stores.sqlite.connection import Connection
+from borough.stores.sqlite.faults import unusable
+from borough.stores.sqlite.migrate import apply_migrations
+from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.readers import Readers, Snapshot
+from borough.stores.sqlite.rows import RowPlans
+from borough.stores.sqlite.sql import Texts
+from borough.stores.sqlite.transaction import SqliteTransaction, only_row, within_limit
+from borough.stores.sqlite.worker import Worker
+from borough.stores.sqlite.writer import Writer
+
+__all__ = ["SqliteStore"]
+
+T = TypeVar("T")
+_DEFAULTS = SqliteOptions()
+
+
+def no_deadline() -> float | None:
+    """No call is at hand: the option `wait_s` bounds every wait."""
+    return None
+
+
+class SqliteStore:
+    """One database file. `deadline()` is the monotonic deadline of the call at hand, or None."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        clock: Clock,
+        deadline: Callable[[], float | None] = no_deadline,
+        options: SqliteOptions = _DEFAULTS,
+    ) -> None:
+        self.path = os.path.abspath(path)
+        self._clock = clock
+        self._deadline = deadline
+        self._options = options
+        self._texts = Texts()
+        self._plans = RowPlans()
+        self._baton = Baton(self.path)
+        self._worker: Worker | None = None
+        self._writer: Writer | None = None
+        self._readers: Readers | None = None
+
+    # --- opening and closing ----------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Open or create, and recover. Raises `ConfigurationError` or `StoreUnavailable`."""
+        if self._writer is not None:
+            raise TransactionMisuse(f"{self.path} is open already")
+        until = self._until()
+        worker = Worker(asyncio.get_running_loop(), f"{Path(self.path).stem}-write")
+        self._refuse_folder()
+        try:
+            self._baton.open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.path}.baton cannot be made: {error.strerror}"
+            ) from error
+        try:
+            connections = await self._connect_first(worker, until)
+            writer, reader = connections
+            self._writer = Writer(
+                self.path, writer, self._baton, worker, self._clock, self._options
+            )
+            connect = partial(self._connect, writes=False)
+            name = Path(self.path).stem
+            self._readers = Readers(reader, connect, self._clock, self._options, name)
+            self._worker = worker
+        except BaseException:
+            self._baton.close()
+            worker.stop()
+            raise
+        finally:
+            if self._writer is not None:
+                self._baton.drop()
+
+    def _refuse_folder(self) -> None:
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise ConfigurationError(f"{folder} is no folder; create it, or name another")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigurationError(
+                f"{folder} is not writable; SQLite keeps files beside the database, so the folder "
+                f"must be, too. Change its rights, or name another folder"
+            )
+        if os.path.exists(self.path) and not os.access(self.path, os.R_OK | os.W_OK):
+            raise ConfigurationError(f"{self.path} is not writable; change its rights")
+
+    async def _connect_first(self, worker: Worker, until: float) -> tuple[Connection, Connection]:
+        while True:
+            await self._take_baton(until)
+            try:
+                return await worker.run(self._open_both)
+            except apsw.BusyError:  # a program without the baton, such as the sqlite3 shell
+                if self._clock.monotonic() >= until:
+                    raise StoreUnavailable(f"{self.path} is held by another program") from None
+                self._baton.drop()
+                await self._clock.sleep(0.01)
+            except apsw.Error as error:
+                raise ConfigurationError(unusable(self.path, error)) from error
+
+    async def _take_baton(self, until: float) -> None:
+        while not self._baton.try_take():
+            if self._clock.monotonic() >= until:
+                raise StoreUnavailable(
+                    f"{self.path} could not be had in time; another process holds it"
+                )
+            await self._clock.sleep(0.001 + 0.002 * self._clock.random.random())
+
+    def _connect(self, *, writes: bool) -> Connection:
+        return Connection(self.path, self._clock, self._options, self._plans, writes=writes)
+
+    def _open_both(self) -> tuple[Connection, Connection]:
+        writer = self._connect(writes=True)
+        try:
+            writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)  # what a crash has left
+            return writer, self._connect(writes=False)
+        except BaseException:
+            writer.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish what runs, checkpoint, release. Idempotent."""
+        writer, readers, worker = self._writer, self._readers, self._worker
+        if writer is None or readers is None or worker is None:
+            return
+        self._writer = self._readers = self._worker = None
+        held = await writer.finish(self._clock.monotonic() + self._options.wait_s)
+        await readers.close()
+        await worker.run(partial(_close_writer, writer.connection, held))
+        worker.stop()
+        self._baton.close()
+
+    # --- reading and writing ----------------------------------------------------------------------
+
+    def transaction(self) -> SqliteTransaction:
+        """A serializable transaction; when the block has been left it is durable."""
+        if self._writer is None:
+            raise self._not_open()
+        return SqliteTransaction(
+            self._writer, self._texts, self._clock, self._options, self._until()
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Several reads of one state."""
+        if self._readers is None:
+            raise self._not_open()
+        return Snapshot(self._readers, self._texts, self._clock, self._options, self._until())
+
+    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
+        """The only row. Raises `WrongRowCount` on none or several."""
+        found = only_row(await self._read(kind, sql, args, 1), sql)
+        if not found:
+            raise WrongRowCount(f"no row, one was asked for: {sql}")
+        return found[0]  # type: ignore[no-any-return]
+
+    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
+        """The only row or None. Raises `WrongRowCount` on several."""
+        found = only_row(await self._read(kind, sql, args, 1), sql)
+        return found[0] if found else None
+
+    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
+        """Every row. Raises `WrongRowCount` above the option `row_limit`."""
+        limit = self._options.row_limit
+        return within_limit(await self._read(kind, sql, args, limit), limit, sql)
+
+    async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
+        if self._readers is None:
+            raise self._not_open()
+        statement = self._texts.of(sql)
+        return await self._readers.read(kind, statement, args, limit, self._until())
+
+    async def migrate(self, space: str, migrations: Sequence[Migration]) -> Sequence[str]:
+        """Apply what `space` misses, in order; returns the names. Raises `MigrationRefused`."""
+        if self._writer is None:
+            raise self._not_open()
+
+        def work(connection: Connection) -> list[str]:
+            return apply_migrations(connection, space, migrations, self._clock)
+
+        return await self._writer.alone(work, self._until())
+
+    def _until(self) -> float:
+        deadline = self._deadline()
+        return self._clock.monotonic() + self._options.wait_s if deadline is None else deadline
+
+    def _not_open(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.path} is not open")
+
+
+def _close_writer(connection: Connection, held: bool) -> None:
+    """In the worker. Without the baton the WAL is left to who opens next."""
+    if connection.in_transaction:
+        connection.control("rollback")
+    if held:
+        connection.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    else:
+        connection.inner.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.close()

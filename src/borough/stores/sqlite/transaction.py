@@ -1,0 +1,438 @@
+"""A body of statements on the writer's connection, from its turn to its group's COMMIT.
+
+`async with store.transaction() as tx`: entering takes the turn, leaving joins the group and waits
+for the COMMIT, whatever cancels the task meanwhile. A failed statement dooms the body, or only its
+innermost `savepoint()`. A statement that is slow runs in the worker on the same connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from functools import partial
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import apsw
+
+from borough.clock import Clock
+from borough.errors import (
+    ConstraintViolated,
+    DeadlineExceeded,
+    StoreError,
+    StoreUnavailable,
+    TransactionConflict,
+    TransactionMisuse,
+    WrongRowCount,
+)
+from borough.stores.sqlite.connection import Connection, savepoint_name
+from borough.stores.sqlite.faults import statement_fault
+from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.sql import Statement, Texts
+from borough.stores.sqlite.writer import Writer
+
+__all__ = ["SqliteTransaction", "only_row", "within_limit"]
+
+T = TypeVar("T")
+_NEW, _OPEN, _LEFT = range(3)
+_CHUNK = 64
+INNERMOST: ContextVar[SqliteTransaction | None] = ContextVar("borough_sqlite_body", default=None)
+
+
+class SqliteTransaction:
+    """One body. Made by `SqliteStore.transaction()`, used once."""
+
+    __slots__ = (
+        "_clock",
+        "_deadline",
+        "_depth",
+        "_doomed",
+        "_doomed_depth",
+        "_ended",
+        "_failure",
+        "_future",
+        "_options",
+        "_outer",
+        "_state",
+        "_texts",
+        "_until",
+        "_writer",
+        "begun",
+        "busy",
+    )
+
+    def __init__(
+        self, writer: Writer, texts: Texts, clock: Clock, options: SqliteOptions, deadline: float
+    ) -> None:
+        self._writer = writer
+        self._texts = texts
+        self._clock = clock
+        self._options = options
+        self._deadline = deadline
+        self._state = _NEW
+        self._depth = 0
+        self._doomed: BaseException | None = None
+        self._doomed_depth = 0
+        self._ended = False
+        self._failure: StoreError | None = None
+        self._future: asyncio.Future[None] | None = None
+        self._outer: SqliteTransaction | None = None
+        self._until = 0.0
+        self.begun = 0.0
+        self.busy = False
+
+    # --- entering and leaving ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> SqliteTransaction:
+        outer = INNERMOST.get()
+        self._refuse_nesting(outer)
+        if self._clock.monotonic() >= self._deadline:
+            raise StoreUnavailable("the call's deadline has passed; the transaction has not begun")
+        if not self._writer.try_enter(self):
+            await self._writer.enter(self, self._deadline)
+        self._state = _OPEN
+        self._until = min(self._deadline, self.begun + self._options.body_s)
+        self._outer = outer
+        INNERMOST.set(self)
+        return self
+
+    def _refuse_nesting(self, outer: SqliteTransaction | None) -> None:
+        if self._state != _NEW:
+            raise TransactionMisuse("this transaction was entered before; ask for a new one")
+        while outer is not None:
+            if outer._writer is self._writer and outer._state == _OPEN:
+                raise TransactionMisuse(
+                    "transaction() inside a transaction() of the same service. Pass the `tx` on, or "
+                    "use tx.savepoint() for a part that may fail alone"
+                )
+            outer = outer._outer
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        INNERMOST.set(self._outer)
+        self._outer = None
+        self._state = _LEFT
+        if self.busy:
+            if isinstance(
+                error, GeneratorExit
+            ):  # may not wait: the statement's end undoes the body
+                return
+            await self._let_statement_end(error)
+        if error is not None:
+            self._writer.leave_undone(self)
+            return
+        if self._doomed is not None or self._depth or self._has_unresolved_keys():
+            self._writer.leave_undone(self)
+            self._raise_why()
+        try:
+            self._writer.leave_done(self)
+        except apsw.Error as failed:
+            raise statement_fault(failed, "release") from failed
+        cancelled: asyncio.CancelledError | None = None
+        while not self._ended:
+            self._future = asyncio.get_running_loop().create_future()
+            try:
+                await self._future
+            except asyncio.CancelledError as request:  # the outcome first
+                cancelled = request
+        if cancelled is not None:
+            raise cancelled
+        if self._failure is not None:  # one failure for all members; each raises its own
+            raise type(self._failure)(str(self._failure)) from self._failure.__cause__
+
+    async def _let_statement_end(self, error: BaseException | None) -> None:
+        """Another task's statement still runs; the body cannot leave before it."""
+        try:
+            await self._writer.worker.run(_nothing)
+        except asyncio.CancelledError:
+            self._writer.leave_undone(self)
+            raise
+        if error is None:
+            self._doom(TransactionMisuse("the body ended while one of its statements was running"))
+
+    def _has_unresolved_keys(self) -> bool:
+        if not self._writer.connection.has_unresolved_keys:
+            return False
+        self._doomed = ConstraintViolated(
+            "FOREIGN KEY constraint failed: a deferred key points to no row at the end"
+        )
+        return True
+
+    def _raise_why(self) -> NoReturn:
+        doomed = self._doomed
+        if doomed is None:
+            raise TransactionMisuse("the body ended inside a savepoint()")
+        if isinstance(doomed, (ConstraintViolated, TransactionMisuse, TransactionConflict)):
+            raise doomed
+        raise TransactionMisuse(
+            f"a statement failed, so nothing of the transaction is kept; the body went on all the "
+            f"same. Let the error pass, or use tx.savepoint(). It was: {doomed}"
+        ) from doomed
+
+    def settle(self, failure: StoreError | None) -> None:
+        """The group has ended."""
+        self._failure = failure
+        self._ended = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def expire(self) -> None:
+        """The writer has gone on to others."""
+        self._doom(
+            TransactionMisuse(
+                f"the body held the writer for more than {self._options.body_s:g} s and was undone. "
+                f"Wait for other things before or after the transaction"
+            )
+        )
+        self._doomed_depth = -1
+
+    # --- statements -------------------------------------------------------------------------------
+
+    async def execute(self, sql: str, /, *args: Any) -> int:
+        """Run one statement; returns the number of rows changed."""
+        self._check()
+        try:
+            statement = self._texts.of(sql)
+            if not statement.slow and not (statement.reads or self.busy):
+                connection = self._writer.connection
+                connection.until = self._until
+                begun = self._clock.monotonic()
+                if begun >= self._until:
+                    raise apsw.InterruptError
+                changed = connection.change(statement, args)
+                took = self._clock.monotonic() - begun
+                if took > self._options.slow_s:
+                    statement.ran(took, self._options.slow_s)
+                return changed
+            return await self._run(statement, lambda c: c.change(statement, args))
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
+
+    async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
+        """Run one statement for each row of parameters; returns the number of rows changed."""
+        self._check()
+        try:
+            statement = self._texts.of(sql)
+            changed = 0
+            begun = self._clock.monotonic()
+            for start in range(0, len(rows), _CHUNK):
+                if self._clock.monotonic() - begun > self._options.slow_s:
+                    return changed + await self._run_rest(statement, rows[start:])
+                part = rows[start : start + _CHUNK]
+                changed += await self._run(statement, partial(_change_all, statement, part))
+            return changed
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
+
+    async def _run_rest(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> int:
+        connection = self._writer.connection
+        connection.until = self._until
+        return await self._in_worker(statement, lambda: _change_all(statement, rows, connection))
+
+    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
+        """The only row."""
+        found = only_row(await self._rows(kind, sql, args, 1), sql)
+        if not found:
+            raise WrongRowCount(f"no row, one was asked for: {sql}")
+        return found[0]  # type: ignore[no-any-return]
+
+    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
+        """The only row or None."""
+        found = only_row(await self._rows(kind, sql, args, 1), sql)
+        return found[0] if found else None
+
+    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
+        """Every row, at most the store's row limit."""
+        found = await self._rows(kind, sql, args, self._options.row_limit)
+        return within_limit(found, self._options.row_limit, sql)
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """A part that may fail alone."""
+        return _Savepoint(self)
+
+    async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
+        self._check()
+        try:
+            statement = self._texts.of(sql)
+            return await self._run(statement, lambda c: c.rows(kind, statement, args, limit))
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
+
+    async def _run(self, statement: Statement, work: Callable[[Connection], T]) -> T:
+        """On the loop while it is quick; a slow read is interrupted and begun again in the worker."""
+        if self.busy:
+            raise TransactionMisuse(
+                "another statement of this transaction is running; await it first"
+            )
+        connection = self._writer.connection
+        begun = self._clock.monotonic()
+        if begun >= self._until:
+            raise apsw.InterruptError
+        slow_s = self._options.slow_s
+        if not statement.slow:
+            limit = begun + slow_s if statement.reads else math.inf
+            connection.until = min(limit, self._until)
+            try:
+                result = work(connection)
+            except apsw.InterruptError:
+                if not statement.reads or self._clock.monotonic() >= self._until:
+                    raise
+                statement.ran(math.inf, slow_s)
+            else:
+                statement.ran(self._clock.monotonic() - begun, slow_s)
+                return result
+        begun = self._clock.monotonic()
+        connection.until = self._until
+        result = await self._in_worker(statement, lambda: work(connection))
+        statement.ran(self._clock.monotonic() - begun, slow_s)
+        return result
+
+    async def _in_worker(self, statement: Statement, work: Callable[[], T]) -> T:
+        """The connection is the worker's until the statement has ended, cancelled or not."""
+        connection = self._writer.connection
+        # A write goes on to its end: its interruption would end the whole group.
+        interrupt = connection.interrupt if statement.reads else None
+        self.busy = True
+        try:
+            result = await self._writer.worker.run(work, interrupt)
+        except GeneratorExit:  # nobody waits any more; undo the body behind the statement
+            self._writer.worker.submit(_nothing, self._forsaken)
+            raise
+        except BaseException:
+            self.busy = False
+            raise
+        self.busy = False
+        return result
+
+    def _forsaken(self, _nothing: None, _error: BaseException | None) -> None:
+        self.busy = False
+        self._writer.leave_undone(self)
+
+    # --- failing ----------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._state != _OPEN:
+            raise TransactionMisuse(
+                "the transaction is over; its statements stand inside `async with`"
+            )
+        if self._doomed is not None:
+            if isinstance(self._doomed, TransactionMisuse):
+                raise self._doomed
+            raise TransactionMisuse(
+                f"a statement of this transaction has failed; only leaving it, or the savepoint, is "
+                f"left. It was: {self._doomed}"
+            ) from self._doomed
+
+    def _doom(self, error: BaseException) -> None:
+        if self._doomed is None:
+            self._doomed = error
+            self._doomed_depth = self._depth
+
+    def _fail(self, error: BaseException, sql: str) -> NoReturn:
+        if isinstance(error, (asyncio.CancelledError, WrongRowCount)):
+            if isinstance(error, asyncio.CancelledError):
+                self._doom(TransactionMisuse("a statement was cancelled"))
+            raise error
+        if isinstance(error, apsw.InterruptError):
+            found: BaseException = self._why_interrupted(sql)
+        else:
+            found = statement_fault(error, sql)
+        self._doom(found)
+        if self._state == _OPEN and isinstance(error, apsw.Error):
+            if not self._writer.check_group(error):
+                self._doomed_depth = -1
+        if found is error:
+            raise error
+        raise found from error
+
+    def _why_interrupted(self, sql: str) -> BaseException:
+        if self._clock.monotonic() >= self._deadline:
+            return DeadlineExceeded(f"the deadline passed during: {sql}")
+        return TransactionMisuse(
+            f"the body held the writer for more than {self._options.body_s:g} s, during: {sql}"
+        )
+
+    # --- savepoints -------------------------------------------------------------------------------
+
+    def enter_savepoint(self) -> int:
+        """Begin a part; returns its depth."""
+        self._check()
+        if self.busy:
+            raise TransactionMisuse("a statement of this transaction is running; await it first")
+        self._depth += 1
+        self._writer.connection.mark(f"savepoint {savepoint_name(self._depth)}")
+        return self._depth
+
+    def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
+        """End a part: keep it, or undo it and clear what doomed it."""
+        if self._state != _OPEN or depth != self._depth or self.busy:
+            self._doom(TransactionMisuse("savepoints end in the order in which they nest"))
+            self._check()
+        self._depth -= 1
+        doomed = self._doomed
+        if doomed is not None and self._doomed_depth < depth:
+            return  # the whole body is gone; leaving it says so
+        connection = self._writer.connection
+        name = savepoint_name(depth)
+        if error is not None or doomed is not None:
+            connection.mark(f"rollback to {name}")
+        connection.mark(f"release {name}")
+        self._doomed = None
+        if error is None and doomed is not None:
+            raise TransactionMisuse(
+                f"a statement failed inside the savepoint and the body went on; let the error leave "
+                f"the savepoint. It was: {doomed}"
+            ) from doomed
+
+
+class _Savepoint:
+    __slots__ = ("_depth", "_transaction")
+
+    def __init__(self, transaction: SqliteTransaction) -> None:
+        self._transaction = transaction
+        self._depth = 0
+
+    async def __aenter__(self) -> None:
+        self._depth = self._transaction.enter_savepoint()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._transaction.leave_savepoint(self._depth, error)
+
+
+def only_row(found: list[Any], sql: str) -> list[Any]:
+    """At most one row. Raises `WrongRowCount` on several."""
+    if len(found) > 1:
+        raise WrongRowCount(f"several rows, at most one was asked for: {sql}")
+    return found
+
+
+def within_limit(found: list[Any], limit: int, sql: str) -> list[Any]:
+    """All rows. Raises `WrongRowCount` above the store's row limit."""
+    if len(found) > limit:
+        raise WrongRowCount(f"more than {limit} rows; ask for pages with limit: {sql}")
+    return found
+
+
+def _change_all(statement: Statement, rows: Sequence[Sequence[Any]], connection: Connection) -> int:
+    changed = 0
+    for number, row in enumerate(rows):
+        if number % _CHUNK == 0 and connection.clock.monotonic() >= connection.until:
+            raise apsw.InterruptError
+        changed += connection.change(statement, row)
+    return changed
+
+
+def _nothing() -> None:
+    """Wait for what the worker does."""

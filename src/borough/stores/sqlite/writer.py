@@ -1,0 +1,495 @@
+"""The one writer of a database: bodies take turns, and share a COMMIT.
+
+A group is BEGIN IMMEDIATE under the baton, one savepoint per body, COMMIT. Everything here runs on
+the event loop except the COMMIT with its fsync and what is slow, which the worker runs: until it
+ends the connection is the worker's. `_body` has the turn, `_members` are done and await the COMMIT,
+`_waiting` stand in line. A group closes when nobody is ready to join, or at its limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol, TypeVar
+
+import apsw
+
+from borough.clock import Clock
+from borough.errors import StoreError, StoreUnavailable, TransactionConflict
+from borough.stores.sqlite.baton import Baton
+from borough.stores.sqlite.connection import BODY, Connection
+from borough.stores.sqlite.faults import commit_fault, unusable
+from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.worker import Worker
+
+__all__ = ["Body", "Turn", "Writer"]
+
+T = TypeVar("T")
+_FIRST_POLL_S = 0.0005
+_LAST_POLL_S = 0.005
+_BEGIN = f"savepoint {BODY}"
+_RELEASE = f"release {BODY}"
+_ROLLBACK = f"rollback to {BODY}"
+
+
+class Body(Protocol):
+    """What the writer knows of a body."""
+
+    begun: float
+    busy: bool
+
+    def settle(self, failure: StoreError | None) -> None:
+        """Its group has ended: committed, or failed."""
+        ...
+
+    def expire(self) -> None:
+        """It has held the writer for too long; its part is already undone."""
+        ...
+
+
+class Turn:
+    """A place in the line. `body` is None for work that wants the connection without a group."""
+
+    __slots__ = ("body", "deadline", "failure", "future", "given")
+
+    def __init__(self, body: Body | None, deadline: float, future: asyncio.Future[None]) -> None:
+        self.body = body
+        self.deadline = deadline
+        self.future = future
+        self.given = False
+        self.failure: StoreError | None = None
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+class Writer:
+    """Gives turns, runs groups. One per store; all methods are called on the event loop."""
+
+    def __init__(
+        self,
+        path: str,
+        connection: Connection,
+        baton: Baton,
+        worker: Worker,
+        clock: Clock,
+        options: SqliteOptions,
+    ) -> None:
+        self.connection = connection
+        self.worker = worker
+        self._path = path
+        self._baton = baton
+        self._clock = clock
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Turn] = deque()
+        self._members: list[Body] = []
+        self._body: Body | None = None
+        self._open = False  # BEGIN has been, COMMIT not yet
+        self._away = False  # the connection is the worker's, or an exclusive turn's
+        self._ending = False
+        self._age_limit = 0.0
+        self._moved_pages = 0  # of the WAL, at the last checkpoint
+        self._poll: asyncio.TimerHandle | None = None
+        self._poll_s = _FIRST_POLL_S
+        self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        self._page_bytes = int(connection.control("pragma page_size"))
+        self._closing = False
+
+    # --- taking and giving turns ------------------------------------------------------------------
+
+    def try_enter(self, body: Body) -> bool:
+        """Take the turn now, if it is free. Raises `StoreUnavailable` where BEGIN fails."""
+        if self._body is not None or self._away or self._waiting or self._closing:
+            return False
+        if not self._open:
+            if not self._begin():
+                return False
+        elif not self._takes_more():
+            return False
+        self._admit(body)
+        return True
+
+    async def enter(self, body: Body | None, deadline: float) -> None:
+        """Stand in line until the turn comes. Raises `StoreUnavailable`; then nothing has run."""
+        if self._closing:
+            raise StoreUnavailable(f"{self._path} is being closed")
+        if len(self._waiting) >= self._options.waiting_bodies:
+            raise StoreUnavailable(
+                f"{len(self._waiting)} transactions wait for {self._path} already"
+            )
+        await self._stand_in_line(body, deadline)
+
+    async def _stand_in_line(self, body: Body | None, deadline: float) -> None:
+        turn = Turn(body, deadline, self._loop.create_future())
+        self._waiting.append(turn)
+        self._expect(deadline)
+        self._go_on()
+        try:
+            await turn.future
+        except BaseException:  # cancelled; the turn may have come meanwhile
+            if turn.given:
+                self._give_back(body)
+            else:
+                self._leave_line(turn)
+            raise
+        if turn.failure is not None:
+            raise turn.failure
+
+    def _give_back(self, body: Body | None) -> None:
+        if body is None:
+            self.leave_exclusive()
+        else:
+            self.leave_undone(body)
+
+    def _leave_line(self, turn: Turn) -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        if not self._waiting:
+            self._stop_polling()
+
+    def leave_done(self, body: Body) -> None:
+        """The body has ended well: it joins the group, whose COMMIT will settle it.
+
+        Raises what the engine says; the body then has no part in the group.
+        """
+        try:
+            self.connection.mark(_RELEASE)
+        except apsw.Error:
+            self.leave_undone(body)
+            raise
+        self._body = None
+        self._members.append(body)
+        self._go_on()
+
+    def leave_undone(self, body: Body) -> None:
+        """The body has failed: only its own part is undone."""
+        if self._body is not body:  # it has expired, or its group is gone
+            return
+        self._body = None
+        self._undo_body()
+        self._go_on()
+
+    def _undo_body(self) -> None:
+        try:
+            self.connection.mark(_ROLLBACK)
+            self.connection.mark(_RELEASE)
+        except apsw.Error as error:
+            self._lose_group(commit_fault(error))
+
+    def check_group(self, error: BaseException) -> bool:
+        """After a failed statement: whether the group still stands. If not, all its members fail."""
+        if self.connection.in_transaction:
+            return True
+        self._body = None
+        if isinstance(error, (apsw.InterruptError, apsw.ConstraintError)):
+            failure: StoreError = TransactionConflict(
+                "another transaction of the same commit was ended; this one may be run again"
+            )
+        else:
+            failure = commit_fault(error)
+        self._lose_group(failure)
+        return False
+
+    def _lose_group(self, failure: StoreError) -> None:
+        if self.connection.in_transaction:
+            with suppress(apsw.Error):  # then the next BEGIN tries again
+                self.connection.control("rollback")
+        self._end_group(failure)
+        self._baton.drop()
+        self._go_on_later()
+
+    # --- groups -----------------------------------------------------------------------------------
+
+    def _takes_more(self) -> bool:
+        return (
+            len(self._members) < self._options.group_size
+            and self._clock.monotonic() < self._age_limit
+        )
+
+    def _admit(self, body: Body) -> None:
+        try:
+            self.connection.mark(_BEGIN)
+        except apsw.Error as error:
+            self._lose_group(commit_fault(error))
+            raise StoreUnavailable(unusable(self._path, error)) from error
+        body.begun = self._clock.monotonic()
+        self._body = body
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._options.body_s, self._look_at_body)
+
+    def _begin(self) -> bool:
+        if self._is_wal_full():
+            self._shrink_wal()
+            return False
+        if not self._baton.try_take():
+            self._poll_soon()
+            return False
+        try:
+            if self.connection.in_transaction:  # a rollback has failed before
+                self.connection.control("rollback")
+            self.connection.control("begin immediate")
+        except apsw.BusyError:  # a program without the baton, such as the sqlite3 shell
+            self._baton.drop()
+            self._poll_soon()
+            return False
+        except apsw.Error as error:
+            self._baton.drop()
+            raise StoreUnavailable(unusable(self._path, error)) from error
+        self._stop_polling()
+        self._open = True
+        self._age_limit = self._clock.monotonic() + self._options.group_age_s
+        return True
+
+    def _go_on(self) -> None:
+        """The turn is free, or somebody has come: admit the next, or end the group."""
+        if self._body is not None or self._away:
+            return
+        if self._open:
+            if self._waiting and self._waiting[0].body is not None and self._takes_more():
+                self._give_turn()
+            elif self._waiting or not self._takes_more():
+                self._end()
+            elif not self._ending:
+                self._ending = True
+                self._loop.call_soon(self._end_if_idle)
+        elif self._waiting:
+            self._start()
+
+    def _go_on_later(self) -> None:
+        self._loop.call_soon(self._go_on)
+
+    def _end_if_idle(self) -> None:
+        self._ending = False
+        if self._open and self._body is None and not self._away:
+            self._end()
+
+    def _start(self) -> None:
+        try:
+            if self._waiting[0].body is None:
+                self._start_exclusive()
+            elif self._begin():
+                self._give_turn()
+        except StoreError as error:
+            self._refuse_all(error)
+
+    def _give_turn(self) -> None:
+        turn = self._waiting.popleft()
+        assert turn.body is not None
+        try:
+            self._admit(turn.body)
+            turn.given = True
+        except StoreError as error:
+            turn.failure = error
+        turn.wake()
+
+    def _refuse_all(self, failure: StoreError) -> None:
+        self._stop_polling()
+        waiting, self._waiting = self._waiting, deque()
+        for turn in waiting:
+            turn.failure = type(failure)(str(failure))
+            turn.wake()
+
+    def _end(self) -> None:
+        if not self._members:
+            try:
+                self.connection.control("rollback")
+            except apsw.Error as error:
+                self._lose_group(commit_fault(error))
+                return
+            self._open = False
+            self._baton.drop()
+            self._go_on_later()
+            return
+        self._away = True
+        self.worker.submit(self._commit, self._committed)
+
+    def _commit(self) -> bool:
+        """In the worker. Returns whether a checkpoint is due; then the baton is still held."""
+        connection = self.connection
+        due = False
+        try:
+            connection.control("commit")
+            due = self._is_checkpoint_due()
+        except BaseException:
+            if connection.in_transaction:
+                with suppress(apsw.Error):  # then the next BEGIN tries again
+                    connection.control("rollback")
+            raise
+        finally:
+            if not due:
+                self._baton.drop()
+        return due
+
+    def _committed(self, due: bool | None, error: BaseException | None) -> None:
+        self._end_group(None if error is None else commit_fault(error))
+        if due:
+            self.worker.submit(self._checkpoint, self._checkpointed)
+        else:
+            self._away = False
+            self._go_on()
+
+    def _end_group(self, failure: StoreError | None) -> None:
+        members, self._members = self._members, []
+        self._open = False
+        for body in members:
+            body.settle(failure)
+
+    # --- the WAL ----------------------------------------------------------------------------------
+
+    def _is_checkpoint_due(self) -> bool:
+        pages = self.connection.wal_pages
+        if pages < self._moved_pages:  # the WAL has started anew
+            self._moved_pages = 0
+        return (pages - self._moved_pages) * self._page_bytes >= self._options.checkpoint_bytes
+
+    def _is_wal_full(self) -> bool:
+        return self.connection.wal_pages * self._page_bytes >= self._options.wal_bytes
+
+    def _shrink_wal(self) -> None:
+        """Readers of old states keep the WAL; until they are gone nobody writes."""
+        if self._baton.try_take():
+            self._away = True
+            self.worker.submit(self._empty_wal, self._shrunk)
+        else:
+            self._poll_soon()
+
+    def _checkpoint(self) -> None:
+        """In the worker, under the baton, between groups."""
+        try:
+            self.connection.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._moved_pages = self.connection.wal_pages
+        finally:
+            self._baton.drop()
+
+    def _empty_wal(self) -> None:
+        """In the worker, under the baton: the same, and cut the file."""
+        try:
+            self.connection.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        finally:
+            self._baton.drop()
+
+    def _checkpointed(self, _nothing: None, _error: BaseException | None) -> None:
+        # A failed checkpoint loses nothing; the next group tries again, the WAL's bound holds.
+        self._away = False
+        self._go_on()
+
+    def _shrunk(self, _nothing: None, _error: BaseException | None) -> None:
+        self._away = False
+        if self._is_wal_full():
+            self._poll_soon()
+        else:
+            self._go_on()
+
+    # --- work that wants the connection alone -----------------------------------------------------
+
+    def _start_exclusive(self) -> None:
+        if not self._baton.try_take():
+            self._poll_soon()
+            return
+        self._stop_polling()
+        self._away = True
+        turn = self._waiting.popleft()
+        turn.given = True
+        turn.wake()
+
+    def leave_exclusive(self) -> None:
+        """End an exclusive turn."""
+        self._baton.drop()
+        self._away = False
+        self._go_on()
+
+    async def alone(self, work: Callable[[Connection], T], deadline: float) -> T:
+        """Run `work` in the worker, between groups and under the baton."""
+        await self.enter(None, deadline)
+        try:
+            return await self.worker.run(lambda: work(self.connection))
+        finally:
+            self.leave_exclusive()
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def _poll_soon(self) -> None:
+        """Come back for the baton. Short waits, longer each time, not all processes at once."""
+        if self._poll is None:
+            wait = self._poll_s * (0.5 + self._clock.random.random())
+            self._poll_s = min(self._poll_s * 1.5, _LAST_POLL_S)
+            self._poll = self._loop.call_later(wait, self._poll_now)
+
+    def _poll_now(self) -> None:
+        self._poll = None
+        if self._waiting:
+            self._go_on()
+        else:
+            self._stop_polling()
+
+    def _stop_polling(self) -> None:
+        self._poll_s = _FIRST_POLL_S
+        self._baton.leave_line()
+        if self._poll is not None:
+            self._poll.cancel()
+            self._poll = None
+
+    def _expect(self, deadline: float) -> None:
+        """Look at the line when this deadline passes; one timer serves all."""
+        if self._sweep is not None and self._sweep_at <= deadline:
+            return
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep_at = deadline
+        wait = max(deadline - self._clock.monotonic(), 0.001)
+        self._sweep = self._loop.call_later(wait, self._sweep_line)
+
+    def _sweep_line(self) -> None:
+        self._sweep = None
+        now = self._clock.monotonic()
+        late = [turn for turn in self._waiting if turn.deadline <= now]
+        for turn in late:
+            self._waiting.remove(turn)
+            turn.failure = StoreUnavailable(
+                f"{self._path} could not be had in time; it is busy, or another process holds it"
+            )
+            turn.wake()
+        if self._waiting:
+            self._expect(min(turn.deadline for turn in self._waiting))
+        else:
+            self._stop_polling()
+
+    def _look_at_body(self) -> None:
+        self._watch = None
+        body = self._body
+        if body is None:
+            return
+        left = body.begun + self._options.body_s - self._clock.monotonic()
+        if left > 0 or body.busy:  # a running statement has its own limit
+            wait = max(left, 0.01)
+            self._watch = self._loop.call_later(wait, self._look_at_body)
+            return
+        self._body = None
+        self._undo_body()
+        body.expire()
+        self._go_on()
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    async def finish(self, deadline: float) -> bool:
+        """Take no new turns and let those in line end; the connection is then free to be closed.
+
+        Returns whether the baton could be had in time; it is then held.
+        """
+        self._closing = True
+        held = True
+        try:
+            await self._stand_in_line(None, deadline)
+        except StoreUnavailable:
+            held = False
+        self._refuse_all(StoreUnavailable(f"{self._path} is being closed"))
+        for timer in (self._poll, self._sweep, self._watch):
+            if timer is not None:
+                timer.cancel()
+        return held
