@@ -9,16 +9,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any
 
-__all__ = ["FIELD_NAMES", "Connection", "Headers", "Request", "Response", "joined"]
+__all__ = [
+    "FIELD_NAMES",
+    "Connection",
+    "Headers",
+    "Request",
+    "Response",
+    "joined",
+    "rendered_fields",
+]
 
 FIELD_NAMES: dict[bytes, str] = {}
 """Usual field names as they come over the wire to the key they are kept under."""
 
 _USUAL = (
     "Accept Accept-Encoding Accept-Language Allow Authorization Borough-Principal Borough-Proof "
-    "Borough-Timeout-Ms Cache-Control Connection Content-Encoding Content-Length Content-Type Cookie Date ETag Expect "
-    "Host Idempotency-Key If-Match If-None-Match Location Origin Referer Retry-After Server "
-    "Set-Cookie Traceparent Tracestate Transfer-Encoding Upgrade User-Agent Vary X-Forwarded-For"
+    "Borough-Timeout-Ms Cache-Control Connection Content-Encoding Content-Length Content-Type "
+    "Cookie Date ETag Expect Host Idempotency-Key If-Match If-None-Match Location Origin Referer "
+    "Retry-After Server Set-Cookie Traceparent Tracestate Transfer-Encoding Upgrade User-Agent "
+    "Vary X-Forwarded-For"
 )
 for _name in _USUAL.split():
     FIELD_NAMES[_name.encode()] = FIELD_NAMES[_name.lower().encode()] = _name.lower()
@@ -29,6 +38,15 @@ _SEPARATORS = {"cookie": b"; ", "set-cookie": b"\n"}
 def joined(key: str, first: bytes, second: bytes) -> bytes:
     """The value of a field that was sent twice."""
     return first + _SEPARATORS.get(key, b", ") + second
+
+
+def rendered_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Header fields as they are sent. Raises `ValueError` for one that would break the message."""
+    rendered = b"".join([b"%b: %b\r\n" % field for field in fields])
+    count = len(fields)
+    if rendered.count(b"\n") != count or rendered.count(b"\r") != count or b"\0" in rendered:
+        raise ValueError("a header field contains a line break or NUL")
+    return rendered
 
 
 class Headers:

@@ -16,11 +16,11 @@ from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.transports.http import refusals
 from borough.transports.http.limits import ServerLimits
-from borough.transports.http.message import Request, Response
+from borough.transports.http.message import Request, Response, rendered_fields
 from borough.transports.http.refusals import REASONS, Refusal
 from borough.transports.http.server_connection import ServerConnection
 
-__all__ = ["HttpServer", "rendered_fields"]
+__all__ = ["HttpServer"]
 
 _KEPT_HEADS = 512
 _OURS = frozenset({b"connection", b"content-length", b"date", b"transfer-encoding"})
@@ -28,15 +28,6 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DRAIN_GRACE_S = 0.1
 """While draining, idle connections stay that long: a request already under way is then answered."""
-
-
-def rendered_fields(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Header fields as they are sent. Raises `ValueError` for one that would break the message."""
-    rendered = b"".join([b"%b: %b\r\n" % field for field in headers])
-    count = len(headers)
-    if rendered.count(b"\n") != count or rendered.count(b"\r") != count or b"\0" in rendered:
-        raise ValueError("a header field contains a line break or NUL")
-    return rendered
 
 
 class HttpServer:

@@ -1,0 +1,131 @@
+"""Reads the answers on one client connection; httptools parses. Pure: it only takes bytes.
+
+An answer may be framed by a length, by chunks or by the end of the connection. Interim answers
+(1xx) are passed over. Bytes after the end of an answer make the connection unfit for another.
+"""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from borough.transports.http.limits import ClientLimits
+from borough.transports.http.message import FIELD_NAMES, Headers, joined
+
+__all__ = ["BadAnswer", "ResponseReader"]
+
+
+class BadAnswer(Exception):
+    """What came is no answer, or more than is borne."""
+
+
+class ResponseReader:
+    """The answer that is coming in, as far as it is here."""
+
+    __slots__ = (
+        "_body_limit", "_fault", "_head_bytes", "_limits", "_parser", "_size", "_values",
+        "ends_with_connection", "has_excess", "has_head", "is_bodiless", "is_complete", "is_reusable", "parts", "status",
+    )  # fmt: skip
+
+    def __init__(self, limits: ClientLimits) -> None:
+        self._limits = limits
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self.start(is_bodiless=False, is_stream=False)
+
+    def start(self, *, is_bodiless: bool, is_stream: bool) -> None:
+        """Make ready for the next answer; that to HEAD is bodiless, a stream has no size limit."""
+        self._values: dict[str, bytes] = {}
+        self._fault: str | None = None
+        self._head_bytes = 0
+        self._size = 0
+        self._body_limit = -1 if is_stream else self._limits.body_bytes
+        self.parts: list[bytes] = []
+        self.status = 0
+        self.has_head = self.is_complete = self.has_excess = self.ends_with_connection = False
+        self.is_reusable = False
+        self.is_bodiless = is_bodiless
+
+    @property
+    def headers(self) -> Headers:
+        return Headers(self._values)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte of the answer has come."""
+        return self._head_bytes > 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes. Raises `BadAnswer`; afterwards the connection is of no more use."""
+        if not self.has_head:
+            self._head_bytes += len(data)
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = HttpResponseParser(self)
+        try:
+            parser.feed_data(data)
+        except HttpParserUpgrade:
+            raise BadAnswer("it switched protocols unasked") from None
+        except HttpParserError as error:
+            if not self.is_complete:
+                raise BadAnswer(str(error)) from None
+            self.has_excess = True
+        if self._fault is not None:
+            raise BadAnswer(self._fault)
+        if not self.has_head and self._head_bytes > self._limits.head_bytes:
+            raise BadAnswer(f"its head is above {self._limits.head_bytes} bytes")
+
+    def take_parts(self) -> list[bytes]:
+        """What has come of the body since the last time."""
+        parts, self.parts = self.parts, []
+        return parts
+
+    # --- httptools calls -------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            self.has_excess = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_head:
+            return  # a trailer
+        key = FIELD_NAMES.get(name) or name.lower().decode("latin-1")
+        values = self._values
+        value = value.rstrip(b" \t")
+        values[key] = joined(key, values[key], value) if key in values else value
+
+    def on_headers_complete(self) -> None:
+        parser = self._parser
+        if parser is None or self.has_excess:
+            return
+        status = parser.get_status_code()
+        if status < 200:
+            if status == 101:
+                self._fault = "it switched protocols unasked"
+            self._values = {}
+            return
+        self.status = status
+        self.has_head = True
+        length = self._values.get("content-length")
+        if self.is_bodiless:
+            self.is_reusable = parser.should_keep_alive()
+            self.is_complete = True
+            self._parser = None  # it would wait for a body
+        elif length is not None:
+            if 0 <= self._body_limit < int(length):
+                self._fault = f"its body is above {self._body_limit} bytes"
+        elif "transfer-encoding" not in self._values and status not in (204, 304):
+            self.ends_with_connection = True
+
+    def on_body(self, data: bytes) -> None:
+        if self.is_complete:
+            self.has_excess = True
+            return
+        self._size += len(data)
+        if 0 <= self._body_limit < self._size:
+            self._fault = f"its body is above {self._body_limit} bytes"
+            return
+        self.parts.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.has_head and not self.is_complete:
+            self.is_complete = True
+            self.is_reusable = self._parser is not None and self._parser.should_keep_alive()
