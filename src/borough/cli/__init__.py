@@ -1,0 +1,91 @@
+"""The command line: one word per question. Each command is one short file with `add(subparsers)`.
+
+Exit status: 0 fine, 1 the thing asked about is not fine, 2 wrong use or configuration. Results go to
+standard output, progress and logs to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import NoReturn
+
+from borough.errors import BoroughError, CallError, ConfigurationError, DeclarationFaults
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "run": "borough.cli.run",
+    "demo": "borough.cli.demo",
+    "call": "borough.cli.call",
+    "contracts": "borough.cli.contracts",
+}
+_GROUPS = (
+    ("write", "contracts"),
+    ("run", "run, demo, call"),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"borough: {message}; see `{self.prog} --help`\n")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("borough")
+    except PackageNotFoundError:
+        return "0 (not installed)"
+
+
+def _parser(only: str | None) -> _Parser:
+    groups = "\n".join(f"  {name:<7} {commands}" for name, commands in _GROUPS)
+    parser = _Parser(
+        prog="borough",
+        description="Microservices that start as a monolith.",
+        epilog=f"commands by question:\n{groups}\n\nexample: borough run examples/shop",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"borough {_version()}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    for name, module in _COMMANDS.items():
+        if only is None or name == only:
+            _command(module).add(subparsers)
+        else:
+            subparsers.add_parser(name, add_help=False)
+    return parser
+
+
+def _command(module: str) -> ModuleType:
+    return importlib.import_module(module)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. A user's mistake is one clear sentence, never a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    first = next((word for word in given if not word.startswith("-")), None)
+    parser = _parser(first if first in _COMMANDS else None)
+    options = parser.parse_args(given)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return int(options.run(options))
+    except (DeclarationFaults, ConfigurationError) as error:
+        print(f"borough: {error}", file=sys.stderr)
+        return 2
+    except CallError as error:
+        print(f"borough: {error}", file=sys.stderr)
+        return 1
+    except BoroughError as error:
+        print(f"borough: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141

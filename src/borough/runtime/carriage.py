@@ -1,0 +1,151 @@
+"""All that moves events and runs on schedules in a process: relays, consumers, schedules.
+
+Each is a task of its own, supervised: one that ends by an error of its own is logged and begun anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from borough.clock import Clock
+from borough.ports import Broker
+from borough.runtime.consumer import Consumer
+from borough.runtime.handling import EventHandler
+from borough.runtime.leases import Leases
+from borough.runtime.pulse import Pulse, until_quiet
+from borough.runtime.relay import Relay
+from borough.runtime.running import RunningService
+from borough.runtime.schedule import Schedule, ScheduledHandler
+
+__all__ = ["Carriage", "EventCounts"]
+
+_log = logging.getLogger("borough.events")
+_AGAIN_S = 1.0
+
+
+class EventCounts:
+    """What one service has done with events since the start."""
+
+    __slots__ = ("duplicates", "failed", "handled", "published")
+
+    def __init__(self, published: int, handled: int, failed: int, duplicates: int) -> None:
+        self.published = published
+        self.handled = handled
+        self.failed = failed
+        self.duplicates = duplicates
+
+
+class _Worker(Protocol):
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Carriage:
+    """Carries the events of the services of one process."""
+
+    def __init__(
+        self, services: Mapping[str, RunningService], broker: Broker, clock: Clock, activity: Pulse
+    ) -> None:
+        self._services = services
+        self._broker = broker
+        self._clock = clock
+        self._activity = activity
+        self._tasks: dict[asyncio.Task[None], _Worker] = {}
+        self._relays: dict[str, Relay] = {}
+        self._consumers: dict[str, list[Consumer]] = {}
+        self._schedules: list[Schedule] = []
+        for service in services.values():
+            self._gather(service)
+
+    def _gather(self, service: RunningService) -> None:
+        database, store = service.database, service.store
+        if database is None or store is None:
+            return
+        name, plan, clock = service.name, service.plan, self._clock
+        leases = Leases(store, clock, str(clock.new_id()))
+        if database.events:
+            self._relays[name] = Relay(
+                name, store, self._broker, leases, clock, service.published, self._activity
+            )
+        self._consumers[name] = []
+        for handler in plan.handlers:
+            bound = EventHandler(
+                handler.name,
+                name,
+                getattr(service.instance, handler.method),
+                handler.takes_transaction,
+                handler.events,
+            )
+            for topic in sorted({event.topic for event in handler.events}):
+                self._consumers[name].append(
+                    Consumer(
+                        bound, topic, database, self._broker, leases, clock, self._activity, service.pool
+                    )
+                )
+        for schedule in plan.schedules:
+            run = getattr(service.instance, schedule.method)
+            timed = ScheduledHandler(schedule.name, name, schedule.interval_s, run, schedule.takes_transaction)
+            self._schedules.append(Schedule(timed, database, leases, clock, service.pool))
+
+    async def register(self) -> None:
+        """Note where each new handler begins, before anything is published that it must hear."""
+        for consumers in self._consumers.values():
+            for consumer in consumers:
+                await consumer.register()
+
+    async def start(self) -> None:
+        """Start every worker."""
+        consumers = [consumer for found in self._consumers.values() for consumer in found]
+        for worker in [*self._relays.values(), *consumers, *self._schedules]:
+            self._tasks[asyncio.create_task(self._kept(worker))] = worker
+
+    async def _kept(self, worker: _Worker) -> None:
+        while True:
+            try:
+                await worker.run()
+                return
+            except Exception:
+                _log.exception("%s stopped by an error and is begun anew", type(worker).__name__)
+                await self._clock.sleep(_AGAIN_S)
+
+    async def stop(self, grace_s: float) -> None:
+        """Stop consumers and schedules, then the relays, each within its grace; cancel what is left."""
+        last = [task for task, worker in self._tasks.items() if isinstance(worker, Relay)]
+        first = [task for task in self._tasks if task not in last]
+        for tasks in (first, last):
+            for task in tasks:
+                self._tasks[task].stop()
+            await _ended(tasks, grace_s)
+        self._tasks.clear()
+
+    async def quiet(self) -> None:
+        """Wait until every outbox is empty and every event has been handled."""
+        consumers = [consumer for found in self._consumers.values() for consumer in found]
+        await until_quiet([*self._relays.values(), *consumers], self._activity)
+
+    @property
+    def counts(self) -> dict[str, EventCounts]:
+        """What each service has published and handled."""
+        found: dict[str, EventCounts] = {}
+        for name in self._services:
+            relay, consumers = self._relays.get(name), self._consumers.get(name, [])
+            found[name] = EventCounts(
+                relay.published if relay is not None else 0,
+                sum(consumer.handled for consumer in consumers),
+                sum(consumer.failed for consumer in consumers),
+                sum(consumer.duplicates for consumer in consumers),
+            )
+        return found
+
+
+async def _ended(tasks: list[asyncio.Task[None]], grace_s: float) -> None:
+    if not tasks:
+        return
+    _, left = await asyncio.wait(tasks, timeout=grace_s)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,188 @@
+"""The typed client that wiring puts where a service annotated a contract.
+
+A method makes a `Call` from the call at hand (deadline, trace, end user; the caller is whoever the
+client was made for) and sends it. This is the hot path: nothing is looked up, little is allocated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from borough.clock import Clock
+from borough.contracts.operation import Contract, Operation
+from borough.errors import CallError, TransactionMisuse
+from borough.ports import Send, Transport
+from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, Principal, WorkPool
+from borough.telemetry.trace import TraceContext
+
+__all__ = ["Caller", "connect_client", "empty_client", "make_client"]
+
+
+class Caller:
+    """On whose account a client calls: the service, its thread pool, and what holds outside of any call."""
+
+    __slots__ = ("clock", "default_timeout_s", "key", "pools", "principal", "service")
+
+    def __init__(
+        self,
+        service: str | None,
+        clock: Clock,
+        *,
+        default_timeout_s: float = 10.0,
+        principal: Principal | None = None,
+        key: str | None = None,
+        pools: dict[str, WorkPool] | None = None,
+    ) -> None:
+        self.service = service
+        self.clock = clock
+        self.default_timeout_s = default_timeout_s
+        self.principal = principal
+        self.key = key
+        self.pools = pools if pools is not None else {}
+
+    def first_call(self) -> Call:
+        """The call that stands for work outside of any call: a test, a start hook, a command."""
+        return Call(
+            "",
+            self.service or "",
+            None,
+            self.principal,
+            self.clock.monotonic() + self.default_timeout_s,
+            TraceContext.start(self.clock.token),
+        )
+
+
+def empty_client(contract: Contract) -> Any:
+    """A client whose operations are not connected yet: services may need each other."""
+    return type(f"{contract.name}Client", (), {"__slots__": tuple(contract.operations)})()
+
+
+def connect_client(client: Any, contract: Contract, transport: Transport, caller: Caller) -> None:
+    """Bind every operation of an empty client to its way."""
+    for operation in contract.operations.values():
+        send = transport.bind(operation)
+        make = _stream_method if operation.stream else _method
+        method = make(operation, send, caller)
+        method.__name__ = operation.name
+        method.__qualname__ = f"{contract.name}.{operation.name}"
+        method.__doc__ = operation.doc
+        setattr(client, operation.name, method)
+
+
+def make_client(contract: Contract, transport: Transport, caller: Caller) -> Any:
+    """An object with the contract's operations, called on account of `caller`."""
+    client = empty_client(contract)
+    connect_client(client, contract, transport, caller)
+    return client
+
+
+def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., Any]:
+    count = len(operation.parameters)
+    complete = _completion(operation)
+    call_for = _calls(operation, caller)
+    name = operation.wire_name
+
+    async def method(*arguments: Any, **named: Any) -> Any:
+        if named or len(arguments) != count:
+            arguments = complete(arguments, named)
+        try:
+            return await send(arguments, call_for(arguments))
+        except CallError as error:
+            if error.about is None:
+                error.about = name
+            raise
+
+    return method
+
+
+def _stream_method(operation: Operation, send: Send, caller: Caller) -> Callable[..., Any]:
+    count = len(operation.parameters)
+    complete = _completion(operation)
+    call_for = _calls(operation, caller)
+    name = operation.wire_name
+
+    async def method(*arguments: Any, **named: Any) -> Any:
+        if named or len(arguments) != count:
+            arguments = complete(arguments, named)
+        stream = send(arguments, call_for(arguments))
+        try:
+            async for item in stream:
+                yield item
+        except CallError as error:
+            if error.about is None:
+                error.about = name
+            raise
+        finally:
+            await stream.aclose()
+
+    return method
+
+
+def _calls(operation: Operation, caller: Caller) -> Callable[[Sequence[Any]], Call]:
+    """How a call of this operation is made from the call at hand."""
+    wire_name = operation.wire_name
+    callee = operation.contract.service
+    service = caller.service
+    pool = caller.pools.get(callee)
+    current, in_transaction = CURRENT.get, IN_TRANSACTION.get
+    key_of = _key_source(operation, caller)
+
+    def make(arguments: Sequence[Any]) -> Call:
+        here = current()
+        if here is None:
+            here = caller.first_call()
+        elif in_transaction():
+            raise TransactionMisuse(
+                f"{wire_name} was called inside an open transaction of {service}; commit first, then call"
+            )
+        call = Call(wire_name, callee, service, here.principal, here.deadline, here.trace, None, None, pool)
+        call.armed = here.armed if here.armed <= here.deadline else NO_DEADLINE
+        if key_of is not None:
+            call.key = key_of(arguments, here)
+        return call
+
+    return make
+
+
+def _key_source(operation: Operation, caller: Caller) -> Callable[[Sequence[Any], Call], str | None] | None:
+    """Where the idempotency key of a keyed operation comes from; None for an operation without."""
+    by = operation.mark.idempotent_by
+    if by is None:
+        return None
+    names = [parameter.name for parameter in operation.parameters]
+    if by in names:
+        index = names.index(by)
+        return lambda arguments, here: str(arguments[index])
+
+    def from_call(arguments: Sequence[Any], here: Call) -> str | None:
+        if here.event_id is not None:
+            # An event's handler may run again; its calls then carry the same key.
+            return f"{here.key}:{operation.wire_name}"
+        return caller.key
+
+    return from_call
+
+
+def _completion(operation: Operation) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
+    """Positional and named arguments into the operation's order, as Python itself would."""
+    parameters = operation.parameters
+    names = [parameter.name for parameter in parameters]
+
+    def complete(arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+        if len(arguments) > len(parameters):
+            raise TypeError(f"{operation.name}() takes {len(parameters)} arguments, {len(arguments)} were given")
+        found = dict(zip(names, arguments, strict=False))
+        for name, value in named.items():
+            if name not in names:
+                raise TypeError(f"{operation.name}() got an unexpected argument {name!r}")
+            if name in found:
+                raise TypeError(f"{operation.name}() got several values for argument {name!r}")
+            found[name] = value
+        missing = [p.name for p in parameters if p.name not in found and p.required]
+        if missing:
+            raise TypeError(f"{operation.name}() misses {', '.join(map(repr, missing))}")
+        return tuple(found[p.name] if p.name in found else p.default for p in parameters)
+
+    return complete
+

@@ -1,0 +1,237 @@
+"""A process that runs services: opens them in order, carries their events, stops them in reverse.
+
+The host knows no listener; the gateway puts doors in front of `routes`. Start: databases, event log,
+instances, their `open`, then relays, consumers and schedules. Stop: schedules and consumers, relays,
+`close`, databases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from borough.brokers.embedded import EmbeddedBroker
+from borough.clock import Clock, SystemClock
+from borough.contracts.operation import Contract
+from borough.errors import BoroughError, ConfigurationError, Forbidden
+from borough.ports import Broker, Store, Transport
+from borough.runtime.carriage import Carriage
+from borough.runtime.client import Caller, make_client
+from borough.runtime.pulse import Pulse
+from borough.runtime.running import Resources, RunningService
+from borough.runtime.system import System
+from borough.runtime.wiring import Plan, ServicePlan, make_plan
+from borough.services.context import CURRENT, Principal
+from borough.stores.sqlite import SqliteStore
+from borough.transports.callee import Callee
+from borough.transports.http.door import Route
+from borough.transports.local import LocalTransport
+
+__all__ = ["Host", "MakeTransport", "undeclared"]
+
+C = TypeVar("C")
+MakeTransport = Callable[["Host", str], Transport]
+"""Makes the transport on which a service (named second) calls others."""
+
+
+class Host:
+    """Runs the services of a system in this process.
+
+    `stand_ins` maps contract classes to objects that answer them (fakes, mocks). `only` names the
+    services to run, all by default. Raises `DeclarationFaults` at once when the wiring is wrong.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        clock: Clock | None = None,
+        resources: Resources | None = None,
+        stand_ins: Mapping[type[Any], Any] | None = None,
+        make_transport: MakeTransport | None = None,
+        data_folder: Path | None = None,
+    ) -> None:
+        self.system = system
+        self.configuration = system.configuration
+        self.clock: Clock = clock or SystemClock()
+        self.data_folder = data_folder or self.configuration.data_folder
+        self.activity = Pulse()
+        self._resources: Resources = {Clock: lambda _service: self.clock, **(resources or {})}
+        self._stand_ins = dict(stand_ins or {})
+        self.plan: Plan = make_plan(system, resources=self._resources, stand_ins=self._stand_ins)
+        self._make_transport = make_transport or (lambda host, _caller: LocalTransport(host.callees))
+        self._transports: dict[str, Transport] = {}
+        self.services: dict[str, RunningService] = {}
+        self.callees: dict[str, Callee] = {}
+        self.broker: Broker = EmbeddedBroker(self.data_folder / "events", self.clock)
+        self.carriage: Carriage | None = None
+        self.state = "new"
+
+    @property
+    def ready(self) -> bool:
+        """Whether every service has been opened and none is stopping."""
+        return self.state == "ready"
+
+    async def start(self) -> None:
+        """Start everything. On a failure what was started is stopped again, and the failure raised."""
+        self.state = "starting"
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        self.state = "ready"
+
+    async def _start(self) -> None:
+        _make_folder(self.data_folder)
+        for plan in self.plan.services.values():
+            self.services[plan.name] = RunningService(
+                plan, self.configuration, self.clock, self.system.name, self._store(plan)
+            )
+        await self._each([service.open_data() for service in self.services.values()])
+        await self.broker.open()
+        for service in self.services.values():
+            service.build(self._resources)
+            self.callees.update(service.callees)
+        self._answer_stand_ins()
+        pools = {service.name: service.pool for service in self.services.values()}
+        for service in self.services.values():
+            service.caller.pools.update(pools)
+            service.connect(self._transport(service.name))
+        self.carriage = Carriage(self.services, self.broker, self.clock, self.activity)
+        await self.carriage.register()
+        await self._each([service.open() for service in self.services.values()])
+        await self.carriage.start()
+
+    async def _each(self, starts: Sequence[Any]) -> None:
+        """Run starts side by side; the first failure is raised as itself, after all have ended."""
+        results = await asyncio.gather(*starts, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def _transport(self, caller: str) -> Transport:
+        if caller not in self._transports:
+            self._transports[caller] = self._make_transport(self, caller)
+        return self._transports[caller]
+
+    def _store(self, plan: ServicePlan) -> Store | None:
+        if not plan.needs_database:
+            return None
+        return SqliteStore(self.data_folder / f"{plan.name}.db", clock=self.clock, deadline=_deadline)
+
+    def _answer_stand_ins(self) -> None:
+        for contract in self.plan.absent.values():
+            answering = self._stand_ins.get(contract.cls)
+            if answering is None:
+                continue
+            for operation in contract.operations.values():
+                handler = getattr(answering, operation.name, None)
+                if handler is not None:
+                    gate = next(iter(self.services.values())).gate
+                    self.callees[operation.wire_name] = Callee(operation, handler, gate, self.clock.monotonic)
+
+    async def stop(self) -> None:
+        """Stop everything that was started, in reverse order. Idempotent."""
+        if self.state == "stopped":
+            return
+        self.state = "stopping"
+        failures: list[BaseException] = []
+        steps: list[Callable[[], Any]] = []
+        if self.carriage is not None:
+            steps.append(lambda: self.carriage.stop(self.configuration.options.limits.drain_s))  # type: ignore[union-attr]
+        steps += [service.close for service in reversed(self.services.values())]
+        steps += [transport.close for transport in self._transports.values()]
+        steps.append(self.broker.close)
+        for step in steps:
+            try:
+                await step()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                failures.append(error)
+        self.state = "stopped"
+        if failures:
+            raise failures[0]
+
+    @property
+    def routes(self) -> list[Route]:
+        """Every operation that this process answers, for a door."""
+        return [Route(callee, self._pool(callee)) for callee in self.callees.values()]
+
+    def _pool(self, callee: Callee) -> Any:
+        service = self.services.get(callee.operation.contract.service)
+        return service.pool if service is not None else None
+
+    @property
+    def contracts(self) -> list[Contract]:
+        """Every contract that is answered here, by name."""
+        wanted = {name.rpartition(".")[0] for name in self.callees}
+        return [contract for name, contract in sorted(self.plan.contracts.items()) if name in wanted]
+
+    @property
+    def declared(self) -> dict[str, set[str]]:
+        """Which contracts (by wire name) each service has declared to call."""
+        return {
+            service.name: {contract.wire_name for contract in service.clients.values()}
+            for service in self.plan.services.values()
+        }
+
+    def client(
+        self,
+        contract: Callable[..., C],
+        *,
+        caller: str | None = None,
+        principal: Principal | None = None,
+        key: str | None = None,
+    ) -> C:
+        """A client of a contract for use outside of any service (tests, commands).
+
+        `caller` is the service on whose account it calls, by default the contract's own service;
+        `key` is the idempotency key of its keyed calls. Raises `Forbidden` for a caller that has
+        not declared the dependency, `BoroughError` for a contract that is not of this system.
+        """
+        found = next((c for c in self.plan.contracts.values() if c.cls is contract), None)
+        if found is None:
+            raise BoroughError(f"{getattr(contract, '__name__', contract)} is no contract of this system")
+        account = caller or found.service
+        if account != found.service and found.wire_name not in self.declared.get(account, set()):
+            raise Forbidden(undeclared(account, found))
+        pools: dict[str, Any] = {service.name: service.pool for service in self.services.values()}
+        timeout_s = self.configuration.options.limits.default_timeout_s
+        on_account = Caller(
+            account, self.clock, default_timeout_s=timeout_s, principal=principal, key=key, pools=pools
+        )
+        return make_client(found, self._transport(account), on_account)  # type: ignore[no-any-return]
+
+    async def quiet(self) -> None:
+        """Wait until no event is on its way and nothing is being handled."""
+        if self.carriage is not None:
+            await self.carriage.quiet()
+
+
+def undeclared(caller: str, contract: Contract) -> str:
+    """The sentence that names a missing declaration."""
+    return f"{caller} does not declare {contract.wire_name}: add an attribute annotated with {contract.name}"
+
+
+def _deadline() -> float | None:
+    call = CURRENT.get()
+    return None if call is None or call.deadline == float("inf") else call.deadline
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the data folder {folder} cannot be made: {error.strerror}; "
+            "name a writable one with --data or [data] folder in borough.toml"
+        ) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"the data folder {folder} is not writable; name another with --data or [data] folder in borough.toml"
+        )

@@ -1,0 +1,48 @@
+"""A service's bounded threads, for blocking work that must not stand on the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from borough.errors import Unavailable
+
+__all__ = ["ThreadPool"]
+
+T = TypeVar("T")
+
+
+class ThreadPool:
+    """`threads` at work and at most `queue` waiting; one more is refused. Threads start when first needed."""
+
+    def __init__(self, service: str, threads: int, queue: int) -> None:
+        self._service = service
+        self._threads = threads
+        self._limit = threads + queue
+        self._busy = 0
+        self._executor: ThreadPoolExecutor | None = None
+
+    async def run(self, function: Callable[..., T], *args: Any) -> T:
+        """Run `function(*args)` in a thread with a copy of the caller's context. Raises `Unavailable` when full."""
+        if self._busy >= self._limit:
+            raise Unavailable(f"The threads of {self._service} are all taken", retry_after_s=1)
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=f"borough-{self._service}")
+        self._busy += 1
+        work = asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, function, *args)
+        # A thread cannot be stopped: its place is free when it ends, not when the caller leaves.
+        work.add_done_callback(self._done)
+        return await work
+
+    def _done(self, work: asyncio.Future[Any]) -> None:
+        self._busy -= 1
+        if not work.cancelled():
+            work.exception()
+
+    def close(self) -> None:
+        """Take no more work; what runs ends by itself."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)

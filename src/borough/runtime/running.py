@@ -1,0 +1,136 @@
+"""One running service: its instance, its database, its callees, its threads. A `Host` runs several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from borough.clock import Clock
+from borough.contracts.operation import Contract
+from borough.errors import ConfigurationError
+from borough.ports import Store, Transport
+from borough.reliability.admission import Gate
+from borough.contracts.codec import Codec
+from borough.runtime.answers import KeyedCalls, KeyedOperation
+from borough.runtime.client import Caller, connect_client, empty_client
+from borough.runtime.configuration import Configuration
+from borough.runtime.database import ServiceDatabase
+from borough.runtime.pool import ThreadPool
+from borough.runtime.envelope import EventWriter
+from borough.runtime.pulse import Pulse
+from borough.runtime.wiring import ServicePlan
+from borough.services.context import CURRENT
+from borough.stores.migrations import read_migrations
+from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.transports.callee import Callee
+
+__all__ = ["Resources", "RunningService"]
+
+Resources = Mapping[type[Any], Callable[[str], Any]]
+"""Further things a service may ask for by annotation: type -> maker, given the service's name."""
+
+
+class RunningService:
+    """Made from a plan, opened once, closed once."""
+
+    def __init__(self, plan: ServicePlan, configuration: Configuration, clock: Clock, system: str, store: Store | None) -> None:
+        limits = configuration.options.limits
+        self.plan = plan
+        self.name = plan.name
+        self.clock = clock
+        self.gate = Gate(limits.calls_in_flight)
+        self.pool = ThreadPool(plan.name, limits.threads, limits.thread_queue)
+        self.store = store
+        self.published = Pulse()
+        self.database: ServiceDatabase | None = None
+        self.keyed: KeyedCalls | None = None
+        self.instance: Any = None
+        self.callees: dict[str, Callee] = {}
+        self._clients: dict[str, Any] = {}
+        self.caller = Caller(plan.name, clock, default_timeout_s=limits.default_timeout_s)
+        self._configuration = configuration
+        if store is not None:
+            source = f"/{system}/{plan.name}"
+            events = [event for contract, _ in plan.provides for event in contract.events.values()]
+            writers = {event.kind: EventWriter(event, source) for event in events}
+            self.database = ServiceDatabase(store, writers, clock, self.published)
+            self.keyed = KeyedCalls(store, clock)
+
+    async def open_data(self) -> None:
+        """Open and migrate the database. Raises `ConfigurationError` or `MigrationRefused`."""
+        if self.store is None:
+            return
+        await self.store.open()
+        await self.store.migrate("borough", BOROUGH_MIGRATIONS)
+        folder = self.plan.folder / "migrations" / "sqlite"
+        if folder.is_dir():
+            await self.store.migrate("service", read_migrations(folder))
+
+    def build(self, resources: Resources) -> None:
+        """Make the instance with everything it asked for, and the callees of its operations."""
+        plan = self.plan
+        self._clients = {attribute: empty_client(contract) for attribute, contract in plan.clients.items()}
+        needs: dict[str, Any] = dict(self._clients)
+        for attribute in plan.databases:
+            needs[attribute] = self.database
+        for attribute, kind in plan.settings.items():
+            needs[attribute] = self._configuration.settings(plan.name, kind)
+        for attribute, kind in plan.resources.items():
+            needs[attribute] = resources[kind](plan.name)
+        try:
+            self.instance = plan.cls(**needs)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{plan.cls.__name__} cannot be made: {error}; its __init__ must take and pass on **dependencies"
+            ) from error
+        for contract, make in plan.provides:
+            self.add_callees(contract, self.instance if make is None else make(self.instance))
+
+    def connect(self, transport: Transport) -> None:
+        """Connect its clients, once every service has its callees."""
+        for attribute, contract in self.plan.clients.items():
+            connect_client(self._clients[attribute], contract, transport, self.caller)
+
+    def add_callees(self, contract: Contract, answering: Any) -> None:
+        """Make `answering`'s methods the callees of a contract."""
+        idle = self._configuration.options.limits.stream_idle_s
+        for operation in contract.operations.values():
+            keyed = KeyedOperation(self.keyed, Codec(operation)) if operation.keyed and self.keyed else None
+            self.callees[operation.wire_name] = Callee(
+                operation,
+                getattr(answering, operation.name),
+                self.gate,
+                self.clock.monotonic,
+                keyed=keyed,
+                stream_idle_s=idle,
+            )
+
+    async def open(self) -> None:
+        """Run the service's own `open`, on its own account."""
+        await self._own(self.instance.open)
+
+    async def _own(self, hook: Callable[[], Any]) -> None:
+        call = self.caller.first_call()
+        call.pool = self.pool
+        call.deadline = float("inf")
+        token = CURRENT.set(call)
+        try:
+            await hook()
+        finally:
+            CURRENT.reset(token)
+
+    async def close(self) -> None:
+        """Run the service's own `close`, then give back threads and database."""
+        try:
+            if self.instance is not None:
+                await self._own(self.instance.close)
+        finally:
+            self.pool.close()
+            if self.store is not None:
+                await self.store.close()
+
+    @property
+    def migrations(self) -> Path:
+        """The folder of its SQL migrations."""
+        return self.plan.folder / "migrations"

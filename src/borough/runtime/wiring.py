@@ -1,0 +1,329 @@
+"""From a system's classes to a plan: who provides, who depends, who hears. Nothing is started here.
+
+Every fault of every class is collected with file and line and raised together, so that a team mends
+them in one go.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from borough.contracts.marks import RAW_MARK, RawMark
+from borough.contracts.operation import BoundEvent, Contract
+from borough.contracts.reading import contract_mark, read_contract, source_place
+from borough.errors import DeclarationFaults, Fault
+from borough.runtime.system import System, contract_classes, service_name
+from borough.services.data import Database
+from borough.services.handlers import EVERY_MARK, ON_MARK, EveryMark, OnMark
+from borough.services.service import Provided, Service
+from borough.services.settings import Settings
+
+__all__ = ["HandlerPlan", "MountPlan", "Plan", "SchedulePlan", "ServicePlan", "make_plan"]
+
+_SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
+
+
+class HandlerPlan(msgspec.Struct, frozen=True):
+    """One `@on` handler: durable name, method, the events it hears, and its form."""
+
+    name: str
+    method: str
+    events: tuple[BoundEvent, ...]
+    takes_transaction: bool
+
+
+class SchedulePlan(msgspec.Struct, frozen=True):
+    """One `@every` schedule: durable name, method, interval in seconds, and its form."""
+
+    name: str
+    method: str
+    interval_s: float
+    takes_transaction: bool
+
+
+class MountPlan(msgspec.Struct, frozen=True):
+    """One raw ASGI application: its whole path prefix, the method that returns it, who may use it."""
+
+    path: str
+    method: str
+    mark: RawMark
+
+
+class ServicePlan(msgspec.Struct, frozen=True):
+    """What one service provides and needs. The dictionaries are keyed by attribute name."""
+
+    name: str
+    cls: type[Service]
+    provides: tuple[tuple[Contract, Callable[[Any], Any] | None], ...]
+    clients: dict[str, Contract]
+    databases: tuple[str, ...]
+    settings: dict[str, type[Settings]]
+    resources: dict[str, type[Any]]
+    handlers: tuple[HandlerPlan, ...]
+    schedules: tuple[SchedulePlan, ...]
+    mounts: tuple[MountPlan, ...]
+    folder: Path
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether it has a database of its own: asked for, or needed for its inbox, positions or answers."""
+        keyed = any(operation.keyed for contract, _ in self.provides for operation in contract.operations.values())
+        return bool(self.databases or self.handlers or self.schedules or keyed)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A wired system: services by name, contracts by wire name, contracts that nobody here provides."""
+
+    services: dict[str, ServicePlan]
+    contracts: dict[str, Contract]
+    absent: dict[str, Contract]
+
+
+def make_plan(
+    system: System, *, resources: Iterable[type[Any]] = (), stand_ins: Iterable[type[Any]] = ()
+) -> Plan:
+    """Wire a system. Raises `DeclarationFaults` with every fault of contracts and wiring.
+
+    `resources` are further types that services may ask for; `stand_ins` are contracts answered by
+    a fake or a mock.
+    """
+    return _Wiring(system, tuple(resources), tuple(stand_ins)).plan()
+
+
+class _Wiring:
+    def __init__(self, system: System, resources: tuple[type[Any], ...], stand_ins: tuple[type[Any], ...]) -> None:
+        self.system = system
+        self.resources = resources
+        self.stand_ins = stand_ins
+        self.faults: list[Fault] = []
+        self.contracts: dict[type[Any], Contract] = {}
+        self.events: dict[type[Any], BoundEvent] = {}
+
+    def fault(self, message: str, remedy: str, thing: Any) -> None:
+        file, line = source_place(thing)
+        self.faults.append(Fault(message, remedy, file or None, line or None))
+
+    def contract(self, cls: type[Any]) -> Contract | None:
+        if cls not in self.contracts:
+            try:
+                self.contracts[cls] = read_contract(cls)
+            except DeclarationFaults as error:
+                self.faults.extend(fault for fault in error.faults if str(fault) not in map(str, self.faults))
+                return None
+        return self.contracts[cls]
+
+    def plan(self) -> Plan:
+        provided: dict[type[Any], type[Service]] = {}
+        for cls in self.system.services:
+            for found in contract_classes(cls):
+                other = provided.setdefault(found, cls)
+                if other is not cls:
+                    self.fault(f"{cls.__name__} and {other.__name__} both provide {found.__name__}", "Keep one", cls)
+        for found in [*provided, *self.system.contracts, *self.stand_ins]:
+            contract = self.contract(found)
+            if contract is not None:
+                self.events.update({event.kind: event for event in contract.events.values()})
+        services: dict[str, ServicePlan] = {}
+        for cls in self.system.services:
+            service = self._service(cls, provided)
+            if service.name in services:
+                self.fault(f"two services are named {service.name}", "Rename one", cls)
+            services[service.name] = service
+        self._routes()
+        self._names()
+        if self.faults:
+            raise DeclarationFaults(self.faults)
+        by_name = {contract.wire_name: contract for contract in self.contracts.values()}
+        here = {contract.wire_name for service in services.values() for contract, _ in service.provides}
+        absent = {name: contract for name, contract in by_name.items() if name not in here}
+        return Plan(services, by_name, absent)
+
+    def _service(self, cls: type[Service], provided: dict[type[Any], type[Service]]) -> ServicePlan:
+        name = service_name(cls)
+        makers = {
+            value.contract: value.make for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Provided)
+        }
+        provides: list[tuple[Contract, Callable[[Any], Any] | None]] = []
+        for found in contract_classes(cls):
+            contract = self.contract(found)
+            if contract is None:
+                continue
+            if contract.service != name:
+                self.fault(
+                    f"{cls.__name__} is the service {name!r} and provides {found.__name__} of {contract.service!r}",
+                    "Name the same service in both",
+                    cls,
+                )
+            if found not in makers:
+                self._implements(cls, contract)
+            provides.append((contract, makers.get(found)))
+        needs = self._needs(cls, provided)
+        handlers, schedules, mounts = self._methods(cls, name)
+        keyed = [op for contract, _ in provides for op in contract.operations.values() if op.keyed]
+        if keyed and not needs["databases"]:
+            self.fault(
+                f"{keyed[0].wire_name} is idempotent by a key, and {cls.__name__} has no database to keep the answer",
+                "Add `db: Database`, and end the operation with `tx.answer(...)`",
+                cls,
+            )
+        folder = Path(inspect.getsourcefile(cls) or ".").resolve().parent
+        return ServicePlan(
+            name, cls, tuple(provides), **needs, handlers=handlers, schedules=schedules, mounts=mounts, folder=folder
+        )
+
+    def _implements(self, cls: type[Service], contract: Contract) -> None:
+        for operation in contract.operations.values():
+            owner = next((base for base in cls.__mro__ if operation.name in vars(base)), None)
+            if owner is None or getattr(owner, "_is_protocol", False):
+                self.fault(
+                    f"{cls.__name__} does not implement {contract.name}.{operation.name}",
+                    f"Write `{'def' if operation.stream else 'async def'} {operation.name}(self, ...)`",
+                    cls,
+                )
+                continue
+            function = vars(owner)[operation.name]
+            names = list(inspect.signature(function).parameters)[1:]
+            expected = [parameter.name for parameter in operation.parameters]
+            if names[: len(expected)] != expected:
+                self.fault(
+                    f"{cls.__name__}.{operation.name} takes ({', '.join(names)}), its contract ({', '.join(expected)})",
+                    "Use the contract's parameters",
+                    function,
+                )
+            if operation.stream != inspect.isasyncgenfunction(function) and not (
+                operation.stream and not inspect.iscoroutinefunction(function)
+            ):
+                if operation.stream or not inspect.iscoroutinefunction(function):
+                    self.fault(f"{cls.__name__}.{operation.name} is not `async def`", "Make it `async def`", function)
+
+    def _needs(self, cls: type[Service], provided: dict[type[Any], type[Service]]) -> dict[str, Any]:
+        clients: dict[str, Contract] = {}
+        databases: list[str] = []
+        settings: dict[str, type[Settings]] = {}
+        resources: dict[str, type[Any]] = {}
+        try:
+            hints = typing.get_type_hints(cls)
+        except (NameError, TypeError) as error:
+            self.fault(f"an annotation of {cls.__name__} cannot be read: {error}", "Import the name", cls)
+            hints = {}
+        for attribute, kind in hints.items():
+            if not isinstance(kind, type):
+                continue
+            if contract_mark(kind) is not None:
+                contract = self.contract(kind)
+                if contract is not None:
+                    clients[attribute] = contract
+                if kind not in provided and kind not in self.stand_ins and kind not in self.system.contracts:
+                    self.fault(
+                        f"{cls.__name__}.{attribute} needs {kind.__name__}, which no service here provides",
+                        "Add the service to the system, or run it with --mock",
+                        cls,
+                    )
+            elif kind is Database:
+                databases.append(attribute)
+            elif issubclass(kind, Settings):
+                settings[attribute] = kind
+            elif kind in self.resources:
+                resources[attribute] = kind
+            elif issubclass(kind, Service):
+                self.fault(
+                    f"{cls.__name__}.{attribute} is annotated with the service {kind.__name__}",
+                    "Annotate it with the contract; only contracts of another service may be used",
+                    cls,
+                )
+        return {"clients": clients, "databases": tuple(databases), "settings": settings, "resources": resources}
+
+    def _methods(
+        self, cls: type[Service], service: str
+    ) -> tuple[tuple[HandlerPlan, ...], tuple[SchedulePlan, ...], tuple[MountPlan, ...]]:
+        handlers: dict[str, HandlerPlan] = {}
+        schedules: dict[str, SchedulePlan] = {}
+        mounts: list[MountPlan] = []
+        for method in dir(cls):
+            function = getattr(cls, method, None)
+            on: OnMark | None = getattr(function, ON_MARK, None)
+            every: EveryMark | None = getattr(function, EVERY_MARK, None)
+            raw: RawMark | None = getattr(function, RAW_MARK, None)
+            if on is not None:
+                plan = self._handler(cls, service, method, function, on)
+                if plan.name in handlers:
+                    self.fault(f"two handlers are named {plan.name}", "Give one `name=`", function)
+                handlers[plan.name] = plan
+            if every is not None:
+                name = f"{service}.{every.name or method}"
+                if name in schedules:
+                    self.fault(f"two schedules are named {name}", "Give one `name=`", function)
+                form = self._form(cls, method, function, 0)
+                schedules[name] = SchedulePlan(name, method, every.interval_s, form)
+            if raw is not None:
+                path = f"/{service}" + ("" if raw.path == "/" else raw.path)
+                mounts.append(MountPlan(path, method, raw))
+        return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
+
+    def _handler(self, cls: type[Service], service: str, method: str, function: Any, mark: OnMark) -> HandlerPlan:
+        events: list[BoundEvent] = []
+        if not mark.events:
+            self.fault(f"{cls.__name__}.{method} hears no event", "Name one: @on(Event)", function)
+        for kind in mark.events:
+            event = self.events.get(kind)
+            if event is None:
+                self.fault(
+                    f"{cls.__name__}.{method} hears {getattr(kind, '__name__', kind)}, which no contract here publishes",
+                    "Name it in `publishes=[...]` of the contract that it belongs to",
+                    function,
+                )
+            else:
+                events.append(event)
+        if len({event.topic for event in events}) > 1:
+            self.fault(
+                f"{cls.__name__}.{method} hears events of several contracts, between which there is no order",
+                "Write one handler for each contract",
+                function,
+            )
+        form = self._form(cls, method, function, 1)
+        return HandlerPlan(f"{service}.{mark.name or method}", method, tuple(events), form)
+
+    def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
+        """Whether it takes a transaction after its fixed parameters; anything else is a fault."""
+        count = len(inspect.signature(function).parameters) - 1 - fixed
+        if count not in (0, 1) or not inspect.iscoroutinefunction(function):
+            wanted = "(self, event) or (self, event, tx)" if fixed else "(self) or (self, tx)"
+            self.fault(f"{cls.__name__}.{method} has the wrong form", f"Write `async def {method}{wanted}`", function)
+        return count == 1
+
+    def _routes(self) -> None:
+        seen: dict[tuple[str, str], str] = {}
+        for contract in self.contracts.values():
+            for operation in contract.operations.values():
+                route = operation.mark.method, _SLOT.sub("{}", operation.path)
+                other = seen.setdefault(route, operation.wire_name)
+                if other.rpartition(".")[0] != contract.wire_name and other != operation.wire_name:
+                    self.fault(
+                        f"{operation.wire_name} and {other} both answer {operation.mark.method} {operation.path}",
+                        "Give one of them another path",
+                        contract.cls,
+                    )
+
+    def _names(self) -> None:
+        seen: dict[str, Contract] = {}
+        for contract in self.contracts.values():
+            other = seen.setdefault(contract.wire_name, contract)
+            if other is not contract:
+                self.fault(f"two contracts are named {contract.wire_name}", "Rename one", contract.cls)
+        owners: dict[type[Any], Contract] = {}
+        for contract in self.contracts.values():
+            for event in contract.events.values():
+                owner = owners.setdefault(event.kind, contract)
+                if owner is not contract:
+                    self.fault(
+                        f"the event {event.kind.__name__} is published by {owner.name} and {contract.name}",
+                        "An event belongs to one contract; give each its own",
+                        contract.cls,
+                    )

@@ -1,0 +1,15 @@
+"""For tests of services: start any of them, fake the others, own the clock, wait until it is quiet.
+
+    async with start("shop", mode="honest", only=["orders"], fakes={Payments: fake(Payments)}) as shop:
+        order = await shop.client(Orders, user="ann").place(...)
+        await shop.quiet()
+
+The same test body runs in every mode of `MODES`: `local` (calls in the process), `honest` (each
+call encoded and decoded), `wire` (one process, each call over HTTP).
+"""
+
+from borough.testing.clock import ManualClock
+from borough.testing.fakes import calls, fake
+from borough.testing.start import MODES, Mode, Running, start
+
+__all__ = ["MODES", "ManualClock", "Mode", "Running", "calls", "fake", "start"]

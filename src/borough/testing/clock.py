@@ -1,0 +1,59 @@
+"""A clock that stands until a test moves it, with ids and randomness from a seed."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from datetime import datetime, timedelta, timezone
+from uuid import UUID
+
+from borough.clock import uuid7
+
+__all__ = ["ManualClock"]
+
+
+class ManualClock:
+    """A `Clock` for tests: `advance(seconds)` moves it and wakes who slept; equal seeds give equal ids."""
+
+    def __init__(self, start: datetime | None = None, *, seed: int = 0) -> None:
+        self.random = random.Random(seed)
+        self._now = start or datetime(2030, 1, 1, tzinfo=timezone.utc)
+        self._monotonic = 0.0
+        self._minted = 0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        return self._now
+
+    def epoch_s(self) -> float:
+        return self._now.timestamp()
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def new_id(self) -> UUID:
+        # The count keeps ids of one standing moment in the order in which they were minted.
+        self._minted += 1
+        entropy = (self._minted % 2**18) << 62 | self.random.getrandbits(62)
+        return uuid7(int(self.epoch_s() * 1000), entropy.to_bytes(10, "big"))
+
+    def token(self, length: int) -> bytes:
+        return self.random.randbytes(length)
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, id(waiter), waiter))
+        await waiter
+
+    def advance(self, seconds: float) -> None:
+        """Move both clocks on; what slept until then wakes in the order of its time."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+        while self._sleepers and self._sleepers[0][0] <= self._monotonic:
+            _, _, waiter = heapq.heappop(self._sleepers)
+            if not waiter.done():
+                waiter.set_result(None)

@@ -1,0 +1,85 @@
+"""Fakes of contracts. Any object of the right shape is one; `fake` makes one from answers."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+from borough.contracts.operation import Contract, Operation
+from borough.contracts.reading import read_contract
+
+__all__ = ["calls", "fake"]
+
+C = TypeVar("C")
+
+
+class _Fake:
+    """Answers a contract's operations with what it was given, and notes each call."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._borough_calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._borough_contract = contract
+
+
+def fake(contract: Callable[..., C], **answers: Any) -> C:
+    """An object that answers `contract`: each operation by a value, an exception to raise, or a function.
+
+    A function takes the operation's parameters and may be `async`; a stream is given as a sequence
+    of items. An operation without an answer raises `NotImplementedError` when it is called. Raises
+    `TypeError` for an answer to an operation that the contract does not have.
+    """
+    found = read_contract(contract)  # type: ignore[arg-type]
+    unknown = sorted(set(answers) - set(found.operations))
+    if unknown:
+        raise TypeError(f"{found.name} has no operation {unknown[0]}; it has {', '.join(found.operations)}")
+    made = _Fake(found)
+    for name, operation in found.operations.items():
+        make = _stream if operation.stream else _method
+        setattr(made, name, make(made, operation, answers.get(name, _missing(operation))))
+    return made  # type: ignore[return-value]
+
+
+def calls(of: object) -> list[tuple[str, tuple[Any, ...]]]:
+    """What a fake was asked so far: (operation, arguments) in order. Raises `TypeError` for anything else."""
+    if not isinstance(of, _Fake):
+        raise TypeError(f"{of!r} was not made by borough.testing.fake")
+    return list(of._borough_calls)
+
+
+def _missing(operation: Operation) -> NotImplementedError:
+    return NotImplementedError(f"the fake of {operation.contract.name} has no answer for {operation.name}")
+
+
+async def _given(answer: Any, arguments: tuple[Any, ...]) -> Any:
+    if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
+        raise answer
+    if not callable(answer) or hasattr(answer, "__struct_fields__"):
+        return answer
+    result = answer(*arguments)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _bound(operation: Operation, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    names = [parameter.name for parameter in operation.parameters]
+    found = dict(zip(names, arguments, strict=False)) | named
+    return tuple(found.get(p.name, p.default) for p in operation.parameters)
+
+
+def _method(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any]:
+    async def method(*arguments: Any, **named: Any) -> Any:
+        given = _bound(operation, arguments, named)
+        made._borough_calls.append((operation.name, given))
+        return await _given(answer, given)
+
+    return method
+
+
+def _stream(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any]:
+    async def method(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
+        given = _bound(operation, arguments, named)
+        made._borough_calls.append((operation.name, given))
+        for item in await _given(answer, given):
+            yield item
+
+    return method

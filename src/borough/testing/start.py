@@ -1,0 +1,131 @@
+"""Starts services of a system inside a test, in one of several modes, and stops them after it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+from borough.clock import Clock
+from borough.errors import ConfigurationError
+from borough.gateway.process import Process
+from borough.runtime.host import MakeTransport
+from borough.runtime.system import System, service_name
+from borough.services.context import Principal
+from borough.services.data import Database
+from borough.transports.honest import Hardship, HonestTransport
+
+__all__ = ["MODES", "Mode", "Running", "start"]
+
+C = TypeVar("C")
+Mode = Literal["local", "honest", "wire"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class Running:
+    """A started system: typed clients, waiting until quiet, and what a test may want to look at."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def client(
+        self,
+        contract: Callable[..., C],
+        *,
+        user: str | Principal | None = None,
+        caller: str | None = None,
+        key: str | None = None,
+    ) -> C:
+        """A client of `contract`: for the end user `user`, on account of the service `caller` (by default
+        the contract's own), with the idempotency key `key`. Raises `Forbidden` for an undeclared caller."""
+        principal = Principal(user) if isinstance(user, str) else user
+        return self._process.host.client(contract, caller=caller, principal=principal, key=key)
+
+    async def quiet(self) -> None:
+        """Wait until every published event has been handled."""
+        await self._process.host.quiet()
+
+    def database(self, service: str) -> Database:
+        """A service's own database, to look into. Raises `ConfigurationError` where it has none."""
+        found = self._process.host.services.get(service)
+        if found is None or found.database is None:
+            raise ConfigurationError(f"no service {service!r} with a database is running")
+        return found.database
+
+    def service(self, name: str) -> Any:
+        """The instance of a service."""
+        return self._process.host.services[name].instance
+
+    @property
+    def edge_url(self) -> str:
+        """Where the edge listens; only with `edge=True`."""
+        return self._process.edge_url
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the databases and the event logs are."""
+        return self._process.host.data_folder
+
+
+@asynccontextmanager
+async def start(
+    system: System | str | os.PathLike[str],
+    *,
+    mode: Mode = "local",
+    only: Sequence[str] | None = None,
+    fakes: Mapping[Callable[..., Any], object] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    clock: Clock | None = None,
+    data: Path | None = None,
+    edge: bool = False,
+    hardship: Hardship | None = None,
+) -> AsyncIterator[Running]:
+    """Start services and stop them at the end of the block.
+
+    `only` names the services to run, all by default; `fakes` maps contracts to objects that answer
+    them; `settings` maps option paths (`services.payments.settings.issuer_url`) to values; `data`
+    keeps the databases in a folder of yours; `edge=True` opens the public listener on a free port;
+    `hardship` makes honest calls slow or fail. Raises `DeclarationFaults` or `ConfigurationError`.
+    """
+    if mode not in MODES:
+        raise ConfigurationError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    chosen = _chosen(system, only, settings or {})
+    with tempfile.TemporaryDirectory(prefix="borough-test-", ignore_cleanup_errors=True) as folder:
+        process = Process(
+            chosen,
+            clock=clock,
+            stand_ins=fakes,  # type: ignore[arg-type]
+            make_transport=_transport(mode, hardship),
+            data_folder=data or Path(folder),
+            edge_port=0 if edge else None,
+            internal_port=0 if mode == "wire" else None,
+        )
+        await process.start()
+        try:
+            yield Running(process)
+        finally:
+            await process.stop()
+
+
+def _chosen(
+    system: System | str | os.PathLike[str], only: Sequence[str] | None, settings: Mapping[str, Any]
+) -> System:
+    whole = system if isinstance(system, System) else System.load(system, flags=settings, environment={})
+    if only is None:
+        return whole
+    names = {service_name(cls): cls for cls in whole.services}
+    for name in only:
+        if name not in names:
+            raise ConfigurationError(f"there is no service {name!r}; there are {', '.join(sorted(names))}")
+    return whole.narrowed([names[name] for name in only])
+
+
+def _transport(mode: Mode, hardship: Hardship | None) -> MakeTransport | None:
+    if mode == "honest":
+        return lambda host, _caller: HonestTransport(host.callees, host.clock, hardship)
+    if mode == "wire":
+        return Process.wire
+    return None
