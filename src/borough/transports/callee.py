@@ -43,7 +43,18 @@ class KeyedRun(Protocol):
 class Callee:
     """One operation with the object that answers it. `count` and `failures` are plain counters."""
 
-    __slots__ = ("_handler", "_monotonic", "_raises", "_timeout_s", "count", "failures", "gate", "keyed", "operation", "stream_idle_s")
+    __slots__ = (
+        "_handler",
+        "_monotonic",
+        "_raises",
+        "_timeout_s",
+        "count",
+        "failures",
+        "gate",
+        "keyed",
+        "operation",
+        "stream_idle_s",
+    )
 
     def __init__(
         self,
@@ -98,7 +109,9 @@ class Callee:
         if now >= call.deadline:
             raise DeadlineExceeded(f"The deadline of {call.operation} passed before it started")
         if not self.gate.enter():
-            raise Unavailable(f"{self.operation.contract.service} has too many calls in flight", retry_after_s=1)
+            raise Unavailable(
+                f"{self.operation.contract.service} has too many calls in flight", retry_after_s=1
+            )
         self.count += 1
 
     async def _timed(self, work: Awaitable[Any], call: Call) -> Any:
@@ -170,9 +183,14 @@ class Callee:
         self.failures += 1
         if isinstance(error, (StoreUnavailable, TransactionConflict)):
             _log.warning("%s: %s", name, error)
-            return Unavailable(f"The database of {self.operation.contract.service} is not available now", retry_after_s=1)
+            return Unavailable(
+                f"The database of {self.operation.contract.service} is not available now",
+                retry_after_s=1,
+            )
         if isinstance(error, Problem):
-            _log.error("%s raised %s, which its contract does not declare", name, type(error).__name__)
+            _log.error(
+                "%s raised %s, which its contract does not declare", name, type(error).__name__
+            )
         else:
             _log.error("%s failed", name, exc_info=error)
         return ServiceFailure(f"{name} failed")
@@ -193,7 +211,9 @@ class Callee:
 
 
 @types.coroutine
-def _go_on(context: Context, coroutine: Coroutine[Any, Any, Any], step: Any) -> Generator[Any, Any, Any]:
+def _go_on(
+    context: Context, coroutine: Coroutine[Any, Any, Any], step: Any
+) -> Generator[Any, Any, Any]:
     """Drive a coroutine that has made its first step, each step inside `context`."""
     while True:
         try:

@@ -34,7 +34,9 @@ class Hardship(msgspec.Struct, frozen=True):
 class HonestTransport:
     """Calls the callees of this process through the codec."""
 
-    def __init__(self, callees: Mapping[str, Callee], clock: Clock, hardship: Hardship | None = None) -> None:
+    def __init__(
+        self, callees: Mapping[str, Callee], clock: Clock, hardship: Hardship | None = None
+    ) -> None:
         self._callees = callees
         self._clock = clock
         self._hardship = hardship or Hardship()
@@ -50,7 +52,10 @@ class HonestTransport:
     async def _travel(self, operation: Operation) -> Callee:
         if self._hardship.delay_s:
             await self._clock.sleep(self._hardship.delay_s)
-        if self._hardship.failure_share and self._clock.random.random() < self._hardship.failure_share:
+        if (
+            self._hardship.failure_share
+            and self._clock.random.random() < self._hardship.failure_share
+        ):
             raise Unavailable(f"{operation.wire_name} was not reached (injected)")
         callee = self._callees.get(operation.wire_name)
         if callee is None:

@@ -137,7 +137,9 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
                 return msgspec.structs.replace(value, value=_rebuild(value.value, kind))
             return _rebuild(value, kind)
         except (msgspec.ValidationError, TypeError) as error:
-            raise ServiceFailure(f"{operation.wire_name} answered out of contract: {error}") from None
+            raise ServiceFailure(
+                f"{operation.wire_name} answered out of contract: {error}"
+            ) from None
 
     return settle
 

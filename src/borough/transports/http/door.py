@@ -109,14 +109,23 @@ class Door:
         return found if found is not None else TraceContext.start(self._clock.token)
 
     async def _run(
-        self, request: Request, route: Route, slots: Mapping[str, str], identity: Identity, trace: TraceContext
+        self,
+        request: Request,
+        route: Route,
+        slots: Mapping[str, str],
+        identity: Identity,
+        trace: TraceContext,
     ) -> Response:
         callee = route.callee
         operation = callee.operation
         header = request.headers.get
-        arguments = route.codec.read_arguments(slots, request.query, header, request.body, strict=self._strict)
+        arguments = route.codec.read_arguments(
+            slots, request.query, header, request.body, strict=self._strict
+        )
         asked = wire.read_timeout_s(header(wire.TIMEOUT_MS))
-        timeout_s = self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
+        timeout_s = (
+            self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
+        )
         key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY)) if operation.keyed else None
         if operation.keyed and not route.stores_key:
             key = _derived_key(route, arguments)
@@ -145,7 +154,9 @@ class Door:
             return Response(200, _NDJSON, b'{"end":true}\n')
         return Response(200, _NDJSON, self._lines(route, first, stream, call))
 
-    async def _lines(self, route: Route, first: Any, stream: AsyncIterator[Any], call: Call) -> AsyncIterator[bytes]:
+    async def _lines(
+        self, route: Route, first: Any, stream: AsyncIterator[Any], call: Call
+    ) -> AsyncIterator[bytes]:
         write = route.codec.write_result
         try:
             yield b'{"item":' + write(first) + b"}\n"
@@ -188,7 +199,9 @@ def _reply(request: Request, route: Route, reply: Reply[Any], status: int) -> Re
         tag = f'"{reply.etag}"'
         headers.append((b"etag", _safe(tag)))
         asked = request.headers.get("if-none-match")
-        if asked is not None and (asked.strip() == "*" or tag in [part.strip() for part in asked.split(",")]):
+        if asked is not None and (
+            asked.strip() == "*" or tag in [part.strip() for part in asked.split(",")]
+        ):
             return Response(304, headers[1:], b"")
     return Response(status, headers, route.codec.write_result(reply))
 

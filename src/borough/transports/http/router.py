@@ -16,7 +16,9 @@ from borough.errors import InvalidRequest, MethodNotAllowed, NotFound
 __all__ = ["Router", "split_target"]
 
 T = TypeVar("T")
-_ODD = re.compile(r"%(?:2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|[\\\x00-\x20\x7f-\xff]|//|/\.{1,2}(?:/|\Z)", re.IGNORECASE)
+_ODD = re.compile(
+    r"%(?:2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|[\\\x00-\x20\x7f-\xff]|//|/\.{1,2}(?:/|\Z)", re.IGNORECASE
+)
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
 _NONE: Mapping[str, str] = {}
 
@@ -90,13 +92,17 @@ class Router(Generic[T]):
         if child is not None:
             found += self._walk(child, segments, index + 1, values)
         if node.slot is not None and segments[index]:
-            found += self._walk(node.slot, segments, index + 1, [*values, _decoded(segments[index])])
+            found += self._walk(
+                node.slot, segments, index + 1, [*values, _decoded(segments[index])]
+            )
         return found
 
 
 def _checked(path: str) -> str:
     if not path.startswith("/") or _ODD.search(path) or _DOTS.search(path):
-        raise InvalidRequest("The path is not in normal form", errors=[{"detail": "path not in normal form"}])
+        raise InvalidRequest(
+            "The path is not in normal form", errors=[{"detail": "path not in normal form"}]
+        )
     return path
 
 

@@ -55,7 +55,9 @@ def read_idempotency_key(value: str | None) -> str | None:
         return None
     key = value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
     if not key or len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
-        raise InvalidRequest(f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters")
+        raise InvalidRequest(
+            f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters"
+        )
     return key
 
 
