@@ -49,7 +49,7 @@ def pending(
 ) -> list[Migration]:
     """What is left to apply, in order; `applied` maps names to checksums.
 
-    Raises `MigrationRefused` when an applied one was changed or is missing, or the numbers are wrong.
+    Raises `MigrationRefused` when an applied one was changed or is missing, or a number is wrong.
     """
     _check_order(migrations, f"the migrations of {space!r}")
     known = {migration.name: migration for migration in migrations}
@@ -57,13 +57,13 @@ def pending(
         migration = known.get(name)
         if migration is None:
             raise MigrationRefused(
-                f"{name} of {space!r} was applied to this database and is missing now. Put the file "
-                f"back, or run the release that has it"
+                f"{name} of {space!r} was applied to this database and is missing now. Put the "
+                f"file back, or run the release that has it"
             )
         if checksum(migration.sql) != recorded:
             raise MigrationRefused(
-                f"{name} of {space!r} was changed after it was applied. Restore the file and put the "
-                f"change into a new migration, {_next_name(migrations)}"
+                f"{name} of {space!r} was changed after it was applied. Restore the file and put "
+                f"the change into a new migration, {_next_name(migrations)}"
             )
     return [migration for migration in migrations if migration.name not in applied]
 
@@ -73,8 +73,8 @@ def _check_order(migrations: Sequence[Migration], place: str) -> None:
         match = _NAME.match(migration.name)
         if match is None:
             raise MigrationRefused(
-                f"{migration.name} in {place} is no migration's name. Call it {number:04}_NAME.sql, "
-                f"in lower case"
+                f"{migration.name} in {place} is no migration's name. Call it "
+                f"{number:04}_NAME.sql, in lower case"
             )
         given = int(match[1])
         if given < number:
@@ -84,8 +84,8 @@ def _check_order(migrations: Sequence[Migration], place: str) -> None:
             )
         if given > number:
             raise MigrationRefused(
-                f"{migration.name} in {place} leaves a gap: number {number:04} is missing. Put that "
-                f"file back, or renumber the ones that were never applied"
+                f"{migration.name} in {place} leaves a gap: number {number:04} is missing. Put "
+                f"that file back, or renumber the ones that were never applied"
             )
 
 

@@ -14,7 +14,7 @@ __all__ = ["Baton"]
 
 
 class Baton:
-    """One process's hand on the baton of one database. The kernel drops it when the process ends."""
+    """One process's hand on the baton of a database. The kernel drops it when the process ends."""
 
     __slots__ = ("_baton", "_line", "_path", "in_line", "taken")
 
@@ -36,7 +36,7 @@ class Baton:
             raise
 
     def try_take(self) -> bool:
-        """Take it if it is free. After False the caller stands at the head of the line, or tries again."""
+        """Take it if it is free. After False, come back, or leave the line."""
         if not self.in_line and not _lock(self._line):
             return False
         self.in_line = True

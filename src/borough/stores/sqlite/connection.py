@@ -8,7 +8,7 @@ a text hides them; the guard interrupts what runs beyond a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -50,7 +50,7 @@ def savepoint_name(depth: int) -> str:
 
 
 class Connection:
-    """An `apsw` connection with the store's settings. `until` is when a statement is interrupted."""
+    """An `apsw` connection with the store's settings, interrupted at `until`."""
 
     __slots__ = ("_cursor", "_free", "_plans", "_pragmas", "clock", "inner", "until", "wal_pages")
 
@@ -64,14 +64,15 @@ class Connection:
         self._pragmas = _READING_PRAGMAS
         self._plans = plans
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writes else 0)
-        inner = apsw.Connection(path, flags, statementcachesize=options.statements)
+        # Any: apsw's types name numpy's, which are not there
+        inner: Any = apsw.Connection(path, flags, statementcachesize=options.statements)
         self.inner = inner
         try:
             self._settle(path, writes)
         except BaseException:
             inner.close()
             raise
-        self._cursor = inner.cursor()
+        self._cursor: Any = inner.cursor()
 
     def _settle(self, path: str, writes: bool) -> None:
         inner = self.inner
@@ -104,7 +105,7 @@ class Connection:
         if found != value:
             raise ConfigurationError(f"SQLite keeps {name} at {found} instead of {value}")
 
-    def _after_commit(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+    def _after_commit(self, _connection: object, _database: str, pages: int) -> int:
         self.wal_pages = pages
         return 0
 
@@ -125,7 +126,7 @@ class Connection:
         return apsw.SQLITE_OK if allowed else apsw.SQLITE_DENY
 
     @contextmanager
-    def allowing(self, *pragmas: str) -> Iterator[None]:
+    def allowing(self, *pragmas: str) -> Generator[None]:
         """Let these pragmas pass for a while."""
         before = self._pragmas
         self._pragmas = before.union(pragmas)
@@ -153,12 +154,12 @@ class Connection:
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open; an engine's error may have ended it."""
-        return self.inner.in_transaction
+        return bool(self.inner.in_transaction)
 
     @property
     def has_unresolved_keys(self) -> bool:
         """Whether deferred foreign keys are violated now. A counter of the engine, no search."""
-        return self.inner.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0] != 0
+        return bool(self.inner.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0])
 
     def change(self, statement: Statement, args: Sequence[Any]) -> int:
         """Run a statement to its end; returns the rows that it changed itself."""
@@ -185,7 +186,7 @@ class Connection:
             columns = cursor.get_description()
         except apsw.ExecutionCompleteError:
             return []
-        found = list(islice(cursor, limit + 1))
+        found: list[Any] = list(islice(cursor, limit + 1))
         if len(found) > limit:  # rows are left in the engine: an open statement blocks COMMIT
             cursor.close()
             self._cursor = self.inner.cursor()
@@ -214,6 +215,5 @@ class Connection:
 
 
 def _wrong_count(statement: Statement, args: Sequence[Any]) -> StoreError:
-    return StoreError(
-        f"the statement has {statement.count} parameters and got {len(args)} values: {statement.sql}"
-    )
+    wanted, given = statement.count, len(args)
+    return StoreError(f"{wanted} parameters and {given} values are in: {statement.sql}")

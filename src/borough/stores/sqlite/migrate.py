@@ -33,7 +33,7 @@ _INSERT = "insert into borough_migrations values (?1, ?2, ?3, ?4)"
 def apply_migrations(
     connection: Connection, space: str, migrations: Sequence[Migration], clock: Clock
 ) -> list[str]:
-    """Apply what is missing; returns the names. Raises `MigrationRefused`; what came before stays."""
+    """Apply what is missing; returns the names. Raises `MigrationRefused`; earlier ones stay."""
     connection.until = math.inf
     inner = connection.inner
     names: list[str] = []
@@ -73,8 +73,8 @@ def _apply(connection: Connection, space: str, migration: Migration, clock: Cloc
             connection.control("rollback")
         if isinstance(error, apsw.AuthError):
             raise MigrationRefused(
-                f"{migration.name} of {space!r} was not applied: BEGIN, COMMIT, SAVEPOINT, ATTACH and "
-                f"PRAGMA are not for a migration, it has its own transaction. Remove them ({error})"
+                f"{migration.name} of {space!r} was not applied: BEGIN, COMMIT, SAVEPOINT, ATTACH "
+                f"and PRAGMA are not for a migration, it has its own transaction. Remove them"
             ) from error
         if isinstance(error, MigrationRefused) or not isinstance(error, (apsw.Error, BoroughError)):
             raise
@@ -87,6 +87,6 @@ def _check_keys(connection: Connection, space: str, migration: Migration) -> Non
     row = connection.inner.execute("pragma foreign_key_check").fetchone()
     if row is not None:
         raise MigrationRefused(
-            f"{migration.name} of {space!r} leaves a row of {row[0]!r} whose foreign key points to no "
-            f"row of {row[2]!r}. Move or delete such rows in the migration"
+            f"{migration.name} of {space!r} leaves a row of {row[0]!r} whose foreign key points to "
+            f"no row of {row[2]!r}. Move or delete such rows in the migration"
         )

@@ -278,7 +278,8 @@ class Snapshot:
         found = only_row(await self._read(kind, sql, args, 1), sql)
         if not found:
             raise WrongRowCount(f"no row, one was asked for: {sql}")
-        return found[0]  # type: ignore[no-any-return]
+        row: T = found[0]
+        return row
 
     async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
         """The only row or None."""

@@ -6,7 +6,6 @@ another form (bool, datetime, JSON) are turned back one by one; msgspec does the
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -100,11 +99,11 @@ def _tuple_shape(kind: Any, names: list[str]) -> Shape:
     turned = [(index, turn) for index, turn in enumerate(columns) if turn is not None]
 
     def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        found = [list(row) for row in rows] if turned else rows
+        found: Sequence[Any] = [list(row) for row in rows] if turned else rows
         for row in found:
             for index, turn in turned:
                 if row[index] is not None:
-                    row[index] = turn(row[index])  # type: ignore[index]
+                    row[index] = turn(row[index])
         return _convert(found, list[tuple[kinds]])  # type: ignore[valid-type]
 
     return shape
@@ -124,7 +123,8 @@ def _value_shape(kind: Any, name: str) -> Shape:
 
 def _convert(values: Any, kind: Any) -> list[Any]:
     try:
-        return msgspec.convert(values, kind)  # type: ignore[no-any-return]
+        found: list[Any] = msgspec.convert(values, kind)
+        return found
     except msgspec.ValidationError as error:
         raise StoreError(f"a row does not fit: {error}") from error
 
@@ -165,11 +165,11 @@ def _alternatives(kind: Any) -> list[Any]:
 
 
 def _is_json(kind: Any) -> bool:
-    origin = get_origin(kind) or kind
-    if not isinstance(origin, type):
-        return False
+    origin: Any = get_origin(kind) or kind
+    if hasattr(origin, "__dataclass_fields__"):
+        return True
     containers = (msgspec.Struct, list, tuple, Mapping, Set)
-    return issubclass(origin, containers) or dataclasses.is_dataclass(origin)
+    return isinstance(origin, type) and issubclass(origin, containers)
 
 
 def _json(kind: Any, name: str) -> Column:
@@ -221,7 +221,7 @@ def _decimal(name: str) -> Column:
     def turn(value: Any) -> Any:
         if isinstance(value, float):  # the column's affinity has already lost digits
             raise StoreError(
-                f"column {name} holds a float; a Decimal's column is declared `text collate decimal`"
+                f"column {name} holds a float; declare a Decimal's column `text collate decimal`"
             )
         return value
 

@@ -50,7 +50,7 @@ class Statement:
         self._fast = 0
 
     def ran(self, seconds: float, limit: float) -> None:
-        """Note a run's time: one above the limit makes it slow, many well below make it quick again."""
+        """Note a run's time: one above the limit makes it slow, many well below quick again."""
         if seconds > limit:
             self.slow = True
             self._fast = 0
@@ -124,7 +124,7 @@ def _refuse(first: str, words: list[str], sql: str) -> None:
 
 
 def refuse_rollback_clauses(words: list[str], sql: str) -> None:
-    """Refuse `OR ROLLBACK`, `ON CONFLICT ROLLBACK` and `RAISE(ROLLBACK`: they end others' bodies too."""
+    """Refuse `OR ROLLBACK`, `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK`: they end others' bodies."""
     for index, word in enumerate(words):
         if word == "ROLLBACK" and index and words[index - 1] in ("OR", "CONFLICT", "("):
             raise TransactionMisuse(

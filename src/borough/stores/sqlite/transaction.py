@@ -105,8 +105,8 @@ class SqliteTransaction:
         while outer is not None:
             if outer._writer is self._writer and outer._state == _OPEN:
                 raise TransactionMisuse(
-                    "transaction() inside a transaction() of the same service. Pass the `tx` on, or "
-                    "use tx.savepoint() for a part that may fail alone"
+                    "transaction() inside a transaction() of the same service. Pass the `tx` "
+                    "on, or use tx.savepoint() for a part that may fail alone"
                 )
             outer = outer._outer
 
@@ -187,8 +187,8 @@ class SqliteTransaction:
         """The writer has gone on to others."""
         self._doom(
             TransactionMisuse(
-                f"the body held the writer for more than {self._options.body_s:g} s and was undone. "
-                f"Wait for other things before or after the transaction"
+                f"the body held the writer for more than {self._options.body_s:g} s and was "
+                f"undone. Wait for other things before or after the transaction"
             )
         )
         self._doomed_depth = -1
@@ -241,7 +241,8 @@ class SqliteTransaction:
         found = only_row(await self._rows(kind, sql, args, 1), sql)
         if not found:
             raise WrongRowCount(f"no row, one was asked for: {sql}")
-        return found[0]  # type: ignore[no-any-return]
+        row: T = found[0]
+        return row
 
     async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
         """The only row or None."""
@@ -266,7 +267,7 @@ class SqliteTransaction:
             self._fail(error, sql)
 
     async def _run(self, statement: Statement, work: Callable[[Connection], T]) -> T:
-        """On the loop while it is quick; a slow read is interrupted and begun again in the worker."""
+        """On the loop while quick; a slow read is interrupted and begun again in the worker."""
         if self.busy:
             raise TransactionMisuse(
                 "another statement of this transaction is running; await it first"
@@ -326,8 +327,8 @@ class SqliteTransaction:
             if isinstance(self._doomed, TransactionMisuse):
                 raise self._doomed
             raise TransactionMisuse(
-                f"a statement of this transaction has failed; only leaving it, or the savepoint, is "
-                f"left. It was: {self._doomed}"
+                f"a statement of this transaction has failed; only leaving it, or the savepoint, "
+                f"is left. It was: {self._doomed}"
             ) from self._doomed
 
     def _doom(self, error: BaseException) -> None:
@@ -345,9 +346,9 @@ class SqliteTransaction:
         else:
             found = statement_fault(error, sql)
         self._doom(found)
-        if self._state == _OPEN and isinstance(error, apsw.Error):
-            if not self._writer.check_group(error):
-                self._doomed_depth = -1
+        from_engine = self._state == _OPEN and isinstance(error, apsw.Error)
+        if from_engine and not self._writer.check_group(error):
+            self._doomed_depth = -1
         if found is error:
             raise error
         raise found from error
@@ -387,8 +388,8 @@ class SqliteTransaction:
         self._doomed = None
         if error is None and doomed is not None:
             raise TransactionMisuse(
-                f"a statement failed inside the savepoint and the body went on; let the error leave "
-                f"the savepoint. It was: {doomed}"
+                f"a statement failed inside the savepoint and the body went on; let the error "
+                f"leave the savepoint. It was: {doomed}"
             ) from doomed
 
 

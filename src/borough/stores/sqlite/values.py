@@ -1,15 +1,15 @@
 """How values of the portable types are stored. SQLite itself knows int, float, str, bytes and null.
 
-bool 0/1; datetime text in UTC, always `2025-01-31T12:00:00.000000Z`, so that it sorts; date ISO text;
-Decimal text as written, sorted by `collate decimal`; UUID text; an enum's value; struct, tuple, list
-and mapping JSON text. What would lose or change meaning (NaN, a naive datetime) is refused.
+bool 0/1; datetime text in UTC, always `2025-01-31T12:00:00.000000Z`, so that it sorts; date ISO
+text; Decimal text as written, sorted by `collate decimal`; UUID text; an enum's value; struct,
+tuple, list and mapping JSON text. What would change its meaning (NaN, a naive time) is refused.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timezone
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -72,7 +72,7 @@ def _is_number(text: str) -> int:
 def _datetime(value: datetime) -> str:
     if value.tzinfo is None:
         raise StoreError(f"{value!r} has no time zone; store aware times only (clock.now() is)")
-    utc = value.astimezone(timezone.utc).replace(tzinfo=None)
+    utc = value.astimezone(UTC).replace(tzinfo=None)
     return f"{utc.isoformat(timespec='microseconds')}Z"
 
 
@@ -82,7 +82,7 @@ def _decimal(value: Decimal) -> str:
     return format(value, "f")
 
 
-_STORED: dict[type, Any] = {
+_STORED: dict[type, Callable[[Any], str | bytes]] = {
     datetime: _datetime,  # before date, which it inherits
     date: date.isoformat,
     Decimal: _decimal,

@@ -16,7 +16,7 @@ Job = tuple[Callable[[], Any], Done]
 
 
 class Worker:
-    """One thread, started by its first job. Its user hands it the next job when the last is done."""
+    """One thread, started by its first job."""
 
     __slots__ = ("_jobs", "_loop", "_name", "_thread")
 
@@ -36,7 +36,7 @@ class Worker:
     async def run(
         self, function: Callable[[], T], interrupt: Callable[[], None] | None = None
     ) -> T:
-        """Run `function()` in the thread. A cancellation interrupts it, waits for its end, and goes on.
+        """Run `function()` in the thread. A cancellation interrupts it, awaits its end, goes on.
 
         So whatever the function works on is free again when this returns or raises.
         """
@@ -63,7 +63,8 @@ class Worker:
         result, error = ended[0]
         if error is not None:
             raise error
-        return result  # type: ignore[no-any-return]
+        value: T = result
+        return value
 
     def stop(self) -> None:
         """End the thread after its last job."""

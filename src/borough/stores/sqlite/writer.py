@@ -183,7 +183,7 @@ class Writer:
             self._lose_group(commit_fault(error))
 
     def check_group(self, error: BaseException) -> bool:
-        """After a failed statement: whether the group still stands. If not, all its members fail."""
+        """After a failed statement: whether the group still stands. If not, its members fail."""
         if self.connection.in_transaction:
             return True
         self._body = None
