@@ -25,7 +25,18 @@ from borough.contracts.marks import (
     scope,
 )
 from borough.contracts.problem import Problem
-from borough.contracts.struct import UNSET, Event, Key, Meta, OpenEnum, Page, Struct, Unset, field
+from borough.contracts.struct import (
+    UNSET,
+    Event,
+    Instant,
+    Key,
+    Meta,
+    OpenEnum,
+    Page,
+    Struct,
+    Unset,
+    field,
+)
 from borough.services.context import Call, Principal, current_call, in_thread
 from borough.services.data import Database, Transaction
 from borough.services.handlers import every, on
@@ -50,6 +61,7 @@ __all__ = [
     "Database",
     "Event",
     "Header",
+    "Instant",
     "Key",
     "Meta",
     "OpenEnum",

@@ -1,9 +1,8 @@
 """What the notifications service promises."""
 
-from datetime import datetime
 from typing import Annotated, Protocol
 
-from borough import USER, Meta, Page, Struct, contract, get
+from borough import USER, Instant, Meta, Page, Struct, contract, get
 
 
 class Mail(Struct):
@@ -14,7 +13,7 @@ class Mail(Struct):
     subject: str
     text: str
     about: str
-    sent_at: datetime
+    sent_at: Instant
 
 
 @contract("notifications", version="1.0", public=True)

@@ -1,13 +1,13 @@
 """What the orders service promises."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Annotated, Protocol
 
 from borough import (
     IDEMPOTENCY_KEY,
     USER,
     Event,
+    Instant,
     Key,
     Meta,
     OpenEnum,
@@ -64,7 +64,7 @@ class Order(Struct):
     message: str
     lines: tuple[Line, ...]
     total_cents: int
-    placed_at: datetime
+    placed_at: Instant
 
 
 class Progress(Struct):

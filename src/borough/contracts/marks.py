@@ -45,11 +45,11 @@ OPERATION_MARK = "__borough_operation__"
 RAW_MARK = "__borough_raw__"
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
-"""`idempotent_by=IDEMPOTENCY_KEY`: the key is the caller's `Idempotency-Key` header, not a parameter."""
+"""`idempotent_by=IDEMPOTENCY_KEY`: the key is the caller's `Idempotency-Key` header."""
 
 
 class Allow(msgspec.Struct, frozen=True):
-    """Who may call a public operation at the edge: `anyone`, a signed-in `user`, or one with `scopes`."""
+    """Who may call a public operation: `anyone`, a signed-in `user`, or one with `scopes`."""
 
     who: Literal["anyone", "user"]
     scopes: tuple[str, ...] = ()
@@ -89,7 +89,10 @@ Upload = Annotated[bytes, msgspec.Meta(extra={"borough": Place("upload")})]
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """An answer with HTTP details: `-> Reply[Order]`. `etag` (unquoted) also answers If-None-Match with 304."""
+    """An answer with HTTP details: `-> Reply[Order]`.
+
+    `etag` (unquoted) also answers `If-None-Match` with 304.
+    """
 
     value: T
     headers: Mapping[str, str] = {}
@@ -152,7 +155,7 @@ def contract(
     return apply
 
 
-def _route(method: str, path: str, idempotent: bool, options: dict[str, Any]) -> Callable[[F], F]:
+def _route(method: str, path: str, idempotent: bool, **options: Any) -> Callable[[F], F]:
     options["raises"] = tuple(options.get("raises", ()))
     mark = OperationMark(method, path, idempotent=idempotent, **options)
 
@@ -173,7 +176,16 @@ def get(
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark an operation that reads: safe and idempotent; what is not in the path is the query."""
-    return _route("GET", path, True, dict(raises=raises, allow=allow, timeout_s=timeout_s, deprecated=deprecated, example=example))
+    return _route(
+        "GET",
+        path,
+        True,
+        raises=raises,
+        allow=allow,
+        timeout_s=timeout_s,
+        deprecated=deprecated,
+        example=example,
+    )
 
 
 def delete(
@@ -188,10 +200,10 @@ def delete(
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark an operation that removes: idempotent; what is not in the path is the query."""
-    return _route("DELETE", path, True, dict(
+    return _route("DELETE", path, True,
         raises=raises, allow=allow, status=status, idempotent_by=idempotent_by,
         timeout_s=timeout_s, deprecated=deprecated, example=example,
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
 def post(
@@ -210,10 +222,10 @@ def post(
     `idempotent_by` makes it keyed: by the named parameter (a business fact) or, with
     `IDEMPOTENCY_KEY`, by the caller's header. `timeout_s` bounds one run in seconds.
     """
-    return _route("POST", path, False, dict(
+    return _route("POST", path, False,
         raises=raises, allow=allow, status=status, idempotent_by=idempotent_by,
         timeout_s=timeout_s, deprecated=deprecated, example=example,
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
 def put(
@@ -228,10 +240,10 @@ def put(
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark an operation that replaces: idempotent; parameters as for `post`."""
-    return _route("PUT", path, True, dict(
+    return _route("PUT", path, True,
         raises=raises, allow=allow, status=status, idempotent_by=idempotent_by,
         timeout_s=timeout_s, deprecated=deprecated, example=example,
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
 def patch(
@@ -246,10 +258,10 @@ def patch(
     example: Mapping[str, Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark an operation that changes a part; parameters as for `post`."""
-    return _route("PATCH", path, False, dict(
+    return _route("PATCH", path, False,
         raises=raises, allow=allow, status=status, idempotent_by=idempotent_by,
         timeout_s=timeout_s, deprecated=deprecated, example=example,
-    ))  # fmt: skip
+    )  # fmt: skip
 
 
 def raw(path: str, *, allow: Allow) -> Callable[[F], F]:

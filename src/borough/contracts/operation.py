@@ -1,6 +1,7 @@
-"""A contract that has been read: operations with their types, events, problems. Bound to Python classes.
+"""A contract that has been read: operations, events and problems, bound to Python classes.
 
-`reading.py` makes these from the marks in code. `descriptor.py` makes data of them that outlives the code.
+`reading.py` makes these from the marks in code; `descriptor.py` makes data of them that outlives
+the code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ REQUIRED: Final = msgspec.NODEFAULT
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One parameter: `place` says where it travels, `wire_name` under which name, `kind` its Python type."""
+    """One parameter: where it travels, under which name, and its Python type."""
 
     name: str
     place: ParameterPlace
@@ -36,7 +37,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class BoundEvent(msgspec.Struct, frozen=True):
-    """An event of a contract: its class, wire name, topic, and the field that keeps order (None: no order)."""
+    """An event of a contract. `key` is the attribute that keeps its order, None without order."""
 
     kind: type[Event]
     wire_name: str
@@ -80,7 +81,7 @@ class Operation:
         self.mark = mark
         self.parameters = parameters
         self.request = request
-        """The type of the JSON body: the sole Struct, or a struct generated from the fields; None without one."""
+        """The type of the JSON body: the sole Struct, or one made from the fields; None without."""
         self.result = result
         """The type of the answer, of an item for a stream, of the value for a `Reply`."""
         self.stream = stream
@@ -88,7 +89,9 @@ class Operation:
         self.doc = doc
         self.path = contract.path + ("" if mark.path == "/" else mark.path)
         self.wire_name = f"{contract.wire_name}.{name}"
-        self.problems: Mapping[str, type[Problem]] = {f"{contract.service}.{p.__name__}": p for p in mark.raises}
+        self.problems: Mapping[str, type[Problem]] = {
+            f"{contract.service}.{p.__name__}": p for p in mark.raises
+        }
 
     @property
     def public(self) -> bool:
@@ -112,7 +115,18 @@ class Operation:
 class Contract:
     """A contract of a service. Names carry the major version from 2 on (DESIGN: wire names)."""
 
-    __slots__ = ("cls", "doc", "events", "file", "line", "major", "mark", "minor", "name", "operations")
+    __slots__ = (
+        "cls",
+        "doc",
+        "events",
+        "file",
+        "line",
+        "major",
+        "mark",
+        "minor",
+        "name",
+        "operations",
+    )
 
     def __init__(self, cls: type[Any], mark: ContractMark, doc: str, file: str, line: int) -> None:
         self.cls = cls
@@ -134,7 +148,7 @@ class Contract:
 
     @property
     def wire_name(self) -> str:
-        """`payments.Payments`, from major 2 `payments.Payments.v2`; also the topic of its events."""
+        """`payments.Payments`, from major 2 `payments.Payments.v2`; also its events' topic."""
         return f"{self.service}.{self.name}" + (f".v{self.major}" if self.major > 1 else "")
 
     @property

@@ -6,12 +6,22 @@ Portable: int (64-bit), float, str, bool, bytes, Decimal, UUID, aware datetime, 
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import msgspec
 from msgspec import inspect as shape
 
-__all__ = ["is_plain", "is_scalar", "is_settled", "portable_faults", "type_shape"]
+__all__ = [
+    "is_key",
+    "is_plain",
+    "is_scalar",
+    "is_settled",
+    "json_value",
+    "marks_in",
+    "may_be_unset",
+    "type_shape",
+]
 
 _SCALARS = (
     shape.IntType,
@@ -26,25 +36,10 @@ _SCALARS = (
     shape.EnumType,
     shape.LiteralType,
 )
-_NAMES = {
-    shape.AnyType: "Any",
-    shape.SetType: "a set",
-    shape.FrozenSetType: "a frozenset",
-    shape.RawType: "Raw",
-    shape.ExtType: "Ext",
-    shape.TypedDictType: "a TypedDict",
-    shape.NamedTupleType: "a NamedTuple",
-    shape.DataclassType: "a dataclass",
-    shape.TimeType: "time",
-    shape.TimeDeltaType: "timedelta",
-    shape.ByteArrayType: "bytearray",
-    shape.MemoryViewType: "memoryview",
-    shape.CustomType: "a class of your own",
-}
 
 
 def type_shape(kind: Any) -> shape.Type:
-    """The shape of a type, without `Meta(extra=...)` wrappers. Raises `TypeError` for what msgspec cannot encode."""
+    """msgspec's view of a type, bare of `Meta(extra=...)`. Raises `TypeError` for a stranger."""
     return _bare(shape.type_info(kind))
 
 
@@ -73,39 +68,13 @@ def _children(found: shape.Type) -> list[shape.Type]:
     return []
 
 
-def portable_faults(kind: Any) -> list[str]:
-    """What about this type cannot travel: short sentences, empty when it is portable."""
-    try:
-        root = shape.type_info(kind)
-    except (TypeError, NameError) as error:
-        return [str(error)]
-    faults: list[str] = []
-    seen: set[int] = set()
-    waiting: list[shape.Type] = [root]
-    while waiting:
-        found = _bare(waiting.pop())
-        if isinstance(found, shape.StructType):
-            if id(found.cls) in seen:
-                continue
-            seen.add(id(found.cls))
-        name = _NAMES.get(type(found))
-        if name:
-            faults.append(f"{name} does not travel")
-        elif isinstance(found, shape.DictType) and not isinstance(_bare(found.key_type), shape.StrType):
-            faults.append("a mapping has str keys")
-        elif isinstance(found, shape.DateTimeType) and found.tz is False:
-            faults.append("a datetime is aware")
-        waiting.extend(_children(found))
-    return faults
-
-
 def _constrained(found: shape.Type) -> bool:
     names = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
     return any(getattr(found, name, None) is not None for name in names)
 
 
 def is_settled(kind: Any) -> bool:
-    """Whether a value may cross a local boundary as it is: frozen all through and without constraints."""
+    """Whether a value may cross a local boundary as it is: all frozen, without constraints."""
     seen: set[int] = set()
     waiting: list[shape.Type] = [shape.type_info(kind)]
     while waiting:
@@ -123,7 +92,7 @@ def is_settled(kind: Any) -> bool:
 
 
 def is_plain(kind: Any) -> type | None:
-    """The class to which a settled value must belong, for a cheap check; None where it is not one class."""
+    """The class to which a settled value must belong, for a cheap check; None if not just one."""
     found = type_shape(kind)
     if isinstance(found, shape.StructType):
         return found.cls
@@ -136,10 +105,38 @@ def is_plain(kind: Any) -> type | None:
     return plain.get(type(found))
 
 
-def encodable(value: Any) -> bool:
-    """Whether a default value can be written as JSON."""
-    try:
-        msgspec.json.encode(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+def json_value(value: Any) -> Any:
+    """A Python value as plain JSON data. Raises `TypeError` or `ValueError` where it is none."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
+def marks_in(kind: Any) -> list[Any]:
+    """What `Meta(extra={"borough": ...})` says about a type, also below `| None`."""
+    found = shape.type_info(kind)
+    marks: list[Any] = []
+    waiting = [found]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, shape.Metadata):
+            marks.extend(_own_marks(found))
+            waiting.append(found.type)
+        elif isinstance(found, shape.UnionType):
+            waiting.extend(found.types)
+    return marks
+
+
+def is_key(found: shape.Type) -> bool:
+    """Whether a field of this type is marked `Key[...]`."""
+    return isinstance(found, shape.Metadata) and "key" in _own_marks(found)
+
+
+def _own_marks(found: shape.Metadata) -> list[Any]:
+    extra = typing.cast(Any, found).extra
+    return [extra["borough"]] if extra and "borough" in extra else []
+
+
+def may_be_unset(kind: Any) -> bool:
+    """Whether the type is `T | Unset`."""
+    if typing.get_origin(kind) is typing.Annotated:
+        return may_be_unset(typing.get_args(kind)[0])
+    return msgspec.UnsetType in typing.get_args(kind)

@@ -6,13 +6,16 @@ fields; status and fields are inherited; the exception copies and pickles.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
 __all__ = ["RESERVED_MEMBERS", "Problem"]
 
-RESERVED_MEMBERS = frozenset({"type", "title", "status", "detail", "instance", "code", "trace_id", "errors", "retryable"})
+RESERVED_MEMBERS = frozenset(
+    {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors", "retryable"}
+)
 """Members of the problem document that a field may not shadow, save `detail`, which it may fill."""
 
 
@@ -39,12 +42,17 @@ class Problem(Exception):
         if status is not None:
             cls.status = status
         own: list[Any] = []
-        for name, kind in cls.__dict__.get("__annotations__", {}).items():
+        for name, kind in inspect.get_annotations(cls).items():
             if "ClassVar" in str(kind):
                 continue
             own.append((name, kind, cls.__dict__[name]) if name in cls.__dict__ else (name, kind))
         cls.payload = msgspec.defstruct(
-            cls.__name__, own, bases=(cls.payload,), module=cls.__module__, frozen=True, kw_only=True
+            cls.__name__,
+            own,
+            bases=(cls.payload,),
+            module=cls.__module__,
+            frozen=True,
+            kw_only=True,
         )
 
     def __init__(self, **fields: Any) -> None:
@@ -61,14 +69,18 @@ class Problem(Exception):
     @classmethod
     def title(cls) -> str:
         """The first line of the docstring, else the name."""
-        return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
+        return ((cls.__doc__ or "").strip() or cls.__name__).splitlines()[0]
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
         return f"{self.title()} ({shown})" if shown else self.title()
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.values == other.values if isinstance(other, Problem) else NotImplemented
+        return (
+            type(self) is type(other) and self.values == other.values
+            if isinstance(other, Problem)
+            else NotImplemented
+        )
 
     def __hash__(self) -> int:
         return hash((type(self), self.args))

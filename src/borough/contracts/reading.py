@@ -1,7 +1,7 @@
-"""From marks to a bound `Contract`. Every fault is collected with its place; none stops the reading.
+"""From marks to a bound `Contract`. Every fault is collected with its place; none stops it.
 
-Parameter places: names in the path are path parameters; for GET and DELETE the rest is the query;
-otherwise a sole remaining Struct is the body, and anything else an object keyed by parameter name.
+A contract is judged whole: its operations (`parameters.py`), types (`catalog.py`), problems and
+events (`promises.py`). Several contracts read together are judged together.
 """
 
 from __future__ import annotations
@@ -10,32 +10,39 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
 
+from borough.contracts.catalog import Catalog, own_doc
+from borough.contracts.fit import misfit
 from borough.contracts.marks import (
     CONTRACT_MARK,
     IDEMPOTENCY_KEY,
     OPERATION_MARK,
+    Allow,
     ContractMark,
     OperationMark,
-    Place,
     Reply,
 )
-from borough.contracts.operation import REQUIRED, BoundEvent, Contract, Operation, Parameter, ParameterPlace
-from borough.contracts.portable import encodable, is_scalar, portable_faults
-from borough.contracts.problem import RESERVED_MEMBERS, Problem
-from borough.contracts.struct import Event
-from borough.errors import DeclarationFaults, Fault
+from borough.contracts.operation import Contract, Operation, Parameter
+from borough.contracts.parameters import ParameterReader
+from borough.contracts.portable import json_value
+from borough.contracts.promises import PromiseReader
+from borough.contracts.shapes import Shape
+from borough.contracts.source import FaultList, source_place
+from borough.errors import DeclarationFaults
 
 __all__ = ["contract_mark", "read_contract", "read_contracts", "source_place"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _VERSION = re.compile(r"[1-9][0-9]*\.(0|[1-9][0-9]*)\Z")
-_PATH = re.compile(r"/(?:[A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\})?(?:/(?:[A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\}))*\Z")
-_SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_SEGMENT = r"(?!\.\.?(?:/|\Z))(?:[A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\})"
+_PATH = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT})*)?\Z")
+_SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
+_LIFECYCLE = frozenset({"open", "close"})
+"""What every service has; an operation of that name could not be told from it."""
 
 
 def contract_mark(cls: Any) -> ContractMark | None:
@@ -43,21 +50,15 @@ def contract_mark(cls: Any) -> ContractMark | None:
     return vars(cls).get(CONTRACT_MARK) if isinstance(cls, type) else None
 
 
-def source_place(thing: Any) -> tuple[str, int]:
-    """File and line where a class or function stands; `("", 0)` when it has no source."""
-    try:
-        return inspect.getsourcefile(thing) or "", inspect.getsourcelines(thing)[1]
-    except (OSError, TypeError):
-        return "", 0
-
-
-def read_contracts(classes: typing.Iterable[type[Any]]) -> list[Contract]:
-    """Read several contracts. Raises `DeclarationFaults` with the faults of all of them together."""
-    faults: list[Fault] = []
+def read_contracts(classes: Iterable[type[Any]]) -> list[Contract]:
+    """Read several contracts. Raises `DeclarationFaults` with the faults of all together."""
+    faults = FaultList()
     found = [_Reader(cls, faults).read() for cls in classes]
-    if faults:
-        raise DeclarationFaults(faults)
-    return [contract for contract in found if contract is not None]
+    contracts = [contract for contract in found if contract is not None]
+    _agree(contracts, faults)
+    if faults.faults:
+        raise DeclarationFaults(faults.faults)
+    return contracts
 
 
 def read_contract(cls: type[Any]) -> Contract:
@@ -65,251 +66,264 @@ def read_contract(cls: type[Any]) -> Contract:
     return read_contracts([cls])[0]
 
 
+def _agree(contracts: list[Contract], faults: FaultList) -> None:
+    """What no contract can have wrong alone: names, routes and events of which there may be one."""
+    names: dict[str, Contract] = {}
+    routes: dict[tuple[str, str], Operation] = {}
+    events: dict[type[Any], Contract] = {}
+    for contract in contracts:
+        other = names.setdefault(contract.wire_name, contract)
+        if other is not contract:
+            message = f"two contracts are named {contract.wire_name}"
+            faults.add(message, f"Rename one; the other is {_place(other.cls)}", contract.cls)
+            continue
+        for operation in contract.operations.values():
+            route = operation.mark.method, _SLOT.sub("{}", operation.path)
+            rival = routes.setdefault(route, operation)
+            if rival is not operation:
+                both = f"{_said(operation)} and {_said(rival)}"
+                faults.add(
+                    f"{both} both answer {route[0]} {operation.path}",
+                    "Give one of them another path",
+                    getattr(contract.cls, operation.name),
+                )
+        for event in contract.events.values():
+            owner = events.setdefault(event.kind, contract)
+            if owner is not contract:
+                faults.add(
+                    f"event {event.kind.__name__} is published by {owner.name} and {contract.name}",
+                    "An event belongs to one contract; remove it from the other",
+                    contract.cls,
+                )
+
+
+def _said(operation: Operation) -> str:
+    return f"{operation.contract.name}.{operation.name}"
+
+
+def _place(thing: Any) -> str:
+    file, line = source_place(thing)
+    return f"{file}:{line}"
+
+
 class _Reader:
     """Reads one contract class and notes its faults."""
 
-    def __init__(self, cls: type[Any], faults: list[Fault]) -> None:
+    def __init__(self, cls: type[Any], faults: FaultList) -> None:
         self.cls = cls
         self.faults = faults
-        self.file, self.line = source_place(cls)
-        self.line_here = self.line
+        self.catalog = Catalog()
+        self.promises = PromiseReader(self.catalog, faults)
+        self.at: Any = cls
 
     def fault(self, message: str, remedy: str) -> None:
-        self.faults.append(Fault(message, remedy, self.file or None, self.line_here or None))
+        """Note a fault of what is being read."""
+        self.faults.add(message, remedy, self.at)
+
+    def shape_of(self, what: str, kind: Any) -> Shape:
+        """The shape of a type; what cannot travel is noted."""
+        return self.promises.shape_of(what, kind, self.at)
 
     def read(self) -> Contract | None:
+        """The contract, None where its head is so wrong that it has no names."""
         mark = contract_mark(self.cls)
         name = self.cls.__name__
         if mark is None:
-            self.fault(f"{name} is no contract", 'Mark the class with @contract("service", version="1.0")')
+            self.fault(f"{name} is no contract", 'Mark it with @contract("service", version="1.0")')
             return None
-        if not getattr(self.cls, "_is_protocol", False):
-            self.fault(f"contract {name} is not a Protocol", f"Write `class {name}(Protocol)`")
-        if not _NAME.match(mark.service):
-            self.fault(
-                f"contract {name} names the service {mark.service!r}", "Use lower-case letters, digits, - and _"
-            )
-        if not _VERSION.match(mark.version):
-            self.fault(f"contract {name} has version {mark.version!r}", 'Write MAJOR.MINOR, such as "1.0"')
+        if not self._head(name, mark):
             return None
-        contract = Contract(self.cls, mark, inspect.cleandoc(self.cls.__doc__ or ""), self.file, self.line)
+        file, line = source_place(self.cls)
+        contract = Contract(self.cls, mark, own_doc(self.cls), file, line)
         for attribute, function in self._functions():
-            self.line_here = function.__code__.co_firstlineno
+            self.at = function
             operation = self._operation(contract, attribute, function)
             if operation is not None:
                 contract.operations[attribute] = operation
-        self.line_here = self.line
-        self._routes_differ(contract)
-        for event in mark.publishes:
-            self._event(contract, event)
+        self.at = self.cls
+        if not contract.operations and not mark.publishes and not self.faults.faults:
+            self.fault(f"contract {name} promises nothing", "Give it an operation or an event")
+        for event in self.promises.events(contract):
+            contract.events[event.wire_name] = event
         return contract
 
+    def _head(self, name: str, mark: ContractMark) -> bool:
+        if not getattr(self.cls, "_is_protocol", False):
+            self.fault(f"contract {name} is not a Protocol", f"Write `class {name}(Protocol)`")
+        if getattr(self.cls, "__parameters__", ()):
+            self.fault(f"contract {name} is generic", "Say which types it has")
+        if not name.isascii() or name.startswith("_"):
+            self.fault(
+                f"contract {name} cannot be named on the wire", "Use ASCII letters, no _ first"
+            )
+        service: Any = mark.service
+        version: Any = mark.version
+        if not isinstance(service, str) or not _NAME.match(service):
+            message = f"contract {name} names the service {service!r}"
+            self.fault(message, "Use lower-case letters, digits, - and _")
+        if not isinstance(version, str) or not _VERSION.match(version):
+            message = f"contract {name} has version {version!r}"
+            self.fault(message, 'Write MAJOR.MINOR, such as "1.0"')
+            return False
+        return True
+
     def _functions(self) -> list[tuple[str, types.FunctionType]]:
+        """Every operation, also those of Protocols that it inherits; anything else is a fault."""
         found: dict[str, types.FunctionType] = {}
         for cls in reversed(self.cls.__mro__):
-            if getattr(cls, "_is_protocol", False) and cls is not typing.Protocol:
-                for name, value in vars(cls).items():
-                    if isinstance(value, types.FunctionType) and not name.startswith("_"):
-                        found[name] = value
+            if not getattr(cls, "_is_protocol", False) or cls is typing.Protocol:
+                continue
+            members = {**dict.fromkeys(inspect.get_annotations(cls)), **vars(cls)}
+            for name, value in members.items():
+                marked = getattr(value, OPERATION_MARK, None) is not None
+                if isinstance(value, type) or (name.startswith("_") and not marked):
+                    continue
+                if not isinstance(value, types.FunctionType):
+                    message = f"{self.cls.__name__}.{name} is no operation"
+                    self.fault(message, "A contract has only operations; write a method for it")
+                    continue
+                self.at = value
+                if name.startswith("_") or not name.isascii():
+                    message = f"{self.cls.__name__}.{name} cannot be named on the wire"
+                    self.fault(message, "Use ASCII letters, no _ first")
+                elif name in _LIFECYCLE:
+                    message = f"{self.cls.__name__}.{name} has the name of what every service does"
+                    self.fault(message, f"Rename it; Service.{name} is called at start or stop")
+                self.at = self.cls
+                found[name] = value
         return list(found.items())
 
-    def _routes_differ(self, contract: Contract) -> None:
-        seen: dict[tuple[str, str], str] = {}
-        for operation in contract.operations.values():
-            route = operation.mark.method, _SLOT.sub("{}", operation.path)
-            other = seen.setdefault(route, operation.name)
-            if other != operation.name:
-                self.fault(
-                    f"{contract.name}.{operation.name} and .{other} both answer {route[0]} {operation.path}",
-                    "Give one of them another path",
-                )
-
-    def _operation(self, contract: Contract, name: str, function: types.FunctionType) -> Operation | None:
+    def _operation(
+        self, contract: Contract, name: str, function: types.FunctionType
+    ) -> Operation | None:
         where = f"{contract.name}.{name}"
         mark: OperationMark | None = getattr(function, OPERATION_MARK, None)
         if mark is None:
-            self.fault(f"{where} has no route", "Mark it with @get, @post, @put, @patch or @delete")
+            remedy = "Mark it with @get, @post, @put, @patch or @delete"
+            self.fault(f"{where} has no route", remedy)
             return None
         try:
             hints = typing.get_type_hints(function, include_extras=True)
-        except (NameError, TypeError, AttributeError) as error:
-            self.fault(f"{where} has an annotation that cannot be read: {error}", "Import the name or mend the type")
+        except Exception as error:  # an annotation may raise anything
+            remedy = "Import the name at the top of the module, not below `if TYPE_CHECKING`"
+            self.fault(f"{where} has an annotation that cannot be read: {error}", remedy)
             return None
-        count = len(self.faults)
-        result, stream, is_reply = self._result(where, function, hints)
-        parameters = self._parameters(where, mark, function, hints)
-        self._mark(where, contract, mark, parameters, result, stream)
-        if len(self.faults) > count:
+        count = len(self.faults.faults)
+        result, returned, stream, is_reply = self._result(where, function, hints)
+        reader = ParameterReader(where, mark, self.catalog, self.fault, self.shape_of)
+        parameters, shapes = reader.read(function, hints)
+        self._mark(where, contract, mark, result, stream)
+        self._key(where, mark, parameters, shapes)
+        self._example(where, mark, shapes, returned)
+        self.promises.problems(where, contract, mark, function)
+        if len(self.faults.faults) > count:
             return None
         request = _request_type(name, parameters)
-        doc = inspect.cleandoc(function.__doc__ or "")
+        if request is not None:
+            self.shape_of(f"the request of {where}", request)
         return Operation(
-            contract, name, mark, parameters, request, result, stream=stream, is_reply=is_reply, doc=doc
-        )
+            contract, name, mark, parameters, request, result,
+            stream=stream, is_reply=is_reply, doc=own_doc(function),
+        )  # fmt: skip
 
-    def _result(self, where: str, function: types.FunctionType, hints: dict[str, Any]) -> tuple[Any, bool, bool]:
+    def _result(
+        self, where: str, function: types.FunctionType, hints: dict[str, Any]
+    ) -> tuple[Any, Shape | None, bool, bool]:
+        """The answer's type, its shape, whether it is a stream, whether a Reply."""
         if "return" not in hints:
-            self.fault(f"{where} does not say what it returns", "Annotate the return type, `-> None` for nothing")
-            return None, False, False
+            message = f"{where} does not say what it returns"
+            self.fault(message, "Annotate the return type, `-> None` for nothing")
+            return None, None, False, False
         result = hints["return"]
         stream = typing.get_origin(result) is AsyncIterator
         if stream:
             result = typing.get_args(result)[0]
-            if inspect.iscoroutinefunction(function):
-                self.fault(f"{where} returns a stream and is `async def`", "Write plain `def` for a stream")
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                message = f"{where} returns a stream and is `async def`"
+                self.fault(message, "Write plain `def` for a stream")
         elif not inspect.iscoroutinefunction(function):
-            self.fault(f"{where} is not `async def`", "Operations are `async def`; streams return AsyncIterator[T]")
+            remedy = "Operations are `async def`; streams return AsyncIterator[T]"
+            self.fault(f"{where} is not `async def`", remedy)
         is_reply = typing.get_origin(result) is Reply
+        if is_reply and stream:
+            self.fault(f"{where} is a stream of Reply", "A stream has no headers to set; use T")
         if is_reply:
             result = typing.get_args(result)[0]
-        if result is not type(None):
-            self._portable(f"the result of {where}", result)
-        return result, stream, is_reply
-
-    def _portable(self, what: str, kind: Any) -> bool:
-        found = portable_faults(kind)
-        for message in found:
-            self.fault(f"{what} is not portable: {message}", "Use a Struct or one of the portable types")
-        return not found
-
-    def _parameters(
-        self, where: str, mark: OperationMark, function: types.FunctionType, hints: dict[str, Any]
-    ) -> tuple[Parameter, ...]:
-        slots = set(_SLOT.findall(mark.path))
-        drafts: list[tuple[str, Any, Any, Place | None]] = []
-        for parameter in list(inspect.signature(function).parameters.values())[1:]:
-            name = parameter.name
-            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                self.fault(f"{where} takes *{name}", "Name every parameter")
-                continue
-            if name not in hints:
-                self.fault(f"parameter {name} of {where} has no type", "Annotate it")
-                continue
-            default = REQUIRED if parameter.default is parameter.empty else parameter.default
-            if default is not REQUIRED and not encodable(default):
-                self.fault(f"the default of {name} in {where} cannot be written as JSON", "Use a portable default")
-            if self._portable(f"parameter {name} of {where}", hints[name]):
-                drafts.append((name, hints[name], default, _place(hints[name])))
-        for missing in sorted(slots - {draft[0] for draft in drafts}):
-            self.fault(f"{where} has {{{missing}}} in its path and no such parameter", f"Add the parameter {missing}")
-        loose = [draft for draft in drafts if draft[3] is None and draft[0] not in slots]
-        sole = len(loose) == 1 and _is_struct(loose[0][1]) and mark.method not in ("GET", "DELETE")
-        found: list[Parameter] = []
-        for name, kind, default, place in drafts:
-            if name in slots:
-                spot: ParameterPlace = "path"
-            elif place is not None:
-                spot = place.kind
-            elif mark.method in ("GET", "DELETE"):
-                spot = "query"
-            else:
-                spot = "body" if sole else "field"
-            self._fits(where, name, spot, kind)
-            found.append(Parameter(name, spot, (place.name if place and place.name else name), kind, default))
-        if any(p.place == "upload" for p in found) and any(p.place in ("field", "body") for p in found):
-            self.fault(f"{where} has an upload and other body parameters", "Move them to the path, headers or cookies")
-        return tuple(found)
-
-    def _fits(self, where: str, name: str, spot: ParameterPlace, kind: Any) -> None:
-        if spot == "path" and not is_scalar(kind):
-            self.fault(f"path parameter {name} of {where} is no single value", "Use a str, int, UUID or enum")
-        elif spot in ("query", "header", "cookie") and not _is_flat(kind, lists=spot == "query"):
-            self.fault(
-                f"{spot} parameter {name} of {where} is no single value",
-                "Use scalars" + (" or tuples of them" if spot == "query" else "") + ", or POST a body",
-            )
+        if result is type(None) or result is None:
+            return type(None), None, stream, is_reply
+        return result, self.shape_of(f"the result of {where}", result), stream, is_reply
 
     def _mark(
-        self,
-        where: str,
-        contract: Contract,
-        mark: OperationMark,
-        parameters: tuple[Parameter, ...],
-        result: Any,
-        stream: bool,
+        self, where: str, contract: Contract, mark: OperationMark, result: Any, stream: bool
     ) -> None:
         if not _PATH.match(mark.path):
-            self.fault(f"{where} has the path {mark.path!r}", "Write /segments with {parameter} slots")
+            remedy = "Write /segments with {parameter} slots"
+            self.fault(f"{where} has the path {mark.path!r}", remedy)
         if mark.status not in (200, 201, 202, 204):
             self.fault(f"{where} answers {mark.status}", "Use 200, 201, 202 or 204")
         if mark.status == 204 and result is not type(None):
             self.fault(f"{where} answers 204 and returns a value", "Return None, or use 200")
+        if stream and result is type(None):
+            self.fault(f"{where} is a stream of nothing", "Say what its items are")
         if stream and mark.idempotent_by:
-            self.fault(f"{where} is a stream with an idempotency key", "Streams have no stored answer")
-        if contract.mark.public and mark.allow is None:
+            message = f"{where} is a stream with an idempotency key"
+            self.fault(message, "Streams have no stored answer")
+        if mark.timeout_s is not None and not _is_positive(mark.timeout_s):
             self.fault(
-                f"{where} is public and does not say who may call it", 'Add allow=ANYONE, USER or scope("...")'
+                f"{where} has timeout_s={mark.timeout_s!r}", "Use a number of seconds above 0"
             )
+        allow: Any = mark.allow
+        if allow is None:
+            if contract.mark.public:
+                remedy = 'Add allow=ANYONE, USER or scope("...")'
+                self.fault(f"{where} is public and does not say who may call it", remedy)
+        elif not isinstance(allow, Allow):
+            remedy = 'Use ANYONE, USER or scope("...")'
+            self.fault(f"{where} has allow={allow!r}", remedy)
+        elif any(not scope or " " in scope for scope in allow.scopes):
+            message = f"{where} asks for the scopes {allow.scopes!r}"
+            self.fault(message, "Scopes are words without spaces")
+
+    def _key(
+        self,
+        where: str,
+        mark: OperationMark,
+        parameters: tuple[Parameter, ...],
+        shapes: dict[str, Shape],
+    ) -> None:
         key = mark.idempotent_by
-        by_name = {p.name: p for p in parameters}
-        if key not in (None, IDEMPOTENCY_KEY) and (key not in by_name or not is_scalar(by_name[key].kind)):
-            self.fault(f"{where} is idempotent by {key!r}, which is no scalar parameter of it", "Name one of its own")
-        for problem in mark.raises:
-            self._problem(where, problem)
-        names = [getattr(problem, "__name__", "") for problem in mark.raises]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            self.fault(f"{where} raises two problems named {name}", "Rename one")
-
-    def _problem(self, where: str, problem: Any) -> None:
-        if not (isinstance(problem, type) and issubclass(problem, Problem)):
-            self.fault(f"{where} raises {problem!r}, which is no Problem", "Inherit it from borough.Problem")
+        if key is None or key == IDEMPOTENCY_KEY:
             return
-        if not 400 <= problem.status <= 599:
-            self.fault(f"problem {problem.__name__} has status {problem.status}", "Use 400 to 599")
-        for name in sorted(set(problem.payload.__struct_fields__) & (RESERVED_MEMBERS - {"detail"})):
-            self.fault(f"problem {problem.__name__} has a field {name!r}, which RFC 9457 uses", "Rename it")
-        self._portable(f"problem {problem.__name__}", problem.payload)
+        named = next((p for p in parameters if p.name == key), None)
+        if named is None or not self.catalog.is_scalar(shapes[key]):
+            message = f"{where} is idempotent by {key!r}, which is no scalar parameter of it"
+            self.fault(message, "Name one of its own, or use IDEMPOTENCY_KEY")
+        elif not named.required:
+            message = f"{where} is idempotent by {key!r}, which has a default"
+            self.fault(message, "Remove the default: calls without it would share one key")
 
-    def _event(self, contract: Contract, event: Any) -> None:
-        if not (isinstance(event, type) and issubclass(event, Event)):
-            self.fault(f"{contract.name} publishes {event!r}, which is no Event", "Inherit it from borough.Event")
-            return
-        self.line_here = source_place(event)[1] or self.line
-        keys: list[str] = []
-        if self._portable(f"event {event.__name__}", event):
-            hints = typing.get_type_hints(event, include_extras=True)
-            keys = [field.encode_name for field in msgspec.structs.fields(event) if _is_key(hints[field.name])]
-            for name in keys:
-                if not is_scalar(hints[name]):
-                    self.fault(f"the key {name} of event {event.__name__} is no single value", "Use a scalar")
-        if len(keys) > 1:
-            self.fault(f"event {event.__name__} has {len(keys)} keys", "Mark one field with Key[...]")
-        wire_name = f"{contract.wire_name}.{event.__name__}"
-        contract.events[wire_name] = BoundEvent(event, wire_name, contract.wire_name, keys[0] if keys else None)
-        self.line_here = self.line
-
-
-def _extras(kind: Any) -> list[Any]:
-    found = []
-    for meta in getattr(kind, "__metadata__", ()):
-        if isinstance(meta, msgspec.Meta) and meta.extra:
-            found.append(meta.extra.get("borough"))
-    return found
+    def _example(
+        self, where: str, mark: OperationMark, shapes: dict[str, Shape], returned: Shape | None
+    ) -> None:
+        """`example=` gives values by parameter name, and the answer as "return"."""
+        for name, example in (mark.example or {}).items():
+            shape = returned if name == "return" else shapes.get(name)
+            if shape is None:
+                message = f"the example of {where} has {name!r}, which it neither takes nor returns"
+                self.fault(message, 'Use the names of its parameters, and "return"')
+                continue
+            try:
+                wrong = misfit(json_value(example), shape, self.catalog.types)
+            except (TypeError, ValueError) as error:
+                self.fault(f"the example of {name} in {where} is not JSON: {error}", "Mend it")
+                continue
+            if wrong is not None:
+                message = f"the example of {name} in {where} does not fit: {wrong}"
+                self.fault(message, "Mend the example")
 
 
-def _place(kind: Any) -> Place | None:
-    return next((extra for extra in _extras(kind) if isinstance(extra, Place)), None)
-
-
-def _is_key(kind: Any) -> bool:
-    return "key" in _extras(kind)
-
-
-def _is_struct(kind: Any) -> bool:
-    bare = typing.get_origin(kind) or kind
-    return isinstance(bare, type) and issubclass(bare, msgspec.Struct)
-
-
-def _is_flat(kind: Any, *, lists: bool) -> bool:
-    """A scalar, an optional one, or (in a query) a tuple or list of scalars."""
-    if is_scalar(kind):
-        return True
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is typing.Annotated:
-        return _is_flat(arguments[0], lists=lists)
-    if origin in (typing.Union, types.UnionType):
-        return all(argument is type(None) or _is_flat(argument, lists=lists) for argument in arguments)
-    return lists and origin in (tuple, list) and all(a is Ellipsis or is_scalar(a) for a in arguments)
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e9
 
 
 def _request_type(name: str, parameters: tuple[Parameter, ...]) -> Any:

@@ -1,46 +1,66 @@
 """Values that travel: frozen, typed, compared by content. Built on msgspec.
 
 `Struct` is any value of a contract, `Event` a fact that has happened, `Key` marks the field that
-keeps an event's order. Constraints stand in `Annotated[..., Meta(...)]` and hold on every transport.
+keeps an event's order. Constraints stand in `Annotated[..., Meta(...)]`, on every transport.
 """
 
 from __future__ import annotations
 
 import enum
+from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar, dataclass_transform
 
 import msgspec
 from msgspec import UNSET, Meta, StructMeta, UnsetType, field
 
-__all__ = ["UNSET", "Event", "Key", "Meta", "OpenEnum", "Page", "Struct", "Unset", "field"]
+__all__ = [
+    "UNSET",
+    "Event",
+    "Instant",
+    "Key",
+    "Meta",
+    "OpenEnum",
+    "Page",
+    "Struct",
+    "Unset",
+    "field",
+]
 
 T = TypeVar("T")
 
 Key = Annotated[T, Meta(extra={"borough": "key"})]
 """Marks the one field of an event by which order is kept."""
 
+Instant = Annotated[datetime, Meta(tz=True)]
+"""A point in time: an aware `datetime`, never a naive one."""
+
 Unset = UnsetType
 """`T | Unset = UNSET`: a field that may be absent, which is then not the same as null."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 class _Frozen(StructMeta):
-    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+    """Sets the defaults; without `dataclass_transform`, for in mypy msgspec's own would win."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> Any:
         options.setdefault("frozen", True)
         options.setdefault("kw_only", True)
         return super().__new__(mcls, name, bases, namespace, **options)
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 class Struct(msgspec.Struct, metaclass=_Frozen, frozen=True):
     """A frozen value. Fields are keyword-only; `tag=True` makes it a member of a tagged union."""
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 class Event(msgspec.Struct, metaclass=_Frozen, frozen=True):
     """A fact that has happened, published by one service, heard by any. Named in the past tense."""
 
 
 class Page(Struct, Generic[T]):
-    """One page of a longer list; `next` is the cursor of the page after it, null on the last one."""
+    """One page of a longer list; `next` is the cursor of the next page, null on the last one."""
 
     items: tuple[T, ...]
     next: str | None = None

@@ -1,0 +1,258 @@
+"""Portable types as data: what travels, told without the code it was declared in.
+
+A shape is a value: it compares, it is written as JSON and read back. Scalars, arrays, maps and
+unions stand in place; structs and enums have a name and are referred to by it, so that types may
+be recursive. `catalog.py` makes shapes of Python types; JSON Schema, protobuf and diffs read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from msgspec import UNSET
+
+from borough.contracts.struct import Struct
+
+__all__ = [
+    "ArrayShape",
+    "BoolShape",
+    "BytesShape",
+    "DateShape",
+    "DateTimeShape",
+    "DecimalShape",
+    "EnumMember",
+    "EnumShape",
+    "FieldShape",
+    "FloatShape",
+    "IntShape",
+    "LiteralShape",
+    "MapShape",
+    "NamedShape",
+    "OptionalShape",
+    "RefShape",
+    "Shape",
+    "StrShape",
+    "StructShape",
+    "TupleShape",
+    "UnionShape",
+    "UuidShape",
+    "inner_shapes",
+    "names_used",
+]
+
+
+class _Described(Struct, omit_defaults=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What any shape may carry beside its meaning: `Meta(description=..., examples=[...])`."""
+
+    doc: str = ""
+    examples: tuple[Any, ...] = ()
+
+
+class IntShape(_Described, tag="int"):
+    """A whole number of 64 bits."""
+
+    ge: int | None = None
+    gt: int | None = None
+    le: int | None = None
+    lt: int | None = None
+    multiple_of: int | None = None
+
+
+class FloatShape(_Described, tag="float"):
+    """A binary number of 64 bits."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    multiple_of: float | None = None
+
+
+class StrShape(_Described, tag="str"):
+    """Text; lengths count characters, `pattern` is searched for and not anchored."""
+
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+
+
+class BytesShape(_Described, tag="bytes"):
+    """Bytes, as base64 in JSON; lengths count bytes."""
+
+    min_length: int | None = None
+    max_length: int | None = None
+
+
+class BoolShape(_Described, tag="bool"):
+    """True or false."""
+
+
+class DecimalShape(_Described, tag="decimal"):
+    """An exact decimal number, as a string in JSON."""
+
+
+class UuidShape(_Described, tag="uuid"):
+    """A UUID, as 36 characters."""
+
+
+class DateTimeShape(_Described, tag="datetime"):
+    """A point in time with its offset, RFC 3339."""
+
+
+class DateShape(_Described, tag="date"):
+    """A day, RFC 3339."""
+
+
+class LiteralShape(_Described, tag="literal"):
+    """One of these values, all text or all whole numbers, sorted."""
+
+    values: tuple[str | int, ...]
+
+
+class OptionalShape(_Described, tag="optional"):
+    """Null, or the item."""
+
+    item: Shape
+
+
+class ArrayShape(_Described, tag="array"):
+    """Any number of equal items."""
+
+    item: Shape
+    min_length: int | None = None
+    max_length: int | None = None
+
+
+class TupleShape(_Described, tag="tuple"):
+    """A fixed number of items, each of its own shape."""
+
+    items: tuple[Shape, ...]
+
+
+class MapShape(_Described, tag="map"):
+    """Values under text keys."""
+
+    key: StrShape
+    value: Shape
+    min_length: int | None = None
+    max_length: int | None = None
+
+
+class RefShape(_Described, tag="ref"):
+    """A struct or enum of the contract, by its name."""
+
+    name: str
+
+
+class UnionShape(_Described, tag="union"):
+    """One of several structs; the member `tag_field` says which, by each struct's own tag."""
+
+    tag_field: str
+    members: tuple[str, ...]
+
+
+Shape = (
+    IntShape
+    | FloatShape
+    | StrShape
+    | BytesShape
+    | BoolShape
+    | DecimalShape
+    | UuidShape
+    | DateTimeShape
+    | DateShape
+    | LiteralShape
+    | OptionalShape
+    | ArrayShape
+    | TupleShape
+    | MapShape
+    | RefShape
+    | UnionShape
+)
+"""Any shape that stands in place."""
+
+
+class FieldShape(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """A field of a struct.
+
+    `name` is its name in code, `wire_name` in JSON (left out where equal). `required` says whether
+    it must be given; `default` is the value taken when it is not. `unset`: being absent means
+    something of its own. `key`: this field keeps an event's order.
+    """
+
+    name: str
+    wire_name: str = ""
+    shape: Shape
+    required: bool = True
+    default: Any = UNSET
+    unset: bool = False
+    key: bool = False
+
+    @property
+    def wire(self) -> str:
+        """Its name in JSON."""
+        return self.wire_name or self.name
+
+
+class StructShape(_Described, tag="struct"):
+    """A named value with fields. With a tag it says in `tag_field` which struct it is."""
+
+    fields: tuple[FieldShape, ...]
+    tag_field: str | None = None
+    tag: str | int | None = None
+
+
+class EnumMember(Struct, forbid_unknown_fields=True):
+    """A member of an enum: its name in code, its value on the wire."""
+
+    name: str
+    value: str | int
+
+
+class EnumShape(_Described, tag="enum"):
+    """A named choice. `open`: more values may come, which readers see as UNKNOWN."""
+
+    members: tuple[EnumMember, ...]
+    open: bool = False
+
+
+NamedShape = StructShape | EnumShape
+"""A type that has a name in its contract."""
+
+
+def inner_shapes(shape: Shape | NamedShape) -> tuple[Shape, ...]:
+    """The shapes directly inside one; a reference is not followed."""
+    match shape:
+        case OptionalShape() | ArrayShape():
+            return (shape.item,)
+        case TupleShape():
+            return shape.items
+        case MapShape():
+            return (shape.key, shape.value)
+        case StructShape():
+            return tuple(field.shape for field in shape.fields)
+        case _:
+            return ()
+
+
+def _referred(shape: Shape | NamedShape) -> Iterator[str]:
+    if isinstance(shape, RefShape):
+        yield shape.name
+    elif isinstance(shape, UnionShape):
+        yield from shape.members
+    for inner in inner_shapes(shape):
+        yield from _referred(inner)
+
+
+def names_used(shapes: Mapping[str, NamedShape], *roots: Shape) -> set[str]:
+    """The names of all types that values of `roots` can contain, also of those that are missing."""
+    found: set[str] = set()
+    waiting = [name for root in roots for name in _referred(root)]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            if name in shapes:
+                waiting.extend(_referred(shapes[name]))
+    return found
