@@ -1,0 +1,1 @@
+"""How events travel between services: one adapter per broker behind the port."""

@@ -1,0 +1,37 @@
+"""What makes an event's effects happen once: its inbox key, and a stable key for what it calls.
+
+The inbox row (handler, generation, event id) is written in the transaction of the effects. While
+redelivery stays inside the retention, a second delivery finds the row and does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+__all__ = ["InboxTerms", "stable_key"]
+
+_LONGEST_KEY = 200
+
+
+class InboxTerms(msgspec.Struct, frozen=True):
+    """How an event is handled: in time, at once, and for how long it is remembered."""
+
+    deadline_s: float = 30.0
+    at_once: int = 64
+    window: int = 1000
+    grace_s: float = 20.0
+    retention_s: float = 7 * 86400.0
+    conflict_reruns: int = 5
+
+
+def stable_key(event_id: str, handler: str) -> str:
+    """The idempotency key for calls made while `handler` handles this event.
+
+    It is the same on every attempt, and fits into a header whatever a foreign publisher chose as id.
+    """
+    key = f"{handler}/{event_id}"
+    if len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and '"' not in key:
+        return key
+    return f"{handler}/{hashlib.sha256(event_id.encode()).hexdigest()}"

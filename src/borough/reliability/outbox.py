@@ -1,0 +1,48 @@
+"""When the relay looks into the outbox again: at once after moving some, on a hint, or on its poll.
+
+Polling is the truth, hints only make it fast. An idle relay polls ever more slowly, a relay whose
+broker fails waits with full jitter, and the rows stay where they are.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from borough.reliability.backoff import Backoff
+
+__all__ = ["RelayPace", "RelayTerms"]
+
+
+class RelayTerms(msgspec.Struct, frozen=True):
+    """The sizes and waits of a relay."""
+
+    batch: int = 500
+    poll_s: float = 1.0
+    idle_poll_s: float = 5.0
+    backoff: Backoff = Backoff(0.1, 10.0)
+
+
+class RelayPace:
+    """How long the relay waits after each look; zero means that there is more to do."""
+
+    __slots__ = ("_failures", "_poll_s", "terms")
+
+    def __init__(self, terms: RelayTerms) -> None:
+        self.terms = terms
+        self._poll_s = terms.poll_s
+        self._failures = 0
+
+    def moved(self, count: int) -> float:
+        """After a look that found `count` rows and moved them."""
+        self._failures = 0
+        if count:
+            self._poll_s = self.terms.poll_s
+            return 0.0
+        wait_s = self._poll_s
+        self._poll_s = min(self._poll_s * 1.5, self.terms.idle_poll_s)
+        return wait_s
+
+    def failed(self, chance: float) -> float:
+        """After a look whose rows could not be moved; `chance` is a random number in [0, 1)."""
+        self._failures += 1
+        return self.terms.backoff.delay_s(self._failures, chance)

@@ -1,0 +1,249 @@
+"""Idempotent answers: what was answered under a key is stored with the effects, and replayed.
+
+A call under a key first takes a mark in the service's database, with one statement that also sees
+a stored answer. `tx.answer` deletes the mark and inserts the answer in the effects' transaction; a
+mark that is gone by then was taken over, and the transaction fails. A crash leaves a mark that
+runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from borough.clock import Clock
+from borough.contracts.codec import JSON, Codec
+from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
+from borough.contracts.problem import Problem
+from borough.errors import (
+    KeyInUse,
+    ServiceFailure,
+    StoreError,
+    TransactionConflict,
+    TransactionMisuse,
+)
+from borough.ports import Store
+from borough.reliability.idempotency import Marked, StoredAnswer, decide
+from borough.services.context import Call
+
+__all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
+
+_log = logging.getLogger("borough.calls")
+
+Encoded = tuple[Literal["value", "problem"], bytes]
+"""An answer as it is stored: what it is, and its JSON."""
+
+_LONGEST_MARK_S = 3600.0
+_RERUNS = 5
+
+_TAKE = """
+insert into borough_marks (operation, scope, key, owner, until)
+select $1, $2, $3, $4, $5 where not exists (
+    select 1 from borough_answers where operation = $1 and scope = $2 and key = $3)
+on conflict (operation, scope, key) do update set owner = excluded.owner, until = excluded.until
+where borough_marks.until <= $6
+"""
+_ANSWER = """
+select kind, answer, fingerprint from borough_answers
+where operation = $1 and scope = $2 and key = $3
+"""
+_MARK = "select owner, until from borough_marks where operation = $1 and scope = $2 and key = $3"
+_DROP = """
+delete from borough_marks where operation = $1 and scope = $2 and key = $3 and owner = $4
+"""
+_STORE = """
+insert into borough_answers (operation, scope, key, fingerprint, kind, answer, created_at)
+values ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+
+class Mark:
+    """A running call's hold on its key. `settled` once its answer has committed."""
+
+    __slots__ = ("encode", "fingerprint", "key", "operation", "owner", "scope", "settled")
+
+    def __init__(
+        self,
+        operation: str,
+        scope: str,
+        key: str,
+        owner: str,
+        fingerprint: bytes,
+        encode: Callable[[Any], Encoded],
+    ) -> None:
+        self.operation = operation
+        self.scope = scope
+        self.key = key
+        self.owner = owner
+        self.fingerprint = fingerprint
+        self.encode = encode
+        self.settled = False
+
+
+class _Statements(Protocol):
+    """What storing an answer needs of a transaction."""
+
+    @property
+    def execute(self) -> Callable[..., Awaitable[int]]: ...
+
+
+async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> None:
+    """Store the answer in this transaction. Raises `KeyInUse` when the mark was taken over."""
+    kind, answer = mark.encode(value)
+    held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
+    if not held:
+        raise KeyInUse("Another run has taken this idempotency key over")
+    await tx.execute(
+        _STORE, mark.operation, mark.scope, mark.key, mark.fingerprint, kind, answer, now
+    )
+
+
+class KeyedCalls:
+    """The keys of one service's database."""
+
+    __slots__ = ("_clock", "_store")
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def begin(
+        self,
+        operation: str,
+        scope: str,
+        key: str,
+        fingerprint: bytes,
+        deadline: float,
+        encode: Callable[[Any], Encoded],
+    ) -> StoredAnswer | Mark:
+        """The stored answer, or a mark until `deadline` (monotonic) with which the call may run.
+
+        Raises `KeyReused` when the key has answered another request, `KeyInUse` while another run
+        holds it.
+        """
+        clock = self._clock
+        now = clock.epoch_s()
+        until = now + min(max(deadline - clock.monotonic(), 0.0), _LONGEST_MARK_S)
+        owner = str(clock.new_id())
+        stored: StoredAnswer | None = None
+        marked: Marked | None = None
+        async with self._store.transaction() as tx:
+            taken = await tx.execute(_TAKE, operation, scope, key, owner, until, now)
+            if not taken:
+                stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
+                marked = await tx.maybe(Marked, _MARK, operation, scope, key)
+        if taken:
+            return Mark(operation, scope, key, owner, fingerprint, encode)
+        found = decide(stored, marked, fingerprint, now)
+        if found is None:
+            raise KeyInUse()
+        return found
+
+    async def release(self, mark: Mark) -> None:
+        """Give the key back after a run that stored no answer; nothing for one that did."""
+        if mark.settled:
+            return
+        async with self._store.transaction() as tx:
+            await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
+
+
+class KeyedOperation:
+    """A keyed operation's way through its key.
+
+    Replay what is stored, or run and give the key back.
+    """
+
+    __slots__ = ("_calls", "_codec", "_decode_reply", "_from_header", "_name")
+
+    def __init__(self, calls: KeyedCalls, codec: Codec) -> None:
+        operation = codec.operation
+        self._calls = calls
+        self._codec = codec
+        self._name = operation.wire_name
+        self._from_header = operation.mark.idempotent_by == IDEMPOTENCY_KEY
+        self._decode_reply: Callable[[bytes], Any] | None = None
+        if operation.is_reply:
+            of: Any = Reply  # parametrized by a value: its type is known at run time only
+            self._decode_reply = msgspec.json.Decoder(of[operation.result]).decode
+
+    async def __call__(
+        self, arguments: Sequence[Any], call: Call, proceed: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Answer `call`, whose key is set.
+
+        Raises what the operation raises, `KeyReused` or `KeyInUse`.
+        """
+        assert call.key is not None
+        found = await self._calls.begin(
+            self._name,
+            self._scope(call),
+            call.key,
+            self._codec.fingerprint(arguments),
+            call.deadline,
+            self._encode,
+        )
+        if isinstance(found, StoredAnswer):
+            return self._replay(found)
+        call.mark = found
+        try:
+            return await self._run(found, proceed)
+        finally:
+            call.mark = None
+            if not found.settled:
+                await self._give_back(found)
+
+    async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
+        for _ in range(_RERUNS):
+            try:
+                return await proceed()
+            except TransactionConflict:
+                if mark.settled:
+                    raise
+        return await proceed()
+
+    async def _give_back(self, mark: Mark) -> None:
+        # Shielded: a cancelled call gives its key back too, or a repeat waits for its deadline.
+        release = asyncio.ensure_future(self._calls.release(mark))
+        try:
+            await asyncio.shield(release)
+        except asyncio.CancelledError:
+            await asyncio.wait([release])
+            raise
+        except StoreError as error:
+            _log.warning("%s keeps its key %r until its deadline: %s", self._name, mark.key, error)
+
+    def _scope(self, call: Call) -> str:
+        """A client's key is the client's own; a business fact is one for everybody."""
+        if not self._from_header:
+            return ""
+        if call.principal is not None:
+            return f"user {call.principal.subject}"
+        return f"service {call.caller or ''}"
+
+    def _encode(self, value: Any) -> Encoded:
+        if isinstance(value, Problem):
+            code = self._codec.code_of(value)
+            if code is None:
+                raise TransactionMisuse(
+                    f"{self._name} answered {type(value).__name__}, "
+                    "which its contract does not raise"
+                )
+            return "problem", JSON.encode({**value.values, "code": code})
+        if self._decode_reply is not None:
+            return "value", JSON.encode(value)
+        return "value", self._codec.write_result(value)
+
+    def _replay(self, stored: StoredAnswer) -> Any:
+        if stored.kind == "problem":
+            code = msgspec.json.decode(stored.answer)["code"]
+            problem = self._codec.read_problem(code, stored.answer)
+            if problem is None:
+                raise ServiceFailure(f"{self._name} once answered {code} and no longer declares it")
+            raise problem
+        if self._decode_reply is not None:
+            return self._decode_reply(stored.answer)
+        return self._codec.read_result(stored.answer)

@@ -1,0 +1,138 @@
+"""Events as CloudEvents 1.0 in structured JSON: what the outbox holds and every broker carries.
+
+A published event is checked against its own type before it is kept: what does not decode would stop
+its readers. Readers are lenient: unknown attributes and unknown fields of the data are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from borough.contracts.codec import JSON
+from borough.contracts.operation import BoundEvent
+from borough.contracts.struct import Event
+from borough.errors import BoroughError
+
+__all__ = ["CloudEvent", "EventReader", "EventUnreadable", "EventWriter", "event_writers"]
+
+_UNSET = msgspec.UNSET
+_NOTHING = msgspec.Raw(b"null")
+
+
+class EventUnreadable(BoroughError):
+    """The envelope or the data does not fit; trying again with the same code will not help."""
+
+
+class CloudEvent(msgspec.Struct, frozen=True):
+    """The attributes that Borough writes and reads.
+
+    `partitionkey` and `traceparent` are extensions.
+    """
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: datetime | msgspec.UnsetType = _UNSET
+    datacontenttype: str | msgspec.UnsetType = _UNSET
+    partitionkey: str | msgspec.UnsetType = _UNSET
+    traceparent: str | msgspec.UnsetType = _UNSET
+    data: msgspec.Raw = _NOTHING
+    data_base64: bytes | msgspec.UnsetType = _UNSET
+
+
+_encode = JSON.encode
+_decode_envelope = msgspec.json.Decoder(CloudEvent).decode
+
+
+class EventWriter:
+    """Writes the events of one type; made once per type and service."""
+
+    __slots__ = ("_check", "_key_of", "_source", "topic", "wire_name")
+
+    def __init__(self, event: BoundEvent, source: str) -> None:
+        self.topic = event.topic
+        self.wire_name = event.wire_name
+        self._source = source
+        self._check = msgspec.json.Decoder(event.kind).decode
+        self._key_of = _key_reader(event)
+
+    def write(
+        self, event: Event, event_id: str, time: datetime, traceparent: str | None
+    ) -> tuple[str | None, bytes]:
+        """The key and the document.
+
+        Raises `msgspec.ValidationError` where a value breaks the event's type.
+        """
+        data = _encode(event)
+        self._check(data)
+        key = self._key_of(event)
+        document = CloudEvent(
+            "1.0",
+            event_id,
+            self._source,
+            self.wire_name,
+            time,
+            "application/json",
+            _UNSET if key is None else key,
+            _UNSET if traceparent is None else traceparent,
+            msgspec.Raw(data),
+        )
+        return key, _encode(document)
+
+
+class EventReader:
+    """Reads the events of one type for a handler."""
+
+    __slots__ = ("_decode", "wire_name")
+
+    def __init__(self, event: BoundEvent) -> None:
+        self.wire_name = event.wire_name
+        self._decode = msgspec.json.Decoder(event.kind).decode
+
+    def read(self, body: bytes) -> tuple[CloudEvent, Event]:
+        """The envelope and the event in it. Raises `EventUnreadable`, naming what does not fit."""
+        try:
+            envelope = _decode_envelope(body)
+            if envelope.specversion != "1.0":
+                raise EventUnreadable(
+                    f"{self.wire_name}: CloudEvents {envelope.specversion} is not 1.0"
+                )
+            data = envelope.data if envelope.data_base64 is _UNSET else envelope.data_base64
+            return envelope, self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise EventUnreadable(f"{self.wire_name}: {error}") from error
+
+
+def event_writers(
+    events: Iterable[BoundEvent], system: str, service: str
+) -> dict[type[Event], EventWriter]:
+    """The writers of a service, by event; `/SYSTEM/SERVICE` is the source in its envelopes."""
+    source = f"/{quote(system, safe='')}/{quote(service, safe='')}"
+    return {event.kind: EventWriter(event, source) for event in events}
+
+
+def _key_reader(event: BoundEvent) -> Callable[[Event], str | None]:
+    """How the text of an event's key is had.
+
+    The contract names the field as it stands on the wire.
+    """
+    if event.key is None:
+        return lambda _: None
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(event.kind)}
+    value_of = attrgetter(names[event.key])
+
+    def key_of(given: Event) -> str | None:
+        value: Any = value_of(given)
+        if type(value) is str or value is None:
+            return value
+        plain = msgspec.to_builtins(value, str_keys=True)
+        return plain if isinstance(plain, str) else _encode(plain).decode()
+
+    return key_of

@@ -1,0 +1,180 @@
+"""Leased roles: of all processes on one database, one does the work, and only its writes count.
+
+Whoever holds a role renews it with all others of its process in one transaction. A holder that was
+paused finds out at its next renewal; until then the epoch check in each of its transactions
+refuses its writes. A lease that has run out and was taken by nobody is simply renewed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from borough.clock import Clock
+from borough.errors import StoreError
+from borough.ports import Store
+from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
+
+__all__ = ["Leases", "check_lease", "until_set"]
+
+_log = logging.getLogger("borough.leases")
+
+_READ = "select role, owner, epoch, until from borough_leases where role = $1"
+_WRITE = """
+insert into borough_leases (role, owner, epoch, until) values ($1, $2, $3, $4)
+on conflict (role) do update
+set owner = excluded.owner, epoch = excluded.epoch, until = excluded.until
+"""
+_RENEW = "update borough_leases set until = $1 where role = $2 and owner = $3 and epoch = $4"
+_CHECK = "select 1 from borough_leases where role = $1 and owner = $2 and epoch = $3"
+
+
+class _Questions(Protocol):
+    """What the epoch check needs of a transaction."""
+
+    @property
+    def maybe(self) -> Callable[..., Awaitable[int | None]]: ...
+
+
+async def check_lease(tx: _Questions, lease: Lease) -> None:
+    """Raise `LeaseLost` unless this very lease is in force; the check holds until `tx` commits."""
+    if await tx.maybe(int, _CHECK, lease.role, lease.owner, lease.epoch) is None:
+        raise LeaseLost(f"{lease.role} is held by another process now")
+
+
+async def until_set(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event, at most so long; returns whether it is set."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return event.is_set()
+    return True
+
+
+class Leases:
+    """The roles of one process in one service's database.
+
+    `owner` is new at each start of a process.
+    """
+
+    def __init__(self, store: Store, clock: Clock, owner: str, terms: Terms | None = None) -> None:
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._terms = terms or Terms()
+        self._held: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def hold(
+        self, role: str, work: Callable[[Lease], Awaitable[None]], stopping: asyncio.Event
+    ) -> None:
+        """Do `work` whenever this process has the role, until it returns or `stopping` is set.
+
+        When the role is lost the work is cancelled, when it fails it is begun anew a little later.
+        """
+        while not stopping.is_set():
+            try:
+                lease = await self.take(role)
+            except StoreError as error:
+                _log.warning("%s cannot be taken: %s", role, error)
+                lease = None
+            if lease is not None and await self._do(lease, work):
+                return
+            # A jitter keeps many who wait for the same role apart.
+            await until_set(stopping, self._terms.renewal_s * (0.5 + self._clock.random.random()))
+
+    async def take(self, role: str) -> Lease | None:
+        """The role with a new epoch, None while another process holds it."""
+        began = self._clock.monotonic()
+        row = await self._store.maybe(LeaseRow, _READ, role)
+        if take(row, role, self._owner, self._clock.epoch_s(), self._terms) is None:
+            return None
+        async with self._store.transaction() as tx:
+            row = await tx.maybe(LeaseRow, _READ, role)
+            taken = take(row, role, self._owner, self._clock.epoch_s(), self._terms)
+            if taken is None:
+                return None
+            await tx.execute(_WRITE, taken.role, taken.owner, taken.epoch, taken.until)
+        return Lease(role, self._owner, taken.epoch, began + self._terms.lasting_s)
+
+    async def release(self, lease: Lease) -> None:
+        """Let others have the role at once."""
+        async with self._store.transaction() as tx:
+            await tx.execute(_RENEW, 0.0, lease.role, lease.owner, lease.epoch)
+
+    async def _do(self, lease: Lease, work: Callable[[Lease], Awaitable[None]]) -> bool:
+        """Do the work; returns whether it has finished of itself."""
+        task = asyncio.ensure_future(_awaited(work, lease))
+        self._held[lease.role] = lease, task
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renew(), name="borough-leases")
+        try:
+            await asyncio.wait([task])
+        finally:
+            while not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+            await self._gave_up(lease)
+        return self._finished(lease, task)
+
+    def _finished(self, lease: Lease, task: asyncio.Task[None]) -> bool:
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled():
+            return False
+        if error is None:
+            return True
+        if _only_lost(error):
+            _log.info("%s went to another process", lease.role)
+        else:
+            _log.error("%s failed and is begun anew", lease.role, exc_info=error)
+        return False
+
+    async def _gave_up(self, lease: Lease) -> None:
+        del self._held[lease.role]
+        if not self._held and self._renewal is not None:
+            renewal, self._renewal = self._renewal, None
+            renewal.cancel()
+            await asyncio.wait([renewal])
+        try:
+            await self.release(lease)
+        except StoreError as error:
+            _log.warning("%s is free only when it runs out: %s", lease.role, error)
+
+    async def _renew(self) -> None:
+        while True:
+            await self._clock.sleep(self._terms.renewal_s)
+            try:
+                await self._renew_once()
+            except StoreError as error:
+                _log.warning("leases could not be renewed: %s", error)
+                now = self._clock.monotonic()
+                for lease, task in self._held.values():
+                    if not lease.believed(now):
+                        task.cancel()
+
+    async def _renew_once(self) -> None:
+        began = self._clock.monotonic()
+        until = self._clock.epoch_s() + self._terms.lasting_s
+        held = list(self._held.values())
+        lost: list[asyncio.Task[None]] = []
+        async with self._store.transaction() as tx:
+            for lease, task in held:
+                if not await tx.execute(_RENEW, until, lease.role, lease.owner, lease.epoch):
+                    lost.append(task)
+        for lease, _ in held:
+            lease.until = began + self._terms.lasting_s
+        for task in lost:
+            task.cancel()
+
+
+async def _awaited(work: Callable[[Lease], Awaitable[None]], lease: Lease) -> None:
+    await work(lease)
+
+
+def _only_lost(error: BaseException) -> bool:
+    """Whether the lost lease is all that went wrong; a group of tasks wraps it."""
+    parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return all(map(_only_lost, parts)) if parts else isinstance(error, LeaseLost)

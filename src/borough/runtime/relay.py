@@ -1,0 +1,123 @@
+"""The relay: moves events from a service's outbox to the broker, in the order of their commits.
+
+First the broker has them durably, then their rows are deleted, in a transaction that checks the
+relay's lease. Killed anywhere between, the next relay publishes the same ids again, which is
+harmless: at least once, and without a gap. On SQLite writers take turns, so the row's number is the
+order of commit, and no row below the last one seen can appear later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from borough.clock import Clock
+from borough.errors import BrokerError, StoreError
+from borough.ports import Broker, Message, Store
+from borough.reliability.lease import Lease
+from borough.reliability.outbox import RelayPace, RelayTerms
+from borough.runtime.leases import Leases, check_lease, until_set
+from borough.runtime.pulse import Pulse
+
+__all__ = ["Relay"]
+
+_log = logging.getLogger("borough.events")
+
+_READ = """
+select sequence, id, topic, type, key, body from borough_outbox order by sequence limit $1
+"""
+_DELETE = "delete from borough_outbox where sequence <= $1"
+_LEFT = "select 1 from borough_outbox limit 1"
+
+
+class _OutboxRow(msgspec.Struct, frozen=True):
+    sequence: int
+    id: str
+    topic: str
+    type: str
+    key: str | None
+    body: bytes
+
+
+class Relay:
+    """The relay of one service.
+
+    `published` and `failed` count events moved and looks that failed.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        store: Store,
+        broker: Broker,
+        leases: Leases,
+        clock: Clock,
+        hint: Pulse,
+        activity: Pulse,
+        terms: RelayTerms | None = None,
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._broker = broker
+        self._leases = leases
+        self._clock = clock
+        self._hint = hint
+        self._activity = activity
+        self._terms = terms or RelayTerms()
+        self._stopping = asyncio.Event()
+        self.published = 0
+        self.failed = 0
+
+    async def run(self) -> None:
+        """Move events while this process is the service's relay, until `stop`."""
+        await self._leases.hold("relay", self._relay, self._stopping)
+
+    def stop(self) -> None:
+        """Move what is in the outbox now, then let `run` return."""
+        self._stopping.set()
+        self._hint.beat()
+
+    async def quiet(self) -> bool:
+        """Whether the outbox is empty."""
+        return await self._store.maybe(int, _LEFT) is None
+
+    async def _relay(self, lease: Lease) -> None:
+        pace = RelayPace(self._terms)
+        while True:
+            stopping = self._stopping.is_set()
+            seen = self._hint.count
+            try:
+                moved = await self._move(lease)
+            except (BrokerError, StoreError) as error:
+                self.failed += 1
+                wait_s = pace.failed(self._clock.random.random())
+                _log.warning(
+                    "%s: events wait in the outbox, again in %.1f s: %s",
+                    self._service,
+                    wait_s,
+                    error,
+                )
+                if stopping or await until_set(self._stopping, wait_s):
+                    return
+                continue
+            wait_s = pace.moved(moved)
+            if wait_s:
+                if stopping:
+                    return
+                await self._hint.wait(seen, wait_s)
+
+    async def _move(self, lease: Lease) -> int:
+        rows = await self._store.all(_OutboxRow, _READ, self._terms.batch)
+        if not rows:
+            return 0
+        await self._broker.publish(
+            [Message(row.id, row.topic, row.type, row.key, row.sequence, row.body) for row in rows]
+        )
+        async with self._store.transaction() as tx:
+            await check_lease(tx, lease)
+            await tx.execute(_DELETE, rows[-1].sequence)
+        self.published += len(rows)
+        self._activity.beat()
+        return len(rows)

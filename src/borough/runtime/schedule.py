@@ -1,0 +1,163 @@
+"""`@every` handlers: each a leased role, so that one process of a service runs it at a time.
+
+When it last ran stands in the service's database, so that a restart neither repeats nor delays it
+by more than its interval. A missed run is not made up for, and a failed one waits for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+
+import msgspec
+
+from borough.clock import Clock
+from borough.errors import StoreError
+from borough.reliability.lease import Lease, LeaseLost
+from borough.runtime.database import ServiceDatabase
+from borough.runtime.leases import Leases, check_lease
+from borough.services.context import CURRENT, Call, WorkPool
+from borough.telemetry.trace import TraceContext
+
+__all__ = ["Schedule", "ScheduledHandler"]
+
+_log = logging.getLogger("borough.schedules")
+
+_READ = "select last_run from borough_schedules where name = $1"
+_WRITE = """
+insert into borough_schedules (name, last_run) values ($1, $2)
+on conflict (name) do update set last_run = excluded.last_run
+"""
+_SHORTEST_DEADLINE_S = 30.0
+
+
+class ScheduledHandler(msgspec.Struct, frozen=True):
+    """An `@every` method of a service object, bound.
+
+    `name` is `service.method` or `service.NAME`.
+    """
+
+    name: str
+    service: str
+    interval_s: float
+    function: Callable[..., Awaitable[object]]
+    takes_transaction: bool
+
+
+class Schedule:
+    """One `@every` handler at work. `handled` and `failed` count its runs."""
+
+    def __init__(
+        self,
+        handler: ScheduledHandler,
+        database: ServiceDatabase,
+        leases: Leases,
+        clock: Clock,
+        pool: WorkPool | None = None,
+    ) -> None:
+        self._handler = handler
+        self._database = database
+        self._leases = leases
+        self._clock = clock
+        self._pool = pool
+        self._stopping = asyncio.Event()
+        self.handled = 0
+        self.failed = 0
+
+    async def run(self) -> None:
+        """Run the handler each interval while this process has the role, until `stop`."""
+        await self._leases.hold(f"every {self._handler.name}", self._keep, self._stopping)
+
+    def stop(self) -> None:
+        """Let a run that has begun finish, then let `run` return."""
+        self._stopping.set()
+
+    async def _keep(self, lease: Lease) -> None:
+        due = await self._first_due(lease)
+        while not await self._stopped_before(due):
+            now = self._clock.epoch_s()
+            try:
+                await self._run_once(lease, now)
+                self.handled += 1
+            except LeaseLost:
+                raise
+            except Exception as error:
+                self.failed += 1
+                _log.error("%s failed, again at its next time", self._handler.name, exc_info=error)
+            due = now + self._handler.interval_s
+
+    async def _first_due(self, lease: Lease) -> float:
+        name = self._handler.name
+        last: float | None = await self._database.maybe(float, _READ, name)
+        if last is None:
+            last = self._clock.epoch_s()
+            async with self._database.transaction() as tx:
+                await check_lease(tx, lease)
+                await tx.execute(_WRITE, name, last)
+        return last + self._handler.interval_s
+
+    async def _stopped_before(self, due: float) -> bool:
+        """Wait until `due` (seconds since 1970).
+
+        Returns True as soon as the schedule is stopped.
+        """
+        wait_s = due - self._clock.epoch_s()
+        if wait_s <= 0 or self._stopping.is_set():
+            return self._stopping.is_set()
+        # Never longer than the interval, whichever way the wall clock was set meanwhile.
+        sleep = asyncio.create_task(self._clock.sleep(min(wait_s, self._handler.interval_s)))
+        stop = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([sleep, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            stop.cancel()
+            await asyncio.wait([sleep, stop])
+        return self._stopping.is_set()
+
+    async def _run_once(self, lease: Lease, now: float) -> None:
+        clock, handler = self._clock, self._handler
+        lasting_s = max(_SHORTEST_DEADLINE_S, handler.interval_s)
+        call = Call(
+            handler.name,
+            handler.service,
+            handler.service,
+            None,
+            clock.monotonic() + lasting_s,
+            TraceContext.start(clock.token),
+            pool=self._pool,
+        )
+        call.armed = call.deadline
+        context = copy_context()
+        context.run(CURRENT.set, call)
+        work = self._transacted(lease, now) if handler.takes_transaction else self._free(lease, now)
+        task = asyncio.create_task(work, context=context, name=handler.name)
+        try:
+            async with asyncio.timeout(lasting_s):
+                await task
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def _transacted(self, lease: Lease, now: float) -> None:
+        async with self._database.transaction() as tx:
+            await check_lease(tx, lease)
+            await tx.execute(_WRITE, self._handler.name, now)
+            await self._handler.function(tx)
+
+    async def _free(self, lease: Lease, now: float) -> None:
+        try:
+            await self._handler.function()
+        finally:
+            await self._note(lease, now)
+
+    async def _note(self, lease: Lease, now: float) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                await check_lease(tx, lease)
+                await tx.execute(_WRITE, self._handler.name, now)
+        except StoreError as error:
+            _log.warning("%s: its last run was not noted: %s", self._handler.name, error)
