@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Protocol
 from uuid import UUID
@@ -60,19 +61,18 @@ def uuid7(epoch_ms: int, entropy: bytes) -> UUID:
 class SystemClock:
     """The machine's clocks and the operating system's randomness."""
 
-    __slots__ = ("random",)
+    __slots__ = ("monotonic", "random")
 
     def __init__(self) -> None:
         self.random: random.Random = random.Random(os.urandom(16))
+        # The function itself, not a method around it: it is read for every call.
+        self.monotonic: Callable[[], float] = time.monotonic
 
     def now(self) -> datetime:
         return datetime.now(timezone.utc)
 
     def epoch_s(self) -> float:
         return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
 
     def new_id(self) -> UUID:
         return uuid7(time.time_ns() // 1_000_000, os.urandom(10))

@@ -6,23 +6,15 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Counts what is in flight; `enter` says whether one more may start."""
+    """Counts what is in flight. The call path reads and counts it directly: it is passed for every call."""
 
-    __slots__ = ("in_flight", "limit", "refused")
+    __slots__ = ("in_flight", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_flight = 0
-        self.refused = 0
 
-    def enter(self) -> bool:
-        """Take a place; False when all are taken."""
-        if self.in_flight >= self.limit:
-            self.refused += 1
-            return False
-        self.in_flight += 1
-        return True
-
-    def leave(self) -> None:
-        """Give the place back."""
-        self.in_flight -= 1
+    @property
+    def free(self) -> bool:
+        """Whether one more call may start."""
+        return self.in_flight < self.limit

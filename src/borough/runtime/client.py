@@ -11,7 +11,7 @@ from typing import Any
 
 from borough.clock import Clock
 from borough.contracts.operation import Contract, Operation
-from borough.errors import CallError, TransactionMisuse
+from borough.errors import TransactionMisuse
 from borough.ports import Send, Transport
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext
@@ -62,8 +62,7 @@ def connect_client(client: Any, contract: Contract, transport: Transport, caller
     """Bind every operation of an empty client to its way."""
     for operation in contract.operations.values():
         send = transport.bind(operation)
-        make = _stream_method if operation.stream else _method
-        method = make(operation, send, caller)
+        method = _method(operation, send, caller)
         method.__name__ = operation.name
         method.__qualname__ = f"{contract.name}.{operation.name}"
         method.__doc__ = operation.doc
@@ -78,49 +77,9 @@ def make_client(contract: Contract, transport: Transport, caller: Caller) -> Any
 
 
 def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., Any]:
+    """The client's method: a plain function that returns the transport's awaitable (or stream) itself."""
     count = len(operation.parameters)
     complete = _completion(operation)
-    call_for = _calls(operation, caller)
-    name = operation.wire_name
-
-    async def method(*arguments: Any, **named: Any) -> Any:
-        if named or len(arguments) != count:
-            arguments = complete(arguments, named)
-        try:
-            return await send(arguments, call_for(arguments))
-        except CallError as error:
-            if error.about is None:
-                error.about = name
-            raise
-
-    return method
-
-
-def _stream_method(operation: Operation, send: Send, caller: Caller) -> Callable[..., Any]:
-    count = len(operation.parameters)
-    complete = _completion(operation)
-    call_for = _calls(operation, caller)
-    name = operation.wire_name
-
-    async def method(*arguments: Any, **named: Any) -> Any:
-        if named or len(arguments) != count:
-            arguments = complete(arguments, named)
-        stream = send(arguments, call_for(arguments))
-        try:
-            async for item in stream:
-                yield item
-        except CallError as error:
-            if error.about is None:
-                error.about = name
-            raise
-        finally:
-            await stream.aclose()
-
-    return method
-
-
-def _calls(operation: Operation, caller: Caller) -> Callable[[Sequence[Any]], Call]:
-    """How a call of this operation is made from the call at hand."""
     wire_name = operation.wire_name
     callee = operation.contract.service
     service = caller.service
@@ -128,7 +87,9 @@ def _calls(operation: Operation, caller: Caller) -> Callable[[Sequence[Any]], Ca
     current, in_transaction = CURRENT.get, IN_TRANSACTION.get
     key_of = _key_source(operation, caller)
 
-    def make(arguments: Sequence[Any]) -> Call:
+    def method(*arguments: Any, **named: Any) -> Any:
+        if named or len(arguments) != count:
+            arguments = complete(arguments, named)
         here = current()
         if here is None:
             here = caller.first_call()
@@ -136,13 +97,16 @@ def _calls(operation: Operation, caller: Caller) -> Callable[[Sequence[Any]], Ca
             raise TransactionMisuse(
                 f"{wire_name} was called inside an open transaction of {service}; commit first, then call"
             )
-        call = Call(wire_name, callee, service, here.principal, here.deadline, here.trace, None, None, pool)
-        call.armed = here.armed if here.armed <= here.deadline else NO_DEADLINE
-        if key_of is not None:
-            call.key = key_of(arguments, here)
-        return call
+        deadline, armed = here.deadline, here.armed
+        if armed > deadline:
+            armed = NO_DEADLINE
+        key = None if key_of is None else key_of(arguments, here)
+        return send(
+            arguments,
+            Call(wire_name, callee, service, here.principal, deadline, here.trace, key, None, pool, armed),
+        )
 
-    return make
+    return method
 
 
 def _key_source(operation: Operation, caller: Caller) -> Callable[[Sequence[Any], Call], str | None] | None:

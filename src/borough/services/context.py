@@ -38,40 +38,30 @@ class WorkPool(Protocol):
         ...
 
 
-class Call:
-    """One call as its handler sees it.
+class Call(msgspec.Struct, gc=False):
+    """One call as its handler sees it. Made by the runtime; a struct, since one is made for every call."""
 
-    `operation` is the wire name, `caller` the calling service (None at the edge), `deadline` a point
-    on the monotonic clock in seconds, `key` the idempotency key in force, `scopes` of `principal`
-    say what the end user may do. `event_id` is set while an event is handled. `armed` is the earliest
-    deadline for which a timer runs already, `mark` what a keyed operation holds its key with.
-    """
-
-    __slots__ = ("armed", "caller", "deadline", "event_id", "key", "mark", "operation", "pool", "principal", "service", "trace")
-
-    def __init__(
-        self,
-        operation: str,
-        service: str,
-        caller: str | None,
-        principal: Principal | None,
-        deadline: float,
-        trace: TraceContext | None,
-        key: str | None = None,
-        event_id: str | None = None,
-        pool: WorkPool | None = None,
-    ) -> None:
-        self.armed = NO_DEADLINE
-        self.mark: object = None
-        self.operation = operation
-        self.service = service
-        self.caller = caller
-        self.principal = principal
-        self.deadline = deadline
-        self.trace = trace
-        self.key = key
-        self.event_id = event_id
-        self.pool = pool
+    operation: str
+    """The wire name; a handler's durable name while an event is handled."""
+    service: str
+    """The service that handles it."""
+    caller: str | None
+    """The calling service, None at the edge."""
+    principal: Principal | None
+    """The end user that it is made for."""
+    deadline: float
+    """When time is up, in seconds on the monotonic clock."""
+    trace: TraceContext | None
+    key: str | None = None
+    """The idempotency key in force."""
+    event_id: str | None = None
+    """Set while an event is handled."""
+    pool: WorkPool | None = None
+    """The service's threads."""
+    armed: float = NO_DEADLINE
+    """The earliest deadline for which a timer runs already."""
+    mark: object = None
+    """What a keyed operation holds its key with."""
 
     @property
     def user(self) -> Principal:

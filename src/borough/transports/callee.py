@@ -25,7 +25,7 @@ from borough.errors import (
     Unavailable,
 )
 from borough.reliability.admission import Gate
-from borough.services.context import CURRENT, IN_TRANSACTION, Call
+from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call
 
 __all__ = ["Callee", "KeyedRun"]
 
@@ -79,17 +79,20 @@ class Callee:
 
     async def run(self, arguments: Sequence[Any], call: Call) -> Any:
         """Run the handler for `call`. Raises its declared problems or a `CallError`, nothing else."""
-        self._admit(call)
+        gate = self.gate
+        if self._monotonic() >= call.deadline or gate.in_flight >= gate.limit or self._timeout_s is not None:
+            self._admit(call)
+        gate.in_flight += 1
+        self.count += 1
         try:
-            if self.keyed is not None and call.key is not None:
-                proceed = self._keyed_step(arguments, call)
-                return await self._timed(self.keyed(arguments, call, proceed), call)
             context = copy_context()
-            context.run(CURRENT.set, call)
-            if call.deadline < call.armed:
-                return await self._timed(self._handled(context, arguments), call)
-            # The short way, for a call whose deadline is armed already: no extra frame, no timer.
+            context.run(_enter, call)
+            if self.keyed is not None and call.key is not None:
+                return await self._timed(context, self._run_keyed(self.keyed, arguments, call), call)
             coroutine = self._handler(*arguments)
+            if call.deadline < call.armed:
+                return await self._timed(context, coroutine, call)
+            # The short way, for a call whose deadline is armed already: no timer, no further frame.
             try:
                 step = context.run(coroutine.send, None)
             except StopIteration as done:
@@ -100,42 +103,42 @@ class Callee:
         except BaseException as error:
             raise self._translated(error) from None
         finally:
-            self.gate.leave()
+            gate.in_flight -= 1
 
     def _admit(self, call: Call) -> None:
+        """Shorten the deadline to the operation's own; refuse what is too late or too much."""
         now = self._monotonic()
-        if self._timeout_s is not None and now + self._timeout_s < call.deadline:
-            call.deadline = now + self._timeout_s
+        error: CallError
         if now >= call.deadline:
-            raise DeadlineExceeded(f"The deadline of {call.operation} passed before it started")
-        if not self.gate.enter():
-            raise Unavailable(
-                f"{self.operation.contract.service} has too many calls in flight", retry_after_s=1
-            )
-        self.count += 1
+            error = DeadlineExceeded(f"The deadline of {call.operation} passed before it started")
+        elif not self.gate.free:
+            name = self.operation.contract.service
+            error = Unavailable(f"{name} has too many calls in flight", retry_after_s=1)
+        else:
+            if self._timeout_s is not None and now + self._timeout_s < call.deadline:
+                call.deadline = now + self._timeout_s
+            return
+        error.about = self.operation.wire_name
+        raise error
 
-    async def _timed(self, work: Awaitable[Any], call: Call) -> Any:
+    async def _timed(self, context: Context, work: Awaitable[Any], call: Call) -> Any:
         if call.deadline >= call.armed:
-            return await work
+            return await _driven(context, work)
         call.armed = call.deadline
+        left = None if call.deadline == NO_DEADLINE else call.deadline - self._monotonic()
         try:
-            async with asyncio.timeout(call.deadline - self._monotonic()) as timer:
-                return await work
+            async with asyncio.timeout(left) as timer:
+                return await _driven(context, work)
         except TimeoutError:
             if timer.expired():
                 raise DeadlineExceeded(f"{call.operation} did not answer in time") from None
             raise
 
-    async def _handled(self, context: Context, arguments: Sequence[Any]) -> Any:
-        return await _driven(context, self._handler(*arguments))
-
-    def _keyed_step(self, arguments: Sequence[Any], call: Call) -> Callable[[], Awaitable[Any]]:
+    async def _run_keyed(self, keyed: KeyedRun, arguments: Sequence[Any], call: Call) -> Any:
         async def proceed() -> Any:
-            context = copy_context()
-            context.run(CURRENT.set, call)
-            return await self._handled(context, arguments)
+            return await self._handler(*arguments)
 
-        return proceed
+        return await keyed(arguments, call, proceed)
 
     def stream(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
         """Run a streaming handler; the deadline covers the first item, then an idle limit each."""
@@ -143,8 +146,10 @@ class Callee:
 
     async def _streamed(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
         self._admit(call)
+        self.gate.in_flight += 1
+        self.count += 1
         context = copy_context()
-        context.run(CURRENT.set, call)
+        context.run(_enter, call)
         generator = context.run(self._handler, *arguments)
         left = call.deadline - self._monotonic()
         try:
@@ -158,7 +163,7 @@ class Callee:
                     raise DeadlineExceeded(f"{call.operation} sent nothing in time") from None
                 if context.get(IN_TRANSACTION):
                     raise TransactionMisuse(f"{call.operation} yields inside an open transaction")
-                call.armed = call.deadline = float("inf")
+                call.armed = call.deadline = NO_DEADLINE
                 left = self.stream_idle_s
                 yield item
         except (asyncio.CancelledError, GeneratorExit):
@@ -166,7 +171,7 @@ class Callee:
         except BaseException as error:
             raise self._translated(error) from None
         finally:
-            self.gate.leave()
+            self.gate.in_flight -= 1
             await _driven(context, generator.aclose())
 
     def _translated(self, error: BaseException) -> BaseException:
@@ -177,10 +182,19 @@ class Callee:
         if not isinstance(error, Exception):
             return error
         if isinstance(error, CallError):
-            if error.about is None:
+            if error.about is None or error.about == name:
+                error.about = name
                 return error
-            return self._nested(error)
+            return self._about(self._nested(error))
         self.failures += 1
+        return self._about(self._failure(error))
+
+    def _about(self, error: CallError) -> CallError:
+        error.about = self.operation.wire_name
+        return error
+
+    def _failure(self, error: Exception) -> CallError:
+        name = self.operation.wire_name
         if isinstance(error, (StoreUnavailable, TransactionConflict)):
             _log.warning("%s: %s", name, error)
             return Unavailable(
@@ -208,6 +222,13 @@ class Callee:
             failure.retryable = False  # type: ignore[misc]
             return failure
         return ServiceFailure(f"{name} failed")
+
+
+def _enter(call: Call) -> None:
+    """The new context is the handler's: its own call, and no transaction of the caller's."""
+    CURRENT.set(call)
+    if IN_TRANSACTION.get():
+        IN_TRANSACTION.set(False)
 
 
 @types.coroutine

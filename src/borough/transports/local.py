@@ -76,6 +76,8 @@ def _nobody(operation: Operation) -> Send:
 def _direct(callee: Callee, checks: list[_Check]) -> Send:
     plain = [(check.index, check.plain, check) for check in checks]
     run = callee.run
+    if not plain:
+        return run
 
     def send(arguments: Sequence[Any], call: Call) -> Any:
         for index, kind, check in plain:

@@ -42,7 +42,9 @@ def joined(key: str, first: bytes, second: bytes) -> bytes:
 
 def rendered_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Header fields as they are sent. Raises `ValueError` for one that would break the message."""
-    rendered = b"".join([b"%b: %b\r\n" % field for field in fields])
+    if not fields:
+        return b""
+    rendered = b"\r\n".join(map(b": ".join, fields)) + b"\r\n"
     count = len(fields)
     if rendered.count(b"\n") != count or rendered.count(b"\r") != count or b"\0" in rendered:
         raise ValueError("a header field contains a line break or NUL")
@@ -74,14 +76,14 @@ class Headers:
             value = self._values.get(name.lower())
             if value is None:
                 return None
-        text = value.decode("latin-1")
+        text = value.decode("latin-1").strip(" \t")  # httptools leaves what trails
         return text.partition("\n")[0] if "\n" in text else text
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Lower-case names and their values; `Set-Cookie` as often as it was sent."""
         for key, value in self._values.items():
             for part in value.decode("latin-1").split("\n"):
-                yield key, part
+                yield key, part.strip(" \t")
 
     def __contains__(self, name: str) -> bool:
         return name in self._values or name.lower() in self._values

@@ -39,7 +39,7 @@ class ServerConnection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_connection", "_drained", "_head", "_is_reading", "_missing", "_server",
+        "_ahead", "_body", "_connection", "_drained", "_head", "_incoming", "_is_reading", "_missing", "_server",
         "_since", "_started", "_state", "_task", "_transport", "_write_paused_at",
     )  # fmt: skip
 
@@ -54,6 +54,7 @@ class ServerConnection(asyncio.Protocol):
             b""  # bytes not yet read: a head's beginning, or what follows the request at hand
         )
         self._body: list[bytes] | ChunkedBody = []
+        self._incoming: Request | None = None
         self._missing = 0
         self._task: asyncio.Task[None] | None = None
         self._is_reading = True
@@ -119,28 +120,29 @@ class ServerConnection(asyncio.Protocol):
             self._take_part(data)
             return
         reader = self._head
-        reader.read(data if end == len(data) else data[:end])
+        request = reader.read(data if end == len(data) else data[:end], self._connection)
         length = reader.length
         if length == 0:
             self._ahead = data[end:]
-            self._answer(b"")
+            self._answer(request)
             return
-        rest = data[end:]
-        if 0 < length <= len(rest):
-            body = rest if length == len(rest) else rest[:length]
+        size = len(data) - end
+        if 0 < length <= size:
+            request.body = body = data[end:] if length == size else data[end : end + length]
             reader.pass_body(body)
-            self._ahead = rest[length:]
-            self._answer(body)
+            self._ahead = b"" if length == size else data[end + length :]
+            self._answer(request)
             return
         self._state = BODY
         self._since = self._started = self._server.now
         self._ahead = b""
+        self._incoming = request
         self._missing = length
         reader.forget()
         self._body = ChunkedBody(limits.body_bytes) if length == CHUNKED else []
-        if reader.expects_continue and not rest:
+        if reader.expects_continue and not size:
             self._transport.write(_CONTINUE)
-        self._take_body(rest)
+        self._take_body(data[end:])
 
     def _take_part(self, data: bytes) -> None:
         """Keep the beginning of a head, or refuse what can only be wrong."""
@@ -158,30 +160,30 @@ class ServerConnection(asyncio.Protocol):
         self._ahead = data
 
     def _take_body(self, data: bytes) -> None:
-        body = self._body
+        body, request = self._body, self._incoming
+        if request is None:
+            return
         if isinstance(body, ChunkedBody):
             body.feed(data)
-            if body.is_complete:
-                self._ahead = body.rest
-                self._answer(body.body)
-            return
-        missing = self._missing
-        if len(data) >= missing:
-            body.append(data[:missing])
-            self._ahead = data[missing:]
-            self._answer(b"".join(body))
-        else:
+            if not body.is_complete:
+                return
+            self._ahead = body.rest
+            request.body = body.body
+        elif len(data) < self._missing:
             body.append(data)
-            self._missing = missing - len(data)
-
-    def _answer(self, body: bytes) -> None:
-        """Hand a complete request to the door, in a task of its own."""
-        head = self._head
-        request = Request(head.method, head.path, head.query, head.headers, body, self._connection)
-        if head.method == "HEAD":
-            request.method = "GET"
-        self._state = ANSWERING
+            self._missing -= len(data)
+            return
+        else:
+            body.append(data[: self._missing])
+            self._ahead = data[self._missing :]
+            request.body = b"".join(body)
+        self._incoming = None
         self._body = []
+        self._answer(request)
+
+    def _answer(self, request: Request) -> None:
+        """Hand a complete request to the door, in a task of its own."""
+        self._state = ANSWERING
         self._task = self._server.loop.create_task(self._serve(request))
 
     # --- an answer goes out ----------------------------------------------------------------------
@@ -218,7 +220,7 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(head + (b"\r\n" if keep else b"connection: close\r\n\r\n"))
             return
         size = len(body)
-        if self._head.method == "HEAD":
+        if self._head.is_head:
             body = b""
         elif size > _COPIED_BYTES:
             self._transport.write(
@@ -250,7 +252,7 @@ class ServerConnection(asyncio.Protocol):
                 b"%btransfer-encoding: chunked\r\n%b\r\n"
                 % (head, b"" if keep else b"connection: close\r\n")
             )
-            if self._head.method == "HEAD":
+            if self._head.is_head:
                 return
             await self._write_chunks(chunks, is_chunked=True)
         finally:
@@ -261,7 +263,7 @@ class ServerConnection(asyncio.Protocol):
     async def _stream_until_close(self, head: bytes, chunks: AsyncIterator[bytes]) -> None:
         """HTTP/1.0 knows no chunks: the end of the connection is the end of the body."""
         self._transport.write(head + b"connection: close\r\n\r\n")
-        if self._head.method != "HEAD":
+        if not self._head.is_head:
             await self._write_chunks(chunks, is_chunked=False)
 
     async def _write_chunks(self, chunks: AsyncIterator[bytes], *, is_chunked: bool) -> None:
