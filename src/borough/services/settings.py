@@ -6,9 +6,7 @@ Values come from the defaults, then `[services.NAME.settings]` in borough.toml, 
 
 from __future__ import annotations
 
-import msgspec
-
-from borough.contracts.struct import _Frozen
+from borough.contracts.struct import Struct
 
 __all__ = ["Secret", "Settings"]
 
@@ -34,5 +32,5 @@ class Secret:
         raise TypeError("a Secret does not leave the process")
 
 
-class Settings(msgspec.Struct, metaclass=_Frozen, frozen=True):
+class Settings(Struct):
     """Inherit it and annotate a service's attribute with it; each field wants a default unless it must be given."""
