@@ -59,7 +59,11 @@ class Host:
         self.clock: Clock = clock or SystemClock()
         self.data_folder = data_folder or self.configuration.data_folder
         self.activity = Pulse()
-        self._resources: Resources = {Clock: lambda _service: self.clock, **(resources or {})}
+        self._resources: Resources = {
+            Clock: lambda _service: self.clock,
+            Path: self._folder,
+            **(resources or {}),
+        }
         self._stand_ins = dict(stand_ins or {})
         self.plan: Plan = make_plan(system, resources=self._resources, stand_ins=self._stand_ins)
         self._make_transport = make_transport or (lambda host, _caller: LocalTransport(host.callees))
@@ -112,6 +116,12 @@ class Host:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    def _folder(self, service: str) -> Path:
+        """A service's own folder, for what it keeps beside its database."""
+        folder = self.data_folder / service
+        _make_folder(folder)
+        return folder
 
     def _transport(self, caller: str) -> Transport:
         if caller not in self._transports:
