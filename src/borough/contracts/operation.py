@@ -13,6 +13,7 @@ import msgspec
 
 from borough.contracts.marks import Allow, ContractMark, OperationMark
 from borough.contracts.problem import Problem
+from borough.contracts.source import source_place
 from borough.contracts.struct import Event
 
 __all__ = ["REQUIRED", "BoundEvent", "Contract", "Operation", "Parameter", "ParameterPlace"]
@@ -119,8 +120,6 @@ class Contract:
         "cls",
         "doc",
         "events",
-        "file",
-        "line",
         "major",
         "mark",
         "minor",
@@ -128,18 +127,21 @@ class Contract:
         "operations",
     )
 
-    def __init__(self, cls: type[Any], mark: ContractMark, doc: str, file: str, line: int) -> None:
+    def __init__(self, cls: type[Any], mark: ContractMark, doc: str) -> None:
         self.cls = cls
         self.mark = mark
         self.name = cls.__name__
         self.doc = doc
-        self.file = file
-        self.line = line
         major, _, minor = mark.version.partition(".")
         self.major = int(major)
         self.minor = int(minor)
         self.operations: dict[str, Operation] = {}
         self.events: dict[str, BoundEvent] = {}
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """File and line where it is declared."""
+        return source_place(self.cls)
 
     @property
     def service(self) -> str:

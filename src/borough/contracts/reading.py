@@ -133,8 +133,7 @@ class _Reader:
             return None
         if not self._head(name, mark):
             return None
-        file, line = source_place(self.cls)
-        contract = Contract(self.cls, mark, own_doc(self.cls), file, line)
+        contract = Contract(self.cls, mark, own_doc(self.cls))
         for attribute, function in self._functions():
             self.at = function
             operation = self._operation(contract, attribute, function)
