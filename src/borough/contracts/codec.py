@@ -23,6 +23,7 @@ from borough.errors import InvalidRequest, ServiceFailure
 __all__ = ["JSON", "Codec", "HttpArguments", "pointer_of", "problem_document"]
 
 JSON = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
+_ORDERED = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 _PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -234,7 +235,7 @@ class Codec:
 
     def fingerprint(self, arguments: Sequence[Any]) -> bytes:
         """Canonical bytes of the arguments, to tell whether a repeated key carries the same request."""
-        return msgspec.json.encode(tuple(arguments), order="deterministic", decimal_format="string")
+        return _ORDERED.encode(tuple(arguments))
 
 
 def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[str, Any]:

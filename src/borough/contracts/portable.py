@@ -68,6 +68,11 @@ def _children(found: shape.Type) -> list[shape.Type]:
     return []
 
 
+def _struct_class(found: shape.StructType) -> type[msgspec.Struct]:
+    """The class itself; of a generic struct such as `Page[Item]`, msgspec gives the alias."""
+    return typing.get_origin(found.cls) or found.cls
+
+
 def _constrained(found: shape.Type) -> bool:
     names = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
     return any(getattr(found, name, None) is not None for name in names)
@@ -83,7 +88,7 @@ def is_settled(kind: Any) -> bool:
             if id(found.cls) in seen:
                 continue
             seen.add(id(found.cls))
-            if not found.cls.__struct_config__.frozen:
+            if not _struct_class(found).__struct_config__.frozen:
                 return False
         if _constrained(found) or isinstance(found, (shape.ListType, shape.DictType)):
             return False
@@ -95,7 +100,7 @@ def is_plain(kind: Any) -> type | None:
     """The class to which a settled value must belong, for a cheap check; None if not just one."""
     found = type_shape(kind)
     if isinstance(found, shape.StructType):
-        return found.cls
+        return _struct_class(found)
     plain: dict[type[shape.Type], type] = {
         shape.IntType: int,
         shape.StrType: str,

@@ -46,6 +46,7 @@ class RunningService:
         self.database: ServiceDatabase | None = None
         self.keyed: KeyedCalls | None = None
         self.instance: Any = None
+        self._opened = False
         self.callees: dict[str, Callee] = {}
         self._clients: dict[str, Any] = {}
         self.caller = Caller(plan.name, clock, default_timeout_s=limits.default_timeout_s)
@@ -108,6 +109,7 @@ class RunningService:
 
     async def open(self) -> None:
         """Run the service's own `open`, on its own account."""
+        self._opened = True
         await self._own(self.instance.open)
 
     async def _own(self, hook: Callable[[], Any]) -> None:
@@ -123,7 +125,7 @@ class RunningService:
     async def close(self) -> None:
         """Run the service's own `close`, then give back threads and database."""
         try:
-            if self.instance is not None:
+            if self._opened:
                 await self._own(self.instance.close)
         finally:
             self.pool.close()
