@@ -58,13 +58,22 @@ def uuid7(epoch_ms: int, entropy: bytes) -> UUID:
     return UUID(int=value)
 
 
-class SystemClock:
-    """The machine's clocks and the operating system's randomness."""
+_POOL = 4096
 
-    __slots__ = ("monotonic", "random")
+
+class SystemClock:
+    """The machine's clocks and the operating system's randomness.
+
+    Randomness is read in advance: each read gives the interpreter lock away, in the midst of work.
+    """
+
+    __slots__ = ("_at", "_pid", "_pool", "monotonic", "random")
 
     def __init__(self) -> None:
         self.random: random.Random = random.Random(os.urandom(16))
+        self._pool = b""
+        self._at = 0
+        self._pid = 0
         # The function itself, not a method around it: it is read for every call.
         self.monotonic: Callable[[], float] = time.monotonic
 
@@ -75,10 +84,17 @@ class SystemClock:
         return time.time()
 
     def new_id(self) -> UUID:
-        return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
+        return uuid7(time.time_ns() // 1_000_000, self.token(10))
 
     def token(self, length: int) -> bytes:
-        return os.urandom(length)
+        start = self._at
+        end = start + length
+        if end > len(self._pool) or self._pid != os.getpid():  # a fork must not repeat its parent
+            self._pid = os.getpid()
+            self._pool = os.urandom(_POOL + length)
+            start, end = 0, length
+        self._at = end
+        return self._pool[start:end]
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # the front door must not pull asyncio in
