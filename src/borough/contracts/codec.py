@@ -20,7 +20,7 @@ from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
 from borough.errors import InvalidRequest, ServiceFailure
 
-__all__ = ["JSON", "Codec", "HttpArguments", "pointer_of", "problem_document"]
+__all__ = ["JSON", "Codec", "HttpArguments", "path_text", "pointer_of", "problem_document"]
 
 JSON = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 _ORDERED = msgspec.json.Encoder(decimal_format="string", order="deterministic")
@@ -54,6 +54,17 @@ def _text(value: Any) -> str:
         return "true" if value else "false"
     plain = msgspec.to_builtins(value, str_keys=True)
     return plain if isinstance(plain, str) else str(plain)
+
+
+def path_text(name: str, value: Any) -> str:
+    """A path parameter as text. Raises `InvalidRequest` for what no path can carry: empty, `.` and `..`."""
+    text = _text(value)
+    if text in ("", ".", "..") or any(character < " " or character == "\x7f" for character in text):
+        raise InvalidRequest(
+            f"The path parameter {name!r} cannot be {text!r}",
+            errors=[{"detail": "not a path segment", "parameter": name}],
+        )
+    return text
 
 
 class Codec:
@@ -181,7 +192,7 @@ class Codec:
             elif place == "upload":
                 body, content_type = value, b"application/octet-stream"
             elif place == "path":
-                target = target.replace("{" + parameter.name + "}", quote(_text(value), safe=""))
+                target = target.replace("{" + parameter.name + "}", quote(path_text(parameter.name, value), safe=""))
             elif value is None or value is msgspec.UNSET:
                 continue
             elif place == "query":

@@ -30,7 +30,7 @@ from borough.transports.callee import Callee
 from borough.transports.http.door import Route
 from borough.transports.local import LocalTransport
 
-__all__ = ["Host", "MakeTransport", "undeclared"]
+__all__ = ["Host", "MakeTransport", "make_folder", "undeclared"]
 
 C = TypeVar("C")
 MakeTransport = Callable[["Host", str], Transport]
@@ -90,7 +90,7 @@ class Host:
         self.state = "ready"
 
     async def _start(self) -> None:
-        _make_folder(self.data_folder)
+        make_folder(self.data_folder)
         for plan in self.plan.services.values():
             self.services[plan.name] = RunningService(
                 plan, self.configuration, self.clock, self.system.name, self._store(plan)
@@ -120,7 +120,7 @@ class Host:
     def _folder(self, service: str) -> Path:
         """A service's own folder, for what it keeps beside its database."""
         folder = self.data_folder / service
-        _make_folder(folder)
+        make_folder(folder)
         return folder
 
     def _transport(self, caller: str) -> Transport:
@@ -233,7 +233,8 @@ def _deadline() -> float | None:
     return None if call is None or call.deadline == float("inf") else call.deadline
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the data folder. Raises `ConfigurationError` where it cannot be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

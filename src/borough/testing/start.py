@@ -98,7 +98,8 @@ async def start(
             chosen,
             clock=clock,
             stand_ins=fakes,  # type: ignore[arg-type]
-            make_transport=_transport(mode, hardship),
+            make_transport=_honest(hardship) if mode == "honest" else None,
+            calls="wire" if mode == "wire" else "local",
             data_folder=data or Path(folder),
             edge_port=0 if edge else None,
             internal_port=0 if mode == "wire" else None,
@@ -123,9 +124,5 @@ def _chosen(
     return whole.narrowed([names[name] for name in only])
 
 
-def _transport(mode: Mode, hardship: Hardship | None) -> MakeTransport | None:
-    if mode == "honest":
-        return lambda host, _caller: HonestTransport(host.callees, host.clock, hardship)
-    if mode == "wire":
-        return Process.wire
-    return None
+def _honest(hardship: Hardship | None) -> MakeTransport:
+    return lambda host, _caller: HonestTransport(host.callees, host.clock, hardship)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from borough.contracts.codec import pointer_of
+from borough.contracts.codec import path_text, pointer_of
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation
 from borough.contracts.portable import is_plain, is_settled
@@ -51,18 +51,21 @@ class LocalTransport:
 class _Check:
     """What one argument needs at the boundary: its class compared, or the value rebuilt."""
 
-    __slots__ = ("index", "kind", "name", "plain", "rebuild")
+    __slots__ = ("in_path", "index", "kind", "name", "plain", "rebuild")
 
-    def __init__(self, index: int, name: str, kind: Any) -> None:
+    def __init__(self, index: int, name: str, kind: Any, in_path: bool) -> None:
         self.index = index
         self.name = name
         self.kind = kind
         self.plain = is_plain(kind)
-        self.rebuild = not is_settled(kind)
+        self.in_path = in_path
+        self.rebuild = in_path or not is_settled(kind)
 
 
 def _checks(operation: Operation) -> list[_Check]:
-    found = [_Check(index, p.name, p.kind) for index, p in enumerate(operation.parameters)]
+    found = [
+        _Check(index, p.name, p.kind, p.place == "path") for index, p in enumerate(operation.parameters)
+    ]
     return [check for check in found if check.rebuild or check.plain is not None]
 
 
@@ -118,6 +121,8 @@ def _rebuild(value: Any, kind: Any) -> Any:
 
 
 def _rebuild_argument(check: _Check, value: Any) -> Any:
+    if check.in_path:
+        path_text(check.name, value)
     try:
         return _rebuild(value, check.kind)
     except (msgspec.ValidationError, TypeError) as error:

@@ -30,27 +30,18 @@ Fields = Sequence[tuple[bytes, bytes]]
 Origin = tuple[str, int]
 
 
-class _Outgoing:
+def _rendered(method: str, target: str, headers: Fields, body: bytes) -> tuple[bytes, bytes]:
     """A request as bytes, before and after the fields that depend on the connection."""
-
-    __slots__ = ("is_head", "is_streaming", "line", "rest")
-
-    def __init__(
-        self, method: str, target: str, headers: Fields, body: bytes, is_streaming: bool
-    ) -> None:
-        if not target.isascii() or not target.isprintable() or " " in target:
-            raise InvalidRequest("The request target is not percent-encoded")
-        try:
-            fields = rendered_fields(headers)
-        except ValueError as error:
-            raise InvalidRequest(f"The request cannot be sent: {error}") from None
-        self.is_head = method == "HEAD"
-        self.is_streaming = is_streaming
-        self.line = f"{method} {target} HTTP/1.1\r\n".encode()
-        if body or method not in _USUALLY_BODILESS:
-            self.rest = b"%bcontent-length: %d\r\n\r\n%b" % (fields, len(body), body)
-        else:
-            self.rest = fields + b"\r\n"
+    if not target.isascii() or not target.isprintable() or " " in target:
+        raise InvalidRequest("The request target is not percent-encoded")
+    try:
+        fields = rendered_fields(headers)
+    except ValueError as error:
+        raise InvalidRequest(f"The request cannot be sent: {error}") from None
+    line = f"{method} {target} HTTP/1.1\r\n".encode()
+    if body or method not in _USUALLY_BODILESS:
+        return line, b"%bcontent-length: %d\r\n\r\n%b" % (fields, len(body), body)
+    return line, fields + b"\r\n"
 
 
 class HttpClient:
@@ -90,7 +81,7 @@ class HttpClient:
         (it was sent, and no usable answer came).
         """
         response: ClientResponse = await self._exchange(
-            origin, _Outgoing(method, target, headers, body, False), deadline, idempotent
+            origin, method, target, headers, body, deadline, idempotent
         )
         return response
 
@@ -109,7 +100,7 @@ class HttpClient:
         `deadline` covers the head and the first chunk; from then on `stream_idle_s` does.
         """
         stream: ClientStream = await self._exchange(
-            origin, _Outgoing(method, target, headers, body, True), deadline, idempotent
+            origin, method, target, headers, body, deadline, idempotent, is_streaming=True
         )
         return stream
 
@@ -125,21 +116,30 @@ class HttpClient:
             self._deadlines.close()
 
     async def _exchange(
-        self, origin: Origin, outgoing: _Outgoing, deadline: float | None, idempotent: bool
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: Fields,
+        body: bytes,
+        deadline: float | None,
+        idempotent: bool,
+        is_streaming: bool = False,
     ) -> Any:
         """Send and wait; once more where a kept connection was stale, if that is safe."""
         pool = self._pools.get(origin) or self._open_pool(origin)
         if deadline is not None and pool.loop.time() >= deadline:
             raise DeadlineExceeded(f"No time was left to call {pool.name}")
+        line, rest = _rendered(method, target, headers, body)
         while True:
-            connection = await pool.acquire(deadline)
-            if connection.is_used:
-                may_repeat, first = idempotent, b""
-            else:
-                may_repeat, first = False, rendered_fields(self.first_headers)
-            data = b"%b%b%b%b" % (outgoing.line, pool.host_field, first, outgoing.rest)
+            connection = pool.take() or await pool.acquire(deadline)
+            may_repeat = idempotent and connection.is_used
+            first = b"" if connection.is_used else rendered_fields(self.first_headers)
             answer = connection.begin(
-                data, deadline, is_bodiless=outgoing.is_head, is_streaming=outgoing.is_streaming
+                b"%b%b%b%b" % (line, pool.host_field, first, rest),
+                deadline,
+                is_bodiless=method == "HEAD",
+                is_streaming=is_streaming,
             )
             try:
                 return await answer

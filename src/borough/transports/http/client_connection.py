@@ -74,7 +74,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_streaming = is_streaming
         self._answer = answer = pool.loop.create_future()
         self.deadline = deadline or 0.0
-        if deadline is not None:
+        if deadline:
             pool.deadlines.add(self)
         self.is_used = True
         self._transport.write(request)
@@ -154,20 +154,22 @@ class ClientConnection(asyncio.Protocol):
         if reader.is_complete:
             self._stream = None
             stream.end(None)
-            self._leave_or_return()
+            self._return()
 
     def _finish(self, response: ClientResponse) -> None:
         answer, self._answer = self._answer, None
-        self._pool.deadlines.discard(self)
+        if self.deadline:
+            self._pool.deadlines.discard(self)
         if answer is None or answer.done():
             self.abort()
             return
-        self._leave_or_return()
+        self._return()
         answer.set_result(response)
 
-    def _leave_or_return(self) -> None:
+    def _return(self) -> None:
+        """Go back to the pool, or close where no other answer could follow."""
         reader = self._reader
-        if reader.is_reusable and not reader.has_excess and self.is_fit:
+        if reader.is_reusable and not reader.has_excess:
             self._pool.release(self)
         elif self.is_connected:
             self._transport.close()

@@ -73,7 +73,7 @@ class Door:
         default_timeout_s: float = 10.0,
         longest_timeout_s: float = 60.0,
     ) -> None:
-        self.router: Router[Route] = Router()
+        self.router: Router[Route] = Router(strict=strict)
         for route in routes:
             operation = route.callee.operation
             self.router.add(operation.mark.method, operation.path, route)

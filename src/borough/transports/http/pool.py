@@ -72,14 +72,21 @@ class OriginPool:
         """Whether nothing is open and nobody waits."""
         return not self.members and not self._waiting
 
+    def take(self) -> ClientConnection | None:
+        """A kept connection, or None where there is none."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.is_fit:
+                return connection
+        return None
+
     async def acquire(self, deadline: float | None) -> ClientConnection:
         """A connection for one request. Raises `Unavailable` or `DeadlineExceeded`."""
-        idle = self._idle
         while True:
-            while idle:
-                connection = idle.pop()
-                if connection.is_fit:
-                    return connection
+            connection = self.take()
+            if connection is not None:
+                return connection
             if self._is_closed:
                 raise Unavailable(f"The client of {self.name} is closed")
             if len(self.members) < self.limits.connections_per_origin:

@@ -14,6 +14,9 @@ from borough.transports.http.message import FIELD_NAMES, Headers, joined
 __all__ = ["BadAnswer", "ResponseReader"]
 
 
+_NO_LIMIT = 2**63
+
+
 class BadAnswer(Exception):
     """What came is no answer, or more than is borne."""
 
@@ -22,31 +25,28 @@ class ResponseReader:
     """The answer that is coming in, as far as it is here."""
 
     __slots__ = (
-        "_body_limit", "_fault", "_head_bytes", "_limits", "_parser", "_size", "_values",
-        "ends_with_connection", "has_excess", "has_head", "is_bodiless", "is_complete", "is_reusable", "parts", "status",
+        "_body_limit", "_fault", "_head_bytes", "_is_bodiless", "_limits", "_parser", "_size",
+        "_values", "ends_with_connection", "has_excess", "has_head", "headers", "is_complete",
+        "is_reusable", "parts", "status",
     )  # fmt: skip
 
     def __init__(self, limits: ClientLimits) -> None:
         self._limits = limits
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        self._fault: str | None = None
+        self.status = 0
+        self.headers = Headers({})
+        self.has_excess = self.ends_with_connection = self.is_reusable = False
         self.start(is_bodiless=False, is_stream=False)
 
     def start(self, *, is_bodiless: bool, is_stream: bool) -> None:
         """Make ready for the next answer; that to HEAD is bodiless, a stream has no size limit."""
         self._values: dict[str, bytes] = {}
-        self._fault: str | None = None
-        self._head_bytes = 0
-        self._size = 0
-        self._body_limit = -1 if is_stream else self._limits.body_bytes
+        self._head_bytes = self._size = 0
+        self._is_bodiless = is_bodiless
+        self._body_limit = _NO_LIMIT if is_stream else self._limits.body_bytes
         self.parts: list[bytes] = []
-        self.status = 0
-        self.has_head = self.is_complete = self.has_excess = self.ends_with_connection = False
-        self.is_reusable = False
-        self.is_bodiless = is_bodiless
-
-    @property
-    def headers(self) -> Headers:
-        return Headers(self._values)
+        self.has_head = self.is_complete = False
 
     @property
     def has_begun(self) -> bool:
@@ -85,11 +85,8 @@ class ResponseReader:
             self.has_excess = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.has_head:
-            return  # a trailer
         key = FIELD_NAMES.get(name) or name.lower().decode("latin-1")
         values = self._values
-        value = value.rstrip(b" \t")
         values[key] = joined(key, values[key], value) if key in values else value
 
     def on_headers_complete(self) -> None:
@@ -104,15 +101,17 @@ class ResponseReader:
             return
         self.status = status
         self.has_head = True
-        length = self._values.get("content-length")
-        if self.is_bodiless:
+        values, self._values = self._values, {}  # what still comes are trailers, for nobody
+        self.headers = Headers(values)
+        length = values.get("content-length")
+        if self._is_bodiless:
             self.is_reusable = parser.should_keep_alive()
             self.is_complete = True
             self._parser = None  # it would wait for a body
         elif length is not None:
-            if 0 <= self._body_limit < int(length):
+            if int(length) > self._body_limit:
                 self._fault = f"its body is above {self._body_limit} bytes"
-        elif "transfer-encoding" not in self._values and status not in (204, 304):
+        elif "transfer-encoding" not in values and status not in (204, 304):
             self.ends_with_connection = True
 
     def on_body(self, data: bytes) -> None:
@@ -120,7 +119,7 @@ class ResponseReader:
             self.has_excess = True
             return
         self._size += len(data)
-        if 0 <= self._body_limit < self._size:
+        if self._size > self._body_limit:
             self._fault = f"its body is above {self._body_limit} bytes"
             return
         self.parts.append(data)

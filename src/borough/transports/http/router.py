@@ -1,6 +1,7 @@
 """From method and path to what answers there. A path is normalised once, here, by refusing what is odd.
 
-Refused: `//`, `.` and `..` segments, an encoded slash, backslash or control byte, and what is not UTF-8.
+Refused: `//`, `.` and `..` segments, control bytes, and what is not UTF-8; at the edge also an encoded
+slash or backslash, which a proxy in front may read otherwise (inside, a value may hold one).
 Static paths are one dictionary look-up; paths with slots walk a small tree, static segments first.
 """
 
@@ -17,9 +18,10 @@ __all__ = ["Router", "split_target"]
 
 T = TypeVar("T")
 _ODD = re.compile(
-    r"%(?:2f|5c|0[0-9a-f]|1[0-9a-f]|7f)|[\\\x00-\x20\x7f-\xff]|//|/\.{1,2}(?:/|\Z)", re.IGNORECASE
+    r"%(?:0[0-9a-f]|1[0-9a-f]|7f)|[\\\x00-\x20\x7f-\xff]|//|/\.{1,2}(?:/|\Z)", re.IGNORECASE
 )
 _DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
+_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
 _NONE: Mapping[str, str] = {}
 
 
@@ -36,7 +38,8 @@ class _Node(Generic[T]):
 class Router(Generic[T]):
     """Routes added as templates (`/orders/{order_id}`), found by request paths."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
         self._static: dict[str, dict[str, T]] = {}
         self._root: _Node[T] = _Node()
 
@@ -67,8 +70,8 @@ class Router(Generic[T]):
                 target = methods.get("GET")
             if target is not None:
                 return target, _NONE
-        checked = _checked(path)
-        segments = checked[1:].split("/")
+        _check(path, self._strict)
+        segments = path[1:].split("/")
         allowed = set(methods or ())
         for node, values in self._walk(self._root, segments, 0, []):
             found = node.methods.get(method)
@@ -98,12 +101,12 @@ class Router(Generic[T]):
         return found
 
 
-def _checked(path: str) -> str:
-    if not path.startswith("/") or _ODD.search(path) or _DOTS.search(path):
+def _check(path: str, strict: bool) -> None:
+    odd = not path.startswith("/") or _ODD.search(path) or _DOTS.search(path)
+    if odd or (strict and _SLASH.search(path)):
         raise InvalidRequest(
             "The path is not in normal form", errors=[{"detail": "path not in normal form"}]
         )
-    return path
 
 
 def _decoded(segment: str) -> str:

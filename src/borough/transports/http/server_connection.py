@@ -39,8 +39,9 @@ class ServerConnection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_connection", "_drained", "_head", "_incoming", "_is_reading", "_missing", "_server",
-        "_since", "_started", "_state", "_task", "_transport", "_write_paused_at",
+        "_ahead", "_body", "_connection", "_drained", "_head", "_incoming", "_is_reading",
+        "_missing", "_server", "_since", "_started", "_state", "_task", "_transport",
+        "_write_paused_at",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:

@@ -1,0 +1,242 @@
+"""One process as an operator sees it: a host with its doors. The edge for the public, the internal
+listener for services of this system.
+
+Start: the host, then the internal listener, then the edge. Stop: not ready, the edge drains, the
+internal listener drains, the host stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from borough.clock import Clock, SystemClock
+from borough.errors import ConfigurationError
+from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
+from borough.gateway.identity import EdgeIdentity
+from borough.gateway.internal import InternalIdentity, ServiceTokens
+from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
+from borough.gateway.raw import RawMount
+from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
+from borough.ports import Transport
+from borough.runtime.configuration import TokenOptions
+from borough.runtime.host import Host, MakeTransport, make_folder
+from borough.runtime.system import System
+from borough.services.identity import TokenIssuer
+from borough.transports.http.client import HttpClient
+from borough.transports.http.door import Door
+from borough.transports.http.remote import RemoteTransport
+from borough.transports.http.server import HttpServer
+
+__all__ = ["Mounts", "Process"]
+
+Mounts = Callable[["Process"], Mapping[str, Handler]]
+"""Further handlers of the edge by path prefix, made once the host has started."""
+
+
+class Process:
+    """Runs a system in this process, with or without listeners (a port of None: no such listener)."""
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        clock: Clock | None = None,
+        stand_ins: Mapping[type[Any], Any] | None = None,
+        make_transport: MakeTransport | None = None,
+        data_folder: Path | None = None,
+        edge_port: int | None = None,
+        internal_port: int | None = None,
+        mounts: Mounts | None = None,
+        calls: Literal["local", "wire"] = "local",
+    ) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.system = system
+        folder = data_folder or system.configuration.data_folder
+        self._edge_port = edge_port
+        self._internal_port = internal_port
+        self._mounts = mounts
+        tokens = system.configuration.options.edge.tokens
+        self._keys = OwnKeys(folder / "keys", self.clock)
+        self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
+        self.tokens = ServiceTokens(folder / "tokens", self.clock)
+        self.host = Host(
+            system,
+            clock=self.clock,
+            resources={TokenIssuer: lambda _service: self._own_issuer},
+            stand_ins=stand_ins,
+            make_transport=self.wire if calls == "wire" else make_transport,
+            data_folder=folder,
+        )
+        self.edge: Edge | None = None
+        self._edge_server: HttpServer | None = None
+        self._internal_server: HttpServer | None = None
+        self._preparing: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the host and open the listeners. On a failure what was started is stopped again."""
+        try:
+            if self._internal_port is not None:
+                make_folder(self.host.data_folder)
+                names = {contract.service for contract in self.host.plan.contracts.values()}
+                await asyncio.to_thread(
+                    self.tokens.open, sorted(names | set(self.host.plan.services))
+                )
+            await self.host.start()
+            identity = EdgeIdentity(TokenCheck([self._issuer()], self.clock))
+            if self._internal_port is not None:
+                self._internal_server = await self._open_internal(identity, self._internal_port)
+            if self._edge_port is not None:
+                self._edge_server = await self._open_edge(identity, self._edge_port)
+        except BaseException:
+            await self.stop()
+            raise
+        if self._edge_port is not None and self._uses_own_tokens:
+            # Cryptography takes a while to import: after the start, in a thread, before the first login.
+            self._preparing = asyncio.create_task(self._keys.open())
+
+    @property
+    def _uses_own_tokens(self) -> bool:
+        return self.system.configuration.options.edge.tokens.issuer == "own"
+
+    def _issuer(self) -> Issuer:
+        options: TokenOptions = self.system.configuration.options.edge.tokens
+        if self._uses_own_tokens:
+            return self._own_issuer.issuer()
+        if options.jwks is None:
+            raise ConfigurationError(
+                f"edge.tokens.issuer is {options.issuer!r} and edge.tokens.jwks is missing; "
+                "name the URL or the file of its key set"
+            )
+        is_url = options.jwks.startswith(("https://", "http://"))
+        read = (
+            keys_at(options.jwks)
+            if is_url
+            else keys_in(self.system.configuration.folder / options.jwks)
+        )
+        return Issuer(
+            name=options.issuer,
+            audience=options.audience or self.system.name,
+            keys=KeySet(read, self.clock),
+            algorithms=options.algorithms,
+        )
+
+    async def _open_internal(self, identity: EdgeIdentity, port: int) -> HttpServer:
+        limits = self.system.configuration.options.limits
+        door = Door(
+            self.host.routes,
+            InternalIdentity(self.tokens, self.host.declared, identity),
+            self.clock,
+            strict=False,
+            default_timeout_s=limits.default_timeout_s,
+            longest_timeout_s=limits.longest_timeout_s,
+        )
+        server = HttpServer(door.answer)
+        await server.open(self.system.configuration.options.internal.host, port)
+        return server
+
+    async def _open_edge(self, identity: EdgeIdentity, port: int) -> HttpServer:
+        self.edge = self.make_edge(identity)
+        server = HttpServer(self.edge.answer)
+        await server.open(self.system.configuration.options.edge.host, port)
+        return server
+
+    def make_edge(self, identity: EdgeIdentity | None = None) -> Edge:
+        """The edge of this process without a listener, as `borough.asgi` serves it."""
+        options = self.system.configuration.options
+        pages = (
+            self.system.configuration.folder / options.edge.pages if options.edge.pages else None
+        )
+        if pages is not None and not pages.is_dir():
+            raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
+        settings = EdgeSettings(
+            origins=options.edge.cors,
+            rate=options.edge.rate_limit,
+            pages=pages,
+            default_timeout_s=options.limits.default_timeout_s,
+            longest_timeout_s=options.limits.longest_timeout_s,
+        )
+        documents = OwnDocuments(
+            describe=self.document,
+            keys=self._keys.document if self._uses_own_tokens else None,
+            states=self._states,
+        )
+        return Edge(
+            self.host.routes,
+            identity or EdgeIdentity(TokenCheck([self._issuer()], self.clock)),
+            self.clock,
+            settings,
+            documents=documents,
+            mounts=self._mounts(self) if self._mounts is not None else None,
+            raws=self._raws(),
+        )
+
+    def _raws(self) -> list[RawMount]:
+        found: list[RawMount] = []
+        for service in self.host.services.values():
+            for mount in service.plan.mounts:
+                app = getattr(service.instance, mount.method)()
+                found.append(
+                    RawMount(service.name, mount.path, mount.mark.allow, app, service.pool)
+                )
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """The merged OpenAPI document of the public operations."""
+        # Made when somebody asks, not at every start.
+        from borough.contracts.descriptor import describe
+        from borough.contracts.openapi import openapi
+
+        facts = self.system.configuration.options.system
+        descriptors = [describe(contract) for contract in self.host.contracts]
+        return openapi(descriptors, title=facts.name, version=facts.version, public_only=True)
+
+    def _states(self) -> dict[str, str]:
+        return dict.fromkeys(self.host.plan.services, self.host.state)
+
+    @property
+    def edge_url(self) -> str:
+        """Where the edge listens. Raises `ConfigurationError` where it has no listener."""
+        return self._url(self._edge_server, self.system.configuration.options.edge.host)
+
+    @property
+    def internal_url(self) -> str:
+        """Where the internal listener is. Raises `ConfigurationError` where there is none."""
+        return self._url(self._internal_server, self.system.configuration.options.internal.host)
+
+    def _url(self, server: HttpServer | None, host: str) -> str:
+        if server is None:
+            raise ConfigurationError("this process has no such listener")
+        return f"http://{host}:{server.port}"
+
+    @property
+    def internal_origin(self) -> tuple[str, int]:
+        """Host and port of the internal listener, for calls over the wire."""
+        if self._internal_server is None:
+            raise ConfigurationError("this process has no internal listener")
+        return self.system.configuration.options.internal.host, self._internal_server.port
+
+    def wire(self, _host: Host, caller: str) -> Transport:
+        """The transport that sends every call of `caller` over HTTP to this very process."""
+        client = HttpClient(first_headers=self.tokens.first_headers(caller))
+        return RemoteTransport(client, lambda _service: self.internal_origin, self.clock)
+
+    async def stop(self) -> None:
+        """Drain the doors, then stop the host. Idempotent."""
+        drain_s = self.system.configuration.options.limits.drain_s
+        if self.host.state == "ready":
+            self.host.state = "stopping"
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
+        for server in (self._edge_server, self._internal_server):
+            if server is not None:
+                await server.drain(drain_s)
+        if self.edge is not None:
+            await self.edge.close()
+        await self.host.stop()
+        for server in (self._edge_server, self._internal_server):
+            if server is not None:
+                await server.close()
