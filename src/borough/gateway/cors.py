@@ -1,0 +1,84 @@
+"""Which other web pages may call this edge from a browser (CORS, as the Fetch standard has it).
+
+Origins are compared exactly. `*` serves pages of anybody, and then never with cookies.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from borough.errors import ConfigurationError, Forbidden
+from borough.transports.http.door import problem_response
+from borough.transports.http.message import Request, Response
+
+__all__ = ["Cors"]
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?\Z|https?://\[[0-9a-f:]+\](?::\d{1,5})?\Z")
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+_ASKED = (
+    "authorization", "content-type", "idempotency-key", "if-none-match", "traceparent",
+    "tracestate", "borough-timeout-ms",
+)  # fmt: skip
+_SHOWN = b"deprecation, etag, location, retry-after, www-authenticate"
+_VARY = (b"vary", b"origin")
+
+
+class Cors:
+    """Answers preflights and marks answers for the pages that may read them."""
+
+    def __init__(
+        self, origins: Sequence[str], *, credentials: bool = False, headers: Iterable[str] = ()
+    ) -> None:
+        """`headers` are more request headers that operations read. Raises `ConfigurationError`."""
+        self._any = "*" in origins
+        if self._any and (len(origins) > 1 or credentials):
+            raise ConfigurationError(
+                'Origins are either ["*"], without credentials, or a list such as ["https://shop.example"]'
+            )
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.match(origin):
+                raise ConfigurationError(
+                    f"{origin!r} is no origin; write scheme, host and port only, such as "
+                    '"https://shop.example" or "http://localhost:5173", in lower case'
+                )
+        self._origins = frozenset(origins)
+        asked = sorted({*_ASKED, *(name.lower() for name in headers)})
+        self._credentials = ((b"access-control-allow-credentials", b"true"),) if credentials else ()
+        self._preflight = (
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", ", ".join(asked).encode()),
+            (b"access-control-max-age", b"600"),
+        )
+
+    def preflight(self, request: Request) -> Response | None:
+        """The answer to a browser's question before a call; None where this is none."""
+        if request.method != "OPTIONS" or "access-control-request-method" not in request.headers:
+            return None
+        granted = self._granted(request.headers.get("origin"))
+        if granted is None:
+            refusal = Forbidden("Pages of this origin may not call here")
+            return self.mark(request, problem_response(refusal))
+        return Response(204, (*granted, *self._preflight))
+
+    def mark(self, request: Request, response: Response) -> Response:
+        """The response as the asking page may read it."""
+        granted = self._granted(request.headers.get("origin"))
+        if granted is None:
+            if not self._any:
+                response.headers = (*response.headers, _VARY)
+        else:
+            shown = (b"access-control-expose-headers", _SHOWN)
+            response.headers = (*response.headers, *granted, shown)
+        return response
+
+    def _granted(self, origin: str | None) -> tuple[tuple[bytes, bytes], ...] | None:
+        """The fields that open an answer to `origin`; None where it is not allowed."""
+        if origin is None:
+            return None
+        if self._any:
+            return ((b"access-control-allow-origin", b"*"),)
+        if origin not in self._origins:
+            return None
+        allowed = (b"access-control-allow-origin", origin.encode())
+        return (allowed, _VARY, *self._credentials)

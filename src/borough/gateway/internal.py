@@ -1,0 +1,107 @@
+"""Who calls at the internal door: services that prove themselves; they may call what they declared.
+
+A service proves itself with the first request of a connection, by a token that lies in a folder
+of this machine and only the system's processes may read. The declaration is the permission.
+Without a proof only public operations answer, as at the edge.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from borough.clock import Clock
+from borough.errors import ConfigurationError, Forbidden, Unauthenticated
+from borough.gateway.identity import EdgeIdentity
+from borough.gateway.secret_file import kept_secret
+from borough.runtime.host import undeclared
+from borough.transports.http import wire
+from borough.transports.http.door import Identity, Route
+from borough.transports.http.message import Request
+
+__all__ = ["InternalIdentity", "ServiceTokens"]
+
+_PROOF = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class ServiceTokens:
+    """One token per service, 32 random bytes in `SERVICE.token`, made by whoever starts first."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._tokens: dict[str, bytes] = {}
+
+    def open(self, services: Iterable[str]) -> None:
+        """Have a token for each service; blocking, for the start. Raises `ConfigurationError`."""
+        for service in services:
+            path = self._folder / f"{service}.token"
+            suffix = self._clock.token(8).hex()
+            text = kept_secret(path, lambda: self._clock.token(32).hex().encode(), suffix).strip()
+            if not _PROOF.match(text.decode("latin-1")):
+                raise ConfigurationError(
+                    f"{path} is no service token; remove it, and the next start makes one"
+                )
+            self._tokens[service] = text
+
+    def first_headers(self, service: str) -> tuple[tuple[bytes, bytes], ...]:
+        """What `service` sends with the first request of a connection."""
+        return (
+            (wire.SERVICE.encode(), service.encode()),
+            (wire.PROOF.encode(), self._tokens[service]),
+        )
+
+    def proves(self, service: str, proof: str) -> bool:
+        """Whether this is the service's token, compared in constant time."""
+        # An unknown name is compared too, so that time does not tell which services there are.
+        expected = self._tokens.get(service)
+        given = proof.encode("latin-1", "replace")
+        return hmac.compare_digest(expected or b"0" * 64, given) and expected is not None
+
+
+class InternalIdentity:
+    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls."""
+
+    def __init__(
+        self,
+        tokens: ServiceTokens,
+        declared: Mapping[str, Collection[str]],
+        edge: EdgeIdentity,
+    ) -> None:
+        self._tokens = tokens
+        self._declared = {service: frozenset(names) for service, names in declared.items()}
+        self._edge = edge
+
+    async def __call__(self, request: Request, route: Route) -> Identity:
+        caller = self._caller(request)
+        operation = route.callee.operation
+        if caller is None:
+            if not operation.public:
+                raise Unauthenticated(
+                    f"{operation.wire_name} is internal: the calling service must prove itself "
+                    "with Borough-Service and Borough-Proof"
+                )
+            return await self._edge(request, route)
+        contract = operation.contract
+        if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
+            raise Forbidden(undeclared(caller, contract))
+        return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
+
+    def _caller(self, request: Request) -> str | None:
+        """The service that has proven itself on this connection. Raises `Unauthenticated`."""
+        header, connection = request.headers.get, request.connection
+        claimed = header(wire.SERVICE)
+        if claimed is None or claimed == connection.caller:
+            known: str | None = connection.caller
+            return known
+        proof = header(wire.PROOF)
+        if proof is None or not self._tokens.proves(claimed, proof):
+            connection.caller = None
+            raise Unauthenticated(
+                "Borough-Proof does not prove the service that Borough-Service names; "
+                "do both processes use the same data folder?"
+            )
+        connection.caller = claimed
+        return claimed

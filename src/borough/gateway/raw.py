@@ -1,0 +1,220 @@
+"""A service's raw ASGI application behind the edge: what no contract can say, permitted alike.
+
+The application finds the end user in `scope["state"]["principal"]`, and `current_call()` works.
+It speaks HTTP only; its own lifespan is not run. It ends with its request, save for what it does
+after its last byte, which is cancelled when the edge closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import copy_context
+from typing import Any
+
+import msgspec
+
+from borough.clock import Clock
+from borough.contracts.marks import Allow
+from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
+from borough.gateway.identity import EdgeIdentity, permit
+from borough.gateway.pages import path_segments
+from borough.services.context import CURRENT, Call, Principal, WorkPool
+from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.transports.http.message import Request, Response
+
+__all__ = ["Asgi", "RawApp", "RawMount"]
+
+_log = logging.getLogger("borough.gateway")
+Message = MutableMapping[str, Any]
+Asgi = Callable[
+    [Any, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+_SERVERS = frozenset(
+    {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
+)
+_CHUNKS_AHEAD = 8
+_MOST_LEFT_BEHIND = 256
+
+
+class RawMount(msgspec.Struct, frozen=True):
+    """An ASGI application of `service` below `path` (`/orders/export`), for whom `allow` says."""
+
+    service: str
+    path: str
+    allow: Allow
+    app: Asgi
+    pool: WorkPool | None = None
+
+
+class _Exchange:
+    """One request to an application: what it sent so far, and whether the client is still there."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+        self._gone = asyncio.Event()
+        self._has_ended = False
+        self.start: Message | None = None
+        self.chunks: asyncio.Queue[tuple[bytes, bool] | BaseException] = asyncio.Queue(
+            _CHUNKS_AHEAD
+        )
+
+    async def receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        if self._gone.is_set() or self._has_ended:
+            return
+        if message["type"] == "http.response.start":
+            self.start = message
+        elif message["type"] == "http.response.body":
+            self._has_ended = not message.get("more_body", False)
+            await self.chunks.put((message.get("body", b""), not self._has_ended))
+
+    def leave(self) -> None:
+        """The answer is over, or the client is gone."""
+        self._gone.set()
+
+
+class _Chunks:
+    """The body of a streaming answer; a class, as a generator never started runs no `finally`."""
+
+    def __init__(self, first: bytes, exchange: _Exchange, task: asyncio.Task[None]) -> None:
+        self._first: bytes | None = first
+        self._exchange = exchange
+        self._task = task
+        self._more = True
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if not self._more:
+            raise StopAsyncIteration
+        chunk = await self._exchange.chunks.get()
+        if isinstance(chunk, BaseException):
+            raise ServiceFailure("The application failed while it answered")
+        body, self._more = chunk
+        return body
+
+    async def aclose(self) -> None:
+        """Tell the application that nobody listens; end it unless it has said everything."""
+        self._exchange.leave()
+        if self._more:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+
+class RawApp:
+    """Answers requests by an ASGI application."""
+
+    def __init__(
+        self, mount: RawMount, identity: EdgeIdentity, clock: Clock, timeout_s: float
+    ) -> None:
+        self.mount = mount
+        self._identity = identity
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def answer(self, request: Request) -> Response:
+        """The application's answer. Raises a `CallError` for whom it is not, or where it fails."""
+        principal = await self._identity.principal(request)
+        permit(self.mount.allow, principal, self.mount.path)
+        if len(self._running) >= _MOST_LEFT_BEHIND:
+            raise TooManyRequests(f"{self.mount.path} is busy", retry_after_s=1)
+        exchange = _Exchange(request.body)
+        task = self._begin(request, principal, exchange)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                first = await exchange.chunks.get()
+        except BaseException as error:
+            exchange.leave()
+            task.cancel()
+            await asyncio.wait([task])
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded(f"{self.mount.path} did not answer in time") from None
+            raise
+        if isinstance(first, BaseException) or exchange.start is None:
+            exchange.leave()
+            raise ServiceFailure(f"{self.mount.path} failed")
+        fields = [
+            (bytes(name).lower(), bytes(value)) for name, value in exchange.start.get("headers", ())
+        ]
+        headers = [field for field in fields if field[0] not in _SERVERS]
+        body, more = first
+        if more:
+            return Response(exchange.start["status"], headers, _Chunks(body, exchange, task))
+        exchange.leave()
+        return Response(exchange.start["status"], headers, body)
+
+    def _begin(
+        self, request: Request, principal: Principal | None, exchange: _Exchange
+    ) -> asyncio.Task[None]:
+        trace = read_traceparent(request.headers.get("traceparent"))
+        call = Call(
+            self.mount.path,
+            self.mount.service,
+            None,
+            principal,
+            self._clock.monotonic() + self._timeout_s,
+            trace if trace is not None else TraceContext.start(self._clock.token),
+            pool=self.mount.pool,
+        )
+        context = copy_context()
+        context.run(CURRENT.set, call)
+        scope = _scope(request, self.mount.path, principal)
+        task = asyncio.get_running_loop().create_task(self._run(scope, exchange), context=context)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def _run(self, scope: Message, exchange: _Exchange) -> None:
+        try:
+            await self.mount.app(scope, exchange.receive, exchange.send)
+            failure = ServiceFailure("The application ended without a whole answer")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            _log.exception("the application at %s failed", self.mount.path)
+            failure = ServiceFailure(str(error))
+        # Whoever still waits for a chunk learns that none will come.
+        await exchange.chunks.put(failure)
+
+    async def close(self) -> None:
+        """Cancel what is still running, and wait for its end."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+
+def _scope(request: Request, mount: str, principal: Principal | None) -> Message:
+    segments = path_segments(request.path)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "http",
+        "path": "/" + "/".join(segments),
+        "raw_path": request.path.encode("latin-1"),
+        "query_string": request.query.encode("latin-1"),
+        "root_path": mount,
+        "headers": [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in request.headers.items()
+        ],
+        "client": request.connection.peer,
+        "server": None,
+        "state": {"principal": principal},
+    }
