@@ -1,0 +1,245 @@
+"""Cancellation at every await: a body is there whole or not at all, and harms no other."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from borough.errors import TransactionMisuse
+from borough.stores.sqlite import SqliteStore
+from tests.stores.bodies import ADD, SLOW, Stepped, add, names, outcome
+from tests.stores.conftest import Opener
+from tests.stores.disk import failing_disk
+
+Body = Callable[[SqliteStore], Coroutine[Any, Any, None]]
+
+
+async def quick(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "one", 1)
+        await tx.execute(ADD, "two", 1)
+
+
+async def waiting(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "one", 1)
+        await asyncio.sleep(0)
+        async with tx.savepoint():
+            await asyncio.sleep(0)
+            await tx.execute(ADD, "two", 1)
+
+
+async def slow(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "one", 1)
+        await tx.one(int, SLOW, 100_000)
+        await tx.execute(ADD, "two", 1)
+
+
+async def slow_write(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        sql = (
+            "insert into item (name) with recursive n(i) as (select 1 union all select i + 1 from n "
+            "where i < 60000) select case max(i) when 60000 then 'one' end from n"
+        )
+        await tx.execute(sql)
+        await tx.execute("update item set name = 'two' where name = 'one'")
+        await tx.execute(sql)
+
+
+async def swallow(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "one", 1)
+        await outcome(asyncio.sleep(0))
+        await tx.execute(ADD, "two", 1)
+
+
+async def one_step(store: SqliteStore, body: Body, step: int, *, early: bool) -> bool:
+    """Cancel at one step amid other bodies; returns whether there was such a step."""
+    await store_clear(store)
+    driven = Stepped(body(store), step, early=early)
+
+    async def drive() -> None:
+        await driven
+
+    async def hold() -> None:  # so that the body has to wait for its turn
+        async with store.transaction() as tx:
+            await asyncio.sleep(0)
+            await tx.execute(ADD, "before 2", 1)
+
+    before = [asyncio.ensure_future(add(store, f"before {n}")) for n in range(2)]
+    before.append(asyncio.ensure_future(hold()))
+    task = asyncio.ensure_future(outcome(drive()))
+    after = [asyncio.ensure_future(add(store, f"after {n}")) for n in range(3)]
+    await asyncio.gather(*before, *after)
+    result = await task
+    found = [name for name in await names(store) if name in ("one", "two")]
+    assert found in ([], ["one", "two"]), (step, found)
+    if result is None:
+        assert found == ["one", "two"], step
+    elif isinstance(result, TransactionMisuse):
+        assert found == [], step
+    else:
+        assert isinstance(result, asyncio.CancelledError), (step, result)
+    others = [f"after {n}" for n in range(3)] + [f"before {n}" for n in range(3)]
+    assert [name for name in await names(store) if name not in ("one", "two")] == others
+    return driven.reached >= step
+
+
+async def store_clear(store: SqliteStore) -> None:
+    async with store.transaction() as tx:
+        await tx.execute("delete from item")
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("body", [quick, waiting, slow, slow_write, swallow])
+async def test_cancelling_at_any_await_keeps_the_body_whole(
+    store: SqliteStore, body: Body, early: bool
+) -> None:
+    step = 1
+    while await one_step(store, body, step, early=early):
+        step += 1
+    assert step > 2
+    await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("body", [quick, waiting, slow, slow_write])
+async def test_closing_the_coroutine_at_any_await_undoes_the_body(
+    store: SqliteStore, body: Body
+) -> None:
+    for step in range(1, 8):
+        await store_clear(store)
+        holding = asyncio.Event()
+        release = asyncio.Event()
+
+        async def hold(holding: asyncio.Event = holding, release: asyncio.Event = release) -> None:
+            async with store.transaction():
+                holding.set()
+                await release.wait()
+
+        coroutine = body(store)
+        holder = asyncio.ensure_future(hold())
+        await holding.wait()
+        ended = await drop_at(coroutine, step, release.set)
+        await holder
+        await add(store, "after")
+        found = [name for name in await names(store) if name in ("one", "two")]
+        assert found in ([], ["one", "two"])
+        if ended:
+            break
+
+
+async def drop_at(
+    coroutine: Coroutine[Any, Any, None], step: int, start: Callable[[], None]
+) -> bool:
+    """Run a coroutine by hand up to a step, then close it; whether it ended before."""
+    steps = coroutine.__await__()
+    for number in range(1, step + 1):
+        try:
+            awaited = next(steps)
+        except StopIteration:
+            return True
+        start()
+        if number == step:
+            coroutine.close()
+            return False
+        if awaited is None:
+            await asyncio.sleep(0)
+        else:
+            awaited._asyncio_future_blocking = False
+            await asyncio.wait([awaited])
+    return False
+
+
+async def test_a_commit_is_awaited_although_its_task_is_cancelled(opened: Opener) -> None:
+    with failing_disk() as disk:
+        store = await opened()
+        writing, release = threading.Event(), threading.Event()
+
+        def stall() -> None:
+            writing.set()
+            release.wait()
+
+        disk.before_write = stall
+        task = asyncio.ensure_future(add(store, "a"))
+        while not writing.is_set():
+            await asyncio.sleep(0)
+        for _ in range(3):  # impatient
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        release.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        disk.before_write = None
+        assert await names(store) == ["a"]
+        await store.close()
+
+
+async def test_a_timeout_during_the_commit_is_a_timeout(opened: Opener) -> None:
+    with failing_disk() as disk:
+        store = await opened()
+        release = threading.Event()
+        disk.before_write = release.wait
+        asyncio.get_running_loop().call_later(0.05, release.set)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await add(store, "a")
+        disk.before_write = None
+        assert await names(store) == ["a"]
+        await store.close()
+
+
+async def test_cancelling_a_waiting_body_lets_the_next_one_in(store: SqliteStore) -> None:
+    ended = asyncio.Event()
+
+    async def hold() -> None:
+        async with store.transaction():
+            await ended.wait()
+
+    holding = asyncio.ensure_future(hold())
+    await asyncio.sleep(0)
+    first = asyncio.ensure_future(add(store, "first"))
+    second = asyncio.ensure_future(add(store, "second"))
+    await asyncio.sleep(0)
+    first.cancel()
+    ended.set()
+    await asyncio.gather(holding, second)
+    assert await names(store) == ["second"]
+
+
+async def test_a_turn_that_comes_with_the_cancellation_is_passed_on(store: SqliteStore) -> None:
+    first: asyncio.Task[None] | None = None
+
+    async def hold() -> None:
+        async with store.transaction():
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert first is not None
+
+    holding = asyncio.ensure_future(hold())
+    await asyncio.sleep(0)
+    first = asyncio.ensure_future(add(store, "first"))
+    second = asyncio.ensure_future(add(store, "second"))
+
+    async def cancel_at_the_turn() -> None:
+        while not holding.done():
+            await asyncio.sleep(0)
+            if not first.done():
+                first.cancel()
+
+    await asyncio.gather(cancel_at_the_turn(), outcome(first), second, holding)
+    assert "second" in await names(store)
+
+
+async def test_cancelling_a_slow_read_ends_it_soon(store: SqliteStore) -> None:
+    reading = asyncio.ensure_future(store.one(int, SLOW, 1_000_000_000))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await store.one(int, "select 1") == 1
