@@ -1,7 +1,5 @@
 """What the mails say. Pure: from an event to a subject and a text."""
 
-from collections.abc import Iterable
-
 from borough import Struct
 from shop.accounts.contract import AccountOpened
 from shop.orders.contract import Line, OrderCancelled, OrderPaid, OrderState
@@ -47,8 +45,8 @@ def regret(event: OrderCancelled) -> Letter:
     """To a customer whose order has ended without a sale."""
     number = event.order_id[:8]
     if event.state is OrderState.DECLINED:
-        subject = f"Your card was declined for order {number}"
-        what = "your card was declined, so nothing was charged and nothing will be sent."
+        subject = f"The payment of your order {number} did not go through"
+        what = "your payment did not go through. Nothing was charged and nothing will be sent."
     else:
         subject = f"Your order {number} was cancelled"
         what = "your order was cancelled. We keep no money for it."
@@ -72,8 +70,4 @@ def _row(line: Line) -> str:
 
 
 def _text(name: str, *paragraphs: str) -> str:
-    return _joined([f"Dear {name},", *paragraphs, FAREWELL])
-
-
-def _joined(paragraphs: Iterable[str]) -> str:
-    return "\n\n".join(paragraphs) + "\n"
+    return "\n\n".join([f"Dear {name},", *paragraphs, FAREWELL]) + "\n"

@@ -67,7 +67,7 @@ class Fulfilment:
                 missing_sku=missing.sku,
             )
         except ReservationEnded:
-            return await self.step(order.order_id, Step.ABANDON, "It took too long")
+            return await self.step(order.order_id, Step.ABANDON, "it took too long")
         lines = tuple(
             Line(sku=held.sku, name=held.name, quantity=held.quantity, price_cents=held.price_cents)
             for held in reservation.lines
@@ -104,7 +104,7 @@ class Fulfilment:
     async def finish(self, order: OrderRow) -> None:
         """Bring an order that was left half-way to its end."""
         if order.state in (OrderState.PLACED, OrderState.RESERVED):
-            order = await self.step(order.order_id, Step.ABANDON, "It took too long")
+            order = await self.step(order.order_id, Step.ABANDON, "it took too long")
         elif order.state is OrderState.PAYING:
             payment = await self.payments.settle(order.order_id)
             if payment.state is PaymentState.CAPTURED:

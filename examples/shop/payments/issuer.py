@@ -48,7 +48,8 @@ class CardIssuer:
         }
         status, answer = await self._ask("POST", "/charges", body)
         if status == 402:
-            raise Declined(str(answer.get("reason", "The issuer gave no reason")))
+            reason = str(answer.get("reason", "no reason given"))
+            raise Declined(reason.replace("_", " "))
         return _id_in(status, answer)
 
     async def find(self, order_id: str) -> str | None:

@@ -74,7 +74,7 @@ class PaymentService(Service, Payments):
         async with self.db.transaction() as tx:
             payment = await data.payment(tx, order_id)
             if payment is None:
-                reason = "The payment was never begun"
+                reason = "the payment was never begun"
                 payment = await data.close(tx, order_id, reason, self.clock.now())
                 tx.publish(PaymentFailed(order_id=order_id, reason=reason))
         return payment.shown()
@@ -105,7 +105,7 @@ class PaymentService(Service, Payments):
                 if issuer_id is not None:
                     await self._capture(payment.order_id, issuer_id)
                 elif payment.began_at < hopeless:
-                    await self._fail(payment.order_id, "The card issuer did not book the charge")
+                    await self._fail(payment.order_id, "the card issuer did not answer")
             for payment in await data.without_refund(self.db, unheard):
                 issuer_id = await self._issuer.refund(payment.order_id)
                 await self._give_back(payment.order_id, issuer_id)
