@@ -1,0 +1,297 @@
+"""The demo: a card issuer, the shop, its customers; and in the end, whether all was kept.
+
+Each is a process of its own. They are ended in the order in which they depend on each other:
+customers, then the server once its events are quiet, then the issuer. Then the ledgers speak.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from shop.demo.places import Places
+from shop.demo.processes import Child, ChildFailed, free_port, is_ready
+from shop.demo.screen import Screen, progress_block, summary_block
+from shop.demo.watch import Watch
+
+LOOK_S = 0.25
+FIRST_LOOK_S = 0.03
+"""While customers sign up: hashing passwords is the peak of memory, and it is short."""
+READY_LOOK_S = 0.005
+READY_WITHIN_S = 30.0
+QUIET_WITHIN_S = 30.0
+QUIET_LOOK_S = 0.05
+COUNT_SHARE = 20
+"""Counting events may take a twentieth of the time."""
+PAUSE_S = 0.5
+"""Between two visits of a customer in a demo that runs until Ctrl-C: it is there to be watched."""
+PORT = 8080
+
+
+class Wishes(NamedTuple):
+    """What the command line asks for."""
+
+    shop: Path
+    seconds: float | None
+    seed: int
+    in_flight: int
+    port: int
+    data: Path | None
+    keep: bool
+    as_json: bool
+    measure: bool
+
+
+class Stopped(Exception):
+    """Ctrl-C for the second time."""
+
+
+class Demo:
+    """One run."""
+
+    def __init__(self, wishes: Wishes, folder: Path, screen: Screen) -> None:
+        self._wishes = wishes
+        self._places = Places(folder)
+        self._screen = screen
+        self._children: list[Child] = []
+        self._port = free_port(wishes.port or PORT)
+        self._is_stopping = False
+        self._tally: dict[str, Any] = {}
+        self._events = (0, 0)
+        self._next_count_s = 0.0
+        self._errors: list[str] = []
+        self._memory = {"server_ready_mib": 0.0, "server_peak_mib": 0.0, "peak_mib": 0.0}
+        self._ready_ms = 0.0
+        self._environment = dict(os.environ)
+        paths = [str(wishes.shop.parent), os.environ.get("PYTHONPATH", "")]
+        self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+
+    def run(self) -> tuple[dict[str, Any], list[str]]:
+        """From the first process to the comparison: the summary, and what is wrong in words."""
+        try:
+            with self._signals():
+                issuer, server = self._start()
+                customers = self._start_customers()
+                watch = Watch(self._places)
+                self._follow(customers, server, watch)
+                self._wait_until_quiet(server, watch)
+                self._events = watch.counts()
+                watch.close()
+                self._stop(server)
+                self._stop(issuer)
+            return self._judge()
+        finally:
+            for child in self._children:
+                child.kill()
+
+    @property
+    def memory(self) -> Mapping[str, float]:
+        """Shares of memory that were seen."""
+        return self._memory
+
+    # --- beginning -------------------------------------------------------------------------------
+
+    def _start(self) -> tuple[Child, Child]:
+        """Start issuer and server. Where there are no databases, one start before makes them."""
+        places = self._places
+        self._screen.say("Starting the card issuer and the shop ...")
+        issuer = self._child(
+            "issuer", "-m", "shop.demo.issuer", "--port", "0", "--ledger", str(places.issuer)
+        )
+        url = f"http://127.0.0.1:{self._said_port(issuer)}"
+        self._environment |= {
+            "BOROUGH_EDGE_PORT": str(self._port),
+            "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",  # all customers come from one address
+            "BOROUGH_DATA_FOLDER": str(places.data),
+            "BOROUGH_PAYMENTS_ISSUER_URL": url,
+            "BOROUGH_NOTIFICATIONS_MAILBOX": str(places.mailbox),
+        }
+        if not places.data.exists():
+            self._stop(self._started_server())
+        server = self._started_server()
+        self._ready_ms = round((time.monotonic() - server.started_s) * 1000, 1)
+        self._memory["server_ready_mib"] = round(server.pss_mib(), 1)
+        self._screen.say(f"The shop is open: http://127.0.0.1:{self._port}/")
+        return issuer, server
+
+    def _started_server(self) -> Child:
+        server = self._child("server", "-m", "borough", "run", str(self._wishes.shop))
+        while not is_ready(self._port):
+            self._still(server, READY_WITHIN_S)
+            time.sleep(READY_LOOK_S)
+        return server
+
+    def _start_customers(self) -> Child:
+        wishes = self._wishes
+        pause_s = PAUSE_S if wishes.seconds is None else 0.0
+        return self._child(
+            "customers",
+            "-m",
+            "shop.demo.traffic",
+            *("--edge", f"http://127.0.0.1:{self._port}"),
+            *("--ledger", str(self._places.answers)),
+            *("--seed", str(wishes.seed)),
+            *("--for", "forever" if wishes.seconds is None else str(wishes.seconds)),
+            *("--in-flight", str(wishes.in_flight)),
+            *("--pause", str(pause_s)),
+        )
+
+    def _child(self, name: str, *arguments: str) -> Child:
+        log = self._places.folder / f"{name}.log"
+        is_heard = name != "server"
+        child = Child(name, arguments, log, self._environment, is_heard=is_heard)
+        self._children.append(child)
+        return child
+
+    def _said_port(self, issuer: Child) -> int:
+        while True:
+            for line in issuer.lines(LOOK_S):
+                return int(json.loads(line)["ready"])
+            self._still(issuer, READY_WITHIN_S)
+
+    def _still(self, child: Child, within_s: float) -> None:
+        """Raise `ChildFailed` if a child has ended, or takes too long to begin."""
+        child.check()
+        if time.monotonic() - child.started_s > within_s:
+            raise ChildFailed(f"{child.name} is not ready after {within_s:.0f} s")
+
+    # --- going on ---------------------------------------------------------------------------------
+
+    def _follow(self, customers: Child, server: Child, watch: Watch) -> None:
+        """Show how it stands until the customers have gone."""
+        began_s = time.monotonic()
+        was_asked = False
+        while not customers.is_silent:
+            if self._is_stopping and not was_asked:
+                was_asked = True
+                self._screen.say("Stopping: no further visits, open orders are followed ...")
+                customers.ask_to_stop()
+            lines = customers.lines(LOOK_S if self._tally else FIRST_LOOK_S)
+            if lines:
+                self._tally = json.loads(lines[-1])
+            server.check()
+            self._measure(server)
+            self._count(watch)
+            if self._tally:
+                now_s = time.monotonic()
+                block = progress_block(
+                    now_s - began_s, self._tally, self._events, self._memory["peak_mib"]
+                )
+                self._screen.show(block, now_s)
+        customers.stop()
+        self._errors += self._tally.get("sentences", [])
+        if not self._tally.get("final"):
+            raise ChildFailed(f"the customers have gone without a word\n{customers.last_words()}")
+
+    def _count(self, watch: Watch) -> None:
+        began_s = time.monotonic()
+        if began_s < self._next_count_s:
+            return
+        self._events = watch.counts()
+        now_s = time.monotonic()
+        self._next_count_s = now_s + max(LOOK_S, COUNT_SHARE * (now_s - began_s))
+
+    def _measure(self, server: Child) -> None:
+        ours = server.pss_mib()
+        together = ours + sum(
+            child.pss_mib() for child in self._children if child.name in ("issuer", "customers")
+        )
+        memory = self._memory
+        memory["server_peak_mib"] = round(max(memory["server_peak_mib"], ours), 1)
+        memory["peak_mib"] = round(max(memory["peak_mib"], together), 1)
+
+    def _wait_until_quiet(self, server: Child, watch: Watch) -> None:
+        """Wait until every order rests and every event is handled."""
+        ends_s = time.monotonic() + QUIET_WITHIN_S
+        while unfinished := watch.unfinished():
+            server.check()
+            if time.monotonic() > ends_s:
+                self._errors.append(f"after {QUIET_WITHIN_S:.0f} s: {'; '.join(unfinished)}")
+                return
+            time.sleep(QUIET_LOOK_S)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _stop(self, child: Child) -> None:
+        status = child.stop()
+        if status != 0:
+            self._errors.append(f"{child.name} ended with status {status}: {child.last_words()}")
+
+    def _judge(self) -> tuple[dict[str, Any], list[str]]:
+        from shop.demo.ledger import compare  # reads contracts: not before it is needed
+
+        breaches = compare(self._places.folder)
+        lost = sum(breach.rule.kind == "lost" for breach in breaches)
+        tally = self._tally
+        ours = len(self._errors) - len(tally["sentences"])
+        summary = {
+            "orders": tally["orders"],
+            "paid": tally["paid"],
+            "declined": tally["declined"],
+            "events_published": self._events[0],
+            "events_handled": self._events[1],
+            "lost": lost,
+            "doubled": len(breaches) - lost,
+            "errors": tally["errors"] + ours,
+            "p50_ms": tally["p50_ms"],
+            "p99_ms": tally["p99_ms"],
+            "requests_per_s": tally["requests_per_s"],
+            "ready_ms": self._ready_ms,
+        }
+        return summary, [*self._errors, *map(str, breaches)]
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first Ctrl-C ends the visits, the second one everything."""
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            if self._is_stopping:
+                raise Stopped
+            self._is_stopping = True
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, stop) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def show(wishes: Wishes) -> int:
+    """Run the demo and say what it came to; returns the exit status."""
+    screen = Screen(sys.stderr if wishes.as_json else sys.stdout)
+    folder = wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    is_fine = False
+    try:
+        demo = Demo(wishes, folder, screen)
+        summary, wrong = demo.run()
+        is_fine = not wrong
+        for sentence in wrong[:20]:
+            screen.say(f"  ! {sentence}")
+        for line in summary_block(summary, demo.memory):
+            screen.say(line)
+        if wishes.measure:
+            print(json.dumps({"ready_ms": summary["ready_ms"], **demo.memory}), file=sys.stderr)
+        if wishes.as_json:
+            print(json.dumps(summary), flush=True)
+        return 0 if is_fine else 1
+    except Stopped:
+        return 130
+    except ChildFailed as error:
+        print(f"borough demo: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if wishes.data is not None or wishes.keep or not is_fine:
+            screen.say(f"Everything is kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

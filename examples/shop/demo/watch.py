@@ -1,0 +1,54 @@
+"""Looks at a running server from outside, through its files."""
+
+from borough.brokers.logfile import LogReader
+from shop.demo.places import SERVICES, Places, Rows
+
+
+class Watch:
+    """Looks at a running server from outside: what it has done, and what it has still to do."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._rows = {name: Rows(places.data / f"{name}.db") for name in SERVICES}
+
+    def unfinished(self) -> list[str]:
+        """What is under way, in words; nothing when all is quiet."""
+        found: list[str] = []
+        for service, rows in self._rows.items():
+            if rows("select 1 from borough_outbox limit 1"):
+                found.append(f"{service} has events in its outbox")
+            for handler, topic, position in rows(
+                "select handler, topic, position from borough_positions"
+            ):
+                if position < self._end(topic):
+                    found.append(f"{handler} has not heard all of {topic}")
+        if self._rows["orders"](
+            "select 1 from orders where state not in ('paid', 'declined', 'cancelled') limit 1"
+        ):
+            found.append("an order is on its way")
+        if self._rows["payments"]("select 1 from payments where state = 'pending' limit 1"):
+            found.append("a payment has no outcome")
+        return found
+
+    def counts(self) -> tuple[int, int]:
+        """How many events have been published, and how many were handled."""
+        published = handled = 0
+        for rows in self._rows.values():
+            published += sum(
+                row[0]
+                for row in rows("select seq from sqlite_sequence where name = 'borough_outbox'")
+            )
+            handled += rows("select count(*) from borough_inbox")[0][0]
+        return published, handled
+
+    def _end(self, topic: str) -> int:
+        reader = LogReader(self._places.data / "events" / f"{topic.partition('.')[0]}.log")
+        try:
+            return reader.find_end()
+        finally:
+            reader.close()
+
+    def close(self) -> None:
+        """Release the files."""
+        for rows in self._rows.values():
+            rows.close()
