@@ -138,8 +138,8 @@ class LogReader:
     def seek(self, position: int) -> None:
         """Read from `position` on. Raises `BrokerError` for damage.
 
-        That is the start where it belongs to an earlier log, and the end where the log has lost what
-        its writer will append again.
+        That is the start where it belongs to an earlier log, and the end where the log has lost
+        what its writer will append again.
         """
         if not self._opened():
             return
@@ -264,8 +264,8 @@ class LogWriter:
     def append(self, messages: Sequence[Message], now_s: float) -> bool:
         """Append what is not there yet and wait for the disk; False while another process writes.
 
-        `now_s` (seconds since 1970) becomes the base of a new log. Raises `BrokerError` when the file
-        refuses, and leaves it as it was.
+        `now_s` (seconds since 1970) becomes the base of a new log. Raises `BrokerError` when the
+        file refuses, and leaves it as it was.
         """
         try:
             self._opened()

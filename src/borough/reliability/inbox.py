@@ -29,7 +29,7 @@ class InboxTerms(msgspec.Struct, frozen=True):
 def stable_key(event_id: str, handler: str) -> str:
     """The idempotency key for calls made while `handler` handles this event.
 
-    It is the same on every attempt, and fits into a header whatever a foreign publisher chose as id.
+    It is the same on every attempt, and fits into a header whatever id a foreign publisher chose.
     """
     key = f"{handler}/{event_id}"
     if len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable() and '"' not in key:

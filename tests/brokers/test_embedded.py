@@ -1,0 +1,319 @@
+"""The embedded broker: what is published is on disk, read in order, by any process, from any point."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from borough.brokers.embedded import EmbeddedBroker
+from borough.clock import Clock, SystemClock
+from borough.errors import BrokerError, ConfigurationError
+from borough.ports import Delivery, Message, Subscription
+from borough.testing.clock import ManualClock
+from tests.brokers.appending_process import numbered
+
+TOPIC = "orders.Orders"
+
+
+@contextlib.asynccontextmanager
+async def opened(folder: Path, clock: Clock | None = None) -> AsyncIterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(folder, clock or SystemClock())
+    await broker.open()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+async def take(subscription: Subscription, count: int) -> list[Delivery]:
+    found: list[Delivery] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found += await subscription.take(count - len(found))
+    return found
+
+
+async def everything(broker: EmbeddedBroker, topic: str = TOPIC) -> list[Message]:
+    """All that is in a topic now."""
+    subscription = await broker.subscribe("all", topic, 0)
+    found: list[Message] = []
+    end = await broker.end(topic)
+    async with asyncio.timeout(10):
+        while subscription.position < end:
+            found += [delivery.message for delivery in await subscription.take(500)]
+    await subscription.close()
+    return found
+
+
+def log_of(folder: Path) -> Path:
+    return folder / "orders.log"
+
+
+async def test_messages_come_back_whole_and_in_order(tmp_path: Path) -> None:
+    sent = [numbered(n) for n in range(1200)]
+    async with opened(tmp_path) as broker:
+        await broker.publish(sent[:700])
+        await broker.publish(sent[700:])
+        assert await everything(broker) == sent
+
+
+async def test_a_message_above_the_read_size_comes_back_whole(tmp_path: Path) -> None:
+    large = Message("large", TOPIC, "orders.Placed", None, 1, os.urandom(3_000_000))
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(0), large, numbered(2)])
+        assert await everything(broker) == [numbered(0), large, numbered(2)]
+
+
+async def test_a_waiting_reader_is_woken_by_a_publish(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        subscription = await broker.subscribe("one", TOPIC, 0)
+        waiting = asyncio.create_task(take(subscription, 1))
+        await asyncio.sleep(0)
+        await broker.publish([numbered(1)])
+        assert [delivery.message for delivery in await waiting] == [numbered(1)]
+
+
+async def test_a_reader_follows_what_another_broker_writes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as writing, opened(tmp_path) as reading:
+        subscription = await reading.subscribe("one", TOPIC, await reading.end(TOPIC))
+        await writing.publish([numbered(1)])
+        assert (await take(subscription, 1))[0].message == numbered(1)
+
+
+async def test_a_subscription_goes_on_after_its_position(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(n) for n in range(10)])
+        first = await broker.subscribe("one", TOPIC, 0)
+        position = (await take(first, 4))[-1].position
+        second = await broker.subscribe("one", TOPIC, position)
+        rest = [delivery.message for delivery in await take(second, 6)]
+        assert rest == [numbered(n) for n in range(4, 10)]
+
+
+async def test_the_end_lies_behind_everything_and_before_what_comes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        assert await broker.end(TOPIC) == 0
+        await broker.publish([numbered(1)])
+        subscription = await broker.subscribe("new", TOPIC, await broker.end(TOPIC))
+        await broker.publish([numbered(2)])
+        assert [d.message for d in await take(subscription, 1)] == [numbered(2)]
+
+
+async def test_topics_of_one_service_share_a_log_and_are_read_apart(tmp_path: Path) -> None:
+    other = Message("other", "orders.Stock", "orders.Counted", None, 2, b"{}")
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(1), other, numbered(3)])
+        assert await everything(broker) == [numbered(1), numbered(3)]
+        subscription = await broker.subscribe("stock", "orders.Stock", 0)
+        assert [d.message for d in await take(subscription, 1)] == [other]
+
+
+async def test_reading_past_other_topics_moves_the_position(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        subscription = await broker.subscribe("stock", "orders.Stock", 0)
+        taking = asyncio.create_task(subscription.take(1))
+        await broker.publish([numbered(n) for n in range(3000)])
+        async with asyncio.timeout(10):
+            while subscription.position < await broker.end(TOPIC):
+                await asyncio.sleep(0)
+        taking.cancel()
+
+
+async def test_an_event_published_again_is_not_appended_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(n) for n in range(5)])
+        size = log_of(tmp_path).stat().st_size
+        await broker.publish([numbered(n) for n in range(5)])
+        assert log_of(tmp_path).stat().st_size == size
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(n) for n in range(3, 7)])
+        assert await everything(broker) == [numbered(n) for n in range(7)]
+
+
+async def test_two_writers_see_what_the_other_has_appended(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one, opened(tmp_path) as two:
+        await one.publish([numbered(1), numbered(2)])
+        await two.publish([numbered(2), numbered(3)])
+        await one.publish([numbered(3), numbered(4)])
+        assert await everything(one) == [numbered(n) for n in range(1, 5)]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 19, 21, 40, 333])
+async def test_a_torn_tail_is_waited_for_by_readers_and_cut_by_the_writer(
+    tmp_path: Path, cut: int
+) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(1), numbered(2)])
+        await broker.publish([numbered(3), numbered(8)])
+    whole = log_of(tmp_path).read_bytes()
+    log_of(tmp_path).write_bytes(whole[:-cut])
+    async with opened(tmp_path) as broker:
+        left = await everything(broker)
+        assert left == [numbered(1), numbered(2), numbered(3), numbered(8)][: len(left)]
+        await broker.publish([numbered(3), numbered(8), numbered(4)])
+        messages = await everything(broker)
+        assert messages == [numbered(n) for n in (1, 2, 3, 8, 4)]
+
+
+async def test_what_a_torn_batch_left_behind_a_hole_is_cut_too(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(1)])
+        start = log_of(tmp_path).stat().st_size
+        await broker.publish([numbered(2), numbered(3)])
+    with log_of(tmp_path).open("r+b") as log:
+        log.seek(start)
+        log.write(bytes(30))
+    async with opened(tmp_path) as broker:
+        assert await everything(broker) == [numbered(1)]
+        await broker.publish([numbered(2), numbered(3)])
+        assert await everything(broker) == [numbered(1), numbered(2), numbered(3)]
+
+
+async def test_damage_before_later_batches_is_refused_by_reader_and_writer(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(1)])
+        await broker.publish([numbered(2)])
+    data = bytearray(log_of(tmp_path).read_bytes())
+    data[60] ^= 0xFF
+    log_of(tmp_path).write_bytes(data)
+    async with opened(tmp_path) as broker:
+        with pytest.raises(BrokerError, match="is damaged at byte 16"):
+            await broker.publish([numbered(3)])
+        subscription = await broker.subscribe("one", TOPIC, 0)
+        with pytest.raises(BrokerError, match="is damaged at byte 16"):
+            await subscription.take(1)
+    assert log_of(tmp_path).read_bytes() == bytes(data)
+
+
+async def test_a_position_of_a_removed_log_lies_before_its_successor(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with opened(tmp_path, clock) as broker:
+        await broker.publish([numbered(n) for n in range(100)])
+        position = await broker.end(TOPIC)
+    log_of(tmp_path).unlink()
+    clock.advance(1.0)
+    async with opened(tmp_path, clock) as broker:
+        await broker.publish([numbered(1)])
+        subscription = await broker.subscribe("one", TOPIC, position)
+        assert [d.message for d in await take(subscription, 1)] == [numbered(1)]
+
+
+async def test_a_position_that_the_log_lost_is_met_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(1)])
+        size = log_of(tmp_path).stat().st_size
+        await broker.publish([numbered(2)])
+        position = await broker.end(TOPIC)
+    os.truncate(log_of(tmp_path), size)
+    async with opened(tmp_path) as broker:
+        subscription = await broker.subscribe("one", TOPIC, position)
+        await broker.publish([numbered(2), numbered(3)])
+        assert [d.message for d in await take(subscription, 2)] == [numbered(2), numbered(3)]
+
+
+async def test_a_position_inside_a_record_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(n) for n in range(3)])
+        with pytest.raises(BrokerError, match="is not one of"):
+            await broker.subscribe("one", TOPIC, await broker.end(TOPIC) - 7)
+
+
+async def test_a_log_held_by_another_process_keeps_events_in_the_outbox(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(1)])
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD, str(log_of(tmp_path))], stdout=subprocess.PIPE
+        )
+        assert holder.stdout is not None
+        try:
+            await asyncio.to_thread(holder.stdout.readline)
+            with pytest.raises(BrokerError, match="held by another process"):
+                await broker.publish([numbered(2)])
+        finally:
+            holder.kill()
+            holder.wait()
+            holder.stdout.close()
+        await broker.publish([numbered(2)])
+        assert await everything(broker) == [numbered(1), numbered(2)]
+
+
+HOLD = """
+import fcntl, sys, time
+log = open(sys.argv[1])
+fcntl.flock(log, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+async def test_a_topic_that_names_no_service_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        with pytest.raises(BrokerError, match="does not start with the name of a service"):
+            await broker.end("../orders.Orders")
+
+
+async def test_a_folder_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="choose a writable data folder"):
+        await EmbeddedBroker(tmp_path / "file" / "events", SystemClock()).open()
+
+
+async def test_a_closed_broker_ends_its_subscriptions_and_takes_nothing(tmp_path: Path) -> None:
+    broker = EmbeddedBroker(tmp_path, SystemClock())
+    await broker.open()
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    taking = asyncio.create_task(subscription.take(1))
+    await asyncio.sleep(0)
+    await broker.close()
+    await broker.close()
+    with pytest.raises(BrokerError, match="closed"):
+        await taking
+    with pytest.raises(BrokerError, match="not open"):
+        await broker.publish([numbered(1)])
+
+
+async def test_a_killed_writer_loses_nothing_that_was_published(tmp_path: Path) -> None:
+    chance = random.Random(20)
+    acknowledged = -1
+    async with opened(tmp_path) as broker:
+        reader = await broker.subscribe("live", TOPIC, 0)
+        live: list[Message] = []
+        for _ in range(20):
+            acknowledged = await asyncio.to_thread(
+                _append_until_killed, tmp_path, acknowledged + 1, chance.uniform(0.0, 0.05)
+            )
+            end = await broker.end(TOPIC)
+            async with asyncio.timeout(10):
+                while reader.position < end:
+                    live += [delivery.message for delivery in await reader.take(500)]
+        last = max(acknowledged, live[-1].sequence)
+        await broker.publish([numbered(last), numbered(last + 1)])
+        messages = await everything(broker)
+    assert messages == [numbered(n) for n in range(last + 2)]
+    assert live == messages[: len(live)]
+
+
+def _append_until_killed(folder: Path, first: int, after_s: float) -> int:
+    """Returns the last number that was acknowledged."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.brokers.appending_process", str(folder), str(first)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline()]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.send_signal(signal.SIGKILL)
+    lines += process.stdout.read().splitlines()
+    process.wait()
+    process.stdout.close()
+    whole = [line for line in lines if line.strip()]
+    return int(whole[-1])

@@ -1,0 +1,199 @@
+"""What a transaction publishes commits with its rows, or not at all."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from borough.contracts.operation import BoundEvent
+from borough.contracts.struct import Event, Key
+from borough.errors import BoroughError, TransactionMisuse
+from borough.runtime.database import ServiceDatabase
+from borough.runtime.envelope import EventReader, EventUnreadable, EventWriter
+from borough.runtime.pulse import Pulse
+from borough.services.context import CURRENT, IN_TRANSACTION, Call
+from borough.telemetry.trace import TraceContext
+from borough.testing.clock import ManualClock
+from tests.runtime.stage import PLACED, Foreign, Place, Placed, Renamed, staged
+
+
+async def outbox(place: Place) -> list[tuple[str, str, str | None]]:
+    return await place.store.all(
+        tuple[str, str, str | None], "select topic, type, key from borough_outbox order by sequence"
+    )
+
+
+async def test_events_commit_with_the_rows_in_the_order_of_publishing(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        async with orders.db.transaction() as tx:
+            await tx.execute("insert into placed values (1, 'ann')")
+            tx.publish(Placed(customer="ann", number=1))
+            tx.publish(Renamed(number=2))
+        assert await outbox(orders) == [
+            ("orders.Orders", "orders.Orders.Placed", "ann"),
+            ("orders.Orders", "orders.Orders.Renamed", None),
+        ]
+
+
+async def test_a_failed_body_publishes_nothing(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        with pytest.raises(RuntimeError):
+            async with orders.db.transaction() as tx:
+                tx.publish(Placed(customer="ann", number=1))
+                raise RuntimeError
+        assert await outbox(orders) == []
+        assert orders.published.count == 0
+
+
+async def test_a_commit_with_events_wakes_the_relay_and_one_without_does_not(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        async with orders.db.transaction() as tx:
+            await tx.execute("insert into placed values (1, 'ann')")
+        assert orders.published.count == 0
+        await orders.place_order(2)
+        assert orders.published.count == 1
+
+
+async def test_a_savepoint_that_rolls_back_takes_its_events_with_it(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        async with orders.db.transaction() as tx:
+            tx.publish(Placed(customer="kept", number=1))
+            with pytest.raises(RuntimeError):
+                async with tx.savepoint():
+                    tx.publish(Placed(customer="dropped", number=2))
+                    raise RuntimeError
+            async with tx.savepoint():
+                tx.publish(Placed(customer="kept too", number=3))
+        assert [key for _, _, key in await outbox(orders)] == ["kept", "kept too"]
+
+
+async def test_an_event_of_another_service_is_refused_and_nothing_commits(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        with pytest.raises(TransactionMisuse, match="Foreign is no event of this service"):
+            async with orders.db.transaction() as tx:
+                await tx.execute("insert into placed values (1, 'ann')")
+                tx.publish(Foreign(number=1))
+        assert await orders.store.one(int, "select count(*) from placed") == 0
+
+
+async def test_publishing_after_the_block_is_refused(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        async with orders.db.transaction() as tx:
+            pass
+        with pytest.raises(TransactionMisuse, match="outside of the block"):
+            tx.publish(Placed(customer="ann", number=1))
+
+
+class Priced(Event):
+    """An event with a constraint."""
+
+    cents: Annotated[int, msgspec.Meta(ge=0)]
+
+
+async def test_an_event_that_breaks_its_type_is_refused_where_it_is_published(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        bound = BoundEvent(Priced, "orders.Orders.Priced", "orders.Orders", None)
+        db = ServiceDatabase(
+            orders.store, {Priced: EventWriter(bound, "/shop/orders")}, stage.clock, Pulse()
+        )
+        async with db.transaction() as tx:
+            with pytest.raises(TransactionMisuse, match=r"Priced cannot be published: .*cents"):
+                tx.publish(Priced(cents=-1))
+            tx.publish(Priced(cents=0))
+        assert len(await outbox(orders)) == 1
+
+
+async def test_the_context_says_that_a_transaction_is_open(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        assert not IN_TRANSACTION.get()
+        async with orders.db.transaction():
+            assert IN_TRANSACTION.get()
+        assert not IN_TRANSACTION.get()
+        with pytest.raises(RuntimeError):
+            async with orders.db.transaction():
+                raise RuntimeError
+        assert not IN_TRANSACTION.get()
+
+
+async def test_the_envelope_is_a_cloud_event_with_key_and_trace(tmp_path: Path) -> None:
+    async with staged(tmp_path, ManualClock()) as stage:
+        orders = await stage.place("orders")
+        trace = TraceContext("1" * 32, "2" * 16, 1)
+        call = Call("orders.Orders.place", "orders", None, None, float("inf"), trace)
+        token = CURRENT.set(call)
+        async with orders.db.transaction() as tx:
+            event_id = tx.publish(Placed(customer="ann", number=7))
+        CURRENT.reset(token)
+        body = await orders.store.one(bytes, "select body from borough_outbox")
+        assert msgspec.json.decode(body) == {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": "/shop/orders",
+            "type": "orders.Orders.Placed",
+            "time": "2030-01-01T00:00:00Z",
+            "datacontenttype": "application/json",
+            "partitionkey": "ann",
+            "traceparent": trace.traceparent,
+            "data": {"customer": "ann", "number": 7},
+        }
+
+
+def test_a_reader_ignores_what_it_does_not_know() -> None:
+    body = (
+        b'{"specversion":"1.0","id":"a","source":"/x","type":"orders.Orders.Placed","subject":"s",'
+        b'"madeup":3,"data":{"customer":"ann","number":7,"later":true}}'
+    )
+    envelope, event = EventReader(PLACED).read(body)
+    assert event == Placed(customer="ann", number=7)
+    assert envelope.id == "a"
+
+
+def test_data_in_base64_is_read_too() -> None:
+    body = (
+        b'{"specversion":"1.0","id":"a","source":"/x","type":"t",'
+        b'"data_base64":"eyJjdXN0b21lciI6ImFubiIsIm51bWJlciI6N30="}'
+    )
+    assert EventReader(PLACED).read(body)[1] == Placed(customer="ann", number=7)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b'{"specversion":"0.3","id":"a","source":"/x","type":"t","data":{}}',
+        b'{"specversion":"1.0","id":"a","source":"/x","type":"t"}',
+        b'{"specversion":"1.0","id":"a","source":"/x","type":"t","data":{"customer":"ann"}}',
+        b'{"specversion":"1.0","id":"a","source":"/x","type":"t","data":{"customer":"\xff"}}',
+    ],
+)
+def test_what_cannot_be_read_names_the_event(body: bytes) -> None:
+    with pytest.raises(EventUnreadable, match="orders.Orders.Placed") as refused:
+        EventReader(PLACED).read(body)
+    assert isinstance(refused.value, BoroughError)
+
+
+class Numbered(Event):
+    """A key that is no text, under another name on the wire."""
+
+    order: Key[int] = msgspec.field(name="orderNumber")
+
+
+def test_a_key_is_text_whatever_its_type_and_wire_name() -> None:
+    writer = EventWriter(BoundEvent(Numbered, "n.N.Numbered", "n.N", "orderNumber"), "/s/n")
+    key, _ = writer.write(Numbered(order=12), "id", ManualClock().now(), None)
+    assert key == "12"
