@@ -237,6 +237,8 @@ class Catalog:
 
     def _taken(self, name: str, cls: Any) -> bool:
         """Whether the name is in the catalog already; a fault where it means another class."""
+        if not name.isascii():
+            self._fault(f"{name} cannot be named on the wire", "Use ASCII letters")
         other = self.classes.setdefault(name, cls)
         if other is cls or other == cls:
             return name in self.types

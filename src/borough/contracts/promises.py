@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 import typing
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from borough.contracts.marks import OperationMark
 from borough.contracts.operation import BoundEvent, Contract
 from borough.contracts.portable import is_key
 from borough.contracts.problem import RESERVED_MEMBERS, Problem
-from borough.contracts.shapes import RefShape, Shape, StrShape, StructShape
+from borough.contracts.shapes import RefShape, Shape, StrShape, StructShape, heights
 from borough.contracts.source import FaultList
 from borough.contracts.struct import Event
 
@@ -142,6 +143,15 @@ class PromiseReader:
             message = f"event {event.__name__} has {len(keys)} keys"
             self.faults.add(message, "Mark one field with Key[...]", event)
         return keys[0] if keys else None
+
+    def endless(self) -> None:
+        """Fault types of which no value can ever be made, for each one needs another."""
+        for name, height in heights(self.catalog.types).items():
+            if math.isinf(height):
+                cls = self.catalog.classes[name]
+                owner = self._declared.get(cls, typing.get_origin(cls) or cls)
+                remedy = "Make a field optional, or a tuple"
+                self.faults.add(f"{name} contains itself without end", remedy, owner)
 
 
 def _has_key(found: native.Type) -> bool:

@@ -144,6 +144,7 @@ class _Reader:
             self.fault(f"contract {name} promises nothing", "Give it an operation or an event")
         for event in self.promises.events(contract):
             contract.events[event.wire_name] = event
+        self.promises.endless()
         return contract
 
     def _head(self, name: str, mark: ContractMark) -> bool:

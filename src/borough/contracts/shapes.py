@@ -7,6 +7,7 @@ be recursive. `catalog.py` makes shapes of Python types; JSON Schema, protobuf a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ __all__ = [
     "TupleShape",
     "UnionShape",
     "UuidShape",
+    "height_of",
+    "heights",
     "inner_shapes",
     "names_used",
 ]
@@ -255,4 +258,38 @@ def names_used(shapes: Mapping[str, NamedShape], *roots: Shape) -> set[str]:
             found.add(name)
             if name in shapes:
                 waiting.extend(_referred(shapes[name]))
+    return found
+
+
+def height_of(shape: Shape, heights: Mapping[str, float]) -> float:
+    """How many structs a smallest value nests; infinite where it would never end."""
+    match shape:
+        case RefShape():
+            return heights[shape.name]
+        case UnionShape():
+            return min(heights[name] for name in shape.members)
+        case ArrayShape() if shape.min_length:
+            return height_of(shape.item, heights)
+        case MapShape() if shape.min_length:
+            return height_of(shape.value, heights)
+        case TupleShape():
+            return max((height_of(item, heights) for item in shape.items), default=0)
+        case _:
+            return 0
+
+
+def heights(types: Mapping[str, NamedShape]) -> dict[str, float]:
+    """The height of each named type; those that never come down stay infinite."""
+    found = dict.fromkeys(types, math.inf)
+    changed = True
+    while changed:
+        changed = False
+        for name, named in types.items():
+            if isinstance(named, EnumShape):
+                height = 0.0
+            else:
+                needed = [height_of(f.shape, found) for f in named.fields if f.required]
+                height = 1 + max(needed, default=0)
+            if height < found[name]:
+                found[name], changed = height, True
     return found
