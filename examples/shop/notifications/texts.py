@@ -31,7 +31,7 @@ def welcome(event: AccountOpened) -> Letter:
 def receipt(event: OrderPaid) -> Letter:
     """To a customer who has paid."""
     lines = "\n".join(_row(line) for line in event.lines)
-    total = f"{'Total':<40}{euros(event.total_cents):>12}"
+    total = f"{'Total':<30}{euros(event.total_cents):>11}"
     return Letter(
         account_id=event.buyer.account_id,
         recipient=event.buyer.email,
@@ -66,7 +66,7 @@ def euros(cents: int) -> str:
 
 
 def _row(line: Line) -> str:
-    return f"{line.quantity:>3} x {line.name:<34}{euros(line.quantity * line.price_cents):>12}"
+    return f"{line.quantity:>3} x {line.name:<24}{euros(line.quantity * line.price_cents):>11}"
 
 
 def _text(name: str, *paragraphs: str) -> str:

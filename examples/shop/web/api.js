@@ -2,8 +2,14 @@
 
 export class Problem extends Error {
   constructor(document) {
-    super(document.title ?? "Something went wrong");
-    Object.assign(this, { status: 0, code: "" }, document);
+    super((document.title ?? "Something went wrong").replace(/\.$/, ""));
+    Object.assign(this, { status: 0, code: "", errors: [] }, document);
+  }
+
+  /** What to tell a person: the title, and which value did not fit. */
+  get sentence() {
+    const places = this.errors.map((error) => `${error.pointer ?? error.parameter}: ${error.detail}`);
+    return [this.message, ...places].join(". ") + ".";
   }
 
   /** Whether nobody knows if the request was carried out; the same one may then be sent again. */

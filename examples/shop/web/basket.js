@@ -50,6 +50,10 @@ export function showBasket(guard, placed) {
       await loadBasket();
     }),
   );
+  // On a phone the way to the basket is shown while the basket itself is not.
+  new IntersectionObserver(([seen]) => {
+    $("to-basket").classList.toggle("there", seen.isIntersecting);
+  }).observe($("basket"));
   $("lines").addEventListener("change", (event) =>
     guard(() => put(event.target.name, Number(event.target.value))),
   );
@@ -85,7 +89,7 @@ function sentence(problem) {
   if (problem.is("BasketEmpty")) return "There is nothing in the basket.";
   if (problem.open)
     return `${problem.message}. It is safe to try again: you will not pay twice.`;
-  return `${problem.detail ?? problem.message}.`;
+  return problem.sentence;
 }
 
 function show(found) {

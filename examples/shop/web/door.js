@@ -34,7 +34,7 @@ async function attempt(work) {
   try {
     await work();
   } catch (problem) {
-    say($("door-problem"), problem.detail ?? problem.message, "bad");
+    say($("door-problem"), problem.sentence ?? problem.message, "bad");
   } finally {
     buttons.forEach((button) => (button.disabled = false));
   }

@@ -39,7 +39,7 @@ async function find(q, after, choose) {
     show(q, page, Boolean(after), choose);
     say($("notice"));
   } catch (problem) {
-    if (problem.name !== "AbortError") say($("notice"), `${problem.message}.`, "bad");
+    if (problem.name !== "AbortError") say($("notice"), problem.sentence ?? problem.message, "bad");
   }
 }
 

@@ -22,7 +22,7 @@ async function guard(work) {
       session.end(); // the token has expired: ask again, then do it again
       return guard(work);
     }
-    say($("notice"), `${problem.detail ?? problem.message}`, "bad");
+    say($("notice"), problem.sentence, "bad");
   }
 }
 
