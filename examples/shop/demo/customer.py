@@ -92,6 +92,7 @@ class Customer:
         self._session_ends = 0.0
         self._visits = 0
         self._account_id = ""
+        self._sold_out: set[str] = set()
         self.unfinished: dict[str, None] = {}
         """Orders that have not come to rest."""
 
@@ -121,8 +122,12 @@ class Customer:
         await self.look_after_orders(2)
         chosen = await self._browse()
         for sku in chosen:
-            await self._put_in_basket(sku)
-        order_id, state = await self._check_out(self._choose_card(may_wait))
+            await self._put_in_basket(sku, self._random.choice((1, 1, 1, 2)))
+        order_id, state = await self._check_out("a", self._choose_card(may_wait))
+        if state == "declined":
+            order_id, state = await self._think_again(order_id)
+        while self._sold_out:
+            await self._put_in_basket(self._sold_out.pop(), 0)
         if state == "paid" and self._random.random() < 0.05:
             await self._cancel(order_id)
         elif self._random.random() < 0.5:
@@ -152,12 +157,20 @@ class Customer:
                 self._shop.refuse(f"asked for item {sku}, got {item['sku']}")
         return chosen
 
-    async def _put_in_basket(self, sku: str) -> None:
-        document = {"quantity": self._random.choice((1, 1, 1, 2))}
+    async def _put_in_basket(self, sku: str, quantity: int) -> None:
         path = f"/orders/basket/{quote(sku)}"
+        document = {"quantity": quantity}
         _, basket = await self._shop.ask("PUT", path, 200, body=document, token=self._token)
-        if sku not in [line["sku"] for line in basket["lines"]]:
-            self._shop.refuse(f"{sku} was put into the basket and is not in it")
+        found = sum(line["quantity"] for line in basket["lines"] if line["sku"] == sku)
+        if found != quantity:
+            self._shop.refuse(f"{quantity} of {sku} were put into the basket, {found} are in it")
+
+    async def _think_again(self, order_id: str) -> tuple[str, str]:
+        """After a decline: another card, or nothing after all."""
+        if self._random.random() < 0.5:
+            return await self._check_out("b", GOOD)
+        await self._shop.ask("DELETE", "/orders/basket", 204, token=self._token)
+        return order_id, "declined"
 
     def _choose_card(self, may_wait: bool) -> str:
         chance = self._random.random()
@@ -167,9 +180,9 @@ class Customer:
             return self._random.choice((LATE, SILENT))
         return GOOD
 
-    async def _check_out(self, card: str) -> tuple[str, str]:
+    async def _check_out(self, attempt: str, card: str) -> tuple[str, str]:
         """Order what is in the basket; sometimes twice at once, sometimes once more afterwards."""
-        key = f"{self._name}-{self._visits}"
+        key = f"{self._name}-{self._visits}{attempt}"
         how = self._random.random()
         if how < 0.03 and card == GOOD:
             first, second = await asyncio.gather(
@@ -210,10 +223,11 @@ class Customer:
                 state, cents = answer["state"], answer["total_cents"]
                 if cents != sum(line["quantity"] * line["price_cents"] for line in answer["lines"]):
                     self._shop.refuse(f"the total of order {answer['order_id']} is not its lines'")
-            case 402, "payment-declined" if card in (DECLINED, POOR):
+            case 402, "orders.PaymentDeclined" if card in (DECLINED, POOR):
                 state = "declined"
-            case 409, "sold-out":
+            case 409, "orders.SoldOut":
                 state = "cancelled"
+                self._sold_out.add(answer["sku"])
             case 409, "key-in-use" if may_run:
                 return None
             case _:

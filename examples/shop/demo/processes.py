@@ -23,15 +23,8 @@ class Child:
     """A process of its own group, so that a Ctrl-C in the terminal does not reach it unasked."""
 
     def __init__(
-        self,
-        name: str,
-        arguments: Sequence[str],
-        log: Path,
-        environment: Mapping[str, str],
-        *,
-        is_heard: bool,
+        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str]
     ) -> None:
-        """`is_heard`: its output is read by `lines`; else it goes into the log, as errors do."""
         self.name = name
         self.log = log
         self.started_s = time.monotonic()
@@ -40,12 +33,13 @@ class Child:
             self.process = subprocess.Popen(
                 [sys.executable, "-P", *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if is_heard else errors,
+                stdout=subprocess.PIPE,
                 stderr=errors,
                 env=dict(environment),
                 process_group=0,
             )
-        self._out = -1 if self.process.stdout is None else self.process.stdout.fileno()
+        assert self.process.stdout is not None
+        self._out = self.process.stdout.fileno()
 
     def lines(self, timeout_s: float) -> list[str]:
         """Whole lines that it has said; waits until there is something or the time is over."""
@@ -123,15 +117,3 @@ def free_port(wanted: int = 0) -> int:
                 continue
         return port
     raise ChildFailed(f"no free port was found between {LOWEST_PORT} and {HIGHEST_PORT}")
-
-
-def is_ready(port: int) -> bool:
-    """Whether the server on this port says that all its services are ready."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2.0) as connection:
-            connection.sendall(
-                b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-            )
-            return connection.recv(64).startswith(b"HTTP/1.1 200")
-    except OSError:
-        return False

@@ -18,14 +18,13 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 from shop.demo.places import Places
-from shop.demo.processes import Child, ChildFailed, free_port, is_ready
+from shop.demo.processes import Child, ChildFailed, free_port
 from shop.demo.screen import Screen, progress_block, summary_block
 from shop.demo.watch import Watch
 
 LOOK_S = 0.25
 FIRST_LOOK_S = 0.03
 """While customers sign up: hashing passwords is the peak of memory, and it is short."""
-READY_LOOK_S = 0.005
 READY_WITHIN_S = 30.0
 QUIET_WITHIN_S = 30.0
 QUIET_LOOK_S = 0.05
@@ -106,7 +105,7 @@ class Demo:
         issuer = self._child(
             "issuer", "-m", "shop.demo.issuer", "--port", "0", "--ledger", str(places.issuer)
         )
-        url = f"http://127.0.0.1:{self._said_port(issuer)}"
+        url = f"http://127.0.0.1:{self._first_line(issuer)['ready']}"
         self._environment |= {
             "BOROUGH_EDGE_PORT": str(self._port),
             "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",  # all customers come from one address
@@ -123,10 +122,9 @@ class Demo:
         return issuer, server
 
     def _started_server(self) -> Child:
-        server = self._child("server", "-m", "borough", "run", str(self._wishes.shop))
-        while not is_ready(self._port):
-            self._still(server, READY_WITHIN_S)
-            time.sleep(READY_LOOK_S)
+        """A server that is ready: it says so itself, in a line of JSON."""
+        server = self._child("server", "-m", "borough", "run", str(self._wishes.shop), "--json")
+        self._first_line(server)
         return server
 
     def _start_customers(self) -> Child:
@@ -146,22 +144,18 @@ class Demo:
 
     def _child(self, name: str, *arguments: str) -> Child:
         log = self._places.folder / f"{name}.log"
-        is_heard = name != "server"
-        child = Child(name, arguments, log, self._environment, is_heard=is_heard)
+        child = Child(name, arguments, log, self._environment)
         self._children.append(child)
         return child
 
-    def _said_port(self, issuer: Child) -> int:
-        while True:
-            for line in issuer.lines(LOOK_S):
-                return int(json.loads(line)["ready"])
-            self._still(issuer, READY_WITHIN_S)
-
-    def _still(self, child: Child, within_s: float) -> None:
-        """Raise `ChildFailed` if a child has ended, or takes too long to begin."""
-        child.check()
-        if time.monotonic() - child.started_s > within_s:
-            raise ChildFailed(f"{child.name} is not ready after {within_s:.0f} s")
+    def _first_line(self, child: Child) -> dict[str, Any]:
+        """What a child says when it is ready. Raises `ChildFailed` if it does not get there."""
+        while not (lines := child.lines(LOOK_S)):
+            child.check()
+            if time.monotonic() - child.started_s > READY_WITHIN_S:
+                raise ChildFailed(f"{child.name} is not ready after {READY_WITHIN_S:.0f} s")
+        ready: dict[str, Any] = json.loads(lines[0])
+        return ready
 
     # --- going on ---------------------------------------------------------------------------------
 
@@ -276,7 +270,7 @@ def show(wishes: Wishes) -> int:
         demo = Demo(wishes, folder, screen)
         summary, wrong = demo.run()
         is_fine = not wrong
-        for sentence in wrong[:20]:
+        for sentence in wrong[:10]:
             screen.say(f"  ! {sentence}")
         for line in summary_block(summary, demo.memory):
             screen.say(line)
