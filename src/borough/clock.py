@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -67,18 +66,19 @@ class SystemClock:
     Randomness is read in advance: each read gives the interpreter lock away, in the midst of work.
     """
 
-    __slots__ = ("_at", "_pid", "_pool", "monotonic", "random")
+    __slots__ = ("_at", "_pid", "_pool", "random")
 
     def __init__(self) -> None:
         self.random: random.Random = random.Random(os.urandom(16))
         self._pool = b""
         self._at = 0
         self._pid = 0
-        # The function itself, not a method around it: it is read for every call.
-        self.monotonic: Callable[[], float] = time.monotonic
+
+    # The function itself, not a method around it: it is read for every call.
+    monotonic = staticmethod(time.monotonic)
 
     def now(self) -> datetime:
-        return datetime.now(timezone.utc)
+        return datetime.now(UTC)
 
     def epoch_s(self) -> float:
         return time.time()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
@@ -27,7 +27,9 @@ _ORDERED = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 _PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
-_REPLY_HEADERS = frozenset({"content-type", "content-length", "set-cookie", "etag", "connection", "date"})
+_REPLY_HEADERS = frozenset(
+    {"content-type", "content-length", "set-cookie", "etag", "connection", "date"}
+)
 
 
 class HttpArguments(msgspec.Struct, frozen=True):
@@ -90,7 +92,8 @@ class Codec:
         result = operation.result
         self._decode_result = None if result is type(None) else msgspec.json.Decoder(result).decode
         self._problems = {
-            code: (kind, msgspec.json.Decoder(kind.payload).decode) for code, kind in operation.problems.items()
+            code: (kind, msgspec.json.Decoder(kind.payload).decode)
+            for code, kind in operation.problems.items()
         }
         self._slots = _SLOT.findall(operation.path)
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
@@ -141,7 +144,9 @@ class Codec:
                 oversight = self._oversight(msgspec.json.decode(body))
                 if oversight is not None:
                     message, pointer = oversight
-                    raise InvalidRequest(message, errors=[{"detail": message, "pointer": "#" + pointer}])
+                    raise InvalidRequest(
+                        message, errors=[{"detail": message, "pointer": "#" + pointer}]
+                    )
         except msgspec.ValidationError as error:
             message, pointer = pointer_of(str(error))
             raise InvalidRequest(
@@ -149,14 +154,18 @@ class Codec:
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             reason = "the body is empty" if not body else str(error)
-            raise InvalidRequest(f"The body is not valid JSON: {reason}", errors=[{"detail": reason, "pointer": "#"}]) from None
+            raise InvalidRequest(
+                f"The body is not valid JSON: {reason}", errors=[{"detail": reason, "pointer": "#"}]
+            ) from None
         return value
 
     def _read_query(self, query: str, *, strict: bool) -> dict[str, list[str]]:
         asked: dict[str, list[str]] = {}
         if query:
             try:
-                pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200)
+                pairs = parse_qsl(
+                    query, keep_blank_values=True, errors="strict", max_num_fields=200
+                )
             except ValueError:
                 raise InvalidRequest("The query cannot be read") from None
             for name, value in pairs:
@@ -192,16 +201,25 @@ class Codec:
             elif place == "upload":
                 body, content_type = value, b"application/octet-stream"
             elif place == "path":
-                target = target.replace("{" + parameter.name + "}", quote(path_text(parameter.name, value), safe=""))
+                target = target.replace(
+                    "{" + parameter.name + "}", quote(path_text(parameter.name, value), safe="")
+                )
             elif value is None or value is msgspec.UNSET:
                 continue
             elif place == "query":
-                values = value if isinstance(value, (tuple, list)) else (value,)
+                values = cast("list[Any]", value) if isinstance(value, (tuple, list)) else [value]
                 query.extend((parameter.wire_name, _text(item)) for item in values)
             elif place == "header":
-                headers.append((parameter.wire_name.lower().encode(), _text(value).encode("latin-1", "replace")))
+                headers.append(
+                    (
+                        parameter.wire_name.lower().encode(),
+                        _text(value).encode("latin-1", "replace"),
+                    )
+                )
             else:
-                headers.append((b"cookie", f"{parameter.wire_name}={quote(_text(value), safe='')}".encode()))
+                headers.append(
+                    (b"cookie", f"{parameter.wire_name}={quote(_text(value), safe='')}".encode())
+                )
         if fields is not None:
             body = JSON.encode(fields)
         if query:
@@ -212,7 +230,7 @@ class Codec:
         """The body of an answer; empty for an operation that returns nothing."""
         if self._decode_result is None:
             return b""
-        return JSON.encode(value.value if isinstance(value, Reply) else value)
+        return JSON.encode(cast("Any", value).value if isinstance(value, Reply) else value)
 
     def read_result(self, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Any:
         """The value of an answer. Raises `ServiceFailure` where it does not fit the contract."""
@@ -222,7 +240,9 @@ class Codec:
             try:
                 value = self._decode_result(body)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise ServiceFailure(f"{self.operation.wire_name} answered out of contract: {error}") from None
+                raise ServiceFailure(
+                    f"{self.operation.wire_name} answered out of contract: {error}"
+                ) from None
         if self.operation.is_reply:
             return _reply(value, headers)
         return value
@@ -236,7 +256,9 @@ class Codec:
         try:
             payload = decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ServiceFailure(f"{self.operation.wire_name} raised {code} out of contract: {error}") from None
+            raise ServiceFailure(
+                f"{self.operation.wire_name} raised {code} out of contract: {error}"
+            ) from None
         return kind(**{name: getattr(payload, name) for name in payload.__struct_fields__})
 
     def code_of(self, problem: Problem) -> str | None:
@@ -267,8 +289,17 @@ def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[
 
 def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
     """How the text of a path, query, header or cookie parameter becomes its value."""
-    kind, default, place, name = parameter.kind, parameter.default, parameter.place, parameter.wire_name
-    many = place == "query" and type(type_shape(kind)).__name__ in ("VarTupleType", "ListType", "TupleType")
+    kind, default, place, name = (
+        parameter.kind,
+        parameter.default,
+        parameter.place,
+        parameter.wire_name,
+    )
+    many = place == "query" and type(type_shape(kind)).__name__ in (
+        "VarTupleType",
+        "ListType",
+        "TupleType",
+    )
     convert = msgspec.convert
 
     def read(values: list[str] | None) -> Any:

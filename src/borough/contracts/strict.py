@@ -7,7 +7,7 @@ the first oversight as (sentence, JSON pointer), or None. Types that can hide no
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from msgspec import inspect as shape
 
@@ -66,12 +66,13 @@ def _struct(found: shape.StructType, known: dict[Any, list[Oversight | None]]) -
     def check(value: Any) -> tuple[str, str] | None:
         if not isinstance(value, dict):
             return None
-        if not value.keys() <= names:
-            extra = next(iter(value.keys() - names))
+        given = cast("dict[str, Any]", value)
+        if not given.keys() <= names:
+            extra = next(iter(given.keys() - names))
             return f"Unknown field {extra!r}", "/" + _escaped(extra)
         for key, walk in deep:
-            if key in value:
-                oversight = walk(value[key])
+            if key in given:
+                oversight = walk(given[key])
                 if oversight is not None:
                     return oversight[0], "/" + _escaped(key) + oversight[1]
         return None
@@ -82,7 +83,7 @@ def _struct(found: shape.StructType, known: dict[Any, list[Oversight | None]]) -
 
 def _items(item: Oversight) -> Oversight:
     def check(value: Any) -> tuple[str, str] | None:
-        if isinstance(value, list):
+        if isinstance(value, list):  # its items are whatever JSON holds
             for index, element in enumerate(value):
                 oversight = item(element)
                 if oversight is not None:
@@ -94,7 +95,7 @@ def _items(item: Oversight) -> Oversight:
 
 def _parts(parts: list[Oversight | None]) -> Oversight:
     def check(value: Any) -> tuple[str, str] | None:
-        if isinstance(value, list):
+        if isinstance(value, list):  # its items are whatever JSON holds
             for index, (element, walk) in enumerate(zip(value, parts, strict=False)):
                 oversight = walk(element) if walk is not None else None
                 if oversight is not None:
@@ -107,7 +108,7 @@ def _parts(parts: list[Oversight | None]) -> Oversight:
 def _values(item: Oversight) -> Oversight:
     def check(value: Any) -> tuple[str, str] | None:
         if isinstance(value, dict):
-            for key, element in value.items():
+            for key, element in cast("dict[str, Any]", value).items():
                 oversight = item(element)
                 if oversight is not None:
                     return oversight[0], f"/{_escaped(key)}{oversight[1]}"
@@ -134,7 +135,7 @@ def _union(found: shape.UnionType, known: dict[Any, list[Oversight | None]]) -> 
 
     def check(value: Any) -> tuple[str, str] | None:
         if tag_field is not None and isinstance(value, dict):
-            walk = structs.get(value.get(tag_field))
+            walk = structs.get(cast("dict[str, Any]", value).get(tag_field))
             return walk(value) if walk is not None else None
         for walk in others:
             oversight = walk(value)

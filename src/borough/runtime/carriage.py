@@ -83,12 +83,21 @@ class Carriage:
             for topic in sorted({event.topic for event in handler.events}):
                 self._consumers[name].append(
                     Consumer(
-                        bound, topic, database, self._broker, leases, clock, self._activity, service.pool
+                        bound,
+                        topic,
+                        database,
+                        self._broker,
+                        leases,
+                        clock,
+                        self._activity,
+                        service.pool,
                     )
                 )
         for schedule in plan.schedules:
             run = getattr(service.instance, schedule.method)
-            timed = ScheduledHandler(schedule.name, name, schedule.interval_s, run, schedule.takes_transaction)
+            timed = ScheduledHandler(
+                schedule.name, name, schedule.interval_s, run, schedule.takes_transaction
+            )
             self._schedules.append(Schedule(timed, database, leases, clock, service.pool))
 
     async def register(self) -> None:
@@ -100,7 +109,8 @@ class Carriage:
     async def start(self) -> None:
         """Start every worker."""
         consumers = [consumer for found in self._consumers.values() for consumer in found]
-        for worker in [*self._relays.values(), *consumers, *self._schedules]:
+        workers: list[_Worker] = [*self._relays.values(), *consumers, *self._schedules]
+        for worker in workers:
             self._tasks[asyncio.create_task(self._kept(worker))] = worker
 
     async def _kept(self, worker: _Worker) -> None:

@@ -103,13 +103,26 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
         key = None if key_of is None else key_of(arguments, here)
         return send(
             arguments,
-            Call(wire_name, callee, service, here.principal, deadline, here.trace, key, None, pool, armed),
+            Call(
+                wire_name,
+                callee,
+                service,
+                here.principal,
+                deadline,
+                here.trace,
+                key,
+                None,
+                pool,
+                armed,
+            ),
         )
 
     return method
 
 
-def _key_source(operation: Operation, caller: Caller) -> Callable[[Sequence[Any], Call], str | None] | None:
+def _key_source(
+    operation: Operation, caller: Caller
+) -> Callable[[Sequence[Any], Call], str | None] | None:
     """Where the idempotency key of a keyed operation comes from; None for an operation without."""
     by = operation.mark.idempotent_by
     if by is None:
@@ -128,14 +141,18 @@ def _key_source(operation: Operation, caller: Caller) -> Callable[[Sequence[Any]
     return from_call
 
 
-def _completion(operation: Operation) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
+def _completion(
+    operation: Operation,
+) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
     """Positional and named arguments into the operation's order, as Python itself would."""
     parameters = operation.parameters
     names = [parameter.name for parameter in parameters]
 
     def complete(arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
         if len(arguments) > len(parameters):
-            raise TypeError(f"{operation.name}() takes {len(parameters)} arguments, {len(arguments)} were given")
+            raise TypeError(
+                f"{operation.name}() takes {len(parameters)} arguments, {len(arguments)} were given"
+            )
         found = dict(zip(names, arguments, strict=False))
         for name, value in named.items():
             if name not in names:
@@ -146,7 +163,6 @@ def _completion(operation: Operation) -> Callable[[tuple[Any, ...], dict[str, An
         missing = [p.name for p in parameters if p.name not in found and p.required]
         if missing:
             raise TypeError(f"{operation.name}() misses {', '.join(map(repr, missing))}")
-        return tuple(found[p.name] if p.name in found else p.default for p in parameters)
+        return tuple(found.get(p.name, p.default) for p in parameters)
 
     return complete
-

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -40,14 +40,14 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A table of borough.toml; a key it does not know is an error."""
 
 
-class SystemFacts(_Table):
+class SystemFacts(_Table, frozen=True):
     """What the whole is called."""
 
     name: str = "system"
     version: str = "0.1.0"
 
 
-class TeamFacts(_Table):
+class TeamFacts(_Table, frozen=True):
     """People who own services."""
 
     size: int = 0
@@ -56,7 +56,7 @@ class TeamFacts(_Table):
     release_days: tuple[str, ...] = ()
 
 
-class ServiceFacts(_Table):
+class ServiceFacts(_Table, frozen=True):
     """What code cannot know of a service. `module` names its module where convention does not find it."""
 
     team: str | None = None
@@ -66,7 +66,7 @@ class ServiceFacts(_Table):
     settings: dict[str, Any] = {}
 
 
-class TokenOptions(_Table):
+class TokenOptions(_Table, frozen=True):
     """Whose tokens the edge takes: `own` ones, or those of an issuer with its JWKS (URL or file)."""
 
     issuer: str = "own"
@@ -75,25 +75,29 @@ class TokenOptions(_Table):
     algorithms: tuple[str, ...] = ("EdDSA", "ES256", "RS256")
 
 
-class EdgeOptions(_Table):
-    """The public listener. `pages` is a folder of static files served at `/`."""
+class EdgeOptions(_Table, frozen=True):
+    """The public listener. `pages` is a folder of static files served at `/`.
+
+    `system_page` shows `/system` to all (true) or nobody (false); by default on loopback only.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     pages: str | None = None
     cors: tuple[str, ...] = ()
     rate_limit: str | None = "100/s"
+    system_page: bool | None = None
     tokens: TokenOptions = TokenOptions()
 
 
-class InternalOptions(_Table):
+class InternalOptions(_Table, frozen=True):
     """The listener for services of this system; port 0 picks a free one."""
 
     host: str = "127.0.0.1"
     port: int = 0
 
 
-class LimitOptions(_Table):
+class LimitOptions(_Table, frozen=True):
     """Limits that hold for each service, in calls, seconds and threads."""
 
     calls_in_flight: int = 512
@@ -105,13 +109,13 @@ class LimitOptions(_Table):
     stream_idle_s: float = 60.0
 
 
-class DataOptions(_Table):
+class DataOptions(_Table, frozen=True):
     """Where databases, event logs and keys live; relative to the system's folder."""
 
     folder: str = ".borough"
 
 
-class Options(_Table):
+class Options(_Table, frozen=True):
     """Everything that borough.toml may say."""
 
     system: SystemFacts = SystemFacts()
@@ -126,7 +130,13 @@ class Options(_Table):
 class Configuration:
     """The options of a system with the source of each."""
 
-    def __init__(self, options: Options, sources: Mapping[str, str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        sources: Mapping[str, str],
+        folder: Path,
+        environment: Mapping[str, str],
+    ) -> None:
         self.options = options
         self.folder = folder
         self._sources = dict(sources)
@@ -150,11 +160,13 @@ class Configuration:
             try:
                 table = tomllib.loads(path.read_text(encoding="utf-8"))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise ConfigurationError(f"{path} is not valid TOML: {error}. Mend that line") from None
+                raise ConfigurationError(
+                    f"{path} is not valid TOML: {error}. Mend that line"
+                ) from None
             except OSError as error:
                 raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         _convert(table, Options, str(path), strict=True)
-        sources = {name: CONFIGURATION_FILE for name in _paths(table)}
+        sources = dict.fromkeys(_paths(table), CONFIGURATION_FILE)
         for name in _option_paths():
             variable = "BOROUGH_" + name.replace(".", "_").upper()
             if variable in environment:
@@ -164,7 +176,9 @@ class Configuration:
             if value is not None:
                 _put(table, name, value)
                 sources[name] = "flag"
-        return cls(_convert(table, Options, "configuration", strict=False), sources, folder, environment)
+        return cls(
+            _convert(table, Options, "configuration", strict=False), sources, folder, environment
+        )
 
     def settings(self, service: str, kind: type[S]) -> S:
         """The typed settings of a service. Raises `ConfigurationError`."""
@@ -184,11 +198,15 @@ class Configuration:
                 text = self._environment[variable]
                 values[field.encode_name] = Secret(text) if field.type is Secret else text
                 self._sources[f"{where}.{field.name}"] = variable
-        unknown = sorted(set(values) - {field.encode_name for field in msgspec.structs.fields(kind)})
+        unknown = sorted(
+            set(values) - {field.encode_name for field in msgspec.structs.fields(kind)}
+        )
         if unknown:
             names = [field.encode_name for field in msgspec.structs.fields(kind)]
-            raise ConfigurationError(f"{where}.{unknown[0]} is no setting of {service}{_meant(unknown[0], names)}")
-        found = _convert(values, kind, where, strict=False, hook=self._secret)
+            raise ConfigurationError(
+                f"{where}.{unknown[0]} is no setting of {service}{_meant(unknown[0], names)}"
+            )
+        found: S = _convert(values, kind, where, strict=False, hook=self._secret)
         self._settings[service] = found
         return found
 
@@ -220,7 +238,9 @@ class Configuration:
         for service, settings in self._settings.items():
             for name in settings.__struct_fields__:
                 path = f"services.{service}.settings.{name}"
-                rows.append((path, _shown(getattr(settings, name)), self._sources.get(path, "default")))
+                rows.append(
+                    (path, _shown(getattr(settings, name)), self._sources.get(path, "default"))
+                )
         return rows
 
 
@@ -229,20 +249,29 @@ def _shown(value: Any) -> str:
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]]
     if isinstance(value, _Table):
-        pairs = [(name, getattr(value, name)) for name in value.__struct_fields__ if name != "settings"]
+        pairs = [
+            (name, getattr(value, name)) for name in value.__struct_fields__ if name != "settings"
+        ]
     elif isinstance(value, dict):
-        pairs = list(value.items())
+        pairs = list(cast("dict[str, Any]", value).items())
     else:
         return [(prefix, value)]
-    return [leaf for name, inner in pairs for leaf in _leaves(f"{prefix}.{name}" if prefix else name, inner)]
+    return [
+        leaf
+        for name, inner in pairs
+        for leaf in _leaves(f"{prefix}.{name}" if prefix else name, inner)
+    ]
 
 
 def _paths(table: Mapping[str, Any], prefix: str = "") -> list[str]:
     found: list[str] = []
     for name, value in table.items():
         path = f"{prefix}{name}"
-        found += _paths(value, path + ".") if isinstance(value, dict) else [path]
+        found += (
+            _paths(cast("dict[str, Any]", value), path + ".") if isinstance(value, dict) else [path]
+        )
     return found
 
 
@@ -275,7 +304,9 @@ def _convert(table: Any, kind: Any, where: str, *, strict: bool, hook: Any = Non
                 f"{where}: {path} is no option{_meant(unknown[1], _siblings(place))}"
             ) from None
         spot = f"{place}: " if place else ""
-        raise ConfigurationError(f"{where}: {spot}{message[:1].lower()}{message[1:]}. Mend the value") from None
+        raise ConfigurationError(
+            f"{where}: {spot}{message[:1].lower()}{message[1:]}. Mend the value"
+        ) from None
 
 
 def _siblings(place: str | None) -> list[str]:

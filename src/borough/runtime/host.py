@@ -30,9 +30,11 @@ from borough.transports.callee import Callee
 from borough.transports.http.door import Route
 from borough.transports.local import LocalTransport
 
-__all__ = ["Host", "MakeTransport", "make_folder", "undeclared"]
+__all__ = ["OWN_RESOURCES", "Host", "MakeTransport", "make_folder", "undeclared"]
 
 C = TypeVar("C")
+OWN_RESOURCES: tuple[type[Any], ...] = (Clock, Path)
+"""What every service may ask for by annotation: the clock, and a folder of its own."""
 MakeTransport = Callable[["Host", str], Transport]
 """Makes the transport on which a service (named second) calls others."""
 
@@ -66,7 +68,7 @@ class Host:
         }
         self._stand_ins = dict(stand_ins or {})
         self.plan: Plan = make_plan(system, resources=self._resources, stand_ins=self._stand_ins)
-        self._make_transport = make_transport or (lambda host, _caller: LocalTransport(host.callees))
+        self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
         self.services: dict[str, RunningService] = {}
         self.callees: dict[str, Callee] = {}
@@ -131,7 +133,9 @@ class Host:
     def _store(self, plan: ServicePlan) -> Store | None:
         if not plan.needs_database:
             return None
-        return SqliteStore(self.data_folder / f"{plan.name}.db", clock=self.clock, deadline=_deadline)
+        return SqliteStore(
+            self.data_folder / f"{plan.name}.db", clock=self.clock, deadline=_deadline
+        )
 
     def _answer_stand_ins(self) -> None:
         for contract in self.plan.absent.values():
@@ -142,7 +146,9 @@ class Host:
                 handler = getattr(answering, operation.name, None)
                 if handler is not None:
                     gate = next(iter(self.services.values())).gate
-                    self.callees[operation.wire_name] = Callee(operation, handler, gate, self.clock.monotonic)
+                    self.callees[operation.wire_name] = Callee(
+                        operation, handler, gate, self.clock.monotonic
+                    )
 
     async def stop(self) -> None:
         """Stop everything that was started, in reverse order. Idempotent."""
@@ -180,7 +186,9 @@ class Host:
     def contracts(self) -> list[Contract]:
         """Every contract that is answered here, by name."""
         wanted = {name.rpartition(".")[0] for name in self.callees}
-        return [contract for name, contract in sorted(self.plan.contracts.items()) if name in wanted]
+        return [
+            contract for name, contract in sorted(self.plan.contracts.items()) if name in wanted
+        ]
 
     @property
     def declared(self) -> dict[str, set[str]]:
@@ -206,14 +214,21 @@ class Host:
         """
         found = next((c for c in self.plan.contracts.values() if c.cls is contract), None)
         if found is None:
-            raise BoroughError(f"{getattr(contract, '__name__', contract)} is no contract of this system")
+            raise BoroughError(
+                f"{getattr(contract, '__name__', contract)} is no contract of this system"
+            )
         account = caller or found.service
         if account != found.service and found.wire_name not in self.declared.get(account, set()):
             raise Forbidden(undeclared(account, found))
         pools: dict[str, Any] = {service.name: service.pool for service in self.services.values()}
         timeout_s = self.configuration.options.limits.default_timeout_s
         on_account = Caller(
-            account, self.clock, default_timeout_s=timeout_s, principal=principal, key=key, pools=pools
+            account,
+            self.clock,
+            default_timeout_s=timeout_s,
+            principal=principal,
+            key=key,
+            pools=pools,
         )
         return make_client(found, self._transport(account), on_account)  # type: ignore[no-any-return]
 
@@ -221,6 +236,10 @@ class Host:
         """Wait until no event is on its way and nothing is being handled."""
         if self.carriage is not None:
             await self.carriage.quiet()
+
+
+def _local(host: Host, _caller: str) -> Transport:
+    return LocalTransport(host.callees)
 
 
 def undeclared(caller: str, contract: Contract) -> str:

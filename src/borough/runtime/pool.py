@@ -30,9 +30,14 @@ class ThreadPool:
         if self._busy >= self._limit:
             raise Unavailable(f"The threads of {self._service} are all taken", retry_after_s=1)
         if self._executor is None:
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix=f"borough-{self._service}")
+            self._executor = ThreadPoolExecutor(
+                self._threads, thread_name_prefix=f"borough-{self._service}"
+            )
         self._busy += 1
-        work = asyncio.get_running_loop().run_in_executor(self._executor, copy_context().run, function, *args)
+        context = copy_context()
+        work = asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: context.run(function, *args)
+        )
         # A thread cannot be stopped: its place is free when it ends, not when the caller leaves.
         work.add_done_callback(self._done)
         return await work

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from borough.clock import Clock
+from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 from borough.ports import Store, Transport
 from borough.reliability.admission import Gate
-from borough.contracts.codec import Codec
 from borough.runtime.answers import KeyedCalls, KeyedOperation
 from borough.runtime.client import Caller, connect_client, empty_client
 from borough.runtime.configuration import Configuration
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.pool import ThreadPool
 from borough.runtime.envelope import EventWriter
+from borough.runtime.pool import ThreadPool
 from borough.runtime.pulse import Pulse
 from borough.runtime.wiring import ServicePlan
 from borough.services.context import CURRENT
@@ -34,7 +34,14 @@ Resources = Mapping[type[Any], Callable[[str], Any]]
 class RunningService:
     """Made from a plan, opened once, closed once."""
 
-    def __init__(self, plan: ServicePlan, configuration: Configuration, clock: Clock, system: str, store: Store | None) -> None:
+    def __init__(
+        self,
+        plan: ServicePlan,
+        configuration: Configuration,
+        clock: Clock,
+        system: str,
+        store: Store | None,
+    ) -> None:
         limits = configuration.options.limits
         self.plan = plan
         self.name = plan.name
@@ -71,7 +78,9 @@ class RunningService:
     def build(self, resources: Resources) -> None:
         """Make the instance with everything it asked for, and the callees of its operations."""
         plan = self.plan
-        self._clients = {attribute: empty_client(contract) for attribute, contract in plan.clients.items()}
+        self._clients = {
+            attribute: empty_client(contract) for attribute, contract in plan.clients.items()
+        }
         needs: dict[str, Any] = dict(self._clients)
         for attribute in plan.databases:
             needs[attribute] = self.database
@@ -97,7 +106,11 @@ class RunningService:
         """Make `answering`'s methods the callees of a contract."""
         idle = self._configuration.options.limits.stream_idle_s
         for operation in contract.operations.values():
-            keyed = KeyedOperation(self.keyed, Codec(operation)) if operation.keyed and self.keyed else None
+            keyed = (
+                KeyedOperation(self.keyed, Codec(operation))
+                if operation.keyed and self.keyed
+                else None
+            )
             self.callees[operation.wire_name] = Callee(
                 operation,
                 getattr(answering, operation.name),

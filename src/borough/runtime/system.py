@@ -42,8 +42,12 @@ class System:
 
     def narrowed(self, services: Sequence[type[Service]]) -> System:
         """The same system with these services only; the contracts of the others stay known."""
-        left_out = [found for cls in self.services if cls not in services for found in contract_classes(cls)]
-        return System(services, configuration=self.configuration, contracts=[*self.contracts, *left_out])
+        left_out = [
+            found for cls in self.services if cls not in services for found in contract_classes(cls)
+        ]
+        return System(
+            services, configuration=self.configuration, contracts=[*self.contracts, *left_out]
+        )
 
     @property
     def name(self) -> str:
@@ -65,8 +69,12 @@ class System:
         """
         folder = Path(path).resolve()
         if not folder.is_dir():
-            raise ConfigurationError(f"{path} is no folder; name the folder that holds {CONFIGURATION_FILE}")
-        configuration = Configuration.load(folder, os.environ if environment is None else environment, flags)
+            raise ConfigurationError(
+                f"{path} is no folder; name the folder that holds {CONFIGURATION_FILE}"
+            )
+        configuration = Configuration.load(
+            folder, os.environ if environment is None else environment, flags
+        )
         modules = _service_modules(folder, configuration)
         if not modules and not any(folder.glob("*/contract.py")):
             raise ConfigurationError(
@@ -75,7 +83,9 @@ class System:
         if str(folder.parent) not in sys.path:
             sys.path.insert(0, str(folder.parent))
         faults: list[Fault] = []
-        services = [found for name in modules if (found := _service_class(name, faults)) is not None]
+        services = [
+            found for name in modules if (found := _service_class(name, faults)) is not None
+        ]
         contracts = [
             found
             for place in sorted(folder.glob("*/contract.py"))
@@ -109,7 +119,9 @@ def contract_classes(cls: type[Service]) -> list[type[Any]]:
 
 
 def _service_modules(folder: Path, configuration: Configuration) -> list[str]:
-    named = {name: facts.module for name, facts in configuration.options.services.items() if facts.module}
+    named = {
+        name: facts.module for name, facts in configuration.options.services.items() if facts.module
+    }
     found = [
         f"{folder.name}.{place.parent.name}.service"
         for place in sorted(folder.glob("*/service.py"))
@@ -125,13 +137,22 @@ def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
         faults.extend(error.faults)
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        here = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+        here = [
+            frame
+            for frame in frames
+            if "importlib" not in frame.filename and frame.filename != __file__
+        ]
         place = here[-1] if here else None
         file, line = (place.filename, place.lineno) if place else (name, 0)
         if isinstance(error, SyntaxError) and error.filename:
             file, line = error.filename, error.lineno
         faults.append(
-            Fault(f"{name} does not import: {type(error).__name__}: {error}", "Mend the module", file, line)
+            Fault(
+                f"{name} does not import: {type(error).__name__}: {error}",
+                "Mend the module",
+                file,
+                line,
+            )
         )
     return None
 

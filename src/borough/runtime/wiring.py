@@ -74,7 +74,11 @@ class ServicePlan(msgspec.Struct, frozen=True):
     @property
     def needs_database(self) -> bool:
         """Whether it has a database of its own: asked for, or needed for its inbox, positions or answers."""
-        keyed = any(operation.keyed for contract, _ in self.provides for operation in contract.operations.values())
+        keyed = any(
+            operation.keyed
+            for contract, _ in self.provides
+            for operation in contract.operations.values()
+        )
         return bool(self.databases or self.handlers or self.schedules or keyed)
 
 
@@ -98,7 +102,9 @@ def make_plan(
 
 
 class _Wiring:
-    def __init__(self, system: System, resources: tuple[type[Any], ...], stand_ins: tuple[type[Any], ...]) -> None:
+    def __init__(
+        self, system: System, resources: tuple[type[Any], ...], stand_ins: tuple[type[Any], ...]
+    ) -> None:
         self.system = system
         self.resources = resources
         self.stand_ins = stand_ins
@@ -115,7 +121,9 @@ class _Wiring:
             try:
                 self.contracts[cls] = read_contract(cls)
             except DeclarationFaults as error:
-                self.faults.extend(fault for fault in error.faults if str(fault) not in map(str, self.faults))
+                self.faults.extend(
+                    fault for fault in error.faults if str(fault) not in map(str, self.faults)
+                )
                 return None
         return self.contracts[cls]
 
@@ -125,7 +133,11 @@ class _Wiring:
             for found in contract_classes(cls):
                 other = provided.setdefault(found, cls)
                 if other is not cls:
-                    self.fault(f"{cls.__name__} and {other.__name__} both provide {found.__name__}", "Keep one", cls)
+                    self.fault(
+                        f"{cls.__name__} and {other.__name__} both provide {found.__name__}",
+                        "Keep one",
+                        cls,
+                    )
         for found in [*provided, *self.system.contracts, *self.stand_ins]:
             contract = self.contract(found)
             if contract is not None:
@@ -141,14 +153,19 @@ class _Wiring:
         if self.faults:
             raise DeclarationFaults(self.faults)
         by_name = {contract.wire_name: contract for contract in self.contracts.values()}
-        here = {contract.wire_name for service in services.values() for contract, _ in service.provides}
+        here = {
+            contract.wire_name for service in services.values() for contract, _ in service.provides
+        }
         absent = {name: contract for name, contract in by_name.items() if name not in here}
         return Plan(services, by_name, absent)
 
     def _service(self, cls: type[Service], provided: dict[type[Any], type[Service]]) -> ServicePlan:
         name = service_name(cls)
         makers = {
-            value.contract: value.make for base in cls.__mro__ for value in vars(base).values() if isinstance(value, Provided)
+            value.contract: value.make
+            for base in cls.__mro__
+            for value in vars(base).values()
+            if isinstance(value, Provided)
         }
         provides: list[tuple[Contract, Callable[[Any], Any] | None]] = []
         for found in contract_classes(cls):
@@ -175,7 +192,14 @@ class _Wiring:
             )
         folder = Path(inspect.getsourcefile(cls) or ".").resolve().parent
         return ServicePlan(
-            name, cls, tuple(provides), **needs, handlers=handlers, schedules=schedules, mounts=mounts, folder=folder
+            name,
+            cls,
+            tuple(provides),
+            **needs,
+            handlers=handlers,
+            schedules=schedules,
+            mounts=mounts,
+            folder=folder,
         )
 
     def _implements(self, cls: type[Service], contract: Contract) -> None:
@@ -197,13 +221,17 @@ class _Wiring:
                     "Use the contract's parameters",
                     function,
                 )
-            if operation.stream != inspect.isasyncgenfunction(function) and not (
-                operation.stream and not inspect.iscoroutinefunction(function)
-            ):
-                if operation.stream or not inspect.iscoroutinefunction(function):
-                    self.fault(f"{cls.__name__}.{operation.name} is not `async def`", "Make it `async def`", function)
+            if operation.stream == inspect.iscoroutinefunction(function):
+                wanted = (
+                    "a plain `def` or an async generator" if operation.stream else "`async def`"
+                )
+                self.fault(
+                    f"{cls.__name__}.{operation.name} is not {wanted}", "Make it so", function
+                )
 
-    def _needs(self, cls: type[Service], provided: dict[type[Any], type[Service]]) -> dict[str, Any]:
+    def _needs(
+        self, cls: type[Service], provided: dict[type[Any], type[Service]]
+    ) -> dict[str, Any]:
         clients: dict[str, Contract] = {}
         databases: list[str] = []
         settings: dict[str, type[Settings]] = {}
@@ -211,7 +239,9 @@ class _Wiring:
         try:
             hints = typing.get_type_hints(cls)
         except (NameError, TypeError) as error:
-            self.fault(f"an annotation of {cls.__name__} cannot be read: {error}", "Import the name", cls)
+            self.fault(
+                f"an annotation of {cls.__name__} cannot be read: {error}", "Import the name", cls
+            )
             hints = {}
         for attribute, kind in hints.items():
             if not isinstance(kind, type):
@@ -220,7 +250,11 @@ class _Wiring:
                 contract = self.contract(kind)
                 if contract is not None:
                     clients[attribute] = contract
-                if kind not in provided and kind not in self.stand_ins and kind not in self.system.contracts:
+                if (
+                    kind not in provided
+                    and kind not in self.stand_ins
+                    and kind not in self.system.contracts
+                ):
                     self.fault(
                         f"{cls.__name__}.{attribute} needs {kind.__name__}, which no service here provides",
                         "Add the service to the system, or run it with --mock",
@@ -238,7 +272,12 @@ class _Wiring:
                     "Annotate it with the contract; only contracts of another service may be used",
                     cls,
                 )
-        return {"clients": clients, "databases": tuple(databases), "settings": settings, "resources": resources}
+        return {
+            "clients": clients,
+            "databases": tuple(databases),
+            "settings": settings,
+            "resources": resources,
+        }
 
     def _methods(
         self, cls: type[Service], service: str
@@ -267,7 +306,9 @@ class _Wiring:
                 mounts.append(MountPlan(path, method, raw))
         return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
 
-    def _handler(self, cls: type[Service], service: str, method: str, function: Any, mark: OnMark) -> HandlerPlan:
+    def _handler(
+        self, cls: type[Service], service: str, method: str, function: Any, mark: OnMark
+    ) -> HandlerPlan:
         events: list[BoundEvent] = []
         if not mark.events:
             self.fault(f"{cls.__name__}.{method} hears no event", "Name one: @on(Event)", function)
@@ -275,7 +316,7 @@ class _Wiring:
             event = self.events.get(kind)
             if event is None:
                 self.fault(
-                    f"{cls.__name__}.{method} hears {getattr(kind, '__name__', kind)}, which no contract here publishes",
+                    f"{cls.__name__}.{method} hears {_name(kind)}, which no contract here publishes",
                     "Name it in `publishes=[...]` of the contract that it belongs to",
                     function,
                 )
@@ -295,7 +336,11 @@ class _Wiring:
         count = len(inspect.signature(function).parameters) - 1 - fixed
         if count not in (0, 1) or not inspect.iscoroutinefunction(function):
             wanted = "(self, event) or (self, event, tx)" if fixed else "(self) or (self, tx)"
-            self.fault(f"{cls.__name__}.{method} has the wrong form", f"Write `async def {method}{wanted}`", function)
+            self.fault(
+                f"{cls.__name__}.{method} has the wrong form",
+                f"Write `async def {method}{wanted}`",
+                function,
+            )
         return count == 1
 
     def _routes(self) -> None:
@@ -316,7 +361,9 @@ class _Wiring:
         for contract in self.contracts.values():
             other = seen.setdefault(contract.wire_name, contract)
             if other is not contract:
-                self.fault(f"two contracts are named {contract.wire_name}", "Rename one", contract.cls)
+                self.fault(
+                    f"two contracts are named {contract.wire_name}", "Rename one", contract.cls
+                )
         owners: dict[type[Any], Contract] = {}
         for contract in self.contracts.values():
             for event in contract.events.values():
@@ -327,3 +374,7 @@ class _Wiring:
                         "An event belongs to one contract; give each its own",
                         contract.cls,
                     )
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "__name__", thing))

@@ -18,8 +18,8 @@ class _Fake:
     """Answers a contract's operations with what it was given, and notes each call."""
 
     def __init__(self, contract: Contract) -> None:
-        self._borough_calls: list[tuple[str, tuple[Any, ...]]] = []
-        self._borough_contract = contract
+        self.borough_calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.borough_contract = contract
 
 
 def fake(contract: Callable[..., C], **answers: Any) -> C:
@@ -32,7 +32,9 @@ def fake(contract: Callable[..., C], **answers: Any) -> C:
     found = read_contract(contract)  # type: ignore[arg-type]
     unknown = sorted(set(answers) - set(found.operations))
     if unknown:
-        raise TypeError(f"{found.name} has no operation {unknown[0]}; it has {', '.join(found.operations)}")
+        raise TypeError(
+            f"{found.name} has no operation {unknown[0]}; it has {', '.join(found.operations)}"
+        )
     made = _Fake(found)
     for name, operation in found.operations.items():
         make = _stream if operation.stream else _method
@@ -44,15 +46,17 @@ def calls(of: object) -> list[tuple[str, tuple[Any, ...]]]:
     """What a fake was asked so far: (operation, arguments) in order. Raises `TypeError` for anything else."""
     if not isinstance(of, _Fake):
         raise TypeError(f"{of!r} was not made by borough.testing.fake")
-    return list(of._borough_calls)
+    return list(of.borough_calls)
 
 
 def _missing(operation: Operation) -> NotImplementedError:
-    return NotImplementedError(f"the fake of {operation.contract.name} has no answer for {operation.name}")
+    return NotImplementedError(
+        f"the fake of {operation.contract.name} has no answer for {operation.name}"
+    )
 
 
 async def _given(answer: Any, arguments: tuple[Any, ...]) -> Any:
-    if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
+    if isinstance(answer, BaseException):
         raise answer
     if not callable(answer) or hasattr(answer, "__struct_fields__"):
         return answer
@@ -60,7 +64,9 @@ async def _given(answer: Any, arguments: tuple[Any, ...]) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-def _bound(operation: Operation, arguments: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+def _bound(
+    operation: Operation, arguments: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
     names = [parameter.name for parameter in operation.parameters]
     found = dict(zip(names, arguments, strict=False)) | named
     return tuple(found.get(p.name, p.default) for p in operation.parameters)
@@ -69,7 +75,7 @@ def _bound(operation: Operation, arguments: tuple[Any, ...], named: dict[str, An
 def _method(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any]:
     async def method(*arguments: Any, **named: Any) -> Any:
         given = _bound(operation, arguments, named)
-        made._borough_calls.append((operation.name, given))
+        made.borough_calls.append((operation.name, given))
         return await _given(answer, given)
 
     return method
@@ -78,7 +84,7 @@ def _method(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any
 def _stream(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any]:
     async def method(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
         given = _bound(operation, arguments, named)
-        made._borough_calls.append((operation.name, given))
+        made.borough_calls.append((operation.name, given))
         for item in await _given(answer, given):
             yield item
 

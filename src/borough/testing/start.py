@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
@@ -53,7 +53,7 @@ class Running:
         found = self._process.host.services.get(service)
         if found is None or found.database is None:
             raise ConfigurationError(f"no service {service!r} with a database is running")
-        return found.database
+        return cast(Database, found.database)
 
     def service(self, name: str) -> Any:
         """The instance of a service."""
@@ -82,7 +82,7 @@ async def start(
     data: Path | None = None,
     edge: bool = False,
     hardship: Hardship | None = None,
-) -> AsyncIterator[Running]:
+) -> AsyncGenerator[Running]:
     """Start services and stop them at the end of the block.
 
     `only` names the services to run, all by default; `fakes` maps contracts to objects that answer
@@ -114,13 +114,19 @@ async def start(
 def _chosen(
     system: System | str | os.PathLike[str], only: Sequence[str] | None, settings: Mapping[str, Any]
 ) -> System:
-    whole = system if isinstance(system, System) else System.load(system, flags=settings, environment={})
+    whole = (
+        system
+        if isinstance(system, System)
+        else System.load(system, flags=settings, environment={})
+    )
     if only is None:
         return whole
     names = {service_name(cls): cls for cls in whole.services}
     for name in only:
         if name not in names:
-            raise ConfigurationError(f"there is no service {name!r}; there are {', '.join(sorted(names))}")
+            raise ConfigurationError(
+                f"there is no service {name!r}; there are {', '.join(sorted(names))}"
+            )
     return whole.narrowed([names[name] for name in only])
 
 

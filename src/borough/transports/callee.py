@@ -80,7 +80,11 @@ class Callee:
     async def run(self, arguments: Sequence[Any], call: Call) -> Any:
         """Run the handler for `call`. Raises its declared problems or a `CallError`, nothing else."""
         gate = self.gate
-        if self._monotonic() >= call.deadline or gate.in_flight >= gate.limit or self._timeout_s is not None:
+        if (
+            self._monotonic() >= call.deadline
+            or gate.in_flight >= gate.limit
+            or self._timeout_s is not None
+        ):
             self._admit(call)
         gate.in_flight += 1
         self.count += 1
@@ -88,7 +92,9 @@ class Callee:
             context = copy_context()
             context.run(_enter, call)
             if self.keyed is not None and call.key is not None:
-                return await self._timed(context, self._run_keyed(self.keyed, arguments, call), call)
+                return await self._timed(
+                    context, self._run_keyed(self.keyed, arguments, call), call
+                )
             coroutine = self._handler(*arguments)
             if call.deadline < call.armed:
                 return await self._timed(context, coroutine, call)
@@ -126,8 +132,9 @@ class Callee:
             return await _driven(context, work)
         call.armed = call.deadline
         left = None if call.deadline == NO_DEADLINE else call.deadline - self._monotonic()
+        timer = asyncio.timeout(left)
         try:
-            async with asyncio.timeout(left) as timer:
+            async with timer:
                 return await _driven(context, work)
         except TimeoutError:
             if timer.expired():

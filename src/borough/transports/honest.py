@@ -21,7 +21,7 @@ from borough.services.context import Call
 from borough.transports.callee import Callee
 from borough.transports.http.router import split_target
 
-__all__ = ["HonestTransport", "Hardship"]
+__all__ = ["Hardship", "HonestTransport"]
 
 
 class Hardship(msgspec.Struct, frozen=True):
@@ -106,7 +106,7 @@ def _carried_problem(codec: Codec, problem: Problem) -> Problem:
     return codec.read_problem(code, JSON.encode(problem_document(problem, code, None))) or problem
 
 
-def _reply_headers(reply: Reply[Any]) -> list[tuple[str, str]]:
+def _reply_headers(reply: Any) -> list[tuple[str, str]]:
     headers = [(name.lower(), value) for name, value in reply.headers.items()]
     headers += [("set-cookie", f"{name}={value}") for name, value in reply.cookies.items()]
     if reply.etag is not None:

@@ -64,7 +64,8 @@ class _Check:
 
 def _checks(operation: Operation) -> list[_Check]:
     found = [
-        _Check(index, p.name, p.kind, p.place == "path") for index, p in enumerate(operation.parameters)
+        _Check(index, p.name, p.kind, p.place == "path")
+        for index, p in enumerate(operation.parameters)
     ]
     return [check for check in found if check.rebuild or check.plain is not None]
 
@@ -141,7 +142,7 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     def settle(value: Any) -> Any:
         try:
             if isinstance(value, Reply):
-                return msgspec.structs.replace(value, value=_rebuild(value.value, kind))
+                return _settled_reply(value, kind)
             return _rebuild(value, kind)
         except (msgspec.ValidationError, TypeError) as error:
             raise ServiceFailure(
@@ -149,6 +150,10 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
             ) from None
 
     return settle
+
+
+def _settled_reply(reply: Any, kind: Any) -> Any:
+    return msgspec.structs.replace(reply, value=_rebuild(reply.value, kind))
 
 
 def _stream(operation: Operation, callee: Callee) -> Send:

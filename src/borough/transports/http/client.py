@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from borough.errors import DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
@@ -85,6 +86,7 @@ class HttpClient:
         )
         return response
 
+    @asynccontextmanager
     async def stream(
         self,
         origin: Origin,
@@ -94,15 +96,19 @@ class HttpClient:
         body: bytes = b"",
         deadline: float | None = None,
         idempotent: bool = False,
-    ) -> ClientStream:
-        """Like `send`, but the answer's body is read as it comes.
+    ) -> AsyncGenerator[ClientStream, None]:
+        """Like `send`, but the body is read as it comes: `async with ...` and `async for chunk`.
 
+        Leaving the block before the end closes the connection, so that the other side stops.
         `deadline` covers the head and the first chunk; from then on `stream_idle_s` does.
         """
         stream: ClientStream = await self._exchange(
             origin, method, target, headers, body, deadline, idempotent, is_streaming=True
         )
-        return stream
+        try:
+            yield stream
+        finally:
+            stream.leave()
 
     async def close(self) -> None:
         """Close every connection and wait until all are gone; calls that run fail. Idempotent."""

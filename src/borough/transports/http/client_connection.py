@@ -202,8 +202,7 @@ class ClientConnection(asyncio.Protocol):
 class ClientStream:
     """An answer whose body is read as it comes: `async for chunk in stream`.
 
-    Use it as `async with await client.stream(...) as stream`, or call `aclose`. Leaving before
-    the end closes the connection. What is not read holds the sender back.
+    What is not read holds the sender back.
     """
 
     __slots__ = (
@@ -252,7 +251,7 @@ class ClientStream:
             self._error = ServiceFailure(f"{self._pool.name} fell silent within a stream")
         else:
             self._error = DeadlineExceeded(f"{self._pool.name} did not begin its stream in time")
-        self._leave()
+        self.leave()
         self._wake()
 
     def _wake(self) -> None:
@@ -287,7 +286,7 @@ class ClientStream:
         try:
             await waiter
         except asyncio.CancelledError:
-            self._leave()
+            self.leave()
             raise
         finally:
             pool.deadlines.discard(self)
@@ -299,23 +298,14 @@ class ClientStream:
         async for chunk in self:
             size += len(chunk)
             if size > self._pool.limits.body_bytes:
-                self._leave()
+                self.leave()
                 raise ServiceFailure(f"{self._pool.name} sent more than {size - len(chunk)} bytes")
             parts.append(chunk)
         return b"".join(parts)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Read no more; the sender is told unless it had finished."""
+        self._chunks.clear()
         if not self._ended:
             self._ended = True
             self._connection.drop(self)
-
-    async def aclose(self) -> None:
-        """Leave; the sender is told unless it had finished."""
-        self._leave()
-        self._chunks.clear()
-
-    async def __aenter__(self) -> ClientStream:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()

@@ -24,7 +24,7 @@ from borough.transports.http import wire
 from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
 
-__all__ = ["Door", "Identity", "Identify", "Route", "problem_response"]
+__all__ = ["Door", "Identify", "Identity", "Route", "problem_response"]
 
 _log = logging.getLogger("borough.http")
 _JSON = ((b"content-type", b"application/json"),)
@@ -189,7 +189,7 @@ def _answer(request: Request, route: Route, result: Any) -> Response:
     return Response(status, route.headers if body else _NOTHING, body)
 
 
-def _reply(request: Request, route: Route, reply: Reply[Any], status: int) -> Response:
+def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
     headers: list[tuple[bytes, bytes]] = list(route.headers)
     for name, value in reply.headers.items():
         headers.append((name.lower().encode("latin-1"), _safe(value)))

@@ -82,9 +82,14 @@ class RemoteTransport:
         async def send(arguments: Sequence[Any], call: Call) -> Any:
             left = call.deadline - monotonic()
             if left <= 0:
-                raise DeadlineExceeded(f"The deadline of {call.operation} passed before it was sent")
+                raise DeadlineExceeded(
+                    f"The deadline of {call.operation} passed before it was sent"
+                )
             sent = codec.write_arguments(arguments)
-            headers = [*sent.headers, *_call_headers(call, left, sent.content_type if sent.body is not None else None)]
+            headers = [
+                *sent.headers,
+                *_call_headers(call, left, sent.content_type if sent.body is not None else None),
+            ]
             response = await client.send(
                 resolve(service),
                 method,
@@ -95,8 +100,12 @@ class RemoteTransport:
                 idempotent=idempotent,
             )
             if response.status < 300:
-                return codec.read_result(response.body, list(response.headers.items()) if operation.is_reply else ())
-            raise _failure(codec, response.status, response.body, response.headers.get("retry-after"))
+                return codec.read_result(
+                    response.body, list(response.headers.items()) if operation.is_reply else ()
+                )
+            raise _failure(
+                codec, response.status, response.body, response.headers.get("retry-after")
+            )
 
         return send
 
@@ -104,9 +113,14 @@ class RemoteTransport:
         async def items(arguments: Sequence[Any], call: Call) -> Any:
             left = call.deadline - self._clock.monotonic()
             if left <= 0:
-                raise DeadlineExceeded(f"The deadline of {call.operation} passed before it was sent")
+                raise DeadlineExceeded(
+                    f"The deadline of {call.operation} passed before it was sent"
+                )
             sent = codec.write_arguments(arguments)
-            headers = [*sent.headers, *_call_headers(call, left, sent.content_type if sent.body is not None else None)]
+            headers = [
+                *sent.headers,
+                *_call_headers(call, left, sent.content_type if sent.body is not None else None),
+            ]
             async with self._client.stream(
                 self._resolve(operation.contract.service),
                 operation.mark.method,
@@ -117,7 +131,9 @@ class RemoteTransport:
             ) as response:
                 if response.status >= 300:
                     body = b"".join([chunk async for chunk in response])
-                    raise _failure(codec, response.status, body, response.headers.get("retry-after"))
+                    raise _failure(
+                        codec, response.status, body, response.headers.get("retry-after")
+                    )
                 async for item in _items(codec, response):
                     yield item
 
@@ -151,7 +167,9 @@ async def _items(codec: Codec, chunks: AsyncIterator[bytes]) -> AsyncIterator[An
             try:
                 line = _line(text)
             except msgspec.DecodeError as error:
-                raise ServiceFailure(f"{codec.operation.wire_name} sent a line that cannot be read: {error}") from None
+                raise ServiceFailure(
+                    f"{codec.operation.wire_name} sent a line that cannot be read: {error}"
+                ) from None
             if line.end:
                 return
             if not isinstance(line.problem, msgspec.UnsetType):
@@ -161,7 +179,9 @@ async def _items(codec: Codec, chunks: AsyncIterator[bytes]) -> AsyncIterator[An
     raise ServiceFailure(f"The stream of {codec.operation.wire_name} broke off before its end")
 
 
-def _failure(codec: Codec, status: int, body: bytes, retry_after: str | None) -> CallError | Problem:
+def _failure(
+    codec: Codec, status: int, body: bytes, retry_after: str | None
+) -> CallError | Problem:
     """What an answer that is no result means: a declared problem, or the `CallError` of its code."""
     name = codec.operation.wire_name
     try:

@@ -26,6 +26,7 @@ _KEPT_HEADS = 512
 _OURS = frozenset({b"connection", b"content-length", b"date", b"transfer-encoding"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_LINGERING = 256
 _DRAIN_GRACE_S = 0.1
 """While draining, idle connections stay that long: a request already under way is then answered."""
 
@@ -48,6 +49,7 @@ class HttpServer:
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
         self._connections: set[ServerConnection] = set()
+        self._admitted = 0
         self._peers: dict[str, int] = {}
         self._heads: dict[tuple[int, Sequence[tuple[bytes, bytes]]], bytes] = {}
         self._date = b""
@@ -112,22 +114,30 @@ class HttpServer:
     # --- connections call ------------------------------------------------------------------------
 
     def admit(self, connection: ServerConnection, host: str) -> Refusal | None:
-        """Count a new connection; a refusal where there are too many."""
-        connections, limits = self._connections, self.limits
-        connections.add(connection)
-        count = self._peers[host] = self._peers.get(host, 0) + 1
-        if len(connections) > limits.connections:
+        """Count a new connection in, or give the reason why there are too many."""
+        limits, count = self.limits, self._peers.get(host, 0)
+        self._connections.add(connection)
+        if self._admitted >= limits.connections:
             return refusals.FULL
-        return refusals.FULL_FOR_PEER if count > limits.connections_per_peer else None
+        if count >= limits.connections_per_peer:
+            return refusals.FULL_FOR_PEER
+        self._admitted += 1
+        self._peers[host] = count + 1
+        return None
 
-    def dismiss(self, connection: ServerConnection, host: str) -> None:
+    @property
+    def may_linger(self) -> bool:
+        """Whether one more refused connection may stay until its client has read why."""
+        return len(self._connections) - self._admitted <= _LINGERING
+
+    def dismiss(self, connection: ServerConnection, host: str, *, was_admitted: bool) -> None:
         """Forget a connection that is gone."""
         self._connections.discard(connection)
-        count = self._peers[host] - 1
-        if count:
-            self._peers[host] = count
-        else:
-            del self._peers[host]
+        if was_admitted:
+            self._admitted -= 1
+            count = self._peers.pop(host) - 1
+            if count:
+                self._peers[host] = count
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 

@@ -39,8 +39,8 @@ class ServerConnection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_connection", "_drained", "_head", "_incoming", "_is_reading",
-        "_missing", "_server", "_since", "_started", "_state", "_task", "_transport",
+        "_ahead", "_body", "_connection", "_drained", "_head", "_incoming", "_is_admitted",
+        "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task", "_transport",
         "_write_paused_at",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class ServerConnection(asyncio.Protocol):
         self._incoming: Request | None = None
         self._missing = 0
         self._task: asyncio.Task[None] | None = None
+        self._is_admitted = True
         self._is_reading = True
         self._write_paused_at: float | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -71,7 +72,11 @@ class ServerConnection(asyncio.Protocol):
             self._connection.peer = (peer[0], peer[1])
         refusal = self._server.admit(self, self._connection.peer[0])
         if refusal is not None:
-            self._refuse(refusal)
+            self._is_admitted = False
+            if self._server.may_linger:
+                self._refuse(refusal)
+            else:
+                self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = CLOSED
@@ -80,7 +85,8 @@ class ServerConnection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self._release_writer()
-        self._server.dismiss(self, self._connection.peer[0])
+        host = self._connection.peer[0]
+        self._server.dismiss(self, host, was_admitted=self._is_admitted)
 
     def data_received(self, data: bytes) -> None:
         state = self._state

@@ -1,0 +1,219 @@
+"""`borough call orders.place '{"sku": "A1"}'`: call one operation of a running system.
+
+It goes to the edge, as the public does; `--as SERVICE` goes to the internal listener on account of
+that service, with its token from the data folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from borough.cli.address import read_address
+from borough.contracts.codec import Codec, pointer_of
+from borough.contracts.operation import Contract, Operation
+from borough.errors import ConfigurationError, InvalidRequest
+
+__all__ = ["add"]
+
+_EXAMPLE = """examples:
+  borough call search.find '{"q": "tea"}' --system examples/shop
+  borough call orders.checkout '{"card": "4242424242424242"}' --token "$TOKEN" --key order-1
+  borough call payments.charge '{...}' --as orders"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "call",
+        help="call one operation of a running system",
+        description="Call SERVICE.OPERATION with a JSON object of its parameters; prints the answer.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "operation",
+        metavar="SERVICE.OPERATION",
+        help="such as orders.place, or the whole wire name",
+    )
+    parser.add_argument(
+        "arguments",
+        nargs="?",
+        default="{}",
+        metavar="JSON",
+        help="parameters by name (default: {}); - reads standard input",
+    )
+    parser.add_argument(
+        "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
+    )
+    parser.add_argument("--data", metavar="FOLDER", help="its data folder, where not the usual one")
+    parser.add_argument("--url", help="the edge, where not the one left in the data folder")
+    parser.add_argument(
+        "--as",
+        dest="service",
+        metavar="SERVICE",
+        help="call on account of this service, internally",
+    )
+    parser.add_argument("--token", help="bearer token of the end user")
+    parser.add_argument("--key", help="Idempotency-Key")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="SECONDS", help="give up after (default: 10)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print problems as JSON on standard output, too"
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from borough.runtime.system import System
+
+    flags = {"data.folder": str(Path(options.data).resolve()) if options.data else None}
+    system = System.load(options.system, flags=flags)
+    operation = find_operation(_contracts(system), options.operation)
+    text = sys.stdin.read() if options.arguments == "-" else options.arguments
+    sent = Codec(operation).write_arguments(_arguments(operation, text))
+    headers = list(sent.headers)
+    if sent.body is not None:
+        headers.append((b"content-type", sent.content_type))
+    if options.token:
+        headers.append((b"authorization", b"Bearer " + options.token.encode()))
+    if options.key:
+        headers.append((b"idempotency-key", b'"' + options.key.encode() + b'"'))
+    headers.append((b"borough-timeout-ms", b"%d" % int(options.timeout * 1000)))
+    folder = system.configuration.data_folder
+    if options.service:
+        headers += _proof(folder, options.service)
+        url = read_address(folder).internal
+    else:
+        url = options.url or read_address(folder).edge
+    return asyncio.run(_send(options, operation, url, sent.target, headers, sent.body or b""))
+
+
+def _contracts(system: Any) -> list[Contract]:
+    from borough.contracts.reading import read_contracts
+    from borough.runtime.system import contract_classes
+
+    classes = [cls for service in system.services for cls in contract_classes(service)]
+    return read_contracts(dict.fromkeys([*classes, *system.contracts]))
+
+
+def find_operation(contracts: list[Contract], name: str) -> Operation:
+    """The operation named `service.operation` or by its wire name. Raises `ConfigurationError`."""
+    found = [
+        operation
+        for contract in contracts
+        for operation in contract.operations.values()
+        if name in (operation.wire_name, f"{contract.service}.{operation.name}")
+    ]
+    if not found:
+        import difflib
+
+        known = [f"{c.service}.{o}" for c in contracts for o in c.operations]
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else "`borough contracts show` lists them"
+        raise ConfigurationError(f"there is no operation {name}; {hint}")
+    # Of several majors the newest is meant; an older one has its whole wire name.
+    return max(found, key=lambda operation: operation.contract.major)
+
+
+def _arguments(operation: Operation, text: str) -> list[Any]:
+    try:
+        given = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.ValidationError:
+        raise InvalidRequest("the arguments are a JSON object of parameters by name") from None
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the arguments are not JSON: {error}") from None
+    sole = [p for p in operation.parameters if p.place == "body"]
+    if len(operation.parameters) == 1 and sole and sole[0].name not in given:
+        given = {sole[0].name: given}
+    names = [p.name for p in operation.parameters]
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise InvalidRequest(
+            f"{operation.wire_name} has no parameter {unknown[0]!r}; it has {', '.join(names) or 'none'}"
+        )
+    values: list[Any] = []
+    for parameter in operation.parameters:
+        if parameter.name not in given:
+            if parameter.required:
+                raise InvalidRequest(
+                    f"{operation.wire_name} needs the parameter {parameter.name!r}"
+                )
+            values.append(parameter.default)
+            continue
+        try:
+            values.append(msgspec.convert(given[parameter.name], parameter.kind))
+        except msgspec.ValidationError as error:
+            message, pointer = pointer_of(str(error))
+            raise InvalidRequest(f"{parameter.name}{pointer[1:]}: {message}") from None
+    return values
+
+
+def _proof(folder: Path, service: str) -> list[tuple[bytes, bytes]]:
+    try:
+        token = (folder / "tokens" / f"{service}.token").read_bytes().strip()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the token of {service} in {folder / 'tokens'} cannot be read: {error.strerror}; is the system running?"
+        ) from None
+    return [(b"borough-service", service.encode()), (b"borough-proof", token)]
+
+
+async def _send(
+    options: argparse.Namespace,
+    operation: Operation,
+    url: str,
+    target: str,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
+) -> int:
+    from borough.transports.http.client import HttpClient
+
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ConfigurationError(f"{url} is no http:// URL")
+    origin = parts.hostname, parts.port or 80
+    client = HttpClient()
+    deadline = asyncio.get_running_loop().time() + options.timeout
+    try:
+        if operation.stream:
+            async with client.stream(
+                origin, operation.mark.method, target, headers, body, deadline=deadline
+            ) as stream:
+                content = b""
+                async for chunk in stream:
+                    if stream.status < 300:
+                        sys.stdout.write(chunk.decode())
+                        sys.stdout.flush()
+                    content += chunk if stream.status >= 300 else b""
+                return _show(options, stream.status, content)
+        response = await client.send(
+            origin, operation.mark.method, target, headers, body, deadline=deadline
+        )
+        return _show(options, response.status, response.body)
+    finally:
+        await client.close()
+
+
+def _show(options: argparse.Namespace, status: int, body: bytes) -> int:
+    if status < 300:
+        if body:
+            print(msgspec.json.format(body, indent=2).decode())
+        return 0
+    if options.json:
+        print(body.decode())
+    try:
+        document = msgspec.json.decode(body)
+        print(
+            f"borough: {status} {document.get('title')}: {document.get('detail')}", file=sys.stderr
+        )
+    except (msgspec.DecodeError, AttributeError):
+        print(f"borough: {status}", file=sys.stderr)
+    return 1

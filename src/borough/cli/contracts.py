@@ -1,0 +1,143 @@
+"""`borough contracts`: show what a system's services promise, and export it as documents."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from borough.contracts.operation import Contract
+from borough.errors import ConfigurationError
+
+__all__ = ["add"]
+
+_EXAMPLE = """examples:
+  borough contracts show --system examples/shop
+  borough contracts show orders.Orders --system examples/shop
+  borough contracts export --system examples/shop --format openapi > shop.json
+  borough contracts export payments --format descriptor --out contracts/"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "contracts",
+        help="show or export what services promise",
+        description="Show or export the contracts of a system.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="list contracts, or one with its operations and events")
+    show.add_argument(
+        "--json", action="store_true", help="print the descriptors as one JSON document"
+    )
+    export = actions.add_parser("export", help="write OpenAPI or descriptors")
+    export.add_argument("--format", choices=("openapi", "descriptor"), default="openapi")
+    export.add_argument(
+        "--out", metavar="FOLDER", help="write files there instead of standard output"
+    )
+    export.add_argument(
+        "--public",
+        action="store_true",
+        help="OpenAPI of public operations only, as the edge serves it",
+    )
+    for action in (show, export):
+        action.add_argument("name", nargs="?", help="a service or a contract (default: all)")
+        action.add_argument(
+            "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
+        )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from borough.contracts.reading import read_contracts
+    from borough.runtime.system import System, contract_classes
+
+    system = System.load(options.system)
+    classes = [cls for service in system.services for cls in contract_classes(service)]
+    contracts = read_contracts(dict.fromkeys([*classes, *system.contracts]))
+    if options.name:
+        contracts = [c for c in contracts if options.name in (c.service, c.name, c.wire_name)]
+        if not contracts:
+            raise ConfigurationError(
+                f"there is no service or contract {options.name}; `borough contracts show` lists them"
+            )
+    contracts.sort(key=lambda contract: contract.wire_name)
+    if options.action == "export":
+        return _export(options, contracts, system)
+    if options.json:
+        from borough.contracts.descriptor import describe, to_json
+
+        print(
+            msgspec.json.encode(
+                [msgspec.Raw(to_json(describe(contract))) for contract in contracts]
+            ).decode()
+        )
+    elif options.name:
+        for contract in contracts:
+            _details(contract)
+    else:
+        _list(contracts)
+    return 0
+
+
+def _list(contracts: list[Contract]) -> None:
+    width = max((len(contract.wire_name) for contract in contracts), default=0)
+    for contract in contracts:
+        counts = f"{len(contract.operations)} operations, {len(contract.events)} events"
+        name, version = contract.wire_name, contract.mark.version
+        print(f"{name:<{width}}  {version:<5} {counts:<26} {_first_line(contract.doc)}")
+
+
+def _first_line(doc: str) -> str:
+    return doc.partition("\n")[0]
+
+
+def _details(contract: Contract) -> None:
+    print(f"{contract.wire_name} {contract.mark.version}: {_first_line(contract.doc)}")
+    for operation in contract.operations.values():
+        allow = operation.allow
+        who = "internal" if allow is None else " ".join([allow.who, *allow.scopes])
+        route = f"{operation.mark.method:<6} {operation.path:<36}"
+        print(f"  {route} {operation.name:<18} [{who}] {_first_line(operation.doc)}")
+        for problem in operation.mark.raises:
+            print(f"         {problem.status} {problem.__name__}: {problem.title()}")
+    for event in contract.events.values():
+        print(
+            f"  event  {event.kind.__name__}"
+            + (f", in order per {event.key}" if event.key else ", without order")
+        )
+    print()
+
+
+def _export(options: argparse.Namespace, contracts: list[Contract], system: Any) -> int:
+    from borough.contracts.descriptor import describe, to_json
+    from borough.contracts.openapi import openapi
+
+    descriptors = [describe(contract) for contract in contracts]
+    if options.format == "openapi":
+        facts = system.configuration.options.system
+        document = openapi(
+            descriptors, title=facts.name, version=facts.version, public_only=options.public
+        )
+        content = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        files = {f"{facts.name}.openapi.json": content + b"\n"}
+    else:
+        files = {f"{d.service}.{d.name}.json": to_json(d) + b"\n" for d in descriptors}
+    if options.out is None:
+        for content in files.values():
+            sys.stdout.write(content.decode())
+        return 0
+    folder = Path(options.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+            print(folder / name, file=sys.stderr)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from None
+    return 0

@@ -1,0 +1,246 @@
+"""`borough run PATH`: wire, migrate, start, and serve a system in one process until told to stop.
+
+The first SIGTERM or Ctrl-C drains: not ready, no new connections, what runs ends, events are handed
+on. A second one exits at once; everything acknowledged is on disk by then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from borough.cli.address import Address, forget_address, write_address
+from borough.errors import ConfigurationError
+
+__all__ = ["add"]
+
+_EXAMPLE = """examples:
+  borough run examples/shop
+  borough run examples/shop --port 9000 --data /var/lib/shop
+  borough run examples/shop --mock payments --set edge.rate_limit=50/s
+  borough run examples/shop --explain"""
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run a system in one process",
+        description="Wire, migrate, start and serve the services below PATH in one process.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "path",
+        nargs="?",
+        default=".",
+        metavar="PATH",
+        help="the folder with borough.toml (default: here)",
+    )
+    parser.add_argument("--host", help="address of the public listener (edge.host)")
+    parser.add_argument(
+        "--port", type=int, help="port of the public listener (edge.port); 0 picks a free one"
+    )
+    parser.add_argument(
+        "--internal-port", type=int, help="port of the listener for services; 0 picks a free one"
+    )
+    parser.add_argument(
+        "--data", metavar="FOLDER", help="where databases, event logs and keys live (data.folder)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="any option, such as edge.rate_limit=50/s",
+    )
+    parser.add_argument(
+        "--mock",
+        action="append",
+        default=[],
+        metavar="SERVICE",
+        help="answer this service's contracts from their examples",
+    )
+    parser.add_argument("--reload", action="store_true", help="start anew when a file changes")
+    parser.add_argument(
+        "--explain", action="store_true", help="print every option with its source, and stop"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document when ready instead of the table",
+    )
+    parser.add_argument("--verbose", action="store_true", help="log what happens in detail")
+    parser.set_defaults(run=_run)
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    flags: dict[str, Any] = {
+        "edge.host": options.host,
+        "edge.port": options.port,
+        "internal.port": options.internal_port,
+        "data.folder": str(Path(options.data).resolve()) if options.data else None,
+    }
+    for pair in options.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--set {pair}: write OPTION=VALUE")
+        flags[name] = value
+    return flags
+
+
+def _run(options: argparse.Namespace) -> int:
+    logging.basicConfig(
+        level=logging.DEBUG if options.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    if options.reload:
+        from borough.cli.reload import run_and_reload
+
+        return run_and_reload(Path(options.path))
+    if options.explain:
+        return _explain(options)
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(options))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from borough.runtime.system import System
+    from borough.runtime.wiring import make_plan
+    from borough.services.identity import TokenIssuer
+
+    system = System.load(options.path, flags=_flags(options))
+    plan = make_plan(system, resources=_known_resources(TokenIssuer), stand_ins=system.contracts)
+    for service in plan.services.values():
+        for kind in service.settings.values():
+            system.configuration.settings(service.name, kind)
+    rows = system.configuration.explain()
+    if options.json:
+        found = [{"option": name, "value": value, "source": source} for name, value, source in rows]
+        print(msgspec.json.encode(found).decode())
+        return 0
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, source in rows:
+        print(f"{name:<{width}}  {value}  ({source})")
+    return 0
+
+
+def _known_resources(issuer: type[Any]) -> list[type[Any]]:
+    from borough.runtime.host import OWN_RESOURCES
+
+    return [issuer, *OWN_RESOURCES]
+
+
+async def _serve(options: argparse.Namespace) -> int:
+    from borough.console import mounts
+    from borough.gateway.process import Process
+    from borough.runtime.mocks import mocked
+    from borough.runtime.system import System
+
+    system, stand_ins = mocked(System.load(options.path, flags=_flags(options)), options.mock)
+    edge, internal = system.configuration.options.edge, system.configuration.options.internal
+    process = Process(
+        system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts
+    )
+    stopping = _Stopping()
+    starting = asyncio.ensure_future(process.start())
+    stopping.cancels(starting)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        await process.stop()
+        return 130
+    address = Address(os.getpid(), process.edge_url, process.internal_url)
+    write_address(process.host.data_folder, address)
+    try:
+        # What was made at the start stays; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        _announce(options, process, address, stand_ins)
+        await stopping.wait()
+        print("stopping; once more exits at once", file=sys.stderr)
+    finally:
+        forget_address(process.host.data_folder, address)
+        await process.stop()
+    return 0
+
+
+class _Stopping:
+    """Signals: the first asks to stop, the second exits."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._task: asyncio.Future[None] | None = None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+
+    def cancels(self, task: asyncio.Future[None]) -> None:
+        """While the start is under way, a signal cancels it."""
+        self._task = task
+
+    def _signalled(self) -> None:
+        if self._asked.is_set():
+            os._exit(130)
+        self._asked.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait(self) -> None:
+        await self._asked.wait()
+
+
+def _announce(
+    options: argparse.Namespace, process: Any, address: Address, stand_ins: Mapping[type[Any], Any]
+) -> None:
+    host = process.host
+    contracts = [
+        {"service": c.service, "contract": c.name, "version": c.mark.version, "path": c.path}
+        for c in host.contracts
+    ]
+    if options.json:
+        document = {
+            "system": host.system.name,
+            "pid": address.pid,
+            "edge": address.edge,
+            "internal": address.internal,
+            "data": str(host.data_folder),
+            "contracts": contracts,
+        }
+        print(msgspec.json.encode(document).decode(), flush=True)
+        return
+    mocked_names = {cls.__name__ for cls in stand_ins}
+    print(
+        f"{host.system.name} runs in one process (pid {address.pid}), data in {host.data_folder}\n"
+    )
+    rows = [("page", f"{address.edge}/")] if process.system.configuration.options.edge.pages else []
+    rows += [
+        ("system", f"{address.edge}/system"),
+        ("docs", f"{address.edge}/docs"),
+        ("internal", address.internal),
+    ]
+    rows += [
+        (
+            f"{c['contract']} {c['version']}"
+            + (" (mock)" if c["contract"] in mocked_names else ""),
+            f"{address.edge}{c['path']}",
+        )
+        for c in contracts
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, url in rows:
+        print(f"  {name:<{width}}  {url}")
+    print("\nCtrl-C stops.", flush=True)
