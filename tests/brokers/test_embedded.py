@@ -121,7 +121,7 @@ async def test_reading_past_other_topics_moves_the_position(tmp_path: Path) -> N
         taking = asyncio.create_task(subscription.take(1))
         await broker.publish([numbered(n) for n in range(3000)])
         async with asyncio.timeout(10):
-            while subscription.position < await broker.end(TOPIC):
+            while subscription.position < await broker.end(TOPIC):  # noqa: ASYNC110
                 await asyncio.sleep(0)
         taking.cancel()
 
@@ -228,9 +228,7 @@ async def test_a_position_inside_a_record_is_refused(tmp_path: Path) -> None:
 async def test_a_log_held_by_another_process_keeps_events_in_the_outbox(tmp_path: Path) -> None:
     async with opened(tmp_path) as broker:
         await broker.publish([numbered(1)])
-        holder = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(log_of(tmp_path))], stdout=subprocess.PIPE
-        )
+        holder = _holding(log_of(tmp_path))
         assert holder.stdout is not None
         try:
             await asyncio.to_thread(holder.stdout.readline)
@@ -242,6 +240,11 @@ async def test_a_log_held_by_another_process_keeps_events_in_the_outbox(tmp_path
             holder.stdout.close()
         await broker.publish([numbered(2)])
         assert await everything(broker) == [numbered(1), numbered(2)]
+
+
+def _holding(log: Path) -> subprocess.Popen[bytes]:
+    """A process that holds a log's lock."""
+    return subprocess.Popen([sys.executable, "-c", HOLD, str(log)], stdout=subprocess.PIPE)
 
 
 HOLD = """

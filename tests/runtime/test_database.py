@@ -40,7 +40,7 @@ async def test_events_commit_with_the_rows_in_the_order_of_publishing(tmp_path: 
 async def test_a_failed_body_publishes_nothing(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         orders = await stage.place("orders")
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError):  # noqa: PT012
             async with orders.db.transaction() as tx:
                 tx.publish(Placed(customer="ann", number=1))
                 raise RuntimeError
@@ -65,7 +65,7 @@ async def test_a_savepoint_that_rolls_back_takes_its_events_with_it(tmp_path: Pa
         orders = await stage.place("orders")
         async with orders.db.transaction() as tx:
             tx.publish(Placed(customer="kept", number=1))
-            with pytest.raises(RuntimeError):
+            with pytest.raises(RuntimeError):  # noqa: PT012
                 async with tx.savepoint():
                     tx.publish(Placed(customer="dropped", number=2))
                     raise RuntimeError
@@ -77,7 +77,7 @@ async def test_a_savepoint_that_rolls_back_takes_its_events_with_it(tmp_path: Pa
 async def test_an_event_of_another_service_is_refused_and_nothing_commits(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         orders = await stage.place("orders")
-        with pytest.raises(TransactionMisuse, match="Foreign is no event of this service"):
+        with pytest.raises(TransactionMisuse, match="Foreign is no event of"):  # noqa: PT012
             async with orders.db.transaction() as tx:
                 await tx.execute("insert into placed values (1, 'ann')")
                 tx.publish(Foreign(number=1))
@@ -182,7 +182,7 @@ def test_data_in_base64_is_read_too() -> None:
     ],
 )
 def test_what_cannot_be_read_names_the_event(body: bytes) -> None:
-    with pytest.raises(EventUnreadable, match="orders.Orders.Placed") as refused:
+    with pytest.raises(EventUnreadable, match=r"orders\.Orders\.Placed") as refused:
         EventReader(PLACED).read(body)
     assert isinstance(refused.value, BoroughError)
 

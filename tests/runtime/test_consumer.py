@@ -1,0 +1,356 @@
+"""Events are handled once, in order per key, and a failing key holds up no other."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.errors import TransactionConflict
+from borough.ports import Message
+from borough.reliability.inbox import InboxTerms
+from borough.reliability.lease import LeaseLost
+from borough.runtime.pulse import until_quiet
+from borough.services.context import IN_TRANSACTION, current_call
+from borough.telemetry.trace import read_traceparent
+from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, remember, running, staged
+
+
+async def test_form_one_commits_its_effects_with_its_inbox_row(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        async with running(relay, consumer):
+            await asyncio.gather(*(orders.place_order(n, f"c{n % 9}") for n in range(300)))
+            await until_quiet([relay, consumer], stage.activity)
+        assert sorted(await mail.seen()) == list(range(300))
+        assert await mail.store.one(int, "select count(*) from borough_inbox") == 300
+        assert consumer.handled == 300
+
+
+async def test_order_holds_per_key_while_handlers_fail_at_random(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        attempts: dict[int, int] = {}
+
+        async def hear(event: Placed, tx: Any) -> None:
+            attempts[event.number] = attempts.get(event.number, 0) + 1
+            if attempts[event.number] <= event.number * 7919 % 5 - 2:
+                raise RuntimeError("not yet")
+            await tx.execute(
+                "insert into seen (number, customer) values ($1, $2)", event.number, event.customer
+            )
+
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, hear, takes_transaction=True)
+        await consumer.register()
+        async with running(relay, consumer):
+            for number in range(60):
+                await orders.place_order(number, f"c{number % 5}")
+            async with asyncio.timeout(20):
+                await until_quiet([relay, consumer], stage.activity)
+        for customer in range(5):
+            mine = await mail.store.all(
+                int, "select number from seen where customer = $1 order by place", f"c{customer}"
+            )
+            assert mine == list(range(customer, 60, 5))
+        assert consumer.failed == consumer.retries > 0
+
+
+async def test_a_failing_key_waits_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        mended, seen = asyncio.Event(), asyncio.Event()
+
+        async def hear(event: Placed) -> None:
+            if event.customer == "bad" and not mended.is_set():
+                raise RuntimeError("cannot")
+            order.append(event.number)
+            if event.number == 50:
+                seen.set()
+
+        order: list[int] = []
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, hear, takes_transaction=False)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1, "bad")
+            await orders.place_order(2, "bad")
+            for number in range(3, 51):
+                await orders.place_order(number, "good")
+            async with asyncio.timeout(10):
+                await seen.wait()
+            assert order == list(range(3, 51))
+            mended.set()
+            async with asyncio.timeout(20):
+                await until_quiet([relay, consumer], stage.activity)
+        assert order[-2:] == [1, 2]
+        event_id = await mail.store.one(str, "select min(event_id) from borough_inbox")
+        assert f"mail.hear failed on event {event_id} (attempt 1)" in caplog.text
+
+
+async def test_an_event_appended_twice_takes_effect_once(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        await orders.place_order(1)
+        row = await orders.store.one(dict[str, Any], "select * from borough_outbox")
+        async with running(consumer):
+            for _ in range(3):
+                await stage.broker.publish([Message(**row)])
+                for log in stage.broker._logs.values():
+                    assert log.writer is not None
+                    log.writer._recent.clear()  # as if thousands had been written in between
+            await until_quiet([consumer], stage.activity)
+        assert await mail.seen() == [1]
+        assert consumer.duplicates == 2
+
+
+async def test_an_event_is_redelivered_after_its_position_was_lost_and_dropped(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        heard: list[int] = []
+
+        async def hear(event: Placed) -> None:
+            heard.append(event.number)
+
+        for _ in range(2):
+            one = stage.consumer(mail, remember(mail), takes_transaction=True, name="one")
+            two = stage.consumer(mail, hear, takes_transaction=False, name="two")
+            await one.register()
+            await two.register()
+            async with running(one, two):
+                if not heard:
+                    for number in range(20):
+                        await orders.place_order(number)
+                    async with running(stage.relay(orders)):
+                        await until_quiet([relay], stage.activity)
+                await until_quiet([one, two], stage.activity)
+            async with mail.store.transaction() as tx:
+                await tx.execute("update borough_positions set position = 0")
+        assert await mail.seen() == heard == list(range(20))
+        assert (one.duplicates, two.duplicates) == (20, 20)
+
+
+async def test_a_new_handler_starts_now_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        async with running(relay):
+            await orders.place_order(1)
+            await until_quiet([relay], stage.activity)
+            first = stage.consumer(mail, remember(mail), takes_transaction=True)
+            await first.register()
+            await orders.place_order(2)
+            async with running(first):
+                await until_quiet([relay, first], stage.activity)
+            await orders.place_order(3)
+            second = stage.consumer(mail, remember(mail), takes_transaction=True)
+            await second.register()
+            async with running(second):
+                await until_quiet([relay, second], stage.activity)
+        assert await mail.seen() == [2, 3]
+        assert second.duplicates == 0
+
+
+async def test_events_that_a_handler_does_not_hear_are_passed_over(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True, events=())
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1)
+            await until_quiet([relay, consumer], stage.activity)
+        noted = await mail.store.one(int, "select position from borough_positions")
+        assert noted == await stage.broker.end(TOPIC)
+        assert consumer.handled == 0
+
+
+async def test_an_unreadable_event_fails_and_its_key_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path) as stage:
+        mail = await stage.place("mail")
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        broken = Message("b", TOPIC, PLACED.wire_name, "ann", 1, b'{"specversion":"1.0"}')
+        async with running(consumer):
+            await stage.broker.publish([broken])
+            async with asyncio.timeout(5):
+                while not consumer.failed:
+                    await stage.activity.wait(stage.activity.count)
+            assert not await consumer.quiet()
+        assert "mail.hear failed on event b (attempt 1)" in caplog.text
+
+
+async def test_the_handler_of_form_two_sees_a_call_with_a_stable_key(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        calls: list[Any] = []
+
+        async def hear(event: Placed) -> None:
+            assert not IN_TRANSACTION.get()
+            calls.append(current_call())
+            if len(calls) == 1:
+                raise RuntimeError("once more")
+
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, hear, takes_transaction=False)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1)
+            async with asyncio.timeout(5):
+                await until_quiet([relay, consumer], stage.activity)
+        first, second = calls
+        event_id = await mail.store.one(str, "select event_id from borough_inbox")
+        assert first.key == second.key == f"mail.hear/{event_id}"
+        assert first.event_id == event_id
+        assert (first.caller, first.service) == ("mail", "mail")
+        assert read_traceparent(first.trace.traceparent) is not None
+        assert 0 < first.deadline - stage.clock.monotonic() <= 30
+
+
+async def test_calls_are_marked_as_inside_a_transaction_in_form_one(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        inside: list[bool] = []
+
+        async def hear(event: Placed, tx: Any) -> None:
+            inside.append(IN_TRANSACTION.get())
+
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, hear, takes_transaction=True)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1)
+            await until_quiet([relay, consumer], stage.activity)
+        assert inside == [True]
+
+
+async def test_a_conflict_reruns_form_one_at_once(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        runs: list[int] = []
+
+        async def hear(event: Placed, tx: Any) -> None:
+            runs.append(event.number)
+            if len(runs) < 4:
+                raise TransactionConflict("another was first")
+
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, hear, takes_transaction=True)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1)
+            await until_quiet([relay, consumer], stage.activity)
+        assert (runs, consumer.failed, consumer.handled) == ([1, 1, 1, 1], 0, 1)
+
+
+async def test_the_effects_of_a_fenced_consumer_are_refused(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        entered, resume = asyncio.Event(), asyncio.Event()
+
+        async def hear(event: Placed) -> None:
+            entered.set()
+            await resume.wait()
+
+        await _registered(stage, mail)
+        await orders.place_order(1)
+        relay = stage.relay(orders)
+        async with running(relay):
+            await until_quiet([relay], stage.activity)
+        consumer = stage.consumer(mail, hear, takes_transaction=False)
+        lease = await mail.leases.take("consume")
+        assert lease is not None
+        consuming = asyncio.create_task(consumer._consume(lease))
+        await entered.wait()
+        async with mail.store.transaction() as tx:
+            await tx.execute("update borough_leases set epoch = epoch + 1, owner = 'other'")
+        resume.set()
+        with pytest.raises(ExceptionGroup) as lost:
+            await consuming
+        assert lost.value.split(LeaseLost)[1] is None
+        assert await mail.store.all(str, "select event_id from borough_inbox") == []
+
+
+async def _registered(stage: Stage, mail: Place) -> None:
+    await stage.consumer(mail, remember(mail), takes_transaction=True).register()
+
+
+async def test_stopping_lets_running_handlers_finish(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        entered, resume = asyncio.Event(), asyncio.Event()
+
+        async def hear(event: Placed) -> None:
+            entered.set()
+            await resume.wait()
+
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, hear, takes_transaction=False)
+        await consumer.register()
+        async with running(relay):
+            task = asyncio.create_task(consumer.run())
+            await orders.place_order(1)
+            await orders.place_order(2)
+            await entered.wait()
+            consumer.stop()
+            resume.set()
+            await task
+        assert consumer.handled == 1
+        noted = await mail.store.one(int, "select position from borough_positions")
+        assert 0 < noted < await stage.broker.end(TOPIC)
+
+
+async def test_a_handler_that_outlives_the_grace_is_cancelled(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        entered, cancelled = asyncio.Event(), asyncio.Event()
+
+        async def hear(event: Placed) -> None:
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        relay = stage.relay(orders)
+        terms = InboxTerms(grace_s=0.01)
+        consumer = stage.consumer(mail, hear, takes_transaction=False, terms=terms)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1)
+            await entered.wait()
+        assert cancelled.is_set()
+        assert await mail.store.all(str, "select event_id from borough_inbox") == []
+
+
+async def test_a_handler_that_outlives_its_deadline_is_tried_again(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        runs: list[int] = []
+
+        async def hear(event: Placed) -> None:
+            runs.append(event.number)
+            if len(runs) == 1:
+                await asyncio.Event().wait()
+
+        relay = stage.relay(orders)
+        terms = InboxTerms(deadline_s=0.05)
+        consumer = stage.consumer(mail, hear, takes_transaction=False, terms=terms)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1)
+            async with asyncio.timeout(5):
+                await until_quiet([relay, consumer], stage.activity)
+        assert (runs, consumer.failed, consumer.handled) == ([1, 1], 1, 1)

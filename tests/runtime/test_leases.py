@@ -1,0 +1,177 @@
+"""One process has a role; whoever lost it writes nothing more."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from borough.reliability.lease import Lease, LeaseLost, Terms
+from borough.runtime.leases import Leases, check_lease
+from borough.testing.clock import ManualClock
+from tests.runtime.stage import Place, staged
+
+
+def others(place: Place, clock: ManualClock, name: str = "other") -> Leases:
+    """The leases of another process on the same database."""
+    return Leases(place.store, clock, name)
+
+
+async def test_a_role_has_one_holder_until_it_is_released(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with staged(tmp_path, clock) as stage:
+        place = await stage.place("orders")
+        lease = await place.leases.take("relay")
+        assert lease is not None
+        assert await others(place, clock).take("relay") is None
+        await place.leases.release(lease)
+        taken = await others(place, clock).take("relay")
+        assert taken is not None
+        assert taken.epoch == lease.epoch + 1
+
+
+async def test_a_role_that_ran_out_is_taken_and_its_past_holder_fenced(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with staged(tmp_path, clock) as stage:
+        place = await stage.place("orders")
+        lease = await place.leases.take("relay")
+        assert lease is not None
+        clock.advance(6.0)
+        assert await others(place, clock).take("relay") is not None
+        with pytest.raises(LeaseLost):  # noqa: PT012
+            async with place.store.transaction() as tx:
+                await tx.execute("insert into placed values (1, 'late')")
+                await check_lease(tx, lease)
+        assert await place.store.one(int, "select count(*) from placed") == 0
+
+
+async def test_a_late_release_does_not_take_the_role_from_its_new_holder(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with staged(tmp_path, clock) as stage:
+        place = await stage.place("orders")
+        lease = await place.leases.take("relay")
+        clock.advance(6.0)
+        taken = await others(place, clock).take("relay")
+        assert lease is not None
+        assert taken is not None
+        await place.leases.release(lease)
+        async with place.store.transaction() as tx:
+            await check_lease(tx, taken)
+
+
+async def test_work_goes_on_while_the_role_is_renewed(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with staged(tmp_path, clock) as stage:
+        place = await stage.place("orders")
+        stopping, begun = asyncio.Event(), asyncio.Event()
+
+        async def work(lease: Lease) -> None:
+            begun.set()
+            await stopping.wait()
+
+        task = asyncio.create_task(place.leases.hold("relay", work, stopping))
+        await begun.wait()
+        for _ in range(10):
+            await _renewed(place, clock)
+        assert await others(place, clock).take("relay") is None
+        stopping.set()
+        await task
+        assert await others(place, clock).take("relay") is not None
+
+
+async def _renewed(place: Place, clock: ManualClock) -> None:
+    """Let two seconds pass and the renewal that is due happen."""
+    async with asyncio.timeout(5):
+        while not clock._sleepers:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        clock.advance(2.0)
+        until = clock.epoch_s() + 6.0
+        question = "select until from borough_leases"
+        while await place.store.one(float, question) != until:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def test_work_is_cancelled_when_the_role_was_taken_by_another(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with staged(tmp_path, clock) as stage:
+        place = await stage.place("orders")
+        stopping, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def work(lease: Lease) -> None:
+            begun.set()
+            try:
+                await stopping.wait()
+            finally:
+                ended.set()
+
+        task = asyncio.create_task(place.leases.hold("relay", work, stopping))
+        await begun.wait()
+        async with place.store.transaction() as tx:  # as a process does while this one is paused
+            await tx.execute("update borough_leases set owner = 'other', epoch = epoch + 1")
+        async with asyncio.timeout(5):
+            while not clock._sleepers:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            clock.advance(2.0)
+            await ended.wait()
+        stopping.set()
+        await task
+
+
+async def test_work_that_fails_is_begun_anew_with_another_epoch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, terms=Terms(renewal_s=0.01)) as stage:
+        place = await stage.place("orders")
+        stopping = asyncio.Event()
+        epochs: list[int] = []
+
+        async def work(lease: Lease) -> None:
+            epochs.append(lease.epoch)
+            if len(epochs) < 3:
+                raise RuntimeError("broken")
+
+        async with asyncio.timeout(5):
+            await place.leases.hold("relay", work, stopping)
+        assert epochs == [1, 2, 3]
+        assert "relay failed and is begun anew" in caplog.text
+
+
+async def test_a_waiting_process_takes_over_when_the_holder_stops(tmp_path: Path) -> None:
+    async with staged(tmp_path, terms=Terms(renewal_s=0.02)) as stage:
+        place = await stage.place("orders")
+        second = Leases(place.store, stage.clock, "second", Terms(renewal_s=0.02))
+        stopping, never = asyncio.Event(), asyncio.Event()
+        begun: asyncio.Queue[str] = asyncio.Queue()
+
+        async def work(lease: Lease) -> None:
+            await begun.put(lease.owner)
+            await (stopping if lease.owner != "second" else never).wait()
+
+        one = asyncio.create_task(place.leases.hold("relay", work, stopping))
+        first = await begun.get()
+        two = asyncio.create_task(second.hold("relay", work, never))
+        stopping.set()
+        async with asyncio.timeout(5):
+            assert await begun.get() == "second" != first
+        never.set()
+        await asyncio.gather(one, two)
+
+
+async def test_cancelling_ends_the_work_and_frees_the_role(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        place = await stage.place("orders")
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def work(lease: Lease) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        task = asyncio.create_task(place.leases.hold("relay", work, asyncio.Event()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
+        assert await Leases(place.store, stage.clock, "other").take("relay") is not None

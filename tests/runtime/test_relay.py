@@ -1,0 +1,149 @@
+"""The relay moves the outbox in order, at least once and without a gap."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from borough.brokers.embedded import EmbeddedBroker
+from borough.errors import BrokerError
+from borough.ports import Message
+from borough.reliability.lease import LeaseLost
+from borough.runtime.leases import Leases
+from borough.runtime.pulse import Pulse, until_quiet
+from tests.runtime.stage import TOPIC, Place, Stage, running, staged
+
+
+async def published(stage: Stage) -> list[int]:
+    """The numbers in the topic, in its order."""
+    subscription = await stage.broker.subscribe("test", TOPIC, 0)
+    end = await stage.broker.end(TOPIC)
+    found: list[Message] = []
+    while subscription.position < end:
+        found += [delivery.message for delivery in await subscription.take(1000)]
+    await subscription.close()
+    assert [message.sequence for message in found] == sorted(m.sequence for m in found)
+    return [int(message.body.rpartition(b'"number":')[2].rstrip(b"}")) for message in found]
+
+
+async def test_events_reach_the_topic_in_the_order_of_their_commits(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        relay = stage.relay(orders)
+        async with running(relay):
+            await asyncio.gather(*(orders.place_order(n) for n in range(1200)))
+            await until_quiet([relay], stage.activity)
+        committed = await orders.store.all(int, "select number from placed order by rowid")
+        assert sorted(await published(stage)) == sorted(committed)
+        assert relay.published == 1200
+
+
+async def test_what_was_in_the_outbox_before_the_start_is_moved(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        for number in range(3):
+            await orders.place_order(number)
+        relay = stage.relay(orders)
+        async with running(relay):
+            await until_quiet([relay], stage.activity)
+        assert await published(stage) == [0, 1, 2]
+
+
+async def test_stopping_moves_what_is_there(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        relay = stage.relay(orders)
+        async with running(relay):
+            await until_quiet([relay], stage.activity)
+            await orders.place_order(1)
+        assert await published(stage) == [1]
+
+
+class FlakyBroker(EmbeddedBroker):
+    """Fails its first publishes, after having appended or before."""
+
+    def __init__(self, stage: Stage, failures: int, *, after: bool) -> None:
+        super().__init__(stage.folder / "events", stage.clock)
+        self.left = failures
+        self.after = after
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.after:
+            await super().publish(messages)
+        if self.left:
+            self.left -= 1
+            raise BrokerError("no connection")
+        await super().publish(messages)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_failing_broker_leaves_events_in_the_outbox_until_it_takes_them(
+    tmp_path: Path, after: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        broker = FlakyBroker(stage, 3, after=after)
+        await broker.open()
+        relay = stage.relay(orders, broker)
+        async with running(relay):
+            for number in range(5):
+                await orders.place_order(number)
+            await until_quiet([relay], stage.activity)
+        await broker.close()
+        assert await published(stage) == [0, 1, 2, 3, 4]
+        assert relay.failed == 3
+        assert "events wait in the outbox" in caplog.text
+
+
+class PausedBroker(EmbeddedBroker):
+    """Stands still before it publishes, as a process that the machine has paused."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.folder / "events", stage.clock)
+        self.reached = asyncio.Event()
+        self.resume = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        self.reached.set()
+        await self.resume.wait()
+        await super().publish(messages)
+
+
+async def test_a_relay_that_lost_its_lease_deletes_nothing(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        broker = PausedBroker(stage)
+        await broker.open()
+        paused = stage.relay(orders, broker)
+        await orders.place_order(1)
+        lease = await orders.leases.take("relay")
+        assert lease is not None
+        moving = asyncio.create_task(paused._relay(lease))
+        await broker.reached.wait()
+        await _take_over(orders, stage)
+        broker.resume.set()
+        with pytest.raises(LeaseLost):
+            await moving
+        assert await orders.store.all(int, "select 1 from borough_outbox") == [1]
+        await broker.close()
+        next_one = stage.relay(orders)
+        async with running(next_one):
+            async with orders.store.transaction() as tx:
+                await tx.execute("update borough_leases set until = 0")
+            await until_quiet([next_one], stage.activity)
+        assert await published(stage) == [1]
+
+
+async def _take_over(place: Place, stage: Stage) -> None:
+    async with place.store.transaction() as tx:
+        await tx.execute("update borough_leases set until = 0")
+    assert await Leases(place.store, stage.clock, "other").take("relay") is not None
+
+
+async def test_a_beat_between_looking_and_waiting_is_not_missed() -> None:
+    pulse = Pulse()
+    seen = pulse.count
+    pulse.beat()
+    assert await pulse.wait(seen, 0.0)
+    assert not await pulse.wait(pulse.count, 0.0)
