@@ -1,0 +1,95 @@
+"""What a running system has done since its start, in numbers; read each second by the system page.
+
+Everything but the outbox is a plain counter. The outbox is counted up to a limit, so that looking
+at a system in trouble does not add to it. The JSON is documented in docs/reference/system-page.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import msgspec
+
+from borough.errors import StoreError
+from borough.runtime.host import Host
+from borough.runtime.running import RunningService
+
+__all__ = ["MOST_COUNTED", "SystemCounts", "system_counts"]
+
+MOST_COUNTED = 1000
+"""An outbox with more rows is said to have one more than this."""
+
+_WAITING = f"select count(*) from (select 1 from borough_outbox limit {MOST_COUNTED + 1})"
+_PATIENCE_S = 0.5
+
+
+class ServiceCounts(msgspec.Struct, kw_only=True):
+    """One service's counts; null where nothing is known, as of a mock's calls in flight."""
+
+    calls: int = 0
+    failures: int = 0
+    in_flight: int | None = None
+    published: int = 0
+    handled: int = 0
+    retries: int = 0
+    duplicates: int = 0
+    waiting: int | None = None
+
+
+class OperationCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation's counts."""
+
+    calls: int
+    failures: int
+
+
+class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the process and every count in it, services and operations by wire name."""
+
+    state: str
+    started_at: datetime
+    at: datetime
+    services: dict[str, ServiceCounts]
+    operations: dict[str, OperationCounts]
+
+
+async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
+    """The counts of this moment."""
+    waiting = await asyncio.gather(*[_waiting(service) for service in host.services.values()])
+    services = {
+        service.name: ServiceCounts(in_flight=service.gate.in_flight, waiting=rows)
+        for service, rows in zip(host.services.values(), waiting, strict=True)
+    }
+    operations: dict[str, OperationCounts] = {}
+    for name, callee in sorted(host.callees.items()):
+        operations[name] = OperationCounts(calls=callee.count, failures=callee.failures)
+        of_service = services.setdefault(callee.operation.contract.service, ServiceCounts())
+        of_service.calls += callee.count
+        of_service.failures += callee.failures
+    for name, events in (host.carriage.counts if host.carriage is not None else {}).items():
+        services[name].published = events.published
+        services[name].handled = events.handled
+        services[name].retries = events.failed
+        services[name].duplicates = events.duplicates
+    return SystemCounts(
+        state=host.state,
+        started_at=started_at,
+        at=host.clock.now(),
+        services=services,
+        operations=operations,
+    )
+
+
+async def _waiting(service: RunningService) -> int | None:
+    """How many committed events the relay has not sent yet; None where the database does not say."""
+    if service.database is None:
+        return None
+    if not service.database.events:
+        return 0
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            rows: int = await service.database.one(int, _WAITING)
+            return rows
+    except (StoreError, TimeoutError):
+        return None

@@ -1,0 +1,222 @@
+"""What a running system is made of, as the system page shows it: facts that do not change.
+
+They come from the wiring and borough.toml, never from settings, data or the environment, so nothing
+secret can be among them. The JSON is documented in docs/reference/system-page.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+import msgspec
+
+from borough.contracts.catalog import own_doc
+from borough.contracts.operation import Contract, Operation
+from borough.runtime.configuration import Options, ServiceFacts, TeamFacts
+from borough.runtime.wiring import Plan, ServicePlan
+
+__all__ = ["SystemView", "system_view"]
+
+Runs = Literal["here", "mock", "elsewhere"]
+
+
+class OperationView(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation. `allow` is who may call it at the edge, null for other services only."""
+
+    name: str
+    wire_name: str
+    method: str
+    path: str
+    doc: str
+    allow: Literal["anyone", "user"] | None
+    scopes: tuple[str, ...]
+    stream: bool
+    deprecated: str | None
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of a contract."""
+
+    name: str
+    wire_name: str
+    doc: str
+    key: str | None
+
+
+class ContractView(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract that a service provides."""
+
+    name: str
+    wire_name: str
+    version: str
+    doc: str
+    deprecated: str | None
+    operations: tuple[OperationView, ...]
+    events: tuple[EventView, ...]
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service: `here` in this process, answered by a `mock`, or `elsewhere`."""
+
+    name: str
+    runs: Runs
+    team: str | None
+    domain: str | None
+    capability: str | None
+    has_database: bool
+    contracts: tuple[ContractView, ...]
+
+
+class TeamView(msgspec.Struct, frozen=True, kw_only=True):
+    """A team; what borough.toml does not say is null."""
+
+    name: str
+    size: int | None
+    on_call: bool | str | None
+    time_zone: str | None
+    release_days: tuple[str, ...]
+
+
+class CallView(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A declared dependency: `caller` may call `contracts` (wire names) of `provider`."""
+
+    caller: str
+    provider: str
+    contracts: tuple[str, ...]
+
+
+class HearingView(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A declared hearing: `subscriber` hears `events` (wire names) of `publisher`."""
+
+    publisher: str
+    subscriber: str
+    events: tuple[str, ...]
+
+
+class SystemView(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it, each list by name."""
+
+    name: str
+    version: str
+    services: tuple[ServiceView, ...]
+    teams: tuple[TeamView, ...]
+    calls: tuple[CallView, ...]
+    hearings: tuple[HearingView, ...]
+
+
+def system_view(plan: Plan, options: Options, answered: Collection[str]) -> SystemView:
+    """The facts of a wired system. `answered` holds the wire names of operations answered here."""
+    services = {service.name: _service(service, options) for service in plan.services.values()}
+    for contract in sorted(plan.absent.values(), key=lambda found: found.wire_name):
+        mocked = any(operation.wire_name in answered for operation in contract.operations.values())
+        known = services.get(contract.service)
+        if known is None:
+            known = _view(contract.service, "mock" if mocked else "elsewhere", options)
+        contracts = (*known.contracts, _contract(contract))
+        services[contract.service] = msgspec.structs.replace(known, contracts=contracts)
+    return SystemView(
+        name=options.system.name,
+        version=options.system.version,
+        services=tuple(service for _, service in sorted(services.items())),
+        teams=_teams(services, options),
+        calls=_calls(plan),
+        hearings=_hearings(plan),
+    )
+
+
+def _view(name: str, runs: Runs, options: Options) -> ServiceView:
+    facts = options.services.get(name, ServiceFacts())
+    return ServiceView(
+        name=name,
+        runs=runs,
+        team=facts.team,
+        domain=facts.domain,
+        capability=facts.capability,
+        has_database=False,
+        contracts=(),
+    )
+
+
+def _service(plan: ServicePlan, options: Options) -> ServiceView:
+    contracts = sorted((found for found, _ in plan.provides), key=lambda found: found.wire_name)
+    return msgspec.structs.replace(
+        _view(plan.name, "here", options),
+        has_database=plan.needs_database,
+        contracts=tuple(map(_contract, contracts)),
+    )
+
+
+def _contract(contract: Contract) -> ContractView:
+    events = [
+        EventView(name=event.kind.__name__, wire_name=name, doc=own_doc(event.kind), key=event.key)
+        for name, event in sorted(contract.events.items())
+    ]
+    return ContractView(
+        name=contract.name,
+        wire_name=contract.wire_name,
+        version=contract.mark.version,
+        doc=contract.doc,
+        deprecated=contract.mark.deprecated,
+        operations=tuple(map(_operation, contract.operations.values())),
+        events=tuple(events),
+    )
+
+
+def _operation(operation: Operation) -> OperationView:
+    allow = operation.allow
+    return OperationView(
+        name=operation.name,
+        wire_name=operation.wire_name,
+        method=operation.mark.method,
+        path=operation.path,
+        doc=operation.doc,
+        allow=None if allow is None else allow.who,
+        scopes=() if allow is None else allow.scopes,
+        stream=operation.stream,
+        deprecated=operation.mark.deprecated,
+    )
+
+
+def _teams(services: dict[str, ServiceView], options: Options) -> tuple[TeamView, ...]:
+    """Every team that is described or owns something; one may be named before it is described."""
+    owning = {service.team for service in services.values() if service.team is not None}
+    return tuple(
+        _team(name, options.teams.get(name)) for name in sorted(owning | set(options.teams))
+    )
+
+
+def _team(name: str, facts: TeamFacts | None) -> TeamView:
+    if facts is None:
+        return TeamView(name=name, size=None, on_call=None, time_zone=None, release_days=())
+    return TeamView(
+        name=name,
+        size=facts.size or None,
+        on_call=facts.on_call,
+        time_zone=facts.time_zone,
+        release_days=facts.release_days,
+    )
+
+
+def _calls(plan: Plan) -> tuple[CallView, ...]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for service in plan.services.values():
+        for contract in service.clients.values():
+            found.setdefault((service.name, contract.service), set()).add(contract.wire_name)
+    return tuple(
+        CallView(caller=caller, provider=provider, contracts=tuple(sorted(names)))
+        for (caller, provider), names in sorted(found.items())
+    )
+
+
+def _hearings(plan: Plan) -> tuple[HearingView, ...]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for service in plan.services.values():
+        for handler in service.handlers:
+            for event in handler.events:
+                publisher = plan.contracts[event.topic].service
+                found.setdefault((publisher, service.name), set()).add(event.wire_name)
+    return tuple(
+        HearingView(publisher=publisher, subscriber=subscriber, events=tuple(sorted(names)))
+        for (publisher, subscriber), names in sorted(found.items())
+    )
