@@ -83,7 +83,7 @@ def _struct(found: shape.StructType, known: dict[Any, list[Oversight | None]]) -
 
 def _items(item: Oversight) -> Oversight:
     def check(value: Any) -> tuple[str, str] | None:
-        if isinstance(value, list):  # its items are whatever JSON holds
+        if value.__class__ is list:
             for index, element in enumerate(value):
                 oversight = item(element)
                 if oversight is not None:
@@ -95,7 +95,7 @@ def _items(item: Oversight) -> Oversight:
 
 def _parts(parts: list[Oversight | None]) -> Oversight:
     def check(value: Any) -> tuple[str, str] | None:
-        if isinstance(value, list):  # its items are whatever JSON holds
+        if value.__class__ is list:
             for index, (element, walk) in enumerate(zip(value, parts, strict=False)):
                 oversight = walk(element) if walk is not None else None
                 if oversight is not None:

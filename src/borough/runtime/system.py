@@ -78,7 +78,7 @@ class System:
         modules = _service_modules(folder, configuration)
         if not modules and not any(folder.glob("*/contract.py")):
             raise ConfigurationError(
-                f"{folder} has no services: a service is a subfolder with a service.py; `borough new` makes one"
+                f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
             )
         if str(folder.parent) not in sys.path:
             sys.path.insert(0, str(folder.parent))
