@@ -1,0 +1,216 @@
+"""What a client may not ask of a server: sizes, counts and times."""
+
+import asyncio
+import json
+
+import pytest
+
+from borough.transports.http.message import Request, Response
+from tests.transports.http.conftest import ServeOn
+from tests.transports.http.listening import PATIENCE_S, TEXT, Service, echo
+
+GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /a HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ")[1])
+
+
+async def test_a_body_announced_above_the_limit_is_refused_before_it_is_sent(
+    serve: ServeOn,
+) -> None:
+    service = await serve(echo, body_bytes=10)
+    expecting = POST + b"Content-Length: 11\r\nExpect: 100-continue\r\n\r\n"
+    answer = await service.exchange(expecting)
+    assert status_of(answer) == 413
+    assert b"100 Continue" not in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "too-large"
+
+
+async def test_a_body_at_the_limit_is_taken(serve: ServeOn) -> None:
+    raw = await (await serve(echo, body_bytes=10)).connect()
+    await raw.send(POST + b"Content-Length: 10\r\n\r\n0123456789")
+    assert (await raw.answer())[0] == 200
+    await raw.send(CHUNKED + b"5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n")
+    assert (await raw.answer())[0] == 200
+    await raw.close()
+
+
+async def test_a_chunked_body_is_counted(serve: ServeOn) -> None:
+    service = await serve(echo, body_bytes=10)
+    answer = await service.exchange(CHUNKED + b"5\r\n01234\r\n6\r\n567890\r\n0\r\n\r\n")
+    assert status_of(answer) == 413
+
+
+async def test_a_client_that_sends_on_after_a_refusal_still_reads_it(serve: ServeOn) -> None:
+    raw = await (await serve(echo, body_bytes=10)).connect()
+    await raw.send(POST + b"Content-Length: 4000000\r\n\r\n" + b"x" * 4_000_000)
+    assert status_of(await raw.rest()) == 413
+    await raw.close()
+
+
+async def test_a_long_target_is_refused(serve: ServeOn) -> None:
+    service = await serve(echo)
+    assert status_of(await service.exchange(b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n\r\n")) == 414
+    assert status_of(await service.exchange(b"GET /" + b"a" * 9000)) == 414
+    fits = b"GET /" + b"a" * 8000 + b" HTTP/1.0\r\n\r\n"
+    assert status_of(await service.exchange(fits)) == 200
+
+
+async def test_a_long_head_is_refused(serve: ServeOn) -> None:
+    service = await serve(echo)
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 17000
+    assert status_of(await service.exchange(head + b"\r\n\r\n")) == 431
+    assert status_of(await service.exchange(head)) == 431
+
+
+async def test_more_fields_than_allowed_are_refused(serve: ServeOn) -> None:
+    service = await serve(echo, fields=5)
+    for count, status in ((5, 200), (6, 431)):
+        fields = b"".join(b"A%d: b\r\n" % n for n in range(count))
+        assert status_of(await service.exchange(b"GET / HTTP/1.0\r\n" + fields + b"\r\n")) == status
+
+
+async def test_a_head_that_drips_is_refused_in_time(serve: ServeOn) -> None:
+    raw = await (await serve(echo, header_s=0.2, sweep_s=0.02)).connect()
+
+    async def drip() -> None:
+        for byte in b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 1000:
+            await raw.send(bytes([byte]))
+            await asyncio.sleep(0.01)
+
+    dripping = asyncio.create_task(drip())
+    async with asyncio.timeout(PATIENCE_S):
+        answer = await raw.reader.readuntil(b"\r\n\r\n")
+    assert status_of(answer) == 408
+    dripping.cancel()
+    await asyncio.wait([dripping])
+    await raw.close()
+
+
+@pytest.mark.parametrize("head", [POST + b"Content-Length: 90000\r\n\r\n", CHUNKED + b"ffff\r\n"])
+async def test_a_body_that_stands_still_is_refused_in_time(serve: ServeOn, head: bytes) -> None:
+    service = await serve(echo, body_idle_s=0.2, sweep_s=0.02)
+    assert status_of(await service.exchange(head + b"x")) == 408
+
+
+async def test_a_body_that_trickles_below_the_rate_is_refused(serve: ServeOn) -> None:
+    service = await serve(echo, body_idle_s=0.2, body_bytes_per_s=10_000, sweep_s=0.02)
+    raw = await service.connect()
+    await raw.send(POST + b"Content-Length: 90000\r\n\r\n")
+
+    async def trickle() -> None:
+        while True:
+            await raw.send(b"x")
+            await asyncio.sleep(0.02)
+
+    trickling = asyncio.create_task(trickle())
+    async with asyncio.timeout(PATIENCE_S):
+        assert status_of(await raw.reader.readuntil(b"\r\n\r\n")) == 408
+    trickling.cancel()
+    await asyncio.wait([trickling])
+    await raw.close()
+
+
+async def test_an_idle_connection_is_closed_without_a_word(serve: ServeOn) -> None:
+    raw = await (await serve(echo, keep_alive_s=0.2, sweep_s=0.02)).connect()
+    await raw.send(GET)
+    await raw.answer()
+    assert await raw.rest() == b""
+    await raw.close()
+
+
+async def test_a_slow_handler_is_not_an_idle_connection(serve: ServeOn) -> None:
+    async def slow(request: Request) -> Response:
+        await asyncio.sleep(0.3)
+        return Response(200, TEXT, b"late")
+
+    limits = {"keep_alive_s": 0.05, "header_s": 0.05, "body_idle_s": 0.05, "sweep_s": 0.01}
+    raw = await (await serve(slow, **limits)).connect()
+    await raw.send(GET)
+    assert (await raw.answer())[2] == b"late"
+    await raw.close()
+
+
+async def test_a_client_that_does_not_read_its_answers_is_dropped(serve: ServeOn) -> None:
+    answered = 0
+
+    async def large(request: Request) -> Response:
+        nonlocal answered
+        answered += 1
+        return Response(200, TEXT, b"x" * 1_000_000)
+
+    raw = await (await serve(large, write_idle_s=0.2, sweep_s=0.02)).connect()
+    raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    async def ask_on() -> None:
+        while True:
+            await raw.send(GET * 100)
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(ConnectionError):
+            await ask_on()
+    assert answered < 50  # requests sent ahead wait until answers are read
+    await raw.close()
+
+
+async def refusal_of(service: Service) -> bytes:
+    """What a new connection is told at once."""
+    raw = await service.connect()
+    answer = await raw.rest()
+    await raw.close()
+    return answer
+
+
+async def until_taken(service: Service) -> None:
+    """Connect until there is room: the server needs a moment to see that another has left."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            raw = await service.connect()
+            await raw.send(GET)
+            status, _, _ = await raw.answer()
+            await raw.close()
+            if status == 200:
+                return
+
+
+async def test_one_address_may_not_take_all_connections(serve: ServeOn) -> None:
+    service = await serve(echo, connections_per_peer=2)
+    raws = [await service.connect() for _ in range(2)]
+    for raw in raws:
+        await raw.send(GET)
+        assert (await raw.answer())[0] == 200
+    refused = await refusal_of(service)
+    assert status_of(refused) == 429
+    assert b"retry-after: 1\r\n" in refused
+    await raws[0].close()
+    await until_taken(service)
+    await raws[1].close()
+
+
+async def test_connections_beyond_the_limit_are_told_to_come_back(serve: ServeOn) -> None:
+    service = await serve(echo, connections=1)
+    first = await service.connect()
+    await first.send(GET)
+    await first.answer()
+    refused = await refusal_of(service)
+    assert status_of(refused) == 503
+    assert json.loads(refused.partition(b"\r\n\r\n")[2])["code"] == "unavailable"
+    await first.send(GET)
+    assert (await first.answer())[0] == 200
+    await first.close()
+
+
+async def test_refused_connections_do_not_use_up_the_limit(serve: ServeOn) -> None:
+    service = await serve(echo, connections=1)
+    first = await service.connect()
+    await first.send(GET)
+    await first.answer()
+    refused = [await service.connect() for _ in range(300)]
+    await first.close()
+    await until_taken(service)
+    for raw in refused:
+        await raw.close()
