@@ -19,7 +19,7 @@ class Disk(apsw.VFS):
         self.base = apsw.vfs_names()[0]
         super().__init__("failing", self.base, makedefault=True)
 
-    def xOpen(self, name: Any, flags: list[int]) -> "File":  # noqa: N802
+    def xOpen(self, name: Any, flags: list[int]) -> "File":
         return File(self, name, flags)
 
 
@@ -32,7 +32,7 @@ class File(apsw.VFSFile):
         self.is_wal = path.endswith("-wal")
         super().__init__(disk.base, name, flags)
 
-    def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: Any, offset: int) -> None:
         if self.is_wal and self.disk.before_write is not None:
             self.disk.before_write()
         if self.is_wal and self.disk.fault is not None:

@@ -165,8 +165,7 @@ async def test_a_commit_is_awaited_although_its_task_is_cancelled(opened: Opener
 
         disk.before_write = stall
         task = asyncio.ensure_future(add(store, "a"))
-        while not writing.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(writing.wait)
         for _ in range(3):  # impatient
             task.cancel()
             await asyncio.sleep(0)

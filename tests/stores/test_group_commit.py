@@ -19,7 +19,6 @@ from tests.stores.bodies import ADD, add, names, outcome
 from tests.stores.conftest import Opener
 from tests.stores.disk import failing_disk
 
-
 FRAME = 4096 + 24
 
 
@@ -58,13 +57,14 @@ async def test_bodies_run_in_the_order_in_which_they_came(store: SqliteStore) ->
 
 
 async def test_a_result_is_released_only_after_the_commit(store: SqliteStore, path: Path) -> None:
-    seen: list[int] = []
+    seen: list[object] = []
     other = apsw.Connection(str(path))
 
     async def body(number: int) -> None:
+        nonlocal seen
         await add(store, f"item {number}")
-        count = other.execute("select count(*) from item where name = ?", (f"item {number}",))
-        seen.append(count.fetchone()[0])
+        query = "select count(*) from item where name = ?"
+        seen += [row[0] for row in other.execute(query, (f"item {number}",))]
 
     await asyncio.gather(*(body(number) for number in range(40)))
     other.close()

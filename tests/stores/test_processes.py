@@ -1,5 +1,8 @@
 """Several processes share one file: the baton goes round, and a killed holder loses it."""
 
+# looking at a small file does not block
+# ruff: noqa: ASYNC240
+
 import asyncio
 import fcntl
 import os
@@ -27,12 +30,18 @@ COUNTED = Migration(
 
 
 @asynccontextmanager
-async def process(mode: str, path: Path, tag: str = "", count: int = 0) -> AsyncIterator[
-    asyncio.subprocess.Process
-]:
+async def process(
+    mode: str, path: Path, tag: str = "", count: int = 0
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Another process on the same file; killed in the end, if it still runs."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, str(PROGRAM), mode, str(path), tag, str(count), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        str(PROGRAM),
+        mode,
+        str(path),
+        tag,
+        str(count),
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         yield child
@@ -63,9 +72,7 @@ async def count_until(store: SqliteStore, done: asyncio.Event) -> int:
     return written
 
 
-async def test_two_processes_write_one_file_and_nothing_is_lost(
-    opened: Opener, path: Path
-) -> None:
+async def test_two_processes_write_one_file_and_nothing_is_lost(opened: Opener, path: Path) -> None:
     store = await opened()
     await store.migrate("count", [COUNTED])
     done = asyncio.Event()

@@ -39,7 +39,8 @@ async def main() -> None:
     if mode == "migrate":
         slow = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 300000) "
         script = Migration(
-            "0001_slow.sql", f"create table slow (n integer); insert into slow {slow} select max(i) from n;"
+            "0001_slow.sql",
+            f"create table slow (n integer); insert into slow {slow} select max(i) from n;",
         )
         applied = await store.migrate("service", [script])
         os.write(1, f"{len(applied)}\n".encode())

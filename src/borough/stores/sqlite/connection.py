@@ -138,11 +138,13 @@ class Connection:
     def control(self, text: str) -> Any:
         """Run the store's own `begin`, `commit`, `rollback` or pragma; returns the first value.
 
-        Never from the statement cache: there a user's equal text would find it, authorized.
+        The mark keeps it apart in the statement cache, where a user's equal text would find it
+        authorized.
         """
         self._free = True
+        self.until = math.inf
         try:
-            rows = self.inner.cursor().execute(text, can_cache=False).fetchall()
+            rows = self._cursor.execute(f"{text} /* borough */").fetchall()
         finally:
             self._free = False
         return rows[0][0] if rows else None

@@ -29,6 +29,7 @@ _CONTROL = frozenset(
 )
 _READS = frozenset(("SELECT", "VALUES", "EXPLAIN", "PRAGMA"))
 _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE"))
+_VERBS = _CHANGES.union(("SELECT", "VALUES"))
 _FAST_AGAIN = 16
 _TEXTS = 2000
 _LAST_PARAMETER = 32_766
@@ -39,13 +40,12 @@ class Statement:
 
     __slots__ = ("_fast", "changes", "count", "numbered", "reads", "slow", "sql")
 
-    def __init__(self, sql: str, numbered: str, count: int, first: str, words: set[str]) -> None:
+    def __init__(self, sql: str, numbered: str, count: int, verb: str) -> None:
         self.sql = sql
         self.numbered = numbered
         self.count = count
-        changes = bool(words & _CHANGES) and first in ("WITH", *_CHANGES)
-        self.changes = changes
-        self.reads = first in _READS or (first == "WITH" and not changes)
+        self.changes = verb in _CHANGES
+        self.reads = verb in _READS
         self.slow = False
         self._fast = 0
 
@@ -91,7 +91,7 @@ def _read(sql: str) -> Statement:
             parts.append(text)
             continue
         if kind == "end":
-            ended = not (words and words[0] == "CREATE")  # a trigger's body has its own
+            ended = "TRIGGER" not in words[:4]  # whose body has its own semicolons
             parts.append(text)
             continue
         if ended:
@@ -109,7 +109,17 @@ def _read(sql: str) -> Statement:
         parts.append(text)
     first = next((word for word in words if word not in "()"), "")
     _refuse(first, words, sql)
-    return Statement(sql, "".join(parts), count, first, set(words))
+    return Statement(sql, "".join(parts), count, _main_verb(first, words))
+
+
+def _main_verb(first: str, words: list[str]) -> str:
+    """What the statement does; after WITH it is the first verb outside of parentheses."""
+    depth = 0
+    for word in words if first == "WITH" else ():
+        depth += (word == "(") - (word == ")")
+        if depth == 0 and word in _VERBS:
+            return word
+    return first
 
 
 def _refuse(first: str, words: list[str], sql: str) -> None:

@@ -216,25 +216,32 @@ class SqliteTransaction:
             self._fail(error, sql)
 
     async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
-        """Run one statement for each row of parameters; returns the number of rows changed."""
+        """Run one statement for each row of parameters; returns the number of rows changed.
+
+        In pieces, between which the loop turns: many small statements in a thread would wait for
+        the interpreter's lock at each of them.
+        """
         self._check()
         try:
             statement = self._texts.of(sql)
             changed = 0
-            begun = self._clock.monotonic()
+            turned = self._clock.monotonic()
             for start in range(0, len(rows), _CHUNK):
-                if self._clock.monotonic() - begun > self._options.slow_s:
-                    return changed + await self._run_rest(statement, rows[start:])
+                if self._clock.monotonic() - turned > self._options.slow_s:
+                    await self._let_loop_turn()
+                    turned = self._clock.monotonic()
                 part = rows[start : start + _CHUNK]
                 changed += await self._run(statement, partial(_change_all, statement, part))
             return changed
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
 
-    async def _run_rest(self, statement: Statement, rows: Sequence[Sequence[Any]]) -> int:
-        connection = self._writer.connection
-        connection.until = self._until
-        return await self._in_worker(statement, lambda: _change_all(statement, rows, connection))
+    async def _let_loop_turn(self) -> None:
+        self.busy = True  # for other tasks with this transaction
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self.busy = False
 
     async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
         """The only row."""
@@ -427,12 +434,7 @@ def within_limit(found: list[Any], limit: int, sql: str) -> list[Any]:
 
 
 def _change_all(statement: Statement, rows: Sequence[Sequence[Any]], connection: Connection) -> int:
-    changed = 0
-    for number, row in enumerate(rows):
-        if number % _CHUNK == 0 and connection.clock.monotonic() >= connection.until:
-            raise apsw.InterruptError
-        changed += connection.change(statement, row)
-    return changed
+    return sum(connection.change(statement, row) for row in rows)
 
 
 def _nothing() -> None:

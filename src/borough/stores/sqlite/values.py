@@ -79,7 +79,8 @@ def _datetime(value: datetime) -> str:
 def _decimal(value: Decimal) -> str:
     if not value.is_finite():
         raise StoreError(f"{value} is no number; give None")
-    return format(value, "f")
+    # Plain digits as long as they can be read; 1E+999999 would be a megabyte of them.
+    return format(value, "f") if abs(value.adjusted()) < 60 else str(value)
 
 
 _STORED: dict[type, Callable[[Any], str | bytes]] = {

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 import apsw
 
 from borough.clock import Clock
-from borough.errors import StoreError, StoreUnavailable, TransactionConflict
+from borough.errors import CommitFailed, StoreError, StoreUnavailable, TransactionConflict
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import BODY, Connection
 from borough.stores.sqlite.faults import commit_fault, unusable
@@ -477,6 +477,15 @@ class Writer:
 
     # --- the end ----------------------------------------------------------------------------------
 
+    def _abandon_group(self) -> None:
+        """There was no time for it: nothing of an open group is kept."""
+        body = self._body
+        if self._open and not self._away and not (body is not None and body.busy):
+            self._body = None
+            self._lose_group(CommitFailed(f"{self._path} was closed before the commit"))
+            if body is not None:
+                body.expire()
+
     async def finish(self, deadline: float) -> bool:
         """Take no new turns and let those in line end; the connection is then free to be closed.
 
@@ -488,6 +497,7 @@ class Writer:
             await self._stand_in_line(None, deadline)
         except StoreUnavailable:
             held = False
+            self._abandon_group()
         self._refuse_all(StoreUnavailable(f"{self._path} is being closed"))
         for timer in (self._poll, self._sweep, self._watch):
             if timer is not None:
