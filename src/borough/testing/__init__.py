@@ -10,6 +10,7 @@ call encoded and decoded), `wire` (one process, each call over HTTP).
 
 from borough.testing.clock import ManualClock
 from borough.testing.fakes import calls, fake
+from borough.testing.ports import free_port
 from borough.testing.start import MODES, Mode, Running, start
 
-__all__ = ["MODES", "ManualClock", "Mode", "Running", "calls", "fake", "start"]
+__all__ = ["MODES", "ManualClock", "Mode", "Running", "calls", "fake", "free_port", "start"]

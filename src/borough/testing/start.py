@@ -16,6 +16,7 @@ from borough.runtime.host import MakeTransport
 from borough.runtime.system import System, service_name
 from borough.services.context import Principal
 from borough.services.data import Database
+from borough.testing.ports import free_port
 from borough.transports.honest import Hardship, HonestTransport
 
 __all__ = ["MODES", "Mode", "Running", "start"]
@@ -101,8 +102,8 @@ async def start(
             make_transport=_honest(hardship) if mode == "honest" else None,
             calls="wire" if mode == "wire" else "local",
             data_folder=data or Path(folder),
-            edge_port=0 if edge else None,
-            internal_port=0 if mode == "wire" else None,
+            edge_port=free_port() if edge else None,
+            internal_port=free_port() if mode == "wire" else None,
         )
         await process.start()
         try:

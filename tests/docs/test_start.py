@@ -1,0 +1,92 @@
+"""docs/start.md is followed to the letter: its files are written, its test run, its system called."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.testing import free_port
+
+_PAGE = Path(__file__).parents[2] / "docs" / "start.md"
+_FILE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_CALL = re.compile(r"^\$ (borough call .*)$", re.MULTILINE)
+
+
+@pytest.fixture
+def cafe(tmp_path: Path) -> Path:
+    """A folder in which the page's first section has been followed."""
+    files = _FILE.findall(_PAGE.read_text())
+    assert len(files) >= 8
+    for name, content in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    for package in ("cafe", "cafe/till", "cafe/kitchen"):
+        (tmp_path / package / "__init__.py").touch()
+    return tmp_path
+
+
+def _borough(*words: str) -> list[str]:
+    return [sys.executable, "-m", "borough", *words]
+
+
+@pytest.fixture
+def running(cafe: Path) -> Iterator[dict[str, Any]]:
+    """The page's system, running as section 5 says, on a free port."""
+    process = subprocess.Popen(
+        _borough(
+            "run", "cafe", "--port", str(free_port()), "--internal-port", str(free_port()), "--json"
+        ),
+        cwd=cafe,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        process.stdout.close()
+
+
+def test_the_pages_own_test_passes(cafe: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "cafe"]
+    done = subprocess.run(command, cwd=cafe, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_the_pages_calls_answer_as_shown(cafe: Path, running: dict[str, Any]) -> None:
+    calls = _CALL.findall(_PAGE.read_text())
+    assert len(calls) == 2
+    first = _run(cafe, calls[0])
+    assert json.loads(first) == {"id": 1, "dish": "soup", "paid": False}
+    tickets: list[Any] = []
+    while not tickets:  # the event is on its way; each question is a whole process
+        tickets = json.loads(_run(cafe, calls[1]))
+    assert tickets == [{"order_id": 1, "dish": "soup"}]
+
+
+def _run(folder: Path, command: str) -> str:
+    words = shlex.split(command, comments=True)
+    done = subprocess.run(
+        _borough(*words[1:]),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
