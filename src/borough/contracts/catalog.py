@@ -267,14 +267,15 @@ class Catalog:
     def _struct(self, found: native.StructType) -> Shape:
         name = _name(found.cls)
         origin = typing.get_origin(found.cls) or found.cls
+        if origin is Reply:
+            self._fault("Reply is no value", "Return it from an operation: `-> Reply[T]`")
+            return NOTHING
         if self._taken(name, found.cls):
             return RefShape(name=name)
         # Known before its fields are read, so that it may contain itself.
         tag: Any = found.tag
         self.types[name] = StructShape(fields=(), tag_field=found.tag_field, tag=tag)
         before, self._owner, self._field = (self._owner, self._field), origin, None
-        if origin is Reply:
-            self._fault("Reply stands inside another type", "Return it: `-> Reply[T]`")
         if found.array_like or found.forbid_unknown_fields:
             option = "array_like" if found.array_like else "forbid_unknown_fields"
             self._fault(f"{name} is declared with {option}=True", "Remove it, so that it may grow")
