@@ -104,16 +104,20 @@ class Child:
         return int(sizes[0]) / 1024 if sizes else 0.0
 
 
-def free_port(wanted: int = 0) -> int:
-    """A port that nobody listens on: the wanted one if it can be had."""
-    candidates = [wanted] if wanted else []
-    candidates += random.sample(range(LOWEST_PORT, HIGHEST_PORT), 50)
-    for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+def free_port(preferred: int) -> int:
+    """A port that nobody listens on: the preferred one if it can be had."""
+    for port in (preferred, *random.sample(range(LOWEST_PORT, HIGHEST_PORT), 50)):
+        if is_free(port):
+            return port
     raise ChildFailed(f"no free port was found between {LOWEST_PORT} and {HIGHEST_PORT}")
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

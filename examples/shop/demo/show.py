@@ -17,8 +17,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from borough.errors import ConfigurationError
 from shop.demo.places import Places
-from shop.demo.processes import Child, ChildFailed, free_port
+from shop.demo.processes import Child, ChildFailed, free_port, is_free
 from shop.demo.screen import Screen, progress_block, summary_block
 from shop.demo.watch import Watch
 
@@ -61,7 +62,7 @@ class Demo:
         self._places = Places(folder)
         self._screen = screen
         self._children: list[Child] = []
-        self._port = free_port(wishes.port or PORT)
+        self._port = wishes.port or free_port(PORT)
         self._is_stopping = False
         self._tally: dict[str, Any] = {}
         self._events = (0, 0)
@@ -262,6 +263,8 @@ class Demo:
 
 def show(wishes: Wishes) -> int:
     """Run the demo and say what it came to; returns the exit status."""
+    if wishes.port and not is_free(wishes.port):
+        raise ConfigurationError(f"Port {wishes.port} is in use; choose another with --port")
     screen = Screen(sys.stderr if wishes.as_json else sys.stdout)
     folder = wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
