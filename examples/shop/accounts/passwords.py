@@ -6,12 +6,16 @@ of logins costs neither the memory of the process nor the time of the other serv
 
 import asyncio
 import os
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from borough import in_thread
 from borough.errors import Unavailable
+
+T = TypeVar("T")
 
 MEMORY_KIB = 19_456
 PASSES = 2
@@ -29,36 +33,34 @@ NOBODY = (
 class Passwords:
     """Makes and checks password hashes, two at a time."""
 
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(AT_ONCE)
+    def __init__(self, *, at_once: int = AT_ONCE, longest_wait_s: float = LONGEST_WAIT_S) -> None:
+        self._slots = asyncio.Semaphore(at_once)
+        self._longest_wait_s = longest_wait_s
 
     async def hash(self, password: str) -> str:
         """A salted hash with its parameters. Raises `Unavailable` when too many are waiting."""
-        async with _Turn(self._slots):
-            return await in_thread(_hash, password)
+        return await self._in_turn(_hash, password)
 
     async def fits(self, password: str, password_hash: str | None) -> bool:
         """Whether the password belongs to the hash; takes as long where there is none."""
-        async with _Turn(self._slots):
-            fits = await in_thread(_fits, password, password_hash or NOBODY)
+        fits = await self._in_turn(_fits, password, password_hash or NOBODY)
         return fits and password_hash is not None
 
-
-class _Turn:
-    """One of the slots, had within a bounded time."""
-
-    def __init__(self, slots: asyncio.Semaphore) -> None:
-        self._slots = slots
-
-    async def __aenter__(self) -> None:
+    async def _in_turn(self, function: Callable[..., T], *args: str) -> T:
         try:
-            async with asyncio.timeout(LONGEST_WAIT_S):
+            async with asyncio.timeout(self._longest_wait_s):
                 await self._slots.acquire()
         except TimeoutError:
             raise Unavailable("Too many people are signing in", retry_after_s=1) from None
+        work = asyncio.ensure_future(in_thread(function, *args))
+        work.add_done_callback(self._ended)
+        # A thread cannot be stopped: the turn ends when the work does, not when the caller leaves.
+        return await asyncio.shield(work)
 
-    async def __aexit__(self, *_: object) -> None:
+    def _ended(self, work: asyncio.Future[Any]) -> None:
         self._slots.release()
+        if not work.cancelled():
+            work.exception()
 
 
 def _hash(password: str) -> str:

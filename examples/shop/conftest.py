@@ -1,0 +1,80 @@
+"""What the shop's tests share: the three ways to run it, and a card issuer."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from borough.testing import MODES, Mode
+from shop.demo.issuer import Counter, Issuer
+from shop.demo.journal import IssuerEntry, read_journal
+
+PORTS = itertools.cycle(range(21_000, 29_000))
+
+
+@pytest.fixture(params=MODES)
+def mode(request: pytest.FixtureRequest) -> Mode:
+    """Each test that asks for it runs in the process, encoded, and over the wire."""
+    chosen: Mode = request.param
+    return chosen
+
+
+class RunningIssuer(NamedTuple):
+    """A card issuer that listens, and the settings by which payments finds it, in a hurry."""
+
+    settings: dict[str, object]
+    ledger: Path
+
+    def entries(self) -> list[IssuerEntry]:
+        """What it has done so far."""
+        return list(read_journal(self.ledger, IssuerEntry))
+
+
+@pytest.fixture
+async def issuer(tmp_path: Path) -> AsyncGenerator[RunningIssuer]:
+    """The issuer of the demo, in this process."""
+    ledger = tmp_path / "issuer.jsonl"
+    port = free_port()
+    async with _listening(Issuer(ledger), port):
+        yield RunningIssuer(payment_settings(port), ledger)
+
+
+def payment_settings(port: int) -> dict[str, object]:
+    """Settings of payments that do not let a test wait."""
+    settings = {
+        "issuer_url": f"http://127.0.0.1:{port}",
+        "answer_within_s": 0.3,
+        "ask_again_after_s": 0.0,
+        "give_up_after_s": 0.0,
+    }
+    return {f"services.payments.settings.{name}": value for name, value in settings.items()}
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("unreachable")
+
+
+@asynccontextmanager
+async def _listening(issuer: Issuer, port: int) -> AsyncGenerator[None]:
+    counter = Counter(issuer)
+    server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
+    try:
+        yield
+    finally:
+        server.close()
+        await counter.close()
+        await issuer.close()
