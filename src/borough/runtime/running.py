@@ -19,7 +19,7 @@ from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import EventWriter
 from borough.runtime.pool import ThreadPool
 from borough.runtime.pulse import Pulse
-from borough.runtime.wiring import ServicePlan
+from borough.runtime.wiring import SchedulePlan, ServicePlan
 from borough.services.context import CURRENT
 from borough.stores.migrations import read_migrations
 from borough.stores.schema import BOROUGH_MIGRATIONS
@@ -124,6 +124,15 @@ class RunningService:
         """Run the service's own `open`, on its own account."""
         self._opened = True
         await self._own(self.instance.open)
+
+    async def tick(self, schedule: SchedulePlan) -> None:
+        """Run one of its schedules once, now, beside the one that runs by time."""
+        run = getattr(self.instance, schedule.method)
+        if not schedule.takes_transaction or self.database is None:
+            await self._own(run)
+            return
+        async with self.database.transaction() as tx:
+            await self._own(lambda: run(tx))
 
     async def _own(self, hook: Callable[[], Any]) -> None:
         call = self.caller.first_call()

@@ -49,6 +49,16 @@ class Running:
         """Wait until every published event has been handled."""
         await self._process.host.quiet()
 
+    async def tick(self, schedule: str) -> None:
+        """Run an `@every` handler (`payments.reconcile`) once, now. Raises what the handler raises,
+        or `ConfigurationError` where no running service has it."""
+        for service in self._process.host.services.values():
+            for plan in service.plan.schedules:
+                if plan.name == schedule:
+                    await service.tick(plan)
+                    return
+        raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+
     def database(self, service: str) -> Database:
         """A service's own database, to look into. Raises `ConfigurationError` where it has none."""
         found = self._process.host.services.get(service)
