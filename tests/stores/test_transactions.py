@@ -412,11 +412,12 @@ async def test_two_tasks_cannot_run_statements_of_one_body_at_once(store: Sqlite
 
 
 async def test_a_body_that_leaves_a_statement_running_is_undone(store: SqliteStore) -> None:
+    running: list[asyncio.Future[Any]] = []
     with pytest.raises(TransactionMisuse, match="while one of its statements was running"):
         async with store.transaction() as tx:
             await tx.execute(ADD, "a", 1)
-            running = asyncio.ensure_future(outcome(tx.one(int, SLOW, 300_000)))
+            running.append(asyncio.ensure_future(outcome(tx.one(int, SLOW, 300_000))))
             await asyncio.sleep(0)
-    await running
+    await running[0]
     await add(store, "b")
     assert await names(store) == ["b"]

@@ -8,10 +8,10 @@ a text hides them; the guard interrupts what runs beyond a time.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -26,6 +26,8 @@ __all__ = ["BODY", "Connection", "savepoint_name"]
 
 BODY = "borough_body"
 _STEPS = 1000
+_SHAPED = 500
+T = TypeVar("T")
 _READING_PRAGMAS = frozenset(
     (
         "data_version",  # full-text search asks for it
@@ -192,7 +194,13 @@ class Connection:
         if len(found) > limit:  # rows are left in the engine: an open statement blocks COMMIT
             cursor.close()
             self._cursor = self.inner.cursor()
-        return self._plans.of(kind, columns)(found)
+        shape = self._plans.of(kind, columns)
+        if len(found) <= _SHAPED:
+            return shape(found)
+        shaped: list[Any] = []
+        for start in range(0, len(found), _SHAPED):  # so that other threads may run between
+            shaped += shape(found[start : start + _SHAPED])
+        return shaped
 
     def checkpoint(self, mode: int) -> None:
         """Move the WAL into the database; what readers still need stays."""
@@ -207,9 +215,23 @@ class Connection:
         if self.inner.in_transaction:
             self.control("rollback")
 
+    def off_loop(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a thread, without the guard: each of its looks would wait for the loop.
+
+        Whoever waits for the end calls `interrupt()` when it is time.
+        """
+        self.inner.set_progress_handler(None)
+        try:
+            if self.clock.monotonic() >= self.until:
+                raise apsw.InterruptError
+            return work(self)
+        finally:
+            self.inner.set_progress_handler(self._is_over, _STEPS)
+
     def interrupt(self) -> None:
         """End the statement that runs now, from whichever thread."""
         self.until = -math.inf
+        self.inner.interrupt()
 
     def close(self) -> None:
         """Close it; idempotent."""

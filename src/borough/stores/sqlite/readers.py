@@ -28,7 +28,7 @@ from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.sql import Statement, Texts
 from borough.stores.sqlite.transaction import only_row, within_limit
-from borough.stores.sqlite.worker import Worker
+from borough.stores.sqlite.worker import Bound, Worker
 
 __all__ = ["Readers", "Snapshot"]
 
@@ -59,9 +59,10 @@ class Lane:
 
         def bounded() -> T:
             connection.until = until
-            return work(connection)
+            return connection.off_loop(work)
 
-        return await self.worker.run(bounded, connection.interrupt)
+        bound = Bound(connection.interrupt, until - connection.clock.monotonic())
+        return await self.worker.run(bounded, bound)
 
     async def close(self) -> None:
         """Close the connection, in its thread, and end the thread."""

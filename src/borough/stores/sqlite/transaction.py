@@ -32,6 +32,7 @@ from borough.stores.sqlite.connection import Connection, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.sql import Statement, Texts
+from borough.stores.sqlite.worker import Bound
 from borough.stores.sqlite.writer import Writer
 
 __all__ = ["SqliteTransaction", "only_row", "within_limit"]
@@ -297,19 +298,20 @@ class SqliteTransaction:
                 statement.ran(self._clock.monotonic() - begun, slow_s)
                 return result
         begun = self._clock.monotonic()
-        connection.until = self._until
-        result = await self._in_worker(statement, lambda: work(connection))
+        result = await self._in_worker(statement, work)
         statement.ran(self._clock.monotonic() - begun, slow_s)
         return result
 
-    async def _in_worker(self, statement: Statement, work: Callable[[], T]) -> T:
+    async def _in_worker(self, statement: Statement, work: Callable[[Connection], T]) -> T:
         """The connection is the worker's until the statement has ended, cancelled or not."""
         connection = self._writer.connection
-        # A write goes on to its end: its interruption would end the whole group.
-        interrupt = connection.interrupt if statement.reads else None
+        connection.until = self._until
+        left = self._until - self._clock.monotonic()
+        # Cancelled, a write goes on to its end: an interruption would end the whole group.
+        bound = Bound(connection.interrupt, left, on_cancel=statement.reads)
         self.busy = True
         try:
-            result = await self._writer.worker.run(work, interrupt)
+            result = await self._writer.worker.run(lambda: connection.off_loop(work), bound)
         except GeneratorExit:  # nobody waits any more; undo the body behind the statement
             self._writer.worker.submit(_nothing, self._forsaken)
             raise

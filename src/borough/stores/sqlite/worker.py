@@ -8,11 +8,42 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-__all__ = ["Worker"]
+__all__ = ["Bound", "Worker"]
 
 T = TypeVar("T")
+_AGAIN_S = 0.01
 Done = Callable[[Any, BaseException | None], None]
 Job = tuple[Callable[[], Any], Done]
+
+
+class Bound:
+    """When a job is interrupted: after a time, and, if so wanted, when its waiter is cancelled.
+
+    The interruption is repeated until the job ends, for it is lost between two statements.
+    """
+
+    __slots__ = ("_after_s", "_call", "_timer", "on_cancel")
+
+    def __init__(self, call: Callable[[], None], after_s: float, *, on_cancel: bool = True) -> None:
+        self._call = call
+        self._after_s = after_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.on_cancel = on_cancel
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The job has been handed over."""
+        self._timer = loop.call_later(max(self._after_s, 0.0), self.interrupt)
+
+    def interrupt(self) -> None:
+        """Interrupt now, and again soon."""
+        self._call()
+        self.stop()
+        self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self.interrupt)
+
+    def stop(self) -> None:
+        """The job has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class Worker:
@@ -33,10 +64,8 @@ class Worker:
             self._thread.start()
         self._jobs.put((function, done))
 
-    async def run(
-        self, function: Callable[[], T], interrupt: Callable[[], None] | None = None
-    ) -> T:
-        """Run `function()` in the thread. A cancellation interrupts it, awaits its end, goes on.
+    async def run(self, function: Callable[[], T], bound: Bound | None = None) -> T:
+        """Run `function()` in the thread and wait for its end, also when cancelled meanwhile.
 
         So whatever the function works on is free again when this returns or raises.
         """
@@ -45,10 +74,14 @@ class Worker:
 
         def done(result: Any, error: BaseException | None) -> None:
             ended.append((result, error))
+            if bound is not None:
+                bound.stop()
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 
         self.submit(function, done)
+        if bound is not None:
+            bound.start(self._loop)
         cancelled: asyncio.CancelledError | None = None
         while not ended:
             waiting = self._loop.create_future()
@@ -56,8 +89,8 @@ class Worker:
                 await waiting
             except asyncio.CancelledError as request:
                 cancelled = request
-                if interrupt is not None:
-                    interrupt()
+                if bound is not None and bound.on_cancel:
+                    bound.interrupt()
         if cancelled is not None:
             raise cancelled
         result, error = ended[0]

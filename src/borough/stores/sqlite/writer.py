@@ -3,16 +3,15 @@
 A group is BEGIN IMMEDIATE under the baton, one savepoint per body, COMMIT. Everything here runs on
 the event loop except the COMMIT with its fsync and what is slow, which the worker runs: until it
 ends the connection is the worker's. `_body` has the turn, `_members` are done and await the COMMIT,
-`_waiting` stand in line. A group closes when nobody is ready to join, or at its limits.
+`_line` has who waits. A group closes when nobody is ready to join, or at its limits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import apsw
 
@@ -21,10 +20,11 @@ from borough.errors import CommitFailed, StoreError, StoreUnavailable, Transacti
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import BODY, Connection
 from borough.stores.sqlite.faults import commit_fault, unusable
+from borough.stores.sqlite.line import Body, Line
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.worker import Worker
 
-__all__ = ["Body", "Turn", "Writer"]
+__all__ = ["Writer"]
 
 T = TypeVar("T")
 _FIRST_POLL_S = 0.0005
@@ -32,38 +32,6 @@ _LAST_POLL_S = 0.005
 _BEGIN = f"savepoint {BODY}"
 _RELEASE = f"release {BODY}"
 _ROLLBACK = f"rollback to {BODY}"
-
-
-class Body(Protocol):
-    """What the writer knows of a body."""
-
-    begun: float
-    busy: bool
-
-    def settle(self, failure: StoreError | None) -> None:
-        """Its group has ended: committed, or failed."""
-        ...
-
-    def expire(self) -> None:
-        """It has held the writer for too long; its part is already undone."""
-        ...
-
-
-class Turn:
-    """A place in the line. `body` is None for work that wants the connection without a group."""
-
-    __slots__ = ("body", "deadline", "failure", "future", "given")
-
-    def __init__(self, body: Body | None, deadline: float, future: asyncio.Future[None]) -> None:
-        self.body = body
-        self.deadline = deadline
-        self.future = future
-        self.given = False
-        self.failure: StoreError | None = None
-
-    def wake(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
 
 
 class Writer:
@@ -85,7 +53,7 @@ class Writer:
         self._clock = clock
         self._options = options
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[Turn] = deque()
+        self._line = Line(path, clock)
         self._members: list[Body] = []
         self._body: Body | None = None
         self._open = False  # BEGIN has been, COMMIT not yet
@@ -95,8 +63,6 @@ class Writer:
         self._moved_pages = 0  # of the WAL, at the last checkpoint
         self._poll: asyncio.TimerHandle | None = None
         self._poll_s = _FIRST_POLL_S
-        self._sweep: asyncio.TimerHandle | None = None
-        self._sweep_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         self._page_bytes = int(connection.control("pragma page_size"))
         self._closing = False
@@ -105,7 +71,7 @@ class Writer:
 
     def try_enter(self, body: Body) -> bool:
         """Take the turn now, if it is free. Raises `StoreUnavailable` where BEGIN fails."""
-        if self._body is not None or self._away or self._waiting or self._closing:
+        if self._body is not None or self._away or self._line.turns or self._closing:
             return False
         if not self._open:
             if not self._begin():
@@ -119,16 +85,14 @@ class Writer:
         """Stand in line until the turn comes. Raises `StoreUnavailable`; then nothing has run."""
         if self._closing:
             raise StoreUnavailable(f"{self._path} is being closed")
-        if len(self._waiting) >= self._options.waiting_bodies:
+        if len(self._line.turns) >= self._options.waiting_bodies:
             raise StoreUnavailable(
-                f"{len(self._waiting)} transactions wait for {self._path} already"
+                f"{len(self._line.turns)} transactions wait for {self._path} already"
             )
         await self._stand_in_line(body, deadline)
 
     async def _stand_in_line(self, body: Body | None, deadline: float) -> None:
-        turn = Turn(body, deadline, self._loop.create_future())
-        self._waiting.append(turn)
-        self._expect(deadline)
+        turn = self._line.join(body, deadline)
         self._go_on()
         try:
             await turn.future
@@ -136,7 +100,7 @@ class Writer:
             if turn.given:
                 self._give_back(body)
             else:
-                self._leave_line(turn)
+                self._line.leave(turn)
             raise
         if turn.failure is not None:
             raise turn.failure
@@ -146,12 +110,6 @@ class Writer:
             self.leave_exclusive()
         else:
             self.leave_undone(body)
-
-    def _leave_line(self, turn: Turn) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
-        if not self._waiting:
-            self._stop_polling()
 
     def leave_done(self, body: Body) -> None:
         """The body has ended well: it joins the group, whose COMMIT will settle it.
@@ -251,14 +209,14 @@ class Writer:
         if self._body is not None or self._away:
             return
         if self._open:
-            if self._waiting and self._waiting[0].body is not None and self._takes_more():
+            if self._line.turns and self._line.turns[0].body is not None and self._takes_more():
                 self._give_turn()
-            elif self._waiting or not self._takes_more():
+            elif self._line.turns or not self._takes_more():
                 self._end()
             elif not self._ending:
                 self._ending = True
                 self._loop.call_soon(self._end_if_idle)
-        elif self._waiting:
+        elif self._line.turns:
             self._start()
 
     def _go_on_later(self) -> None:
@@ -271,29 +229,23 @@ class Writer:
 
     def _start(self) -> None:
         try:
-            if self._waiting[0].body is None:
+            if self._line.turns[0].body is None:
                 self._start_exclusive()
             elif self._begin():
                 self._give_turn()
         except StoreError as error:
-            self._refuse_all(error)
+            self._stop_polling()
+            self._line.refuse_all(error)
 
     def _give_turn(self) -> None:
-        turn = self._waiting.popleft()
+        turn = self._line.turns.popleft()
         assert turn.body is not None
         try:
             self._admit(turn.body)
-            turn.given = True
         except StoreError as error:
-            turn.failure = error
-        turn.wake()
-
-    def _refuse_all(self, failure: StoreError) -> None:
-        self._stop_polling()
-        waiting, self._waiting = self._waiting, deque()
-        for turn in waiting:
-            turn.failure = type(failure)(str(failure))
-            turn.wake()
+            turn.refuse(error)
+        else:
+            turn.give()
 
     def _end(self) -> None:
         if not self._members:
@@ -394,9 +346,7 @@ class Writer:
             return
         self._stop_polling()
         self._away = True
-        turn = self._waiting.popleft()
-        turn.given = True
-        turn.wake()
+        self._line.turns.popleft().give()
 
     def leave_exclusive(self) -> None:
         """End an exclusive turn."""
@@ -423,7 +373,7 @@ class Writer:
 
     def _poll_now(self) -> None:
         self._poll = None
-        if self._waiting:
+        if self._line.turns:
             self._go_on()
         else:
             self._stop_polling()
@@ -434,31 +384,6 @@ class Writer:
         if self._poll is not None:
             self._poll.cancel()
             self._poll = None
-
-    def _expect(self, deadline: float) -> None:
-        """Look at the line when this deadline passes; one timer serves all."""
-        if self._sweep is not None and self._sweep_at <= deadline:
-            return
-        if self._sweep is not None:
-            self._sweep.cancel()
-        self._sweep_at = deadline
-        wait = max(deadline - self._clock.monotonic(), 0.001)
-        self._sweep = self._loop.call_later(wait, self._sweep_line)
-
-    def _sweep_line(self) -> None:
-        self._sweep = None
-        now = self._clock.monotonic()
-        late = [turn for turn in self._waiting if turn.deadline <= now]
-        for turn in late:
-            self._waiting.remove(turn)
-            turn.failure = StoreUnavailable(
-                f"{self._path} could not be had in time; it is busy, or another process holds it"
-            )
-            turn.wake()
-        if self._waiting:
-            self._expect(min(turn.deadline for turn in self._waiting))
-        else:
-            self._stop_polling()
 
     def _look_at_body(self) -> None:
         self._watch = None
@@ -498,8 +423,9 @@ class Writer:
         except StoreUnavailable:
             held = False
             self._abandon_group()
-        self._refuse_all(StoreUnavailable(f"{self._path} is being closed"))
-        for timer in (self._poll, self._sweep, self._watch):
-            if timer is not None:
-                timer.cancel()
+        self._line.refuse_all(StoreUnavailable(f"{self._path} is being closed"))
+        self._line.close()
+        self._stop_polling()
+        if self._watch is not None:
+            self._watch.cancel()
         return held
