@@ -119,7 +119,10 @@ class Demo:
         server = self._started_server()
         self._ready_ms = round((time.monotonic() - server.started_s) * 1000, 1)
         self._memory["server_ready_mib"] = round(server.pss_mib(), 1)
-        self._screen.say(f"The shop is open: http://127.0.0.1:{self._port}/")
+        page = f"http://127.0.0.1:{self._port}"
+        self._screen.say(f"The shop is open: {page}/   how it works: {page}/system")
+        if self._wishes.seconds is None:
+            self._screen.say("Customers come and go. Ctrl-C ends it and compares the ledgers.")
         return issuer, server
 
     def _started_server(self) -> Child:
@@ -252,7 +255,7 @@ class Demo:
                 raise Stopped
             self._is_stopping = True
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, stop) for number in numbers}
         try:
             yield
