@@ -96,7 +96,9 @@ def _carried(codec: Codec, arguments: Sequence[Any]) -> tuple[Any, ...]:
     sent = codec.write_arguments(arguments)
     path, query = split_target(codec.operation.path, sent.target)
     headers = {name.decode(): value.decode("latin-1") for name, value in sent.headers}
-    return codec.read_arguments(path, query, headers.get, sent.body or b"", strict=False)
+    return codec.read_arguments(
+        path, query, lambda name: headers.get(name.lower()), sent.body or b"", strict=False
+    )
 
 
 def _carried_problem(codec: Codec, problem: Problem) -> Problem:

@@ -14,7 +14,7 @@ import msgspec
 
 from borough import errors
 from borough.clock import Clock
-from borough.contracts.codec import Codec
+from borough.contracts.codec import Codec, HttpArguments
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure
@@ -80,62 +80,51 @@ class RemoteTransport:
         resolve, client, monotonic = self._resolve, self._client, self._clock.monotonic
 
         async def send(arguments: Sequence[Any], call: Call) -> Any:
-            left = call.deadline - monotonic()
-            if left <= 0:
-                raise DeadlineExceeded(
-                    f"The deadline of {call.operation} passed before it was sent"
+            try:
+                left = _time_left(call, monotonic())
+                sent = codec.write_arguments(arguments)
+                response = await client.send(
+                    resolve(service),
+                    method,
+                    sent.target,
+                    _headers(sent, call, left),
+                    sent.body or b"",
+                    deadline=_loop_deadline(left),
+                    idempotent=idempotent,
                 )
-            sent = codec.write_arguments(arguments)
-            headers = [
-                *sent.headers,
-                *_call_headers(call, left, sent.content_type if sent.body is not None else None),
-            ]
-            response = await client.send(
-                resolve(service),
-                method,
-                sent.target,
-                headers,
-                sent.body or b"",
-                deadline=_loop_deadline(left),
-                idempotent=idempotent,
-            )
-            if response.status < 300:
-                return codec.read_result(
-                    response.body, list(response.headers.items()) if operation.is_reply else ()
-                )
-            raise _failure(
-                codec, response.status, response.body, response.headers.get("retry-after")
-            )
+                if response.status < 300:
+                    fields = list(response.headers.items()) if operation.is_reply else ()
+                    return codec.read_result(response.body, fields)
+                after = response.headers.get("retry-after")
+                raise _failure(codec, response.status, response.body, after)
+            except CallError as error:
+                error.about = operation.wire_name
+                raise
 
         return send
 
     def _stream(self, operation: Operation, codec: Codec) -> Send:
         async def items(arguments: Sequence[Any], call: Call) -> Any:
-            left = call.deadline - self._clock.monotonic()
-            if left <= 0:
-                raise DeadlineExceeded(
-                    f"The deadline of {call.operation} passed before it was sent"
-                )
-            sent = codec.write_arguments(arguments)
-            headers = [
-                *sent.headers,
-                *_call_headers(call, left, sent.content_type if sent.body is not None else None),
-            ]
-            async with self._client.stream(
-                self._resolve(operation.contract.service),
-                operation.mark.method,
-                sent.target,
-                headers,
-                sent.body or b"",
-                deadline=_loop_deadline(left),
-            ) as response:
-                if response.status >= 300:
-                    body = b"".join([chunk async for chunk in response])
-                    raise _failure(
-                        codec, response.status, body, response.headers.get("retry-after")
-                    )
-                async for item in _items(codec, response):
-                    yield item
+            try:
+                left = _time_left(call, self._clock.monotonic())
+                sent = codec.write_arguments(arguments)
+                async with self._client.stream(
+                    self._resolve(operation.contract.service),
+                    operation.mark.method,
+                    sent.target,
+                    _headers(sent, call, left),
+                    sent.body or b"",
+                    deadline=_loop_deadline(left),
+                ) as response:
+                    if response.status >= 300:
+                        body = b"".join([chunk async for chunk in response])
+                        after = response.headers.get("retry-after")
+                        raise _failure(codec, response.status, body, after)
+                    async for item in _items(codec, response):
+                        yield item
+            except CallError as error:
+                error.about = operation.wire_name
+                raise
 
         return items
 
@@ -144,10 +133,17 @@ def _loop_deadline(left: float) -> float | None:
     return None if left == NO_DEADLINE else asyncio.get_running_loop().time() + left
 
 
-def _call_headers(call: Call, left: float, content_type: bytes | None) -> list[tuple[bytes, bytes]]:
-    headers: list[tuple[bytes, bytes]] = []
-    if content_type is not None:
-        headers.append((b"content-type", content_type))
+def _time_left(call: Call, now: float) -> float:
+    left = call.deadline - now
+    if left <= 0:
+        raise DeadlineExceeded(f"The deadline of {call.operation} passed before it was sent")
+    return left
+
+
+def _headers(sent: HttpArguments, call: Call, left: float) -> list[tuple[bytes, bytes]]:
+    headers = list(sent.headers)
+    if sent.body is not None:
+        headers.append((b"content-type", sent.content_type))
     if left != NO_DEADLINE:
         headers.append((b"borough-timeout-ms", b"%d" % max(1, int(left * 1000))))
     if call.trace is not None:

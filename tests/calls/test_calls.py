@@ -1,0 +1,206 @@
+"""A call means the same in every mode: in the process, encoded both ways, and over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from borough import Principal, Reply
+from borough.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    InvalidRequest,
+    KeyReused,
+    ServiceFailure,
+)
+from borough.testing import MODES, Mode, Running, start
+from tests.calls.town import Broken, Depot, Desk, Seen, Thing, town
+
+
+@pytest.fixture(params=MODES)
+async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    mode: Mode = request.param
+    async with start(town(), mode=mode) as found:
+        yield found
+
+
+async def test_an_answer_comes_back_equal(running: Running) -> None:
+    thing = Thing(name="cup", size=7)
+    assert await running.client(Depot).keep(thing) == thing
+
+
+async def test_parameters_travel_in_path_query_and_defaults(running: Running) -> None:
+    depot = running.client(Depot)
+    found = await depot.find("a/b ü?", tags=("x", "y&z"))
+    assert found == {"name": "a/b ü?", "limit": "10", "tags": "x+y&z"}
+    assert (await depot.find("n", 3))["limit"] == "3"
+
+
+async def test_a_declared_problem_arrives_as_itself(running: Running) -> None:
+    with pytest.raises(Broken) as caught:
+        await running.client(Depot).keep(Thing(name="glass"))
+    assert caught.value == Broken(part="rim")
+
+
+@pytest.mark.parametrize("how", ["undeclared", "bug"])
+async def test_anything_else_arrives_as_a_service_failure_without_its_inside(
+    running: Running, how: str
+) -> None:
+    with pytest.raises(ServiceFailure) as caught:
+        await running.client(Depot).fail(how)
+    assert str(caught.value) == "depot.Depot.fail failed"
+    assert caught.value.__cause__ is None
+    assert not caught.value.retryable
+
+
+async def test_constraints_hold(running: Running) -> None:
+    with pytest.raises(InvalidRequest, match="<= 100"):
+        await running.client(Depot).keep(Thing(name="cup", size=101))
+
+
+async def test_a_wrong_type_is_refused(running: Running) -> None:
+    with pytest.raises(InvalidRequest):
+        await running.client(Depot).find("x", "many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+async def test_what_no_path_can_carry_is_refused(running: Running, name: str) -> None:
+    with pytest.raises(InvalidRequest):
+        await running.client(Depot).find(name)
+
+
+async def test_a_mutable_argument_is_copied(running: Running) -> None:
+    mine = [3, 1, 2]
+    assert await running.client(Depot).sort(mine) == [1, 2, 3]
+    assert mine == [3, 1, 2]
+
+
+async def test_the_callee_sees_who_calls_and_for_whom(running: Running) -> None:
+    user = Principal("ann", scopes=("read",))
+    seen = await running.client(Desk, user=user).ask()
+    assert seen == Seen(
+        operation="depot.Depot.seen",
+        caller="desk",
+        user="ann",
+        key=None,
+        trace_id=seen.trace_id,
+        has_deadline=True,
+    )
+    assert seen.trace_id is not None
+    assert len(seen.trace_id) == 32
+
+
+async def test_a_service_that_declares_no_dependency_is_refused(running: Running) -> None:
+    with pytest.raises(Forbidden, match=r"depot does not declare desk\.Desk"):
+        running.client(Desk, caller="depot")
+
+
+async def test_a_problem_that_the_caller_catches_stays_between_them(running: Running) -> None:
+    assert await running.client(Desk).pass_on("declared") == "caught all"
+
+
+async def test_a_failure_of_a_dependency_is_a_failure_of_the_caller(running: Running) -> None:
+    with pytest.raises(ServiceFailure, match=r"desk\.Desk\.pass_on failed"):
+        await running.client(Desk).pass_on("bug")
+
+
+async def test_a_call_inside_an_open_transaction_is_refused(running: Running) -> None:
+    with pytest.raises(ServiceFailure):
+        await running.client(Desk).inside()
+
+
+async def test_the_callee_cannot_change_the_callers_context(running: Running) -> None:
+    _, after = await running.client(Desk).moods()
+    assert after == "mine"
+
+
+async def test_an_operations_own_timeout_ends_it_and_cancels_the_handler(running: Running) -> None:
+    depot = running.client(Depot)
+    with pytest.raises(DeadlineExceeded):
+        await depot.slow()
+    async with asyncio.timeout(5):
+        await running.service("depot").cancelled.wait()
+
+
+async def test_cancelling_a_call_cancels_its_handler(running: Running) -> None:
+    task = asyncio.ensure_future(_awaited(running))
+    async with asyncio.timeout(5):
+        await running.service("depot").waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await running.service("depot").cancelled.wait()
+
+
+async def _awaited(running: Running) -> None:
+    await running.client(Depot).wait()
+
+
+async def test_a_stream_gives_every_item_and_ends(running: Running) -> None:
+    assert [number async for number in running.client(Depot).count(300)] == list(range(300))
+
+
+async def test_a_stream_that_fails_half_way_says_so(running: Running) -> None:
+    got: list[int] = []
+    with pytest.raises(ServiceFailure):
+        async for number in running.client(Depot).count(600):
+            got.append(number)
+    assert got == list(range(500))
+
+
+async def test_leaving_a_stream_closes_the_callees_generator(running: Running) -> None:
+    stream = running.client(Depot).count(10**9)
+    async for number in stream:
+        if number == 3:
+            break
+    await stream.aclose()  # type: ignore[attr-defined]  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue]
+    service = running.service("depot")
+    async with asyncio.timeout(5):
+        while not service.closed_streams:
+            await asyncio.sleep(0)
+
+
+async def test_a_keyed_call_runs_once_and_replays_its_answer(running: Running) -> None:
+    depot = running.client(Depot)
+    assert await depot.once(7, "first") == 1
+    assert await depot.once(7, "first") == 1
+    assert await running.database("depot").one(int, "select count(*) from notes") == 1
+    with pytest.raises(KeyReused):
+        await depot.once(7, "another request")
+
+
+async def test_a_clients_key_is_its_own(running: Running) -> None:
+    ann = running.client(Depot, user="ann", key="k1")
+    assert [await ann.pay(5), await ann.pay(5)] == [1, 1]
+    assert await running.client(Depot, user="bob", key="k1").pay(5) == 2
+    unkeyed = running.client(Depot, user="ann")
+    assert [await unkeyed.pay(5), await unkeyed.pay(5)] == [3, 4]
+
+
+async def test_headers_cookies_and_etag_travel_both_ways(running: Running) -> None:
+    reply = await running.client(Depot).tagged("web", "11")
+    assert isinstance(reply, Reply)
+    assert reply.value == "web 11"
+    assert reply.headers["x-answer"] == "yes"
+    assert reply.cookies == {"seat": "12"}
+    assert reply.etag == "v1"
+
+
+async def test_an_upload_arrives_as_bytes(running: Running) -> None:
+    assert await running.client(Depot).upload("photo", bytes(range(256)) * 100) == 25_600
+
+
+async def test_nothing_comes_back_from_an_operation_without_a_result(running: Running) -> None:
+    assert await running.client(Depot).drop("cup") is None  # type: ignore[func-returns-value]
+
+
+async def test_python_itself_would_refuse_these_arguments(running: Running) -> None:
+    depot = running.client(Depot)
+    with pytest.raises(TypeError, match="misses 'name'"):
+        await depot.find()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError, match="unexpected argument 'nam'"):
+        await depot.find(nam="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError, match="several values"):
+        await depot.find("x", name="y")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
