@@ -83,7 +83,7 @@ def caller_now() -> Caller:
     call = current_call()
     user = call.principal
     return Caller(
-        service=call.caller, user=user and user.subject, scopes=user.scopes if user else ()
+        service=call.caller, user=user.subject if user else None, scopes=user.scopes if user else ()
     )
 
 

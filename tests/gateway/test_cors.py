@@ -12,8 +12,8 @@ from tests.gateway.library import Seen, Town
 SHOP = "https://shop.example"
 
 
-def town(folder: Path, *origins: str, **more: bool) -> Town:
-    return Town(folder, EdgeSettings(origins=origins, **more))
+def town(folder: Path, *origins: str, credentials: bool = False) -> Town:
+    return Town(folder, EdgeSettings(origins=origins, credentials=credentials))
 
 
 async def preflight(at: Town, origin: str, path: str = "/library/books") -> Seen:

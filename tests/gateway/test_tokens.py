@@ -199,7 +199,7 @@ async def test_old_keys_serve_for_an_hour_while_the_issuer_is_away() -> None:
     await office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))
     source.is_away = True
     office.clock.advance(4200)
-    assert await office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))
+    await office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))
     office.clock.advance(1)
     with pytest.raises(Unavailable, match="cannot be had now"):
         await office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))

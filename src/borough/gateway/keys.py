@@ -226,8 +226,10 @@ class OwnKeys:
 
     def _load(self, least: int) -> tuple[SigningKey, ...]:
         """Read the folder, with a new key where it has fewer than `least`."""
-        if len(self._names()) < least:
-            number = int(self._names()[-1][:4]) + 1 if self._names() else 1
+        names = self._names()
+        if len(names) < least:
+            # Named after what was seen here: whoever saw the same makes the same name, and one wins.
+            number = int(names[-1][:4]) + 1 if names else 1
             path = self._folder / f"{number:04}.jwk"
             suffix = self._clock.token(8).hex()
             kept_secret(path, lambda: signing_key_of(self._clock.token(32)), suffix)
