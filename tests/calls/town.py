@@ -119,7 +119,7 @@ class DepotService(Service, Depot):
     async def open(self) -> None:
         self.waiting = asyncio.Event()
         self.cancelled = asyncio.Event()
-        self.closed_streams = 0
+        self.closed_stream = asyncio.Event()
         async with self.db.transaction() as tx:
             await tx.execute("create table if not exists notes (number integer, note text)")
 
@@ -183,7 +183,7 @@ class DepotService(Service, Depot):
                     raise RuntimeError("too far")
                 yield number
         finally:
-            self.closed_streams += 1
+            self.closed_stream.set()
 
     async def once(self, number: int, note: str) -> int:
         async with self.db.transaction() as tx:

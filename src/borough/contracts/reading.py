@@ -125,14 +125,14 @@ class _Reader:
         return self.promises.shape_of(what, kind, self.at)
 
     def read(self) -> Contract | None:
-        """The contract, None where its head is so wrong that it has no names."""
+        """The contract, None where it has no mark. A wrong head does not hide the faults behind it."""
         mark = contract_mark(self.cls)
         name = self.cls.__name__
         if mark is None:
             self.fault(f"{name} is no contract", 'Mark it with @contract("service", version="1.0")')
             return None
         if not self._head(name, mark):
-            return None
+            mark = ContractMark(name.lower(), "1.0", mark.publishes, public=mark.public)
         contract = Contract(self.cls, mark, own_doc(self.cls))
         for attribute, function in self._functions():
             self.at = function
@@ -161,6 +161,7 @@ class _Reader:
         if not isinstance(service, str) or not _NAME.match(service):
             message = f"contract {name} names the service {service!r}"
             self.fault(message, "Use lower-case letters, digits, - and _")
+            return False
         if not isinstance(version, str) or not _VERSION.match(version):
             message = f"contract {name} has version {version!r}"
             self.fault(message, 'Write MAJOR.MINOR, such as "1.0"')

@@ -297,29 +297,33 @@ def _convert(table: Any, kind: Any, where: str, *, strict: bool, hook: Any = Non
     except msgspec.ValidationError as error:
         found = _FIELD.match(str(error))
         message, place = (found[1], found[2]) if found else (str(error), None)
+        steps = (place or "").replace("[...]", ".[...]").strip(".").split(".") if place else []
         unknown = re.search(r"unknown field `(.*)`", message)
         if unknown:
-            path = ".".join(part for part in (place, unknown[1]) if part)
-            raise ConfigurationError(
-                f"{where}: {path} is no option{_meant(unknown[1], _siblings(place))}"
-            ) from None
-        spot = f"{place}: " if place else ""
-        raise ConfigurationError(
-            f"{where}: {spot}{message[:1].lower()}{message[1:]}. Mend the value"
-        ) from None
+            path = ".".join([*_named(table, steps, unknown[1]), unknown[1]])
+            meant = _meant(unknown[1], _known_options(kind, steps))
+            raise ConfigurationError(f"{where}: {path} is no option{meant}") from None
+        spot = f"{'.'.join(steps)}: " if steps else ""
+        sentence = f"{message[:1].lower()}{message[1:]}"
+        raise ConfigurationError(f"{where}: {spot}{sentence}. Mend the value") from None
 
 
-def _siblings(place: str | None) -> list[str]:
-    """The keys known where an unknown one stands."""
-    table: Any = Options
-    for part in (place or "").split("."):
-        if not part:
-            continue
-        if part == "[...]" or not hasattr(table, "__struct_fields__"):
-            continue
-        kinds = {field.encode_name: field.type for field in msgspec.structs.fields(table)}
-        table = kinds.get(part, table)
-        arguments = getattr(table, "__args__", ())
-        if arguments and not hasattr(table, "__struct_fields__"):
-            table = arguments[-1]
-    return list(getattr(table, "__struct_fields__", ()))
+def _named(table: Any, steps: list[str], unknown: str) -> list[str]:
+    """The steps with the name of the table that holds the unknown key in place of `[...]`."""
+    named: list[str] = []
+    for step in steps:
+        if step == "[...]":
+            step = next((name for name, inner in table.items() if unknown in inner), step)
+        named.append(step)
+        table = table.get(step, {})
+    return named
+
+
+def _known_options(kind: Any, steps: list[str]) -> list[str]:
+    """The keys that a table knows, found along the types of the tables above it."""
+    for step in steps:
+        if getattr(kind, "__args__", ()):
+            kind = kind.__args__[-1]
+        else:
+            kind = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}[step]
+    return list(getattr(kind, "__struct_fields__", ()))

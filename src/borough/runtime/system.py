@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from borough.contracts.reading import contract_mark, source_place
+from borough.contracts.reading import contract_mark, read_contracts, source_place
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
 from borough.services.service import Provided, Service
@@ -83,16 +83,16 @@ class System:
         if str(folder.parent) not in sys.path:
             sys.path.insert(0, str(folder.parent))
         faults: list[Fault] = []
-        services = [
-            found for name in modules if (found := _service_class(name, faults)) is not None
-        ]
         contracts = [
             found
             for place in sorted(folder.glob("*/contract.py"))
             for found in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
         ]
+        services = [
+            found for name in modules if (found := _service_class(name, faults)) is not None
+        ]
         if faults:
-            raise DeclarationFaults(faults)
+            raise DeclarationFaults([*_contract_faults(contracts), *faults])
         return cls(services, configuration=configuration, contracts=contracts)
 
 
@@ -189,3 +189,12 @@ def _contracts_of(name: str, faults: list[Fault]) -> list[type[Any]]:
         for value in vars(module).values()
         if isinstance(value, type) and contract_mark(value) is not None and value.__module__ == name
     ]
+
+
+def _contract_faults(contracts: Sequence[type[Any]]) -> Sequence[Fault]:
+    """What is wrong with the contracts themselves, to be told together with what does not import."""
+    try:
+        read_contracts(contracts)
+    except DeclarationFaults as error:
+        return error.faults
+    return ()

@@ -1,0 +1,211 @@
+"""A user's mistake gets one clear message with the remedy, the right exit status, and no traceback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from borough.cli import main
+from tests.cli.systems import write_system
+
+_names = (f"bad{number}" for number in itertools.count(os.getpid() * 1000))
+
+
+@pytest.fixture
+def package() -> str:
+    """A package name that no other test has imported."""
+    return next(_names)
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
+    """Exit status and what stood on standard error."""
+    try:
+        status = main(list(words))
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return status, error
+
+
+def test_an_unknown_command_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    status, error = said(capsys, "rum")
+    assert status == 2
+    assert "invalid choice: 'rum'" in error
+    assert "--help" in error
+
+
+def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, error = said(capsys, "run", str(tmp_path / "nowhere"))
+    assert (status, "is no folder" in error) == (2, True)
+
+
+def test_a_folder_without_services(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    status, error = said(capsys, "run", str(tmp_path))
+    assert (status, "has no services" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("toml", "expected"),
+    [
+        ("[edge\n", "is not valid TOML"),
+        ("[edge]\nprot = 1\n", "edge.prot is no option; did you mean port?"),
+        ('[edge]\nport = "x"\n', "edge.port: expected `int`, got `str`"),
+        ('[services.notes]\nteem = "a"\n', "did you mean team?"),
+        ('[edge]\nrate_limit = "many"\n', "many"),
+        ('[edge]\npages = "no-such-folder"\n', "which is no folder"),
+        ('[edge.tokens]\nissuer = "https://login.example"\n', "edge.tokens.jwks is missing"),
+    ],
+)
+def test_a_broken_borough_toml_names_the_option(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str, toml: str, expected: str
+) -> None:
+    root = write_system(tmp_path, package, toml=toml)
+    status, error = said(capsys, "run", str(root), "--port", "0")
+    assert status == 2
+    assert expected in error
+
+
+def test_a_setting_that_does_not_exist(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(tmp_path, package)
+    status, error = said(capsys, "run", str(root), "--set", "edge.prt=1")
+    assert (status, "edge.prt is no option; did you mean port?" in error) == (2, True)
+
+
+def test_three_faults_of_a_contract_come_together_with_their_lines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    wrong = """
+    from typing import Any, Protocol
+    from borough import contract, get, post
+
+    @contract("notes", version="one")
+    class Notes(Protocol):
+        @get("/notes/{id}")
+        async def read(self) -> str: ...
+
+        @post("/notes")
+        def write(self, text: str) -> str: ...
+
+        async def forgotten(self) -> None: ...
+    """
+    root = write_system(tmp_path, package, files={"notes/contract.py": wrong})
+    status, error = said(capsys, "run", str(root), "--port", "0")
+    assert status == 2
+    place = str(root / "notes" / "contract.py")
+    assert error.count(place) >= 3
+    for message in ("version 'one'", "has {id} in its path", "is not `async def`", "has no route"):
+        assert message in error
+
+
+def test_a_service_that_misses_an_operation(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    service = """
+    from borough import Service
+    from {package}.notes.contract import Note, Notes
+
+    class NoteService(Service, Notes):
+        async def write(self, text: str) -> Note: ...
+        async def read(self, number: int) -> Note: ...
+    """
+    root = write_system(tmp_path, package, files={"notes/service.py": service})
+    status, error = said(capsys, "run", str(root), "--port", "0")
+    assert status == 2
+    assert "NoteService does not implement Notes.internal" in error
+    assert "takes (number), its contract (id)" in error
+    assert "service.py:5" in error
+
+
+def test_a_module_that_does_not_import_names_its_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(
+        tmp_path, package, files={"notes/service.py": "import borough\nimport no_such_module\n"}
+    )
+    status, error = said(capsys, "run", str(root))
+    assert status == 2
+    assert "No module named 'no_such_module'" in error
+    assert "service.py:2" in error
+
+
+def test_a_port_in_use(capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str) -> None:
+    root = write_system(tmp_path, package)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        status, error = said(capsys, "run", str(root), "--port", port)
+    assert status == 2
+    assert port in error
+    assert "in use" in error
+
+
+def test_a_data_folder_that_cannot_be_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(tmp_path, package)
+    (tmp_path / "file").write_text("")
+    status, error = said(
+        capsys, "run", str(root), "--port", "0", "--data", str(tmp_path / "file" / "data")
+    )
+    assert status == 2
+    assert "--data" in error
+
+
+def test_a_broken_migration(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(
+        tmp_path, package, files={"notes/migrations/sqlite/0002_more.sql": "create tabel x (y);"}
+    )
+    status, error = said(capsys, "run", str(root), "--port", "0")
+    assert status == 2
+    assert "0002_more.sql" in error
+
+
+def test_a_call_to_a_system_that_does_not_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(tmp_path, package)
+    status, error = said(capsys, "call", "notes.write", '{"text": "x"}', "--system", str(root))
+    assert (status, "start it with `borough run`" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments", "expected"),
+    [
+        ("notes.wirte", "{}", "did you mean notes.write?"),
+        ("notes.write", "{", "not JSON"),
+        ("notes.write", "[]", "JSON object"),
+        ("notes.write", "{}", "needs the parameter 'text'"),
+        ("notes.write", '{"txt": "x"}', "no parameter 'txt'"),
+        ("notes.write", '{"text": 5}', "Expected `str`"),
+    ],
+)
+def test_a_call_with_wrong_arguments(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    package: str,
+    operation: str,
+    arguments: str,
+    expected: str,
+) -> None:
+    root = write_system(tmp_path, package)
+    status, error = said(capsys, "call", operation, arguments, "--system", str(root))
+    assert status in (1, 2)
+    assert expected in error
+
+
+def test_a_mock_of_a_service_that_no_contract_names(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(tmp_path, package)
+    status, error = said(capsys, "run", str(root), "--mock", "payments")
+    assert (status, "--mock payments" in error) == (2, True)
