@@ -181,7 +181,10 @@ class Catalog:
         """Scalars that differ only in their constraints."""
         target = _SCALARS[type(found)]
         names = [name for name in target.__struct_fields__ if name not in ("doc", "examples")]
-        shape: Shape = target(**{name: getattr(found, name) for name in names})
+        limits: dict[str, Any] = {name: getattr(found, name) for name in names}
+        if target is FloatShape:  # `lt=5` and `lt=5.0` are one fact, and one text
+            limits = {n: None if v is None else float(v) for n, v in limits.items()}
+        shape: Shape = target(**limits)
         return shape
 
     def _datetime(self, found: native.DateTimeType) -> Shape:
