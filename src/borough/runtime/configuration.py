@@ -297,7 +297,7 @@ def _convert(table: Any, kind: Any, where: str, *, strict: bool, hook: Any = Non
     except msgspec.ValidationError as error:
         found = _FIELD.match(str(error))
         message, place = (found[1], found[2]) if found else (str(error), None)
-        steps = (place or "").replace("[...]", ".[...]").strip(".").split(".") if place else []
+        steps = (place or "").replace("[...]", ".*").strip(".").split(".") if place else []
         unknown = re.search(r"unknown field `(.*)`", message)
         if unknown:
             path = ".".join([*_named(table, steps, unknown[1]), unknown[1]])
@@ -309,10 +309,10 @@ def _convert(table: Any, kind: Any, where: str, *, strict: bool, hook: Any = Non
 
 
 def _named(table: Any, steps: list[str], unknown: str) -> list[str]:
-    """The steps with the name of the table that holds the unknown key in place of `[...]`."""
+    """The steps with the name of the table that holds the unknown key in place of `*`."""
     named: list[str] = []
     for step in steps:
-        if step == "[...]":
+        if step == "*":
             step = next((name for name, inner in table.items() if unknown in inner), step)
         named.append(step)
         table = table.get(step, {})
