@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,7 +66,7 @@ class HttpClient:
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def send(
+    def send(
         self,
         origin: Origin,
         method: str,
@@ -75,16 +75,13 @@ class HttpClient:
         body: bytes = b"",
         deadline: float | None = None,
         idempotent: bool = False,
-    ) -> ClientResponse:
+    ) -> Coroutine[Any, Any, ClientResponse]:
         """One request and its whole answer, whatever its status. `deadline` is on the loop's clock.
 
         Raises `Unavailable` (the request was not sent), `DeadlineExceeded`, or `ServiceFailure`
         (it was sent, and no usable answer came).
         """
-        response: ClientResponse = await self._exchange(
-            origin, method, target, headers, body, deadline, idempotent
-        )
-        return response
+        return self._exchange(origin, method, target, headers, body, deadline, idempotent)
 
     @asynccontextmanager
     async def stream(
@@ -144,8 +141,8 @@ class HttpClient:
             answer = connection.begin(
                 b"%b%b%b%b" % (line, pool.host_field, first, rest),
                 deadline,
-                is_bodiless=method == "HEAD",
-                is_streaming=is_streaming,
+                method == "HEAD",
+                is_streaming,
             )
             try:
                 return await answer

@@ -66,11 +66,11 @@ class ClientConnection(asyncio.Protocol):
         return self.is_connected and not self._transport.is_closing()
 
     def begin(
-        self, request: bytes, deadline: float | None, *, is_bodiless: bool, is_streaming: bool
+        self, request: bytes, deadline: float | None, is_bodiless: bool, is_streaming: bool
     ) -> asyncio.Future[Any]:
         """Write a request; the future is its `ClientResponse`, or a `ClientStream` at its head."""
         pool = self._pool
-        self._reader.start(is_bodiless=is_bodiless, is_stream=is_streaming)
+        self._reader.start(is_bodiless, is_streaming)
         self._is_streaming = is_streaming
         self._answer = answer = pool.loop.create_future()
         self.deadline = deadline or 0.0

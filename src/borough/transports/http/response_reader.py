@@ -37,9 +37,9 @@ class ResponseReader:
         self.status = 0
         self.headers = Headers({})
         self.has_excess = self.ends_with_connection = self.is_reusable = False
-        self.start(is_bodiless=False, is_stream=False)
+        self.start(False, False)
 
-    def start(self, *, is_bodiless: bool, is_stream: bool) -> None:
+    def start(self, is_bodiless: bool, is_stream: bool) -> None:
         """Make ready for the next answer; that to HEAD is bodiless, a stream has no size limit."""
         self._values: dict[str, bytes] = {}
         self._head_bytes = self._size = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -22,11 +23,15 @@ from borough.transports.http.server_connection import ServerConnection
 
 __all__ = ["HttpServer"]
 
+logger = logging.getLogger("borough.http")
+
 _KEPT_HEADS = 512
 _OURS = frozenset({b"connection", b"content-length", b"date", b"transfer-encoding"})
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LINGERING = 256
+_CANCEL_S = 5.0
+"""A handler that was cancelled may clean up that long before closing goes on without it."""
 _DRAIN_GRACE_S = 0.1
 """While draining, idle connections stay that long: a request already under way is then answered."""
 
@@ -93,7 +98,9 @@ class HttpServer:
         server.close()
         tasks = [task for each in list(self._connections) if (task := each.abort()) is not None]
         if tasks:
-            await asyncio.wait(tasks)
+            _, deaf = await asyncio.wait(tasks, timeout=_CANCEL_S)
+            for task in deaf:
+                logger.error("%r goes on although it was cancelled", task)
         while self._connections:
             await self._until_empty(1.0)
         await server.wait_closed()
