@@ -234,7 +234,7 @@ async def test_a_web_socket_is_closed() -> None:
 
 async def test_it_runs_under_uvicorn() -> None:
     require_tool("uvicorn", importlib.util.find_spec("uvicorn") is not None)
-    import uvicorn  # type: ignore[import-not-found, unused-ignore]
+    import uvicorn
 
     host, port = Host(), free_port()
     server = uvicorn.Server(uvicorn.Config(host.app(), log_config=None))

@@ -45,6 +45,12 @@ function who(operation) {
   return el("span", { className: "tag who" }, scopes.length ? `scope ${scopes.join(", ")}` : "signed in");
 }
 
+// A tag is a contract's wire name (`orders.Orders.v2`): the service, and which of its contracts.
+function heading(group) {
+  const [service, ...contract] = group.name.split(".");
+  return el("h2", {}, service, contract.length ? el("span", {}, ` ${contract.join(" ")}`) : null);
+}
+
 function section(title, ...content) {
   return content.flat().filter(Boolean).length ? [el("h3", {}, title), ...content.flat()] : [];
 }
@@ -67,6 +73,17 @@ function responseRow(status, response, resolve) {
       examples.slice(0, 3).map((each) => el("pre", {}, JSON.stringify(each, null, 2)))) : null);
 }
 
+// First what this operation says itself; what any operation may answer stands behind it.
+function answers(operation, resolve) {
+  const all = Object.entries(operation.responses || {});
+  const shared = all.filter(([, response]) => response.$ref);
+  const rowsOf = (entries) => el("div", { className: "rows" }, entries.map(([status, each]) => responseRow(status, each, resolve)));
+  const own = rowsOf(all.filter(([, response]) => !response.$ref));
+  if (shared.length) own.append(el("div", { className: "row" }, el("details", {},
+    el("summary", {}, `and, as any operation: ${shared.map(([status]) => status).join(", ")}`), rowsOf(shared))));
+  return own;
+}
+
 function facts(operation, resolve) {
   const [first, ...rest] = (operation.description || "").split("\n");
   const text = first.trim() === (operation.summary || "").trim() ? rest.join("\n") : operation.description;
@@ -75,8 +92,7 @@ function facts(operation, resolve) {
     section("Parameters", operation.parameters.length ? el("div", { className: "rows" }, operation.parameters.map((each) =>
       row(each.name, each.schema || {}, each.required, resolve, [each.description, `in ${each.in}`].filter(Boolean).join(" · ")))) : null),
     section("Body", operation.requestBody ? contentRows(operation.requestBody.content, resolve) : []),
-    section("Answers", el("div", { className: "rows" }, Object.entries(operation.responses || {}).map(
-      ([status, response]) => responseRow(status, response, resolve)))));
+    section("Answers", answers(operation, resolve)));
 }
 
 function card(operation, resolve) {
@@ -97,7 +113,7 @@ function card(operation, resolve) {
 
 function contents(found) {
   const lists = found.flatMap((group) => [
-    el("h2", {}, group.name),
+    heading(group),
     el("ul", {}, group.operations.map((operation) => el("li", { "data-for": anchor(operation) },
       el("a", { href: `#${anchor(operation)}` },
         el("span", { className: `method ${operation.method.toLowerCase()}` }, operation.method),
@@ -171,7 +187,7 @@ async function show() {
   main.replaceChildren(
     ...(api.info.description ? [el("div", { className: "lead" }, prose(api.info.description))] : []),
     ...found.map((group) => el("section", { className: "service" },
-      el("h2", {}, group.name), group.description ? el("p", {}, inline(group.description)) : null,
+      heading(group), group.description ? el("p", {}, inline(group.description)) : null,
       group.operations.map((operation) => card(operation, resolve)))));
   if (!found.length) main.append(el("p", { className: "note" }, "No operation is public yet: name allow= in a contract."));
   byId("contents").replaceChildren(contents(found));
@@ -180,6 +196,7 @@ async function show() {
   addEventListener("hashchange", openTarget);
 }
 
+byId("sign-in").addEventListener("submit", (event) => event.preventDefault());
 startTheme();
 show().catch((error) => {
   byId("content").replaceChildren(el("p", { className: "note bad", role: "alert" }, `The API description cannot be shown: ${error.message}`));

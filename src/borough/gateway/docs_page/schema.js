@@ -15,7 +15,11 @@ export function resolver(root) {
   };
 }
 
-const nameOf = (schema) => (schema && schema.$ref ? decodeURIComponent(schema.$ref.split("/").pop()) : "");
+// `orders.Orders.Line.Input` is the Line of a request; within its page the last word says enough.
+function nameOf(schema) {
+  if (!schema || !schema.$ref) return (schema && schema.title) || "";
+  return decodeURIComponent(schema.$ref.split("/").pop()).replace(/\.Input$/, "").split(".").pop();
+}
 const choices = (schema) => schema.oneOf || schema.anyOf || [];
 const isNull = (schema) => schema.type === "null" || schema.const === null;
 
@@ -25,7 +29,7 @@ export function typeText(schema, resolve) {
   if (full.const !== undefined) return JSON.stringify(full.const);
   if (full.enum) return named || full.enum.map((value) => JSON.stringify(value)).join(" | ");
   if (choices(full).length) return choices(full).map((each) => typeText(each, resolve)).join(" | ");
-  if (full.allOf && full.allOf.length === 1) return typeText(full.allOf[0], resolve);
+  if (full.allOf) return named || full.allOf.map((each) => typeText(each, resolve)).join(" & ");
   const types = [].concat(full.type || (full.properties ? "object" : "any"));
   return types.map((type) => {
     if (type === "array") return `${full.items ? typeText(full.items, resolve) : "any"}[]`;

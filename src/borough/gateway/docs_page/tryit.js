@@ -54,13 +54,15 @@ export function tryForm(operation, resolve, token) {
 
 function field(parameter, resolve) {
   const schema = resolve(parameter.schema || {});
-  const example = parameter.example ?? (parameter.required ? exampleOf(schema, resolve) : "");
+  const example = parameter.example ?? exampleOf(schema, resolve);
+  const shown = typeof example === "object" ? JSON.stringify(example) : String(example);
   const isKey = parameter.name.toLowerCase() === "idempotency-key";
   const listed = schema.enum && el("select", {},
     parameter.required ? null : el("option", { value: "" }, "—"),
     schema.enum.map((value) => el("option", { value: String(value) }, String(value))));
   const input = listed || el("input", {
-    value: isKey ? newKey() : typeof example === "object" ? JSON.stringify(example) : String(example),
+    value: isKey ? newKey() : parameter.required ? shown : "",
+    placeholder: parameter.required || example === null ? false : shown,
     required: Boolean(parameter.required), spellcheck: "false", autocomplete: "off",
   });
   const again = isKey ? el("button", { type: "button", className: "quiet", onclick: () => { input.value = newKey(); } }, "New key") : null;
