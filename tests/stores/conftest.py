@@ -49,5 +49,5 @@ async def opened(path: Path) -> AsyncIterator[Opener]:
 
 @pytest.fixture
 async def store(opened: Opener) -> SqliteStore:
-    """One store with `item` and `line`."""
-    return await opened()
+    """One store with `item` and `line`; its times are wide, for a busy machine."""
+    return await opened(body_s=30.0, wait_s=60.0)

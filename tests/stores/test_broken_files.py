@@ -5,8 +5,9 @@
 
 import asyncio
 import os
-import stat
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,6 @@ asyncio.run(main())
 
 async def opened_without_rights(path: Path) -> str:
     """Open in a process that cannot write as it likes; what it said."""
-    if os.getuid() == 0:  # pytest's folders are closed to others
-        for parent in path.parents:
-            if parent.name.startswith("pytest-"):
-                parent.chmod(parent.stat().st_mode | stat.S_IXOTH)
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OPEN, str(path), stdout=asyncio.subprocess.PIPE
     )
@@ -50,18 +47,28 @@ async def opened_without_rights(path: Path) -> str:
     return said.decode()
 
 
-async def test_a_read_only_folder_is_refused_with_the_remedy(path: Path) -> None:
-    path.parent.chmod(0o555)
-    said = await opened_without_rights(path)
-    path.parent.chmod(0o755)
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that everybody may look into; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="borough-") as name:
+        made = Path(name)
+        made.chmod(0o755)
+        yield made
+        made.chmod(0o755)
+
+
+async def test_a_read_only_folder_is_refused_with_the_remedy(folder: Path) -> None:
+    folder.chmod(0o555)
+    said = await opened_without_rights(folder / "shop.db")
     assert said.startswith("ConfigurationError")
     assert "is not writable; SQLite keeps files beside the database" in said
 
 
-async def test_a_read_only_database_is_refused_with_the_remedy(path: Path) -> None:
+async def test_a_read_only_database_is_refused_with_the_remedy(folder: Path) -> None:
+    path = folder / "shop.db"
     path.write_bytes(b"")
     path.chmod(0o444)
-    path.parent.chmod(0o777)
+    folder.chmod(0o777)
     said = await opened_without_rights(path)
     assert said.startswith("ConfigurationError")
     assert "is not writable; change its rights" in said

@@ -120,7 +120,7 @@ async def test_a_with_clause_that_selects_is_a_read(store: SqliteStore) -> None:
 
 
 async def test_closing_in_a_hurry_undoes_a_body_that_does_not_end(opened: Opener) -> None:
-    store = await opened(wait_s=0.02)
+    store = await opened(wait_s=0.1)
     ended = asyncio.Event()
 
     async def hold() -> None:
@@ -182,7 +182,7 @@ async def test_slow_reads_share_a_bounded_number_of_threads(opened: Opener) -> N
     store = await opened(reader_threads=1, waiting_reads=1, deadline=lambda: loop.time() + wait)
     first = asyncio.ensure_future(store.one(int, SLOW, 1_000_000_000))
     await asyncio.sleep(0)
-    wait = 0.02
+    wait = 0.3
     second = asyncio.ensure_future(store.one(int, SLOW, 1_000_000))
     await asyncio.sleep(0)
     with pytest.raises(StoreUnavailable, match="1 slow reads wait"):
@@ -223,10 +223,10 @@ async def test_a_snapshot_only_reads(store: SqliteStore) -> None:
 async def test_a_snapshot_is_ended_after_its_time(opened: Opener) -> None:
     store = await opened(snapshot_s=0.05)
     async with store.snapshot() as snapshot:
-        assert await snapshot.one(int, "select 1") == 1
-        await asyncio.sleep(0.08)
         with pytest.raises(TransactionMisuse, match=r"more than 0\.05 s"):
-            await snapshot.one(int, "select 1")
+            for _ in range(1000):
+                await snapshot.one(int, "select 1")
+                await asyncio.sleep(0.01)
 
 
 async def test_snapshots_give_their_readers_back(opened: Opener) -> None:
@@ -266,7 +266,7 @@ async def test_a_reader_that_keeps_the_wal_makes_writers_wait_at_its_bound(
     opened: Opener, path: Path
 ) -> None:
     bound = 1 << 20
-    store = await opened(checkpoint_bytes=bound // 4, wal_bytes=bound, wait_s=0.05)
+    store = await opened(checkpoint_bytes=bound // 4, wal_bytes=bound, wait_s=0.5)
     async with store.transaction() as tx:
         await tx.execute("create table page (id integer primary key, body blob)")
     async with store.snapshot() as snapshot:

@@ -315,7 +315,7 @@ async def test_a_body_holds_the_writer_for_a_bounded_time(opened: Opener) -> Non
 
 
 async def test_an_expired_body_inside_a_savepoint_harms_nobody(opened: Opener) -> None:
-    store = await opened(body_s=0.05)
+    store = await opened(body_s=0.3)
     gone_on = asyncio.Event()
 
     async def idle() -> None:
