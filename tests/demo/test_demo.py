@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -208,6 +209,17 @@ def test_ctrl_c_ends_a_demo_that_has_no_end_and_everything_is_still_compared(
     assert demo.returncode == 0, errors
     summary = json.loads(out.splitlines()[-1])
     assert (summary["lost"], summary["doubled"], summary["errors"]) == (0, 0, 0)
+
+
+def test_a_port_in_use_is_said_in_a_sentence_with_the_remedy(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+        taken.listen()
+        port = taken.getsockname()[1]
+        demo = [sys.executable, "-m", "borough", "demo", "--port", str(port)]
+        done = subprocess.run(demo, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"borough: Port {port} is in use; choose another with --port\n"
 
 
 def test_the_rules_know_every_handler_of_the_shop() -> None:

@@ -176,7 +176,7 @@ class Customer:
         chance = self._random.random()
         if chance < 0.13:
             return self._random.choice((DECLINED, POOR))
-        if may_wait and chance < 0.14 and len(self.unfinished) < MOST_OPEN:
+        if may_wait and chance < 0.15 and len(self.unfinished) < MOST_OPEN:
             return self._random.choice((LATE, SILENT))
         return GOOD
 

@@ -67,7 +67,7 @@ class Demo:
         self._port = wishes.port or free_port(PORT)
         self._is_stopping = False
         self._tally: dict[str, Any] = {}
-        self._events = (0, 0)
+        self._events = self._events_before = (0, 0)
         self._next_count_s = 0.0
         self._next_measure_s = 0.0
         self._errors: list[str] = []
@@ -82,11 +82,12 @@ class Demo:
         try:
             with self._signals():
                 issuer, server = self._start()
-                customers = self._start_customers()
                 watch = Watch(self._places)
+                self._events_before = watch.counts()
+                customers = self._start_customers()
                 self._follow(customers, server, watch)
                 self._wait_until_quiet(server, watch)
-                self._events = watch.counts()
+                self._events = self._events_so_far(watch)
                 watch.close()
                 self._stop(server)
                 self._stop(issuer)
@@ -196,9 +197,14 @@ class Demo:
         began_s = time.monotonic()
         if began_s < self._next_count_s:
             return
-        self._events = watch.counts()
+        self._events = self._events_so_far(watch)
         now_s = time.monotonic()
         self._next_count_s = now_s + max(LOOK_S, COUNT_SHARE * (now_s - began_s))
+
+    def _events_so_far(self, watch: Watch) -> tuple[int, int]:
+        """Published and handled in this run: the databases may be older."""
+        published, handled = watch.counts()
+        return published - self._events_before[0], handled - self._events_before[1]
 
     def _measure(self, server: Child) -> None:
         now_s = time.monotonic()
@@ -276,13 +282,13 @@ def show(wishes: Wishes) -> int:
     if wishes.port and not is_free(wishes.port):
         raise ConfigurationError(f"Port {wishes.port} is in use; choose another with --port")
     screen = Screen(sys.stderr if wishes.as_json else sys.stdout)
-    folder = wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))
+    folder = (wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    is_fine = False
+    is_worth_keeping = wishes.keep or wishes.data is not None
     try:
         demo = Demo(wishes, folder, screen)
         summary, wrong = demo.run()
-        is_fine = not wrong
+        is_worth_keeping |= bool(wrong)
         for sentence in wrong[:10]:
             screen.say(f"  ! {sentence}")
         for line in summary_block(summary, demo.memory):
@@ -291,14 +297,15 @@ def show(wishes: Wishes) -> int:
             print(json.dumps({"ready_ms": summary["ready_ms"], **demo.memory}), file=sys.stderr)
         if wishes.as_json:
             print(json.dumps(summary), flush=True)
-        return 0 if is_fine else 1
+        return 1 if wrong else 0
     except Stopped:
         return 130
     except ChildFailed as error:
+        is_worth_keeping = True
         print(f"borough demo: {error}", file=sys.stderr)
         return 1
     finally:
-        if wishes.data is not None or wishes.keep or not is_fine:
+        if is_worth_keeping:
             screen.say(f"Everything is kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
