@@ -173,8 +173,11 @@ class LogReader:
         """Each whole record from here on; the reader stands behind the one that was yielded."""
         want = _CHUNK
         while True:
-            data = os.pread(self._fd, want, self._offset)
             start = self._offset
+            left = os.fstat(self._fd).st_size - start
+            if left <= 0:
+                return
+            data = os.pread(self._fd, min(want, left), start)
             for begin, end, _ in _frames(data, 0):
                 self._offset = start + end
                 yield data, begin, end
@@ -187,8 +190,6 @@ class LogReader:
 
     def _wider(self, data: bytes, want: int) -> int:
         """How much to read in order to see the next record whole; 0 when it is not there (yet)."""
-        if not data:
-            return 0
         size = os.fstat(self._fd).st_size
         if len(data) >= _FRAME.size:
             magic, length, _, _ = _FRAME.unpack_from(data, 0)

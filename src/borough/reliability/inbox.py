@@ -16,13 +16,17 @@ _LONGEST_KEY = 200
 
 
 class InboxTerms(msgspec.Struct, frozen=True):
-    """How an event is handled: in time, at once, and for how long it is remembered."""
+    """How a consumer works.
+
+    `deadline_s` bounds one run of the handler, `at_once` how many run, `window` how many deliveries
+    may be unfinished, `grace_s` how long running ones may take when it stops, `conflict_reruns` how
+    often form one runs again at once after a conflict.
+    """
 
     deadline_s: float = 30.0
     at_once: int = 64
     window: int = 1000
     grace_s: float = 20.0
-    retention_s: float = 7 * 86400.0
     conflict_reruns: int = 5
 
 

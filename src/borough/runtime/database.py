@@ -37,7 +37,18 @@ class ServiceDatabase:
     `published` beats after events have committed.
     """
 
-    __slots__ = ("all", "clock", "events", "maybe", "one", "published", "snapshot", "store")
+    __slots__ = (
+        "_minted",
+        "_start_id",
+        "all",
+        "clock",
+        "events",
+        "maybe",
+        "one",
+        "published",
+        "snapshot",
+        "store",
+    )
 
     def __init__(
         self,
@@ -50,6 +61,9 @@ class ServiceDatabase:
         self.events = events
         self.clock = clock
         self.published = published
+        # An event's id is this start's own id and a count: unique without new randomness each time.
+        self._start_id = clock.new_id().hex
+        self._minted = 0
         self.one: Callable[..., Any] = store.one
         self.maybe: Callable[..., Any] = store.maybe
         self.all: Callable[..., Any] = store.all
@@ -58,6 +72,11 @@ class ServiceDatabase:
     def transaction(self) -> ServiceTransaction:
         """Begin a serializable transaction; see `borough.services.data.Database`."""
         return ServiceTransaction(self)
+
+    def mint(self) -> str:
+        """The id of the next event; never given twice, by this process or another."""
+        self._minted += 1
+        return f"{self._start_id}-{self._minted}"
 
 
 class ServiceTransaction:
@@ -142,13 +161,12 @@ class ServiceTransaction:
         writer = database.events.get(type(event))
         if writer is None or not self._open:
             raise TransactionMisuse(self._refusal(event))
-        clock = database.clock
-        event_id = str(clock.new_id())
+        event_id = database.mint()
         call = CURRENT.get()
         trace = None if call is None else call.trace
         try:
             key, body = writer.write(
-                event, event_id, clock.now(), None if trace is None else trace.traceparent
+                event, event_id, database.clock.now(), None if trace is None else trace.traceparent
             )
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise TransactionMisuse(f"{writer.wire_name} cannot be published: {error}") from error
