@@ -4,13 +4,16 @@ import asyncio
 import importlib.util
 import socket
 from collections.abc import AsyncIterator, MutableMapping
-from typing import Any
+from pathlib import Path
+from typing import Any, final
 
 import pytest
 
+from borough import Service, System, asgi
 from borough.errors import ConfigurationError
 from borough.gateway.asgi import AsgiApp
 from borough.transports.http.message import Request, Response
+from tests.gateway.library import Library, Shelf
 from tests.requirements import require_tool
 from tests.transports.http.listening import Raw, free_port
 
@@ -252,3 +255,40 @@ async def test_it_runs_under_uvicorn() -> None:
         server.should_exit = True
         await serving
     assert host.events == ["open", "close"]
+
+
+@final
+class LibraryService(Shelf, Service, Library):
+    """The library as a service of a system."""
+
+
+async def test_a_system_answers_under_another_server_and_stops_with_it(tmp_path: Path) -> None:
+    app = asgi(System([LibraryService]), data_folder=tmp_path)
+    stopping, seen = asyncio.Event(), Server(app)
+    messages: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    lifespan = Server(app)
+
+    async def receive() -> Message:
+        if len(messages) == 1:
+            await seen.ask("GET", "/library/who", query_string=b"")
+            other = Server(app)
+            await other.ask("DELETE", "/library/books/emma")
+            assert other.status == 404
+            stopping.set()
+        return messages.pop(0)
+
+    await app({"type": "lifespan"}, receive, lifespan.send)
+    assert stopping.is_set()
+    assert (seen.status, seen.body) == (200, b'{"service":null,"user":null,"scopes":[]}')
+    assert [each["type"] for each in lifespan.sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+    after = Server(app)
+    await after.ask("GET", "/library/who")
+    assert after.status == 503
+
+
+def test_a_folder_that_is_no_system_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="has no services"):
+        asgi(tmp_path)
