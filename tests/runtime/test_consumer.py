@@ -175,6 +175,20 @@ async def test_events_that_a_handler_does_not_hear_are_passed_over(tmp_path: Pat
         assert consumer.handled == 0
 
 
+async def test_events_of_another_topic_of_the_publisher_keep_nobody_from_quiet(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        mail = await stage.place("mail")
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        async with running(consumer):
+            await stage.broker.publish([Message("s", "orders.Stock", "x", None, 1, b"{}")])
+            async with asyncio.timeout(5):
+                await until_quiet([consumer], stage.activity)
+            assert await consumer.quiet()
+
+
 async def test_an_unreadable_event_fails_and_its_key_waits(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

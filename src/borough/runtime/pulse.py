@@ -13,6 +13,9 @@ from typing import Protocol
 __all__ = ["Pulse", "Quietable", "until_quiet"]
 
 
+_LOOK_AGAIN_S = 0.05  # another process, or reading past another topic, beats nothing here
+
+
 class Pulse:
     """A counter of beats that can be awaited, within one loop."""
 
@@ -64,4 +67,4 @@ async def until_quiet(parts: Sequence[Quietable], activity: Pulse) -> None:
         if all(looks) and activity.count == seen:
             return
         if activity.count == seen:
-            await activity.wait(seen)
+            await activity.wait(seen, _LOOK_AGAIN_S)
