@@ -20,7 +20,7 @@ BROWSER = next(
 )
 require_tool("chromium", BROWSER is not None)
 
-from playwright.async_api import Page, async_playwright, expect  # noqa: E402
+from playwright.async_api import Locator, Page, async_playwright, expect  # noqa: E402
 
 
 def document() -> dict[str, object]:
@@ -57,7 +57,7 @@ def town(tmp_path: Path) -> Town:
     return Town(tmp_path, documents=OwnDocuments(describe=document))
 
 
-def form(page: Page, name: str):  # type: ignore[no-untyped-def]
+def form(page: Page, name: str) -> Locator:
     return page.locator(f"[id='op-library.Library.{name}'] form")
 
 
