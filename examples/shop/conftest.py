@@ -38,10 +38,23 @@ class RunningIssuer(NamedTuple):
 @pytest.fixture
 async def issuer(tmp_path: Path) -> AsyncGenerator[RunningIssuer]:
     """The issuer of the demo, in this process."""
-    ledger = tmp_path / "issuer.jsonl"
-    port = free_port()
-    async with _listening(Issuer(ledger), port):
+    async with running_issuer(tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def running_issuer(folder: Path) -> AsyncGenerator[RunningIssuer]:
+    """Start an issuer that keeps its ledger in a folder, and stop it in the end."""
+    ledger, port = folder / "issuer.jsonl", free_port()
+    answering = Issuer(ledger)
+    counter = Counter(answering)
+    server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
+    try:
         yield RunningIssuer(payment_settings(port), ledger)
+    finally:
+        server.close()
+        await counter.close()
+        await answering.close()
 
 
 def payment_settings(port: int) -> dict[str, object]:
@@ -66,15 +79,3 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("unreachable")
-
-
-@asynccontextmanager
-async def _listening(issuer: Issuer, port: int) -> AsyncGenerator[None]:
-    counter = Counter(issuer)
-    server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
-    try:
-        yield
-    finally:
-        server.close()
-        await counter.close()
-        await issuer.close()

@@ -7,7 +7,9 @@ from borough import ANYONE, USER, Event, Key, Meta, Problem, Struct, contract, g
 Email = Annotated[
     str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254, examples=["ada@shop.example"])
 ]
-Name = Annotated[str, Meta(min_length=1, max_length=100, examples=["Ada Lovelace"])]
+Name = Annotated[
+    str, Meta(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=100, examples=["Ada Lovelace"])
+]
 Password = Annotated[str, Meta(min_length=8, max_length=200, examples=["correct horse"])]
 
 

@@ -145,8 +145,8 @@ class Fulfilment:
                 )
             )
         elif state in AT_REST:
-            if state is OrderState.DECLINED or order.missing_sku:
-                await data.refill(tx, order)  # so that the customer can try again
+            if order.reason:  # not at the customer's own wish: let them try again
+                await data.refill(tx, order)
             tx.publish(
                 OrderCancelled(
                     order_id=order_id, buyer=order.buyer, state=state, reason=order.reason
