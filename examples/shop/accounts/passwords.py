@@ -9,9 +9,6 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cryptography.exceptions import InvalidKey
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-
 from borough import in_thread
 from borough.errors import Unavailable
 
@@ -63,7 +60,12 @@ class Passwords:
             work.exception()
 
 
+# Both run in a thread and import there: the start of the shop does not wait for cryptography.
+
+
 def _hash(password: str) -> str:
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
     argon = Argon2id(
         salt=os.urandom(16), length=32, iterations=PASSES, lanes=LANES, memory_cost=MEMORY_KIB
     )
@@ -71,6 +73,9 @@ def _hash(password: str) -> str:
 
 
 def _fits(password: str, password_hash: str) -> bool:
+    from cryptography.exceptions import InvalidKey
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
     try:
         Argon2id.verify_phc_encoded(password.encode(), password_hash)
     except InvalidKey:

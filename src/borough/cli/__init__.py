@@ -34,13 +34,14 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"borough: {message}; see `{self.prog} --help`\n")
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+class _Version(argparse.Action):
+    """Looks the version up when asked: the look-up imports more than a start needs."""
 
-    try:
-        return version("borough")
-    except PackageNotFoundError:
-        return "0 (not installed)"
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from borough import __version__
+
+        print(f"borough {__version__}")
+        parser.exit()
 
 
 def _parser(only: str | None) -> _Parser:
@@ -51,7 +52,7 @@ def _parser(only: str | None) -> _Parser:
         epilog=f"commands by question:\n{groups}\n\nexample: borough run examples/shop",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"borough {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and stop")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     for name, module in _COMMANDS.items():
         if only is None or name == only:
