@@ -1,0 +1,1 @@
+"""The system that is measured: three small services."""

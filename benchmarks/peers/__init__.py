@@ -1,0 +1,1 @@
+"""What Borough is measured against, each in its usual way."""
