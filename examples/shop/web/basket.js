@@ -36,7 +36,7 @@ export function showBasket(guard, placed) {
         "label",
         {},
         element("input", { type: "radio", name: "card", value: number, checked: index === 0 }),
-        element("span", {}, what, element("small", {}, number.replace(/(.{4})(?=.)/g, "$1 "))),
+        element("span", {}, what, " ", element("small", {}, number.replace(/(.{4})(?=.)/g, "$1 "))),
       ),
     ),
   );

@@ -48,6 +48,7 @@ function show(q, page, more, choose) {
   if (more) $("results").append(...tiles);
   else $("results").replaceChildren(...tiles);
   if (more) tiles[0]?.querySelector("button").focus();
+  $("results").classList.remove("waiting");
   const none = !more && !tiles.length;
   $("found").textContent = none ? `Nothing for “${q}”` : q.trim() ? `Results for “${q.trim()}”` : "Everything";
   $("more").hidden = !page.next;
@@ -59,7 +60,7 @@ function tile(item, choose) {
     "li",
     { class: "tile", "data-category": item.category },
     element("div", { class: "picture" }, icon(item.category)),
-    element("h3", {}, item.name),
+    element("h2", {}, item.name),
     element("p", {}, item.description),
     element(
       "div",
