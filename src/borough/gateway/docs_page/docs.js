@@ -70,7 +70,7 @@ function responseRow(status, response, resolve) {
   return el("div", { className: "row" },
     el("span", { className: `status ${isGood ? "good" : "bad"}` }, status), inline(full.description || ""),
     content.length ? el("details", { open: isGood && status !== "default" }, el("summary", {}, "content"), content,
-      examples.slice(0, 3).map((each) => el("pre", {}, JSON.stringify(each, null, 2)))) : null);
+      examples.slice(0, 3).map((each) => el("pre", { tabindex: "0", "aria-label": "Example" }, JSON.stringify(each, null, 2)))) : null);
 }
 
 // First what this operation says itself; what any operation may answer stands behind it.

@@ -46,7 +46,7 @@ export function tryForm(operation, resolve, token) {
       curl.textContent = "Copied";
       setTimeout(() => { curl.textContent = "Copy as curl"; }, 1500);
     } catch {
-      answer.replaceChildren(el("pre", {}, text));
+      answer.replaceChildren(el("pre", { tabindex: "0", "aria-label": "Command" }, text));
     }
   });
   return form;
@@ -130,7 +130,7 @@ async function exchange(request, signal, answer) {
     ` in ${Math.round(performance.now() - began)} ms`);
   const shown = el("pre", { tabindex: "0", "aria-label": "Answer" });
   const headers = el("details", {}, el("summary", {}, "headers"),
-    el("pre", {}, [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n")));
+    el("pre", { tabindex: "0", "aria-label": "Headers" }, [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n")));
   answer.replaceChildren(line, shown, headers);
   await read(response, shown);
 }
