@@ -26,12 +26,17 @@ export function count(number) {
   return number < 100000 ? plain.format(number) : short.format(number);
 }
 
+// The same for a narrow place: 12.9K.
+export function brief(number) {
+  return number < 10000 ? plain.format(number) : short.format(number);
+}
+
 export function plural(number, one, many = one + "s") {
   return `${count(number)} ${number === 1 ? one : many}`;
 }
 
 export function listed(words) {
-  return new Intl.ListFormat("en", { type: "conjunction" }).format(words);
+  return new Intl.ListFormat("en-GB", { type: "conjunction" }).format(words);
 }
 
 export function say(element, text) {

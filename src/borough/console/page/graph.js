@@ -1,20 +1,27 @@
 // The picture of who talks to whom: services as boxes, solid lines for calls, dashed ones for events.
 // Looking at a service (mouse or keyboard) leaves only its own lines in full colour.
 
-import { count, draw, plural, say } from "./elements.js";
+import { brief, draw, say } from "./elements.js";
 import { layOut } from "./layout.js";
 
 const RUNS = { mock: "a mock answers", elsewhere: "runs elsewhere" };
 
-function fitting(text, width, letter) {
-  const most = Math.floor(width / letter);
-  return text.length <= most ? text : text.slice(0, most - 1) + "…";
+const measure = document.createElement("canvas").getContext("2d");
+
+// The text, or as much of it as fits.
+function fitting(text, width, size) {
+  measure.font = `600 ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  const wide = (part) => measure.measureText(part).width > width;
+  if (!wide(text)) return text;
+  let end = text.length - 1;
+  while (end > 1 && wide(text.slice(0, end) + "…")) end--;
+  return text.slice(0, end) + "…";
 }
 
 function panel({ x, y, width, height, title, hue }) {
   return draw("g", { class: `group hue-${hue}` },
     draw("rect", { x, y, width, height, rx: 14 }),
-    draw("text", { x: x + 14, y: y + 24 }, fitting(title, width - 24, 7.4)));
+    draw("text", { x: x + 14, y: y + 24 }, fitting(title, width - 24, 13)));
 }
 
 function line({ from, to, kind, d, tip }) {
@@ -31,7 +38,7 @@ function box({ x, y, width, height, service, hue }) {
     draw("title", {}, label),
     draw("rect", { x, y, width, height, rx: 9 }),
     draw("rect", { class: "mark", x, y: y + 10, width: 4, height: height - 20, rx: 2 }),
-    draw("text", { class: "name", x: x + 14, y: y + 22 }, fitting(service.name, width - 22, 8)),
+    draw("text", { class: "name", x: x + 14, y: y + 22 }, fitting(service.name, width - 20, 14.5)),
     draw("text", { class: "live", x: x + 14, y: y + 40 }, RUNS[service.runs] ?? ""));
 }
 
@@ -117,8 +124,8 @@ export class Graph {
     for (const [name, text] of this.texts) {
       const found = counts[name];
       if (!found) continue;
-      const failed = found.failures ? `, ${count(found.failures)} failed` : "";
-      say(text, plural(found.calls, "call") + failed);
+      const failed = found.failures ? `, ${brief(found.failures)} failed` : "";
+      say(text, `${brief(found.calls)} ${found.calls === 1 ? "call" : "calls"}${failed}`);
       text.classList.toggle("bad", found.failures > 0);
     }
   }

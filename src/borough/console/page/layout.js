@@ -10,10 +10,11 @@ const PAD = 12;         // inside a group
 const HEAD = 30;        // a group's title
 const BETWEEN = 28;     // between groups of a column
 const MARGIN = 26;      // above and below everything, room for passing lines
-const NARROWEST = 176;  // a group
+const NARROWEST = 190;  // a group
 const WIDEST = 248;
 const GUTTER = 72;      // between columns, at least
 const ARCS = 84;        // right of the last column, where it has lines of its own
+const MOST_ARCS = 200;  // the same, where there is but one column
 const LANE = 7;         // between lines that share a gap
 const SWEEPS = 8;
 
@@ -175,12 +176,20 @@ function ports(boxes, routes) {
   }
 }
 
+// How far the arcs of a column swing out: by their length, and never further than there is room.
+function reaches(routes, room) {
+  const arcs = routes.filter((route) => route.side === 0).map((route) => Math.abs(route.finish - route.start));
+  const longest = Math.max(1, ...arcs);
+  const most = Math.min((room - 6) / 0.75, 26 + longest * 0.3);
+  return (length) => 18 + (most - 18) * Math.sqrt(length / longest);
+}
+
 function path(route, boxes, across) {
   const from = boxes.get(route.from);
   const to = boxes.get(route.to);
   if (route.side === 0) {
     const x = from.x + across.box;
-    const reach = Math.min((across.room - 6) / 0.75, 26 + Math.abs(route.finish - route.start) * 0.3);
+    const reach = across.reach(Math.abs(route.finish - route.start));
     return { d: `M${x} ${route.start}C${x + reach} ${route.start} ${x + reach} ${route.finish} ${x + 7} ${route.finish}`,
       tip: { x, y: route.finish, side: -1 } };
   }
@@ -219,12 +228,13 @@ export function layOut(groups, edges, width) {
   ports(placed.boxes, routes);
 
   const arcs = routes.some((route) => route.side === 0 && placed.boxes.get(route.from).column === count - 1);
-  const outer = arcs ? ARCS : 0;
-  const panel = clamp((width - outer - (count - 1) * GUTTER * 1.4) / count, 120, WIDEST);
+  const outer = !arcs ? 0 : count > 1 ? ARCS : clamp(width - NARROWEST, ARCS, MOST_ARCS);
+  const panel = clamp((width - outer - (count - 1) * GUTTER * 1.4) / count,
+    count > 1 ? NARROWEST : 120, WIDEST);
   const gutter = count > 1 ? Math.min(190, (width - outer - count * panel) / (count - 1)) : 0;
   const start = (width - outer - count * panel - (count - 1) * gutter) / 2;
   const across = {
-    panel, box: panel - 2 * PAD, room: PAD + (count > 1 ? Math.min(gutter, outer || gutter) : outer),
+    panel, box: panel - 2 * PAD, reach: reaches(routes, PAD + (count > 1 ? Math.min(gutter, outer || gutter) : outer)),
     left: (column) => start + column * (panel + gutter),
   };
   for (const each of placed.panels) Object.assign(each, { x: across.left(each.column), width: panel });

@@ -7,14 +7,15 @@ import { Graph } from "./graph.js";
 const EACH_MS = 1000;
 const PATIENCE_MS = 5000;
 const HUES = 8;
+const SHORT_LIST = 12;
 const TOTALS = [
-  ["calls", "Calls", "answered or being answered", true],
-  ["failures", "Failed", "the service's own errors", true],
-  ["in_flight", "In flight", "being answered now", false],
-  ["published", "Events published", "sent to those who hear", true],
-  ["handled", "Events handled", "done by those who hear", true],
-  ["waiting", "Events waiting", "saved, not sent yet", false],
-  ["duplicates", "Repeats", "came twice, done once", false],
+  ["calls", "Calls", "since the start", true],
+  ["failures", "Failed", "errors of services", true],
+  ["in_flight", "In flight", "right now", false],
+  ["published", "Events published", "since the start", true],
+  ["handled", "Events handled", "since the start", true],
+  ["waiting", "Events waiting", "not sent yet", false],
+  ["duplicates", "Repeats", "done only once", false],
 ];
 
 const at = (id) => document.getElementById(id);
@@ -45,6 +46,7 @@ function drawFacts() {
   at("teams").replaceChildren(...facts.teams.map((each) => cards.team(each, facts, hue(each.name))));
   at("areas").replaceChildren(...cards.areas(facts));
   at("relations").replaceChildren(...cards.relations(facts));
+  at("list").open = facts.calls.length + facts.hearings.length <= SHORT_LIST;
   const place = make("div", { id: "map", class: "panel" });
   at("map").replaceWith(place);
   at("main").hidden = false;
@@ -94,25 +96,37 @@ function showStatus(state, text) {
   say(at("status"), text);
 }
 
-async function look() {
+// What the system says now, with new facts where it has been started anew; null without an answer.
+async function ask() {
   try {
     const state = await json("/system/state.json");
-    if (facts === null || (before && before.started !== state.started_at)) {
-      facts = await json("/system/facts.json");
-      before = null;
-      drawFacts();
-    }
-    show(state);
-    showStatus(state.state, state.state === "ready" ? "running" : state.state);
-  } catch (error) {
-    showStatus("lost", `no answer, last seen ${before ? new Date(before.at).toLocaleTimeString("en-GB") : "never"}`);
-    if (!(error instanceof TypeError || error instanceof DOMException)) console.error(error);
+    const isNew = facts === null || before?.started !== state.started_at;
+    return { state, fresh: isNew ? await json("/system/facts.json") : null };
+  } catch {
+    return null;
   }
+}
+
+async function look() {
+  const answer = await ask();
+  if (answer === null) {
+    const seen = before ? new Date(before.at).toLocaleTimeString("en-GB") : "never";
+    showStatus("lost", `no answer, last seen ${seen}`);
+    return;
+  }
+  const { state, fresh } = answer;
+  if (fresh !== null) {
+    facts = fresh;
+    before = null;
+    drawFacts();
+  }
+  show(state);
+  showStatus(state.state, state.state === "ready" ? "running" : state.state);
 }
 
 async function watch() {
   for (;;) {
-    if (!document.hidden) await look();
+    if (!document.hidden) await look().catch(console.error);
     await new Promise((resolve) => setTimeout(resolve, EACH_MS));
   }
 }

@@ -1,0 +1,120 @@
+"""Windows of a real browser that notice what goes wrong in them."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.requirements import require_tool
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PHONE, DESK = 380, 1280
+SHOTS = os.environ.get("BOROUGH_SHOTS")
+"""A folder for pictures of what the tests have seen, for a person to look at."""
+
+Scheme = Literal["light", "dark"]
+
+# Elements that move although nobody has done anything; noted before the page's own scripts run.
+_WATCH_SHIFTS = """
+window.shifted = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@asynccontextmanager
+async def launched() -> AsyncIterator[Browser]:
+    """A browser without windows."""
+    require_tool("chromium", BROWSER is not None)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=BROWSER, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def window(
+    browser: Browser,
+    *,
+    width: int = DESK,
+    scheme: Scheme = "light",
+    answers: frozenset[int] = frozenset(),
+) -> AsyncIterator[Page]:
+    """A window of its own profile. At its end nothing may have failed in it: no error in a script
+    or on the console, no request without answer or with an error status, save for `answers`."""
+    faults: list[str] = []
+    context = await browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    page = await context.new_page()
+    page.set_default_timeout(10_000)
+    await page.add_init_script(_WATCH_SHIFTS)
+    page.on("pageerror", lambda error: faults.append(f"script: {error}"))
+    page.on("console", lambda said: _note_said(faults, said.type, said.text, answers))
+    page.on("requestfailed", lambda request: faults.append(f"no answer: {request.url}"))
+    page.on("response", lambda response: _note_status(faults, response, answers))
+    try:
+        yield page
+        assert not faults, faults
+    finally:
+        await context.close()
+
+
+def _note_said(faults: list[str], kind: str, text: str, answers: frozenset[int]) -> None:
+    expected = any(f"status of {status}" in text for status in answers)
+    if kind in ("error", "warning") and not expected:
+        faults.append(f"console: {text}")
+
+
+def _note_status(faults: list[str], response: Any, answers: frozenset[int]) -> None:
+    if response.status >= 400 and response.status not in answers:
+        faults.append(f"{response.status}: {response.url}")
+
+
+async def overflow(page: Page) -> list[str]:
+    """What is wider than the window, empty when the page fits."""
+    found: list[str] = await page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+        [...document.body.querySelectorAll("*")]
+        .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+        .map((element) => element.outerHTML.slice(0, 120))"""
+    )
+    return found
+
+
+async def shifted(page: Page) -> float:
+    """How much has moved by itself so far, as browsers count it (CLS)."""
+    found: float = await page.evaluate("window.shifted")
+    return found
+
+
+async def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong for people who see, hear or move differently."""
+    found = await Axe().run(page)
+    return [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+async def keep_shot(page: Page, name: str) -> None:
+    """A picture for a person to look at, where a folder is named for it."""
+    if SHOTS is not None:
+        await page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
