@@ -11,7 +11,7 @@ import logging
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
@@ -30,6 +30,7 @@ from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call
 __all__ = ["Callee", "KeyedRun"]
 
 _log = logging.getLogger("borough.calls")
+_ENDED = object()
 
 
 class KeyedRun(Protocol):
@@ -90,20 +91,17 @@ class Callee:
         self.count += 1
         try:
             context = copy_context()
-            context.run(_enter, call)
-            if self.keyed is not None and call.key is not None:
-                return await self._timed(
-                    context, self._run_keyed(self.keyed, arguments, call), call
-                )
-            coroutine = self._handler(*arguments)
-            if call.deadline < call.armed:
-                return await self._timed(context, coroutine, call)
-            # The short way, for a call whose deadline is armed already: no timer, no further frame.
-            try:
-                step = context.run(coroutine.send, None)
-            except StopIteration as done:
-                return done.value
-            return await _go_on(context, coroutine, step)
+            if call.deadline < call.armed or (self.keyed is not None and call.key is not None):
+                context.run(_enter, call)
+                return await self._timed(context, self._work(arguments, call), call)
+            # The short way, for a call whose deadline is armed already: no timer, and no exception
+            # to carry the result out of the context (StopIteration costs as much as the rest).
+            result: list[Any] = []
+            work = _inside(call, self._handler(*arguments), result)
+            step = context.run(next, work, _ENDED)
+            if step is not _ENDED:
+                await _go_on(context, work, step)
+            return result[0]
         except asyncio.CancelledError:
             raise
         except BaseException as error:
@@ -141,11 +139,14 @@ class Callee:
                 raise DeadlineExceeded(f"{call.operation} did not answer in time") from None
             raise
 
-    async def _run_keyed(self, keyed: KeyedRun, arguments: Sequence[Any], call: Call) -> Any:
+    def _work(self, arguments: Sequence[Any], call: Call) -> Awaitable[Any]:
+        if self.keyed is None or call.key is None:
+            return cast(Awaitable[Any], self._handler(*arguments))
+
         async def proceed() -> Any:
             return await self._handler(*arguments)
 
-        return await keyed(arguments, call, proceed)
+        return self.keyed(arguments, call, proceed)
 
     def stream(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
         """Run a streaming handler; the deadline covers the first item, then an idle limit each."""
@@ -238,9 +239,26 @@ def _enter(call: Call) -> None:
         IN_TRANSACTION.set(False)
 
 
+def _steps(
+    call: Call, coroutine: Coroutine[Any, Any, Any], result: list[Any]
+) -> Generator[Any, Any, None]:
+    """The handler's run within its context; the result is put into `result`."""
+    CURRENT.set(call)
+    if IN_TRANSACTION.get():
+        IN_TRANSACTION.set(False)
+    result.append((yield from coroutine))  # type: ignore[misc]
+
+
+# A generator that may await a coroutine, and that `next` can begin.
+_inside = cast(
+    Callable[[Call, Coroutine[Any, Any, Any], list[Any]], Generator[Any, Any, None]],
+    types.coroutine(_steps),
+)
+
+
 @types.coroutine
 def _go_on(
-    context: Context, coroutine: Coroutine[Any, Any, Any], step: Any
+    context: Context, coroutine: Generator[Any, Any, Any], step: Any
 ) -> Generator[Any, Any, Any]:
     """Drive a coroutine that has made its first step, each step inside `context`."""
     while True:
@@ -265,4 +283,4 @@ async def _driven(context: Context, awaitable: Awaitable[Any]) -> Any:
         step = context.run(next, steps)
     except StopIteration as done:
         return done.value
-    return await _go_on(context, steps, step)  # type: ignore[arg-type]
+    return await _go_on(context, steps, step)

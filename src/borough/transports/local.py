@@ -82,11 +82,24 @@ def _direct(callee: Callee, checks: list[_Check]) -> Send:
     run = callee.run
     if not plain:
         return run
+    if len(plain) == 1:
+        return _direct_one(run, *plain[0])
 
     def send(arguments: Sequence[Any], call: Call) -> Any:
         for index, kind, check in plain:
             if type(arguments[index]) is not kind:
                 _refuse_class(check, arguments[index])
+        return run(arguments, call)
+
+    return send
+
+
+def _direct_one(run: Send, index: int, kind: Any, check: _Check) -> Send:
+    """Most operations take one struct; a loop over one check costs as much as the check."""
+
+    def send(arguments: Sequence[Any], call: Call) -> Any:
+        if type(arguments[index]) is not kind:
+            _refuse_class(check, arguments[index])
         return run(arguments, call)
 
     return send
