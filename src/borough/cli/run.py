@@ -15,12 +15,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from borough.gateway.process import Process
 
 __all__ = ["add"]
 
@@ -204,13 +207,9 @@ class _Stopping:
 
 
 def _announce(
-    options: argparse.Namespace, process: Any, address: Address, stand_ins: Mapping[type[Any], Any]
+    options: argparse.Namespace, process: Process, address: Address, stand_ins: Mapping[type[Any], Any]
 ) -> None:
     host = process.host
-    contracts = [
-        {"service": c.service, "contract": c.name, "version": c.mark.version, "path": c.path}
-        for c in host.contracts
-    ]
     if options.json:
         document = {
             "system": host.system.name,
@@ -218,29 +217,25 @@ def _announce(
             "edge": address.edge,
             "internal": address.internal,
             "data": str(host.data_folder),
-            "contracts": contracts,
+            "contracts": [
+                {"service": c.service, "contract": c.name, "version": c.mark.version, "path": c.path}
+                for c in host.contracts
+            ],
         }
         print(msgspec.json.encode(document).decode(), flush=True)
         return
-    mocked_names = {cls.__name__ for cls in stand_ins}
-    print(
-        f"{host.system.name} runs in one process (pid {address.pid}), data in {host.data_folder}\n"
-    )
-    rows = [("page", f"{address.edge}/")] if process.system.configuration.options.edge.pages else []
-    rows += [
-        ("system", f"{address.edge}/system"),
-        ("docs", f"{address.edge}/docs"),
-        ("internal", address.internal),
-    ]
-    rows += [
-        (
-            f"{c['contract']} {c['version']}"
-            + (" (mock)" if c["contract"] in mocked_names else ""),
-            f"{address.edge}{c['path']}",
-        )
-        for c in contracts
-    ]
-    width = max(len(name) for name, _ in rows)
-    for name, url in rows:
-        print(f"  {name:<{width}}  {url}")
+    name, folder = host.system.name, host.data_folder
+    print(f"{name} runs in one process (pid {address.pid}), data in {folder}\n")
+    edge = process.system.configuration.options.edge
+    rows = [("page", f"{address.edge}/")] if edge.pages else []
+    rows += [(path[1:], f"{address.edge}{path}") for path in process.mounted]
+    rows += [("docs", f"{address.edge}/docs"), ("internal", address.internal)]
+    for contract in host.contracts:
+        mock = " (mock)" if contract.cls in stand_ins else ""
+        public = any(operation.public for operation in contract.operations.values())
+        where = f"{address.edge}{contract.path}" if public else "for services only"
+        rows.append((f"{contract.name} {contract.mark.version}{mock}", where))
+    width = max(len(title) for title, _ in rows)
+    for title, where in rows:
+        print(f"  {title:<{width}}  {where}")
     print("\nCtrl-C stops.", flush=True)

@@ -69,6 +69,16 @@ def path_text(name: str, value: Any) -> str:
     return text
 
 
+def _header_text(name: str, value: Any) -> bytes:
+    text = _text(value)
+    if not text.isprintable() or not text.isascii():
+        raise InvalidRequest(
+            f"The header parameter {name!r} can only carry printable ASCII",
+            errors=[{"detail": "not printable ASCII", "parameter": name}],
+        )
+    return text.encode()
+
+
 class Codec:
     """Reads and writes one operation. Made once per operation; everything slow happens here, at the start."""
 
@@ -213,7 +223,7 @@ class Codec:
                 headers.append(
                     (
                         parameter.wire_name.lower().encode(),
-                        _text(value).encode("latin-1", "replace"),
+                        _header_text(parameter.name, value),
                     )
                 )
             else:

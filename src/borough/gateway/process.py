@@ -71,6 +71,8 @@ class Process:
             data_folder=folder,
         )
         self.edge: Edge | None = None
+        self.mounted: tuple[str, ...] = ()
+        """The path prefixes of the further handlers."""
         self._edge_server: HttpServer | None = None
         self._internal_server: HttpServer | None = None
         self._preparing: asyncio.Task[None] | None = None
@@ -158,6 +160,8 @@ class Process:
             default_timeout_s=options.limits.default_timeout_s,
             longest_timeout_s=options.limits.longest_timeout_s,
         )
+        mounts = self._mounts(self) if self._mounts is not None else {}
+        self.mounted = tuple(mounts)
         documents = OwnDocuments(
             describe=self.document,
             keys=self._keys.document if self._uses_own_tokens else None,
@@ -169,7 +173,7 @@ class Process:
             self.clock,
             settings,
             documents=documents,
-            mounts=self._mounts(self) if self._mounts is not None else None,
+            mounts=mounts,
             raws=self._raws(),
         )
 

@@ -198,7 +198,7 @@ def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
     if reply.etag is not None:
         tag = f'"{reply.etag}"'
         headers.append((b"etag", _safe(tag)))
-        asked = request.headers.get("if-none-match")
+        asked = request.headers.get("if-none-match") if request.method == "GET" else None
         if asked is not None and (
             asked.strip() == "*" or tag in [part.strip() for part in asked.split(",")]
         ):
@@ -209,7 +209,10 @@ def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
 def _safe(value: str) -> bytes:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise ServiceFailure("A header that the service answered has control characters")
-    return value.encode("latin-1", "replace")
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ServiceFailure("A header that the service answered is not Latin-1") from None
 
 
 def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:
