@@ -206,3 +206,8 @@ async def test_python_itself_would_refuse_these_arguments(running: Running) -> N
         await depot.find(nam="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match="several values"):
         await depot.find("x", name="y")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+
+
+async def test_a_header_carries_printable_ascii_only(running: Running) -> None:
+    with pytest.raises(InvalidRequest, match="printable ASCII"):
+        await running.client(Depot).tagged("w\r\nX-Other: 1")

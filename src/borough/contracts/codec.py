@@ -20,7 +20,7 @@ from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
 from borough.errors import InvalidRequest, ServiceFailure
 
-__all__ = ["JSON", "Codec", "HttpArguments", "path_text", "pointer_of", "problem_document"]
+__all__ = ["JSON", "Codec", "HttpArguments", "check_carried", "pointer_of", "problem_document"]
 
 JSON = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 _ORDERED = msgspec.json.Encoder(decimal_format="string", order="deterministic")
@@ -58,7 +58,7 @@ def _text(value: Any) -> str:
     return plain if isinstance(plain, str) else str(plain)
 
 
-def path_text(name: str, value: Any) -> str:
+def _path_text(name: str, value: Any) -> str:
     """A path parameter as text. Raises `InvalidRequest` for what no path can carry: empty, `.` and `..`."""
     text = _text(value)
     if text in ("", ".", "..") or any(character < " " or character == "\x7f" for character in text):
@@ -77,6 +77,14 @@ def _header_text(name: str, value: Any) -> bytes:
             errors=[{"detail": "not printable ASCII", "parameter": name}],
         )
     return text.encode()
+
+
+def check_carried(parameter: Parameter, value: Any) -> None:
+    """Raise `InvalidRequest` where a path or a header cannot carry the value."""
+    if parameter.place == "path":
+        _path_text(parameter.name, value)
+    elif value is not None and value is not msgspec.UNSET:
+        _header_text(parameter.name, value)
 
 
 class Codec:
@@ -212,7 +220,7 @@ class Codec:
                 body, content_type = value, b"application/octet-stream"
             elif place == "path":
                 target = target.replace(
-                    "{" + parameter.name + "}", quote(path_text(parameter.name, value), safe="")
+                    "{" + parameter.name + "}", quote(_path_text(parameter.name, value), safe="")
                 )
             elif value is None or value is msgspec.UNSET:
                 continue

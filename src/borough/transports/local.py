@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from borough.contracts.codec import path_text, pointer_of
+from borough.contracts.codec import check_carried, pointer_of
 from borough.contracts.marks import Reply
-from borough.contracts.operation import Operation
+from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
 from borough.errors import InvalidRequest, ServiceFailure, Unavailable
 from borough.ports import Send
@@ -51,22 +51,20 @@ class LocalTransport:
 class _Check:
     """What one argument needs at the boundary: its class compared, or the value rebuilt."""
 
-    __slots__ = ("in_path", "index", "kind", "name", "plain", "rebuild")
+    __slots__ = ("carried", "index", "kind", "name", "parameter", "plain", "rebuild")
 
-    def __init__(self, index: int, name: str, kind: Any, in_path: bool) -> None:
+    def __init__(self, index: int, parameter: Parameter) -> None:
         self.index = index
-        self.name = name
-        self.kind = kind
-        self.plain = is_plain(kind)
-        self.in_path = in_path
-        self.rebuild = in_path or not is_settled(kind)
+        self.parameter = parameter
+        self.name = parameter.name
+        self.kind = parameter.kind
+        self.plain = is_plain(parameter.kind)
+        self.carried = parameter.place in ("path", "header")
+        self.rebuild = self.carried or not is_settled(parameter.kind)
 
 
 def _checks(operation: Operation) -> list[_Check]:
-    found = [
-        _Check(index, p.name, p.kind, p.place == "path")
-        for index, p in enumerate(operation.parameters)
-    ]
+    found = [_Check(index, parameter) for index, parameter in enumerate(operation.parameters)]
     return [check for check in found if check.rebuild or check.plain is not None]
 
 
@@ -135,8 +133,8 @@ def _rebuild(value: Any, kind: Any) -> Any:
 
 
 def _rebuild_argument(check: _Check, value: Any) -> Any:
-    if check.in_path:
-        path_text(check.name, value)
+    if check.carried:
+        check_carried(check.parameter, value)
     try:
         return _rebuild(value, check.kind)
     except (msgspec.ValidationError, TypeError) as error:
