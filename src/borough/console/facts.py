@@ -13,7 +13,7 @@ import msgspec
 
 from borough.contracts.catalog import own_doc
 from borough.contracts.operation import Contract, Operation
-from borough.runtime.configuration import Options, ServiceFacts, TeamFacts
+from borough.runtime.options import Options, ServiceFacts, TeamFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
 __all__ = ["SystemView", "system_view"]

@@ -21,8 +21,8 @@ from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
 from borough.gateway.raw import RawMount
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.ports import Transport
-from borough.runtime.configuration import TokenOptions
 from borough.runtime.host import Host, MakeTransport, make_folder
+from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http.client import HttpClient
@@ -34,6 +34,7 @@ __all__ = ["Mounts", "Process"]
 
 Mounts = Callable[["Process"], Mapping[str, Handler]]
 """Further handlers of the edge by path prefix, made once the host has started."""
+_PAUSE_S = 0.25
 
 
 class Process:
@@ -59,9 +60,12 @@ class Process:
         self._internal_port = internal_port
         self._mounts = mounts
         tokens = system.configuration.options.edge.tokens
+        self._uses_own_tokens = tokens.issuer == "own"
         self._keys = OwnKeys(folder / "keys", self.clock)
         self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
         self.tokens = ServiceTokens(folder / "tokens", self.clock)
+        self._check = TokenCheck([self._issuer()], self.clock)
+        self._identity = EdgeIdentity(self._check)
         self.host = Host(
             system,
             clock=self.clock,
@@ -70,6 +74,7 @@ class Process:
             make_transport=self.wire if calls == "wire" else make_transport,
             data_folder=folder,
         )
+        self._refuse_idle_issuers(tokens.issuer)
         self.edge: Edge | None = None
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
@@ -87,21 +92,33 @@ class Process:
                     self.tokens.open, sorted(names | set(self.host.plan.services))
                 )
             await self.host.start()
-            identity = EdgeIdentity(TokenCheck([self._issuer()], self.clock))
             if self._internal_port is not None:
-                self._internal_server = await self._open_internal(identity, self._internal_port)
+                self._internal_server = await self._open_internal(self._internal_port)
             if self._edge_port is not None:
-                self._edge_server = await self._open_edge(identity, self._edge_port)
+                self._edge_server = await self._open_edge(self._edge_port)
         except BaseException:
             await self.stop()
             raise
-        if self._edge_port is not None and self._uses_own_tokens:
-            # Cryptography takes a while to import: after the start, in a thread, before the first login.
-            self._preparing = asyncio.create_task(self._keys.open())
+        self._preparing = asyncio.create_task(self._prepare())
 
-    @property
-    def _uses_own_tokens(self) -> bool:
-        return self.system.configuration.options.edge.tokens.issuer == "own"
+    async def _prepare(self) -> None:
+        """Import PyJWT before the first token asks for it, once the start is over and announced."""
+        await self.clock.sleep(_PAUSE_S)
+        await self._check.prepare()
+        if self._uses_own_tokens:
+            await self._keys.open()
+
+    def _refuse_idle_issuers(self, issuer: str) -> None:
+        """A service must not issue tokens that its own edge refuses. Raises `ConfigurationError`."""
+        if self._uses_own_tokens:
+            return
+        for plan in self.host.plan.services.values():
+            if TokenIssuer in plan.resources.values():
+                raise ConfigurationError(
+                    f"{plan.name} asks for a TokenIssuer, and edge.tokens.issuer is {issuer!r}: "
+                    'the edge would refuse its tokens. Set edge.tokens.issuer to "own", '
+                    f"or sign users in there and take the attribute out of {plan.name}"
+                )
 
     def _issuer(self) -> Issuer:
         options: TokenOptions = self.system.configuration.options.edge.tokens
@@ -125,11 +142,11 @@ class Process:
             algorithms=options.algorithms,
         )
 
-    async def _open_internal(self, identity: EdgeIdentity, port: int) -> HttpServer:
+    async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
         door = Door(
             self.host.routes,
-            InternalIdentity(self.tokens, self.host.declared, identity),
+            InternalIdentity(self.tokens, self.host.declared, self._identity),
             self.clock,
             strict=False,
             default_timeout_s=limits.default_timeout_s,
@@ -139,13 +156,13 @@ class Process:
         await server.open(self.system.configuration.options.internal.host, port)
         return server
 
-    async def _open_edge(self, identity: EdgeIdentity, port: int) -> HttpServer:
-        self.edge = self.make_edge(identity)
+    async def _open_edge(self, port: int) -> HttpServer:
+        self.edge = self.make_edge()
         server = HttpServer(self.edge.answer)
         await server.open(self.system.configuration.options.edge.host, port)
         return server
 
-    def make_edge(self, identity: EdgeIdentity | None = None) -> Edge:
+    def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
         options = self.system.configuration.options
         pages = (
@@ -155,7 +172,9 @@ class Process:
             raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
         settings = EdgeSettings(
             origins=options.edge.cors,
+            credentials=options.edge.cors_credentials,
             rate=options.edge.rate_limit,
+            proxies=options.edge.proxies,
             pages=pages,
             default_timeout_s=options.limits.default_timeout_s,
             longest_timeout_s=options.limits.longest_timeout_s,
@@ -169,7 +188,7 @@ class Process:
         )
         return Edge(
             self.host.routes,
-            identity or EdgeIdentity(TokenCheck([self._issuer()], self.clock)),
+            self._identity,
             self.clock,
             settings,
             documents=documents,
@@ -240,6 +259,7 @@ class Process:
                 await server.drain(drain_s)
         if self.edge is not None:
             await self.edge.close()
+        await self._check.close()
         await self.host.stop()
         for server in (self._edge_server, self._internal_server):
             if server is not None:

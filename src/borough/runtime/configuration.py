@@ -12,119 +12,20 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from types import MappingProxyType
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
 from borough.errors import ConfigurationError
+from borough.runtime.options import Options, ServiceFacts, Table
 from borough.services.settings import Secret, Settings
 
-__all__ = [
-    "CONFIGURATION_FILE",
-    "Configuration",
-    "EdgeOptions",
-    "InternalOptions",
-    "LimitOptions",
-    "Options",
-    "ServiceFacts",
-    "TeamFacts",
-    "TokenOptions",
-]
+__all__ = ["CONFIGURATION_FILE", "Configuration", "option_defaults", "variable_of"]
 
 CONFIGURATION_FILE = "borough.toml"
 S = TypeVar("S", bound=Settings)
 _FIELD = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?\Z", re.DOTALL)
-
-
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of borough.toml; a key it does not know is an error."""
-
-
-class SystemFacts(_Table, frozen=True):
-    """What the whole is called."""
-
-    name: str = "system"
-    version: str = "0.1.0"
-
-
-class TeamFacts(_Table, frozen=True):
-    """People who own services."""
-
-    size: int = 0
-    on_call: bool | str = False
-    time_zone: str = "UTC"
-    release_days: tuple[str, ...] = ()
-
-
-class ServiceFacts(_Table, frozen=True):
-    """What code cannot know of a service. `module` names its module where convention does not find it."""
-
-    team: str | None = None
-    domain: str | None = None
-    capability: str | None = None
-    module: str | None = None
-    settings: dict[str, Any] = {}
-
-
-class TokenOptions(_Table, frozen=True):
-    """Whose tokens the edge takes: `own` ones, or those of an issuer with its JWKS (URL or file)."""
-
-    issuer: str = "own"
-    audience: str | None = None
-    jwks: str | None = None
-    algorithms: tuple[str, ...] = ("EdDSA", "ES256", "RS256")
-
-
-class EdgeOptions(_Table, frozen=True):
-    """The public listener. `pages` is a folder of static files served at `/`.
-
-    `system_page` shows `/system` to all (true) or nobody (false); by default on loopback only.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    pages: str | None = None
-    cors: tuple[str, ...] = ()
-    rate_limit: str | None = "100/s"
-    system_page: bool | None = None
-    tokens: TokenOptions = TokenOptions()
-
-
-class InternalOptions(_Table, frozen=True):
-    """The listener for services of this system; port 0 picks a free one."""
-
-    host: str = "127.0.0.1"
-    port: int = 0
-
-
-class LimitOptions(_Table, frozen=True):
-    """Limits that hold for each service, in calls, seconds and threads."""
-
-    calls_in_flight: int = 512
-    threads: int = 8
-    thread_queue: int = 256
-    default_timeout_s: float = 10.0
-    longest_timeout_s: float = 60.0
-    drain_s: float = 20.0
-    stream_idle_s: float = 60.0
-
-
-class DataOptions(_Table, frozen=True):
-    """Where databases, event logs and keys live; relative to the system's folder."""
-
-    folder: str = ".borough"
-
-
-class Options(_Table, frozen=True):
-    """Everything that borough.toml may say."""
-
-    system: SystemFacts = SystemFacts()
-    teams: dict[str, TeamFacts] = {}
-    services: dict[str, ServiceFacts] = {}
-    edge: EdgeOptions = EdgeOptions()
-    internal: InternalOptions = InternalOptions()
-    limits: LimitOptions = LimitOptions()
-    data: DataOptions = DataOptions()
 
 
 class Configuration:
@@ -136,11 +37,13 @@ class Configuration:
         sources: Mapping[str, str],
         folder: Path,
         environment: Mapping[str, str],
+        flags: Mapping[str, Any],
     ) -> None:
         self.options = options
         self.folder = folder
         self._sources = dict(sources)
         self._environment = environment
+        self._flags = flags
         self._settings: dict[str, Settings] = {}
 
     @classmethod
@@ -167,18 +70,22 @@ class Configuration:
                 raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
         _convert(table, Options, str(path), strict=True)
         sources = dict.fromkeys(_paths(table), CONFIGURATION_FILE)
-        for name in _option_paths():
-            variable = "BOROUGH_" + name.replace(".", "_").upper()
-            if variable in environment:
-                _put(table, name, environment[variable])
-                sources[name] = variable
-        for name, value in (flags or {}).items():
-            if value is not None:
-                _put(table, name, value)
-                sources[name] = "flag"
-        return cls(
-            _convert(table, Options, "configuration", strict=False), sources, folder, environment
-        )
+        flags = {name: value for name, value in (flags or {}).items() if value is not None}
+        defaults = option_defaults()
+        laid_over = [
+            (name, variable_of(name)) for name in defaults if variable_of(name) in environment
+        ]
+        values = [environment[variable] for _, variable in laid_over] + list(flags.values())
+        laid_over += [(name, "flag") for name in flags]
+        for (name, source), value in zip(laid_over, values, strict=True):
+            _put(table, name, _items(value) if isinstance(defaults.get(name), tuple) else value)
+            sources[name] = source
+        options = _convert(table, Options, "configuration", strict=False, sources=sources)
+        return cls(options, sources, folder, environment, flags)
+
+    def with_flags(self, flags: Mapping[str, Any]) -> Configuration:
+        """The same with further flags laid over it. Raises `ConfigurationError`."""
+        return self.load(self.folder, self._environment, {**self._flags, **flags})
 
     def settings(self, service: str, kind: type[S]) -> S:
         """The typed settings of a service. Raises `ConfigurationError`."""
@@ -186,18 +93,22 @@ class Configuration:
         values = dict(facts.settings)
         where = f"services.{service}.settings"
         for field in msgspec.structs.fields(kind):
-            variable = f"BOROUGH_{service}_{field.name}".upper().replace("-", "_")
-            if field.encode_name in values and field.type is Secret:
-                reference = values[field.encode_name]
-                if not isinstance(reference, str) or not reference.startswith(("env:", "file:")):
-                    raise ConfigurationError(
-                        f"{where}.{field.name} in {CONFIGURATION_FILE} is a secret in clear; "
-                        'write "env:NAME" or "file:PATH" instead'
-                    )
-            if variable in self._environment:
+            name = field.encode_name
+            path, variable = f"{where}.{name}", variable_of(f"{service}.{name}")
+            if variable in self._environment and self._sources.get(path) != "flag":
+                _refuse_option(service, name, variable)
                 text = self._environment[variable]
-                values[field.encode_name] = Secret(text) if field.type is Secret else text
-                self._sources[f"{where}.{field.name}"] = variable
+                values[name] = Secret(text) if _is_secret(field.type) else text
+                self._sources[path] = variable
+            elif name in values and _is_secret(field.type):
+                _refuse_clear_text(path, values[name], self._sources.get(path, CONFIGURATION_FILE))
+            elif name not in values and field.required:
+                wanted = '"env:NAME" or "file:PATH"' if _is_secret(field.type) else "a value"
+                raise ConfigurationError(
+                    f"{path} is missing; give it {wanted} in {CONFIGURATION_FILE}, or set {variable}"
+                )
+            if get_origin(field.type) in (tuple, list) and name in values:
+                values[name] = _items(values[name])
         unknown = sorted(
             set(values) - {field.encode_name for field in msgspec.structs.fields(kind)}
         )
@@ -250,7 +161,7 @@ def _shown(value: Any) -> str:
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]]
-    if isinstance(value, _Table):
+    if isinstance(value, Table):
         pairs = [
             (name, getattr(value, name)) for name in value.__struct_fields__ if name != "settings"
         ]
@@ -275,15 +186,51 @@ def _paths(table: Mapping[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-def _option_paths() -> list[str]:
-    return [name for name, _ in _leaves("", Options()) if name]
+def option_defaults() -> dict[str, Any]:
+    """Every option that has a name of its own, with its default."""
+    return dict(_leaves("", Options()))
+
+
+def variable_of(path: str) -> str:
+    """The environment variable of an option (`edge.port`) or a setting (`payments.issuer_url`)."""
+    return "BOROUGH_" + path.replace(".", "_").replace("-", "_").upper()
 
 
 def _put(table: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for parent in parents:
-        table = table.setdefault(parent, {})
+        inner = table.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise ConfigurationError(f"{path} is no option: {parent} is a value, not a table")
+        table = cast("dict[str, Any]", inner)
     table[last] = value
+
+
+def _items(value: Any) -> Any:
+    """A list given as one text: what stands between its commas."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _is_secret(kind: Any) -> bool:
+    return kind is Secret or Secret in get_args(kind)
+
+
+def _refuse_clear_text(path: str, value: Any, source: str) -> None:
+    if not isinstance(value, str) or not value.startswith(("env:", "file:")):
+        raise ConfigurationError(
+            f'{path} ({source}) is a secret in clear; write "env:NAME" or "file:PATH" instead'
+        )
+
+
+def _refuse_option(service: str, name: str, variable: str) -> None:
+    for option in option_defaults():
+        if variable_of(option) == variable:
+            raise ConfigurationError(
+                f"{variable} is the option {option}, and would be the setting {name} of {service}; "
+                "rename the setting"
+            )
 
 
 def _meant(name: str, known: list[str]) -> str:
@@ -291,7 +238,15 @@ def _meant(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; it has {', '.join(known) or 'none'}"
 
 
-def _convert(table: Any, kind: Any, where: str, *, strict: bool, hook: Any = None) -> Any:
+def _convert(
+    table: Any,
+    kind: Any,
+    where: str,
+    *,
+    strict: bool,
+    hook: Any = None,
+    sources: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     try:
         return msgspec.convert(table, kind, strict=strict, dec_hook=hook)
     except msgspec.ValidationError as error:
@@ -303,6 +258,7 @@ def _convert(table: Any, kind: Any, where: str, *, strict: bool, hook: Any = Non
             path = ".".join([*_named(table, steps, unknown[1]), unknown[1]])
             meant = _meant(unknown[1], _known_options(kind, steps))
             raise ConfigurationError(f"{where}: {path} is no option{meant}") from None
+        where = sources.get(".".join(steps), where)
         spot = f"{'.'.join(steps)}: " if steps else ""
         sentence = f"{message[:1].lower()}{message[1:]}"
         raise ConfigurationError(f"{where}: {spot}{sentence}. Mend the value") from None

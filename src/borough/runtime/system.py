@@ -6,8 +6,11 @@ the package that the folder is, and that module defines exactly one `Service` su
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import keyword
 import os
+import re
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -80,8 +83,7 @@ class System:
             raise ConfigurationError(
                 f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
             )
-        if str(folder.parent) not in sys.path:
-            sys.path.insert(0, str(folder.parent))
+        _enter_package(folder)
         faults: list[Fault] = []
         contracts = [
             found
@@ -93,7 +95,48 @@ class System:
         ]
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
-        return cls(services, configuration=configuration, contracts=contracts)
+        system = cls(services, configuration=configuration, contracts=contracts)
+        _known_services(system)
+        return system
+
+
+def _enter_package(folder: Path) -> None:
+    """Make the folder importable as the package of its name. Raises `ConfigurationError`."""
+    places = {
+        place.parent for name in ("service.py", "contract.py") for place in folder.glob(f"*/{name}")
+    }
+    for place in (folder, *sorted(places)):
+        if not place.name.isidentifier() or keyword.iskeyword(place.name):
+            other = re.sub(r"\W", "_", place.name)
+            remedy = f"rename it, for example to {other}" if other.isidentifier() else "rename it"
+            raise ConfigurationError(
+                f"the folder {place} is a Python package, and {place.name!r} is no name for one; {remedy}"
+            )
+    if str(folder.parent) not in sys.path:
+        sys.path.insert(0, str(folder.parent))
+    try:
+        package = importlib.import_module(folder.name)
+    except Exception:
+        return  # its modules fail in the same way, each told with its place
+    if str(folder) not in [os.path.realpath(path) for path in getattr(package, "__path__", ())]:
+        other = getattr(package, "__file__", None) or "Python itself"
+        raise ConfigurationError(
+            f"the folder {folder} cannot be imported: the module {folder.name} is {other}; rename the folder"
+        )
+
+
+def _known_services(system: System) -> None:
+    """Refuse facts of a service that is not there: they would have no effect."""
+    marks = [contract_mark(cls) for cls in system.contracts]
+    known = {mark.service for mark in marks if mark} | {
+        service_name(cls) for cls in system.services
+    }
+    for name in sorted(set(system.configuration.options.services) - known):
+        close = difflib.get_close_matches(name, known, 1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+        raise ConfigurationError(
+            f"services.{name} in the configuration is no service here; {meant}"
+        )
 
 
 def service_name(cls: type[Service]) -> str:

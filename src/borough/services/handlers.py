@@ -39,7 +39,12 @@ def on(*events: type[Event], name: str | None = None) -> Callable[[F], F]:
     `(self, event)`: no transaction is open, calls are allowed, at least once.
 
     The handler is named `service.method`, or `service.NAME`; the name is durable: it owns the position.
+    Raises `TypeError` for what is no event.
     """
+    given: tuple[object, ...] = events  # without its parentheses, `@on` is handed the method
+    for event in given:
+        if not (isinstance(event, type) and issubclass(event, Event)):
+            raise TypeError(f"@on({getattr(event, '__name__', event)}) is no event; write @on(SomeEvent)")
     mark = OnMark(events, name)
 
     def apply(function: F) -> F:
@@ -55,7 +60,7 @@ def every(interval: str, *, name: str | None = None) -> Callable[[F], F]:
     One process of the service runs it at a time (a leased role). A missed run is not made up for.
     Raises `ValueError` for an interval that cannot be read.
     """
-    found = _INTERVAL.match(interval)
+    found = _INTERVAL.match(str(interval))
     if found is None or not float(found[1]):
         raise ValueError(f"@every({interval!r}) is no interval; write a number above zero and ms, s, m, h or d")
     mark = EveryMark(float(found[1]) * _UNITS[found[2]], name)

@@ -1,0 +1,146 @@
+"""All that borough.toml may say, as types: each option with its default, its bounds and what it is for.
+
+The sentence below a field is its entry in docs/reference/configuration.md.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+__all__ = [
+    "DataOptions",
+    "EdgeOptions",
+    "InternalOptions",
+    "LimitOptions",
+    "Options",
+    "ServiceFacts",
+    "SystemFacts",
+    "Table",
+    "TeamFacts",
+    "TokenOptions",
+]
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of borough.toml; a key it does not know is an error."""
+
+
+class SystemFacts(Table, frozen=True):
+    """What the whole is called."""
+
+    name: str = "system"
+    """The name of the whole, in tables, titles and events."""
+    version: str = "0.1.0"
+    """The version in the merged OpenAPI document."""
+
+
+class TeamFacts(Table, frozen=True):
+    """People who own services."""
+
+    size: int = 0
+    """How many people."""
+    on_call: bool | str = False
+    """Whether, or where, somebody can be called at night."""
+    time_zone: str = "UTC"
+    """Where they work."""
+    release_days: tuple[str, ...] = ()
+    """The days on which they release."""
+
+
+class ServiceFacts(Table, frozen=True):
+    """What code cannot know of a service."""
+
+    team: str | None = None
+    """The team that owns it."""
+    domain: str | None = None
+    """The part of the business that it belongs to."""
+    capability: str | None = None
+    """What it does for the business, in one sentence."""
+    module: str | None = None
+    """Its module, where it is not FOLDER/service.py."""
+    settings: dict[str, Any] = {}
+    """Values of its `Settings` class."""
+
+
+class TokenOptions(Table, frozen=True):
+    """Whose tokens the edge takes."""
+
+    issuer: str = "own"
+    """`own` for tokens that this system signs, else the `iss` of another issuer."""
+    audience: str | None = None
+    """What `aud` must contain; the system's name if not given."""
+    jwks: str | None = None
+    """URL or file of another issuer's keys."""
+    algorithms: tuple[str, ...] = ("EdDSA", "ES256", "RS256")
+    """Signatures that count."""
+
+
+class EdgeOptions(Table, frozen=True):
+    """The public listener."""
+
+    host: str = "127.0.0.1"
+    """The address it listens on; `0.0.0.0` for all."""
+    port: Port = 8080
+    """Its port; 0 takes a free one."""
+    pages: str | None = None
+    """A folder of static files, served at `/`."""
+    cors: tuple[str, ...] = ()
+    """Origins of other pages that may call, or `*`."""
+    rate_limit: str | None = "100/s"
+    """Requests per client in /s, /m or /h; an empty text switches it off."""
+    system_page: bool | None = None
+    """Whether `/system` is shown to all or to nobody; if not given, on this machine only."""
+    tokens: TokenOptions = TokenOptions()
+
+
+class InternalOptions(Table, frozen=True):
+    """The listener for services of this system."""
+
+    host: str = "127.0.0.1"
+    """The address it listens on."""
+    port: Port = 0
+    """Its port; 0 takes a free one."""
+
+
+class LimitOptions(Table, frozen=True):
+    """Limits that hold for each service."""
+
+    calls_in_flight: AtLeastOne = 512
+    """Calls at work at once; one more is refused (503)."""
+    threads: AtLeastOne = 8
+    """Threads for blocking work (`in_thread`)."""
+    thread_queue: Annotated[int, msgspec.Meta(ge=0)] = 256
+    """Blocking work that may wait for a thread; one more is refused (503)."""
+    default_timeout_s: Seconds = 10.0
+    """The deadline of a call that comes without one, in seconds."""
+    longest_timeout_s: Seconds = 60.0
+    """The longest deadline that a request may ask for, in seconds."""
+    drain_s: Seconds = 20.0
+    """How long running work may take to end when the process stops, in seconds."""
+    stream_idle_s: Seconds = 60.0
+    """How long a stream may send nothing after its first item, in seconds."""
+
+
+class DataOptions(Table, frozen=True):
+    """What the process keeps."""
+
+    folder: str = ".borough"
+    """Where databases, event logs and keys live, relative to the system's folder."""
+
+
+class Options(Table, frozen=True):
+    """Everything that borough.toml may say."""
+
+    system: SystemFacts = SystemFacts()
+    teams: dict[str, TeamFacts] = {}
+    services: dict[str, ServiceFacts] = {}
+    edge: EdgeOptions = EdgeOptions()
+    internal: InternalOptions = InternalOptions()
+    limits: LimitOptions = LimitOptions()
+    data: DataOptions = DataOptions()
