@@ -92,6 +92,10 @@ class EdgeOptions(Table, frozen=True):
     """A folder of static files, served at `/`."""
     cors: tuple[str, ...] = ()
     """Origins of other pages that may call, or `*`."""
+    cors_credentials: bool = False
+    """Whether those pages may send cookies."""
+    proxies: tuple[str, ...] = ()
+    """Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`."""
     rate_limit: str | None = "100/s"
     """Requests per client in /s, /m or /h; an empty text switches it off."""
     system_page: bool | None = None
