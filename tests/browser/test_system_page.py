@@ -161,13 +161,14 @@ CROSSINGS = """() => {
 SPILLS = """() => {
   const svg = document.querySelector("#map svg").getBoundingClientRect();
   const found = [];
-  const rects = [...document.querySelectorAll("#map .box")].map((box) => [box, box.querySelector("rect").getBoundingClientRect()]);
+  const rects = [...document.querySelectorAll("#map .box")]
+    .map((box) => [box, box.querySelector("rect").getBoundingClientRect()]);
+  const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
   for (const [box, own] of rects) {
     for (const text of box.querySelectorAll("text"))
       if (text.getBoundingClientRect().right > own.right - 2) found.push(`${text.textContent} leaves its box`);
     for (const [other, rect] of rects)
-      if (other !== box && own.left < rect.right && rect.left < own.right && own.top < rect.bottom && rect.top < own.bottom)
-        found.push(`${box.dataset.service} over ${other.dataset.service}`);
+      if (other !== box && meet(own, rect)) found.push(`${box.dataset.service} over ${other.dataset.service}`);
   }
   for (const path of document.querySelectorAll("#map .line path")) {
     const rect = path.getBoundingClientRect();
