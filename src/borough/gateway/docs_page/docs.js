@@ -149,6 +149,8 @@ function startSearch(found) {
     }
     for (const service of document.querySelectorAll(".service"))
       service.hidden = !service.querySelector(".operation:not([hidden])");
+    for (const list of document.querySelectorAll("#contents ul"))
+      list.hidden = list.previousElementSibling.hidden = !list.querySelector("li:not([hidden])");
     none.hidden = shown > 0;
   });
   document.addEventListener("keydown", (event) => {
