@@ -100,6 +100,7 @@ class Town:
     """The library's edge, its own token issuer and a clock that stands still."""
 
     def __init__(self, folder: Path, settings: EdgeSettings | None = None, **parts: Any) -> None:
+        self.folder = folder
         self.clock = ManualClock()
         self.keys = OwnKeys(folder / "keys", self.clock)
         self.issuer = OwnIssuer("library", self.keys, self.clock, longest_lifetime_s=3600)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from borough.gateway.signatures import text64
-from tests.gateway.forging import ABSENT, Forge, hs256, stranger, unsigned
+from tests.gateway.forging import ABSENT, Forge, hs256, stranger, text64, unsigned
 from tests.gateway.library import Town
 
 OPERATIONS = {

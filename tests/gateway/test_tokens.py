@@ -12,12 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from borough.errors import ConfigurationError, Unauthenticated, Unavailable
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
-from borough.gateway.signatures import text64
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.services.identity import TokenIssuer
 from borough.testing.clock import ManualClock
 from borough.transports.http.message import Request, Response
-from tests.gateway.forging import Sign, es256, rs256, token
+from tests.gateway.forging import Sign, es256, rs256, text64, token
 from tests.gateway.library import Town
 from tests.transports.http.listening import Service
 
@@ -243,7 +242,7 @@ async def test_keys_come_from_a_file(tmp_path: Path) -> None:
     path.write_text(json.dumps({"keys": [rsa_jwk()]}))
     key = await KeySet(keys_in(path), ManualClock()).find("r")
     assert key is not None
-    assert key.algorithm == "RS256"
+    assert key.algorithm_name == "RS256"
 
 
 async def test_keys_come_from_a_url_and_a_redirect_is_not_followed() -> None:

@@ -2,16 +2,18 @@
 
 Keys are read again after ten minutes, and for a key id not seen yet, at most every 30 seconds.
 When that fails the old keys serve for an hour more: an issuer that is away must not sign
-everybody out.
+everybody out. PyJWT reads each key, bound to the one algorithm it is for. What imports PyJWT here
+runs in threads: the import takes longer than the loop may stand still.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,20 +21,18 @@ import msgspec
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Unavailable
 from borough.gateway.secret_file import kept_secret, read_secret
-from borough.gateway.signatures import (
-    SigningKey,
-    VerifyingKey,
-    load_cryptography,
-    read_signing_key,
-    read_verifying_key,
-    signing_key_of,
-)
 
-__all__ = ["KeySet", "KeyTimes", "OwnKeys", "keys_at", "keys_in"]
+if TYPE_CHECKING:
+    from jwt import PyJWK
 
+__all__ = ["ALGORITHMS", "KeySet", "KeyTimes", "OwnKeys", "SigningKey", "keys_at", "keys_in"]
+
+ALGORITHMS = ("EdDSA", "ES256", "RS256")
+_KINDS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
 _log = logging.getLogger("borough.gateway")
 _LARGEST_DOCUMENT = 256 * 1024
 _MOST_KEYS = 64
+_RSA_BITS = (2048, 8192)
 
 
 class KeyTimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,22 +57,24 @@ class KeySet:
         self._read = read
         self._clock = clock
         self._times = times or KeyTimes()
-        self._keys: tuple[VerifyingKey, ...] = ()
+        self._keys: tuple[PyJWK, ...] = ()
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
 
-    async def find(self, kid: str | None) -> VerifyingKey | None:
+    async def find(self, kid: str | None) -> PyJWK | None:
         """The key of this id; without an id the only key there is.
 
         Raises `Unavailable` where keys cannot be had.
         """
         key = self._known(kid)
-        if key is not None and (self._age() <= self._times.fresh_s or self._reading.locked()):
+        if key is not None and (self._age() <= self._times.fresh_s or self._reading is not None):
             return key
-        async with self._reading:
-            if self._is_due(kid):
-                await self._refresh()
+        if self._reading is None and self._is_due(kid):
+            # A task of its own: whoever waits may be cancelled without taking the keys from the others.
+            self._reading = asyncio.create_task(self._refresh())
+        if self._reading is not None:
+            await asyncio.shield(self._reading)
         if self._age() > self._times.fresh_s + self._times.stale_s:
             raise Unavailable(
                 "The keys that tokens are checked with cannot be had now",
@@ -80,13 +82,19 @@ class KeySet:
             )
         return self._known(kid)
 
+    async def close(self) -> None:
+        """End a reading that is under way. Idempotent."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
     def _age(self) -> float:
         return self._clock.monotonic() - self._read_at
 
-    def _known(self, kid: str | None) -> VerifyingKey | None:
+    def _known(self, kid: str | None) -> PyJWK | None:
         if kid is None:
             return self._keys[0] if len(self._keys) == 1 else None
-        return next((key for key in self._keys if key.kid == kid), None)
+        return next((key for key in self._keys if key.key_id == kid), None)
 
     def _is_due(self, kid: str | None) -> bool:
         if self._known(kid) is not None and self._age() <= self._times.fresh_s:
@@ -97,15 +105,16 @@ class KeySet:
     async def _refresh(self) -> None:
         self._tried_at = self._clock.monotonic()
         try:
-            await load_cryptography()
-            self._keys = _read_key_set(await self._read())
+            self._keys = await asyncio.to_thread(_read_key_set, await self._read())
         except (OSError, ValueError, ConfigurationError) as error:
             _log.warning("the keys that tokens are checked with were not read: %s", error)
         else:
             self._read_at = self._tried_at
+        finally:
+            self._reading = None
 
 
-def _read_key_set(document: bytes) -> tuple[VerifyingKey, ...]:
+def _read_key_set(document: bytes) -> tuple[PyJWK, ...]:
     """The usable keys of a JWKS. One broken key does not cost the others. Raises `ValueError`."""
     try:
         listed = msgspec.json.decode(document, type=dict[str, Any]).get("keys")
@@ -113,10 +122,10 @@ def _read_key_set(document: bytes) -> tuple[VerifyingKey, ...]:
         raise ValueError(f"no JSON Web Key Set: {error}") from None
     if not isinstance(listed, list):
         raise ValueError('no JSON Web Key Set: it has no list of "keys"')
-    keys: list[VerifyingKey] = []
+    keys: list[PyJWK] = []
     for jwk in cast("list[object]", listed)[:_MOST_KEYS]:
         try:
-            key = _read_key(jwk)
+            key = _read_key(cast("dict[str, Any]", jwk)) if isinstance(jwk, dict) else None
         except ValueError as error:
             _log.warning("a key of the key set is left out: %s", error)
             continue
@@ -127,8 +136,26 @@ def _read_key_set(document: bytes) -> tuple[VerifyingKey, ...]:
     return tuple(keys)
 
 
-def _read_key(jwk: object) -> VerifyingKey | None:
-    return read_verifying_key(cast("dict[str, Any]", jwk)) if isinstance(jwk, dict) else None
+def _read_key(jwk: dict[str, Any]) -> PyJWK | None:
+    """A key for signatures; None for a key of another use. Raises `ValueError` for a broken one."""
+    from jwt import PyJWK, PyJWTError
+
+    if not isinstance(jwk.get("kid"), str | None):
+        raise ValueError("its kid is no text")
+    if "d" in jwk:
+        raise ValueError("it is a private key, which a key set must not show")
+    try:
+        algorithm = _KINDS.get((jwk["kty"], jwk.get("crv")))
+        if algorithm is None or jwk.get("alg", algorithm) != algorithm:
+            return None
+        if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ("verify",)):
+            return None
+        key = PyJWK(jwk, algorithm)
+    except (PyJWTError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"it cannot be read: {error}") from error
+    if algorithm == "RS256" and not _RSA_BITS[0] <= key.key.key_size <= _RSA_BITS[1]:
+        raise ValueError(f"it has {key.key.key_size} bits; RSA keys must have 2048 to 8192")
+    return key
 
 
 def keys_in(path: Path) -> Callable[[], Awaitable[bytes]]:
@@ -179,6 +206,41 @@ def _fetch(url: str, timeout_s: float) -> bytes:
     return document
 
 
+class SigningKey(msgspec.Struct, frozen=True):
+    """An Ed25519 private key, and its public half as others may see it."""
+
+    secret: PyJWK
+    jwk: Mapping[str, Any]
+
+    @property
+    def kid(self) -> str:
+        """The name under which the public half is found."""
+        kid: str = self.jwk["kid"]
+        return kid
+
+
+def _new_signing_key(seed: bytes) -> bytes:
+    """The private JWK of the key that these 32 unpredictable bytes make."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from jwt.algorithms import OKPAlgorithm
+
+    return OKPAlgorithm.to_jwk(Ed25519PrivateKey.from_private_bytes(seed)).encode()
+
+
+def _read_signing_key(document: bytes) -> SigningKey:
+    """Read a private JWK. Raises `ValueError` where it is no Ed25519 key."""
+    from jwt import PyJWK, PyJWTError
+    from jwt.algorithms import OKPAlgorithm
+
+    try:
+        secret = PyJWK(msgspec.json.decode(document, type=dict[str, Any]), "EdDSA")
+        public = OKPAlgorithm.to_jwk(secret.key.public_key(), as_dict=True)
+    except (PyJWTError, AttributeError, msgspec.DecodeError) as error:
+        raise ValueError("not an Ed25519 private key as JWK") from error
+    kid = sha256(public["x"].encode()).hexdigest()  # the same in every process, and never reused
+    return SigningKey(secret, {**public, "alg": "EdDSA", "use": "sig", "kid": kid})
+
+
 class OwnKeys:
     """This system's own signing keys, in a folder that its processes share.
 
@@ -198,12 +260,10 @@ class OwnKeys:
             return
         async with self._opening:
             if not self._keys:
-                await load_cryptography()
                 self._keys = await asyncio.to_thread(self._load, 1)
 
     async def rotate(self) -> None:
         """Sign with a new key from now on; what the old ones signed still counts."""
-        await load_cryptography()
         self._keys = await asyncio.to_thread(self._load, len(self._names()) + 1)
 
     async def newest(self) -> SigningKey:
@@ -213,7 +273,6 @@ class OwnKeys:
 
     async def document(self) -> bytes:
         """The public halves as a JSON Web Key Set, as the folder stands now."""
-        await load_cryptography()
         self._keys = await asyncio.to_thread(self._load, 1)
         return msgspec.json.encode({"keys": [key.jwk for key in reversed(self._keys)]})
 
@@ -232,12 +291,12 @@ class OwnKeys:
             number = int(names[-1][:4]) + 1 if names else 1
             path = self._folder / f"{number:04}.jwk"
             suffix = self._clock.token(8).hex()
-            kept_secret(path, lambda: signing_key_of(self._clock.token(32)), suffix)
+            kept_secret(path, lambda: _new_signing_key(self._clock.token(32)), suffix)
         found: list[SigningKey] = []
         for name in self._names():
             path = self._folder / name
             try:
-                found.append(read_signing_key(read_secret(path)))
+                found.append(_read_signing_key(read_secret(path)))
             except ValueError as error:
                 raise ConfigurationError(
                     f"{path} is {error}; remove it to have a new key made (its tokens then end)"

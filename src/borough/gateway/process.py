@@ -8,6 +8,7 @@ internal listener drains, the host stops.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -32,9 +33,11 @@ from borough.transports.http.server import HttpServer
 
 __all__ = ["Mounts", "Process"]
 
+_log = logging.getLogger("borough.host")
+
 Mounts = Callable[["Process"], Mapping[str, Handler]]
 """Further handlers of the edge by path prefix, made once the host has started."""
-_PAUSE_S = 0.25
+_PAUSE_S = 0.25  # longer than a ready process takes to say so
 
 
 class Process:
@@ -97,7 +100,10 @@ class Process:
             if self._edge_port is not None:
                 self._edge_server = await self._open_edge(self._edge_port)
         except BaseException:
-            await self.stop()
+            try:
+                await self.stop()
+            except Exception:  # the first failure is the one to tell
+                _log.exception("stopping after a failed start failed, too")
             raise
         self._preparing = asyncio.create_task(self._prepare())
 
@@ -179,7 +185,7 @@ class Process:
             default_timeout_s=options.limits.default_timeout_s,
             longest_timeout_s=options.limits.longest_timeout_s,
         )
-        mounts = self._mounts(self) if self._mounts is not None else {}
+        mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
         documents = OwnDocuments(
             describe=self.document,

@@ -1,26 +1,29 @@
 """Tokens (RFC 7519) checked as RFC 8725 asks: the issuer's entry decides, never the token.
 
-Algorithms are an allow-list and each is bound to its key; `jku`, `x5u` and `jwk` are not looked
-at; `crit` is refused. A refusal says which rule was broken and nothing about what would pass.
-Checking costs more than 100 microseconds, so verified tokens are remembered, by their hash, for
-five minutes at most.
+PyJWT reads and verifies; when a token counts is decided here, by the clock handed in. Algorithms
+are an allow-list and each is bound to its key; `jku`, `x5u` and `jwk` are not looked at; `crit` is
+refused. A refusal says which rule was broken and nothing about what would pass. Checking costs
+more than 100 microseconds, so verified tokens are remembered, by their hash, for five minutes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Unauthenticated
-from borough.gateway.keys import KeySet, OwnKeys
-from borough.gateway.signatures import ALGORITHMS, text64, unbase64
+from borough.gateway.keys import ALGORITHMS, KeySet, OwnKeys
 from borough.services.context import Principal
+
+if TYPE_CHECKING:
+    from jwt import PyJWS
 
 __all__ = ["Issuer", "OwnIssuer", "TokenCheck"]
 
@@ -31,6 +34,7 @@ _LATEST_S = 1e12
 _SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)\Z")
 _REGISTERED = frozenset({"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "scope", "scp"})
 _OWN_TYPE = "at+jwt"
+_EXTENSION = "The token asks for an extension (crit) that is not understood here"
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -39,7 +43,6 @@ class _Header(msgspec.Struct, frozen=True):
     alg: str
     kid: str | None = None
     typ: str | None = None
-    crit: Any = None
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -55,8 +58,6 @@ class _Claims(msgspec.Struct, frozen=True):
     scp: str | list[str] | None = None
 
 
-_read_header = msgspec.json.Decoder(_Header).decode
-_read_claims = msgspec.json.Decoder(_Claims).decode
 _read_all = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -90,6 +91,18 @@ class TokenCheck:
         self._clock = clock
         self._limit = remembered
         self._known: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._jws: PyJWS | None = None
+
+    async def prepare(self) -> PyJWS:
+        """Have PyJWT imported before the first token comes, in a thread. Idempotent."""
+        if self._jws is None:
+            self._jws = await asyncio.to_thread(_import_jws)
+        return self._jws
+
+    async def close(self) -> None:
+        """End readings of keys that are under way. Idempotent."""
+        for issuer in self._issuers.values():
+            await issuer.keys.close()
 
     def remembered(self, token: str) -> Principal | None:
         """The principal of a token that was checked before and still counts."""
@@ -110,14 +123,19 @@ class TokenCheck:
         known = self.remembered(token)
         if known is not None:
             return known
-        header, payload, signed, signature = _parts(token)
-        claims = _decoded(payload)
+        if len(token) > LARGEST_TOKEN:
+            raise Unauthenticated("The token is above 8 KiB")
+        if _SHAPE.match(token) is None:
+            raise Unauthenticated("The token is no signed JWT (three base64url parts)")
+        jws = await self.prepare()
+        header, payload = _opened(jws, token)
+        claims, others = _read_claims(payload)
         issuer = self._issuers.get(claims.iss)
         if issuer is None:
             raise Unauthenticated("The token's issuer is not known here")
-        await _check_signature(issuer, header, signed, signature)
+        await _check_signature(jws, issuer, header, token)
         until = _check_claims(issuer, claims, self._clock.epoch_s())
-        principal = Principal(claims.sub, _scopes(claims), _others(payload))
+        principal = Principal(claims.sub, _scopes(claims), others)
         self._remember(token, principal, until)
         return principal
 
@@ -128,50 +146,53 @@ class TokenCheck:
             self._known.popitem(last=False)
 
 
-def _parts(token: str) -> tuple[_Header, bytes, bytes, bytes]:
-    """Header, payload, signed text and signature of a token whose form is right."""
-    if len(token) > LARGEST_TOKEN:
-        raise Unauthenticated("The token is above 8 KiB")
-    shape = _SHAPE.match(token)
-    if shape is None:
-        raise Unauthenticated("The token is no signed JWT (three base64url parts)")
+def _import_jws() -> PyJWS:
+    from jwt import PyJWS
+
+    return PyJWS(algorithms=ALGORITHMS)
+
+
+def _opened(jws: PyJWS, token: str) -> tuple[_Header, bytes]:
+    """The header and the claims as they stand; nothing is verified yet."""
+    from jwt import InvalidTokenError
+
     try:
-        header = _read_header(unbase64(shape[1]))
-        payload, signature = unbase64(shape[2]), unbase64(shape[3])
-    except (ValueError, msgspec.DecodeError, RecursionError):
+        parts = jws.decode_complete(token, options={"verify_signature": False})
+        header = msgspec.convert(parts["header"], _Header)
+    except (InvalidTokenError, msgspec.ValidationError) as error:
+        if "crit" in str(error):
+            raise Unauthenticated(_EXTENSION) from None
         raise Unauthenticated("The token is no signed JWT (its header cannot be read)") from None
-    if header.crit is not None:
-        raise Unauthenticated("The token asks for an extension (crit) that is not understood here")
-    return header, payload, f"{shape[1]}.{shape[2]}".encode(), signature
+    if "crit" in parts["header"]:  # PyJWT understands one extension, b64, which no JWT may use
+        raise Unauthenticated(_EXTENSION)
+    return header, parts["payload"]
 
 
-def _decoded(payload: bytes) -> _Claims:
-    try:
-        claims = _read_claims(payload)
-    except msgspec.ValidationError:
-        raise Unauthenticated(_missing(payload)) from None
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise Unauthenticated("The token is no signed JWT (its claims cannot be read)") from None
-    if not claims.sub or len(claims.sub) > 255:
-        raise Unauthenticated("The token's subject must be 1 to 255 characters")
-    return claims
-
-
-def _missing(payload: bytes) -> str:
-    """Which required claim is absent or malformed; only names that we ask for are ever said."""
+def _read_claims(payload: bytes) -> tuple[_Claims, dict[str, Any]]:
+    """The claims we know and the others. Only names that we ask for are ever said."""
     try:
         found = _read_all(payload)
+    except msgspec.ValidationError:
+        raise Unauthenticated("The token's claims are no JSON object") from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return "The token's claims are no JSON object"
+        raise Unauthenticated("The token is no signed JWT (its claims cannot be read)") from None
     absent = [name for name in ("iss", "sub", "aud", "exp", "iat") if name not in found]
     if absent:
-        return f"The token lacks {', '.join(absent)}"
-    return "The token has a claim of the wrong type among iss, sub, aud, exp, iat, nbf and scope"
+        raise Unauthenticated(f"The token lacks {', '.join(absent)}")
+    try:
+        claims = msgspec.convert(found, _Claims)
+    except msgspec.ValidationError:
+        raise Unauthenticated(
+            "The token has a claim of the wrong type among iss, sub, aud, exp, iat, nbf and scope"
+        ) from None
+    if not 1 <= len(claims.sub) <= 255:
+        raise Unauthenticated("The token's subject must be 1 to 255 characters")
+    return claims, {name: value for name, value in found.items() if name not in _REGISTERED}
 
 
-async def _check_signature(
-    issuer: Issuer, header: _Header, signed: bytes, signature: bytes
-) -> None:
+async def _check_signature(jws: PyJWS, issuer: Issuer, header: _Header, token: str) -> None:
+    from jwt import PyJWTError
+
     if header.alg not in issuer.algorithms:
         raise Unauthenticated("The token is signed by an algorithm that its issuer may not use")
     if (header.typ.lower() if header.typ is not None else None) not in issuer.types:
@@ -179,10 +200,12 @@ async def _check_signature(
     key = await issuer.keys.find(header.kid)
     if key is None:
         raise Unauthenticated("The token is signed by a key (kid) that is not known here")
-    if key.algorithm != header.alg:
+    if key.algorithm_name != header.alg:
         raise Unauthenticated("The token's algorithm is not the one of its key")
-    if not key.verifies(signature, signed):
-        raise Unauthenticated("The token's signature is not valid")
+    try:
+        jws.decode_complete(token, key, algorithms=[key.algorithm_name])
+    except PyJWTError:
+        raise Unauthenticated("The token's signature is not valid") from None
 
 
 def _check_claims(issuer: Issuer, claims: _Claims, now: float) -> float:
@@ -209,14 +232,6 @@ def _scopes(claims: _Claims) -> tuple[str, ...]:
     if isinstance(claims.scp, str):
         return tuple(claims.scp.split())
     return tuple(claims.scp or ())
-
-
-def _others(payload: bytes) -> Mapping[str, Any]:
-    try:
-        found = _read_all(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise Unauthenticated("The token is no signed JWT (its claims cannot be read)") from None
-    return {name: value for name, value in found.items() if name not in _REGISTERED}
 
 
 class OwnIssuer:
@@ -258,7 +273,9 @@ class OwnIssuer:
     ) -> str:
         """A signed token. Raises `ValueError` for what the edge would not take."""
         self._refuse_odd(subject, scopes, claims, lifetime_s)
-        key = await self._keys.newest()
+        key = await self._keys.newest()  # has PyJWT imported, in a thread
+        from jwt import PyJWS
+
         now = int(self._clock.epoch_s())
         payload: dict[str, Any] = {
             **claims,
@@ -270,9 +287,12 @@ class OwnIssuer:
             "jti": str(self._clock.new_id()),
             **({"scope": " ".join(scopes)} if scopes else {}),
         }
-        header = {"alg": "EdDSA", "kid": key.kid, "typ": _OWN_TYPE}
-        signed = f"{text64(msgspec.json.encode(header))}.{text64(msgspec.json.encode(payload))}"
-        token = f"{signed}.{text64(key.sign(signed.encode()))}"
+        token = PyJWS().encode(
+            msgspec.json.encode(payload),
+            key.secret,
+            "EdDSA",
+            headers={"kid": key.kid, "typ": _OWN_TYPE},
+        )
         if len(token) > LARGEST_TOKEN:
             raise ValueError("The token would be above 8 KiB; put less into its claims")
         return token
