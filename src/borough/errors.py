@@ -3,6 +3,7 @@
 BoroughError
 ├── DeclarationFaults      the author's: a contract or a wiring is wrong (every fault, with its place)
 ├── ConfigurationError     the operator's: borough.toml, a flag, a port, a folder
+├── OpenFailed             a service's own `open` raised; the start was taken back
 ├── CallError              a call gave no answer; `status` and `retryable` say more
 │   ├── the caller's       InvalidRequest 400, Unauthenticated 401, Forbidden 403, NotFound 404,
 │   │                      MethodNotAllowed 405, KeyInUse 409, TooLarge 413, KeyReused 422, TooManyRequests 429
@@ -33,6 +34,7 @@ __all__ = [
     "MethodNotAllowed",
     "MigrationRefused",
     "NotFound",
+    "OpenFailed",
     "ServiceFailure",
     "StoreError",
     "StoreUnavailable",
@@ -81,6 +83,10 @@ class DeclarationFaults(BoroughError):
 
 class ConfigurationError(BoroughError):
     """Configuration or environment is wrong: one clear sentence with the remedy. Never a bug of the callee."""
+
+
+class OpenFailed(BoroughError):
+    """A service's own `open` raised something (its `__cause__`). What had been started was stopped again."""
 
 
 class CallError(BoroughError):

@@ -8,6 +8,7 @@ instances, their `open`, then relays, consumers and schedules. Stop: schedules a
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from borough.clock import Clock, SystemClock
 from borough.contracts.operation import Contract
 from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
+from borough.reliability.admission import Gate
 from borough.runtime.carriage import Carriage
 from borough.runtime.client import Caller, make_client
 from borough.runtime.pulse import Pulse
@@ -33,6 +35,7 @@ from borough.transports.local import LocalTransport
 __all__ = ["OWN_RESOURCES", "Host", "MakeTransport", "make_folder", "undeclared"]
 
 C = TypeVar("C")
+_log = logging.getLogger("borough.host")
 OWN_RESOURCES: tuple[type[Any], ...] = (Clock, Path)
 """What every service may ask for by annotation: the clock, and a folder of its own."""
 MakeTransport = Callable[["Host", str], Transport]
@@ -87,13 +90,20 @@ class Host:
         try:
             await self._start()
         except BaseException:
-            await self.stop()
+            try:
+                await self.stop()
+            except Exception:  # the first failure is the one to tell
+                _log.exception("stopping after a failed start failed, too")
             raise
         self.state = "ready"
 
     async def _start(self) -> None:
         make_folder(self.data_folder)
         for plan in self.plan.services.values():
+            for kind in plan.settings.values():
+                self.configuration.settings(
+                    plan.name, kind
+                )  # what is missing is told before all else
             self.services[plan.name] = RunningService(
                 plan, self.configuration, self.clock, self.system.name, self._store(plan)
             )
@@ -142,10 +152,10 @@ class Host:
             answering = self._stand_ins.get(contract.cls)
             if answering is None:
                 continue
+            gate = Gate(self.configuration.options.limits.calls_in_flight)
             for operation in contract.operations.values():
                 handler = getattr(answering, operation.name, None)
                 if handler is not None:
-                    gate = next(iter(self.services.values())).gate
                     self.callees[operation.wire_name] = Callee(
                         operation, handler, gate, self.clock.monotonic
                     )

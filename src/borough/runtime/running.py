@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from borough.clock import Clock
 from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract
-from borough.errors import ConfigurationError
+from borough.errors import BoroughError, ConfigurationError, OpenFailed
 from borough.ports import Store, Transport
 from borough.reliability.admission import Gate
 from borough.runtime.answers import KeyedCalls, KeyedOperation
@@ -95,7 +96,14 @@ class RunningService:
                 f"{plan.cls.__name__} cannot be made: {error}; its __init__ must take and pass on **dependencies"
             ) from error
         for contract, make in plan.provides:
-            self.add_callees(contract, self.instance if make is None else make(self.instance))
+            answering = self.instance if make is None else make(self.instance)
+            missing = [name for name in contract.operations if not hasattr(answering, name)]
+            if missing:
+                raise ConfigurationError(
+                    f"{plan.cls.__name__} provides {contract.name} by an object without {missing[0]}; "
+                    "write that operation, too"
+                )
+            self.add_callees(contract, answering)
 
     def connect(self, transport: Transport) -> None:
         """Connect its clients, once every service has its callees."""
@@ -121,9 +129,16 @@ class RunningService:
             )
 
     async def open(self) -> None:
-        """Run the service's own `open`, on its own account."""
+        """Run the service's own `open`, on its own account. Its failure names the service and the line."""
+        try:
+            await self._own(self.instance.open)
+        except BoroughError:
+            raise
+        except Exception as error:
+            raise OpenFailed(
+                f"{self.name} could not be opened: {_said(error, self.plan.folder)}"
+            ) from error
         self._opened = True
-        await self._own(self.instance.open)
 
     async def tick(self, schedule: SchedulePlan) -> None:
         """Run one of its schedules once, now, beside the one that runs by time."""
@@ -145,9 +160,10 @@ class RunningService:
             CURRENT.reset(token)
 
     async def close(self) -> None:
-        """Run the service's own `close`, then give back threads and database."""
+        """Run the service's own `close` where its `open` has ended well, then give back threads and database."""
+        opened, self._opened = self._opened, False
         try:
-            if self._opened:
+            if opened:
                 await self._own(self.instance.close)
         finally:
             self.pool.close()
@@ -158,3 +174,11 @@ class RunningService:
     def migrations(self) -> Path:
         """The folder of its SQL migrations."""
         return self.plan.folder / "migrations"
+
+
+def _said(error: Exception, folder: Path) -> str:
+    """An error with the last place in the service's own code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{place}"

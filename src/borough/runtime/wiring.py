@@ -28,6 +28,8 @@ from borough.services.settings import Settings
 __all__ = ["HandlerPlan", "MountPlan", "Plan", "SchedulePlan", "ServicePlan", "make_plan"]
 
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
+_SERVICE = re.compile(r"[a-z][a-z0-9_-]*")
+_MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
 
 
 class HandlerPlan(msgspec.Struct, frozen=True):
@@ -161,6 +163,12 @@ class _Wiring:
 
     def _service(self, cls: type[Service], provided: dict[type[Any], type[Service]]) -> ServicePlan:
         name = service_name(cls)
+        if not _SERVICE.fullmatch(name):
+            self.fault(
+                f"{cls.__name__} is the service {name!r}",
+                "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
+                cls,
+            )
         makers = {
             value.contract: value.make
             for base in cls.__mro__
@@ -213,9 +221,16 @@ class _Wiring:
                 )
                 continue
             function = vars(owner)[operation.name]
-            names = list(inspect.signature(function).parameters)[1:]
+            if not inspect.isfunction(function):
+                self.fault(
+                    f"{cls.__name__}.{operation.name} is no method, and {contract.name} has that operation",
+                    "Write it as a method, or give the attribute another name",
+                    cls,
+                )
+                continue
             expected = [parameter.name for parameter in operation.parameters]
-            if names[: len(expected)] != expected:
+            names = list(inspect.signature(function).parameters)[1:]
+            if names[: len(expected)] != expected or not _takes(function, 1 + len(expected)):
                 self.fault(
                     f"{cls.__name__}.{operation.name} takes ({', '.join(names)}), its contract ({', '.join(expected)})",
                     "Use the contract's parameters",
@@ -238,13 +253,21 @@ class _Wiring:
         resources: dict[str, type[Any]] = {}
         try:
             hints = typing.get_type_hints(cls)
-        except (NameError, TypeError) as error:
+        except Exception as error:
             self.fault(
-                f"an annotation of {cls.__name__} cannot be read: {error}", "Import the name", cls
+                f"an annotation of {cls.__name__} cannot be read: {error}",
+                "Import the name, and not under TYPE_CHECKING",
+                cls,
             )
             hints = {}
         for attribute, kind in hints.items():
             if not isinstance(kind, type):
+                if any(contract_mark(part) for part in typing.get_args(kind)):
+                    self.fault(
+                        f"{cls.__name__}.{attribute} is annotated with {kind}",
+                        "Annotate it with the contract itself: a dependency is always there",
+                        cls,
+                    )
                 continue
             if contract_mark(kind) is not None:
                 contract = self.contract(kind)
@@ -263,6 +286,12 @@ class _Wiring:
             elif kind is Database:
                 databases.append(attribute)
             elif issubclass(kind, Settings):
+                if settings and kind not in settings.values():
+                    self.fault(
+                        f"{cls.__name__}.{attribute} is a second settings class",
+                        "Write one class with all of its settings",
+                        cls,
+                    )
                 settings[attribute] = kind
             elif kind in self.resources:
                 resources[attribute] = kind
@@ -303,8 +332,24 @@ class _Wiring:
                 schedules[name] = SchedulePlan(name, method, every.interval_s, form)
             if raw is not None:
                 path = f"/{service}" + ("" if raw.path == "/" else raw.path)
+                self._mount(cls, function, path, mounts)
                 mounts.append(MountPlan(path, method, raw))
         return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
+
+    def _mount(self, cls: type[Service], function: Any, path: str, mounts: list[MountPlan]) -> None:
+        what = f"{cls.__name__}.{function.__name__}"
+        if not _MOUNT.fullmatch(path):
+            self.fault(f"{what} is mounted at {path!r}", "Write /segments without slots", function)
+        if any(mount.path == path for mount in mounts):
+            self.fault(f"two raw applications are mounted at {path}", "Move one", function)
+        if len(inspect.signature(function).parameters) != 1 or inspect.iscoroutinefunction(
+            function
+        ):
+            self.fault(
+                f"{what} has the wrong form",
+                f"Write `def {function.__name__}(self)`, which returns the ASGI application",
+                function,
+            )
 
     def _handler(
         self, cls: type[Service], service: str, method: str, function: Any, mark: OnMark
@@ -334,7 +379,8 @@ class _Wiring:
     def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
         """Whether it takes a transaction after its fixed parameters; anything else is a fault."""
         count = len(inspect.signature(function).parameters) - 1 - fixed
-        if count not in (0, 1) or not inspect.iscoroutinefunction(function):
+        right = inspect.iscoroutinefunction(function) and _takes(function, 1 + fixed + count)
+        if count not in (0, 1) or not right:
             wanted = "(self, event) or (self, event, tx)" if fixed else "(self) or (self, tx)"
             self.fault(
                 f"{cls.__name__}.{method} has the wrong form",
@@ -374,6 +420,15 @@ class _Wiring:
                         "An event belongs to one contract; give each its own",
                         contract.cls,
                     )
+
+
+def _takes(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many values by position."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _name(thing: Any) -> str:

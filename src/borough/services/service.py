@@ -34,7 +34,8 @@ class Service:
     Annotated attributes are filled in by wiring: a contract becomes a typed client, `Database` this
     service's own database, a `Settings` class its settings, `Clock` time and ids, `TokenIssuer` what
     signs users in, `pathlib.Path` a folder of its own. In a unit test they are keyword arguments:
-    `OrderService(payments=fake)`. `open` and `close` are called at start and stop, inside the loop.
+    `OrderService(payments=fake)`. `open` and `close` are called at start and stop, inside the loop;
+    where `open` raises, the start fails, and `close` is not called.
     """
 
     service_name: ClassVar[str | None] = None
