@@ -176,11 +176,18 @@ function ports(boxes, routes) {
   }
 }
 
+const swing = (length) => 26 + length * 0.3;
+
+const longestArc = (routes) =>
+  Math.max(1, ...routes.filter((route) => route.side === 0).map((route) => Math.abs(route.finish - route.start)));
+
+// What the arcs of a single column would like to have; a curve reaches three quarters of its swing.
+const roomOf = (routes) => clamp(swing(longestArc(routes)) * 0.75 + 10, ARCS, MOST_ARCS);
+
 // How far the arcs of a column swing out: by their length, and never further than there is room.
 function reaches(routes, room) {
-  const arcs = routes.filter((route) => route.side === 0).map((route) => Math.abs(route.finish - route.start));
-  const longest = Math.max(1, ...arcs);
-  const most = Math.min((room - 6) / 0.75, 26 + longest * 0.3);
+  const longest = longestArc(routes);
+  const most = Math.min((room - 6) / 0.75, swing(longest));
   return (length) => 18 + (most - 18) * Math.sqrt(length / longest);
 }
 
@@ -228,7 +235,7 @@ export function layOut(groups, edges, width) {
   ports(placed.boxes, routes);
 
   const arcs = routes.some((route) => route.side === 0 && placed.boxes.get(route.from).column === count - 1);
-  const outer = !arcs ? 0 : count > 1 ? ARCS : clamp(width - NARROWEST, ARCS, MOST_ARCS);
+  const outer = !arcs ? 0 : count > 1 ? ARCS : clamp(width - NARROWEST, ARCS, roomOf(routes));
   const panel = clamp((width - outer - (count - 1) * GUTTER * 1.4) / count,
     count > 1 ? NARROWEST : 120, WIDEST);
   const gutter = count > 1 ? Math.min(190, (width - outer - count * panel) / (count - 1)) : 0;
