@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from borough.console.counts import system_counts
-from borough.console.facts import system_view
 from borough.errors import ConfigurationError, NotFound
 from borough.gateway.documents import Document, described, only_get
 from borough.gateway.edge import Handler
@@ -77,6 +76,9 @@ class SystemPage:
         )
 
     def _describe(self) -> dict[str, object]:
+        # Read when somebody looks, not at every start.
+        from borough.console.facts import system_view
+
         host = self._host
         view = system_view(host.plan, host.configuration.options, host.callees)
         return msgspec.structs.asdict(view)
