@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from borough.errors import BoroughError, CallError, ConfigurationError, DeclarationFaults
 
@@ -30,6 +31,9 @@ _GROUPS = (
 
 
 class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)  # an option that is added later breaks no script
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"borough: {message}; see `{self.prog} --help`\n")
 
@@ -76,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()  # a reader that has left is noticed here, not while Python exits
+        return status
     except (DeclarationFaults, ConfigurationError) as error:
         print(f"borough: {error}", file=sys.stderr)
         return 2
@@ -89,4 +95,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
         return 141

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -31,11 +32,27 @@ def write_address(folder: Path, address: Address) -> None:
 def read_address(folder: Path) -> Address:
     """The address left there. Raises `ConfigurationError` where nothing runs on this data."""
     try:
-        return msgspec.json.decode((folder / _FILE).read_bytes(), type=Address)
+        address = msgspec.json.decode((folder / _FILE).read_bytes(), type=Address)
     except (OSError, msgspec.DecodeError):
         raise ConfigurationError(
             f"no running system is known in {folder}; start it with `borough run`, or name --url"
         ) from None
+    if not _lives(address.pid):
+        raise ConfigurationError(
+            f"the system in {folder} (pid {address.pid}) has ended without saying so; "
+            "start it again with `borough run`"
+        )
+    return address
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # it is somebody else's
+    return True
 
 
 def forget_address(folder: Path, address: Address) -> None:

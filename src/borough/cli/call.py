@@ -18,7 +18,7 @@ import msgspec
 from borough.cli.address import read_address
 from borough.contracts.codec import Codec, pointer_of
 from borough.contracts.operation import Contract, Operation
-from borough.errors import ConfigurationError, InvalidRequest
+from borough.errors import ConfigurationError
 
 __all__ = ["add"]
 
@@ -127,23 +127,23 @@ def _arguments(operation: Operation, text: str) -> list[Any]:
     try:
         given = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.ValidationError:
-        raise InvalidRequest("the arguments are a JSON object of parameters by name") from None
+        raise ConfigurationError("the arguments are a JSON object of parameters by name") from None
     except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the arguments are not JSON: {error}") from None
+        raise ConfigurationError(f"the arguments are not JSON: {error}") from None
     sole = [p for p in operation.parameters if p.place == "body"]
     if len(operation.parameters) == 1 and sole and sole[0].name not in given:
         given = {sole[0].name: given}
     names = [p.name for p in operation.parameters]
     unknown = sorted(set(given) - set(names))
     if unknown:
-        raise InvalidRequest(
+        raise ConfigurationError(
             f"{operation.wire_name} has no parameter {unknown[0]!r}; it has {', '.join(names) or 'none'}"
         )
     values: list[Any] = []
     for parameter in operation.parameters:
         if parameter.name not in given:
             if parameter.required:
-                raise InvalidRequest(
+                raise ConfigurationError(
                     f"{operation.wire_name} needs the parameter {parameter.name!r}"
                 )
             values.append(parameter.default)
@@ -152,7 +152,7 @@ def _arguments(operation: Operation, text: str) -> list[Any]:
             values.append(msgspec.convert(given[parameter.name], parameter.kind))
         except msgspec.ValidationError as error:
             message, pointer = pointer_of(str(error))
-            raise InvalidRequest(f"{parameter.name}{pointer[1:]}: {message}") from None
+            raise ConfigurationError(f"{parameter.name}{pointer[1:]}: {message}") from None
     return values
 
 

@@ -31,11 +31,19 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="list contracts, or one with its operations and events")
+    show = actions.add_parser(
+        "show",
+        help="list contracts, or one with its operations and events",
+        epilog="example: borough contracts show orders --system examples/shop",
+    )
     show.add_argument(
         "--json", action="store_true", help="print the descriptors as one JSON document"
     )
-    export = actions.add_parser("export", help="write OpenAPI or descriptors")
+    export = actions.add_parser(
+        "export",
+        help="write OpenAPI or descriptors",
+        epilog="example: borough contracts export --system examples/shop --public > shop.json",
+    )
     export.add_argument("--format", choices=("openapi", "descriptor"), default="openapi")
     export.add_argument(
         "--out", metavar="FOLDER", help="write files there instead of standard output"

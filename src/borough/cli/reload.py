@@ -1,4 +1,7 @@
-"""`borough run --reload`: the same command in a child process, begun anew when a file changes."""
+"""`borough run --reload`: the same command in a child process, begun anew when a file changes.
+
+The child has a process group of its own, so that Ctrl-C reaches it once, through here, and it drains.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from borough.errors import ConfigurationError
+
 __all__ = ["run_and_reload"]
 
 _WATCHED = (".py", ".sql", ".toml", ".html", ".css", ".js")
@@ -17,32 +22,36 @@ _PATIENCE_S = 25.0
 
 
 def run_and_reload(path: Path) -> int:
-    """Run until Ctrl-C; returns the exit status of the last child."""
-    command = [
-        sys.executable,
-        "-m",
-        "borough",
-        *(word for word in sys.argv[1:] if word != "--reload"),
-    ]
+    """Run until Ctrl-C; returns the exit status of the last child. Raises `ConfigurationError`."""
+    if not path.is_dir():
+        raise ConfigurationError(f"{path} is no folder, so there is nothing to watch")
+    # As this process was started: another way in may have another sys.path.
+    command = [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
     stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _frame: stopped.append(number))
-    child = subprocess.Popen(command)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: stopped.append(number))
     seen = _marks(path)
-    try:
-        while not stopped:
-            time.sleep(_LOOK_S)
-            now = _marks(path)
-            if now == seen:
-                continue
+    child = _begin(command)
+    waits = False
+    while not stopped:
+        time.sleep(_LOOK_S)
+        now = _marks(path)
+        if now != seen:
             changed = sorted(set(now.items()) ^ set(seen.items()))
             print(f"{changed[0][0]} has changed; starting anew", file=sys.stderr)
-            seen = now
-            _end(child)
-            child = subprocess.Popen(command)
-    except KeyboardInterrupt:
-        pass
-    _end(child)
-    return child.returncode if child.returncode is not None and child.returncode >= 0 else 0
+            seen, waits = now, False
+            _end(child, stopped)
+            if not stopped:
+                child = _begin(command)
+        elif child.poll() is not None and not waits:
+            waits = True
+            print(f"it ended with status {child.returncode}; waiting for a change", file=sys.stderr)
+    _end(child, stopped)
+    return max(child.returncode, 0)
+
+
+def _begin(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, process_group=0)
 
 
 def _marks(path: Path) -> dict[str, int]:
@@ -59,11 +68,17 @@ def _marks(path: Path) -> dict[str, int]:
     return found
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes], stopped: list[int]) -> None:
+    """Ask the child to drain; one more signal to this process is handed on, and ends it at once."""
+    asked = len(stopped)
     if child.poll() is None:
         child.terminate()
-    try:
-        child.wait(_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    for _ in range(round(_PATIENCE_S / _LOOK_S)):
+        try:
+            child.wait(_LOOK_S)
+            return
+        except subprocess.TimeoutExpired:
+            if len(stopped) > max(asked, 1):
+                break
+    child.kill()
+    child.wait()

@@ -108,12 +108,12 @@ def _run(options: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if options.explain:
+        return _explain(options)
     if options.reload:
         from borough.cli.reload import run_and_reload
 
         return run_and_reload(Path(options.path))
-    if options.explain:
-        return _explain(options)
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -121,11 +121,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
+    from borough.runtime.mocks import mocked
     from borough.runtime.system import System
     from borough.runtime.wiring import make_plan
     from borough.services.identity import TokenIssuer
 
-    system = System.load(options.path, flags=_flags(options))
+    system, _ = mocked(System.load(options.path, flags=_flags(options)), options.mock)
     plan = make_plan(system, resources=_known_resources(TokenIssuer), stand_ins=system.contracts)
     for service in plan.services.values():
         for kind in service.settings.values():
@@ -167,8 +168,8 @@ async def _serve(options: argparse.Namespace) -> int:
         await process.stop()
         return 130
     address = Address(os.getpid(), process.edge_url, process.internal_url)
-    write_address(process.host.data_folder, address)
     try:
+        write_address(process.host.data_folder, address)
         # What was made at the start stays; the collector need not look at it again.
         gc.collect()
         gc.freeze()
@@ -207,7 +208,10 @@ class _Stopping:
 
 
 def _announce(
-    options: argparse.Namespace, process: Process, address: Address, stand_ins: Mapping[type[Any], Any]
+    options: argparse.Namespace,
+    process: Process,
+    address: Address,
+    stand_ins: Mapping[type[Any], Any],
 ) -> None:
     host = process.host
     if options.json:
@@ -218,7 +222,12 @@ def _announce(
             "internal": address.internal,
             "data": str(host.data_folder),
             "contracts": [
-                {"service": c.service, "contract": c.name, "version": c.mark.version, "path": c.path}
+                {
+                    "service": c.service,
+                    "contract": c.name,
+                    "version": c.mark.version,
+                    "path": c.path,
+                }
                 for c in host.contracts
             ],
         }
