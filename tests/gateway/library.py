@@ -2,11 +2,23 @@
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, final
 
 import msgspec
 
-from borough import ANYONE, USER, Header, Struct, contract, current_call, delete, get, post, scope
+from borough import (
+    ANYONE,
+    USER,
+    Header,
+    Service,
+    Struct,
+    contract,
+    current_call,
+    delete,
+    get,
+    post,
+    scope,
+)
 from borough.clock import Clock
 from borough.contracts.reading import read_contract
 from borough.gateway.edge import Edge, EdgeSettings
@@ -76,6 +88,11 @@ class Shelf:
 
     async def burn(self, title: str) -> Caller:
         return caller_now()
+
+
+@final
+class LibraryService(Shelf, Service, Library):
+    """The library as a service of a system."""
 
 
 def caller_now() -> Caller:

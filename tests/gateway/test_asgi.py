@@ -5,15 +5,15 @@ import importlib.util
 import socket
 from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import pytest
 
-from borough import Service, System, asgi
+from borough import System, asgi
 from borough.errors import ConfigurationError
 from borough.gateway.asgi import AsgiApp
 from borough.transports.http.message import Request, Response
-from tests.gateway.library import Library, Shelf
+from tests.gateway.library import LibraryService
 from tests.requirements import require_tool
 from tests.transports.http.listening import Raw, free_port
 
@@ -255,11 +255,6 @@ async def test_it_runs_under_uvicorn() -> None:
         server.should_exit = True
         await serving
     assert host.events == ["open", "close"]
-
-
-@final
-class LibraryService(Shelf, Service, Library):
-    """The library as a service of a system."""
 
 
 async def test_a_system_answers_under_another_server_and_stops_with_it(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def tampered(forge: Forge) -> str:
     return f"{head}.{forge.make(sub='root').split('.')[1]}.{signature}"
 
 
+def respelt(token: str) -> str:
+    """The same bytes, written with other unused bits at their end."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
+
+
 REFUSED: dict[str, tuple[Make, str]] = {
     "expired": (lambda f: f.make(iat=f.now - 1000, exp=f.now - 31), "The token has expired"),
     "nbf in the future": (lambda f: f.make(nbf=f.now + 31), "The token is not valid yet"),
@@ -80,6 +86,22 @@ REFUSED: dict[str, tuple[Make, str]] = {
         lambda f: f.make(header={"crit": ["exp"]}),
         "The token asks for an extension (crit) that is not understood here",
     ),
+    "crit of an extension that PyJWT knows": (
+        lambda f: f.make(header={"crit": ["b64"], "b64": True}),
+        "The token asks for an extension (crit) that is not understood here",
+    ),
+    "unencoded claims": (
+        lambda f: f.make(header={"crit": ["b64"], "b64": False}),
+        "The token is no signed JWT (its header cannot be read)",
+    ),
+    "kid no text": (
+        lambda f: f.make(header={"kid": 7}),
+        "The token is no signed JWT (its header cannot be read)",
+    ),
+    "no alg": (
+        lambda f: f.make(header={"alg": ABSENT}),
+        "The token is no signed JWT (its header cannot be read)",
+    ),
     "wrong typ": (
         lambda f: f.make(header={"typ": "id+jwt"}),
         "The token is of a type (typ) that is not taken here",
@@ -112,6 +134,14 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "padded base64": (
         lambda f: f.make() + "=",
         "The token is no signed JWT (three base64url parts)",
+    ),
+    "fully padded base64": (
+        lambda f: f.make() + "==",
+        "The token is no signed JWT (three base64url parts)",
+    ),
+    "another way to write the signature": (
+        lambda f: respelt(f.make()),
+        "The token is no signed JWT (its header cannot be read)",
     ),
     "header no JSON": (
         lambda f: "bm8." + f.make().split(".", 1)[1],

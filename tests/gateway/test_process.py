@@ -1,0 +1,120 @@
+"""What borough.toml says reaches the doors of a process, and what does not fit is said at the start."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, final
+
+import pytest
+
+from borough import Service, System, TokenIssuer
+from borough.errors import ConfigurationError
+from borough.gateway.process import Process
+from borough.runtime.configuration import Configuration
+from borough.testing.clock import ManualClock
+from tests.gateway.library import Library, LibraryService, Seen, Shelf, request
+
+FOREIGN = '[edge.tokens]\nissuer = "https://id.example"\njwks = "jwks.json"\n'
+
+
+def process(folder: Path, toml: str = "", service: type[Service] = LibraryService) -> Process:
+    """A process of the library with this borough.toml."""
+    (folder / "borough.toml").write_text(toml)
+    system = System([service], configuration=Configuration.load(folder, {}))
+    return Process(system, clock=ManualClock())
+
+
+async def answers(started: Process, *asked: Any) -> list[Seen]:
+    """The answers of the edge to these requests, after a start and before a stop."""
+    await started.start()
+    edge = started.make_edge()
+    try:
+        return [await Seen.of(await edge.answer(each)) for each in asked]
+    finally:
+        await edge.close()
+        await started.stop()
+
+
+@pytest.mark.parametrize(("line", "expected"), [("", None), ("cors_credentials = true", "true")])
+async def test_pages_may_send_cookies_where_borough_toml_says_so(
+    tmp_path: Path, line: str, expected: str | None
+) -> None:
+    started = process(tmp_path, f'[edge]\ncors = ["https://shop.example"]\n{line}\n')
+    asked = request("GET", "/library/who", {"Origin": "https://shop.example"})
+    (seen,) = await answers(started, asked)
+    assert seen.headers.get("access-control-allow-origin") == "https://shop.example"
+    assert seen.headers.get("access-control-allow-credentials") == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "statuses"), [("", [200, 429]), ('proxies = ["192.0.2.0/24"]', [200, 200])]
+)
+async def test_a_proxy_is_believed_where_borough_toml_names_it(
+    tmp_path: Path, line: str, statuses: list[int]
+) -> None:
+    started = process(tmp_path, f'[edge]\nrate_limit = "1/m"\n{line}\n')
+    clients = ["198.51.100.1", "198.51.100.2"]
+    asked = [request("GET", "/library/who", {"X-Forwarded-For": each}) for each in clients]
+    assert [seen.status for seen in await answers(started, *asked)] == statuses
+
+
+async def test_a_network_of_proxies_that_is_none_says_how_to_write_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is no network of proxies"):
+        await answers(process(tmp_path, '[edge]\nproxies = ["proxy.example"]\n'))
+
+
+@final
+class IssuingLibrary(Shelf, Service, Library):
+    """A library that signs its readers in."""
+
+    tokens: TokenIssuer
+
+
+def test_with_a_foreign_issuer_nobody_issues_tokens_that_the_edge_would_refuse(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        process(tmp_path, FOREIGN, IssuingLibrary)
+    assert str(caught.value) == (
+        "library asks for a TokenIssuer, and edge.tokens.issuer is 'https://id.example': the edge "
+        'would refuse its tokens. Set edge.tokens.issuer to "own", or sign users in there and take '
+        "the attribute out of library"
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "borough.toml"]
+
+
+async def test_with_a_foreign_issuer_a_service_that_issues_nothing_starts(tmp_path: Path) -> None:
+    asked = [request("GET", "/library/who"), request("GET", "/.well-known/jwks.json")]
+    seen = await answers(process(tmp_path, FOREIGN), *asked)
+    assert [each.status for each in seen] == [200, 404]
+
+
+async def test_with_own_tokens_a_service_issues_what_the_edge_takes(tmp_path: Path) -> None:
+    started = process(tmp_path, "", IssuingLibrary)
+    await started.start()
+    edge = started.make_edge()
+    try:
+        token = await started.host.services["library"].instance.tokens.issue("anna")
+        asked = request("GET", "/library/shelf", {"Authorization": f"Bearer {token}"})
+        assert (await Seen.of(await edge.answer(asked))).json["user"] == "anna"
+    finally:
+        await edge.close()
+        await started.stop()
+
+
+@pytest.mark.parametrize(("what", "status"), [("request", 401), ("wait", 0)])
+async def test_pyjwt_is_imported_after_the_start_and_never_on_the_loop(
+    tmp_path: Path, what: str, status: int
+) -> None:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.gateway.early_process", str(tmp_path), what),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await child.communicate()
+    is_ready, is_early, is_imported, on_the_loop, answered = json.loads(said)
+    assert (is_ready, is_early, is_imported, on_the_loop) == (True, False, True, False)
+    assert answered == status
