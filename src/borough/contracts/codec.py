@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -20,7 +21,15 @@ from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
 from borough.errors import InvalidRequest, ServiceFailure
 
-__all__ = ["JSON", "Codec", "HttpArguments", "check_carried", "pointer_of", "problem_document"]
+__all__ = [
+    "JSON",
+    "Codec",
+    "HttpArguments",
+    "check_carried",
+    "pointer_of",
+    "problem_document",
+    "reply_fields",
+]
 
 JSON = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 _ORDERED = msgspec.json.Encoder(decimal_format="string", order="deterministic")
@@ -28,8 +37,15 @@ _PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _REPLY_HEADERS = frozenset(
-    {"content-type", "content-length", "set-cookie", "etag", "connection", "date"}
+    {
+        *("content-type", "content-length", "set-cookie", "etag", "connection", "date"),
+        *("transfer-encoding", "deprecation"),
+    }
 )
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD = re.compile(r"(?:[\x21-\x7e\xa0-\xff](?:[\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?)?")
+_ETAG = re.compile(r"[\x21\x23-\x7e]*")
+_COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 
 
 class HttpArguments(msgspec.Struct, frozen=True):
@@ -71,7 +87,7 @@ def _path_text(name: str, value: Any) -> str:
 
 def _header_text(name: str, value: Any) -> bytes:
     text = _text(value)
-    if not text.isprintable() or not text.isascii():
+    if not text.isprintable() or not text.isascii() or text != text.strip():
         raise InvalidRequest(
             f"The header parameter {name!r} can only carry printable ASCII",
             errors=[{"detail": "not printable ASCII", "parameter": name}],
@@ -199,11 +215,18 @@ class Codec:
         return asked
 
     def write_arguments(self, arguments: Sequence[Any]) -> HttpArguments:
-        """The same arguments as a request."""
+        """The same arguments as a request. Raises `InvalidRequest` for what JSON or HTTP cannot carry."""
+        try:
+            return self._written(arguments)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequest(f"The arguments cannot be written: {error}") from None
+
+    def _written(self, arguments: Sequence[Any]) -> HttpArguments:
         operation = self.operation
         target = operation.path
         query: list[tuple[str, str]] = []
         headers: list[tuple[bytes, bytes]] = []
+        cookies: list[str] = []
         fields: dict[str, Any] | None = None
         body: bytes | None = None
         content_type = b"application/json"
@@ -235,9 +258,9 @@ class Codec:
                     )
                 )
             else:
-                headers.append(
-                    (b"cookie", f"{parameter.wire_name}={quote(_text(value), safe='')}".encode())
-                )
+                cookies.append(f"{parameter.wire_name}={quote(_text(value), safe='')}")
+        if cookies:
+            headers.append((b"cookie", "; ".join(cookies).encode()))
         if fields is not None:
             body = JSON.encode(fields)
         if query:
@@ -245,10 +268,18 @@ class Codec:
         return HttpArguments(target, tuple(headers), body, content_type)
 
     def write_result(self, value: Any) -> bytes:
-        """The body of an answer; empty for an operation that returns nothing."""
+        """The body of an answer; empty for an operation that returns nothing.
+
+        Raises `ServiceFailure` for what JSON cannot carry.
+        """
         if self._decode_result is None:
             return b""
-        return JSON.encode(cast("Any", value).value if isinstance(value, Reply) else value)
+        try:
+            return JSON.encode(cast("Any", value).value if isinstance(value, Reply) else value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ServiceFailure(
+                f"{self.operation.wire_name} answered out of contract: {error}"
+            ) from None
 
     def read_result(self, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Any:
         """The value of an answer. Raises `ServiceFailure` where it does not fit the contract."""
@@ -338,11 +369,25 @@ def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
                 f"The {place} parameter {name!r} is wrong: {message}",
                 errors=[{"detail": message, "parameter": name}],
             ) from None
-        if type(value) is int and not -(2**63) <= value < 2**63:
-            raise InvalidRequest(f"The {place} parameter {name!r} is beyond 64 bits")
+        for item in cast("Sequence[Any]", value) if many else (value,):
+            wrong = _no_number(item)
+            if wrong:
+                raise InvalidRequest(
+                    f"The {place} parameter {name!r} is wrong: {wrong}",
+                    errors=[{"detail": wrong, "parameter": name}],
+                )
         return value
 
     return read
+
+
+def _no_number(value: Any) -> str | None:
+    """Why a number that Python can read from a text is none here."""
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return "the integer is beyond 64 bits"
+    if type(value) is float and not isfinite(value):
+        return "not a finite number"
+    return None
 
 
 def _cookie(header: str | None, name: str) -> list[str] | None:
@@ -352,6 +397,23 @@ def _cookie(header: str | None, name: str) -> list[str] | None:
             if key == name:
                 return [unquote(value)]
     return None
+
+
+def reply_fields(reply: Reply[Any]) -> list[tuple[str, str]]:
+    """A reply's headers, cookies and ETag as header fields. Raises `ServiceFailure` for what none can carry."""
+    fields = [(name.lower(), value) for name, value in reply.headers.items()]
+    for name, value in fields:
+        if not _TOKEN.fullmatch(name) or name in _REPLY_HEADERS or not _FIELD.fullmatch(value):
+            raise ServiceFailure(f"The header {name} cannot be answered with the value {value!r}")
+    for name, value in reply.cookies.items():
+        if not _TOKEN.fullmatch(name):
+            raise ServiceFailure(f"The cookie {name!r} has a name that no header can carry")
+        fields.append(("set-cookie", f"{name}={quote(value, safe=_COOKIE_SAFE)}"))
+    if reply.etag is not None:
+        if not _ETAG.fullmatch(reply.etag):
+            raise ServiceFailure(f"The ETag {reply.etag!r} has characters that no header can carry")
+        fields.append(("etag", f'"{reply.etag}"'))
+    return fields
 
 
 def _reply(value: Any, headers: Sequence[tuple[str, str]]) -> Reply[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from borough.clock import Clock
-from borough.contracts.codec import JSON, Codec, problem_document
+from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
@@ -72,7 +72,7 @@ class HonestTransport:
                 result = await callee.run(received, call)
             except Problem as problem:
                 raise _carried_problem(codec, problem) from None
-            headers = _reply_headers(result) if isinstance(result, Reply) else ()
+            headers = reply_fields(result) if isinstance(result, Reply) else ()
             return codec.read_result(codec.write_result(result), headers)
 
         return send
@@ -106,11 +106,3 @@ def _carried_problem(codec: Codec, problem: Problem) -> Problem:
     if code is None:
         return problem
     return codec.read_problem(code, JSON.encode(problem_document(problem, code, None))) or problem
-
-
-def _reply_headers(reply: Any) -> list[tuple[str, str]]:
-    headers = [(name.lower(), value) for name, value in reply.headers.items()]
-    headers += [("set-cookie", f"{name}={value}") for name, value in reply.cookies.items()]
-    if reply.etag is not None:
-        headers.append(("etag", f'"{reply.etag}"'))
-    return headers

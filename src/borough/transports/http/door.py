@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from borough.clock import Clock
-from borough.contracts.codec import JSON, Codec, problem_document
+from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
 from borough.errors import CallError, MethodNotAllowed, ServiceFailure
@@ -51,7 +51,8 @@ class Route:
         self.pool = pool
         self.stores_key = callee.operation.mark.idempotent_by == IDEMPOTENCY_KEY
         deprecated = callee.operation.mark.deprecated or callee.operation.contract.mark.deprecated
-        self.headers = (*_JSON, (b"deprecation", b"true")) if deprecated else _JSON
+        kind = _NDJSON if callee.operation.stream else _JSON
+        self.headers = (*kind, (b"deprecation", b"true")) if deprecated else kind
 
 
 class Identify(Protocol):
@@ -151,8 +152,8 @@ class Door:
         try:
             first = await anext(stream)
         except StopAsyncIteration:
-            return Response(200, _NDJSON, b'{"end":true}\n')
-        return Response(200, _NDJSON, self._lines(route, first, stream, call))
+            return Response(200, route.headers, b'{"end":true}\n')
+        return Response(200, route.headers, self._lines(route, first, stream, call))
 
     async def _lines(
         self, route: Route, first: Any, stream: AsyncIterator[Any], call: Call
@@ -191,28 +192,21 @@ def _answer(request: Request, route: Route, result: Any) -> Response:
 
 def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
     headers: list[tuple[bytes, bytes]] = list(route.headers)
-    for name, value in reply.headers.items():
-        headers.append((name.lower().encode("latin-1"), _safe(value)))
-    for name, value in reply.cookies.items():
-        headers.append((b"set-cookie", _safe(f"{name}={value}; Path=/; HttpOnly; SameSite=Lax")))
-    if reply.etag is not None:
-        tag = f'"{reply.etag}"'
-        headers.append((b"etag", _safe(tag)))
-        asked = request.headers.get("if-none-match") if request.method == "GET" else None
-        if asked is not None and (
-            asked.strip() == "*" or tag in [part.strip() for part in asked.split(",")]
-        ):
-            return Response(304, headers[1:], b"")
+    for name, value in reply_fields(reply):
+        terms = "; Path=/; HttpOnly; SameSite=Lax" if name == "set-cookie" else ""
+        headers.append((name.encode(), (value + terms).encode("latin-1")))
+    if reply.etag is not None and _is_known(request, f'"{reply.etag}"'):
+        return Response(304, headers[1:], b"")
     return Response(status, headers, route.codec.write_result(reply))
 
 
-def _safe(value: str) -> bytes:
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ServiceFailure("A header that the service answered has control characters")
-    try:
-        return value.encode("latin-1")
-    except UnicodeEncodeError:
-        raise ServiceFailure("A header that the service answered is not Latin-1") from None
+def _is_known(request: Request, tag: str) -> bool:
+    """Whether a reader has this state already (RFC 9110, 13.1.2: compared weakly, for GET and HEAD)."""
+    asked = request.headers.get("if-none-match")
+    if asked is None or request.method not in ("GET", "HEAD"):
+        return False
+    tags = [part.strip().removeprefix("W/") for part in asked.split(",")]
+    return tag in tags or tags == ["*"]
 
 
 def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:

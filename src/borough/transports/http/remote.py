@@ -15,6 +15,7 @@ import msgspec
 from borough import errors
 from borough.clock import Clock
 from borough.contracts.codec import Codec, HttpArguments
+from borough.contracts.marks import IDEMPOTENCY_KEY
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure
@@ -77,6 +78,8 @@ class RemoteTransport:
         method = operation.mark.method
         service = operation.contract.service
         idempotent = operation.mark.idempotent or operation.keyed
+        # A derived key is derived again by whoever answers; it may be longer than a header.
+        sends_key = operation.mark.idempotent_by == IDEMPOTENCY_KEY
         resolve, client, monotonic = self._resolve, self._client, self._clock.monotonic
 
         async def send(arguments: Sequence[Any], call: Call) -> Any:
@@ -87,7 +90,7 @@ class RemoteTransport:
                     resolve(service),
                     method,
                     sent.target,
-                    _headers(sent, call, left),
+                    _headers(sent, call, left, call.key if sends_key else None),
                     sent.body or b"",
                     deadline=_loop_deadline(left),
                     idempotent=idempotent,
@@ -140,7 +143,9 @@ def _time_left(call: Call, now: float) -> float:
     return left
 
 
-def _headers(sent: HttpArguments, call: Call, left: float) -> list[tuple[bytes, bytes]]:
+def _headers(
+    sent: HttpArguments, call: Call, left: float, key: str | None = None
+) -> list[tuple[bytes, bytes]]:
     headers = list(sent.headers)
     if sent.body is not None:
         headers.append((b"content-type", sent.content_type))
@@ -148,8 +153,8 @@ def _headers(sent: HttpArguments, call: Call, left: float) -> list[tuple[bytes, 
         headers.append((b"borough-timeout-ms", b"%d" % max(1, int(left * 1000))))
     if call.trace is not None:
         headers.append((b"traceparent", call.trace.traceparent.encode()))
-    if call.key is not None:
-        headers.append((b"idempotency-key", call.key.encode("ascii", "backslashreplace")))
+    if key is not None:
+        headers.append((b"idempotency-key", key.encode("ascii", "backslashreplace")))
     if call.principal is not None:
         headers.append((b"borough-principal", wire.write_principal(call.principal)))
     return headers
