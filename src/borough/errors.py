@@ -5,8 +5,7 @@ BoroughError
 ├── ConfigurationError     the operator's: borough.toml, a flag, a port, a folder
 ├── OpenFailed             a service's own `open` raised; the start was taken back
 ├── CallError              a call gave no answer; `status` and `retryable` say more
-│   ├── the caller's       InvalidRequest 400, Unauthenticated 401, Forbidden 403, NotFound 404,
-│   │                      MethodNotAllowed 405, KeyInUse 409, TooLarge 413, KeyReused 422, TooManyRequests 429
+│   ├── the caller's       400 to 429, from InvalidRequest to TooManyRequests
 │   └── the callee's       ServiceFailure 500, Unavailable 503, DeadlineExceeded 504
 └── StoreError             see below; BrokerError, Crashed (a handle of a past incarnation)
 """
