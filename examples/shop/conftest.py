@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,7 +15,9 @@ from borough.testing import MODES, Mode
 from shop.demo.issuer import Counter, Issuer
 from shop.demo.journal import IssuerEntry, read_journal
 
-PORTS = itertools.cycle(range(21_000, 29_000))
+# Test processes that run side by side begin far apart, or one takes what another has just found free.
+FIRST = 21_000 + os.getpid() * 499 % 8_000
+PORTS = itertools.cycle([*range(FIRST, 29_000), *range(21_000, FIRST)])
 
 
 @pytest.fixture(params=MODES)
@@ -25,9 +28,13 @@ def mode(request: pytest.FixtureRequest) -> Mode:
 
 
 class RunningIssuer(NamedTuple):
-    """A card issuer that listens, and the settings by which payments finds it, in a hurry."""
+    """A card issuer that listens, and the settings by which payments finds it.
+
+    With `hurried` ones payments soon gives up on an issuer that is silent.
+    """
 
     settings: dict[str, object]
+    hurried: dict[str, object]
     ledger: Path
 
     def entries(self) -> list[IssuerEntry]:
@@ -50,18 +57,19 @@ async def running_issuer(folder: Path) -> AsyncGenerator[RunningIssuer]:
     counter = Counter(answering)
     server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
     try:
-        yield RunningIssuer(payment_settings(port), ledger)
+        hurried = payment_settings(port, answer_within_s=0.3)
+        yield RunningIssuer(payment_settings(port), hurried, ledger)
     finally:
         server.close()
         await counter.close()
         await answering.close()
 
 
-def payment_settings(port: int) -> dict[str, object]:
-    """Settings of payments that do not let a test wait."""
+def payment_settings(port: int, *, answer_within_s: float = 10.0) -> dict[str, object]:
+    """Settings of payments that do not let a test wait for reconciliation."""
     settings = {
         "issuer_url": f"http://127.0.0.1:{port}",
-        "answer_within_s": 0.3,
+        "answer_within_s": answer_within_s,
         "ask_again_after_s": 0.0,
         "give_up_after_s": 0.0,
     }

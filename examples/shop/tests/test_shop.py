@@ -66,7 +66,7 @@ async def test_a_declined_card_leaves_nothing_behind(mode: Mode, issuer: Running
 async def test_an_issuer_that_does_not_answer_is_asked_until_it_is_clear(
     mode: Mode, issuer: RunningIssuer, card: str, end: OrderState
 ) -> None:
-    async with start(SHOP, mode=mode, settings=issuer.settings) as shop:
+    async with start(SHOP, mode=mode, settings=issuer.hurried) as shop:
         before = await stock(shop)
         who = await ada(shop)
         orders = shop.client(Orders, user=who, key="one")

@@ -47,7 +47,7 @@ async def test_a_declined_order_stays_declined(mode: Mode, issuer: RunningIssuer
 
 
 async def test_a_late_answer_is_found_out_later(mode: Mode, issuer: RunningIssuer) -> None:
-    async with start(SHOP, mode=mode, only=["payments"], settings=issuer.settings) as shop:
+    async with start(SHOP, mode=mode, only=["payments"], settings=issuer.hurried) as shop:
         payments = shop.client(Payments)
         with pytest.raises(OutcomeUnknown):
             await payments.charge("one", AMOUNT, LATE)
@@ -58,7 +58,7 @@ async def test_a_late_answer_is_found_out_later(mode: Mode, issuer: RunningIssue
 
 
 async def test_a_charge_that_was_never_booked_has_failed(mode: Mode, issuer: RunningIssuer) -> None:
-    async with start(SHOP, mode=mode, only=["payments"], settings=issuer.settings) as shop:
+    async with start(SHOP, mode=mode, only=["payments"], settings=issuer.hurried) as shop:
         payments = shop.client(Payments)
         with pytest.raises(OutcomeUnknown):
             await payments.charge("one", AMOUNT, SILENT)
