@@ -16,7 +16,7 @@ from borough.ports import Send, Transport
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext
 
-__all__ = ["Caller", "connect_client", "empty_client", "make_client"]
+__all__ = ["Caller", "completion", "connect_client", "empty_client", "make_client"]
 
 
 class Caller:
@@ -79,7 +79,7 @@ def make_client(contract: Contract, transport: Transport, caller: Caller) -> Any
 def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., Any]:
     """The client's method: a plain function that returns the transport's awaitable (or stream) itself."""
     count = len(operation.parameters)
-    complete = _completion(operation)
+    complete = completion(operation)
     wire_name = operation.wire_name
     callee = operation.contract.service
     service = caller.service
@@ -141,7 +141,7 @@ def _key_source(
     return from_call
 
 
-def _completion(
+def completion(
     operation: Operation,
 ) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, ...]]:
     """Positional and named arguments into the operation's order, as Python itself would."""

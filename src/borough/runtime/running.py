@@ -91,9 +91,14 @@ class RunningService:
             needs[attribute] = resources[kind](plan.name)
         try:
             self.instance = plan.cls(**needs)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{plan.cls.__name__} cannot be made: {error}; its __init__ must take and pass on **dependencies"
+        except Exception as error:
+            remedy = (
+                "; its __init__ must take and pass on **dependencies"
+                if isinstance(error, TypeError)
+                else ""
+            )
+            raise OpenFailed(
+                f"{plan.cls.__name__} cannot be made: {_said(error, plan.folder)}{remedy}"
             ) from error
         for contract, make in plan.provides:
             answering = self.instance if make is None else make(self.instance)

@@ -52,6 +52,10 @@ class System:
             services, configuration=self.configuration, contracts=[*self.contracts, *left_out]
         )
 
+    def configured(self, configuration: Configuration) -> System:
+        """The same services with another configuration."""
+        return System(self.services, configuration=configuration, contracts=self.contracts)
+
     @property
     def name(self) -> str:
         """The system's name in borough.toml."""

@@ -21,6 +21,7 @@ class ManualClock:
         self._now = start or datetime(2030, 1, 1, tzinfo=UTC)
         self._monotonic = 0.0
         self._minted = 0
+        self._slept = 0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
@@ -46,7 +47,8 @@ class ManualClock:
             await asyncio.sleep(0)
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._monotonic + seconds, id(waiter), waiter))
+        self._slept += 1  # who slept first wakes first
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, self._slept, waiter))
         await waiter
 
     def advance(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from borough.contracts.operation import Contract, Operation
 from borough.contracts.reading import read_contract
+from borough.runtime.client import completion
 
 __all__ = ["calls", "fake"]
 
@@ -64,17 +65,11 @@ async def _given(answer: Any, arguments: tuple[Any, ...]) -> Any:
     return await result if inspect.isawaitable(result) else result
 
 
-def _bound(
-    operation: Operation, arguments: tuple[Any, ...], named: dict[str, Any]
-) -> tuple[Any, ...]:
-    names = [parameter.name for parameter in operation.parameters]
-    found = dict(zip(names, arguments, strict=False)) | named
-    return tuple(found.get(p.name, p.default) for p in operation.parameters)
-
-
 def _method(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any]:
+    complete = completion(operation)
+
     async def method(*arguments: Any, **named: Any) -> Any:
-        given = _bound(operation, arguments, named)
+        given = complete(arguments, named)
         made.borough_calls.append((operation.name, given))
         return await _given(answer, given)
 
@@ -82,8 +77,10 @@ def _method(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any
 
 
 def _stream(made: _Fake, operation: Operation, answer: Any) -> Callable[..., Any]:
+    complete = completion(operation)
+
     async def method(*arguments: Any, **named: Any) -> AsyncIterator[Any]:
-        given = _bound(operation, arguments, named)
+        given = complete(arguments, named)
         made.borough_calls.append((operation.name, given))
         for item in await _given(answer, given):
             yield item

@@ -13,9 +13,10 @@ from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
 from borough.runtime.host import MakeTransport
-from borough.runtime.system import System, service_name
+from borough.runtime.system import System, contract_classes, service_name
 from borough.services.context import Principal
 from borough.services.data import Database
+from borough.services.service import Service
 from borough.testing.ports import free_port
 from borough.transports.honest import Hardship, HonestTransport
 
@@ -67,8 +68,11 @@ class Running:
         return cast(Database, found.database)
 
     def service(self, name: str) -> Any:
-        """The instance of a service."""
-        return self._process.host.services[name].instance
+        """The instance of a service. Raises `ConfigurationError` where it does not run here."""
+        found = self._process.host.services.get(name)
+        if found is None:
+            raise ConfigurationError(f"no service {name!r} is running")
+        return found.instance
 
     @property
     def edge_url(self) -> str:
@@ -97,13 +101,16 @@ async def start(
     """Start services and stop them at the end of the block.
 
     `only` names the services to run, all by default; `fakes` maps contracts to objects that answer
-    them; `settings` maps option paths (`services.payments.settings.issuer_url`) to values; `data`
+    them in place of their services, which are then not run; `settings` maps option paths
+    (`services.payments.settings.issuer_url`) to values; `data`
     keeps the databases in a folder of yours; `edge=True` opens the public listener on a free port;
     `hardship` makes honest calls slow or fail. Raises `DeclarationFaults` or `ConfigurationError`.
     """
     if mode not in MODES:
         raise ConfigurationError(f"mode {mode!r} is none of {', '.join(MODES)}")
-    chosen = _chosen(system, only, settings or {})
+    if hardship is not None and mode != "honest":
+        raise ConfigurationError(f'hardship is for mode="honest", not {mode!r}')
+    chosen = _without_faked(_chosen(system, only, settings or {}), fakes or {})
     with tempfile.TemporaryDirectory(prefix="borough-test-", ignore_cleanup_errors=True) as folder:
         process = Process(
             chosen,
@@ -125,11 +132,10 @@ async def start(
 def _chosen(
     system: System | str | os.PathLike[str], only: Sequence[str] | None, settings: Mapping[str, Any]
 ) -> System:
-    whole = (
-        system
-        if isinstance(system, System)
-        else System.load(system, flags=settings, environment={})
-    )
+    if isinstance(system, System):
+        whole = system.configured(system.configuration.with_flags(settings)) if settings else system
+    else:
+        whole = System.load(system, flags=settings, environment={})
     if only is None:
         return whole
     names = {service_name(cls): cls for cls in whole.services}
@@ -139,6 +145,21 @@ def _chosen(
                 f"there is no service {name!r}; there are {', '.join(sorted(names))}"
             )
     return whole.narrowed([names[name] for name in only])
+
+
+def _without_faked(system: System, fakes: Mapping[Callable[..., Any], object]) -> System:
+    """The system without the services whose contracts are all faked."""
+    kept: list[type[Service]] = []
+    for cls in system.services:
+        faked = [contract in fakes for contract in contract_classes(cls)]
+        if any(faked) and not all(faked):
+            raise ConfigurationError(
+                f"{service_name(cls)} has contracts that are faked and others that are not; "
+                "fake all of them, or none"
+            )
+        if not any(faked):
+            kept.append(cls)
+    return system if len(kept) == len(system.services) else system.narrowed(kept)
 
 
 def _honest(hardship: Hardship | None) -> MakeTransport:
