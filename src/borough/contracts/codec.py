@@ -175,7 +175,7 @@ class Codec:
         try:
             value = self._decode_request(body)
             if strict and self._oversight is not None:
-                oversight = self._oversight(msgspec.json.decode(body))
+                oversight = self._oversight(body)
                 if oversight is not None:
                     message, pointer = oversight
                     raise InvalidRequest(

@@ -1,30 +1,91 @@
 """What a lenient decoder overlooks: unknown fields, integers beyond 64 bits. The edge asks for both.
 
-`find_oversight(type)` compiles a walk over the plain JSON value beside the typed decode. It returns
+`find_oversight(type)` compiles a look at a body that the type's own decoder has taken. It returns
 the first oversight as (sentence, JSON pointer), or None. Types that can hide nothing cost nothing.
+Most bodies hide nothing: a decoder of a twin type that forbids both sees that at once. Where it
+doubts, or a type has no twin, a walk over the plain JSON value decides, and knows the place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
+import msgspec
 from msgspec import inspect as shape
 
 from borough.contracts.portable import type_shape
 
 __all__ = ["Oversight", "find_oversight"]
 
-Oversight = Callable[[Any], "tuple[str, str] | None"]
+Oversight = Callable[[bytes], "tuple[str, str] | None"]
+_Walk = Callable[[Any], "tuple[str, str] | None"]
 _LOW, _HIGH = -(2**63), 2**63
+_Int64 = Annotated[int, msgspec.Meta(ge=_LOW, le=_HIGH - 1)]
 
 
 def find_oversight(kind: Any) -> Oversight | None:
-    """The walk for a type, None where a lenient decode sees everything."""
-    return _compile(type_shape(kind), {})
+    """The look for a type, None where a lenient decode sees everything."""
+    found = type_shape(kind)
+    walk = _compile(found, {})
+    if walk is None:
+        return None
+    decode = msgspec.json.decode
+    twin = _twin(found, ())
+    if twin is None:
+        return lambda body: walk(decode(body))
+    glance = msgspec.json.Decoder(twin).decode
+
+    def look(body: bytes) -> tuple[str, str] | None:
+        try:
+            glance(body)
+        except msgspec.ValidationError:
+            return walk(decode(body))
+        return None
+
+    return look
 
 
-def _compile(found: shape.Type, known: dict[Any, list[Oversight | None]]) -> Oversight | None:
+def _twin(found: shape.Type, within: tuple[Any, ...]) -> Any:
+    """A type whose decoder takes nothing that hides something; `Raw` skips what cannot. None: no twin."""
+    while isinstance(found, shape.Metadata):
+        found = found.type
+    if _compile(found, {}) is None:
+        return msgspec.Raw
+    if isinstance(found, shape.IntType):
+        return _Int64
+    if isinstance(found, shape.StructType):
+        return None if found.cls in within else _struct_twin(found, (*within, found.cls))
+    if isinstance(found, (shape.ListType, shape.VarTupleType)):
+        item = _twin(found.item_type, within)
+        return None if item is None else cast(Any, list)[item]
+    if isinstance(found, shape.DictType):
+        value = _twin(found.value_type, within)
+        return None if value is None else cast(Any, dict)[str, value]
+    if isinstance(found, shape.UnionType):
+        some = [member for member in found.types if not isinstance(member, shape.NoneType)]
+        only = _twin(some[0], within) if len(some) == 1 else None
+        return None if only is None else only | None
+    return None
+
+
+def _struct_twin(found: shape.StructType, within: tuple[Any, ...]) -> Any:
+    if found.array_like or found.tag_field is not None:
+        return None
+    names: dict[str, str] = {}
+    fields: list[tuple[str, Any, Any]] = []
+    for number, field in enumerate(found.fields):
+        twin = _twin(field.type, within)
+        if twin is None:
+            return None
+        names[f"field_{number}"] = field.encode_name
+        fields.append((f"field_{number}", twin | msgspec.UnsetType, msgspec.UNSET))
+    return msgspec.defstruct(
+        "Twin", fields, rename=names, forbid_unknown_fields=True, gc=False, frozen=True
+    )
+
+
+def _compile(found: shape.Type, known: dict[Any, list[_Walk | None]]) -> _Walk | None:
     while isinstance(found, shape.Metadata):
         found = found.type
     if isinstance(found, shape.IntType):
@@ -51,7 +112,7 @@ def _integer(value: Any) -> tuple[str, str] | None:
     return None
 
 
-def _struct(found: shape.StructType, known: dict[Any, list[Oversight | None]]) -> Oversight:
+def _struct(found: shape.StructType, known: dict[Any, list[_Walk | None]]) -> _Walk:
     name = found.cls
     if name in known:
         slot = known[name]
@@ -81,7 +142,7 @@ def _struct(found: shape.StructType, known: dict[Any, list[Oversight | None]]) -
     return check
 
 
-def _items(item: Oversight) -> Oversight:
+def _items(item: _Walk) -> _Walk:
     def check(value: Any) -> tuple[str, str] | None:
         if value.__class__ is list:
             for index, element in enumerate(value):
@@ -93,7 +154,7 @@ def _items(item: Oversight) -> Oversight:
     return check
 
 
-def _parts(parts: list[Oversight | None]) -> Oversight:
+def _parts(parts: list[_Walk | None]) -> _Walk:
     def check(value: Any) -> tuple[str, str] | None:
         if value.__class__ is list:
             for index, (element, walk) in enumerate(zip(value, parts, strict=False)):
@@ -105,7 +166,7 @@ def _parts(parts: list[Oversight | None]) -> Oversight:
     return check
 
 
-def _values(item: Oversight) -> Oversight:
+def _values(item: _Walk) -> _Walk:
     def check(value: Any) -> tuple[str, str] | None:
         if isinstance(value, dict):
             for key, element in cast("dict[str, Any]", value).items():
@@ -117,11 +178,11 @@ def _values(item: Oversight) -> Oversight:
     return check
 
 
-def _union(found: shape.UnionType, known: dict[Any, list[Oversight | None]]) -> Oversight | None:
+def _union(found: shape.UnionType, known: dict[Any, list[_Walk | None]]) -> _Walk | None:
     """Members of one JSON kind each, save structs, which a tag tells apart."""
-    structs: dict[Any, Oversight] = {}
+    structs: dict[Any, _Walk] = {}
     tag_field: str | None = None
-    others: list[Oversight] = []
+    others: list[_Walk] = []
     for member in found.types:
         walk = _compile(member, known)
         bare = member.type if isinstance(member, shape.Metadata) else member

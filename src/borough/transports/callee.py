@@ -91,16 +91,23 @@ class Callee:
         self.count += 1
         try:
             context = copy_context()
-            if call.deadline < call.armed or (self.keyed is not None and call.key is not None):
-                context.run(_enter, call)
-                return await self._timed(context, self._work(arguments, call), call)
-            # The short way, for a call whose deadline is armed already: no timer, and no exception
-            # to carry the result out of the context (StopIteration costs as much as the rest).
+            if self.keyed is None or call.key is None:
+                coroutine = self._handler(*arguments)
+            else:
+                coroutine = self._keyed(self.keyed, arguments, call)
+            must_arm = call.deadline < call.armed
+            if must_arm:
+                call.armed = call.deadline
+            # No exception carries the result out of the context: StopIteration costs as much as
+            # the rest. And what ends without waiting needs no timer.
             result: list[Any] = []
-            work = _inside(call, self._handler(*arguments), result)
+            work = _inside(call, coroutine, result)
             step = context.run(next, work, _ENDED)
             if step is not _ENDED:
-                await _go_on(context, work, step)
+                if must_arm:
+                    await self._timed(context, work, step, call)
+                else:
+                    await _go_on(context, work, step)
             return result[0]
         except asyncio.CancelledError:
             raise
@@ -125,28 +132,23 @@ class Callee:
         error.about = self.operation.wire_name
         raise error
 
-    async def _timed(self, context: Context, work: Awaitable[Any], call: Call) -> Any:
-        if call.deadline >= call.armed:
-            return await _driven(context, work)
-        call.armed = call.deadline
-        left = None if call.deadline == NO_DEADLINE else call.deadline - self._monotonic()
-        timer = asyncio.timeout(left)
+    async def _timed(
+        self, context: Context, work: Generator[Any, Any, None], step: Any, call: Call
+    ) -> None:
+        timer = asyncio.timeout(call.deadline - self._monotonic())
         try:
             async with timer:
-                return await _driven(context, work)
+                await _go_on(context, work, step)
         except TimeoutError:
             if timer.expired():
                 raise DeadlineExceeded(f"{call.operation} did not answer in time") from None
             raise
 
-    def _work(self, arguments: Sequence[Any], call: Call) -> Awaitable[Any]:
-        if self.keyed is None or call.key is None:
-            return cast(Awaitable[Any], self._handler(*arguments))
-
+    async def _keyed(self, keyed: KeyedRun, arguments: Sequence[Any], call: Call) -> Any:
         async def proceed() -> Any:
             return await self._handler(*arguments)
 
-        return self.keyed(arguments, call, proceed)
+        return await keyed(arguments, call, proceed)
 
     def stream(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
         """Run a streaming handler; the deadline covers the first item, then an idle limit each."""
