@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from shop.demo.journal import IssuerEntry, read_journal
 
 # Test processes that run side by side begin far apart, or one takes what another has just found free.
 FIRST = 21_000 + os.getpid() * 499 % 8_000
-PORTS = itertools.cycle([*range(FIRST, 29_000), *range(21_000, FIRST)])
+PORTS: Iterator[int] = itertools.cycle([*range(FIRST, 29_000), *range(21_000, FIRST)])
 
 
 @pytest.fixture(params=MODES)

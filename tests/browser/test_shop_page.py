@@ -31,12 +31,16 @@ async def issuer(tmp_path: Path) -> AsyncGenerator[RunningIssuer]:
 
 @asynccontextmanager
 async def shop_page(
-    issuer: RunningIssuer, size: ViewportSize = DESK, scheme: Scheme = "light"
+    issuer: RunningIssuer,
+    size: ViewportSize = DESK,
+    scheme: Scheme = "light",
+    *,
+    hurried: bool = False,
 ) -> AsyncGenerator[Page]:
     """The page of a running shop. An error in its scripts fails the test."""
     faults: list[str] = []
     async with (
-        start(SHOP, settings=issuer.settings, edge=True) as shop,
+        start(SHOP, settings=issuer.hurried if hurried else issuer.settings, edge=True) as shop,
         async_playwright() as playwright,
     ):
         browser = await playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
@@ -101,7 +105,7 @@ async def test_a_declined_card_is_explained_and_the_basket_is_kept(issuer: Runni
 async def test_an_open_payment_says_so_and_is_settled_before_ones_eyes(
     issuer: RunningIssuer,
 ) -> None:
-    async with shop_page(issuer) as page:
+    async with shop_page(issuer, hurried=True) as page:
         await choose(page, "lantern")
         await pay(page, "the issuer answers too late")
         await expect(page.locator("#outcome")).to_contain_text("do not pay again")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.requirements import require_tool
 
@@ -26,6 +26,8 @@ ARGUMENTS = [
 PHONE, DESK = 380, 1280
 SHOTS = os.environ.get("BOROUGH_SHOTS")
 """A folder for pictures of what the tests have seen, for a person to look at."""
+
+expect.set_options(timeout=15_000)  # a busy machine is no fault
 
 Scheme = Literal["light", "dark"]
 
@@ -63,7 +65,7 @@ async def window(
         viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
     )
     page = await context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(20_000)
     await page.add_init_script(_WATCH_SHIFTS)
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))
     page.on("console", lambda said: _note_said(faults, said.type, said.text, answers))
