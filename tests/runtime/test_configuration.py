@@ -1,0 +1,249 @@
+"""Where a value comes from, which one wins, and what is said of a value that cannot be."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+
+from borough import Secret, Settings
+from borough.errors import ConfigurationError
+from borough.runtime.configuration import Configuration, option_defaults, variable_of
+
+
+class MailSettings(Settings):
+    host: str = "localhost"
+    retries: int = 3
+    copies: tuple[str, ...] = ()
+
+
+class KeySettings(Settings):
+    key: Secret
+    spare: Secret | None = None
+
+
+def loaded(
+    folder: Path,
+    toml: str = "",
+    environment: dict[str, str] | None = None,
+    flags: dict[str, object] | None = None,
+) -> Configuration:
+    (folder / "borough.toml").write_text(toml, encoding="utf-8")
+    return Configuration.load(folder, environment or {}, flags)
+
+
+def explained(configuration: Configuration, option: str) -> tuple[str, str]:
+    return next((v, source) for name, v, source in configuration.explain() if name == option)
+
+
+PORT = "[edge]\nport = 1001\n"
+ENVIRONMENT = {"BOROUGH_EDGE_PORT": "1002"}
+
+
+def test_flags_win_over_the_environment_over_the_file_over_defaults(tmp_path: Path) -> None:
+    flags: dict[str, object] = {"edge.port": 1003}
+    steps = [
+        (loaded(tmp_path), 8080, "default"),
+        (loaded(tmp_path, PORT), 1001, "borough.toml"),
+        (loaded(tmp_path, PORT, ENVIRONMENT), 1002, "BOROUGH_EDGE_PORT"),
+        (loaded(tmp_path, PORT, ENVIRONMENT, flags), 1003, "flag"),
+        (loaded(tmp_path, PORT, ENVIRONMENT, {"edge.port": None}), 1002, "BOROUGH_EDGE_PORT"),
+    ]
+    for configuration, port, source in steps:
+        assert configuration.options.edge.port == port
+        assert explained(configuration, "edge.port") == (str(port), source)
+
+
+def test_settings_of_a_service_come_from_the_same_places_in_the_same_order(tmp_path: Path) -> None:
+    toml = '[services.mail.settings]\nhost = "toml"\n'
+    environment = {"BOROUGH_MAIL_HOST": "environment"}
+    flags: dict[str, object] = {"services.mail.settings.host": "flag"}
+    found = [
+        (loaded(tmp_path), "localhost", "default"),
+        (loaded(tmp_path, toml), "toml", "borough.toml"),
+        (loaded(tmp_path, toml, environment), "environment", "BOROUGH_MAIL_HOST"),
+        (loaded(tmp_path, toml, environment, flags), "flag", "flag"),
+    ]
+    for configuration, host, source in found:
+        assert configuration.settings("mail", MailSettings).host == host
+        assert explained(configuration, "services.mail.settings.host") == (host, source)
+
+
+def test_every_option_has_its_own_variable() -> None:
+    variables = [variable_of(name) for name in option_defaults()]
+    assert len(set(variables)) == len(variables)
+    assert "BOROUGH_EDGE_TOKENS_ISSUER" in variables
+
+
+def test_a_text_becomes_the_type_that_is_wanted(tmp_path: Path) -> None:
+    environment = {
+        "BOROUGH_EDGE_CORS": "https://a.example, https://b.example",
+        "BOROUGH_EDGE_SYSTEM_PAGE": "false",
+        "BOROUGH_LIMITS_DRAIN_S": "2.5",
+        "BOROUGH_MAIL_RETRIES": "7",
+        "BOROUGH_MAIL_COPIES": "ann,bob",
+    }
+    configuration = loaded(tmp_path, environment=environment)
+    assert configuration.options.edge.cors == ("https://a.example", "https://b.example")
+    assert configuration.options.edge.system_page is False
+    assert configuration.options.limits.drain_s == 2.5
+    settings = configuration.settings("mail", MailSettings)
+    assert (settings.retries, settings.copies) == (7, ("ann", "bob"))
+
+
+def test_a_service_with_a_hyphen_has_a_variable_with_an_underscore(tmp_path: Path) -> None:
+    configuration = loaded(tmp_path, environment={"BOROUGH_OUT_BOX_HOST": "there"})
+    assert configuration.settings("out-box", MailSettings).host == "there"
+
+
+@pytest.mark.parametrize(
+    ("toml", "environment", "flags", "expected"),
+    [
+        ("[edg]\nport = 1", {}, {}, "edg is no option; did you mean edge?"),
+        ("[edge]\nprot = 1", {}, {}, "edge.prot is no option; did you mean port?"),
+        ("[edge]\nport = 70000", {}, {}, "edge.port: expected `int` <= 65535"),
+        ("[limits]\nthreads = 0", {}, {}, "limits.threads: expected `int` >= 1"),
+        ("[limits]\ndrain_s = 0", {}, {}, "limits.drain_s: expected `float` > 0"),
+        ("[edge]\nport = true", {}, {}, "edge.port: expected `int`, got `bool`"),
+        ("edge = 5", {}, {}, "edge: expected `object`, got `int`"),
+        ("", {"BOROUGH_EDGE_PORT": "x"}, {}, "BOROUGH_EDGE_PORT: edge.port: expected `int`"),
+        ("", {}, {"edge.port": "x"}, "flag: edge.port: expected `int`"),
+        ("", {}, {"edge.prot": "1"}, "edge.prot is no option; did you mean port?"),
+        ("", {}, {"edge.port.x": "1"}, "edge.port: expected `int`, got `object`"),
+        ("[edge]\nport = 1", {}, {"edge.port.x": "1"}, "edge.port.x is no option: port is a value"),
+        ("", {}, {"": "1"}, " is no option"),
+        ("", {}, {"edge": "1"}, "edge: expected `object`, got `str`"),
+        ("[teams]\nfront = 3", {}, {}, "expected `object`, got `int`"),
+        ("a = [", {}, {}, "is not valid TOML"),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_source(
+    tmp_path: Path,
+    toml: str,
+    environment: dict[str, str],
+    flags: dict[str, object],
+    expected: str,
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, toml, environment, flags)
+    assert expected in str(caught.value)
+
+
+def test_a_file_that_is_not_utf8_is_no_toml(tmp_path: Path) -> None:
+    (tmp_path / "borough.toml").write_bytes(b"name = '\xff'")
+    with pytest.raises(ConfigurationError, match="is not valid TOML"):
+        Configuration.load(tmp_path, {})
+
+
+def test_a_file_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "borough.toml").mkdir()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        Configuration.load(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("toml", "expected"),
+    [
+        ("hots = 1", "services.mail.settings.hots is no setting of mail; did you mean host?"),
+        ("retries = 'x'", "retries: expected `int`, got `str`"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, toml: str, expected: str) -> None:
+    configuration = loaded(tmp_path, f"[services.mail.settings]\n{toml}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        configuration.settings("mail", MailSettings)
+    assert expected in str(caught.value)
+
+
+def test_a_setting_whose_variable_is_an_option_is_refused(tmp_path: Path) -> None:
+    class DoorSettings(Settings):
+        port: int = 1
+
+    configuration = loaded(tmp_path, environment={"BOROUGH_EDGE_PORT": "1234"})
+    with pytest.raises(ConfigurationError, match=r"is the option edge\.port"):
+        configuration.settings("edge", DoorSettings)
+
+
+# --- secrets --------------------------------------------------------------------------------------
+
+
+def secret_toml(reference: str, name: str = "key") -> str:
+    given = {"key": "env:K", name: reference}
+    lines = [f'{key} = "{value}"\n' for key, value in given.items()]
+    return "[services.pay.settings]\n" + "".join(lines)
+
+
+def test_a_secret_comes_by_reference_to_the_environment(tmp_path: Path) -> None:
+    configuration = loaded(tmp_path, secret_toml("env:PAY_KEY"), {"PAY_KEY": "hunter2"})
+    assert configuration.settings("pay", KeySettings).key.reveal() == "hunter2"
+
+
+def test_a_secret_comes_by_reference_to_a_file_beside_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_text("hunter2\n")
+    configuration = loaded(tmp_path, secret_toml("file:key.txt"))
+    assert configuration.settings("pay", KeySettings).key.reveal() == "hunter2"
+
+
+def test_a_secrets_own_variable_holds_the_secret_itself(tmp_path: Path) -> None:
+    configuration = loaded(
+        tmp_path, environment={"BOROUGH_PAY_KEY": "hunter2", "BOROUGH_PAY_SPARE": "hunter3"}
+    )
+    settings = configuration.settings("pay", KeySettings)
+    assert settings.key.reveal() == "hunter2"
+    assert settings.spare is not None
+    assert settings.spare.reveal() == "hunter3"
+
+
+@pytest.mark.parametrize("name", ["key", "spare"])
+def test_a_secret_in_clear_is_refused_and_not_repeated(tmp_path: Path, name: str) -> None:
+    configuration = loaded(tmp_path, secret_toml("hunter2", name), {"K": "x"})
+    with pytest.raises(ConfigurationError, match="is a secret in clear") as caught:
+        configuration.settings("pay", KeySettings)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_secret_in_clear_is_refused_as_a_flag_too(tmp_path: Path) -> None:
+    configuration = loaded(tmp_path, flags={"services.pay.settings.key": "hunter2"})
+    with pytest.raises(ConfigurationError, match=r"\(flag\) is a secret in clear"):
+        configuration.settings("pay", KeySettings)
+
+
+@pytest.mark.parametrize(
+    ("toml", "expected"),
+    [
+        ("", 'key is missing; give it "env:NAME" or "file:PATH"'),
+        (secret_toml("env:NOT_SET"), "the environment has no NOT_SET"),
+        (secret_toml("file:nowhere"), "nowhere cannot be read: No such file"),
+    ],
+)
+def test_a_missing_secret_is_named(tmp_path: Path, toml: str, expected: str) -> None:
+    configuration = loaded(tmp_path, toml)
+    with pytest.raises(ConfigurationError) as caught:
+        configuration.settings("pay", KeySettings)
+    assert expected in str(caught.value)
+    assert "services.pay.settings" in str(caught.value)
+
+
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    configuration = loaded(tmp_path, secret_toml("env:PAY_KEY"), {"PAY_KEY": "hunter2"})
+    settings = configuration.settings("pay", KeySettings)
+    shown = f"{settings} {settings!r} {settings.key} {settings.key!r} {configuration.explain()}"
+    assert "hunter2" not in shown
+    assert explained(configuration, "services.pay.settings.key") == ("***", "borough.toml")
+
+
+@pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_secret_does_not_leave_the_process(leave: object) -> None:
+    assert callable(leave)
+    with pytest.raises(TypeError, match="does not leave the process"):
+        leave(Secret("hunter2"))
+
+
+def test_a_configuration_with_further_flags_keeps_the_others(tmp_path: Path) -> None:
+    first = loaded(tmp_path, PORT, ENVIRONMENT, {"edge.host": "0.0.0.0"})
+    second = first.with_flags({"internal.port": 7})
+    edge = second.options.edge
+    assert (edge.host, edge.port, second.options.internal.port) == ("0.0.0.0", 1002, 7)
+    assert first.options.internal.port == 0
