@@ -173,7 +173,7 @@ class Asking(Service):  # <-
     clerk: "Clerk"
 """,
         "an annotation of Asking cannot be read: name 'Clerk' is not defined",
-        "Import the name, and not under TYPE_CHECKING",
+        "Import the name at the top of its module, and not under TYPE_CHECKING",
     ),
     "an annotation that is no Python": (
         """
@@ -182,7 +182,7 @@ class Asking(Service):  # <-
 """,
         "an annotation of Asking cannot be read: "
         "Forward reference must be an expression -- got 'a clerk'",
-        "Import the name, and not under TYPE_CHECKING",
+        "Import the name at the top of its module, and not under TYPE_CHECKING",
     ),
     "a service in place of its contract": (
         """

@@ -256,7 +256,7 @@ class _Wiring:
         except Exception as error:
             self.fault(
                 f"an annotation of {cls.__name__} cannot be read: {error}",
-                "Import the name, and not under TYPE_CHECKING",
+                "Import the name at the top of its module, and not under TYPE_CHECKING",
                 cls,
             )
             hints = {}
