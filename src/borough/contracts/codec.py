@@ -45,6 +45,7 @@ _REPLY_HEADERS = frozenset(
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"(?:[\x21-\x7e\xa0-\xff](?:[\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?)?")
 _ETAG = re.compile(r"[\x21\x23-\x7e]*")
+_IN_BODY = ("field", "body")
 _COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 
 
@@ -170,7 +171,7 @@ class Codec:
 
     def _read_body(self, body: bytes, *, strict: bool) -> Any:
         assert self._decode_request is not None
-        if not body and all(not p.required for p in self._parameters if p.place == "field"):
+        if not body and not any(p.required for p in self._parameters if p.place in _IN_BODY):
             body = b"{}"
         try:
             value = self._decode_request(body)
