@@ -58,6 +58,15 @@ def uuid7(epoch_ms: int, entropy: bytes) -> UUID:
 
 
 _POOL = 4096
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 class SystemClock:
@@ -66,13 +75,13 @@ class SystemClock:
     Randomness is read in advance: each read gives the interpreter lock away, in the midst of work.
     """
 
-    __slots__ = ("_at", "_pid", "_pool", "random")
+    __slots__ = ("_at", "_forks", "_pool", "random")
 
     def __init__(self) -> None:
         self.random: random.Random = random.Random(os.urandom(16))
         self._pool = b""
         self._at = 0
-        self._pid = 0
+        self._forks = 0
 
     # The function itself, not a method around it: it is read for every call.
     monotonic = staticmethod(time.monotonic)
@@ -89,8 +98,8 @@ class SystemClock:
     def token(self, length: int) -> bytes:
         start = self._at
         end = start + length
-        if end > len(self._pool) or self._pid != os.getpid():  # a fork must not repeat its parent
-            self._pid = os.getpid()
+        if end > len(self._pool) or self._forks != _forks:  # a fork must not repeat its parent
+            self._forks = _forks
             self._pool = os.urandom(_POOL + length)
             start, end = 0, length
         self._at = end

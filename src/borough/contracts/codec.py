@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
+from operator import attrgetter
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -42,6 +43,7 @@ _REPLY_HEADERS = frozenset(
         *("transfer-encoding", "deprecation"),
     }
 )
+_NOTHING: Mapping[str, list[str]] = {}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"(?:[\x21-\x7e\xa0-\xff](?:[\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?)?")
 _ETAG = re.compile(r"[\x21\x23-\x7e]*")
@@ -110,9 +112,11 @@ class Codec:
     __slots__ = (
         "_decode_request",
         "_decode_result",
+        "_from_body",
         "_oversight",
         "_parameters",
         "_problems",
+        "_query_names",
         "_slots",
         "_sources",
         "operation",
@@ -132,6 +136,8 @@ class Codec:
         }
         self._slots = _SLOT.findall(operation.path)
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
+        self._query_names = {p.wire_name for p in operation.parameters if p.place == "query"}
+        self._from_body = _from_body(operation.parameters)
 
     def read_arguments(
         self,
@@ -148,7 +154,9 @@ class Codec:
             fields = self._read_body(body, strict=strict)
         elif strict and body and not any(p.place == "upload" for p in self._parameters):
             raise InvalidRequest("This operation takes no body")
-        asked = self._read_query(query, strict=strict) if query or strict else {}
+        asked = self._read_query(query, strict=strict) if query else _NOTHING
+        if self._from_body is not None:
+            return self._from_body(fields)
         found: list[Any] = []
         for parameter, source in zip(self._parameters, self._sources, strict=True):
             place = parameter.place
@@ -196,19 +204,15 @@ class Codec:
 
     def _read_query(self, query: str, *, strict: bool) -> dict[str, list[str]]:
         asked: dict[str, list[str]] = {}
-        if query:
-            try:
-                pairs = parse_qsl(
-                    query, keep_blank_values=True, errors="strict", max_num_fields=200
-                )
-            except ValueError:
-                raise InvalidRequest("The query cannot be read") from None
-            for name, value in pairs:
-                asked.setdefault(name, []).append(value)
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200)
+        except ValueError:
+            raise InvalidRequest("The query cannot be read") from None
+        for name, value in pairs:
+            asked.setdefault(name, []).append(value)
         if strict:
-            known = {p.wire_name for p in self._parameters if p.place == "query"}
             for name in asked:
-                if name not in known:
+                if name not in self._query_names:
                     raise InvalidRequest(
                         f"Unknown query parameter {name!r}",
                         errors=[{"detail": "unknown query parameter", "parameter": name}],
@@ -335,6 +339,16 @@ def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[
         document["trace_id"] = trace_id
     document.update(problem.values)
     return document
+
+
+def _from_body(parameters: Sequence[Parameter]) -> Callable[[Any], tuple[Any, ...]] | None:
+    """All arguments at once from a decoded body; None where some come from elsewhere."""
+    places = [parameter.place for parameter in parameters]
+    if places == ["body"]:
+        return lambda fields: (fields,)
+    if len(places) < 2 or set(places) != {"field"}:
+        return None
+    return attrgetter(*(parameter.name for parameter in parameters))
 
 
 def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:

@@ -37,7 +37,7 @@ __all__ = ["Edge", "EdgeSettings", "Handler", "OwnDocuments"]
 _log = logging.getLogger("borough.gateway")
 Handler = Callable[[Request], Awaitable[Response]]
 _JWKS_LIFETIME_S = 10.0
-_CLAIMS = (wire.SERVICE, wire.PROOF, wire.PRINCIPAL)
+_CLAIMS = frozenset({wire.SERVICE, wire.PROOF, wire.PRINCIPAL})
 _RESERVED = ("livez", "readyz", "docs", "openapi.json", ".well-known")
 
 
@@ -152,11 +152,13 @@ class Edge:
 
         return answer
 
-    async def answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Awaitable[Response]:
         """The response to a request, whatever happens."""
         cors = self._cors
-        if cors is None:
-            return await self._answer(request)
+        return self._answer(request) if cors is None else self._across(cors, request)
+
+    async def _across(self, cors: Cors, request: Request) -> Response:
+        """Other origins may ask."""
         return cors.preflight(request) or cors.mark(request, await self._answer(request))
 
     async def _answer(self, request: Request) -> Response:
@@ -166,8 +168,7 @@ class Edge:
                 return await self._probes[path](request)
             if self._throttle is not None:
                 self._throttle.check(request)
-            headers = request.headers
-            if _CLAIMS[0] in headers or _CLAIMS[1] in headers or _CLAIMS[2] in headers:
+            if request.headers.has_any(_CLAIMS):
                 request = _without_claims(request)
             handler = self._segments.get(_first(path), self._elsewhere)
             return await handler(request)

@@ -50,7 +50,8 @@ class EdgeIdentity:
         self.tokens = tokens
 
     async def __call__(self, request: Request, route: Route) -> Identity:
-        principal = await self.principal(request)
+        token = bearer_token(request)
+        principal = None if token is None else await self._checked(token)
         operation = route.callee.operation
         allow = operation.mark.allow
         if allow is None:
@@ -61,8 +62,9 @@ class EdgeIdentity:
     async def principal(self, request: Request) -> Principal | None:
         """For whom the request speaks. Raises `Unauthenticated` for a token that does not count."""
         token = bearer_token(request)
-        if token is None:
-            return None
+        return None if token is None else await self._checked(token)
+
+    async def _checked(self, token: str) -> Principal:
         return self.tokens.remembered(token) or await self.tokens.principal(token)
 
     def remembered(self, request: Request) -> Principal | None:

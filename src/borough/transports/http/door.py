@@ -43,12 +43,18 @@ class Identity(msgspec.Struct, frozen=True):
 class Route:
     """An operation behind a door, with its codec and what never changes in its answers."""
 
-    __slots__ = ("callee", "codec", "headers", "pool", "stores_key")
+    __slots__ = (
+        "callee", "codec", "headers", "is_keyed", "name", "pool", "service", "status", "stores_key",
+    )  # fmt: skip
 
     def __init__(self, callee: Callee, pool: WorkPool | None = None) -> None:
         self.callee = callee
         self.codec = Codec(callee.operation)
         self.pool = pool
+        self.name = callee.operation.wire_name
+        self.service = callee.operation.contract.service
+        self.status = callee.operation.mark.status
+        self.is_keyed = callee.operation.keyed
         self.stores_key = callee.operation.mark.idempotent_by == IDEMPOTENCY_KEY
         deprecated = callee.operation.mark.deprecated or callee.operation.contract.mark.deprecated
         kind = _NDJSON if callee.operation.stream else _JSON
@@ -117,8 +123,6 @@ class Door:
         identity: Identity,
         trace: TraceContext,
     ) -> Response:
-        callee = route.callee
-        operation = callee.operation
         header = request.headers.get
         arguments = route.codec.read_arguments(
             slots, request.query, header, request.body, strict=self._strict
@@ -127,12 +131,14 @@ class Door:
         timeout_s = (
             self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
         )
-        key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY)) if operation.keyed else None
-        if operation.keyed and not route.stores_key:
-            key = _derived_key(route, arguments)
+        key = None
+        if route.is_keyed:
+            key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY))
+            if not route.stores_key:
+                key = _derived_key(route, arguments)
         call = Call(
-            operation.wire_name,
-            operation.contract.service,
+            route.name,
+            route.service,
             identity.caller,
             identity.principal,
             self._clock.monotonic() + timeout_s,
@@ -141,9 +147,9 @@ class Door:
             None,
             route.pool,
         )
-        if operation.stream:
+        if route.callee.operation.stream:
             return await self._stream(route, arguments, call)
-        result = await callee.run(arguments, call)
+        result = await route.callee.run(arguments, call)
         return _answer(request, route, result)
 
     async def _stream(self, route: Route, arguments: tuple[Any, ...], call: Call) -> Response:
@@ -181,7 +187,7 @@ def _derived_key(route: Route, arguments: tuple[Any, ...]) -> str:
 
 
 def _answer(request: Request, route: Route, result: Any) -> Response:
-    status = route.callee.operation.mark.status
+    status = route.status
     if isinstance(result, Reply):
         return _reply(request, route, result, status)
     body = route.codec.write_result(result)

@@ -88,6 +88,10 @@ class Headers:
     def __contains__(self, name: str) -> bool:
         return name in self._values or name.lower() in self._values
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether one of these lower-case names is there."""
+        return not names.isdisjoint(self._values)
+
     def __len__(self) -> int:
         return len(self._values)
 
