@@ -62,7 +62,8 @@ class Pinging(asyncio.Protocol):
             self._came = came
             return
         self._took_s.append(time.perf_counter() - self._sent_at)
-        assert _EXPECTED in came and len(came) == self._size, came
+        assert _EXPECTED in came, came
+        assert len(came) == self._size, came
         self._came = b""
         if not self.is_running:
             self.ended.set_result(None)
@@ -113,9 +114,7 @@ async def load(document: Any) -> dict[str, float]:
     return figures
 
 
-async def _measured(
-    took_s: list[float], seconds: float, pids: Sequence[int]
-) -> dict[str, float]:
+async def _measured(took_s: list[float], seconds: float, pids: Sequence[int]) -> dict[str, float]:
     del took_s[:]
     started, own, others = time.perf_counter(), time.process_time_ns(), cpu_ns(pids)
     await asyncio.sleep(seconds)

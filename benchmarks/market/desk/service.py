@@ -4,12 +4,12 @@ from time import perf_counter_ns
 from typing import final
 
 import msgspec
+from market.desk.contract import Desk, Figures, Run
+from market.pricing.contract import Order, Pricing
 
 from benchmarks.closed_loop import closed_loop
 from benchmarks.payload import BODY, CENTS
 from borough import Service
-from market.desk.contract import Desk, Figures, Run
-from market.pricing.contract import Order, Pricing
 
 ORDER = msgspec.json.decode(BODY, type=Order)
 

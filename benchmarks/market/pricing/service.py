@@ -2,8 +2,9 @@
 
 from typing import final
 
-from borough import Service
 from market.pricing.contract import Order, Pricing, Total
+
+from borough import Service
 
 
 @final

@@ -2,8 +2,9 @@
 
 from typing import final
 
-from borough import Database, Service
 from market.reports.contract import Reports
+
+from borough import Database, Service
 
 SLOW = """
 with recursive counted(n) as (select 1 union all select n + 1 from counted where n < $1)
