@@ -32,7 +32,9 @@ _GROUPS = (
 
 class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False)  # an option that is added later breaks no script
+        super().__init__(
+            **options, allow_abbrev=False
+        )  # an option that is added later breaks no script
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"borough: {message}; see `{self.prog} --help`\n")

@@ -60,15 +60,35 @@ def add(subparsers: Any) -> None:
         metavar="SERVICE",
         help="call on account of this service, internally",
     )
-    parser.add_argument("--token", help="bearer token of the end user")
-    parser.add_argument("--key", help="Idempotency-Key")
+    parser.add_argument("--token", type=_visible, help="bearer token of the end user")
+    parser.add_argument("--key", type=_visible, help="Idempotency-Key")
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="give up after (default: 10)"
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="give up after (default: 10)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print problems as JSON on standard output, too"
     )
     parser.set_defaults(run=_run)
+
+
+def _visible(text: str) -> str:
+    if not text or not text.isascii() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is not printable ASCII")
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.001 <= seconds <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above zero")
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -166,6 +186,17 @@ def _proof(folder: Path, service: str) -> list[tuple[bytes, bytes]]:
     return [(b"borough-service", service.encode()), (b"borough-proof", token)]
 
 
+def _origin(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        parts, host, port = None, None, None
+    if parts is None or parts.scheme != "http" or not host:
+        raise ConfigurationError(f"{url} is no http:// URL")
+    return host, port or 80
+
+
 async def _send(
     options: argparse.Namespace,
     operation: Operation,
@@ -176,10 +207,7 @@ async def _send(
 ) -> int:
     from borough.transports.http.client import HttpClient
 
-    parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigurationError(f"{url} is no http:// URL")
-    origin = parts.hostname, parts.port or 80
+    origin = _origin(url)
     client = HttpClient()
     deadline = asyncio.get_running_loop().time() + options.timeout
     try:
@@ -211,9 +239,9 @@ def _show(options: argparse.Namespace, status: int, body: bytes) -> int:
         print(body.decode())
     try:
         document = msgspec.json.decode(body)
-        print(
-            f"borough: {status} {document.get('title')}: {document.get('detail')}", file=sys.stderr
-        )
+        title, detail = str(document.get("title")), str(document.get("detail"))
+        said = detail if detail.startswith(title) else f"{title}: {detail}"
+        print(f"borough: {status} {said}", file=sys.stderr)
     except (msgspec.DecodeError, AttributeError):
         print(f"borough: {status}", file=sys.stderr)
     return 1

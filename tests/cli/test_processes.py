@@ -1,0 +1,235 @@
+"""A running system as its operator sees it: ready, draining, stopped, reloaded, killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.testing import free_port
+from tests.cli.systems import write_system
+from tests.cli.terminal import HELD, PATIENCE_S, Ran, borough, ready_line, running, spawned
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_system(tmp_path, "memo", files=HELD)
+
+
+class Held:
+    """A request that hangs until it is let go."""
+
+    def __init__(self, ran: Ran) -> None:
+        self.answer: Any = None
+        path = ran.pipe
+
+        def ask() -> None:
+            with suppress(OSError):
+                self.answer = ran.request("/notes/hold/pipe")
+
+        self._thread = threading.Thread(target=ask)
+        self._thread.start()
+        self._pipe = path.open("w")  # opens once the handler reads
+
+    def let_go(self) -> Any:
+        self._pipe.write("done")
+        self._pipe.close()
+        self._thread.join(PATIENCE_S)
+        return self.answer
+
+
+def test_the_ready_line_says_where_everything_is(root: Path) -> None:
+    with running(root) as ran:
+        ready = ran.ready
+        assert (ready["system"], ready["pid"]) == ("memo", ran.process.pid)
+        assert ready["data"] == str(root / ".borough")
+        assert ready["contracts"] == [
+            {"service": "notes", "contract": "Notes", "version": "1.0", "path": "/notes"}
+        ]
+        assert ran.request("/readyz")[0] == 200
+        assert ran.stop()[0] == 0
+    assert not (root / ".borough" / "running.json").exists()
+
+
+def test_a_person_gets_a_table(root: Path) -> None:
+    port = free_port()
+    with spawned("run", str(root), "--port", str(port)) as process:
+        assert process.stdout is not None
+        table = "".join(iter(process.stdout.readline, "Ctrl-C stops.\n"))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+    assert f"memo runs in one process (pid {process.pid}), data in {root}/.borough" in table
+    for row in ("system", "docs", "internal", "Notes 1.0"):
+        assert f"\n  {row} " in table
+    assert f"http://127.0.0.1:{port}/notes" in table
+
+
+def test_the_first_signal_drains_and_the_request_in_flight_is_answered(root: Path) -> None:
+    with running(root) as ran:
+        held = Held(ran)
+        ran.process.send_signal(signal.SIGTERM)
+        ran.said("stopping; once more exits at once")
+        refused = False
+        host, _, port = ran.ready["edge"][7:].partition(":")
+        while not refused:
+            try:
+                socket.create_connection((host, int(port)), PATIENCE_S).close()
+            except ConnectionResetError:
+                pass  # it came just as the listener closed
+            except ConnectionRefusedError:
+                refused = True
+        assert held.let_go() == (200, "done")
+        assert ran.ended()[0] == 0
+
+
+def test_a_second_signal_exits_at_once(root: Path) -> None:
+    with running(root) as ran:
+        held = Held(ran)
+        ran.process.send_signal(signal.SIGTERM)
+        ran.said("stopping")
+        assert ran.stop()[0] == 130
+        with suppress(BrokenPipeError):
+            held.let_go()
+    assert held.answer is None
+
+
+def test_ctrl_c_stops_it(root: Path) -> None:
+    with running(root) as ran:
+        assert ran.stop(signal.SIGINT)[0] == 0
+
+
+def test_a_signal_during_the_start_ends_the_start(tmp_path: Path) -> None:
+    service = """
+    import asyncio
+    from borough import Service
+    from {package}.notes.contract import Notes
+
+    class NoteService(Service, Notes):
+        async def open(self):
+            print("opening", flush=True)
+            await asyncio.Event().wait()
+        async def write(self, text): ...
+        async def read(self, id): ...
+        async def internal(self): ...
+    """
+    root = write_system(tmp_path, "memo", files={"notes/service.py": service})
+    with spawned("run", str(root), "--port", "0") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "opening\n"
+        process.terminate()
+        _, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+
+
+def test_a_failing_open_is_one_sentence(tmp_path: Path) -> None:
+    service = """
+    from borough import Service
+    from {package}.notes.contract import Notes
+
+    class NoteService(Service, Notes):
+        async def open(self):
+            raise RuntimeError("no mail server")
+        async def write(self, text): ...
+        async def read(self, id): ...
+        async def internal(self): ...
+    """
+    root = write_system(tmp_path, "memo", files={"notes/service.py": service})
+    with spawned("run", str(root), "--port", "0") as process:
+        _, error = process.communicate(timeout=PATIENCE_S)
+    place = root / "notes" / "service.py"
+    assert error == (
+        f"borough: notes could not be opened: RuntimeError: no mail server ({place}:7)\n"
+    )
+    assert process.returncode == 2
+
+
+def test_reload_begins_anew_and_leaves_no_child_behind(root: Path) -> None:
+    with running(root, "--reload") as ran:
+        first = ran.ready["pid"]
+        assert first != ran.process.pid
+        place = root / "notes" / "service.py"
+        place.write_text(place.read_text().replace("for {", "now for {"))
+        assert f"{place} has changed" in ran.said("starting anew")
+        second = ready_line(ran.process)["pid"]
+        assert second not in (first, ran.process.pid)
+        place.write_text("x = = 1\n")
+        heard = ran.said("waiting for a change")
+        assert "SyntaxError" in heard
+        place.write_text("# nothing\n" + place.read_text())
+        ran.said("waiting for a change")
+        status, _ = ran.stop(signal.SIGINT)
+        assert status == 2  # that of its last child
+    for child in (first, second):
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+
+
+def test_reload_drains_its_child_when_it_is_stopped(root: Path) -> None:
+    with running(root, "--reload") as ran:
+        held = Held(ran)
+        ran.process.send_signal(signal.SIGINT)
+        ran.said("stopping; once more exits at once")
+        assert held.let_go() == (200, "done")
+        assert ran.ended()[0] == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(ran.ready["pid"], 0)
+
+
+def test_a_mock_serves_a_contract_without_a_class(root: Path) -> None:
+    (root / "notes" / "service.py").unlink()
+    with running(root, "--mock", "notes") as ran:
+        status, note = ran.request("/notes/notes/3")
+        assert (status, set(note)) == (200, {"id", "text"})
+        assert ran.stop()[0] == 0
+
+
+def test_two_processes_cannot_have_one_port(root: Path) -> None:
+    with running(root) as ran:
+        port = ran.ready["edge"].rpartition(":")[2]
+        with spawned("run", str(root), "--port", port) as second:
+            _, error = second.communicate(timeout=PATIENCE_S)
+        assert second.returncode == 2
+        assert error.startswith(f"borough: Port {port} on 127.0.0.1 is in use")
+        assert ran.request("/notes/notes/1")[0] == 404
+        assert ran.stop()[0] == 0
+
+
+def test_a_killed_system_leaves_its_data_and_a_clear_trail(root: Path) -> None:
+    call = borough("call", "notes.write", '{"text": "milk"}', "--system", str(root))
+    with running(root) as ran:
+        subprocess.run(call, check=True, capture_output=True, timeout=PATIENCE_S)
+        ran.process.kill()
+        ran.process.wait(PATIENCE_S)
+    done = subprocess.run(call, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2
+    assert "has ended without saying so; start it again with `borough run`" in done.stderr
+    with running(root) as ran:
+        assert ran.request("/notes/notes/1") == (200, {"id": 1, "text": "milk"})
+        assert ran.stop()[0] == 0
+
+
+@pytest.mark.parametrize("words", [["contracts", "export"], ["contracts", "show"]])
+def test_a_reader_that_leaves_is_no_error(root: Path, words: list[str]) -> None:
+    with spawned(*words, "--system", str(root)) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(PATIENCE_S) == 141
+
+
+def test_it_runs_from_anywhere(root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path, folder in ((".", root), ("../memo", elsewhere), ("memo", tmp_path)):
+        with spawned("contracts", "show", "--system", path, cwd=folder) as process:
+            output, error = process.communicate(timeout=PATIENCE_S)
+        assert (error, output.split()[0]) == ("", "notes.Notes")
