@@ -1,0 +1,56 @@
+"""A second Borough process: the desk's calls to pricing go to the internal door of the first one.
+
+`python -m benchmarks.market_client DATA PORT`, with the data folder of the first process (for the
+tokens by which services prove themselves) and the port of its internal listener.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks.answering import answer_lines, run
+from benchmarks.servers import MARKET
+from borough.clock import SystemClock
+from borough.gateway.internal import ServiceTokens
+from borough.ports import Transport
+from borough.runtime.client import Caller
+from borough.runtime.host import Host
+from borough.runtime.system import System
+from borough.transports.http.client import HttpClient
+from borough.transports.http.remote import RemoteTransport
+
+
+async def main() -> None:
+    """Answer until standard input ends."""
+    data, port = Path(sys.argv[1]), int(sys.argv[2])
+    clock = SystemClock()
+    tokens = ServiceTokens(data / "tokens", clock)
+    tokens.open(["desk", "pricing", "reports"])
+
+    def remote(_host: Host, caller: str) -> Transport:
+        client = HttpClient(first_headers=tokens.first_headers(caller))
+        return RemoteTransport(client, lambda _service: ("127.0.0.1", port), clock)
+
+    host = Host(
+        System.load(MARKET), clock=clock, make_transport=remote, data_folder=data / "second"
+    )
+    await host.start()
+    loop = host.callees["desk.Desk.loop"]
+    caller = Caller("desk", clock)
+
+    async def answer(asked: Any) -> object:
+        wanted = msgspec.convert(asked, loop.operation.request)
+        return await loop.run((wanted,), caller.first_call())
+
+    try:
+        await answer_lines(answer)
+    finally:
+        await host.stop()
+
+
+if __name__ == "__main__":
+    run(main)
