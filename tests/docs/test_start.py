@@ -16,23 +16,16 @@ from typing import Any
 import pytest
 
 from borough.testing import free_port
+from tests.docs.pages import DOCS, write_cafe
 
-_PAGE = Path(__file__).parents[2] / "docs" / "start.md"
-_FILE = re.compile(r"^```\w+ file=(\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_PAGE = DOCS / "start.md"
 _CALL = re.compile(r"^\$ (borough call .*)$", re.MULTILINE)
 
 
 @pytest.fixture
 def cafe(tmp_path: Path) -> Path:
     """A folder in which the page's first section has been followed."""
-    files = _FILE.findall(_PAGE.read_text())
-    assert len(files) >= 8
-    for name, content in files:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    for package in ("cafe", "cafe/till", "cafe/kitchen"):
-        (tmp_path / package / "__init__.py").touch()
+    write_cafe(tmp_path)
     return tmp_path
 
 

@@ -1,0 +1,56 @@
+"""What the reference pages say is so: their snippets run, their tables are those of the code."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from borough.runtime import options as option_tables
+from borough.runtime.configuration import Configuration
+from tests.docs import options
+from tests.docs.pages import DOCS, write_cafe, write_files
+
+REFERENCE = DOCS / "reference"
+
+
+def test_the_table_of_options_is_that_of_the_code() -> None:
+    assert options.PAGE.read_text(encoding="utf-8") == options.page(), (
+        "make it anew: python -m tests.docs.options"
+    )
+
+
+def test_every_option_has_a_sentence() -> None:
+    for name in option_tables.__all__:
+        cls = getattr(option_tables, name)
+        said = options.sentences(cls)
+        tables = {"system", "teams", "services", "edge", "internal", "limits", "data", "tokens"}
+        assert set(cls.__struct_fields__) - set(said) <= tables
+
+
+def test_the_settings_of_the_configuration_page_are_read_as_it_says(tmp_path: Path) -> None:
+    write_files(REFERENCE / "configuration.md", tmp_path)
+    kind: type[Any] = runpy.run_path(str(tmp_path / "settings_sample.py"))["MailSettings"]
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "mail").write_text("hunter2\n", encoding="utf-8")
+    configuration = Configuration.load(tmp_path, {"BOROUGH_MAIL_RETRIES": "5"})
+    settings: Any = configuration.settings("mail", kind)
+    assert (settings.host, settings.retries) == ("mail.example", 5)
+    assert settings.password.reveal() == "hunter2"
+
+
+def test_the_tests_of_the_testing_page_pass(tmp_path: Path) -> None:
+    write_cafe(tmp_path)
+    (tmp_path / "cafe" / "test_cafe.py").unlink()  # the tutorial's own
+    assert len(write_files(REFERENCE / "testing.md", tmp_path)) == 3
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += ["-o", "asyncio_mode=auto"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "7 passed" in done.stdout
