@@ -154,6 +154,7 @@ def test_facts_of_a_service_that_is_not_there_are_refused(tmp_path: Path, packag
         ({"notes/contract.py": "import nowhere\n"}, "No module named 'nowhere'"),
         ({"notes/contract.py": f"{CONTRACT}\nraise RuntimeError('no')\n"}, "RuntimeError: no"),
         ({"__init__.py": "import nowhere\n"}, "__init__.py:1: "),
+        ({"notes/service.py": "import sys\nsys.exit(5)\n"}, "service.py:2: "),
     ],
 )
 def test_a_module_that_cannot_be_used_is_a_fault_with_its_place(

@@ -10,7 +10,7 @@ from typing import Any
 from borough.clock import Clock
 from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract
-from borough.errors import BoroughError, ConfigurationError, OpenFailed
+from borough.errors import BoroughError, ConfigurationError, MigrationRefused, OpenFailed
 from borough.ports import Store, Transport
 from borough.reliability.admission import Gate
 from borough.runtime.answers import KeyedCalls, KeyedOperation
@@ -74,7 +74,10 @@ class RunningService:
         await self.store.migrate("borough", BOROUGH_MIGRATIONS)
         folder = self.plan.folder / "migrations" / "sqlite"
         if folder.is_dir():
-            await self.store.migrate("service", read_migrations(folder))
+            try:
+                await self.store.migrate("service", read_migrations(folder))
+            except MigrationRefused as error:
+                raise MigrationRefused(f"{self.name}: {error}") from error
 
     def build(self, resources: Resources) -> None:
         """Make the instance with everything it asked for, and the callees of its operations."""

@@ -182,7 +182,7 @@ def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
         return importlib.import_module(name)
     except DeclarationFaults as error:
         faults.extend(error.faults)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         here = [
             frame
@@ -190,7 +190,7 @@ def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
             if "importlib" not in frame.filename and frame.filename != __file__
         ]
         place = here[-1] if here else None
-        file, line = (place.filename, place.lineno) if place else (name, 0)
+        file, line = (place.filename, place.lineno) if place else (None, None)
         if isinstance(error, SyntaxError) and error.filename:
             file, line = error.filename, error.lineno
         faults.append(

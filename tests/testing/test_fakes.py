@@ -1,0 +1,91 @@
+"""A fake answers as it was told, notes what it was asked, and refuses what its contract has not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import pytest
+
+from borough import Problem, Struct, contract, get, post
+from borough.testing import calls, fake
+
+
+class Card(Struct):
+    number: str
+
+
+class Declined(Problem, status=402):
+    """The issuer refused."""
+
+
+@contract("bank", version="1.0")
+class Bank(Protocol):
+    """Keeps money."""
+
+    @post("/charges", raises=[Declined])
+    async def charge(self, cents: int, card: Card, note: str = "none") -> int: ...
+
+    @get("/balance")
+    async def balance(self) -> Card: ...
+
+    @get("/log")
+    def log(self, limit: int = 2) -> AsyncIterator[int]: ...
+
+
+CARD = Card(number="4242")
+
+
+async def test_a_value_answers() -> None:
+    assert await fake(Bank, charge=5).charge(1, CARD) == 5
+    assert await fake(Bank, balance=CARD).balance() == CARD
+
+
+async def test_a_function_answers_whether_async_or_not() -> None:
+    async def later(cents: int, card: Card, note: str) -> int:
+        return cents * 2
+
+    assert await fake(Bank, charge=later).charge(4, CARD) == 8
+    assert await fake(Bank, charge=lambda cents, card, note: cents).charge(4, CARD) == 4
+
+
+async def test_an_exception_is_raised() -> None:
+    with pytest.raises(Declined):
+        await fake(Bank, charge=Declined()).charge(1, CARD)
+
+
+async def test_a_stream_gives_its_items_or_raises() -> None:
+    assert [number async for number in fake(Bank, log=[1, 2]).log()] == [1, 2]
+    assert [n async for n in fake(Bank, log=lambda limit: range(limit)).log(3)] == [0, 1, 2]
+    with pytest.raises(Declined):
+        await anext(aiter(fake(Bank, log=Declined()).log()))
+
+
+async def test_calls_are_noted_with_their_defaults() -> None:
+    bank = fake(Bank, charge=1, log=[])
+    await bank.charge(3, card=CARD)
+    assert [number async for number in bank.log(limit=5)] == []
+    assert calls(bank) == [("charge", (3, CARD, "none")), ("log", (5,))]
+
+
+async def test_what_has_no_answer_says_so_when_it_is_called() -> None:
+    with pytest.raises(NotImplementedError, match="the fake of Bank has no answer for charge"):
+        await fake(Bank).charge(1, CARD)
+
+
+async def test_python_itself_would_refuse_these_arguments() -> None:
+    bank = fake(Bank, charge=1)
+    with pytest.raises(TypeError, match="misses 'card'"):
+        await bank.charge(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    with pytest.raises(TypeError, match="unexpected argument 'cad'"):
+        await bank.charge(1, cad=CARD)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+def test_an_answer_to_no_operation_is_refused() -> None:
+    with pytest.raises(TypeError, match="Bank has no operation chrage; it has charge, balance"):
+        fake(Bank, chrage=1)
+
+
+def test_only_a_fake_knows_its_calls() -> None:
+    with pytest.raises(TypeError, match="was not made by"):
+        calls(object())

@@ -1,0 +1,70 @@
+"""What a test asks of `start` it gets, or is told why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.errors import ConfigurationError, Unavailable
+from borough.runtime.system import System
+from borough.testing import fake, start
+from borough.transports.honest import Hardship
+from tests.calls.town import Depot, DepotService, Desk, Seen, town
+
+
+async def test_a_fake_takes_the_place_of_its_service() -> None:
+    seen = Seen(
+        operation="", caller=None, user=None, key="faked", trace_id=None, has_deadline=False
+    )
+    async with start(town(), fakes={Depot: fake(Depot, seen=seen)}) as running:
+        assert (await running.client(Desk).ask()).key == "faked"
+        with pytest.raises(ConfigurationError, match="no service 'depot' is running"):
+            running.service("depot")
+
+
+async def test_what_is_left_out_and_not_faked_is_unavailable() -> None:
+    async with start(town(), only=["desk"]) as running:
+        with pytest.raises(Unavailable, match=r"depot\.Depot\.mood"):
+            await running.client(Depot).mood()
+
+
+async def test_honest_calls_can_be_made_to_fail() -> None:
+    hardship = Hardship(delay_s=0.001, failure_share=1.0)
+    async with start(town(), mode="honest", hardship=hardship) as running:
+        with pytest.raises(Unavailable, match="injected"):
+            await running.client(Depot).mood()
+
+
+async def test_data_can_be_kept(tmp_path: Path) -> None:
+    for expected in (1, 1):
+        async with start(System([DepotService]), data=tmp_path) as running:
+            assert running.data_folder == tmp_path
+            assert await running.client(Depot).once(7, "first") == expected
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"mode": "wired"}, "mode 'wired' is none of local, honest, wire"),
+    ({"only": ["dept"]}, "there is no service 'dept'; there are depot, desk"),
+    ({"hardship": Hardship()}, 'hardship is for mode="honest"'),
+    ({"settings": {"edge.prt": 1}}, "edge.prt is no option"),
+]
+
+
+@pytest.mark.parametrize(("wishes", "expected"), WRONG)
+async def test_a_wish_that_cannot_be_is_told(wishes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        async with start(town(), **wishes):
+            pass
+    assert expected in str(caught.value)
+
+
+async def test_a_database_that_is_not_there_and_a_schedule_that_is_not_there_are_told() -> None:
+    async with start(System([DepotService])) as running:
+        with pytest.raises(ConfigurationError, match="no service 'desk' with a database"):
+            running.database("desk")
+        with pytest.raises(ConfigurationError, match=r"the schedule 'depot\.nap'"):
+            await running.tick("depot.nap")
+        with pytest.raises(ConfigurationError, match="no such listener"):
+            _ = running.edge_url
