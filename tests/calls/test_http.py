@@ -13,6 +13,7 @@ import pytest
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.testing import free_port
+from borough.transports.http.message import Connection, Headers, Request
 from tests.calls.booth import Answer, ask, booth
 
 
@@ -265,6 +266,28 @@ async def test_a_client_that_leaves_a_stream_closes_its_generator(doors: Doors) 
     writer.close()
     async with asyncio.timeout(10):
         await doors.service.closed_stream.wait()
+
+
+async def test_a_stream_that_never_waits_leaves_others_their_turn(doors: Doors) -> None:
+    connection = Connection(("127.0.0.1", 1))
+    target = "/booth/count/1000"
+    request = Request("GET", target, "", Headers.of([]), b"", connection)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(other())
+        assert doors.process.edge is not None
+        body = (await doors.process.edge.answer(request)).body
+        assert not isinstance(body, bytes)
+        assert len([line async for line in body]) == 1001
+        task.cancel()
+    assert turns >= 10
 
 
 async def test_a_client_that_leaves_a_call_cancels_it(doors: Doors) -> None:

@@ -100,13 +100,13 @@ class Yard(Protocol):
         text: str,
         share: float,
         flag: bool,
-        price: Decimal,
-        at: Instant,
-        day: date,
         maybe: str | None = None,
         numbers: tuple[int, ...] = (),
         words: tuple[str, ...] = (),
     ) -> Mapping[str, Lot]: ...
+
+    @get("/times")
+    async def times(self, at: Instant, day: date, price: Decimal) -> None: ...
 
     @put("/marks")
     async def marks(
@@ -211,9 +211,6 @@ def test_fields_and_a_path_arrive_equal(arguments: tuple[Any, ...], strict: bool
         texts,
         shares,
         st.booleans(),
-        prices,
-        moments,
-        st.dates(),
         st.none() | texts,
         st.lists(numbers, max_size=3).map(tuple),
         st.lists(texts, max_size=3).map(tuple),
@@ -222,6 +219,13 @@ def test_fields_and_a_path_arrive_equal(arguments: tuple[Any, ...], strict: bool
 )
 def test_a_query_arrives_equal(arguments: tuple[Any, ...], strict: bool) -> None:
     assert sent_and_read("query", arguments, strict=strict) == arguments
+
+
+@given(st.tuples(moments, st.dates(), prices), st.booleans())
+def test_times_and_decimals_in_a_query_arrive_equal(
+    arguments: tuple[Any, ...], strict: bool
+) -> None:
+    assert sent_and_read("times", arguments, strict=strict) == arguments
 
 
 @given(st.tuples(printable, st.none() | numbers, texts, st.none() | numbers))

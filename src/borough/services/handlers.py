@@ -41,10 +41,8 @@ def on(*events: type[Event], name: str | None = None) -> Callable[[F], F]:
     The handler is named `service.method`, or `service.NAME`; the name is durable: it owns the position.
     Raises `TypeError` for what is no event.
     """
-    given: tuple[object, ...] = events  # without its parentheses, `@on` is handed the method
-    for event in given:
-        if not (isinstance(event, type) and issubclass(event, Event)):
-            raise TypeError(f"@on({getattr(event, '__name__', event)}) is no event; write @on(SomeEvent)")
+    for event in events:
+        _refuse_other(event)
     mark = OnMark(events, name)
 
     def apply(function: F) -> F:
@@ -52,6 +50,14 @@ def on(*events: type[Event], name: str | None = None) -> Callable[[F], F]:
         return function
 
     return apply
+
+
+def _refuse_other(thing: object) -> None:
+    """A bare `@on`, without parentheses, is handed the method."""
+    if not (isinstance(thing, type) and issubclass(thing, Event)):
+        raise TypeError(
+            f"@on({getattr(thing, '__name__', thing)}) is no event; write @on(SomeEvent)"
+        )
 
 
 def every(interval: str, *, name: str | None = None) -> Callable[[F], F]:
@@ -62,7 +68,9 @@ def every(interval: str, *, name: str | None = None) -> Callable[[F], F]:
     """
     found = _INTERVAL.match(str(interval))
     if found is None or not float(found[1]):
-        raise ValueError(f"@every({interval!r}) is no interval; write a number above zero and ms, s, m, h or d")
+        raise ValueError(
+            f"@every({interval!r}) is no interval; write a number above zero and ms, s, m, h or d"
+        )
     mark = EveryMark(float(found[1]) * _UNITS[found[2]], name)
 
     def apply(function: F) -> F:

@@ -6,7 +6,7 @@ Co-location must never hide a distributed bug: what works here works when the se
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -72,7 +72,7 @@ class HonestTransport:
                 result = await callee.run(received, call)
             except Problem as problem:
                 raise _carried_problem(codec, problem) from None
-            headers = reply_fields(result) if isinstance(result, Reply) else ()
+            headers = reply_fields(cast("Any", result)) if isinstance(result, Reply) else ()
             return codec.read_result(codec.write_result(result), headers)
 
         return send

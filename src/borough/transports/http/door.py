@@ -6,6 +6,7 @@ A `Door` is what the edge and the internal listener share. They differ in the ro
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from typing import Any, Protocol
@@ -30,6 +31,7 @@ _log = logging.getLogger("borough.http")
 _JSON = ((b"content-type", b"application/json"),)
 _NOTHING: tuple[tuple[bytes, bytes], ...] = ()
 _NDJSON = ((b"content-type", wire.NDJSON.encode()),)
+_TURN = 64
 _PROBLEM = (b"content-type", b"application/problem+json")
 
 
@@ -167,7 +169,11 @@ class Door:
         write = route.codec.write_result
         try:
             yield b'{"item":' + write(first) + b"}\n"
+            count = 0
             async for item in stream:
+                count += 1
+                if not count % _TURN:
+                    await asyncio.sleep(0)  # a stream that never waits leaves others their turn
                 yield b'{"item":' + write(item) + b"}\n"
             yield b'{"end":true}\n'
         except Problem as problem:
