@@ -56,7 +56,9 @@ class Fault:
 
     __slots__ = ("file", "line", "message", "remedy")
 
-    def __init__(self, message: str, remedy: str, file: str | None = None, line: int | None = None) -> None:
+    def __init__(
+        self, message: str, remedy: str, file: str | None = None, line: int | None = None
+    ) -> None:
         self.message = message
         self.remedy = remedy
         self.file = file
@@ -77,7 +79,9 @@ class DeclarationFaults(BoroughError):
         self.faults = tuple(faults)
         count = len(self.faults)
         head = "1 fault" if count == 1 else f"{count} faults"
-        super().__init__("\n".join([f"{head} in the declarations:", *(f"  {fault}" for fault in self.faults)]))
+        super().__init__(
+            "\n".join([f"{head} in the declarations:", *(f"  {fault}" for fault in self.faults)])
+        )
 
 
 class ConfigurationError(BoroughError):

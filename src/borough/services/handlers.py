@@ -54,10 +54,9 @@ def on(*events: type[Event], name: str | None = None) -> Callable[[F], F]:
 
 def _refuse_other(thing: object) -> None:
     """A bare `@on`, without parentheses, is handed the method."""
+    name = getattr(thing, "__name__", thing)
     if not (isinstance(thing, type) and issubclass(thing, Event)):
-        raise TypeError(
-            f"@on({getattr(thing, '__name__', thing)}) is no event; write @on(SomeEvent)"
-        )
+        raise TypeError(f"@on({name}) is no event; write @on(SomeEvent)")
 
 
 def every(interval: str, *, name: str | None = None) -> Callable[[F], F]:
