@@ -13,6 +13,7 @@ from borough.reliability.lease import LeaseLost
 from borough.runtime.pulse import until_quiet
 from borough.services.context import IN_TRANSACTION, current_call
 from borough.telemetry.trace import read_traceparent
+from borough.testing.clock import ManualClock
 from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, remember, running, staged
 
 
@@ -91,6 +92,53 @@ async def test_a_failing_key_waits_and_the_others_go_on(
         assert order[-2:] == [1, 2]
         event_id = await mail.store.one(str, "select min(event_id) from borough_inbox")
         assert f"mail.hear failed on event {event_id} (attempt 1)" in caplog.text
+
+
+class SleepCounter(ManualClock):
+    """Manual time that counts how often somebody sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleeps = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        await super().sleep(seconds)
+
+
+async def test_a_due_event_waits_for_a_free_slot_without_any_work(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := SleepCounter()) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        busy, free, again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        attempts: list[int] = []
+
+        async def hear(event: Placed) -> None:
+            attempts.append(event.number)
+            if attempts == [1]:
+                raise RuntimeError("not yet")
+            if event.number == 1:
+                again.set()
+            else:
+                busy.set()
+                await free.wait()
+
+        relay = stage.relay(orders)
+        terms = InboxTerms(at_once=1)
+        consumer = stage.consumer(mail, hear, takes_transaction=False, terms=terms)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(1, "ann")
+            await orders.place_order(2, "bob")
+            async with asyncio.timeout(10):
+                await busy.wait()
+                clock.advance(1.0)  # the first event is due again, and the only slot is taken
+                before = clock.sleeps
+                for _ in range(300):
+                    await asyncio.sleep(0)
+                assert clock.sleeps - before < 10
+                free.set()
+                await again.wait()
+        assert attempts == [1, 2, 1]
 
 
 async def test_an_event_appended_twice_takes_effect_once(tmp_path: Path) -> None:

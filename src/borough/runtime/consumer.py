@@ -196,7 +196,8 @@ class _Course:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         due = lanes.due
-        if due is not None and self._alarm is None:
+        # Without a free slot nothing can start when it is due; who frees one looks again.
+        if due is not None and self._alarm is None and lanes.running < self._terms.at_once:
             self._alarm = self._group.create_task(self._wake_at(due), context=self._context.copy())
 
     async def _wake_at(self, due: float) -> None:
