@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from borough.errors import KeyInUse, KeyReused
 from borough.reliability.backoff import Backoff
-from borough.reliability.idempotency import Marked, StoredAnswer, decide
+from borough.reliability.idempotency import LONGEST_MARK_S, Marked, StoredAnswer, decide
 from borough.reliability.inbox import stable_key
 from borough.reliability.lease import LeaseRow, Terms, take
 from borough.reliability.outbox import RelayPace, RelayTerms
@@ -22,6 +22,12 @@ def test_a_role_is_its_holders_until_it_runs_out() -> None:
     row = LeaseRow("relay", "other", 7, 100.0)
     assert take(row, "relay", "me", 99.9, TERMS) is None
     assert take(row, "relay", "me", 100.0, TERMS) == LeaseRow("relay", "me", 8, 106.0)
+
+
+def test_a_role_held_for_longer_than_any_lease_is_free_as_the_clock_was_set_back() -> None:
+    row = LeaseRow("relay", "dead", 7, 108.1)
+    assert take(row, "relay", "me", 100.0, TERMS) == LeaseRow("relay", "me", 8, 106.0)
+    assert take(row, "relay", "me", 100.2, TERMS) is None
 
 
 def test_ones_own_role_taken_anew_fences_the_past_self() -> None:
@@ -61,6 +67,13 @@ def test_a_running_call_holds_its_key_until_its_mark_runs_out() -> None:
         decide(None, Marked("other", 10.0), b"print", 4.0)
     assert refused.value.retry_after_s == 6.0
     assert decide(None, Marked("other", 10.0), b"print", 10.0) is None
+
+
+def test_a_mark_beyond_the_longest_is_run_out_as_the_clock_was_set_back() -> None:
+    beyond = 4.0 + LONGEST_MARK_S + 1.0
+    assert decide(None, Marked("dead", beyond), b"print", 4.0) is None
+    with pytest.raises(KeyInUse):
+        decide(None, Marked("other", beyond - 1.0), b"print", 4.0)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))

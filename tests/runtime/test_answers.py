@@ -297,3 +297,14 @@ async def test_of_many_at_once_one_runs(tmp_path: Path) -> None:
         assert len(set(map(str, answers))) == 1
         assert all(isinstance(other, (Receipt, KeyInUse)) for other in found)
         assert (till.runs, await till.rows("placed")) == (1, 1)
+
+
+async def test_a_mark_from_before_the_clock_was_set_back_holds_nobody_up(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        async with till.place.store.transaction() as tx:
+            await tx.execute(
+                "insert into borough_marks values ('orders.Charges.charge', '', 'order-1', 'dead', $1)",
+                clock.epoch_s() + 7200.0,
+            )
+        assert await till.run(answering(1)) == Receipt(number=1)

@@ -1,6 +1,7 @@
 """One process has a role; whoever lost it writes nothing more."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,46 @@ async def test_work_that_fails_is_begun_anew_with_another_epoch(
             await place.leases.hold("relay", work, stopping)
         assert epochs == [1, 2, 3]
         assert "relay failed and is begun anew" in caplog.text
+
+
+async def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        place = await stage.place("orders")
+        lease = await place.leases.take("relay")
+        assert lease is not None
+        clock._now -= timedelta(hours=1)
+        taken = await others(place, clock).take("relay")
+        assert taken is not None
+        assert taken.epoch == lease.epoch + 1
+        async with place.store.transaction() as tx:
+            with pytest.raises(LeaseLost):
+                await check_lease(tx, lease)
+
+
+async def test_a_role_that_is_not_to_be_had_for_three_terms_is_warned_about_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, clock := ManualClock(), Terms(renewal_s=0.01)) as stage:
+        place = await stage.place("orders")
+        held = await others(place, clock).take("relay")
+        assert held is not None
+        stopping = asyncio.Event()
+
+        async def work(lease: Lease) -> None: ...
+
+        task = asyncio.create_task(place.leases.hold("relay", work, stopping))
+        async with asyncio.timeout(5):
+            await asyncio.sleep(0.05)
+            assert "not to be had" not in caplog.text
+            async with place.store.transaction() as tx:
+                await tx.execute("update borough_leases set until = until + 18")
+            clock.advance(18.0)
+            while "not to be had" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+        stopping.set()
+        await task
+        assert caplog.text.count("relay was not to be had for 18 s") == 1
 
 
 async def test_a_waiting_process_takes_over_when_the_holder_stops(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 Only a stored answer binds the key to a request. A running call holds a mark, leased for its
 remaining time, so that a crash frees the key; whoever stores an answer must still own the mark.
+A mark beyond the longest one was written before a clock was set back, and counts as run out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import msgspec
 
 from borough.errors import KeyInUse, KeyReused
 
-__all__ = ["Marked", "StoredAnswer", "decide"]
+__all__ = ["LONGEST_MARK_S", "Marked", "StoredAnswer", "decide"]
+
+LONGEST_MARK_S = 3600.0
+"""How long a mark holds its key at most, however late the deadline of its call."""
 
 
 class StoredAnswer(msgspec.Struct, frozen=True):
@@ -42,6 +46,6 @@ def decide(
         if stored.fingerprint != fingerprint:
             raise KeyReused()
         return stored
-    if marked is not None and marked.until > now:
+    if marked is not None and now < marked.until <= now + LONGEST_MARK_S:
         raise KeyInUse(retry_after_s=max(0.0, marked.until - now))
     return None

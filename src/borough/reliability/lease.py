@@ -3,7 +3,8 @@
 A lease that has run out may be taken by anybody; its last holder may not know that yet (it was
 paused, its clock is off). So time only says who may try, and the epoch says whose writes count:
 each effect of a role checks its epoch in the effect's own transaction. Rows are never deleted, so
-epochs never repeat.
+epochs never repeat. A lease that seems to last longer than any lease does was written before a
+clock was set back, and counts as run out.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def take(row: LeaseRow | None, role: str, owner: str, now: float, terms: Terms) 
     """
     if row is None:
         return LeaseRow(role, owner, 1, now + terms.lasting_s)
-    if row.until > now and row.owner != owner:
+    # The clocks of two machines may differ by a renewal; no lease is longer than that.
+    longest = now + terms.lasting_s + terms.renewal_s
+    if now < row.until <= longest and row.owner != owner:
         return None
     return LeaseRow(role, owner, row.epoch + 1, now + terms.lasting_s)

@@ -27,7 +27,7 @@ from borough.errors import (
     TransactionMisuse,
 )
 from borough.ports import Store
-from borough.reliability.idempotency import Marked, StoredAnswer, decide
+from borough.reliability.idempotency import LONGEST_MARK_S, Marked, StoredAnswer, decide
 from borough.services.context import Call
 
 __all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
@@ -37,7 +37,6 @@ _log = logging.getLogger("borough.calls")
 Encoded = tuple[Literal["value", "problem"], bytes]
 """An answer as it is stored: what it is, and its JSON."""
 
-_LONGEST_MARK_S = 3600.0
 _RERUNS = 5
 
 _TAKE = """
@@ -45,7 +44,7 @@ insert into borough_marks (operation, scope, key, owner, until)
 select $1, $2, $3, $4, $5 where not exists (
     select 1 from borough_answers where operation = $1 and scope = $2 and key = $3)
 on conflict (operation, scope, key) do update set owner = excluded.owner, until = excluded.until
-where borough_marks.until <= $6
+where borough_marks.until <= $6 or borough_marks.until > $7
 """
 _ANSWER = """
 select kind, answer, fingerprint from borough_answers
@@ -127,12 +126,14 @@ class KeyedCalls:
         """
         clock = self._clock
         now = clock.epoch_s()
-        until = now + min(max(deadline - clock.monotonic(), 0.0), _LONGEST_MARK_S)
+        until = now + min(max(deadline - clock.monotonic(), 0.0), LONGEST_MARK_S)
         owner = str(clock.new_id())
         stored: StoredAnswer | None = None
         marked: Marked | None = None
         async with self._store.transaction() as tx:
-            taken = await tx.execute(_TAKE, operation, scope, key, owner, until, now)
+            taken = await tx.execute(
+                _TAKE, operation, scope, key, owner, until, now, now + LONGEST_MARK_S
+            )
             if not taken:
                 stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
                 marked = await tx.maybe(Marked, _MARK, operation, scope, key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -20,6 +21,8 @@ from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
 __all__ = ["Leases", "check_lease", "until_set"]
 
 _log = logging.getLogger("borough.leases")
+
+_PATIENCE_TERMS = 3
 
 _READ = "select role, owner, epoch, until from borough_leases where role = $1"
 _WRITE = """
@@ -75,14 +78,21 @@ class Leases:
 
         When the role is lost the work is cancelled, when it fails it is begun anew a little later.
         """
+        clock, patience_s = self._clock, self._terms.lasting_s * _PATIENCE_TERMS
+        warn_at = clock.monotonic() + patience_s
         while not stopping.is_set():
             try:
                 lease = await self.take(role)
             except StoreError as error:
                 _log.warning("%s cannot be taken: %s", role, error)
                 lease = None
-            if lease is not None and await self._do(lease, work):
-                return
+            if lease is not None:
+                if await self._do(lease, work):
+                    return
+                warn_at = clock.monotonic() + patience_s
+            elif clock.monotonic() >= warn_at:
+                warn_at = math.inf
+                _log.warning("%s was not to be had for %.0f s; waiting on", role, patience_s)
             # A jitter keeps many who wait for the same role apart.
             await until_set(stopping, self._terms.renewal_s * (0.5 + self._clock.random.random()))
 
