@@ -17,6 +17,7 @@ from borough.services.context import Call
 from borough.services.data import Reader
 
 __all__ = [
+    "LONGEST_EVENT",
     "Broker",
     "Delivery",
     "Message",
@@ -71,6 +72,10 @@ class Store(Reader, Protocol):
     async def close(self) -> None:
         """Finish what runs, checkpoint, release. Idempotent."""
         ...
+
+
+LONGEST_EVENT = 1024 * 1024
+"""How many bytes an event may have as a document: what every broker carries and a reader holds."""
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import pytest
 from borough.brokers.embedded import EmbeddedBroker
 from borough.clock import Clock, SystemClock
 from borough.errors import BrokerError, ConfigurationError
-from borough.ports import Delivery, Message, Subscription
+from borough.ports import LONGEST_EVENT, Delivery, Message, Subscription
 from borough.testing.clock import ManualClock
 from tests.brokers.appending_process import numbered
 
@@ -320,3 +320,15 @@ def _append_until_killed(folder: Path, first: int, after_s: float) -> int:
     process.stdout.close()
     whole = [line for line in lines if line.strip()]
     return int(whole[-1])
+
+
+async def test_an_event_too_long_to_be_read_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        longest = Message("e1", TOPIC, "orders.Orders.Placed", None, 1, b"x" * LONGEST_EVENT)
+        await broker.publish([longest])
+        size = log_of(tmp_path).stat().st_size
+        too_long = Message("e2", TOPIC, "orders.Orders.Placed", None, 2, b"x" * (LONGEST_EVENT + 1))
+        with pytest.raises(BrokerError, match=r"event e2 of orders\.Orders has 1048577 bytes"):
+            await broker.publish([too_long])
+        assert log_of(tmp_path).stat().st_size == size
+        assert await everything(broker) == [longest]

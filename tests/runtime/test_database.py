@@ -9,6 +9,7 @@ import pytest
 from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event, Key
 from borough.errors import BoroughError, TransactionMisuse
+from borough.ports import LONGEST_EVENT
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import EventReader, EventUnreadable, EventWriter
 from borough.runtime.pulse import Pulse
@@ -113,6 +114,25 @@ async def test_an_event_that_breaks_its_type_is_refused_where_it_is_published(
                 tx.publish(Priced(cents=-1))
             tx.publish(Priced(cents=0))
         assert len(await outbox(orders)) == 1
+
+
+async def test_an_event_of_a_mebibyte_is_published_and_one_byte_more_is_refused(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, ManualClock()) as stage:
+        orders = await stage.place("orders")
+        async with orders.db.transaction() as tx:
+            tx.publish(Placed(customer="", number=1))
+        empty = await orders.store.one(int, "select length(body) from borough_outbox")
+        most = (LONGEST_EVENT - empty) // 2  # the key stands in the envelope as well
+        async with orders.db.transaction() as tx:
+            tx.publish(Placed(customer="x" * most, number=1 + 9 * (empty % 2)))
+            for too_long in ("x" * (most + 1), "\0" * (most // 6 + 1)):
+                with pytest.raises(TransactionMisuse, match=r"Placed cannot be published: .* bytes"):
+                    tx.publish(Placed(customer=too_long, number=1))
+        longest = await orders.store.one(int, "select max(length(body)) from borough_outbox")
+        assert longest == LONGEST_EVENT
+        assert len(await outbox(orders)) == 2
 
 
 async def test_the_context_says_that_a_transaction_is_open(tmp_path: Path) -> None:

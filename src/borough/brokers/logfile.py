@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from borough.errors import BrokerError
-from borough.ports import Delivery, Message
+from borough.ports import LONGEST_EVENT, Delivery, Message
 
 __all__ = ["LogReader", "LogWriter"]
 
@@ -253,6 +253,16 @@ def last_whole(fd: int, path: Path, size: int) -> tuple[int, list[str]]:
     return at + end, ids[-_REMEMBERED:]
 
 
+def _refuse_too_long(messages: Sequence[Message]) -> None:
+    """Raise `BrokerError` for an event of a length that no reader is promised to take."""
+    for message in messages:
+        if len(message.body) > LONGEST_EVENT:
+            raise BrokerError(
+                f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
+                f"an event at most {LONGEST_EVENT}"
+            )
+
+
 class LogWriter:
     """Appends batches to a log; used from one thread at a time."""
 
@@ -266,8 +276,9 @@ class LogWriter:
         """Append what is not there yet and wait for the disk; False while another process writes.
 
         `now_s` (seconds since 1970) becomes the base of a new log. Raises `BrokerError` when the
-        file refuses, and leaves it as it was.
+        file refuses or an event is longer than `LONGEST_EVENT`, and leaves it as it was.
         """
+        _refuse_too_long(messages)
         try:
             self._opened()
             try:

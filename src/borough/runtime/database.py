@@ -17,7 +17,7 @@ import msgspec
 from borough.clock import Clock
 from borough.contracts.struct import Event
 from borough.errors import TransactionMisuse
-from borough.ports import Store, StoreTransaction
+from borough.ports import LONGEST_EVENT, Store, StoreTransaction
 from borough.runtime.answers import Mark, store_answer
 from borough.runtime.envelope import EventWriter
 from borough.runtime.pulse import Pulse
@@ -154,8 +154,8 @@ class ServiceTransaction:
     def publish(self, event: Event, /) -> str:
         """Publish an event of this service when the transaction commits; returns its id.
 
-        Raises `TransactionMisuse` for an event that no contract of this service publishes, or whose
-        values break its type.
+        Raises `TransactionMisuse` for an event that no contract of this service publishes, whose
+        values break its type, or that is longer than `LONGEST_EVENT`.
         """
         database = self._database
         writer = database.events.get(type(event))
@@ -170,6 +170,11 @@ class ServiceTransaction:
             )
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise TransactionMisuse(f"{writer.wire_name} cannot be published: {error}") from error
+        if len(body) > LONGEST_EVENT:
+            raise TransactionMisuse(
+                f"{writer.wire_name} cannot be published: it has {len(body)} bytes, an event at "
+                f"most {LONGEST_EVENT}; keep the data and publish where it is found"
+            )
         self._rows.append((event_id, writer.topic, writer.wire_name, key, body))
         return event_id
 
