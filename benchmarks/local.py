@@ -12,6 +12,7 @@ from benchmarks.children import SERVER_CORE, pinned
 from benchmarks.payload import BODY, CENTS
 from benchmarks.report import Report
 from benchmarks.servers import MARKET
+from borough.cli.run import settle_memory
 from borough.runtime.client import Caller
 from borough.runtime.system import System
 from borough.testing import start
@@ -41,6 +42,7 @@ async def _measure(rounds: int) -> Report:
         await _bare(pricing, order, CALLS)
         await callee.run((CALLS,), caller.first_call())
         await _fastapi(CALLS_OF_PEER)
+        settle_memory()  # as `borough run` does; for all of them, they share the process
         for _ in range(rounds):
             bare.values.append(await _bare(pricing, order, CALLS))
             client.values.append(await callee.run((CALLS,), caller.first_call()) / 1e3)

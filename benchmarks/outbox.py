@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +17,13 @@ import uvloop
 from benchmarks.closed_loop import closed_loop
 from benchmarks.report import Report
 from borough import Event, Key, contract
+from borough.cli.run import settle_memory
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contracts
 from borough.ports import Migration
 from borough.runtime.client import Caller
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import EventWriter
+from borough.runtime.envelope import event_writers
 from borough.runtime.pulse import Pulse
 from borough.services.context import CURRENT
 from borough.stores.schema import BOROUGH_MIGRATIONS
@@ -32,7 +32,9 @@ from borough.stores.sqlite import SqliteStore
 WHAT = "64 in flight, WAL, synchronous=FULL, one business row and one outbox row per transaction"
 IN_FLIGHT = 64
 SECONDS = 0.7
-SALES = "create table sales (id integer primary key, customer text not null, cents integer not null)"
+SALES = (
+    "create table sales (id integer primary key, customer text not null, cents integer not null)"
+)
 OUTBOX = """create table outbox (
     sequence integer primary key autoincrement, id text not null, topic text not null,
     type text not null, key text, body blob not null)"""
@@ -74,6 +76,7 @@ async def _measure(rounds: int) -> Report:
             "aiosqlite": await _aiosqlite(stack, folder / "aiosqlite.db"),
             "bare apsw, group commit": await _apsw(stack, folder / "apsw.db"),
         }
+        settle_memory()  # as `borough run` does; for all of them, they share the process
         for _ in range(rounds):
             for name, sell in sellers.items():
                 figures = await closed_loop(sell, in_flight=IN_FLIGHT, seconds=SECONDS)
@@ -96,7 +99,7 @@ async def _borough(stack: AsyncExitStack, path: Path) -> Sell:
     await store.migrate("borough", BOROUGH_MIGRATIONS)
     await store.migrate("service", [Migration("0001_sales.sql", SALES)])
     found = read_contracts([Sales])[0]
-    writers = {event.kind: EventWriter(event, "/bench/sales") for event in found.events.values()}
+    writers = event_writers(found.events.values(), "bench", "sales")
     database = ServiceDatabase(store, writers, clock, Pulse())
     CURRENT.set(Caller("sales", clock, default_timeout_s=3600).first_call())
 
@@ -184,8 +187,3 @@ class _Group:
             for _, done in group:
                 done.set_result(None)
         self._task = None
-
-
-def sqlite_versions() -> str:
-    """The two SQLite libraries in play."""
-    return f"{apsw.sqlite_lib_version()} (apsw), {sqlite3.sqlite_version} (sqlite3)"

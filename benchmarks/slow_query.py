@@ -23,7 +23,10 @@ QUERY_MS = 500
 SECONDS = 0.25
 PACE_S = 0.002
 QUERIES = ("scan", "audit")
-NAMES = {"scan": "while a query runs outside of a transaction", "audit": "while it runs inside of one"}
+NAMES = {
+    "scan": "while a query runs outside of a transaction",
+    "audit": "while it runs inside of one",
+}
 
 
 def measure(rounds: int) -> Report:

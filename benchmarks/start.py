@@ -52,7 +52,9 @@ def _start(folder: Path) -> tuple[float, float]:
     shop = str(ROOT / "examples" / "shop")
     port = str(free_port())
     started = time.perf_counter()
-    with Child(["-m", "borough", "run", shop, "--data", str(folder), "--json", "--port", port]) as it:
+    with Child(
+        ["-m", "borough", "run", shop, "--data", str(folder), "--json", "--port", port]
+    ) as it:
         it.said()
         return (time.perf_counter() - started) * 1e3, pss_mib(it.pid)
 

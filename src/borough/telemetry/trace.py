@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 __all__ = ["TraceContext", "read_traceparent"]
 
+_FLAGS = ("00", "01")
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?\Z")
 
 
@@ -38,7 +39,7 @@ class TraceContext:
     @property
     def traceparent(self) -> str:
         """The header value, version 00."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.flags:02x}"
+        return f"00-{self.trace_id}-{self.span_id}-{_FLAGS[self.flags & 1]}"
 
     def __repr__(self) -> str:
         return f"TraceContext({self.traceparent!r})"

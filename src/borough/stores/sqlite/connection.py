@@ -160,17 +160,13 @@ class Connection:
         """Whether a transaction is open; an engine's error may have ended it."""
         return bool(self.inner.in_transaction)
 
-    @property
-    def has_unresolved_keys(self) -> bool:
-        """Whether deferred foreign keys are violated now. A counter of the engine, no search."""
-        return bool(self.inner.status(apsw.SQLITE_DBSTATUS_DEFERRED_FKS)[0])
-
     def change(self, statement: Statement, args: Sequence[Any]) -> int:
         """Run a statement to its end; returns the rows that it changed itself."""
         if len(args) != statement.count:
             raise _wrong_count(statement, args)
-        if float in map(type, args):
-            check_floats(args)
+        for value in args:
+            if type(value) is float:
+                check_floats(args)
         cursor = self._cursor
         cursor.execute(statement.numbered, args)
         if cursor.fetchone() is not None:  # a row of RETURNING: step to the end

@@ -40,6 +40,7 @@ __all__ = ["SqliteTransaction", "only_row", "within_limit"]
 T = TypeVar("T")
 _NEW, _OPEN, _LEFT = range(3)
 _CHUNK = 64
+_UNRESOLVED_KEYS = apsw.SQLITE_DBSTATUS_DEFERRED_FKS
 INNERMOST: ContextVar[SqliteTransaction | None] = ContextVar("borough_sqlite_body", default=None)
 
 
@@ -89,10 +90,12 @@ class SqliteTransaction:
 
     async def __aenter__(self) -> SqliteTransaction:
         outer = INNERMOST.get()
-        self._refuse_nesting(outer)
-        if self._clock.monotonic() >= self._deadline:
+        if outer is not None or self._state != _NEW:
+            self._refuse_nesting(outer)
+        now = self._clock.monotonic()
+        if now >= self._deadline:
             raise StoreUnavailable("the call's deadline has passed; the transaction has not begun")
-        if not self._writer.try_enter(self):
+        if not self._writer.try_enter(self, now):
             await self._writer.enter(self, self._deadline)
         self._state = _OPEN
         self._until = min(self._deadline, self.begun + self._options.body_s)
@@ -129,7 +132,12 @@ class SqliteTransaction:
         if error is not None:
             self._writer.leave_undone(self)
             return
-        if self._doomed is not None or self._depth or self._has_unresolved_keys():
+        status = self._writer.connection.inner.status  # a counter of the engine, no search
+        if self._doomed is not None or self._depth or status(_UNRESOLVED_KEYS)[0]:
+            if self._doomed is None and not self._depth:
+                self._doomed = ConstraintViolated(
+                    "FOREIGN KEY constraint failed: a deferred key points to no row at the end"
+                )
             self._writer.leave_undone(self)
             self._raise_why()
         try:
@@ -138,7 +146,7 @@ class SqliteTransaction:
             raise statement_fault(failed, "release") from failed
         cancelled: asyncio.CancelledError | None = None
         while not self._ended:
-            self._future = asyncio.get_running_loop().create_future()
+            self._future = self._writer.loop.create_future()
             try:
                 await self._future
             except asyncio.CancelledError as request:  # the outcome first
@@ -157,14 +165,6 @@ class SqliteTransaction:
             raise
         if error is None:
             self._doom(TransactionMisuse("the body ended while one of its statements was running"))
-
-    def _has_unresolved_keys(self) -> bool:
-        if not self._writer.connection.has_unresolved_keys:
-            return False
-        self._doomed = ConstraintViolated(
-            "FOREIGN KEY constraint failed: a deferred key points to no row at the end"
-        )
-        return True
 
     def _raise_why(self) -> NoReturn:
         doomed = self._doomed
@@ -198,17 +198,18 @@ class SqliteTransaction:
 
     async def execute(self, sql: str, /, *args: Any) -> int:
         """Run one statement; returns the number of rows changed."""
-        self._check()
+        if self._state != _OPEN or self._doomed is not None:
+            self._check()
         try:
             statement = self._texts.of(sql)
             if not statement.slow and not (statement.reads or self.busy):
-                connection = self._writer.connection
-                connection.until = self._until
-                begun = self._clock.monotonic()
-                if begun >= self._until:
+                connection, monotonic = self._writer.connection, self._clock.monotonic
+                connection.until = until = self._until
+                begun = monotonic()
+                if begun >= until:
                     raise apsw.InterruptError
                 changed = connection.change(statement, args)
-                took = self._clock.monotonic() - begun
+                took = monotonic() - begun
                 if took > self._options.slow_s:
                     statement.ran(took, self._options.slow_s)
                 return changed

@@ -52,7 +52,7 @@ class Writer:
         self._baton = baton
         self._clock = clock
         self._options = options
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._line = Line(path, clock)
         self._members: list[Body] = []
         self._body: Body | None = None
@@ -69,16 +69,16 @@ class Writer:
 
     # --- taking and giving turns ------------------------------------------------------------------
 
-    def try_enter(self, body: Body) -> bool:
-        """Take the turn now, if it is free. Raises `StoreUnavailable` where BEGIN fails."""
+    def try_enter(self, body: Body, now: float) -> bool:
+        """Take the turn at once, if it is free. Raises `StoreUnavailable` where BEGIN fails."""
         if self._body is not None or self._away or self._line.turns or self._closing:
             return False
         if not self._open:
             if not self._begin():
                 return False
-        elif not self._takes_more():
+        elif not self._takes_more(now):
             return False
-        self._admit(body)
+        self._admit(body, now)
         return True
 
     async def enter(self, body: Body | None, deadline: float) -> None:
@@ -164,22 +164,19 @@ class Writer:
 
     # --- groups -----------------------------------------------------------------------------------
 
-    def _takes_more(self) -> bool:
-        return (
-            len(self._members) < self._options.group_size
-            and self._clock.monotonic() < self._age_limit
-        )
+    def _takes_more(self, now: float) -> bool:
+        return len(self._members) < self._options.group_size and now < self._age_limit
 
-    def _admit(self, body: Body) -> None:
+    def _admit(self, body: Body, now: float) -> None:
         try:
             self.connection.mark(_BEGIN)
         except apsw.Error as error:
             self._lose_group(commit_fault(error))
             raise StoreUnavailable(unusable(self._path, error)) from error
-        body.begun = self._clock.monotonic()
+        body.begun = now
         self._body = body
         if self._watch is None:
-            self._watch = self._loop.call_later(self._options.body_s, self._look_at_body)
+            self._watch = self.loop.call_later(self._options.body_s, self._look_at_body)
 
     def _begin(self) -> bool:
         if self._is_wal_full():
@@ -208,19 +205,22 @@ class Writer:
         """The turn is free, or somebody has come: admit the next, or end the group."""
         if self._body is not None or self._away:
             return
-        if self._open:
-            if self._line.turns and self._line.turns[0].body is not None and self._takes_more():
+        turns = self._line.turns
+        if not self._open:
+            if turns:
+                self._start()
+        elif turns:
+            if turns[0].body is not None and self._takes_more(self._clock.monotonic()):
                 self._give_turn()
-            elif self._line.turns or not self._takes_more():
+            else:
                 self._end()
-            elif not self._ending:
-                self._ending = True
-                self._loop.call_soon(self._end_if_idle)
-        elif self._line.turns:
-            self._start()
+        elif not self._ending:
+            # Who is ready to join does so before that; the group's limits are looked at then.
+            self._ending = True
+            self.loop.call_soon(self._end_if_idle)
 
     def _go_on_later(self) -> None:
-        self._loop.call_soon(self._go_on)
+        self.loop.call_soon(self._go_on)
 
     def _end_if_idle(self) -> None:
         self._ending = False
@@ -241,7 +241,7 @@ class Writer:
         turn = self._line.turns.popleft()
         assert turn.body is not None
         try:
-            self._admit(turn.body)
+            self._admit(turn.body, self._clock.monotonic())
         except StoreError as error:
             turn.refuse(error)
         else:
@@ -369,7 +369,7 @@ class Writer:
         if self._poll is None:
             wait = self._poll_s * (0.5 + self._clock.random.random())
             self._poll_s = min(self._poll_s * 1.5, _LAST_POLL_S)
-            self._poll = self._loop.call_later(wait, self._poll_now)
+            self._poll = self.loop.call_later(wait, self._poll_now)
 
     def _poll_now(self) -> None:
         self._poll = None
@@ -393,7 +393,7 @@ class Writer:
         left = body.begun + self._options.body_s - self._clock.monotonic()
         if left > 0 or body.busy:  # a running statement has its own limit
             wait = max(left, 0.01)
-            self._watch = self._loop.call_later(wait, self._look_at_body)
+            self._watch = self.loop.call_later(wait, self._look_at_body)
             return
         self._body = None
         self._undo_body()
