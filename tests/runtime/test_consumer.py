@@ -11,7 +11,7 @@ from borough.ports import Message
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import LeaseLost
 from borough.runtime.pulse import until_quiet
-from borough.services.context import IN_TRANSACTION, current_call
+from borough.services.context import current_call, inside_transaction
 from borough.telemetry.trace import read_traceparent
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, remember, running, staged
@@ -260,7 +260,7 @@ async def test_the_handler_of_form_two_sees_a_call_with_a_stable_key(tmp_path: P
         calls: list[Any] = []
 
         async def hear(event: Placed) -> None:
-            assert not IN_TRANSACTION.get()
+            assert not inside_transaction()
             calls.append(current_call())
             if len(calls) == 1:
                 raise RuntimeError("once more")
@@ -287,7 +287,7 @@ async def test_calls_are_marked_as_inside_a_transaction_in_form_one(tmp_path: Pa
         inside: list[bool] = []
 
         async def hear(event: Placed, tx: Any) -> None:
-            inside.append(IN_TRANSACTION.get())
+            inside.append(inside_transaction())
 
         relay = stage.relay(orders)
         consumer = stage.consumer(mail, hear, takes_transaction=True)

@@ -1,5 +1,7 @@
 """What a transaction publishes commits with its rows, or not at all."""
 
+import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +15,7 @@ from borough.ports import LONGEST_EVENT
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import EventReader, EventUnreadable, EventWriter
 from borough.runtime.pulse import Pulse
-from borough.services.context import CURRENT, IN_TRANSACTION, Call
+from borough.services.context import CURRENT, Call, inside_transaction
 from borough.telemetry.trace import TraceContext
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import PLACED, Foreign, Place, Placed, Renamed, staged
@@ -138,14 +140,54 @@ async def test_an_event_of_a_mebibyte_is_published_and_one_byte_more_is_refused(
 async def test_the_context_says_that_a_transaction_is_open(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         orders = await stage.place("orders")
-        assert not IN_TRANSACTION.get()
+        assert not inside_transaction()
         async with orders.db.transaction():
-            assert IN_TRANSACTION.get()
-        assert not IN_TRANSACTION.get()
+            assert inside_transaction()
+        assert not inside_transaction()
         with pytest.raises(RuntimeError):
             async with orders.db.transaction():
                 raise RuntimeError
-        assert not IN_TRANSACTION.get()
+        assert not inside_transaction()
+
+
+async def test_a_task_begun_in_a_transaction_is_outside_once_it_has_ended(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        ended = asyncio.Event()
+        found: list[bool] = []
+
+        async def later() -> None:
+            found.append(inside_transaction())
+            await ended.wait()
+            found.append(inside_transaction())
+
+        async with orders.db.transaction() as tx:
+            task = asyncio.create_task(later())
+            await asyncio.sleep(0)
+            await tx.execute("insert into placed values (1, 'ann')")
+        ended.set()
+        await task
+        assert found == [True, False]
+
+
+async def test_a_transaction_that_a_generator_closes_elsewhere_is_closed_here(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+
+        async def opening() -> AsyncGenerator[None, None]:
+            async with orders.db.transaction():
+                yield
+
+        generator = opening()
+        await anext(generator)
+        assert inside_transaction()
+        await asyncio.create_task(generator.aclose())  # type: ignore[arg-type]
+        assert not inside_transaction()
+        async with orders.db.transaction():
+            assert inside_transaction()
+        assert not inside_transaction()
 
 
 async def test_the_envelope_is_a_cloud_event_with_key_and_trace(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.leases import Leases
 from borough.runtime.schedule import Schedule, ScheduledHandler
-from borough.services.context import IN_TRANSACTION, current_call
+from borough.services.context import current_call, inside_transaction
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import Place, running, staged
 
@@ -33,7 +33,7 @@ async def test_it_runs_once_each_interval(tmp_path: Path) -> None:
         runs: asyncio.Queue[float] = asyncio.Queue()
 
         async def sweep() -> None:
-            assert not IN_TRANSACTION.get()
+            assert not inside_transaction()
             call = current_call()
             assert (call.operation, call.caller) == ("orders.sweep", "orders")
             await runs.put(clock.monotonic())

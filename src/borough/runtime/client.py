@@ -84,7 +84,7 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
     callee = operation.contract.service
     service = caller.service
     pool = caller.pools.get(callee)
-    current, in_transaction = CURRENT.get, IN_TRANSACTION.get
+    current, begun = CURRENT.get, IN_TRANSACTION.get
     key_of = _key_source(operation, caller)
 
     def method(*arguments: Any, **named: Any) -> Any:
@@ -93,7 +93,7 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
         here = current()
         if here is None:
             here = caller.first_call()
-        elif in_transaction():
+        elif (transaction := begun()) is not None and transaction.is_open:
             raise TransactionMisuse(
                 f"{wire_name} was called inside an open transaction of {service}; commit first, then call"
             )

@@ -21,7 +21,7 @@ from borough.ports import LONGEST_EVENT, Store, StoreTransaction
 from borough.runtime.answers import Mark, store_answer
 from borough.runtime.envelope import EventWriter
 from borough.runtime.pulse import Pulse
-from borough.services.context import CURRENT, IN_TRANSACTION
+from borough.services.context import CURRENT, IN_TRANSACTION, OpenTransaction
 
 __all__ = ["ServiceDatabase", "ServiceTransaction"]
 
@@ -86,11 +86,12 @@ class ServiceTransaction:
         "_block",
         "_database",
         "_mark",
-        "_open",
+        "_outer",
         "_rows",
         "_savepoint",
         "all",
         "execute",
+        "is_open",
         "many",
         "maybe",
         "one",
@@ -108,7 +109,8 @@ class ServiceTransaction:
         self._block: AbstractAsyncContextManager[StoreTransaction] = database.store.transaction()
         self._rows: list[_OutboxRow] = []
         self._mark: Mark | None = None
-        self._open = False
+        self.is_open = False
+        self._outer: OpenTransaction | None = None
 
     async def __aenter__(self) -> ServiceTransaction:
         inner = await self._block.__aenter__()
@@ -118,8 +120,9 @@ class ServiceTransaction:
         self.execute = inner.execute
         self.many = inner.many
         self._savepoint = inner.savepoint
-        self._open = True
-        IN_TRANSACTION.set(True)
+        self.is_open = True
+        self._outer = IN_TRANSACTION.get()
+        IN_TRANSACTION.set(self)
         return self
 
     async def __aexit__(
@@ -128,8 +131,10 @@ class ServiceTransaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        IN_TRANSACTION.set(False)
-        self._open = False
+        self.is_open = False
+        if IN_TRANSACTION.get() is self:  # a generator may be left in another context
+            IN_TRANSACTION.set(self._outer)
+        self._outer = None
         rows = self._rows
         if kind is not None or not (rows or self._mark):
             return await self._block.__aexit__(kind, error, trace)
@@ -159,7 +164,7 @@ class ServiceTransaction:
         """
         database = self._database
         writer = database.events.get(type(event))
-        if writer is None or not self._open:
+        if writer is None or not self.is_open:
             raise TransactionMisuse(self._refusal(event))
         event_id = database.mint()
         call = CURRENT.get()
@@ -180,7 +185,7 @@ class ServiceTransaction:
 
     def _refusal(self, event: Event) -> str:
         name = type(event).__name__
-        if not self._open:
+        if not self.is_open:
             return f"{name} was published outside of the block of its transaction"
         return (
             f"{name} is no event of this service; "
@@ -197,7 +202,7 @@ class ServiceTransaction:
         mark = None if call is None else call.mark
         if not isinstance(mark, Mark):
             return value
-        if not self._open:
+        if not self.is_open:
             raise TransactionMisuse("answer() was used outside of the block of its transaction")
         if self._mark is not None or mark.settled:
             raise TransactionMisuse("this call has been answered already")

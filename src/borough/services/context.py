@@ -71,8 +71,23 @@ class Call(msgspec.Struct, gc=False):
         return self.principal
 
 
-IN_TRANSACTION: ContextVar[bool] = ContextVar("borough_in_transaction", default=False)
-"""Whether a transaction of this service is open here; calls to other services are then refused."""
+class OpenTransaction(Protocol):
+    """What tells whether a transaction is still open, also to tasks that were begun inside it."""
+
+    is_open: bool
+
+
+IN_TRANSACTION: ContextVar[OpenTransaction | None] = ContextVar(
+    "borough_in_transaction", default=None
+)
+"""The transaction that was begun here last. It may have ended elsewhere, so ask `is_open`."""
+
+
+def inside_transaction() -> bool:
+    """Whether a transaction of this service is open here; calls to others are then refused."""
+    transaction = IN_TRANSACTION.get()
+    return transaction is not None and transaction.is_open
+
 
 CURRENT: ContextVar[Call | None] = ContextVar("borough_call", default=None)
 

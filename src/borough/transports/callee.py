@@ -25,7 +25,7 @@ from borough.errors import (
     Unavailable,
 )
 from borough.reliability.admission import Gate
-from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call
+from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, inside_transaction
 
 __all__ = ["Callee", "KeyedRun"]
 
@@ -171,7 +171,7 @@ class Callee:
                     return
                 except TimeoutError:
                     raise DeadlineExceeded(f"{call.operation} sent nothing in time") from None
-                if context.get(IN_TRANSACTION):
+                if context.run(inside_transaction):
                     raise TransactionMisuse(f"{call.operation} yields inside an open transaction")
                 call.armed = call.deadline = NO_DEADLINE
                 left = self.stream_idle_s
@@ -237,8 +237,8 @@ class Callee:
 def _enter(call: Call) -> None:
     """The new context is the handler's: its own call, and no transaction of the caller's."""
     CURRENT.set(call)
-    if IN_TRANSACTION.get():
-        IN_TRANSACTION.set(False)
+    if IN_TRANSACTION.get() is not None:
+        IN_TRANSACTION.set(None)
 
 
 def _steps(
@@ -246,8 +246,8 @@ def _steps(
 ) -> Generator[Any, Any, None]:
     """The handler's run within its context; the result is put into `result`."""
     CURRENT.set(call)
-    if IN_TRANSACTION.get():
-        IN_TRANSACTION.set(False)
+    if IN_TRANSACTION.get() is not None:
+        IN_TRANSACTION.set(None)
     result.append((yield from coroutine))  # type: ignore[misc]
 
 
