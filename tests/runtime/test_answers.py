@@ -308,3 +308,54 @@ async def test_a_mark_from_before_the_clock_was_set_back_holds_nobody_up(tmp_pat
                 clock.epoch_s() + 7200.0,
             )
         assert await till.run(answering(1)) == Receipt(number=1)
+
+
+def _order_of(version: int) -> Any:
+    """A keyed operation whose request has a member more, with a default, in its second version."""
+
+    class Line(Struct):
+        sku: str
+
+    class NewLine(Struct):
+        sku: str
+        gift: bool = False
+
+    class Basket(Struct):
+        lines: tuple[Line, ...]
+
+    class NewBasket(Struct):
+        lines: tuple[NewLine, ...]
+        note: str = ""
+
+    @contract("orders", version="1.0")
+    class Old(Protocol):
+        """Takes orders."""
+
+        @post("/baskets", idempotent_by=IDEMPOTENCY_KEY)
+        async def charge(self, basket: Basket, shop: str) -> Receipt:
+            """Order once per key."""
+            ...
+
+    @contract("orders", version="1.1")
+    class New(Protocol):
+        """Takes orders."""
+
+        @post("/baskets", idempotent_by=IDEMPOTENCY_KEY)
+        async def charge(self, basket: NewBasket, shop: str, fast: bool = False) -> Receipt:
+            """Order once per key."""
+            ...
+
+    if version == 1:
+        Old.charge.__annotations__["basket"] = Basket
+        codec = Codec(read_contract(Old).operations["charge"])
+        return codec.fingerprint((Basket(lines=(Line(sku="a"),)), "x"))
+    New.charge.__annotations__["basket"] = NewBasket
+    codec = Codec(read_contract(New).operations["charge"])
+    same = codec.fingerprint((NewBasket(lines=(NewLine(sku="a"),)), "x", False))
+    other = codec.fingerprint((NewBasket(lines=(NewLine(sku="a", gift=True),)), "x", False))
+    assert same != other
+    return same
+
+
+def test_a_member_added_with_a_default_leaves_the_fingerprint_as_it_was() -> None:
+    assert _order_of(1) == _order_of(2)

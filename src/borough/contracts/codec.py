@@ -322,7 +322,35 @@ class Codec:
 
     def fingerprint(self, arguments: Sequence[Any]) -> bytes:
         """Canonical bytes of the arguments, to tell whether a repeated key carries the same request."""
-        return _ORDERED.encode(tuple(arguments))
+        given = {
+            parameter.name: _given(value)
+            for parameter, value in zip(self._parameters, arguments, strict=True)
+            if value is not msgspec.UNSET and value != parameter.default
+        }
+        return _ORDERED.encode(given)
+
+
+def _given(value: Any) -> Any:
+    """The value without members that equal their declared default: a later version may add some."""
+    if isinstance(value, msgspec.Struct):
+        kind = type(value)
+        config = kind.__struct_config__
+        members: dict[str, Any] = {}
+        if config.tag_field is not None:
+            members[config.tag_field] = config.tag
+        for field in msgspec.structs.fields(kind):
+            member = getattr(value, field.name)
+            default = field.default
+            if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+                default = field.default_factory()
+            if member is not msgspec.UNSET and member != default:
+                members[field.encode_name] = _given(member)
+        return members
+    if isinstance(value, Mapping):
+        return {key: _given(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (tuple, list)):
+        return [_given(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[str, Any]:
