@@ -261,6 +261,7 @@ class Customer:
 
     async def _cancel(self, order_id: str) -> None:
         path = f"/orders/{quote(order_id)}/cancel"
+        await self._journal.append(Acknowledged("cancelling", self._account_id, "", order_id))
         _, order = await self._shop.ask("POST", path, 200, token=self._token)
         state = order["state"]
         if state not in ("refunding", "cancelling", "cancelled"):

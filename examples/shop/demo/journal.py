@@ -30,7 +30,8 @@ class Acknowledged(NamedTuple):
     """What the shop has told a customer.
 
     `what` is `account`, `checkout` (an answer to a checkout with `key`), `order` (an order was
-    read), `cancelled` (an answer to a cancellation) or `mail` (a mail about `order_id` was read).
+    read), `cancelling` (a cancellation is asked for, whatever comes of it), `cancelled` (an answer
+    to it) or `mail` (a mail about `order_id` was read).
     """
 
     what: str

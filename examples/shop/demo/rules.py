@@ -80,9 +80,13 @@ def _changed_outcomes(found: Evidence) -> Iterator[str]:
     for order_id in sorted(regretted):
         if states.get(order_id, "cancelled") not in GIVEN_BACK:
             yield f"order {order_id}, told cancelled, is {states[order_id]}"
+    # Who asked to cancel and got no answer, as the shop was killed, may find either outcome.
+    asked = {answer.order_id for answer in found.answers if answer.what == "cancelling"}
     told = {(a.order_id, a.state) for a in found.answers if a.state in AT_REST}
     for order_id, state in sorted(told):
-        if order_id not in regretted and states.get(order_id, state) != state:
+        now = states.get(order_id, state)
+        may_change = order_id in regretted or (order_id in asked and now in GIVEN_BACK)
+        if now != state and not may_change:
             yield f"order {order_id}, told {state}, is {states[order_id]}"
 
 
