@@ -277,9 +277,8 @@ def test_a_rule_changes_nothing_and_speaks_in_a_sentence(rule: Rule) -> None:
 @pytest.mark.parametrize("state", ["paid", "cancelled"])
 def test_who_asked_to_cancel_and_got_no_answer_may_find_either_outcome(state: str) -> None:
     evidence = sound()
-    refunded = [a for a in evidence.answers if a.what == "cancelled"]
-    for answer in refunded:
-        evidence.answers.remove(answer)
+    if state == "cancelled":
+        evidence.answers = [a for a in evidence.answers if a.what != "cancelled"]
     order_id = "refunded" if state == "cancelled" else "paid"
     evidence.answers.append(Acknowledged("order", "ada", "", order_id, "paid", 200))
     asked = Acknowledged("cancelling", "ada", "", order_id)
