@@ -359,3 +359,31 @@ def _order_of(version: int) -> Any:
 
 def test_a_member_added_with_a_default_leaves_the_fingerprint_as_it_was() -> None:
     assert _order_of(1) == _order_of(2)
+
+
+async def test_what_is_sent_is_what_was_stored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+
+        async def differing(tx: ServiceTransaction) -> Any:
+            await tx.answer(Receipt(number=1))
+            return Receipt(number=1001)
+
+        assert await till.run(differing) == Receipt(number=1)
+        assert await till.run(differing) == Receipt(number=1)
+        assert "stored one answer and gave another" in caplog.text
+
+
+async def test_a_keyed_handler_that_stores_no_answer_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+
+        async def silent(tx: ServiceTransaction) -> Any:
+            return Receipt(number=2)
+
+        assert await till.run(silent) == Receipt(number=2)
+        assert "charge returned without tx.answer(...)" in caplog.text

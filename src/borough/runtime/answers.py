@@ -63,7 +63,7 @@ values ($1, $2, $3, $4, $5, $6, $7)
 class Mark:
     """A running call's hold on its key. `settled` once its answer has committed."""
 
-    __slots__ = ("encode", "fingerprint", "key", "operation", "owner", "scope", "settled")
+    __slots__ = ("encode", "fingerprint", "key", "operation", "owner", "scope", "settled", "stored")
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Mark:
         self.fingerprint = fingerprint
         self.encode = encode
         self.settled = False
+        self.stored: Encoded | None = None
 
 
 class _Statements(Protocol):
@@ -92,7 +93,7 @@ class _Statements(Protocol):
 
 async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> None:
     """Store the answer in this transaction. Raises `KeyInUse` when the mark was taken over."""
-    kind, answer = mark.encode(value)
+    mark.stored = kind, answer = mark.encode(value)
     held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
     if not held:
         raise KeyInUse("Another run has taken this idempotency key over")
@@ -158,13 +159,14 @@ class KeyedOperation:
     Replay what is stored, or run and give the key back.
     """
 
-    __slots__ = ("_calls", "_codec", "_decode_reply", "_from_header", "_name")
+    __slots__ = ("_calls", "_codec", "_decode_reply", "_from_header", "_name", "_warned")
 
     def __init__(self, calls: KeyedCalls, codec: Codec) -> None:
         operation = codec.operation
         self._calls = calls
         self._codec = codec
         self._name = operation.wire_name
+        self._warned = False
         self._from_header = operation.mark.idempotent_by == IDEMPOTENCY_KEY
         self._decode_reply: Callable[[bytes], Any] | None = None
         if operation.is_reply:
@@ -191,11 +193,51 @@ class KeyedOperation:
             return self._replay(found)
         call.mark = found
         try:
-            return await self._run(found, proceed)
+            answer = await self._outcome(found, proceed)
         finally:
             call.mark = None
             if not found.settled:
                 await self._give_back(found)
+        if not found.settled:
+            self._warn_unanswered()
+        return answer
+
+    def _warn_unanswered(self) -> None:
+        """Say once that the handler stores no answer, so that repeats run again."""
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "%s returned without tx.answer(...): its key binds nothing, a repeat runs again",
+                self._name,
+            )
+
+    async def _outcome(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
+        """What the run gave; what it stored, where that is something else: repeats get that."""
+        given: Encoded | None
+        try:
+            answer = await self._run(mark, proceed)
+        except Problem as problem:
+            if mark.settled and mark.stored != (given := self._encoded_or_none(problem)):
+                return self._stored_instead(mark, given)
+            raise
+        if mark.settled and mark.stored != (given := self._encoded_or_none(answer)):
+            return self._stored_instead(mark, given)
+        return answer
+
+    def _encoded_or_none(self, value: Any) -> Encoded | None:
+        try:
+            return self._encode(value)
+        except (ServiceFailure, TransactionMisuse, TypeError, ValueError):
+            return None
+
+    def _stored_instead(self, mark: Mark, given: Encoded | None) -> Any:
+        assert mark.stored is not None
+        _log.error(
+            "%s stored one answer and gave another (%s); the stored one is sent",
+            self._name,
+            "unreadable" if given is None else given[0],
+        )
+        return self._replay(StoredAnswer(mark.stored[0], mark.stored[1], mark.fingerprint))
 
     async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
         for _ in range(_RERUNS):
