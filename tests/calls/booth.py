@@ -108,7 +108,7 @@ class Booth(Protocol):
     @get("/traces", allow=ANYONE)
     async def traces(self) -> tuple[str, ...]: ...
 
-    @post("/paid", allow=ANYONE, idempotent_by=IDEMPOTENCY_KEY)
+    @post("/paid", allow=USER, idempotent_by=IDEMPOTENCY_KEY)
     async def pay(self, cents: int) -> int: ...
 
     @get("/me", allow=USER)

@@ -326,8 +326,11 @@ async def test_a_problem_names_its_trace(doors: Doors) -> None:
 
 
 async def test_an_idempotency_key_is_the_same_quoted_and_bare(doors: Doors) -> None:
+    token = (await doors.edge("POST", "/booth/logins/ann")).value
+
     async def pay(key: str, body: bytes = b'{"cents": 5}') -> Answer:
-        return await doors.edge("POST", "/booth/paid", body, {"Idempotency-Key": key})
+        headers = {"Idempotency-Key": key, "Authorization": f"Bearer {token}"}
+        return await doors.edge("POST", "/booth/paid", body, headers)
 
     assert [(await pay(key)).value for key in ("k1", '"k1"', "k2")] == [1, 1, 2]
     reused = await pay("k1", b'{"cents": 6}')

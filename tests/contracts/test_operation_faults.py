@@ -287,6 +287,11 @@ MARKS = [
         buy("sku: str | None", ", idempotent_by='sku'"),
     ),
     (
+        "Shop.buy takes the Idempotency-Key of anyone: strangers would share keys",
+        "Allow USER, or name a parameter in idempotent_by=",
+        buy("sku: str", ", allow=ANYONE, idempotent_by=IDEMPOTENCY_KEY"),
+    ),
+    (
         "Shop.buy is idempotent by 'sku', which has a default",
         "Remove the default: calls without it would share one key",
         buy("sku: str = 'a'", ", idempotent_by='sku'"),

@@ -18,6 +18,7 @@ import msgspec
 from borough.contracts.catalog import Catalog, own_doc
 from borough.contracts.fit import misfit
 from borough.contracts.marks import (
+    ANYONE,
     CONTRACT_MARK,
     IDEMPOTENCY_KEY,
     OPERATION_MARK,
@@ -293,6 +294,9 @@ class _Reader:
         shapes: dict[str, Shape],
     ) -> None:
         key = mark.idempotent_by
+        if key == IDEMPOTENCY_KEY and mark.allow == ANYONE:
+            message = f"{where} takes the Idempotency-Key of anyone: strangers would share keys"
+            self.fault(message, "Allow USER, or name a parameter in idempotent_by=")
         if key is None or key == IDEMPOTENCY_KEY:
             return
         named = next((p for p in parameters if p.name == key), None)
