@@ -183,7 +183,7 @@ async def test_a_transaction_that_a_generator_closes_elsewhere_is_closed_here(
         generator = opening()
         await anext(generator)
         assert inside_transaction()
-        await asyncio.create_task(generator.aclose())  # type: ignore[arg-type]
+        await asyncio.create_task(generator.aclose())
         assert not inside_transaction()
         async with orders.db.transaction():
             assert inside_transaction()

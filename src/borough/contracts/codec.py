@@ -346,11 +346,12 @@ def _given(value: Any) -> Any:
             if member is not msgspec.UNSET and member != default:
                 members[field.encode_name] = _given(member)
         return members
+    shape: Any = value
     if isinstance(value, Mapping):
-        return {key: _given(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+        return {key: _given(item) for key, item in shape.items()}
     if isinstance(value, (tuple, list)):
-        return [_given(item) for item in cast("Sequence[Any]", value)]
-    return value
+        return [_given(item) for item in shape]
+    return shape
 
 
 def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[str, Any]:
