@@ -211,3 +211,8 @@ async def test_python_itself_would_refuse_these_arguments(running: Running) -> N
 async def test_a_header_carries_printable_ascii_only(running: Running) -> None:
     with pytest.raises(InvalidRequest, match="printable ASCII"):
         await running.client(Depot).tagged("w\r\nX-Other: 1")
+
+
+async def test_a_callers_own_mistake_is_no_fault_of_who_called_it(running: Running) -> None:
+    with pytest.raises(ServiceFailure, match=r"desk\.Desk\.mistake failed"):
+        await running.client(Desk).mistake()

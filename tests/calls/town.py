@@ -221,6 +221,9 @@ class Desk(Protocol):
     @get("/inside")
     async def inside(self) -> None: ...
 
+    @get("/mistake")
+    async def mistake(self) -> None: ...
+
     @get("/moods")
     async def moods(self) -> tuple[str, str]: ...
 
@@ -243,6 +246,9 @@ class DeskService(Service, Desk):
     async def inside(self) -> None:
         async with self.db.transaction():
             await self.depot.mood()
+
+    async def mistake(self) -> None:
+        await self.depot.find("x", "many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
     async def moods(self) -> tuple[str, str]:
         MOOD.set("mine")

@@ -15,7 +15,7 @@ from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
-from borough.errors import Unavailable
+from borough.errors import CallError, Unavailable
 from borough.ports import Send
 from borough.services.context import Call
 from borough.transports.callee import Callee
@@ -93,12 +93,16 @@ class HonestTransport:
 
 
 def _carried(codec: Codec, arguments: Sequence[Any]) -> tuple[Any, ...]:
-    sent = codec.write_arguments(arguments)
-    path, query = split_target(codec.operation.path, sent.target)
-    headers = {name.decode(): value.decode("latin-1") for name, value in sent.headers}
-    return codec.read_arguments(
-        path, query, lambda name: headers.get(name.lower()), sent.body or b"", strict=False
-    )
+    try:
+        sent = codec.write_arguments(arguments)
+        path, query = split_target(codec.operation.path, sent.target)
+        headers = {name.decode(): value.decode("latin-1") for name, value in sent.headers}
+        return codec.read_arguments(
+            path, query, lambda name: headers.get(name.lower()), sent.body or b"", strict=False
+        )
+    except CallError as error:
+        error.about = codec.operation.wire_name
+        raise
 
 
 def _carried_problem(codec: Codec, problem: Problem) -> Problem:

@@ -51,9 +51,10 @@ class LocalTransport:
 class _Check:
     """What one argument needs at the boundary: its class compared, or the value rebuilt."""
 
-    __slots__ = ("carried", "index", "kind", "name", "parameter", "plain", "rebuild")
+    __slots__ = ("about", "carried", "index", "kind", "name", "parameter", "plain", "rebuild")
 
-    def __init__(self, index: int, parameter: Parameter) -> None:
+    def __init__(self, about: str, index: int, parameter: Parameter) -> None:
+        self.about = about
         self.index = index
         self.parameter = parameter
         self.name = parameter.name
@@ -64,7 +65,10 @@ class _Check:
 
 
 def _checks(operation: Operation) -> list[_Check]:
-    found = [_Check(index, parameter) for index, parameter in enumerate(operation.parameters)]
+    found = [
+        _Check(operation.wire_name, index, parameter)
+        for index, parameter in enumerate(operation.parameters)
+    ]
     return [check for check in found if check.rebuild or check.plain is not None]
 
 
@@ -107,10 +111,13 @@ def _refuse_class(check: _Check, value: Any) -> None:
     """A subclass will do; so will bool only where bool is asked for."""
     if not isinstance(value, check.plain) or (isinstance(value, bool) and check.plain is int):  # type: ignore[arg-type]
         expected = check.plain.__name__ if check.plain else "?"
-        raise InvalidRequest(
+        error = InvalidRequest(
             f"{check.name} is {type(value).__name__}, expected {expected}",
             errors=[{"detail": f"expected {expected}", "parameter": check.name}],
         )
+        # About the call that was made, not about the one that made it: its caller did not fail to fit.
+        error.about = check.about
+        raise error
 
 
 def _rebuilt(callee: Callee, checks: list[_Check], settle: Callable[[Any], Any] | None) -> Send:
@@ -133,16 +140,21 @@ def _rebuild(value: Any, kind: Any) -> Any:
 
 
 def _rebuild_argument(check: _Check, value: Any) -> Any:
-    if check.carried:
-        check_carried(check.parameter, value)
     try:
+        if check.carried:
+            check_carried(check.parameter, value)
         return _rebuild(value, check.kind)
+    except InvalidRequest as error:
+        error.about = check.about
+        raise
     except (msgspec.ValidationError, TypeError) as error:
         message, pointer = pointer_of(str(error))
-        raise InvalidRequest(
+        refusal = InvalidRequest(
             f"{check.name} does not fit: {message} at {pointer}",
             errors=[{"detail": message, "pointer": pointer, "parameter": check.name}],
-        ) from None
+        )
+        refusal.about = check.about
+        raise refusal from None
 
 
 def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
