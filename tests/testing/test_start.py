@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from borough import Database, Event, Key, Service, Transaction, contract, on, post
 from borough.errors import ConfigurationError, Unavailable
 from borough.runtime.system import System
-from borough.testing import fake, start
+from borough.testing import NotQuiet, fake, start
 from borough.transports.honest import Hardship
 from tests.calls.town import Depot, DepotService, Desk, Seen, town
 
@@ -68,3 +69,37 @@ async def test_a_database_that_is_not_there_and_a_schedule_that_is_not_there_are
             await running.tick("depot.nap")
         with pytest.raises(ConfigurationError, match="no such listener"):
             _ = running.edge_url
+
+
+class Wound(Event):
+    number: Key[int]
+
+
+@contract("clock", version="1.0", publishes=[Wound])
+class Clockwork(Protocol):
+    """Winds."""
+
+    @post("/wind")
+    async def wind(self) -> None: ...
+
+
+class ClockworkService(Service, Clockwork):
+    db: Database
+
+    async def wind(self) -> None:
+        async with self.db.transaction() as tx:
+            tx.publish(Wound(number=1))
+
+    @on(Wound)
+    async def strike(self, event: Wound, tx: Transaction) -> None:
+        await tx.execute("insert into strikes values ($1)", event.number)
+
+
+async def test_a_failing_handler_ends_the_wait_for_quiet_with_its_error() -> None:
+    async with start(System([ClockworkService])) as running:
+        await running.client(Clockwork).wind()
+        with pytest.raises(
+            NotQuiet, match=r"clock\.strike has failed \d+ times.*strikes"
+        ) as caught:
+            await running.quiet(timeout_s=1)
+        assert "no such table: strikes" in str(caught.value.__cause__)

@@ -138,6 +138,16 @@ class Carriage:
         await until_quiet([*self._relays.values(), *consumers], self._activity)
 
     @property
+    def failures(self) -> list[tuple[str, str, int, BaseException]]:
+        """Events that wait to be tried again: handler, event id, attempts so far, the last error."""
+        return [
+            (consumer.handler.name, event_id, attempts, error)
+            for consumers in self._consumers.values()
+            for consumer in consumers
+            for event_id, (attempts, error) in consumer.failures.items()
+        ]
+
+    @property
     def counts(self) -> dict[str, EventCounts]:
         """What each service has published and handled."""
         found: dict[str, EventCounts] = {}

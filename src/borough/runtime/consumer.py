@@ -58,6 +58,8 @@ class Consumer:
         self.handled = 0
         self.failed = 0
         self.retries = 0
+        self.failures: dict[str, tuple[int, BaseException]] = {}
+        """Events that have failed and will be tried again: attempts so far, and the last error."""
         self.terms = terms or InboxTerms()
         self.broker = broker
         self.clock = clock
@@ -220,6 +222,7 @@ class _Course:
         except Exception as error:
             self._failed(entry, error)
         else:
+            self._consumer.failures.pop(entry.item.message.id, None)
             self._lanes.succeed(entry.position)
             self._consumer.handled += 1
             self._advanced(1)
@@ -228,6 +231,7 @@ class _Course:
     def _failed(self, entry: Start[Delivery], error: BaseException) -> None:
         """Let the event and what follows it under its key wait, and try again."""
         self._consumer.failed += 1
+        self._consumer.failures[entry.item.message.id] = (entry.attempt, error)
         wait_s = _BACKOFF.delay_s(entry.attempt, self._clock.random.random())
         _log.warning(
             "%s failed on event %s (attempt %d), again in %.1f s: %r",

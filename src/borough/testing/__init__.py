@@ -11,6 +11,16 @@ call encoded and decoded), `wire` (one process, each call over HTTP).
 from borough.testing.clock import ManualClock
 from borough.testing.fakes import calls, fake
 from borough.testing.ports import free_port
-from borough.testing.start import MODES, Mode, Running, start
+from borough.testing.start import MODES, Mode, NotQuiet, Running, start
 
-__all__ = ["MODES", "ManualClock", "Mode", "Running", "calls", "fake", "free_port", "start"]
+__all__ = [
+    "MODES",
+    "ManualClock",
+    "Mode",
+    "NotQuiet",
+    "Running",
+    "calls",
+    "fake",
+    "free_port",
+    "start",
+]

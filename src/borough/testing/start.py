@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 
 from borough.clock import Clock
-from borough.errors import ConfigurationError
+from borough.errors import BoroughError, ConfigurationError
 from borough.gateway.process import Process
 from borough.runtime.host import MakeTransport
 from borough.runtime.system import System, contract_classes, service_name
@@ -20,11 +21,15 @@ from borough.services.service import Service
 from borough.testing.ports import free_port
 from borough.transports.honest import Hardship, HonestTransport
 
-__all__ = ["MODES", "Mode", "Running", "start"]
+__all__ = ["MODES", "Mode", "NotQuiet", "Running", "start"]
 
 C = TypeVar("C")
 Mode = Literal["local", "honest", "wire"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+class NotQuiet(BoroughError):
+    """Events were still unhandled when the patience of `quiet` ended; a failing handler is the cause."""
 
 
 class Running:
@@ -46,9 +51,27 @@ class Running:
         principal = Principal(user) if isinstance(user, str) else user
         return self._process.host.client(contract, caller=caller, principal=principal, key=key)
 
-    async def quiet(self) -> None:
-        """Wait until every published event has been handled."""
-        await self._process.host.quiet()
+    async def quiet(self, timeout_s: float = 10.0) -> None:
+        """Wait until every published event has been handled.
+
+        Raises `NotQuiet`, with a failing handler's error as its cause, when that takes too long.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._process.host.quiet()
+        except TimeoutError:
+            self._tell_why(timeout_s)
+
+    def _tell_why(self, timeout_s: float) -> NoReturn:
+        carriage = self._process.host.carriage
+        failures = carriage.failures if carriage is not None else []
+        lines = [
+            f"{handler} has failed {attempts} times on event {event_id}: {type(error).__name__}: {error}"
+            for handler, event_id, attempts, error in failures
+        ]
+        what = "\n".join(lines) or "events are still on their way"
+        cause = failures[0][3] if failures else None
+        raise NotQuiet(f"not quiet after {timeout_s:g} s: {what}") from cause
 
     async def tick(self, schedule: str) -> None:
         """Run an `@every` handler (`payments.reconcile`) once, now. Raises what the handler raises,
