@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from borough.testing import free_port
-from tests.docs.pages import DOCS, write_cafe
+from tests.docs.pages import DOCS, write_cafe, write_files
 
 _PAGE = DOCS / "start.md"
 _CALL = re.compile(r"^\$ (borough call .*)$", re.MULTILINE)
@@ -60,6 +60,37 @@ def test_the_pages_own_test_passes(cafe: Path) -> None:
     assert "1 passed" in done.stdout
 
 
+_SERVED = """
+import asyncio
+import pytest
+from borough.testing import start
+from cafe.kitchen.contract import Kitchen
+from cafe.till.contract import NoSuchOrder, Till
+
+
+def test_serving() -> None:
+    async def scenario() -> None:
+        async with start("cafe", mode="wire") as cafe:
+            order = await cafe.client(Till).order("soup")
+            await cafe.quiet()
+            await cafe.client(Kitchen).serve(order.id)
+            assert await cafe.client(Kitchen).tickets() == ()
+            with pytest.raises(NoSuchOrder):
+                await cafe.client(Kitchen).serve(99)
+
+    asyncio.run(scenario())
+"""
+
+
+def test_the_call_of_section_7_answers(cafe: Path) -> None:
+    assert len(write_files(DOCS / "start.md", cafe, "then")) == 2
+    (cafe / "cafe" / "test_served.py").write_text(_SERVED)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "cafe"]
+    done = subprocess.run(command, cwd=cafe, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
 def test_the_pages_calls_answer_as_shown(cafe: Path, running: dict[str, Any]) -> None:
     calls = _CALL.findall(_PAGE.read_text())
     assert len(calls) == 2
@@ -83,3 +114,13 @@ def _run(folder: Path, command: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_page_names_each_file_above_its_block() -> None:
+    lines = (DOCS / "start.md").read_text().splitlines()
+    blocks = [
+        number for number, line in enumerate(lines) if line.startswith("```") and "=cafe/" in line
+    ]
+    assert len(blocks) == 10
+    for number in blocks:
+        assert lines[number - 2] == f"**`{lines[number].partition('=')[2]}`**"
