@@ -20,8 +20,11 @@ def web(tmp_path: Path) -> Path:
     (folder / "app.js").write_text("run()")
     (folder / "app.0a1b2c3d4e.js").write_text("run()")
     (folder / "mit umlaut ä.txt").write_text("ä")
-    (folder / "large.bin").write_bytes(b"x" * 300_000)
+    (folder / "large.png").write_bytes(b"x" * 300_000)
     (folder / ".env").write_text("secret")
+    (folder / "gate.db").write_text("secret")
+    (folder / "0001.jwk").write_text("secret")
+    (folder / "settings").write_text("secret")
     (tmp_path / "outside.txt").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
     (folder / "up").symlink_to(tmp_path)
@@ -41,7 +44,7 @@ def town(tmp_path: Path, web: Path) -> Town:
         ("/help/", b"help", "text/html; charset=utf-8"),
         ("/app.js", b"run()", "text/javascript; charset=utf-8"),
         ("/mit%20umlaut%20%C3%A4.txt", "ä".encode(), "text/plain; charset=utf-8"),
-        ("/large.bin", b"x" * 300_000, "application/octet-stream"),
+        ("/large.png", b"x" * 300_000, "image/png"),
     ],
 )
 async def test_a_file_is_served_with_its_type(
@@ -60,7 +63,7 @@ async def test_pages_are_guarded_in_the_browser(town: Town) -> None:
     assert seen.headers.get("x-content-type-options") == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/app.js", "/large.bin"])
+@pytest.mark.parametrize("path", ["/app.js", "/large.png"])
 async def test_a_client_that_has_the_file_is_not_sent_it_again(
     town: Town, web: Path, path: str
 ) -> None:
@@ -121,3 +124,10 @@ async def test_a_file_that_cannot_be_read_does_not_show_why(town: Town, web: Pat
     (web / "app.js").unlink()
     os.mkfifo(web / "app.js")
     assert (await town.get("/app.js")).status == 404
+
+
+@pytest.mark.parametrize("path", ["/gate.db", "/0001.jwk", "/settings"])
+async def test_what_is_of_no_known_kind_is_not_served(town: Town, path: str) -> None:
+    seen = await town.get(path)
+    assert seen.status == 404
+    assert b"secret" not in seen.body

@@ -118,3 +118,14 @@ async def test_pyjwt_is_imported_after_the_start_and_never_on_the_loop(
     is_ready, is_early, is_imported, on_the_loop, answered = json.loads(said)
     assert (is_ready, is_early, is_imported, on_the_loop) == (True, False, True, False)
     assert answered == status
+
+
+@pytest.mark.parametrize("pages", [".", "..", "web/.."])
+async def test_a_folder_of_pages_that_holds_keys_or_code_is_refused(
+    tmp_path: Path, pages: str
+) -> None:
+    home = tmp_path / "home"
+    (home / "web").mkdir(parents=True)
+    started = process(home, f'[edge]\npages = "{pages}"\n')
+    with pytest.raises(ConfigurationError, match="name a folder that holds nothing but pages"):
+        await answers(started)

@@ -134,3 +134,19 @@ async def test_only_a_trusted_proxy_may_say_whom_it_forwards(tmp_path: Path) -> 
 async def test_probes_are_never_refused(tmp_path: Path) -> None:
     town = Town(tmp_path, EdgeSettings(rate="1/h"))
     assert {(await town.get("/livez")).status for _ in range(5)} == {200}
+
+
+async def test_an_ipv4_address_is_the_same_in_ipv6_clothes_and_with_a_port(tmp_path: Path) -> None:
+    town = Town(tmp_path, EdgeSettings(rate="1/m", proxies=("127.0.0.1/32",)))
+
+    async def ask(peer: str, forwarded: str = "") -> int:
+        return (
+            await town.get("/library/who", peer=peer, headers={"X-Forwarded-For": forwarded})
+        ).status
+
+    assert await ask("::ffff:10.0.0.1") == 200
+    assert await ask("10.0.0.1") == 429
+    assert await ask("::ffff:10.1.0.1") == 200
+    assert await ask("::ffff:127.0.0.1", "9.9.9.1:5555") == 200
+    assert await ask("127.0.0.1", "9.9.9.1:6666") == 429
+    assert await ask("127.0.0.1", "[2001:db8::1]:443") == 200

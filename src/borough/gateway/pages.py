@@ -120,9 +120,13 @@ class Pages:
             real = os.path.realpath(path)
             if real != self._root and not real.startswith(self._root + os.sep):
                 return None
-            return os.stat(real)
+            status = os.stat(real)
         except (OSError, ValueError):
             return None
+        # Only what is known to be of a page: a database or a key that strays here is not served.
+        if stat.S_ISREG(status.st_mode) and _suffix(path) not in _TYPES:
+            return None
+        return status
 
     def _moved(self, request: Request, path: str) -> Response:
         if self._status(os.path.join(path, "index.html")) is None:
@@ -153,8 +157,12 @@ class Pages:
         return Response(200, headers, _chunks(path))
 
 
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
 def _headers(path: str, tag: str) -> tuple[tuple[bytes, bytes], ...]:
-    kind = _TYPES.get(os.path.splitext(path)[1].lower(), "application/octet-stream")
+    kind = _TYPES[_suffix(path)]
     cached = b"public, max-age=31536000, immutable" if _HASHED.search(path) else b"no-cache"
     fields = ((b"content-type", kind.encode()), (b"cache-control", cached), (b"etag", tag.encode()))
     return (*fields, *PAGE_HEADERS)

@@ -168,14 +168,26 @@ class Process:
         await server.open(self.system.configuration.options.edge.host, port)
         return server
 
+    def _check_pages(self, pages: Path) -> None:
+        """Refuse a folder that would make keys, databases or code public."""
+        if not pages.is_dir():
+            raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
+        public = pages.resolve()
+        for kept in (self.host.data_folder.resolve(), self.system.configuration.folder.resolve()):
+            if public == kept or public in kept.parents:
+                raise ConfigurationError(
+                    f"edge.pages names {pages}, which holds {kept}; "
+                    "name a folder that holds nothing but pages"
+                )
+
     def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
         options = self.system.configuration.options
         pages = (
             self.system.configuration.folder / options.edge.pages if options.edge.pages else None
         )
-        if pages is not None and not pages.is_dir():
-            raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
+        if pages is not None:
+            self._check_pages(pages)
         settings = EdgeSettings(
             origins=options.edge.cors,
             credentials=options.edge.cors_credentials,

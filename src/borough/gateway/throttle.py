@@ -66,7 +66,7 @@ class Throttle:
         address = _parsed(peer)
         if isinstance(address, ipaddress.IPv6Address):
             return str(ipaddress.IPv6Network((address, 64), strict=False))
-        return peer
+        return peer if address is None else str(address)
 
     def _is_proxy(self, peer: str) -> bool:
         address = _parsed(peer)
@@ -74,10 +74,16 @@ class Throttle:
 
 
 def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address as it stands in a peer or a header: with a port, in brackets, or IPv4 inside IPv6."""
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    if bare.count(":") == 1:
+        bare = bare.partition(":")[0]
     try:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped if mapped is not None else address
 
 
 def _network(text: str) -> _Network:
