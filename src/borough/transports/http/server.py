@@ -37,7 +37,10 @@ _DRAIN_GRACE_S = 0.1
 
 
 class HttpServer:
-    """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse."""
+    """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse.
+
+    `is_busy`: several requests came in one turn of the loop, so others are about to be answered.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class HttpServer:
         self.limits = limits or ServerLimits()
         self.port = 0
         self.is_draining = False
+        self.is_busy = False
         self.now = 0.0
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock or SystemClock()
@@ -57,6 +61,8 @@ class HttpServer:
         self._admitted = 0
         self._peers: dict[str, int] = {}
         self._heads: dict[tuple[int, Sequence[tuple[bytes, bytes]]], bytes] = {}
+        self._came = 0
+        self._answers: list[tuple[asyncio.Transport, bytes]] = []
         self._date = b""
         self._dated = -1
         self._sweeper: asyncio.TimerHandle | None = None
@@ -81,6 +87,7 @@ class HttpServer:
             self._server.close()
         until = self.loop.time() + seconds
         await self._until_empty(min(_DRAIN_GRACE_S, seconds))
+        self.send_answers()
         for connection in [each for each in self._connections if each.is_idle]:
             connection.close()
         await self._until_empty(until - self.loop.time())
@@ -147,6 +154,31 @@ class HttpServer:
                 self._peers[host] = count
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
+
+    def count_request(self) -> None:
+        """A request has come; its task runs within this turn of the loop."""
+        if not self._came:
+            self.loop.call_soon(self._turn)
+        self._came += 1
+
+    def _turn(self) -> None:
+        self.is_busy, self._came = self._came > 1, 0
+
+    def send_later(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write an answer after those that are about to follow: all at once wake clients once.
+
+        Waking a process costs more than answering it: a fourth of the throughput at 32 in flight.
+        """
+        if not self._answers:
+            self.loop.call_soon(self.send_answers)
+        self._answers.append((transport, data))
+
+    def send_answers(self) -> None:
+        """Write what waits, before anything else is written or closed."""
+        answers, self._answers = self._answers, []
+        for transport, data in answers:
+            if not transport.is_closing():
+                transport.write(data)
 
     def head_of(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Status line, date and header fields, without the framing; kept until the next second."""

@@ -108,6 +108,8 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_paused_at = self._server.now
+        if self._state == IDLE:  # the answer was written after it had been given
+            self._go_on()
 
     def resume_writing(self) -> None:
         self._write_paused_at = None
@@ -148,6 +150,7 @@ class ServerConnection(asyncio.Protocol):
         reader.forget()
         self._body = ChunkedBody(limits.body_bytes) if length == CHUNKED else []
         if reader.expects_continue and not size:
+            self._server.send_answers()
             self._transport.write(_CONTINUE)
         self._take_body(data[end:])
 
@@ -191,6 +194,7 @@ class ServerConnection(asyncio.Protocol):
     def _answer(self, request: Request) -> None:
         """Hand a complete request to the door, in a task of its own."""
         self._state = ANSWERING
+        self._server.count_request()
         self._task = self._server.loop.create_task(self._serve(request))
 
     # --- an answer goes out ----------------------------------------------------------------------
@@ -237,7 +241,11 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(body)
             return
         if keep:
-            self._transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, size, body))
+            answer = b"%bcontent-length: %d\r\n\r\n%b" % (head, size, body)
+            if self._server.is_busy:
+                self._server.send_later(self._transport, answer)
+            else:
+                self._transport.write(answer)
         else:
             self._transport.write(
                 b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, size, body)
@@ -330,6 +338,7 @@ class ServerConnection(asyncio.Protocol):
         self._since = self._server.now
         self._ahead = b""
         self._body = []
+        self._server.send_answers()
         self._transport.write(refusal.answer)
         if self._transport.can_write_eof():
             self._transport.write_eof()
