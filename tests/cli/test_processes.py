@@ -100,6 +100,49 @@ def test_a_second_signal_exits_at_once(root: Path) -> None:
     assert held.answer is None
 
 
+def test_a_thread_that_hangs_does_not_keep_the_process(root: Path) -> None:
+    with running(root, "--set", "limits.drain_s=0.2") as ran:
+        held = Held(ran)
+        assert ran.stop()[0] == 0
+        with suppress(BrokenPipeError):
+            held.let_go()
+
+
+STUBBORN = """
+import asyncio
+from {package}.notes.contract import Notes
+from borough import Database, Service, every
+
+class NoteService(Service, Notes):
+    db: Database
+
+    @every("10ms")
+    async def stay(self):
+        print("staying", flush=True)
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+
+    async def write(self, text): ...
+    async def read(self, id): ...
+    def all(self): ...
+    async def hold(self, place): ...
+    async def internal(self): ...
+"""
+
+
+def test_what_will_not_be_stopped_is_left_behind_and_that_is_said(tmp_path: Path) -> None:
+    root = write_system(tmp_path, "stub", files={**HELD, "notes/service.py": STUBBORN})
+    with running(root, "--set", "limits.drain_s=0.1") as ran:
+        assert ran.process.stdout is not None
+        assert ran.process.stdout.readline() == "staying\n"
+        status, error = ran.stop()
+        assert status == 70
+        assert "not stopped after" in error
+
+
 def test_ctrl_c_stops_it(root: Path) -> None:
     with running(root) as ran:
         assert ran.stop(signal.SIGINT)[0] == 0

@@ -13,9 +13,10 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -30,6 +31,9 @@ __all__ = ["add", "settle_memory"]
 # Requests in flight are many and short-lived: the default of 700 looks at them while they live.
 _COLLECTED_EACH = (10_000, 20, 20)
 
+_STAGES = 3  # the edge, the internal listener, the events: each has its own drain
+_CLOSING_S = 5.0
+_LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
 _EXAMPLE = """examples:
   borough run examples/shop
   borough run examples/shop --port 9000 --data /var/lib/shop
@@ -120,7 +124,17 @@ def _run(options: argparse.Namespace) -> int:
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_serve(options))
+        status = runner.run(_serve(options))
+        if any(not thread.daemon for thread in threading.enumerate()[1:]):
+            # A thread cannot be stopped, and Python would wait for it. Everything is closed by now.
+            _exit(status)
+    return status
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -179,8 +193,25 @@ async def _serve(options: argparse.Namespace) -> int:
         print("stopping; once more exits at once", file=sys.stderr)
     finally:
         forget_address(process.host.data_folder, address)
-        await process.stop()
+        await _stop(process)
     return 0
+
+
+async def _stop(process: Process) -> None:
+    """Stop the process; one that does not let itself be stopped is left behind, and that is said."""
+    drain_s = process.system.configuration.options.limits.drain_s
+    patience_s = _STAGES * drain_s + _CLOSING_S
+    stopping = asyncio.ensure_future(process.stop())
+    done, _ = await asyncio.wait([stopping], timeout=patience_s)
+    if not done:
+        busy = [name for name, callee in process.host.callees.items() if callee.gate.in_flight]
+        what = ", ".join(busy) or "an event handler or a schedule"
+        print(
+            f"borough: not stopped after {patience_s:g} s; left behind in a service of: {what}",
+            file=sys.stderr,
+        )
+        _exit(_LEFT_BEHIND)
+    await stopping
 
 
 def settle_memory() -> None:
