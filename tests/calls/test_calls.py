@@ -216,3 +216,10 @@ async def test_a_header_carries_printable_ascii_only(running: Running) -> None:
 async def test_a_callers_own_mistake_is_no_fault_of_who_called_it(running: Running) -> None:
     with pytest.raises(ServiceFailure, match=r"desk\.Desk\.mistake failed"):
         await running.client(Desk).mistake()
+
+
+async def test_the_deadline_holds_for_calls_of_a_handlers_own_task(running: Running) -> None:
+    await running.client(Desk).background()
+    async with asyncio.timeout(5):
+        with pytest.raises(DeadlineExceeded):
+            await running.service("desk").task

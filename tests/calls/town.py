@@ -224,6 +224,9 @@ class Desk(Protocol):
     @get("/mistake")
     async def mistake(self) -> None: ...
 
+    @post("/background", timeout_s=0.2)
+    async def background(self) -> None: ...
+
     @get("/moods")
     async def moods(self) -> tuple[str, str]: ...
 
@@ -246,6 +249,12 @@ class DeskService(Service, Desk):
     async def inside(self) -> None:
         async with self.db.transaction():
             await self.depot.mood()
+
+    async def background(self) -> None:
+        self.task = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        await self.depot.wait()
 
     async def mistake(self) -> None:
         await self.depot.find("x", "many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

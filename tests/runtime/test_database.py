@@ -130,7 +130,9 @@ async def test_an_event_of_a_mebibyte_is_published_and_one_byte_more_is_refused(
         async with orders.db.transaction() as tx:
             tx.publish(Placed(customer="x" * most, number=1 + 9 * (empty % 2)))
             for too_long in ("x" * (most + 1), "\0" * (most // 6 + 1)):
-                with pytest.raises(TransactionMisuse, match=r"Placed cannot be published: .* bytes"):
+                with pytest.raises(
+                    TransactionMisuse, match=r"Placed cannot be published: .* bytes"
+                ):
                     tx.publish(Placed(customer=too_long, number=1))
         longest = await orders.store.one(int, "select max(length(body)) from borough_outbox")
         assert longest == LONGEST_EVENT

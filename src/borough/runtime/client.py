@@ -114,6 +114,7 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
                 None,
                 pool,
                 armed,
+                here.armed_in,
             ),
         )
 

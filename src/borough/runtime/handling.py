@@ -109,6 +109,7 @@ class Handling:
             self._pool,
         )
         call.armed = call.deadline
+        call.armed_in = asyncio.current_task()
         return call
 
     async def _with_transaction(self, event_id: str, event: Event, lease: Lease) -> None:

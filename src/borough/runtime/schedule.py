@@ -130,6 +130,7 @@ class Schedule:
             pool=self._pool,
         )
         call.armed = call.deadline
+        call.armed_in = asyncio.current_task()
         context = copy_context()
         context.run(CURRENT.set, call)
         work = self._transacted(lease, now) if handler.takes_transaction else self._free(lease, now)

@@ -59,7 +59,8 @@ class Call(msgspec.Struct, gc=False):
     pool: WorkPool | None = None
     """The service's threads."""
     armed: float = NO_DEADLINE
-    """The earliest deadline for which a timer runs already."""
+    """The earliest deadline for which a timer runs already, in the task `armed_in`."""
+    armed_in: object = None
     mark: object = None
     """What a keyed operation holds its key with."""
 

@@ -98,13 +98,15 @@ class Callee:
             must_arm = call.deadline < call.armed
             if must_arm:
                 call.armed = call.deadline
+                call.armed_in = asyncio.current_task()
             # No exception carries the result out of the context: StopIteration costs as much as
             # the rest. And what ends without waiting needs no timer.
             result: list[Any] = []
             work = _inside(call, coroutine, result)
             step = context.run(next, work, _ENDED)
             if step is not _ENDED:
-                if must_arm:
+                # A timer of another task does not reach a call that a handler's own task makes.
+                if must_arm or call.armed_in is not asyncio.current_task():
                     await self._timed(context, work, step, call)
                 else:
                     await _go_on(context, work, step)
