@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Protocol, final
 
 import msgspec
@@ -39,6 +40,7 @@ class Item(Struct):
     name: str
     count: Annotated[int, Meta(ge=0)] = 1
     weight: float = 0.0
+    price: Decimal = Decimal(0)
 
 
 class Order(Struct):
@@ -75,6 +77,7 @@ class Booth(Protocol):
         weight: float = 0.0,
         sizes: tuple[int, ...] = (),
         short: bool = False,
+        price: Decimal = Decimal(0),
     ) -> str: ...
 
     @delete("/items/{item}", allow=ANYONE, status=204)
@@ -163,6 +166,7 @@ class BoothService(Service, Booth):
         weight: float = 0.0,
         sizes: tuple[int, ...] = (),
         short: bool = False,
+        price: Decimal = Decimal(0),
     ) -> str:
         return f"{item} {limit} {weight} {sizes} {short}"
 

@@ -84,6 +84,12 @@ BODIES = [
     (b'{"items": [{"name": "a", "count": "1"}]}', "#/items/0/count", "Expected `int`"),
     (b'{"items": [{"name": "a", "weight": NaN}]}', "#", "not valid JSON"),
     (b'{"items": [{"name": "a", "weight": 1e999}]}', "#/items/0/weight", "out of range"),
+    (b'{"items": [{"name": "a", "price": "NaN"}]}', "#/items/0/price", "not a finite number"),
+    (b'{"items": [{"name": "a", "price": "-inf"}]}', "#/items/0/price", "not a finite number"),
+    (b'{"items": [{"name": "a", "price": 1E999999999}]}', "#/items/0/price", "beyond 6144"),
+    (b'{"by_shelf": {"a/b": {"name": "x", "price": "1e-9999"}}}', "#/by_shelf/a~1b/price", "6144"),
+    (b'{"note": "\\ud800"}', "#", "\\ud800 is half a surrogate pair (byte 10)"),
+    (b'{"note": "a\\\\\\uDC00b"}', "#", "\\uDC00 is half a surrogate pair (byte 13)"),
     (b"[]", "#", "Expected `object`"),
     (b"null", "#", "Expected `object`"),
     (b"{", "#", "not valid JSON"),
@@ -111,6 +117,20 @@ async def test_what_fits_is_taken(doors: Doors) -> None:
     assert (answer.status, answer.value) == (201, 1)
     # Every field of this one has a default, and yet: a Struct is given, or the request is wrong.
     assert (await doors.edge("POST", "/booth/orders", b"{}")).value == 0
+
+
+async def test_a_whole_surrogate_pair_is_taken(doors: Doors) -> None:
+    body = rb'{"note": "\ud83d\ude00 \\ud800"}'
+    assert (await doors.edge("POST", "/booth/orders", body)).status == 201
+
+
+async def test_numbers_without_an_end_are_refused_at_the_internal_listener_too(
+    doors: Doors,
+) -> None:
+    body = b'{"items": [{"name": "a", "price": "NaN"}]}'
+    answer = await doors.internal("POST", "/booth/orders", body)
+    assert (answer.status, answer.place) == (400, "#/items/0/price")
+    assert (await doors.internal("GET", "/booth/items/1?weight=inf")).status == 400
 
 
 async def test_parameters_of_a_body_may_be_absent_where_they_have_defaults(doors: Doors) -> None:
@@ -146,6 +166,9 @@ QUERIES = [
     ("?limit=1&limit=2", "None", "given twice"),
     ("?weight=nan", "weight", "not a finite number"),
     ("?weight=inf", "weight", "not a finite number"),
+    ("?price=sNaN", "price", "not a finite number"),
+    ("?price=Infinity", "price", "not a finite number"),
+    ("?price=1E999999999", "price", "the exponent is beyond 6144"),
     ("?sizes=1&sizes=9223372036854775808", "sizes", "64 bits"),
     ("?sizes=1&sizes=x", "sizes", "Expected `int`"),
     ("?short=maybe", "short", "Expected `bool`"),

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from borough.cli.address import read_address
-from borough.contracts.codec import Codec, pointer_of
+from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract, Operation
+from borough.contracts.unreadable import pointer_of
 from borough.errors import ConfigurationError
 
 __all__ = ["add"]

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from math import isfinite
 from operator import attrgetter
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from borough.contracts.finite import Look, find_endless, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import type_shape
 from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
+from borough.contracts.unreadable import pointer_of, reason_of
 from borough.errors import InvalidRequest, ServiceFailure
 
 __all__ = [
@@ -27,15 +28,12 @@ __all__ = [
     "Codec",
     "HttpArguments",
     "check_carried",
-    "pointer_of",
     "problem_document",
     "reply_fields",
 ]
 
 JSON = msgspec.json.Encoder(decimal_format="string", uuid_format="canonical")
 _ORDERED = msgspec.json.Encoder(decimal_format="string", order="deterministic")
-_PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
-_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _REPLY_HEADERS = frozenset(
     {
@@ -58,15 +56,6 @@ class HttpArguments(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes | None
     content_type: bytes = b"application/json"
-
-
-def pointer_of(message: str) -> tuple[str, str]:
-    """Split msgspec's message into the sentence and a JSON pointer (RFC 6901) as URI fragment."""
-    found = _PLACE.match(message)
-    if found is None:
-        return message, "#"
-    steps = ["/" + (a or b) for a, b in _STEP.findall(found[2])]
-    return found[1], "#" + "".join(steps)
 
 
 def _text(value: Any) -> str:
@@ -112,6 +101,9 @@ class Codec:
     __slots__ = (
         "_decode_request",
         "_decode_result",
+        "_endless_arguments",
+        "_endless_request",
+        "_endless_result",
         "_from_body",
         "_oversight",
         "_parameters",
@@ -128,7 +120,13 @@ class Codec:
         self._parameters = operation.parameters
         self._decode_request = msgspec.json.Decoder(request).decode if request is not None else None
         self._oversight: Oversight | None = find_oversight(request) if request is not None else None
+        self._endless_request = find_endless(request) if request is not None else None
+        looks = [(each.name, find_endless(each.kind)) for each in operation.parameters]
+        self._endless_arguments = [
+            (index, name, look) for index, (name, look) in enumerate(looks) if look is not None
+        ]
         result = operation.result
+        self._endless_result = find_endless(result)
         self._decode_result = None if result is type(None) else msgspec.json.Decoder(result).decode
         self._problems = {
             code: (kind, msgspec.json.Decoder(kind.payload).decode)
@@ -183,20 +181,22 @@ class Codec:
             body = b"{}"
         try:
             value = self._decode_request(body)
-            if strict and self._oversight is not None:
-                oversight = self._oversight(body)
-                if oversight is not None:
-                    message, pointer = oversight
-                    raise InvalidRequest(
-                        message, errors=[{"detail": message, "pointer": "#" + pointer}]
-                    )
+            wrong = self._oversight(body) if strict and self._oversight is not None else None
+            if wrong is None and self._endless_request is not None:
+                wrong = self._endless_request(value)
+            if wrong is not None:
+                message, pointer = wrong
+                raise InvalidRequest(
+                    f"{message} at #{pointer}",
+                    errors=[{"detail": message, "pointer": "#" + pointer}],
+                )
         except msgspec.ValidationError as error:
             message, pointer = pointer_of(str(error))
             raise InvalidRequest(
                 f"{message} at {pointer}", errors=[{"detail": message, "pointer": pointer}]
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            reason = "the body is empty" if not body else str(error)
+            reason = reason_of(body, error)
             raise InvalidRequest(
                 f"The body is not valid JSON: {reason}", errors=[{"detail": reason, "pointer": "#"}]
             ) from None
@@ -222,6 +222,8 @@ class Codec:
     def write_arguments(self, arguments: Sequence[Any]) -> HttpArguments:
         """The same arguments as a request. Raises `InvalidRequest` for what JSON or HTTP cannot carry."""
         try:
+            for index, name, look in self._endless_arguments:
+                refuse_endless(name, look, arguments[index])
             return self._written(arguments)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidRequest(f"The arguments cannot be written: {error}") from None
@@ -279,8 +281,12 @@ class Codec:
         """
         if self._decode_result is None:
             return b""
+        if isinstance(value, Reply):
+            value = cast("Any", value).value
         try:
-            return JSON.encode(cast("Any", value).value if isinstance(value, Reply) else value)
+            if self._endless_result is not None:
+                self._refuse_endless_result(value, self._endless_result)
+            return JSON.encode(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise ServiceFailure(
                 f"{self.operation.wire_name} answered out of contract: {error}"
@@ -293,6 +299,8 @@ class Codec:
         else:
             try:
                 value = self._decode_result(body)
+                if self._endless_result is not None:
+                    self._refuse_endless_result(value, self._endless_result)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ServiceFailure(
                     f"{self.operation.wire_name} answered out of contract: {error}"
@@ -300,6 +308,14 @@ class Codec:
         if self.operation.is_reply:
             return _reply(value, headers)
         return value
+
+    def _refuse_endless_result(self, value: Any, look: Look) -> None:
+        endless = look(value)
+        if endless is not None:
+            raise ServiceFailure(
+                f"{self.operation.wire_name} answered out of contract: "
+                f"{endless[0]} at #{endless[1]}"
+            )
 
     def read_problem(self, code: str, body: bytes) -> Problem | None:
         """The declared problem of this code, None where the operation does not declare it."""
@@ -394,6 +410,7 @@ def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
         "TupleType",
     )
     convert = msgspec.convert
+    look = find_endless(kind)
 
     def read(values: list[str] | None) -> Any:
         if values is None:
@@ -413,8 +430,9 @@ def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
                 f"The {place} parameter {name!r} is wrong: {message}",
                 errors=[{"detail": message, "parameter": name}],
             ) from None
+        endless = look(value) if look is not None else None
         for item in cast("Sequence[Any]", value) if many else (value,):
-            wrong = _no_number(item)
+            wrong = endless[0] if endless is not None else _no_number(item)
             if wrong:
                 raise InvalidRequest(
                     f"The {place} parameter {name!r} is wrong: {wrong}",
@@ -429,8 +447,6 @@ def _no_number(value: Any) -> str | None:
     """Why a number that Python can read from a text is none here."""
     if type(value) is int and not -(2**63) <= value < 2**63:
         return "the integer is beyond 64 bits"
-    if type(value) is float and not isfinite(value):
-        return "not a finite number"
     return None
 
 

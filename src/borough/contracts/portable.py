@@ -20,6 +20,7 @@ __all__ = [
     "json_value",
     "marks_in",
     "may_be_unset",
+    "struct_class",
     "type_shape",
 ]
 
@@ -68,7 +69,7 @@ def _children(found: shape.Type) -> list[shape.Type]:
     return []
 
 
-def _struct_class(found: shape.StructType) -> type[msgspec.Struct]:
+def struct_class(found: shape.StructType) -> type[msgspec.Struct]:
     """The class itself; of a generic struct such as `Page[Item]`, msgspec gives the alias."""
     return typing.get_origin(found.cls) or found.cls
 
@@ -88,7 +89,7 @@ def is_settled(kind: Any) -> bool:
             if id(found.cls) in seen:
                 continue
             seen.add(id(found.cls))
-            if not _struct_class(found).__struct_config__.frozen:
+            if not struct_class(found).__struct_config__.frozen:
                 return False
         if _constrained(found) or isinstance(found, (shape.ListType, shape.DictType)):
             return False
@@ -100,7 +101,7 @@ def is_plain(kind: Any) -> type | None:
     """The class to which a settled value must belong, for a cheap check; None if not just one."""
     found = type_shape(kind)
     if isinstance(found, shape.StructType):
-        return _struct_class(found)
+        return struct_class(found)
     plain: dict[type[shape.Type], type] = {
         shape.IntType: int,
         shape.StrType: str,

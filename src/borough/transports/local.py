@@ -11,10 +11,12 @@ from typing import Any
 
 import msgspec
 
-from borough.contracts.codec import check_carried, pointer_of
+from borough.contracts.codec import check_carried
+from borough.contracts.finite import find_endless, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
+from borough.contracts.unreadable import pointer_of
 from borough.errors import InvalidRequest, ServiceFailure, Unavailable
 from borough.ports import Send
 from borough.services.context import Call
@@ -40,7 +42,7 @@ class LocalTransport:
             return _stream(operation, callee)
         checks = _checks(operation)
         settle = _settled_result(operation)
-        if settle is None and not any(check.rebuild for check in checks):
+        if settle is None and not any(check.rebuild or check.endless for check in checks):
             return _direct(callee, checks)
         return _rebuilt(callee, checks, settle)
 
@@ -49,9 +51,11 @@ class LocalTransport:
 
 
 class _Check:
-    """What one argument needs at the boundary: its class compared, or the value rebuilt."""
+    """What one argument needs at the boundary: its class compared, its numbers seen, or the value rebuilt."""
 
-    __slots__ = ("about", "carried", "index", "kind", "name", "parameter", "plain", "rebuild")
+    __slots__ = (
+        "about", "carried", "endless", "index", "kind", "name", "parameter", "plain", "rebuild",
+    )  # fmt: skip
 
     def __init__(self, about: str, index: int, parameter: Parameter) -> None:
         self.about = about
@@ -60,6 +64,7 @@ class _Check:
         self.name = parameter.name
         self.kind = parameter.kind
         self.plain = is_plain(parameter.kind)
+        self.endless = find_endless(parameter.kind)
         self.carried = parameter.place in ("path", "header")
         self.rebuild = self.carried or not is_settled(parameter.kind)
 
@@ -69,7 +74,7 @@ def _checks(operation: Operation) -> list[_Check]:
         _Check(operation.wire_name, index, parameter)
         for index, parameter in enumerate(operation.parameters)
     ]
-    return [check for check in found if check.rebuild or check.plain is not None]
+    return [check for check in found if check.rebuild or check.endless or check.plain is not None]
 
 
 def _nobody(operation: Operation) -> Send:
@@ -122,17 +127,33 @@ def _refuse_class(check: _Check, value: Any) -> None:
 
 def _rebuilt(callee: Callee, checks: list[_Check], settle: Callable[[Any], Any] | None) -> Send:
     async def send(arguments: Sequence[Any], call: Call) -> Any:
-        settled = list(arguments)
-        for check in checks:
-            value = settled[check.index]
-            if check.rebuild:
-                settled[check.index] = _rebuild_argument(check, value)
-            elif type(value) is not check.plain:
-                _refuse_class(check, value)
+        settled = _settled_arguments(arguments, checks)
         result = await callee.run(settled, call)
         return result if settle is None else settle(result)
 
     return send
+
+
+def _settled_arguments(arguments: Sequence[Any], checks: list[_Check]) -> list[Any]:
+    settled = list(arguments)
+    for check in checks:
+        value = settled[check.index]
+        if check.rebuild:
+            settled[check.index] = _rebuild_argument(check, value)
+        elif check.plain is not None and type(value) is not check.plain:
+            _refuse_class(check, value)
+        if check.endless is not None:
+            _refuse_endless(check, value)
+    return settled
+
+
+def _refuse_endless(check: _Check, value: Any) -> None:
+    assert check.endless is not None
+    try:
+        refuse_endless(check.name, check.endless, value)
+    except InvalidRequest as error:
+        error.about = check.about
+        raise
 
 
 def _rebuild(value: Any, kind: Any) -> Any:
@@ -159,24 +180,30 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
 
 def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     kind = operation.result
-    if kind is type(None) or is_settled(kind):
+    rebuild, look = not is_settled(kind), find_endless(kind)
+    if kind is type(None) or not (rebuild or look):
         return None
 
     def settle(value: Any) -> Any:
+        is_reply = isinstance(value, Reply)
+        answer: Any = value
+        bare: Any = answer.value if is_reply else answer
+        endless = look(bare) if look is not None else None
+        if endless is not None:
+            raise ServiceFailure(
+                f"{operation.wire_name} answered out of contract: {endless[0]} at #{endless[1]}"
+            )
+        if not rebuild:
+            return answer
         try:
-            if isinstance(value, Reply):
-                return _settled_reply(value, kind)
-            return _rebuild(value, kind)
+            bare = _rebuild(bare, kind)
         except (msgspec.ValidationError, TypeError) as error:
             raise ServiceFailure(
                 f"{operation.wire_name} answered out of contract: {error}"
             ) from None
+        return msgspec.structs.replace(answer, value=bare) if is_reply else bare
 
     return settle
-
-
-def _settled_reply(reply: Any, kind: Any) -> Any:
-    return msgspec.structs.replace(reply, value=_rebuild(reply.value, kind))
 
 
 def _stream(operation: Operation, callee: Callee) -> Send:
@@ -184,11 +211,7 @@ def _stream(operation: Operation, callee: Callee) -> Send:
     settle = _settled_result(operation)
 
     async def items(arguments: Sequence[Any], call: Call) -> Any:
-        settled = list(arguments)
-        for check in checks:
-            if check.rebuild:
-                settled[check.index] = _rebuild_argument(check, settled[check.index])
-        stream = callee.stream(settled, call)
+        stream = callee.stream(_settled_arguments(arguments, checks), call)
         try:
             async for item in stream:
                 yield item if settle is None else settle(item)

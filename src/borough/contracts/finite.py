@@ -1,0 +1,181 @@
+"""Numbers that no other language reads: NaN, infinity, and decimals with an exponent without end.
+
+`find_endless(type)` compiles a look at values of a type. It returns the first such number as
+(sentence, JSON pointer), or None. A type without float and Decimal has no look and costs nothing.
+Every boundary asks it, so that local, honest and remote calls refuse the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from math import isfinite
+from typing import Any, cast
+
+from msgspec import inspect as shape
+
+from borough.contracts.portable import struct_class, type_shape
+from borough.errors import InvalidRequest
+
+__all__ = ["EXPONENT_LIMIT", "Look", "find_endless", "refuse_endless"]
+
+EXPONENT_LIMIT = 6144
+"""The largest exponent of a decimal, up and down: that of IEEE 754 decimal128."""
+
+Look = Callable[[Any], "tuple[str, str] | None"]
+_NOT_FINITE = "not a finite number", ""
+_TOO_WIDE = f"the exponent is beyond {EXPONENT_LIMIT}", ""
+_Known = dict[Any, "list[Look | None]"]
+
+
+def find_endless(kind: Any) -> Look | None:
+    """The look for a type, None where no value of it can hold such a number."""
+    found = type_shape(kind)
+    return _compile(found, {}) if _holds_any(found, set()) else None
+
+
+def refuse_endless(name: str, look: Look, value: Any) -> None:
+    """Raise `InvalidRequest` where an argument holds such a number."""
+    endless = look(value)
+    if endless is not None:
+        message, pointer = endless
+        raise InvalidRequest(
+            f"{name} does not fit: {message} at #{pointer}",
+            errors=[{"detail": message, "pointer": f"#{pointer}", "parameter": name}],
+        )
+
+
+def _holds_any(found: shape.Type, seen: set[Any]) -> bool:
+    """Whether a float or a Decimal stands anywhere below; asked first, as types may hold themselves."""
+    while isinstance(found, shape.Metadata):
+        found = found.type
+    if isinstance(found, (shape.FloatType, shape.DecimalType)):
+        return True
+    if isinstance(found, shape.StructType):
+        if found.cls in seen:
+            return False
+        seen.add(found.cls)
+        return any(_holds_any(field.type, seen) for field in found.fields)
+    if isinstance(found, (shape.ListType, shape.VarTupleType)):
+        return _holds_any(found.item_type, seen)
+    if isinstance(found, shape.TupleType):
+        return any(_holds_any(part, seen) for part in found.item_types)
+    if isinstance(found, shape.DictType):
+        return _holds_any(found.value_type, seen)
+    if isinstance(found, shape.UnionType):
+        return any(_holds_any(member, seen) for member in found.types)
+    return False
+
+
+def _compile(found: shape.Type, known: _Known) -> Look | None:
+    while isinstance(found, shape.Metadata):
+        found = found.type
+    if isinstance(found, shape.FloatType):
+        return _float
+    if isinstance(found, shape.DecimalType):
+        return _decimal
+    if isinstance(found, shape.StructType):
+        return _struct(found, known) if _holds_any(found, set()) else None
+    if isinstance(found, (shape.ListType, shape.VarTupleType)):
+        item = _compile(found.item_type, known)
+        return None if item is None else _items(item)
+    if isinstance(found, shape.TupleType):
+        parts = [_compile(part, known) for part in found.item_types]
+        return _parts(parts) if any(parts) else None
+    if isinstance(found, shape.DictType):
+        value = _compile(found.value_type, known)
+        return None if value is None else _values(value)
+    if isinstance(found, shape.UnionType):
+        looks = [look for look in (_compile(each, known) for each in found.types) if look]
+        return looks[0] if len(looks) == 1 else _any_of(looks)
+    return None
+
+
+def _float(value: Any) -> tuple[str, str] | None:
+    return _NOT_FINITE if isinstance(value, float) and not isfinite(value) else None
+
+
+def _decimal(value: Any) -> tuple[str, str] | None:
+    if not isinstance(value, Decimal):
+        return None
+    if not value.is_finite():
+        return _NOT_FINITE
+    return None if -EXPONENT_LIMIT <= value.adjusted() <= EXPONENT_LIMIT else _TOO_WIDE
+
+
+def _struct(found: shape.StructType, known: _Known) -> Look:
+    if found.cls in known:
+        slot = known[found.cls]
+        return lambda value: slot[0](value) if slot[0] is not None else None
+    slot = known[found.cls] = [None]
+    cls = struct_class(found)
+    looks = [
+        (field.name, field.encode_name, look)
+        for field in found.fields
+        if (look := _compile(field.type, known)) is not None
+    ]
+
+    def check(value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, cls):
+            return None
+        for name, key, look in looks:
+            endless = look(getattr(value, name))
+            if endless is not None:
+                return endless[0], f"/{_escaped(key)}{endless[1]}"
+        return None
+
+    slot[0] = check
+    return check
+
+
+def _items(item: Look) -> Look:
+    def check(value: Any) -> tuple[str, str] | None:
+        if isinstance(value, (tuple, list)):
+            for index, element in enumerate(cast("list[Any]", value)):
+                endless = item(element)
+                if endless is not None:
+                    return endless[0], f"/{index}{endless[1]}"
+        return None
+
+    return check
+
+
+def _parts(parts: list[Look | None]) -> Look:
+    def check(value: Any) -> tuple[str, str] | None:
+        if value.__class__ is tuple:
+            for index, (element, look) in enumerate(zip(value, parts, strict=False)):
+                endless = look(element) if look is not None else None
+                if endless is not None:
+                    return endless[0], f"/{index}{endless[1]}"
+        return None
+
+    return check
+
+
+def _values(item: Look) -> Look:
+    def check(value: Any) -> tuple[str, str] | None:
+        if isinstance(value, Mapping):
+            for key, element in cast("Mapping[str, Any]", value).items():
+                endless = item(element)
+                if endless is not None:
+                    return endless[0], f"/{_escaped(key)}{endless[1]}"
+        return None
+
+    return check
+
+
+def _any_of(looks: list[Look]) -> Look:
+    """Each look knows the values that are its own, and passes over the others."""
+
+    def check(value: Any) -> tuple[str, str] | None:
+        for look in looks:
+            endless = look(value)
+            if endless is not None:
+                return endless
+        return None
+
+    return check
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

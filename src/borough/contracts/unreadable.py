@@ -1,0 +1,32 @@
+"""Why a body cannot be read: the decoder's words, taken apart or made clear."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["pointer_of", "reason_of"]
+
+_PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
+_ESCAPE = re.compile(  # a whole pair first, then half of one, else any escape
+    rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(u[dD][89a-fA-F]\w\w)|.)", re.DOTALL
+)
+
+
+def pointer_of(message: str) -> tuple[str, str]:
+    """Split msgspec's message into the sentence and a JSON pointer (RFC 6901) as URI fragment."""
+    found = _PLACE.match(message)
+    if found is None:
+        return message, "#"
+    steps = ["/" + (a or b) for a, b in _STEP.findall(found[2])]
+    return found[1], "#" + "".join(steps)
+
+
+def reason_of(body: bytes, error: Exception) -> str:
+    """Why a body is no JSON; of half a surrogate pair the decoder says that the input was truncated."""
+    if not body:
+        return "the body is empty"
+    for escape in _ESCAPE.finditer(body):
+        if escape[1]:
+            return f"\\{escape[1].decode()} is half a surrogate pair (byte {escape.start()})"
+    return str(error)

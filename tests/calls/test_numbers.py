@@ -1,0 +1,156 @@
+"""NaN, infinity and endless decimals are refused alike in every mode, on the way in and out."""
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from typing import Protocol, final
+
+import pytest
+
+from borough import Reply, Service, Struct, System, contract, get, post
+from borough.errors import InvalidRequest, ServiceFailure
+from borough.testing import MODES, Mode, Running, start
+
+
+class Reading(Struct):
+    heat: float = 0.0
+    cost: Decimal | None = None
+
+
+ANSWERS: dict[str, Reading] = {
+    "nan": Reading(heat=math.nan),
+    "infinite": Reading(heat=math.inf),
+    "decimal": Reading(cost=Decimal("sNaN")),
+    "endless": Reading(cost=Decimal("1E999999")),
+}
+
+
+@contract("meter", version="1.0")
+class Meter(Protocol):
+    """Takes and gives numbers."""
+
+    @post("/scalars")
+    async def scalars(self, heat: float, cost: Decimal) -> int: ...
+
+    @post("/readings")
+    async def put(self, reading: Reading) -> int: ...
+
+    @post("/lists")
+    async def lists(self, heats: list[float], costs: Mapping[str, Decimal]) -> int: ...
+
+    @get("/heats/{cost}")
+    async def find(self, cost: Decimal, heat: float | None = None) -> int: ...
+
+    @get("/answers/{how}")
+    async def answer(self, how: str) -> Reading: ...
+
+    @get("/replies/{how}")
+    async def reply(self, how: str) -> Reply[float]: ...
+
+    @get("/streams/{how}")
+    def stream(self, how: str) -> AsyncIterator[Reading]: ...
+
+    @get("/watched")
+    def watch(self, heat: float) -> AsyncIterator[int]: ...
+
+
+@final
+class MeterService(Service, Meter):
+    async def scalars(self, heat: float, cost: Decimal) -> int:
+        return 1
+
+    async def put(self, reading: Reading) -> int:
+        return 1
+
+    async def lists(self, heats: list[float], costs: Mapping[str, Decimal]) -> int:
+        return 1
+
+    async def find(self, cost: Decimal, heat: float | None = None) -> int:
+        return 1
+
+    async def answer(self, how: str) -> Reading:
+        return ANSWERS.get(how, Reading(heat=1.5, cost=Decimal("1.50")))
+
+    async def reply(self, how: str) -> Reply[float]:
+        return Reply(value=ANSWERS[how].heat)
+
+    async def stream(self, how: str) -> AsyncIterator[Reading]:
+        yield Reading()
+        yield ANSWERS[how]
+
+    async def watch(self, heat: float) -> AsyncIterator[int]:
+        yield 1
+
+
+@pytest.fixture(params=MODES)
+async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    mode: Mode = request.param
+    async with start(System([MeterService]), mode=mode) as found:
+        yield found
+
+
+@pytest.mark.parametrize("heat", [math.nan, math.inf, -math.inf])
+async def test_a_float_that_is_not_finite_is_refused_as_an_argument(
+    running: Running, heat: float
+) -> None:
+    meter = running.client(Meter)
+    for call in (
+        meter.scalars(heat, Decimal(1)),
+        meter.put(Reading(heat=heat)),
+        meter.lists([1.0, heat], {}),
+        meter.find(Decimal(1), heat),
+        anext(meter.watch(heat)),
+    ):
+        with pytest.raises(InvalidRequest, match="not a finite number at #"):
+            await call
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("NaN", "finite"), ("sNaN", "finite"), ("Infinity", "finite"), ("1E999999", "beyond 6144")],
+)
+async def test_a_decimal_without_an_end_is_refused_as_an_argument(
+    running: Running, text: str, words: str
+) -> None:
+    meter, cost = running.client(Meter), Decimal(text)
+    for call in (
+        meter.scalars(1.0, cost),
+        meter.put(Reading(cost=cost)),
+        meter.lists([], {"a": cost}),
+        meter.find(cost),
+    ):
+        with pytest.raises(InvalidRequest, match=words):
+            await call
+
+
+async def test_the_place_of_such_a_number_is_named_alike(running: Running) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await running.client(Meter).lists([1.0, math.nan], {})
+    assert caught.value.errors == (
+        {"detail": "not a finite number", "pointer": "#/1", "parameter": "heats"},
+    )
+    assert caught.value.about == "meter.Meter.lists"
+
+
+@pytest.mark.parametrize("how", sorted(ANSWERS))
+async def test_an_answer_with_such_a_number_is_a_failure_of_the_service(
+    running: Running, how: str
+) -> None:
+    with pytest.raises(ServiceFailure):
+        await running.client(Meter).answer(how)
+    items = running.client(Meter).stream(how)
+    assert await anext(items) == Reading()
+    with pytest.raises(ServiceFailure):
+        await anext(items)
+
+
+async def test_a_reply_with_such_a_number_is_a_failure_of_the_service(running: Running) -> None:
+    with pytest.raises(ServiceFailure):
+        await running.client(Meter).reply("nan")
+
+
+async def test_finite_numbers_pass(running: Running) -> None:
+    meter = running.client(Meter)
+    assert await meter.scalars(1e308, Decimal("1E6144")) == 1
+    assert await meter.find(Decimal("-0.50"), 0.0) == 1
+    assert await meter.answer("well") == Reading(heat=1.5, cost=Decimal("1.50"))
