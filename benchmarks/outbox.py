@@ -84,7 +84,9 @@ async def _measure(rounds: int) -> Report:
                 times[name].values.append(figures["p50_us"])
                 costs[name].values.append(figures["client_us"])
     borough = rates["borough"]
-    report.add(borough.over(rates["bare apsw, group commit"], "borough as a share of bare apsw"))
+    bare = rates["bare apsw, group commit"]
+    report.add(borough.over(bare, "borough as a share of bare apsw"))
+    report.add(bare.over(rates["aiosqlite"], "bare apsw over aiosqlite"))
     over = report.add(borough.over(rates["aiosqlite"], "borough over aiosqlite"))
     report.hold(over, at_least=25)
     return report
