@@ -43,6 +43,7 @@ __all__ = [
     "TransactionMisuse",
     "Unauthenticated",
     "Unavailable",
+    "UnsupportedMediaType",
     "WrongRowCount",
 ]
 
@@ -178,6 +179,14 @@ class TooLarge(CallError):
     status = 413
     code = "too-large"
     title = "The request is too large"
+
+
+class UnsupportedMediaType(CallError):
+    """The body says that it is something else than this operation reads; nothing of it was handled."""
+
+    status = 415
+    code = "unsupported-media-type"
+    title = "The body is not of a kind that this operation reads"
 
 
 class KeyReused(CallError):

@@ -27,6 +27,7 @@ from borough import (
     Struct,
     System,
     TokenIssuer,
+    Upload,
     contract,
     current_call,
     delete,
@@ -68,6 +69,12 @@ class Booth(Protocol):
 
     @post("/sums", allow=ANYONE)
     async def add(self, one: int, two: int = 0) -> int: ...
+
+    @post("/blanks", allow=ANYONE)
+    async def blank(self, note: str = "nothing", more: str = "") -> str: ...
+
+    @post("/files", allow=ANYONE)
+    async def file(self, content: Upload) -> int: ...
 
     @get("/items/{item}", allow=ANYONE)
     async def look(
@@ -158,6 +165,12 @@ class BoothService(Service, Booth):
 
     async def add(self, one: int, two: int = 0) -> int:
         return one + two
+
+    async def blank(self, note: str = "nothing", more: str = "") -> str:
+        return note
+
+    async def file(self, content: Upload) -> int:
+        return len(content)
 
     async def look(
         self,
@@ -279,10 +292,11 @@ def ask(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One request on a connection of its own; blocking."""
+    """One request on a connection of its own; blocking. A body is JSON unless the headers differ."""
+    kind = {"Content-Type": "application/json"} if body is not None else {}
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=20)
     try:
-        connection.request(method, target, body, dict(headers or {}))
+        connection.request(method, target, body, {**kind, **(headers or {})})
         response = connection.getresponse()
         fields = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, fields, response.read())

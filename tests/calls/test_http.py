@@ -142,12 +142,67 @@ async def test_parameters_of_a_body_may_be_absent_where_they_have_defaults(doors
     )
 
 
+SUM = b'{"one": 4, "two": 5}'
+
+
 @pytest.mark.parametrize(
-    "kind", ["application/json", "text/plain", "application/x-www-form-urlencoded", "image/png"]
+    "kind",
+    ["application/json", "Application/JSON; charset=utf-8", "application/vnd.booth.sum+json"],
 )
-async def test_the_content_type_of_a_body_is_not_looked_at(doors: Doors, kind: str) -> None:
-    headers = {"Content-Type": kind}
-    answer = await doors.edge("POST", "/booth/sums", b'{"one": 4, "two": 5}', headers)
+async def test_a_body_that_says_it_is_json_is_read(doors: Doors, kind: str) -> None:
+    answer = await doors.edge("POST", "/booth/sums", SUM, {"Content-Type": kind})
+    assert (answer.status, answer.value) == (200, 9)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "image/png",
+    ],
+)
+async def test_a_body_that_says_it_is_something_else_is_not_read(doors: Doors, kind: str) -> None:
+    answer = await doors.edge("POST", "/booth/sums", SUM, {"Content-Type": kind})
+    assert (answer.status, answer.value["code"]) == (415, "unsupported-media-type")
+    assert answer.value["detail"] == (
+        f"The body came as {kind.partition(';')[0]}; send it with Content-Type: application/json"
+    )
+
+
+async def test_a_body_that_does_not_say_what_it_is_is_not_read(doors: Doors) -> None:
+    answer = await doors.edge("POST", "/booth/sums", SUM, {"Content-Type": ""})
+    assert (answer.status, answer.value["detail"]) == (
+        415,
+        "The body does not say what it is; send it with Content-Type: application/json",
+    )
+
+
+async def test_a_request_without_a_body_needs_no_content_type(doors: Doors) -> None:
+    answer = await doors.edge("POST", "/booth/blanks", None)
+    assert (answer.status, answer.value) == (200, "nothing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/octet-stream", 200), ("image/png", 200), ("text/plain", 200), ("", 200),
+        ("application/x-www-form-urlencoded", 415), ("multipart/form-data; boundary=x", 415),
+    ],
+)  # fmt: skip
+async def test_an_upload_may_be_of_any_kind_but_a_form(
+    doors: Doors, kind: str, status: int
+) -> None:
+    answer = await doors.edge("POST", "/booth/files", b"12345", {"Content-Type": kind})
+    assert answer.status == status
+    assert answer.value == 5 if status == 200 else "send the bytes" in answer.value["detail"]
+
+
+async def test_the_internal_listener_does_not_look_at_the_content_type(doors: Doors) -> None:
+    answer = await doors.internal(
+        "POST", "/booth/sums", SUM, headers={"Content-Type": "text/plain"}
+    )
     assert (answer.status, answer.value) == (200, 9)
 
 

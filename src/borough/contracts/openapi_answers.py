@@ -26,6 +26,7 @@ from borough.errors import (
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    UnsupportedMediaType,
 )
 
 __all__ = ["IF_NONE_MATCH", "PROBLEM_SCHEMA", "framework_responses", "refusals", "success"]
@@ -154,6 +155,8 @@ def _framework_errors(operation: OperationDescriptor) -> list[type[CallError]]:
             found.append(Unauthenticated)
         if operation.allow.scopes:
             found.append(Forbidden)
+        if any(each.place in ("field", "body", "upload") for each in operation.parameters):
+            found.append(UnsupportedMediaType)
     if operation.method not in ("GET", "DELETE"):
         found.append(TooLarge)
     if operation.idempotent_by is not None:
@@ -232,6 +235,7 @@ _SHARED: dict[str, type[CallError]] = {
         TooManyRequests,
         Unauthenticated,
         Unavailable,
+        UnsupportedMediaType,
     )
 }
 

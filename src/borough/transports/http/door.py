@@ -1,7 +1,8 @@
 """One listener's way from a request to an answer: route, identity, permission, call, callee, encoding.
 
 A `Door` is what the edge and the internal listener share. They differ in the routes they have, in
-`identify` (who calls, and may they) and in strictness (the edge refuses unknown fields).
+`identify` (who calls, and may they) and in strictness (the edge refuses unknown fields and bodies
+that do not say they are JSON).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from borough.services.context import Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.callee import Callee
 from borough.transports.http import wire
+from borough.transports.http.media import JSON_BODY, check_media, media_of
 from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
 
@@ -46,13 +48,14 @@ class Route:
     """An operation behind a door, with its codec and what never changes in its answers."""
 
     __slots__ = (
-        "callee", "codec", "headers", "is_keyed", "name", "pool", "service", "status", "stores_key",
+        "callee", "codec", "headers", "is_keyed", "media", "name", "pool", "service", "status", "stores_key",
     )  # fmt: skip
 
     def __init__(self, callee: Callee, pool: WorkPool | None = None) -> None:
         self.callee = callee
         self.codec = Codec(callee.operation)
         self.pool = pool
+        self.media = media_of(callee.operation)
         self.name = callee.operation.wire_name
         self.service = callee.operation.contract.service
         self.status = callee.operation.mark.status
@@ -126,6 +129,10 @@ class Door:
         trace: TraceContext,
     ) -> Response:
         header = request.headers.get
+        if self._strict and route.media is not None:
+            kind = header("content-type")
+            if kind != JSON_BODY or route.media != JSON_BODY:
+                check_media(route.media, kind, request.body)
         arguments = route.codec.read_arguments(
             slots, request.query, header, request.body, strict=self._strict
         )
