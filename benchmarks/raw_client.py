@@ -29,6 +29,7 @@ class Load(msgspec.Struct):
     seconds: float
     pids: tuple[int, ...] = ()
     pace_s: float = 0.0
+    warm_s: float = WARM_S
 
 
 class Pinging(asyncio.Protocol):
@@ -104,7 +105,7 @@ async def load(document: Any) -> dict[str, float]:
             lambda: Pinging(request, took_s, wanted.pace_s), "127.0.0.1", wanted.port
         )
         clients.append(client)
-    await asyncio.sleep(WARM_S)
+    await asyncio.sleep(wanted.warm_s)
     figures = await _measured(took_s, wanted.seconds, wanted.pids)
     for client in clients:
         client.is_running = False

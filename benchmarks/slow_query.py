@@ -21,6 +21,8 @@ from borough.runtime.system import System
 WHAT = "server on both cores; a client on core 1 asks pricing over the edge every 2 ms"
 QUERY_MS = 500
 SECONDS = 0.25
+WARM_S = 0.05
+SETTLED_S = 0.02  # the first look finds the query slow and moves it to a thread
 PACE_S = 0.002
 QUERIES = ("scan", "audit")
 NAMES = {
@@ -44,18 +46,30 @@ def measure(rounds: int) -> Report:
         rows = int(server.said()["rows"])
         load = {
             "port": port, "path": "/pricing/totals", "connections": 1, "seconds": SECONDS,
-            "pids": [server.pid], "pace_s": PACE_S,
+            "pids": [server.pid], "pace_s": PACE_S, "warm_s": WARM_S,
         }  # fmt: skip
         for _ in range(rounds):
             idle.values.append(client.ask(load)["p50_us"])
             for query in QUERIES:
-                server.ask({"begin": query, "rows": rows})
-                during[query].values.append(client.ask(load)["p50_us"])
-                took[query].values.append(server.ask({"end": query})["ms"])
+                p50_us, query_ms = _during(server, client, query, rows, load)
+                during[query].values.append(p50_us)
+                took[query].values.append(query_ms)
     for query in QUERIES:
         ratio = during[query].over(idle, f"p50 {NAMES[query]}, over p50 without")
         report.hold(report.add(ratio), at_most=1.15)
     return report
+
+
+def _during(
+    server: Child, client: Child, query: str, rows: int, load: dict[str, object]
+) -> tuple[float, float]:
+    """The median while a query runs, and how long that took; once more where it ended too early."""
+    while True:
+        server.ask({"begin": query, "rows": rows})
+        p50_us = client.ask(load)["p50_us"]
+        query_ms = server.ask({"end": query})["ms"]
+        if query_ms > (SETTLED_S + WARM_S + SECONDS) * 1e3 + 30:
+            return p50_us, query_ms
 
 
 async def _serve(folder: Path, port: int) -> None:
@@ -75,7 +89,7 @@ async def _serve(folder: Path, port: int) -> None:
         if "begin" in asked:
             name, rows = str(asked["begin"]), int(str(asked["rows"]))
             running[name] = asyncio.create_task(query(name, rows))
-            await asyncio.sleep(0.02)  # the first look finds it slow and moves it to a thread
+            await asyncio.sleep(SETTLED_S)
             return {}
         return {"ms": await running.pop(str(asked["end"]))}
 
