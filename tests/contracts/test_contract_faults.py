@@ -1,5 +1,7 @@
 """Every fault of a contract as a whole, of its marks, problems and events: found, placed, mendable."""
 
+import importlib
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +12,15 @@ from borough.contracts.reading import read_contract, read_contracts, source_plac
 from borough.errors import DeclarationFaults
 from tests.contracts.planted import check_planted, faults_in, lines_of, marked_lines
 
+TWICE = """
+from typing import Protocol
+from borough import contract, get
+
+@contract("twice", version="1.0")
+class Twice(Protocol):
+    @get("/name")
+    async def name(self) -> str: ...
+"""
 HEAD = '@contract("shop", version="1.0")'
 BUY = '    @post("/buy")\n    async def buy(self) -> None: ...\n'
 
@@ -267,6 +278,27 @@ def test_two_contracts_of_one_name_are_named_with_their_places() -> None:
     assert fault.message == "two contracts are named shop.Shop"
     assert fault.line == source_place(other)[1]
     assert fault.remedy == f"Rename one; the other is {__file__}:{source_place(shop)[1]}"
+
+
+def test_one_file_that_was_loaded_under_two_names_is_told_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "twicesys" / "twice"
+    folder.mkdir(parents=True)
+    (folder / "contract.py").write_text(TWICE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "twicesys")
+    short, long = "twice.contract", "twicesys.twice.contract"
+    try:
+        loaded = [importlib.import_module(name).Twice for name in (long, short)]
+        with pytest.raises(DeclarationFaults) as caught:
+            read_contracts(loaded)
+    finally:
+        for name in [name for name in sys.modules if name.startswith("twice")]:
+            del sys.modules[name]
+    (fault,) = caught.value.faults
+    assert fault.message == f"the contract twice.Twice was loaded as `{short}` and `{long}`"
+    assert fault.remedy == f"Import it as `{long}` everywhere"
 
 
 def test_a_contract_with_three_faults_reports_three(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from borough.contracts.parameters import ParameterReader
 from borough.contracts.portable import json_value
 from borough.contracts.promises import PromiseReader
 from borough.contracts.shapes import Shape
-from borough.contracts.source import FaultList, source_place
+from borough.contracts.source import FaultList, same_name, source_place
 from borough.errors import DeclarationFaults
 
 __all__ = ["contract_mark", "read_contract", "read_contracts", "source_place"]
@@ -75,8 +75,7 @@ def _agree(contracts: list[Contract], faults: FaultList) -> None:
     for contract in contracts:
         other = names.setdefault(contract.wire_name, contract)
         if other is not contract:
-            message = f"two contracts are named {contract.wire_name}"
-            faults.add(message, f"Rename one; the other is {_place(other.cls)}", contract.cls)
+            faults.add(*same_name(contract.wire_name, contract.cls, other.cls), contract.cls)
             continue
         for operation in contract.operations.values():
             route = operation.mark.method, _SLOT.sub("{}", operation.path)
@@ -100,11 +99,6 @@ def _agree(contracts: list[Contract], faults: FaultList) -> None:
 
 def _said(operation: Operation) -> str:
     return f"{operation.contract.name}.{operation.name}"
-
-
-def _place(thing: Any) -> str:
-    file, line = source_place(thing)
-    return f"{file}:{line}"
 
 
 class _Reader:

@@ -12,7 +12,7 @@ from typing import Any
 
 from borough.errors import Fault
 
-__all__ = ["FaultList", "field_place", "source_place"]
+__all__ = ["FaultList", "field_place", "same_name", "source_place"]
 
 
 def source_place(thing: Any) -> tuple[str, int]:
@@ -39,6 +39,19 @@ def field_place(cls: type[Any], name: str) -> tuple[str, int]:
             if isinstance(target, ast.Name) and target.id == name:
                 return inspect.getsourcefile(owner) or "", first + node.lineno - 1
     return source_place(cls)
+
+
+def same_name(name: str, one: type[Any], other: type[Any]) -> tuple[str, str]:
+    """What is wrong with two contracts of one name, and the remedy: often it is one file, loaded twice."""
+    place = source_place(one)
+    if one.__module__ == other.__module__ or place != source_place(other) or not place[0]:
+        file, line = source_place(other)
+        return f"two contracts are named {name}", f"Rename one; the other is {file}:{line}"
+    modules = sorted((one.__module__, other.__module__), key=len)
+    return (
+        f"the contract {name} was loaded as `{modules[0]}` and `{modules[1]}`",
+        f"Import it as `{modules[1]}` everywhere",
+    )
 
 
 class FaultList:

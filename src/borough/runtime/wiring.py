@@ -18,6 +18,7 @@ import msgspec
 from borough.contracts.marks import RAW_MARK, RawMark
 from borough.contracts.operation import BoundEvent, Contract
 from borough.contracts.reading import contract_mark, read_contract, source_place
+from borough.contracts.source import same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
@@ -407,9 +408,8 @@ class _Wiring:
         for contract in self.contracts.values():
             other = seen.setdefault(contract.wire_name, contract)
             if other is not contract:
-                self.fault(
-                    f"two contracts are named {contract.wire_name}", "Rename one", contract.cls
-                )
+                both = same_name(contract.wire_name, contract.cls, other.cls)
+                self.fault(*both, contract.cls)
         owners: dict[type[Any], Contract] = {}
         for contract in self.contracts.values():
             for event in contract.events.values():
