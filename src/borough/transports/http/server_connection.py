@@ -39,9 +39,9 @@ class ServerConnection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_ahead", "_body", "_connection", "_drained", "_head", "_incoming", "_is_admitted",
-        "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task", "_transport",
-        "_write_paused_at",
+        "_ahead", "_announced", "_body", "_connection", "_drained", "_head", "_incoming",
+        "_is_admitted", "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task",
+        "_transport", "_write_paused_at",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
@@ -56,7 +56,7 @@ class ServerConnection(asyncio.Protocol):
         )
         self._body: list[bytes] | ChunkedBody = []
         self._incoming: Request | None = None
-        self._missing = 0
+        self._announced = self._missing = 0
         self._task: asyncio.Task[None] | None = None
         self._is_admitted = True
         self._is_reading = True
@@ -146,7 +146,7 @@ class ServerConnection(asyncio.Protocol):
         self._since = self._started = self._server.now
         self._ahead = b""
         self._incoming = request
-        self._missing = length
+        self._announced = self._missing = length
         reader.forget()
         self._body = ChunkedBody(limits.body_bytes) if length == CHUNKED else []
         if reader.expects_continue and not size:
@@ -371,7 +371,7 @@ class ServerConnection(asyncio.Protocol):
         limits, elapsed, body = self._server.limits, now - self._started, self._body
         if elapsed <= limits.body_idle_s:
             return False
-        received = body.seen if isinstance(body, ChunkedBody) else sum(map(len, body))
+        received = body.seen if isinstance(body, ChunkedBody) else self._announced - self._missing
         return received < elapsed * limits.body_bytes_per_s
 
     def close(self) -> None:
