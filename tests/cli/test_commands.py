@@ -220,6 +220,16 @@ def test_every_option_is_explained_with_its_source(
     assert {row["option"] for row in document} == set(rows)
 
 
+def test_a_variable_that_nothing_reads_is_warned_about(
+    say: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOROUGH_EDGE_HOTS", "0.0.0.0")
+    said = say("run", str(root), "--explain", system=False)
+    assert said.status == 0
+    assert "did you mean BOROUGH_EDGE_HOST?" in said.error
+    assert "BOROUGH_EDGE_HOTS" not in said.output
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

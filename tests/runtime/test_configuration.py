@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from pathlib import Path
 
 import pytest
 
 from borough import Secret, Settings
 from borough.errors import ConfigurationError
-from borough.runtime.configuration import Configuration, option_defaults, variable_of
+from borough.runtime.configuration import (
+    OWN_VARIABLES,
+    Configuration,
+    option_defaults,
+    variable_of,
+)
 
 
 class MailSettings(Settings):
@@ -247,3 +253,56 @@ def test_a_configuration_with_further_flags_keeps_the_others(tmp_path: Path) -> 
     edge = second.options.edge
     assert (edge.host, edge.port, second.options.internal.port) == ("0.0.0.0", 1002, 7)
     assert first.options.internal.port == 0
+
+
+# --- variables that nothing reads -------------------------------------------------------------------
+
+
+def test_a_variable_that_nothing_reads_is_told_with_the_name_that_was_meant(
+    tmp_path: Path,
+) -> None:
+    environment = {
+        "BOROUGH_EDGE_PROT": "8081",
+        "BOROUGH_MAIL_HOTS": "mail.example",
+        "BOROUGH_ZZZ": "s3cret",
+        "BOROUGHS": "5",
+        "HOME": "/",
+    }
+    configuration = loaded(tmp_path, environment=environment)
+    configuration.settings("mail", MailSettings)
+    assert configuration.unread_variables() == [
+        "BOROUGH_EDGE_PROT is set and is neither an option nor a setting; "
+        "did you mean BOROUGH_EDGE_PORT?",
+        "BOROUGH_MAIL_HOTS is set and is neither an option nor a setting; "
+        "did you mean BOROUGH_MAIL_HOST?",
+        "BOROUGH_ZZZ is set and is neither an option nor a setting; remove it",
+    ]
+
+
+def test_a_variable_that_something_reads_is_not_told(tmp_path: Path) -> None:
+    environment = {
+        "BOROUGH_EDGE_PORT": "1002",
+        "BOROUGH_MAIL_HOST": "mail.example",
+        "BOROUGH_SIGNING_WORD": "s3cret",
+        **dict.fromkeys(OWN_VARIABLES, "all"),
+    }
+    toml = '[services.pay.settings]\nkey = "env:BOROUGH_SIGNING_WORD"\n'
+    configuration = loaded(tmp_path, toml, environment)
+    configuration.settings("mail", MailSettings)
+    configuration.settings("pay", KeySettings)
+    assert configuration.unread_variables() == []
+
+
+def test_variables_of_a_service_that_is_not_here_are_not_judged(tmp_path: Path) -> None:
+    configuration = loaded(tmp_path, environment={"BOROUGH_MAIL_HOTS": "x", "BOROUGH_MAILS": "x"})
+    (sentence,) = configuration.unread_variables(["mail"])
+    assert sentence.startswith("BOROUGH_MAILS is set")
+
+
+def test_the_variables_of_our_own_tests_are_known() -> None:
+    root = Path(__file__).parents[2]
+    read: set[str] = set()
+    for place in (*root.glob("tests/*.py"), *root.glob("tests/browser/*.py")):
+        found = re.findall(r'environ\S*["\'](BOROUGH_\w+)', place.read_text(encoding="utf-8"))
+        read.update(found)
+    assert read == OWN_VARIABLES

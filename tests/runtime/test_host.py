@@ -271,6 +271,21 @@ async def test_missing_settings_are_told_before_anything_is_opened(tmp_path: Pat
     assert not any(name.endswith(".db") for name in os.listdir(tmp_path))
 
 
+async def test_a_variable_that_nothing_reads_is_warned_about_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    configuration = Configuration.load(tmp_path, {"BOROUGH_LIMITS_THREDS": "4"})
+    system = System([BellService], configuration=configuration)
+    started = Host(system, data_folder=tmp_path / "data")
+    with caplog.at_level(logging.WARNING):
+        await started.start()
+        await started.stop()
+    assert caplog.messages == [
+        "BOROUGH_LIMITS_THREDS is set and is neither an option nor a setting; "
+        "did you mean BOROUGH_LIMITS_THREADS?"
+    ]
+
+
 async def test_a_system_of_fakes_only_runs(tmp_path: Path) -> None:
     async with start(System([], contracts=[Bell]), fakes={Bell: fake(Bell, ring=5)}) as running:
         assert await running.client(Bell).ring() == 5

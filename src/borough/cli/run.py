@@ -148,6 +148,8 @@ def _explain(options: argparse.Namespace) -> int:
     for service in plan.services.values():
         for kind in service.settings.values():
             system.configuration.settings(service.name, kind)
+    for sentence in system.configuration.unread_variables(plan.absent_services):
+        print(sentence, file=sys.stderr)
     rows = system.configuration.explain()
     if options.json:
         found = [{"option": name, "value": value, "source": source} for name, value, source in rows]

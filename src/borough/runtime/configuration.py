@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -21,9 +21,17 @@ from borough.errors import ConfigurationError
 from borough.runtime.options import Options, ServiceFacts, Table
 from borough.services.settings import Secret, Settings
 
-__all__ = ["CONFIGURATION_FILE", "Configuration", "option_defaults", "variable_of"]
+__all__ = [
+    "CONFIGURATION_FILE",
+    "OWN_VARIABLES",
+    "Configuration",
+    "option_defaults",
+    "variable_of",
+]
 
 CONFIGURATION_FILE = "borough.toml"
+OWN_VARIABLES = frozenset({"BOROUGH_REQUIRE", "BOROUGH_SHOTS"})
+"""Variables that are no option: Borough's own tests read them."""
 S = TypeVar("S", bound=Settings)
 _FIELD = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?\Z", re.DOTALL)
 
@@ -45,6 +53,7 @@ class Configuration:
         self._environment = environment
         self._flags = flags
         self._settings: dict[str, Settings] = {}
+        self._asked = {variable_of(name) for name in option_defaults()}
 
     @classmethod
     def load(
@@ -95,6 +104,7 @@ class Configuration:
         for field in msgspec.structs.fields(kind):
             name = field.encode_name
             path, variable = f"{where}.{name}", variable_of(f"{service}.{name}")
+            self._asked.add(variable)
             if variable in self._environment and self._sources.get(path) != "flag":
                 _refuse_option(service, name, variable)
                 text = self._environment[variable]
@@ -128,6 +138,7 @@ class Configuration:
             return value
         how, _, name = str(value).partition(":")
         if how == "env":
+            self._asked.add(name)
             if name not in self._environment:
                 raise ValueError(f"the environment has no {name}")
             return Secret(self._environment[name])
@@ -135,6 +146,20 @@ class Configuration:
             return Secret((self.folder / name).read_text(encoding="utf-8").strip())
         except OSError as error:
             raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+
+    def unread_variables(self, absent: Iterable[str] = ()) -> list[str]:
+        """A sentence for each `BOROUGH_*` variable that nothing has read; asked once all settings are.
+
+        The variables of services that are `absent` here (mocked, or elsewhere) cannot be judged.
+        """
+        spared = tuple(variable_of(service) + "_" for service in absent)
+        found: list[str] = []
+        for variable in sorted(set(self._environment) - self._asked - OWN_VARIABLES):
+            if variable.startswith("BOROUGH_") and not (spared and variable.startswith(spared)):
+                close = difflib.get_close_matches(variable, sorted(self._asked), 1)
+                remedy = f"did you mean {close[0]}?" if close else "remove it"
+                found.append(f"{variable} is set and is neither an option nor a setting; {remedy}")
+        return found
 
     @property
     def data_folder(self) -> Path:

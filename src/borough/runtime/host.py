@@ -107,6 +107,8 @@ class Host:
             self.services[plan.name] = RunningService(
                 plan, self.configuration, self.clock, self.system.name, self._store(plan)
             )
+        for sentence in self.configuration.unread_variables(self.plan.absent_services):
+            _log.warning("%s", sentence)
         await self._each([service.open_data() for service in self.services.values()])
         await self.broker.open()
         for service in self.services.values():

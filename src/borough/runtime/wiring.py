@@ -92,6 +92,11 @@ class Plan(msgspec.Struct, frozen=True):
     contracts: dict[str, Contract]
     absent: dict[str, Contract]
 
+    @property
+    def absent_services(self) -> set[str]:
+        """Services of which only contracts are known here."""
+        return {contract.service for contract in self.absent.values()} - self.services.keys()
+
 
 def make_plan(
     system: System, *, resources: Iterable[type[Any]] = (), stand_ins: Iterable[type[Any]] = ()
