@@ -25,6 +25,8 @@ def web(tmp_path: Path) -> Path:
     (folder / "gate.db").write_text("secret")
     (folder / "0001.jwk").write_text("secret")
     (folder / "settings").write_text("secret")
+    (folder / "key.txt").symlink_to(folder / "0001.jwk")
+    (folder / "env.txt").symlink_to(folder / ".env")
     (tmp_path / "outside.txt").write_text("secret")
     (folder / "link.txt").symlink_to(tmp_path / "outside.txt")
     (folder / "up").symlink_to(tmp_path)
@@ -126,7 +128,7 @@ async def test_a_file_that_cannot_be_read_does_not_show_why(town: Town, web: Pat
     assert (await town.get("/app.js")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/gate.db", "/0001.jwk", "/settings"])
+@pytest.mark.parametrize("path", ["/gate.db", "/0001.jwk", "/settings", "/key.txt", "/env.txt"])
 async def test_what_is_of_no_known_kind_is_not_served(town: Town, path: str) -> None:
     seen = await town.get(path)
     assert seen.status == 404

@@ -13,6 +13,7 @@ from borough import Service, System, TokenIssuer
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
+from borough.testing import free_port
 from borough.testing.clock import ManualClock
 from tests.gateway.library import Library, LibraryService, Seen, Shelf, request
 
@@ -120,12 +121,23 @@ async def test_pyjwt_is_imported_after_the_start_and_never_on_the_loop(
     assert answered == status
 
 
-@pytest.mark.parametrize("pages", [".", "..", "web/.."])
+@pytest.mark.parametrize("pages", [".", "..", "web/..", ".borough", ".borough/web", "link"])
 async def test_a_folder_of_pages_that_holds_keys_or_code_is_refused(
     tmp_path: Path, pages: str
 ) -> None:
     home = tmp_path / "home"
     (home / "web").mkdir(parents=True)
+    (home / ".borough" / "web").mkdir(parents=True)
+    (home / "link").symlink_to(home)
     started = process(home, f'[edge]\npages = "{pages}"\n')
     with pytest.raises(ConfigurationError, match="name a folder that holds nothing but pages"):
         await answers(started)
+
+
+async def test_a_folder_of_pages_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "borough.toml").write_text('[edge]\npages = "."\n')
+    system = System([LibraryService], configuration=Configuration.load(tmp_path, {}))
+    started = Process(system, clock=ManualClock(), edge_port=free_port())
+    with pytest.raises(ConfigurationError, match="name a folder that holds nothing but pages"):
+        await started.start()
+    assert os.listdir(tmp_path) == ["borough.toml"]

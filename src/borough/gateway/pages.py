@@ -124,7 +124,9 @@ class Pages:
         except (OSError, ValueError):
             return None
         # Only what is known to be of a page: a database or a key that strays here is not served.
-        if stat.S_ISREG(status.st_mode) and _suffix(path) not in _TYPES:
+        # A link is judged by both names, so that a page's name does not lend itself to a key.
+        known = _suffix(path) in _TYPES and _suffix(real) in _TYPES
+        if stat.S_ISREG(status.st_mode) and (not known or os.path.basename(real)[0] == "."):
             return None
         return status
 

@@ -88,6 +88,8 @@ class Process:
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
         try:
+            if self._edge_port is not None:
+                self._pages()  # what must not be served is told before anything is made
             if self._internal_port is not None:
                 make_folder(self.host.data_folder)
                 names = {contract.service for contract in self.host.plan.contracts.values()}
@@ -168,32 +170,38 @@ class Process:
         await server.open(self.system.configuration.options.edge.host, port)
         return server
 
-    def _check_pages(self, pages: Path) -> None:
-        """Refuse a folder that would make keys, databases or code public."""
+    def _pages(self) -> Path | None:
+        """The folder of pages. Refuses one that would make keys, databases or code public."""
+        options = self.system.configuration.options
+        if not options.edge.pages:
+            return None
+        pages = self.system.configuration.folder / options.edge.pages
         if not pages.is_dir():
             raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
         public = pages.resolve()
-        for kept in (self.host.data_folder.resolve(), self.system.configuration.folder.resolve()):
+        data = self.host.data_folder.resolve()
+        if data in public.parents:
+            raise ConfigurationError(
+                f"edge.pages names {pages}, which lies in the data folder {data}; "
+                "name a folder that holds nothing but pages"
+            )
+        for kept in (data, self.system.configuration.folder.resolve()):
             if public == kept or public in kept.parents:
                 raise ConfigurationError(
                     f"edge.pages names {pages}, which holds {kept}; "
                     "name a folder that holds nothing but pages"
                 )
+        return pages
 
     def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
         options = self.system.configuration.options
-        pages = (
-            self.system.configuration.folder / options.edge.pages if options.edge.pages else None
-        )
-        if pages is not None:
-            self._check_pages(pages)
         settings = EdgeSettings(
             origins=options.edge.cors,
             credentials=options.edge.cors_credentials,
             rate=options.edge.rate_limit,
             proxies=options.edge.proxies,
-            pages=pages,
+            pages=self._pages(),
             default_timeout_s=options.limits.default_timeout_s,
             longest_timeout_s=options.limits.longest_timeout_s,
         )
