@@ -6,15 +6,33 @@ import os
 import runpy
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
+import pytest
+
+from borough import Database, Service, System
+from borough.errors import StoreError
 from borough.runtime import options as option_tables
 from borough.runtime.configuration import Configuration
+from borough.testing import start
 from tests.docs import options
 from tests.docs.pages import DOCS, write_cafe, write_files
 
 REFERENCE = DOCS / "reference"
+
+
+@final
+class GuestService(Service, name="guests"):
+    """Has the table of which the SQLite page speaks, with one visit that has not been."""
+
+    db: Database
+
+    async def open(self) -> None:
+        async with self.db.transaction() as tx:
+            await tx.execute("create table visits (guest text, at text)")
+            await tx.execute("insert into visits values ('bob', null)")
 
 
 def test_the_table_of_options_is_that_of_the_code() -> None:
@@ -40,6 +58,17 @@ def test_the_settings_of_the_configuration_page_are_read_as_it_says(tmp_path: Pa
     settings: Any = configuration.settings("mail", kind)
     assert (settings.host, settings.retries) == ("mail.example", 5)
     assert settings.password.reveal() == "hunter2"
+
+
+async def test_a_column_that_may_be_null_is_read_as_the_sqlite_page_says(tmp_path: Path) -> None:
+    write_files(REFERENCE / "sqlite.md", tmp_path)
+    last_visit: Any = runpy.run_path(str(tmp_path / "nullable_sample.py"))["last_visit"]
+    async with start(System([GuestService])) as running:
+        db = running.database("guests")
+        assert await last_visit(db, "ann") is None
+        assert await db.maybe(str, "select guest from visits") == "bob"
+        with pytest.raises(StoreError, match="Expected `datetime`, got `null`"):
+            await db.maybe(datetime, "select at from visits where guest = 'bob'")
 
 
 def test_the_tests_of_the_testing_page_pass(tmp_path: Path) -> None:
