@@ -150,3 +150,14 @@ async def test_an_ipv4_address_is_the_same_in_ipv6_clothes_and_with_a_port(tmp_p
     assert await ask("::ffff:127.0.0.1", "9.9.9.1:5555") == 200
     assert await ask("127.0.0.1", "9.9.9.1:6666") == 429
     assert await ask("127.0.0.1", "[2001:db8::1]:443") == 200
+
+
+@pytest.mark.parametrize("network", ["::ffff:10.0.0.0/104", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize("peer", ["10.0.0.1", "::ffff:10.0.0.1"])
+async def test_a_proxy_named_in_ipv6_clothes_is_known(
+    tmp_path: Path, network: str, peer: str
+) -> None:
+    town = Town(tmp_path, EdgeSettings(rate="1/m", proxies=(network,)))
+    for client in ("9.9.9.1", "9.9.9.2"):
+        seen = await town.get("/library/who", peer=peer, headers={"X-Forwarded-For": client})
+        assert seen.status == 200

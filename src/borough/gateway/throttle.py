@@ -88,7 +88,12 @@ def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _network(text: str) -> _Network:
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
+        if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96:
+            mapped = network.network_address.ipv4_mapped
+            if mapped is not None:  # addresses are compared in their IPv4 form, and so is this
+                return ipaddress.ip_network(f"{mapped}/{network.prefixlen - 96}")
+        return network
     except ValueError as error:
         raise ConfigurationError(
             f'{text!r} is no network of proxies ({error}); write it like "10.0.0.0/8"'
