@@ -9,6 +9,7 @@ import os
 import random
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
@@ -86,8 +87,7 @@ class SystemClock:
     # The function itself, not a method around it: it is read for every call.
     monotonic = staticmethod(time.monotonic)
 
-    def now(self) -> datetime:
-        return datetime.now(UTC)
+    now = staticmethod(partial(datetime.now, UTC))
 
     def epoch_s(self) -> float:
         return time.time()

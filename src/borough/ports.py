@@ -8,26 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from borough.contracts.operation import Operation
+from borough.contracts.struct import Event
 from borough.services.context import Call
-from borough.services.data import Reader
+from borough.services.data import Reader, Transaction
 
 __all__ = [
     "LONGEST_EVENT",
     "Broker",
+    "Companion",
     "Delivery",
     "Message",
     "Migration",
+    "OutboxRow",
     "Send",
     "Store",
     "StoreTransaction",
     "Subscription",
     "Transport",
 ]
+
+T = TypeVar("T")
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -37,14 +42,39 @@ class Migration(msgspec.Struct, frozen=True):
     sql: str
 
 
-class StoreTransaction(Reader, Protocol):
-    """`borough.services.data.Transaction` without what the runtime adds (publish, answer)."""
+OutboxRow = tuple[str, str, str, str | None, bytes]
+"""An event that a transaction publishes: id, topic, type, key, CloudEvents document."""
 
-    async def execute(self, sql: str, /, *args: Any) -> int: ...
 
-    async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int: ...
+class StoreTransaction(Transaction, Protocol):
+    """A transaction with what it gathers for its COMMIT. A rolled back savepoint takes its part along.
 
-    def savepoint(self) -> AbstractAsyncContextManager[None]: ...
+    While it is open it is the `IN_TRANSACTION` of its context.
+    """
+
+    is_open: bool
+    outbox: list[OutboxRow]
+    """Inserted by the store, in this order, last of all and in the same commit."""
+    mark: object
+    """What `answer` has settled."""
+    sequence: int
+    """Once committed: the outbox number of the last event."""
+
+
+class Companion(Protocol):
+    """What the runtime adds to the transactions of a service's own code."""
+
+    def publish(self, tx: StoreTransaction, event: Event) -> str:
+        """See `Transaction.publish`; puts the event into `tx.outbox`."""
+        ...
+
+    async def answer(self, tx: StoreTransaction, value: T) -> T:
+        """See `Transaction.answer`; sets `tx.mark`."""
+        ...
+
+    def committed(self, tx: StoreTransaction) -> None:
+        """It has committed, with events or an answer."""
+        ...
 
 
 class Store(Reader, Protocol):
@@ -61,8 +91,13 @@ class Store(Reader, Protocol):
         """
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[StoreTransaction]:
-        """A serializable transaction; when the block has been left it is durable."""
+    def transaction(
+        self, companion: Companion | None = None
+    ) -> AbstractAsyncContextManager[StoreTransaction]:
+        """A serializable transaction; when the block has been left it is durable.
+
+        Without a companion it can neither publish nor answer (`TransactionMisuse`).
+        """
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Reader]:

@@ -13,8 +13,8 @@ from borough.contracts.problem import Problem
 from borough.contracts.reading import read_contract
 from borough.contracts.struct import Struct
 from borough.errors import KeyInUse, KeyReused, TransactionConflict, TransactionMisuse
+from borough.ports import StoreTransaction
 from borough.runtime.answers import KeyedCalls, KeyedOperation, Mark
-from borough.runtime.database import ServiceTransaction
 from borough.services.context import CURRENT, Call, Principal
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import Place, staged
@@ -52,7 +52,7 @@ class Charges(Protocol):
 
 
 OPERATIONS = read_contract(Charges).operations
-Body = Callable[[ServiceTransaction], Awaitable[Any]]
+Body = Callable[[StoreTransaction], Awaitable[Any]]
 
 
 class Till:
@@ -98,7 +98,7 @@ class Till:
 
 
 def answering(number: int) -> Body:
-    async def body(tx: ServiceTransaction) -> Any:
+    async def body(tx: StoreTransaction) -> Any:
         await tx.execute("insert into placed values ($1, 'ann')", number)
         return await tx.answer(Receipt(number=number))
 
@@ -150,7 +150,7 @@ async def test_an_answer_whose_key_was_taken_over_commits_nothing(tmp_path: Path
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def slow(tx: ServiceTransaction) -> Any:
+        async def slow(tx: StoreTransaction) -> Any:
             await tx.execute("update borough_marks set owner = 'another run'")
             return await answering(1)(tx)
 
@@ -166,7 +166,7 @@ async def test_a_raised_problem_stores_nothing_so_that_another_card_may_follow(
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def decline(tx: ServiceTransaction) -> Any:
+        async def decline(tx: StoreTransaction) -> Any:
             raise CardDeclined(reason="empty")
 
         with pytest.raises(CardDeclined):
@@ -179,7 +179,7 @@ async def test_an_answered_problem_is_raised_again_with_its_fields(tmp_path: Pat
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def decline(tx: ServiceTransaction) -> Any:
+        async def decline(tx: StoreTransaction) -> Any:
             return await tx.answer(CardDeclined(reason="stolen"))
 
         for _ in range(2):
@@ -193,7 +193,7 @@ async def test_an_answer_out_of_contract_is_the_authors_fault(tmp_path: Path) ->
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def strange(tx: ServiceTransaction) -> Any:
+        async def strange(tx: StoreTransaction) -> Any:
             return await tx.answer(Unknown())
 
         with pytest.raises(TransactionMisuse, match="which its contract does not raise"):
@@ -205,7 +205,7 @@ async def test_a_reply_is_replayed_with_its_headers(tmp_path: Path) -> None:
         till = Till(await stage.place("orders"), clock)
         reply = Reply(value=Receipt(number=1), headers={"x-a": "b"}, cookies={"c": "d"}, etag="e")
 
-        async def give(tx: ServiceTransaction) -> Any:
+        async def give(tx: StoreTransaction) -> Any:
             return await tx.answer(reply)
 
         for _ in range(2):
@@ -218,7 +218,7 @@ async def test_a_clients_key_is_its_own_and_a_business_fact_is_everybodys(tmp_pa
         till = Till(await stage.place("orders"), clock)
 
         def give(number: int) -> Body:
-            async def body(tx: ServiceTransaction) -> Any:
+            async def body(tx: StoreTransaction) -> Any:
                 return await tx.answer(Reply(value=Receipt(number=number)))
 
             return body
@@ -234,7 +234,7 @@ async def test_a_conflict_reruns_until_there_is_an_answer(tmp_path: Path) -> Non
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def contested(tx: ServiceTransaction) -> Any:
+        async def contested(tx: StoreTransaction) -> Any:
             if till.runs < 3:
                 raise TransactionConflict("another was first")
             return await answering(1)(tx)
@@ -248,7 +248,7 @@ async def test_a_cancelled_run_gives_its_key_back(tmp_path: Path) -> None:
         till = Till(await stage.place("orders"), clock)
         begun = asyncio.Event()
 
-        async def stuck(tx: ServiceTransaction) -> Any:
+        async def stuck(tx: StoreTransaction) -> Any:
             begun.set()
             await asyncio.Event().wait()
 
@@ -264,7 +264,7 @@ async def test_a_second_answer_is_refused_and_a_rolled_back_one_is_none(tmp_path
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def twice(tx: ServiceTransaction) -> Any:
+        async def twice(tx: StoreTransaction) -> Any:
             with pytest.raises(RuntimeError):  # noqa: PT012
                 async with tx.savepoint():
                     await tx.answer(Receipt(number=1))
@@ -367,7 +367,7 @@ async def test_what_is_sent_is_what_was_stored(
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def differing(tx: ServiceTransaction) -> Any:
+        async def differing(tx: StoreTransaction) -> Any:
             await tx.answer(Receipt(number=1))
             return Receipt(number=1001)
 
@@ -382,7 +382,7 @@ async def test_a_keyed_handler_that_stores_no_answer_is_warned_about(
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
-        async def silent(tx: ServiceTransaction) -> Any:
+        async def silent(tx: StoreTransaction) -> Any:
             return Receipt(number=2)
 
         assert await till.run(silent) == Receipt(number=2)

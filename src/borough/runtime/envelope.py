@@ -23,10 +23,6 @@ __all__ = ["CloudEvent", "EventReader", "EventUnreadable", "EventWriter", "event
 
 _UNSET = msgspec.UNSET
 _NOTHING = msgspec.Raw(b"null")
-_TEMPLATE = (
-    b'{"specversion":"1.0","id":"%%b","source":%b,"type":%b,"time":%%b,'
-    b'"datacontenttype":"application/json",%%b%%b"data":%%b}'
-)
 
 
 class EventUnreadable(BoroughError):
@@ -58,14 +54,14 @@ _decode_envelope = msgspec.json.Decoder(CloudEvent).decode
 class EventWriter:
     """Writes the events of one type; made once per type and service."""
 
-    __slots__ = ("_check", "_key_of", "_template", "topic", "wire_name")
+    __slots__ = ("_check", "_key_of", "_source", "topic", "wire_name")
 
     def __init__(self, event: BoundEvent, source: str) -> None:
         self.topic = event.topic
         self.wire_name = event.wire_name
         # What a `CloudEvent` would be encoded to; most of it never changes.
-        known = [_encode(text).replace(b"%", b"%%") for text in (source, event.wire_name)]
-        self._template = _TEMPLATE % (known[0], known[1])
+        kind, where = _encode(event.wire_name).decode(), _encode(source).decode()
+        self._source = f'","source":{where},"type":{kind},"time":'
         self._check = msgspec.json.Decoder(event.kind).decode
         self._key_of = _key_reader(event)
 
@@ -79,13 +75,12 @@ class EventWriter:
         data = _encode(event)
         self._check(data)
         key = self._key_of(event)
-        return key, self._template % (
-            event_id.encode(),
-            _encode(time),
-            b"" if key is None else b'"partitionkey":%b,' % _encode(key),
-            b"" if traceparent is None else b'"traceparent":"%b",' % traceparent.encode(),
-            data,
-        )
+        keyed = "" if key is None else f',"partitionkey":{_encode(key).decode()}'
+        traced = "" if traceparent is None else f',"traceparent":"{traceparent}"'
+        return key, (
+            f'{{"specversion":"1.0","id":"{event_id}{self._source}{_encode(time).decode()}'
+            f',"datacontenttype":"application/json"{keyed}{traced},"data":{data.decode()}}}'
+        ).encode()
 
 
 class EventReader:

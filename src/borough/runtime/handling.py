@@ -16,10 +16,10 @@ from borough.clock import Clock
 from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
 from borough.errors import TransactionConflict
-from borough.ports import Message
+from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
-from borough.runtime.database import ServiceDatabase, ServiceTransaction
+from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import CloudEvent, EventReader
 from borough.runtime.leases import check_lease
 from borough.services.context import CURRENT, Call, WorkPool
@@ -135,7 +135,7 @@ class Handling:
         async with self._database.transaction() as tx:
             await self._enter(tx, event_id, lease)
 
-    async def _enter(self, tx: ServiceTransaction, event_id: str, lease: Lease) -> bool:
+    async def _enter(self, tx: StoreTransaction, event_id: str, lease: Lease) -> bool:
         """Write the inbox row; False for an event that has one. Raises `LeaseLost`."""
         entered = await tx.execute(
             _ENTER,

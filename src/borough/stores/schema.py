@@ -11,7 +11,12 @@ from typing import Final
 
 from borough.ports import Migration
 
-__all__ = ["BOROUGH_MIGRATIONS"]
+__all__ = ["BOROUGH_MIGRATIONS", "INSERT_OUTBOX"]
+
+INSERT_OUTBOX: Final = (
+    "insert into borough_outbox (id, topic, type, key, body) values ($1, $2, $3, $4, $5)"
+)
+"""How every store puts what a transaction has published beside its rows."""
 
 _EVENTS = """
 create table borough_outbox (

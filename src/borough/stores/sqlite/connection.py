@@ -54,7 +54,17 @@ def savepoint_name(depth: int) -> str:
 class Connection:
     """An `apsw` connection with the store's settings, interrupted at `until`."""
 
-    __slots__ = ("_cursor", "_free", "_plans", "_pragmas", "clock", "inner", "until", "wal_pages")
+    __slots__ = (
+        "_cursor",
+        "_free",
+        "_plans",
+        "_pragmas",
+        "clock",
+        "inner",
+        "mark",
+        "until",
+        "wal_pages",
+    )
 
     def __init__(
         self, path: str, clock: Clock, options: SqliteOptions, plans: RowPlans, *, writes: bool
@@ -75,6 +85,8 @@ class Connection:
             inner.close()
             raise
         self._cursor: Any = inner.cursor()
+        self.mark: Callable[[str], object] = inner.cursor().execute
+        """Run one of the store's own savepoint statements."""
 
     def _settle(self, path: str, writes: bool) -> None:
         inner = self.inner
@@ -151,10 +163,6 @@ class Connection:
             self._free = False
         return rows[0][0] if rows else None
 
-    def mark(self, text: str) -> None:
-        """Run one of the store's own savepoint statements."""
-        self._cursor.execute(text)
-
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open; an engine's error may have ended it."""
@@ -173,6 +181,11 @@ class Connection:
             for _ in cursor:
                 pass
         return self.inner.changes() if statement.changes else 0
+
+    def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Insert rows into a table of Borough's own; returns the number of the last one."""
+        self._cursor.executemany(sql, rows)
+        return int(self.inner.last_insert_rowid())
 
     def rows(self, kind: Any, statement: Statement, args: Sequence[Any], limit: int) -> list[Any]:
         """Run a statement and shape at most `limit` rows; one more is read, to be counted."""

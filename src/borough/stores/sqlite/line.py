@@ -8,6 +8,7 @@ from typing import Protocol
 
 from borough.clock import Clock
 from borough.errors import StoreError, StoreUnavailable
+from borough.ports import OutboxRow
 
 __all__ = ["Body", "Line", "Turn"]
 
@@ -17,6 +18,8 @@ class Body(Protocol):
 
     begun: float
     busy: bool
+    outbox: list[OutboxRow]
+    sequence: int
 
     def settle(self, failure: StoreError | None) -> None:
         """Its group has ended: committed, or failed."""

@@ -18,7 +18,7 @@ import apsw
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
-from borough.ports import Migration
+from borough.ports import Companion, Migration
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import unusable
@@ -156,12 +156,15 @@ class SqliteStore:
 
     # --- reading and writing ----------------------------------------------------------------------
 
-    def transaction(self) -> SqliteTransaction:
+    def transaction(self, companion: Companion | None = None) -> SqliteTransaction:
         """A serializable transaction; when the block has been left it is durable."""
         if self._writer is None:
             raise self._not_open()
+        deadline = self._deadline()
+        if deadline is None:
+            deadline = self._clock.monotonic() + self._options.wait_s
         return SqliteTransaction(
-            self._writer, self._texts, self._clock, self._options, self._until()
+            self._writer, self._texts, self._clock, self._options, deadline, companion
         )
 
     def snapshot(self) -> Snapshot:

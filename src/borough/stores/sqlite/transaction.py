@@ -11,7 +11,6 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -19,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import apsw
 
 from borough.clock import Clock
+from borough.contracts.struct import Event
 from borough.errors import (
     ConstraintViolated,
     DeadlineExceeded,
@@ -28,6 +28,8 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
+from borough.ports import Companion, OutboxRow
+from borough.services.context import IN_TRANSACTION, OpenTransaction
 from borough.stores.sqlite.connection import Connection, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
@@ -38,10 +40,8 @@ from borough.stores.sqlite.writer import Writer
 __all__ = ["SqliteTransaction", "only_row", "within_limit"]
 
 T = TypeVar("T")
-_NEW, _OPEN, _LEFT = range(3)
 _CHUNK = 64
 _UNRESOLVED_KEYS = apsw.SQLITE_DBSTATUS_DEFERRED_FKS
-INNERMOST: ContextVar[SqliteTransaction | None] = ContextVar("borough_sqlite_body", default=None)
 
 
 class SqliteTransaction:
@@ -49,65 +49,82 @@ class SqliteTransaction:
 
     __slots__ = (
         "_clock",
+        "_companion",
         "_deadline",
         "_depth",
         "_doomed",
         "_doomed_depth",
         "_ended",
+        "_entered",
         "_failure",
         "_future",
         "_options",
         "_outer",
-        "_state",
         "_texts",
         "_until",
         "_writer",
         "begun",
         "busy",
+        "is_open",
+        "mark",
+        "outbox",
+        "sequence",
     )
 
     def __init__(
-        self, writer: Writer, texts: Texts, clock: Clock, options: SqliteOptions, deadline: float
+        self,
+        writer: Writer,
+        texts: Texts,
+        clock: Clock,
+        options: SqliteOptions,
+        deadline: float,
+        companion: Companion | None = None,
     ) -> None:
         self._writer = writer
         self._texts = texts
         self._clock = clock
         self._options = options
         self._deadline = deadline
-        self._state = _NEW
+        self._companion = companion
+        self.outbox: list[OutboxRow] = []
+        self.mark: object = None
+        self.sequence = 0
+        self.is_open = False
+        self._entered = False
         self._depth = 0
         self._doomed: BaseException | None = None
         self._doomed_depth = 0
         self._ended = False
         self._failure: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
-        self._outer: SqliteTransaction | None = None
-        self._until = 0.0
+        self._outer: OpenTransaction | None = None
         self.begun = 0.0
         self.busy = False
 
     # --- entering and leaving ---------------------------------------------------------------------
 
     async def __aenter__(self) -> SqliteTransaction:
-        outer = INNERMOST.get()
-        if outer is not None or self._state != _NEW:
+        outer = IN_TRANSACTION.get()
+        if outer is not None or self._entered:
             self._refuse_nesting(outer)
         now = self._clock.monotonic()
-        if now >= self._deadline:
+        deadline = self._deadline
+        if now >= deadline:
             raise StoreUnavailable("the call's deadline has passed; the transaction has not begun")
         if not self._writer.try_enter(self, now):
-            await self._writer.enter(self, self._deadline)
-        self._state = _OPEN
-        self._until = min(self._deadline, self.begun + self._options.body_s)
+            await self._writer.enter(self, deadline)
+        self._entered = self.is_open = True
+        until = self.begun + self._options.body_s
+        self._until = until if until < deadline else deadline
         self._outer = outer
-        INNERMOST.set(self)
+        IN_TRANSACTION.set(self)
         return self
 
-    def _refuse_nesting(self, outer: SqliteTransaction | None) -> None:
-        if self._state != _NEW:
+    def _refuse_nesting(self, outer: OpenTransaction | None) -> None:
+        if self._entered:
             raise TransactionMisuse("this transaction was entered before; ask for a new one")
-        while outer is not None:
-            if outer._writer is self._writer and outer._state == _OPEN:
+        while isinstance(outer, SqliteTransaction):
+            if outer._writer is self._writer and outer.is_open:
                 raise TransactionMisuse(
                     "transaction() inside a transaction() of the same service. Pass the `tx` "
                     "on, or use tx.savepoint() for a part that may fail alone"
@@ -120,37 +137,42 @@ class SqliteTransaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        INNERMOST.set(self._outer)
+        self.is_open = False
+        if IN_TRANSACTION.get() is self:  # a generator may be left in another context
+            IN_TRANSACTION.set(self._outer)
         self._outer = None
-        self._state = _LEFT
         if self.busy:
             if isinstance(
                 error, GeneratorExit
             ):  # may not wait: the statement's end undoes the body
                 return
             await self._let_statement_end(error)
+        writer = self._writer
         if error is not None:
-            self._writer.leave_undone(self)
+            writer.leave_undone(self)
             return
-        status = self._writer.connection.inner.status  # a counter of the engine, no search
+        status = writer.connection.inner.status  # a counter of the engine, no search
         if self._doomed is not None or self._depth or status(_UNRESOLVED_KEYS)[0]:
             if self._doomed is None and not self._depth:
                 self._doomed = ConstraintViolated(
                     "FOREIGN KEY constraint failed: a deferred key points to no row at the end"
                 )
-            self._writer.leave_undone(self)
+            writer.leave_undone(self)
             self._raise_why()
         try:
-            self._writer.leave_done(self)
+            writer.leave_done(self)
         except apsw.Error as failed:
             raise statement_fault(failed, "release") from failed
         cancelled: asyncio.CancelledError | None = None
         while not self._ended:
-            self._future = self._writer.loop.create_future()
+            self._future = writer.loop.create_future()
             try:
                 await self._future
             except asyncio.CancelledError as request:  # the outcome first
                 cancelled = request
+        if self._failure is None and (self.outbox or self.mark is not None):
+            assert self._companion is not None
+            self._companion.committed(self)
         if cancelled is not None:
             raise cancelled
         if self._failure is not None:  # one failure for all members; each raises its own
@@ -198,7 +220,7 @@ class SqliteTransaction:
 
     async def execute(self, sql: str, /, *args: Any) -> int:
         """Run one statement; returns the number of rows changed."""
-        if self._state != _OPEN or self._doomed is not None:
+        if not self.is_open or self._doomed is not None:
             self._check()
         try:
             statement = self._texts.of(sql)
@@ -264,8 +286,21 @@ class SqliteTransaction:
         return within_limit(found, self._options.row_limit, sql)
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A part that may fail alone."""
+        """A part that may fail alone, with what it published and answered."""
         return _Savepoint(self)
+
+    def publish(self, event: Event, /) -> str:
+        """Publish an event when the transaction commits; returns its id."""
+        return self._added().publish(self, event)
+
+    async def answer(self, value: T, /) -> T:
+        """Store the keyed operation's answer with the effects, and return it."""
+        return await self._added().answer(self, value)
+
+    def _added(self) -> Companion:
+        if self._companion is None:
+            raise TransactionMisuse("this transaction belongs to no service; it publishes nothing")
+        return self._companion
 
     async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         self._check()
@@ -329,7 +364,7 @@ class SqliteTransaction:
     # --- failing ----------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        if self._state != _OPEN:
+        if not self.is_open:
             raise TransactionMisuse(
                 "the transaction is over; its statements stand inside `async with`"
             )
@@ -356,7 +391,7 @@ class SqliteTransaction:
         else:
             found = statement_fault(error, sql)
         self._doom(found)
-        from_engine = self._state == _OPEN and isinstance(error, apsw.Error)
+        from_engine = self.is_open and isinstance(error, apsw.Error)
         if from_engine and not self._writer.check_group(error):
             self._doomed_depth = -1
         if found is error:
@@ -383,7 +418,7 @@ class SqliteTransaction:
 
     def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
-        if self._state != _OPEN or depth != self._depth or self.busy:
+        if not self.is_open or depth != self._depth or self.busy:
             self._doom(TransactionMisuse("savepoints end in the order in which they nest"))
             self._check()
         self._depth -= 1
@@ -404,14 +439,16 @@ class SqliteTransaction:
 
 
 class _Savepoint:
-    __slots__ = ("_depth", "_transaction")
+    __slots__ = ("_depth", "_mark", "_published", "_transaction")
 
     def __init__(self, transaction: SqliteTransaction) -> None:
         self._transaction = transaction
-        self._depth = 0
 
     async def __aenter__(self) -> None:
-        self._depth = self._transaction.enter_savepoint()
+        transaction = self._transaction
+        self._depth = transaction.enter_savepoint()
+        self._published = len(transaction.outbox)
+        self._mark = transaction.mark
 
     async def __aexit__(
         self,
@@ -419,7 +456,18 @@ class _Savepoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._transaction.leave_savepoint(self._depth, error)
+        transaction = self._transaction
+        try:
+            transaction.leave_savepoint(self._depth, error)
+        except BaseException:
+            self._forget_gathered()
+            raise
+        if error is not None:
+            self._forget_gathered()
+
+    def _forget_gathered(self) -> None:
+        del self._transaction.outbox[self._published :]
+        self._transaction.mark = self._mark
 
 
 def only_row(found: list[Any], sql: str) -> list[Any]:

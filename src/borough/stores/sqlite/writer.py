@@ -1,8 +1,8 @@
 """The one writer of a database: bodies take turns, and share a COMMIT.
 
-A group is BEGIN IMMEDIATE under the baton, one savepoint per body, COMMIT. Everything here runs on
-the event loop except the COMMIT with its fsync and what is slow, which the worker runs: until it
-ends the connection is the worker's. `_body` has the turn, `_members` are done and await the COMMIT,
+A group is BEGIN IMMEDIATE under the baton, one savepoint per body, the events they publish, COMMIT.
+All of it runs on the event loop except the COMMIT with its fsync and what is slow, which the worker
+runs: until it ends the connection is the worker's. `_body` has the turn, `_members` are done and await the COMMIT,
 `_line` has who waits. A group closes when nobody is ready to join, or at its limits.
 """
 
@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 import apsw
 
 from borough.clock import Clock
 from borough.errors import CommitFailed, StoreError, StoreUnavailable, TransactionConflict
+from borough.ports import OutboxRow
+from borough.stores.schema import INSERT_OUTBOX
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import BODY, Connection
 from borough.stores.sqlite.faults import commit_fault, unusable
@@ -27,6 +30,7 @@ from borough.stores.sqlite.worker import Worker
 __all__ = ["Writer"]
 
 T = TypeVar("T")
+_EVENTS_ON_LOOP = 512  # some 2 us each
 _FIRST_POLL_S = 0.0005
 _LAST_POLL_S = 0.005
 _BEGIN = f"savepoint {BODY}"
@@ -76,7 +80,7 @@ class Writer:
         if not self._open:
             if not self._begin():
                 return False
-        elif not self._takes_more(now):
+        elif len(self._members) >= self._options.group_size or now >= self._age_limit:
             return False
         self._admit(body, now)
         return True
@@ -258,14 +262,32 @@ class Writer:
             self._baton.drop()
             self._go_on_later()
             return
+        events = [row for body in self._members for row in body.outbox]
+        if len(events) <= _EVENTS_ON_LOOP and events:
+            try:
+                self._insert_events(events)
+            except apsw.Error as error:
+                self._lose_group(commit_fault(error))
+                return
+            events = []
         self._away = True
-        self.worker.submit(self._commit, self._committed)
+        self.worker.submit(partial(self._commit, events), self._committed)
 
-    def _commit(self) -> bool:
+    def _insert_events(self, events: list[OutboxRow]) -> None:
+        """Put all events of the group into the outbox; their numbers follow one another."""
+        connection = self.connection
+        sequence = connection.insert_many(INSERT_OUTBOX, events) - len(events)
+        for body in self._members:
+            sequence += len(body.outbox)
+            body.sequence = sequence
+
+    def _commit(self, events: list[OutboxRow]) -> bool:
         """In the worker. Returns whether a checkpoint is due; then the baton is still held."""
         connection = self.connection
         due = False
         try:
+            if events:
+                self._insert_events(events)
             connection.control("commit")
             due = self._is_checkpoint_due()
         except BaseException:
