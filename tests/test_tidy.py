@@ -11,7 +11,7 @@ import pytest
 from tests.tidiness import Fault, dead_modules, faults_of
 
 ROOT = Path(__file__).parent.parent
-CHECKED = ("src", "examples", "tests", "benchmarks")
+CHECKED = ("src", "examples", "tests", "benchmarks", "rigs")
 EXCEPTIONS = ROOT / "tests" / "tidy_exceptions.toml"
 
 

@@ -1,0 +1,83 @@
+"""Runs one rig: first it must see its planted faults, then it tries what is not good yet.
+
+Exit status 1 when an episode is bad or a planted fault is not seen, 2 for wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
+
+NAMES: tuple[str, ...] = (
+    # one a line
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    sys.path.append(str(ROOT / "examples"))
+    parser = argparse.ArgumentParser(prog="python -m rigs", description=__doc__)
+    subparsers = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    rigs: dict[str, Rig] = {}
+    for name in NAMES:
+        module = importlib.import_module(f"rigs.{name}")
+        rig = rigs[name] = module.RIG
+        add_rig(subparsers, name, rig, (module.__doc__ or "").partition("\n")[0])
+    options = parser.parse_args(arguments)
+    return run_rig(options.name, rigs[options.name], options)
+
+
+def add_rig(subparsers: Any, name: str, rig: Rig, what: str) -> None:
+    """Add a rig as a command: what every rig takes, and what only this one takes."""
+    parser = subparsers.add_parser(name, help=what, description=what)
+    parser.add_argument("--count", type=int, default=rig.per_episode, help=f"{rig.counts}, in all")
+    parser.add_argument("--seed", type=int, default=1, help="of the first episode (1)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / ".rigs" / f"{name}.jsonl", help=f".rigs/{name}.jsonl"
+    )
+    parser.add_argument(
+        "--planted", choices=sorted(rig.planted), help="only see this fault, and try nothing"
+    )
+    parser.add_argument("--unproven", action="store_true", help="plant nothing first")
+    rig.add_arguments(parser)
+
+
+def run_rig(name: str, rig: Rig, options: argparse.Namespace) -> int:
+    """Prove the rig, then try what is wanted; returns the exit status."""
+
+    def say(line: str) -> None:
+        print(f"{name}: {line}", flush=True)
+
+    began_s = time.monotonic()
+    commit = commit_of()
+    episodes = Episodes(options.out, name, commit)
+    say(f"commit {commit}, seed {options.seed}, to {options.out}")
+    try:
+        if options.planted is not None:
+            return int(not prove(rig, options, episodes, [options.planted], say))
+        unseen = [fault for fault in rig.planted if fault not in episodes.caught]
+        if not options.unproven and not prove(rig, options, episodes, unseen, say):
+            return 1
+        count = -(-options.count // rig.per_episode)
+        wanted = episodes.wanted(options.seed, count)
+        if len(wanted) < count:
+            say(f"{count - len(wanted)} of {count} episodes were good before")
+        bad = try_all(rig, options, episodes, wanted, say) if wanted else 0
+        good = count - len(episodes.wanted(options.seed, count))
+    finally:
+        episodes.close()
+    took_s = time.monotonic() - began_s
+    each = "" if rig.per_episode == 1 else f" of {rig.per_episode} {rig.counts}"
+    say(f"{good} of {count} episodes{each} good, {bad} bad, {took_s:.0f} s")
+    return int(good < count)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
