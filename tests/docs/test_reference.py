@@ -45,7 +45,17 @@ def test_every_option_has_a_sentence() -> None:
     for name in option_tables.__all__:
         cls = getattr(option_tables, name)
         said = options.sentences(cls)
-        tables = {"system", "teams", "services", "edge", "internal", "limits", "data", "tokens"}
+        tables = {
+            "system",
+            "teams",
+            "services",
+            "edge",
+            "internal",
+            "limits",
+            "data",
+            "events",
+            "tokens",
+        }
         assert set(cls.__struct_fields__) - set(said) <= tables
 
 

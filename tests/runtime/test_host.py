@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -354,3 +355,14 @@ async def test_settings_reach_a_system_that_is_a_value(tmp_path: Path) -> None:
     system = System([TalkService], configuration=configuration)
     async with start(system, settings={"services.talk.settings.greeting": "ahoy"}) as running:
         assert running.service("talk").settings.greeting == "ahoy"
+
+
+async def test_roles_of_a_killed_process_are_free_when_the_configured_lease_is_over(
+    tmp_path: Path,
+) -> None:
+    system = System([BellService], configuration=Configuration.load(tmp_path, {}))
+    async with start(system, settings={"events.lease_s": 3600}) as running:
+        await running.client(Bell).ring()
+        await running.quiet()  # the relay has its role by now
+        until = await running.database("bell").one(float, "select min(until) from borough_leases")
+    assert time.time() + 3000 < until < time.time() + 3700

@@ -13,7 +13,7 @@ import msgspec
 
 from borough.errors import BoroughError
 
-__all__ = ["Lease", "LeaseLost", "LeaseRow", "Terms", "take"]
+__all__ = ["Lease", "LeaseLost", "LeaseRow", "Terms", "lease_terms", "take"]
 
 
 class LeaseLost(BoroughError):
@@ -37,6 +37,11 @@ class Terms(msgspec.Struct, frozen=True):
 
     lasting_s: float = 6.0
     renewal_s: float = 2.0
+
+
+def lease_terms(lasting_s: float) -> Terms:
+    """Terms for leases of a length: two renewals may fail before one runs out."""
+    return Terms(lasting_s, lasting_s / 3)
 
 
 class Lease:

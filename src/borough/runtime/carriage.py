@@ -12,6 +12,7 @@ from typing import Protocol
 
 from borough.clock import Clock
 from borough.ports import Broker
+from borough.reliability.lease import Terms
 from borough.runtime.consumer import Consumer
 from borough.runtime.handling import EventHandler
 from borough.runtime.leases import Leases
@@ -48,9 +49,15 @@ class Carriage:
     """Carries the events of the services of one process."""
 
     def __init__(
-        self, services: Mapping[str, RunningService], broker: Broker, clock: Clock, activity: Pulse
+        self,
+        services: Mapping[str, RunningService],
+        broker: Broker,
+        clock: Clock,
+        activity: Pulse,
+        terms: Terms | None = None,
     ) -> None:
         self._services = services
+        self._terms = terms
         self._broker = broker
         self._clock = clock
         self._activity = activity
@@ -66,7 +73,7 @@ class Carriage:
         if database is None or store is None:
             return
         name, plan, clock = service.name, service.plan, self._clock
-        leases = Leases(store, clock, str(clock.new_id()))
+        leases = Leases(store, clock, str(clock.new_id()), self._terms)
         if database.events:
             self._relays[name] = Relay(
                 name, store, self._broker, leases, clock, service.published, self._activity

@@ -12,6 +12,7 @@ import msgspec
 __all__ = [
     "DataOptions",
     "EdgeOptions",
+    "EventOptions",
     "InternalOptions",
     "LimitOptions",
     "Options",
@@ -138,6 +139,13 @@ class DataOptions(Table, frozen=True):
     """Where databases, event logs and keys live, relative to the system's folder."""
 
 
+class EventOptions(Table, frozen=True):
+    """How events and schedules are shared among processes."""
+
+    lease_s: Seconds = 6.0
+    """How long the roles of a process (relays, consumers, schedules) stay its own when it has died, in seconds."""
+
+
 class Options(Table, frozen=True):
     """Everything that borough.toml may say."""
 
@@ -148,3 +156,4 @@ class Options(Table, frozen=True):
     internal: InternalOptions = InternalOptions()
     limits: LimitOptions = LimitOptions()
     data: DataOptions = DataOptions()
+    events: EventOptions = EventOptions()
