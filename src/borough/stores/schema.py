@@ -78,7 +78,82 @@ create table borough_marks (
 ) without rowid;
 """
 
+_WAITING = """
+create table borough_scheduled (                 -- published for later; moved to the outbox when due
+    number integer primary key autoincrement,
+    due double precision not null,               -- wall-clock time, seconds since 1970
+    id text not null unique,
+    topic text not null,
+    type text not null,
+    key text,
+    body blob not null
+);
+create index borough_scheduled_due on borough_scheduled (due, number);
+
+create table borough_attempts (                  -- begun on events that were at work when a process died
+    handler text not null,
+    generation integer not null,
+    event_id text not null,
+    attempts integer not null,
+    begun_at double precision not null,
+    primary key (handler, generation, event_id)
+) without rowid;
+
+create table borough_parked (                    -- events that failed, and what follows them under their keys
+    number integer primary key autoincrement,    -- the order in which they are handled, per key
+    handler text not null,
+    generation integer not null,
+    topic text not null,
+    event_id text not null,
+    type text not null,
+    key text,
+    sequence integer not null,
+    body blob not null,
+    attempts integer not null,                   -- begun so far; counted before the handler runs
+    parked_at double precision not null,
+    due double precision,                        -- of the first of a key; null for who waits behind it
+    cause text,
+    unique (handler, generation, event_id)
+);
+create index borough_parked_key on borough_parked (handler, generation, topic, key, number);
+create index borough_parked_due on borough_parked (handler, generation, topic, due) where due is not null;
+
+create table borough_dead (                      -- events given up, until they are replayed or dropped
+    number integer primary key,                  -- the one it had among the parked
+    handler text not null,
+    generation integer not null,
+    topic text not null,
+    event_id text not null,
+    type text not null,
+    key text,
+    sequence integer not null,
+    body blob not null,
+    attempts integer not null,
+    parked_at double precision not null,
+    died_at double precision not null,
+    error text not null,                         -- the exception's type
+    cause text not null,                         -- what it said
+    frame text not null,                         -- where in the service's code
+    fingerprint text not null                    -- of error and frame: one group of failures
+);
+create index borough_dead_group on borough_dead (handler, fingerprint);
+
+create table borough_generations (               -- of projections; each begins with empty tables
+    handler text not null primary key,
+    generation integer not null,
+    declared integer not null                    -- the generation that its code names
+) without rowid;
+
+alter table borough_positions add column sequence integer not null default 0;
+alter table borough_positions add column noted_at double precision not null default 0;
+
+create index borough_inbox_age on borough_inbox (handler, done_at);
+create index borough_answers_age on borough_answers (created_at);
+create index borough_marks_age on borough_marks (until);
+"""
+
 BOROUGH_MIGRATIONS: Final[Sequence[Migration]] = (
     Migration("0001_events.sql", _EVENTS),
     Migration("0002_answers.sql", _ANSWERS),
+    Migration("0003_waiting.sql", _WAITING),
 )
