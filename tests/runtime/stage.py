@@ -18,7 +18,7 @@ from borough.reliability.lease import Terms
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import event_writers
-from borough.runtime.handling import EventHandler
+from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse
 from borough.runtime.relay import Relay

@@ -8,13 +8,15 @@ import pytest
 
 from borough.errors import TransactionConflict
 from borough.ports import Message
+from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import LeaseLost
+from borough.reliability.retries import Retries
 from borough.runtime.pulse import until_quiet
 from borough.services.context import current_call, inside_transaction
 from borough.telemetry.trace import read_traceparent
 from borough.testing.clock import ManualClock
-from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, remember, running, staged
+from tests.runtime.stage import TOPIC, Place, Placed, Stage, remember, running, staged
 
 
 async def test_form_one_commits_its_effects_with_its_inbox_row(tmp_path: Path) -> None:
@@ -76,7 +78,8 @@ async def test_a_failing_key_waits_and_the_others_go_on(
 
         order: list[int] = []
         relay = stage.relay(orders)
-        consumer = stage.consumer(mail, hear, takes_transaction=False)
+        terms = InboxTerms(retries=Retries(parked_waits=Backoff(0.01, 0.1), attempts=1000))
+        consumer = stage.consumer(mail, hear, takes_transaction=False, terms=terms)
         await consumer.register()
         async with running(relay, consumer):
             await orders.place_order(1, "bad")
@@ -235,23 +238,6 @@ async def test_events_of_another_topic_of_the_publisher_keep_nobody_from_quiet(
             async with asyncio.timeout(5):
                 await until_quiet([consumer], stage.activity)
             assert await consumer.quiet()
-
-
-async def test_an_unreadable_event_fails_and_its_key_waits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with staged(tmp_path) as stage:
-        mail = await stage.place("mail")
-        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
-        await consumer.register()
-        broken = Message("b", TOPIC, PLACED.wire_name, "ann", 1, b'{"specversion":"1.0"}')
-        async with running(consumer):
-            await stage.broker.publish([broken])
-            async with asyncio.timeout(5):
-                while not consumer.failed:
-                    await stage.activity.wait(stage.activity.count)
-            assert not await consumer.quiet()
-        assert "mail.hear failed on event b (attempt 1)" in caplog.text
 
 
 async def test_the_handler_of_form_two_sees_a_call_with_a_stable_key(tmp_path: Path) -> None:

@@ -23,10 +23,12 @@ _COMMANDS = {
     "demo": "borough.cli.demo",
     "call": "borough.cli.call",
     "contracts": "borough.cli.contracts",
+    "events": "borough.cli.events",
 }
 _GROUPS = (
     ("write", "contracts"),
     ("run", "run, demo, call"),
+    ("see", "events"),
 )
 
 

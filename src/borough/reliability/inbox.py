@@ -10,6 +10,8 @@ import hashlib
 
 import msgspec
 
+from borough.reliability.retries import Retries
+
 __all__ = ["InboxTerms", "stable_key"]
 
 _LONGEST_KEY = 200
@@ -20,7 +22,8 @@ class InboxTerms(msgspec.Struct, frozen=True):
 
     `deadline_s` bounds one run of the handler, `at_once` how many run, `window` how many deliveries
     may be unfinished, `grace_s` how long running ones may take when it stops, `conflict_reruns` how
-    often form one runs again at once after a conflict.
+    often form one runs again at once after a conflict. After a crash the attempts on the first
+    `suspects` events are counted before they run.
     """
 
     deadline_s: float = 30.0
@@ -28,6 +31,8 @@ class InboxTerms(msgspec.Struct, frozen=True):
     window: int = 1000
     grace_s: float = 20.0
     conflict_reruns: int = 5
+    suspects: int = 128
+    retries: Retries = Retries()
 
 
 def stable_key(event_id: str, handler: str) -> str:

@@ -45,15 +45,21 @@ def lease_terms(lasting_s: float) -> Terms:
 
 
 class Lease:
-    """A role as its holder believes to have it; `until` is on the monotonic clock of the holder."""
+    """A role as its holder believes to have it; `until` is on the monotonic clock of the holder.
 
-    __slots__ = ("epoch", "owner", "role", "until")
+    `after_crash`: the holder before did not give it back, and may have left work half done.
+    """
 
-    def __init__(self, role: str, owner: str, epoch: int, until: float) -> None:
+    __slots__ = ("after_crash", "epoch", "owner", "role", "until")
+
+    def __init__(
+        self, role: str, owner: str, epoch: int, until: float, *, after_crash: bool = False
+    ) -> None:
         self.role = role
         self.owner = owner
         self.epoch = epoch
         self.until = until
+        self.after_crash = after_crash
 
     def believed(self, now: float) -> bool:
         """Whether the holder may still think that the role is its own.

@@ -12,10 +12,14 @@ from typing import Protocol
 
 from borough.clock import Clock
 from borough.ports import Broker
-from borough.reliability.lease import Terms
+from borough.reliability.backoff import Backoff
+from borough.reliability.inbox import InboxTerms
+from borough.reliability.lease import lease_terms
+from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
-from borough.runtime.handling import EventHandler
+from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import Leases
+from borough.runtime.options import EventOptions
 from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay
 from borough.runtime.running import RunningService
@@ -54,10 +58,12 @@ class Carriage:
         broker: Broker,
         clock: Clock,
         activity: Pulse,
-        terms: Terms | None = None,
+        options: EventOptions,
     ) -> None:
         self._services = services
-        self._terms = terms
+        self._terms = lease_terms(options.lease_s)
+        waits = Backoff(options.retry_first_s, options.retry_last_s)
+        self._inbox = InboxTerms(retries=Retries(attempts=options.attempts, parked_waits=waits))
         self._broker = broker
         self._clock = clock
         self._activity = activity
@@ -86,6 +92,8 @@ class Carriage:
                 getattr(service.instance, handler.method),
                 handler.takes_transaction,
                 handler.events,
+                on_dead=handler.on_dead,
+                folder=str(plan.folder),
             )
             for topic in sorted({event.topic for event in handler.events}):
                 self._consumers[name].append(
@@ -98,6 +106,7 @@ class Carriage:
                         clock,
                         self._activity,
                         service.pool,
+                        self._inbox,
                     )
                 )
         for schedule in plan.schedules:

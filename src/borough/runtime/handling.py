@@ -1,19 +1,19 @@
 """Handling one event once: decoding, the call that the handler sees, its inbox row, its form.
 
 Form one runs again at once when another transaction was first. Both forms find out from the inbox
-that an event is done; what they do about an event that fails is not decided here.
+that an event is done, and from the parked events that it must stand behind others of its key. What
+they do about an event that fails is not decided here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from enum import Enum
 
 import msgspec
 
 from borough.clock import Clock
-from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
 from borough.errors import TransactionConflict
 from borough.ports import Message, StoreTransaction
@@ -21,50 +21,57 @@ from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import CloudEvent, EventReader
+from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import check_lease
+from borough.runtime.parking import ParkedEvent, Parking
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 
-__all__ = ["EventHandler", "Handling"]
+__all__ = ["Handling", "Outcome"]
 
-# The row is only written while the lease is in force: one statement drops duplicates and fences.
+# The row is only written while the lease is in force and nothing of the key is parked: one
+# statement drops duplicates, keeps order and fences.
 _ENTER = """
 insert into borough_inbox (handler, generation, event_id, done_at)
 select $1, $2, $3, $4
 where exists (select 1 from borough_leases where role = $5 and owner = $6 and epoch = $7)
+and not exists (select 1 from borough_parked
+    where handler = $1 and generation = $2 and topic = $8 and key = $9)
 on conflict (handler, generation, event_id) do nothing
 """
 _DONE = """
 select 1 from borough_inbox where handler = $1 and generation = $2 and event_id = $3
 """
+_BEHIND = """
+select 1 from borough_parked
+where handler = $1 and generation = $2 and topic = $3 and key = $4 limit 1
+"""
 
 
-class EventHandler(msgspec.Struct, frozen=True):
-    """An `@on` method of a service object, bound.
+class Outcome(Enum):
+    """How the handling of an event ended, other than by an error."""
 
-    `name` is durable: `service.method` or `service.NAME`.
-    """
-
-    name: str
-    service: str
-    function: Callable[..., Awaitable[object]]
-    takes_transaction: bool
-    events: tuple[BoundEvent, ...]
-    generation: int = 1
+    DONE = "done"
+    DUPLICATE = "duplicate"
+    """It was done before."""
+    BEHIND = "behind"
+    """Events of its key are parked; it must wait behind them. Nothing has run."""
 
 
 class Handling:
-    """One handler, ready to handle messages. `duplicates` counts events that were done already."""
+    """One handler, ready to handle messages of a topic."""
 
     def __init__(
         self,
         handler: EventHandler,
+        topic: str,
         database: ServiceDatabase,
         clock: Clock,
         terms: InboxTerms,
         pool: WorkPool | None,
     ) -> None:
         self._handler = handler
+        self._topic = topic
         self._database = database
         self._clock = clock
         self._terms = terms
@@ -72,26 +79,51 @@ class Handling:
         self._readers: Mapping[str, EventReader] = {
             event.wire_name: EventReader(event) for event in handler.events
         }
-        self.duplicates = 0
 
     def hears(self, kind: str) -> bool:
         """Whether events of this wire name are the handler's concern."""
         return kind in self._readers
 
-    async def handle(self, message: Message, lease: Lease) -> None:
+    async def handle(self, message: Message, lease: Lease) -> Outcome:
         """Handle one event to its end.
 
         Raises what the handler raises, `EventUnreadable`, `LeaseLost`, `StoreError`, or
         `TimeoutError` past its deadline.
         """
-        envelope, event = self._readers[message.type].read(message.body)
-        call = self._call(message, envelope)
-        CURRENT.set(call)
+        event = self._begin(message)
         async with asyncio.timeout(self._terms.deadline_s):
             if self._handler.takes_transaction:
-                await self._with_transaction(message.id, event, lease)
-            else:
-                await self._without_transaction(message.id, event, lease)
+                return await self._with_transaction(
+                    event, lambda tx: self._enter(tx, message, lease, message.key)
+                )
+            return await self._without_transaction(message, event, lease)
+
+    async def handle_parked(self, parked: ParkedEvent, parking: Parking, lease: Lease) -> Outcome:
+        """Handle an event that was put aside; its effects commit with its removal."""
+        event = self._begin(parked.message(self._topic))
+
+        async def remove(tx: StoreTransaction) -> Outcome:
+            return Outcome.DONE if await parking.finish(tx, parked, lease) else Outcome.DUPLICATE
+
+        async with asyncio.timeout(self._terms.deadline_s):
+            if self._handler.takes_transaction:
+                return await self._with_transaction(event, remove)
+            await self._handler.function(event)
+            async with self._database.transaction() as tx:
+                return await remove(tx)
+
+    async def is_done(self, event_id: str) -> bool:
+        """Whether the inbox has it."""
+        handler = self._handler
+        found: int | None = await self._database.maybe(
+            int, _DONE, handler.name, handler.generation, event_id
+        )
+        return found is not None
+
+    def _begin(self, message: Message) -> Event:
+        envelope, event = self._readers[message.type].read(message.body)
+        CURRENT.set(self._call(message, envelope))
+        return event
 
     def _call(self, message: Message, envelope: CloudEvent) -> Call:
         clock, handler = self._clock, self._handler
@@ -112,43 +144,60 @@ class Handling:
         call.armed_in = asyncio.current_task()
         return call
 
-    async def _with_transaction(self, event_id: str, event: Event, lease: Lease) -> None:
+    async def _with_transaction(
+        self, event: Event, enter: Callable[[StoreTransaction], Awaitable[Outcome]]
+    ) -> Outcome:
         reruns = self._terms.conflict_reruns
         while True:
             try:
                 async with self._database.transaction() as tx:
-                    if await self._enter(tx, event_id, lease):
+                    outcome = await enter(tx)
+                    if outcome is Outcome.DONE:
                         await self._handler.function(event, tx)
-                return
+                return outcome
             except TransactionConflict:
                 if not reruns:
                     raise
                 reruns -= 1
 
-    async def _without_transaction(self, event_id: str, event: Event, lease: Lease) -> None:
-        name, generation = self._handler.name, self._handler.generation
-        done: Any = await self._database.maybe(int, _DONE, name, generation, event_id)
-        if done is not None:
-            self.duplicates += 1
-            return
+    async def _without_transaction(self, message: Message, event: Event, lease: Lease) -> Outcome:
+        if await self.is_done(message.id):
+            return Outcome.DUPLICATE
+        if message.key is not None and await self._behind(message.key):
+            return Outcome.BEHIND
         await self._handler.function(event)
         async with self._database.transaction() as tx:
-            await self._enter(tx, event_id, lease)
+            return await self._enter(tx, message, lease, None)
 
-    async def _enter(self, tx: StoreTransaction, event_id: str, lease: Lease) -> bool:
-        """Write the inbox row; False for an event that has one. Raises `LeaseLost`."""
+    async def _enter(
+        self, tx: StoreTransaction, message: Message, lease: Lease, key: str | None
+    ) -> Outcome:
+        """Write the inbox row unless there is one, or events of `key` are parked.
+
+        Raises `LeaseLost`.
+        """
         entered = await tx.execute(
             _ENTER,
             self._handler.name,
             self._handler.generation,
-            event_id,
+            message.id,
             self._clock.epoch_s(),
             lease.role,
             lease.owner,
             lease.epoch,
+            self._topic,
+            key,
         )
         if entered:
-            return True
+            return Outcome.DONE
         await check_lease(tx, lease)
-        self.duplicates += 1
-        return False
+        handler = self._handler
+        done = await tx.maybe(int, _DONE, handler.name, handler.generation, message.id)
+        return Outcome.BEHIND if done is None else Outcome.DUPLICATE
+
+    async def _behind(self, key: str) -> bool:
+        handler = self._handler
+        found: int | None = await self._database.maybe(
+            int, _BEHIND, handler.name, handler.generation, self._topic, key
+        )
+        return found is not None

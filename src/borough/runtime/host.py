@@ -20,7 +20,6 @@ from borough.contracts.operation import Contract
 from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
-from borough.reliability.lease import lease_terms
 from borough.runtime.carriage import Carriage
 from borough.runtime.client import Caller, make_client
 from borough.runtime.pulse import Pulse
@@ -120,8 +119,8 @@ class Host:
         for service in self.services.values():
             service.caller.pools.update(pools)
             service.connect(self._transport(service.name))
-        terms = lease_terms(self.configuration.options.events.lease_s)
-        self.carriage = Carriage(self.services, self.broker, self.clock, self.activity, terms)
+        options = self.configuration.options.events
+        self.carriage = Carriage(self.services, self.broker, self.clock, self.activity, options)
         await self.carriage.register()
         await self._each([service.open() for service in self.services.values()])
         await self.carriage.start()

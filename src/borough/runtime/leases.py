@@ -108,7 +108,9 @@ class Leases:
             if taken is None:
                 return None
             await tx.execute(_WRITE, taken.role, taken.owner, taken.epoch, taken.until)
-        return Lease(role, self._owner, taken.epoch, began + self._terms.lasting_s)
+        until = began + self._terms.lasting_s
+        after_crash = row is not None and row.until > 0
+        return Lease(role, self._owner, taken.epoch, until, after_crash=after_crash)
 
     async def release(self, lease: Lease) -> None:
         """Let others have the role at once."""

@@ -140,10 +140,16 @@ class DataOptions(Table, frozen=True):
 
 
 class EventOptions(Table, frozen=True):
-    """How events and schedules are shared among processes."""
+    """How events and schedules are shared among processes, and how often an event is tried."""
 
     lease_s: Seconds = 6.0
     """How long the roles of a process (relays, consumers, schedules) stay its own when it has died, in seconds."""
+    attempts: AtLeastOne = 12
+    """How often an event is tried before it is dead; each counts when it begins."""
+    retry_first_s: Seconds = 10.0
+    """The longest first wait of a parked event, in seconds; each next one may be twice as long."""
+    retry_last_s: Seconds = 900.0
+    """The longest wait of a parked event between two attempts, in seconds."""
 
 
 class Options(Table, frozen=True):

@@ -11,7 +11,7 @@ import re
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -22,7 +22,7 @@ from borough.contracts.source import same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
-from borough.services.handlers import EVERY_MARK, ON_MARK, EveryMark, OnMark
+from borough.services.handlers import EVERY_MARK, ON_MARK, EveryMark, OnDead, OnMark
 from borough.services.service import Provided, Service
 from borough.services.settings import Settings
 
@@ -34,12 +34,13 @@ _MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
 
 
 class HandlerPlan(msgspec.Struct, frozen=True):
-    """One `@on` handler: durable name, method, the events it hears, and its form."""
+    """One `@on` handler: durable name, method, the events it hears, its form, what the dead do."""
 
     name: str
     method: str
     events: tuple[BoundEvent, ...]
     takes_transaction: bool
+    on_dead: OnDead = "continue"
 
 
 class SchedulePlan(msgspec.Struct, frozen=True):
@@ -380,7 +381,14 @@ class _Wiring:
                 function,
             )
         form = self._form(cls, method, function, 1)
-        return HandlerPlan(f"{service}.{mark.name or method}", method, tuple(events), form)
+        if mark.on_dead not in get_args(OnDead):
+            self.fault(
+                f"{cls.__name__}.{method} has on_dead={mark.on_dead!r}",
+                'Write on_dead="continue" or on_dead="block"',
+                function,
+            )
+        name = f"{service}.{mark.name or method}"
+        return HandlerPlan(name, method, tuple(events), form, mark.on_dead)
 
     def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
         """Whether it takes a transaction after its fixed parameters; anything else is a fault."""

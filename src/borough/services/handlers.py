@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from borough.contracts.struct import Event
 
 __all__ = ["EveryMark", "OnMark", "every", "on"]
 
+OnDead = Literal["continue", "block"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 ON_MARK = "__borough_on__"
@@ -21,10 +22,12 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class OnMark(msgspec.Struct, frozen=True):
-    """What `@on` said: the events heard, and the handler's durable name if not the method's."""
+    """What `@on` said: the events heard, the handler's durable name if not the method's, and what a
+    dead event does to those behind it."""
 
     events: tuple[type[Event], ...]
     name: str | None = None
+    on_dead: OnDead = "continue"
 
 
 class EveryMark(msgspec.Struct, frozen=True):
@@ -34,16 +37,19 @@ class EveryMark(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
-def on(*events: type[Event], name: str | None = None) -> Callable[[F], F]:
+def on(
+    *events: type[Event], name: str | None = None, on_dead: OnDead = "continue"
+) -> Callable[[F], F]:
     """Hear events. `(self, event, tx)`: inbox row and effects commit together, calls are refused.
     `(self, event)`: no transaction is open, calls are allowed, at least once.
 
     The handler is named `service.method`, or `service.NAME`; the name is durable: it owns the position.
-    Raises `TypeError` for what is no event.
+    An event that fails to the end is dead: those behind it under its key go on (`"continue"`), or wait until
+    it is replayed or dropped (`on_dead="block"`). Raises `TypeError` for what is no event.
     """
     for event in events:
         _refuse_other(event)
-    mark = OnMark(events, name)
+    mark = OnMark(events, name, on_dead)
 
     def apply(function: F) -> F:
         setattr(function, ON_MARK, mark)

@@ -1,0 +1,170 @@
+"""What an operator does with dead events: look at them by group, replay or drop them.
+
+All of it is done in the consuming service's database, whether the service is running or not: a
+replayed event is parked again, first of its key and due now, and the consumer finds it there. Where
+a dead event has let its followers go on, a replay is out of order; where it holds them, the order
+is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from borough.clock import Clock
+from borough.ports import Store, StoreTransaction
+from borough.runtime.parking import release_next
+
+__all__ = ["DeadEvent", "DeadGroup", "DeadLetters", "Selection"]
+
+_AT_ONCE = 100
+_WHERE = """
+where ($1 is null or handler = $1) and ($2 is null or fingerprint = $2)
+and ($3 is null or event_id = $3) and number > $4
+"""
+_GROUPS = f"""
+select handler, fingerprint, error, frame, count(*) as events, min(died_at) as first_at,
+ max(died_at) as last_at, max(cause) as cause
+from borough_dead {_WHERE} group by handler, fingerprint, error, frame order by last_at desc
+"""
+_EVENTS = f"""
+select number, handler, generation, topic, event_id, type, key, attempts, parked_at, died_at,
+ error, cause, frame, fingerprint, body,
+ exists (select 1 from borough_parked p where p.number = borough_dead.number) as holds
+from borough_dead {_WHERE} order by number limit $5
+"""
+_LET_WAIT = """
+update borough_parked set due = null
+where handler = $1 and generation = $2 and topic = $3 and key = $4 and number > $5
+"""
+_BEFORE = """
+select 1 from borough_parked
+where handler = $1 and generation = $2 and topic = $3 and key = $4 and number < $5 limit 1
+"""
+_PARK = """
+insert into borough_parked
+(number, handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at,
+ due, cause)
+select number, handler, generation, topic, event_id, type, key, sequence, body, 0, parked_at,
+ $2, null from borough_dead where number = $1
+on conflict (number) do update set due = excluded.due, attempts = 0, cause = null
+"""
+_UNPARK = "delete from borough_parked where number = $1"
+_FORGET = "delete from borough_dead where number = $1"
+
+
+class DeadGroup(msgspec.Struct, frozen=True):
+    """Dead events of one handler that failed alike. Times are seconds since 1970."""
+
+    handler: str
+    fingerprint: str
+    error: str
+    frame: str
+    events: int
+    first_at: float
+    last_at: float
+    cause: str
+
+
+class DeadEvent(msgspec.Struct, frozen=True):
+    """One dead event; `holds` says whether those behind it under its key wait for it."""
+
+    number: int
+    handler: str
+    generation: int
+    topic: str
+    event_id: str
+    type: str
+    key: str | None
+    attempts: int
+    parked_at: float
+    died_at: float
+    error: str
+    cause: str
+    frame: str
+    fingerprint: str
+    body: bytes
+    holds: bool
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """Which dead events are meant; what is None does not matter."""
+
+    handler: str | None = None
+    fingerprint: str | None = None
+    event_id: str | None = None
+
+
+_Act = Callable[[StoreTransaction, DeadEvent], Awaitable[None]]
+
+
+class DeadLetters:
+    """The dead events of one service."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def groups(self, chosen: Selection) -> Sequence[DeadGroup]:
+        """By handler, error and place, the latest first."""
+        return await self._store.all(DeadGroup, _GROUPS, *_values(chosen), 0)
+
+    async def events(self, chosen: Selection, limit: int) -> Sequence[DeadEvent]:
+        """One by one, the oldest first, at most `limit`."""
+        return await self._store.all(DeadEvent, _EVENTS, *_values(chosen), 0, limit)
+
+    async def replay(self, chosen: Selection) -> Sequence[DeadEvent]:
+        """Have them handled again, with all their attempts; returns them. In bounded transactions."""
+        return await self._each(chosen, self._replay)
+
+    async def drop(self, chosen: Selection) -> Sequence[DeadEvent]:
+        """Give them up for good; those that waited behind them go on. Returns them."""
+        return await self._each(chosen, self._drop)
+
+    async def _each(self, chosen: Selection, act: _Act) -> Sequence[DeadEvent]:
+        done: list[DeadEvent] = []
+        last = 0
+        while True:
+            async with self._store.transaction() as tx:
+                found = await tx.all(DeadEvent, _EVENTS, *_values(chosen), last, _AT_ONCE)
+                for event in found:
+                    await act(tx, event)
+            if not found:
+                return done
+            done += found
+            last = found[-1].number
+
+    async def _replay(self, tx: StoreTransaction, event: DeadEvent) -> None:
+        if event.key is not None:
+            await tx.execute(
+                _LET_WAIT,
+                event.handler,
+                event.generation,
+                event.topic,
+                event.key,
+                event.number,
+            )
+        before = await tx.maybe(
+            int,
+            _BEFORE,
+            event.handler,
+            event.generation,
+            event.topic,
+            event.key,
+            event.number,
+        )
+        await tx.execute(_PARK, event.number, self._clock.epoch_s() if before is None else None)
+        await tx.execute(_FORGET, event.number)
+
+    async def _drop(self, tx: StoreTransaction, event: DeadEvent) -> None:
+        await tx.execute(_FORGET, event.number)
+        if event.holds:
+            await tx.execute(_UNPARK, event.number)
+            await release_next(
+                tx, event.handler, event.generation, event.topic, event.key, self._clock.epoch_s()
+            )
+
+
+def _values(chosen: Selection) -> tuple[str | None, str | None, str | None]:
+    return chosen.handler, chosen.fingerprint, chosen.event_id

@@ -1,0 +1,316 @@
+"""Parked and dead events of one handler, in its service's own database.
+
+Parking an event writes its inbox row too: the handler has taken it over, and a redelivery is
+dropped. Its effects then commit with the removal of the parked row, once. The first of a key has
+a time when it is due, who waits behind it has none; whoever removes the first gives the next its
+time. Where a dead event is to hold its followers, its row stays among the parked without a time.
+Each statement that counts checks the lease.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import msgspec
+
+from borough.clock import Clock
+from borough.errors import BoroughError
+from borough.ports import Message, StoreTransaction
+from borough.reliability.lease import Lease
+from borough.reliability.retries import Retries
+from borough.runtime.database import ServiceDatabase
+from borough.runtime.event_handler import EventHandler
+from borough.runtime.leases import check_lease
+
+__all__ = ["Grave", "ParkedEvent", "Parking", "ParkingFull", "grave_of", "release_next"]
+
+_HELD = "exists (select 1 from borough_leases where role = $1 and owner = $2 and epoch = $3)"
+_TAKE_OVER = f"""
+insert into borough_inbox (handler, generation, event_id, done_at)
+select $4, $5, $6, $7 where {_HELD}
+on conflict (handler, generation, event_id) do nothing
+"""
+_PARK = """
+insert into borough_parked
+(handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at, due, cause)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+_NUMBER = """
+select number from borough_parked where handler = $1 and generation = $2 and event_id = $3
+"""
+_BEHIND = """
+select count(*) from borough_parked
+where handler = $1 and generation = $2 and topic = $3 and key = $4
+"""
+_PARKED = """
+select count(*) from borough_parked
+where handler = $1 and generation = $2 and topic = $3 and due is not null
+"""
+_DUE = """
+select number, event_id, type, key, sequence, body, attempts
+from borough_parked
+where handler = $1 and generation = $2 and topic = $3 and due is not null
+and (due <= $4 or due > $5)
+order by due limit $6
+"""
+_NEXT_DUE = """
+select min(due) from borough_parked
+where handler = $1 and generation = $2 and topic = $3 and due is not null
+"""
+_BEGIN = f"""
+update borough_parked set attempts = attempts + 1, due = $5 where number = $4 and {_HELD}
+"""
+_REMOVE = f"delete from borough_parked where number = $4 and {_HELD}"
+_AGAIN = f"update borough_parked set due = $5, cause = $6 where number = $4 and {_HELD}"
+_HOLD = f"update borough_parked set due = null where number = $4 and {_HELD}"
+_RELEASE = """
+update borough_parked set due = $5 where due is null and number = (
+    select min(number) from borough_parked
+    where handler = $1 and generation = $2 and topic = $3 and key = $4
+) and number not in (select number from borough_dead)
+"""
+_BURY = """
+insert into borough_dead
+(number, handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at,
+ died_at, error, cause, frame, fingerprint)
+select number, handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at,
+ $2, $3, $4, $5, $6 from borough_parked where number = $1
+"""
+_ATTEMPT = """
+insert into borough_attempts (handler, generation, event_id, attempts, begun_at)
+values ($1, $2, $3, 1, $4)
+on conflict (handler, generation, event_id)
+do update set attempts = borough_attempts.attempts + 1, begun_at = excluded.begun_at
+"""
+_ATTEMPTS = """
+select attempts from borough_attempts where handler = $1 and generation = $2 and event_id = $3
+"""
+_LONGEST_CAUSE = 2000
+
+
+class ParkingFull(BoroughError):
+    """No more events can be put aside; reading waits until some are done."""
+
+
+class ParkedEvent(msgspec.Struct, frozen=True):
+    """The first event of its key among the parked; `attempts` have begun."""
+
+    number: int
+    event_id: str
+    type: str
+    key: str | None
+    sequence: int
+    body: bytes
+    attempts: int
+
+    def message(self, topic: str) -> Message:
+        """The event as it was delivered."""
+        return Message(self.event_id, topic, self.type, self.key, self.sequence, self.body)
+
+
+class Grave(msgspec.Struct, frozen=True):
+    """Why an event is given up: what failed, what it said, and where in the service's code."""
+
+    error: str
+    cause: str
+    frame: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for failures of one kind at one place."""
+        return hashlib.sha256(f"{self.error} {self.frame}".encode()).hexdigest()[:12]
+
+
+def grave_of(error: BaseException, folder: str) -> Grave:
+    """What is put down about a failure; `folder` is where the handler's own code lives."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if PurePath(frame.filename).is_relative_to(folder)]
+    found = (own or frames)[-1:]
+    frame = f"{PurePath(found[0].filename).name}:{found[0].name}" if found else ""
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    return Grave(name, str(error)[:_LONGEST_CAUSE], frame)
+
+
+class Parking:
+    """Where one handler puts aside events of one topic."""
+
+    def __init__(
+        self,
+        handler: EventHandler,
+        topic: str,
+        database: ServiceDatabase,
+        clock: Clock,
+        retries: Retries,
+    ) -> None:
+        self.handler = handler
+        self._topic = topic
+        self._database = database
+        self._clock = clock
+        self._retries = retries
+
+    async def park(
+        self, message: Message, attempts: int, cause: str, wait_s: float, lease: Lease
+    ) -> None:
+        """Put an event aside that has failed. Raises `ParkingFull` or `LeaseLost`."""
+        async with self._database.transaction() as tx:
+            await self._refuse_above(tx, _PARKED, self._retries.parked)
+            await self._put(tx, message, attempts, cause, self._clock.epoch_s() + wait_s, lease)
+
+    async def follow(self, message: Message, lease: Lease) -> None:
+        """Put an event behind the parked ones of its key. Raises `ParkingFull` or `LeaseLost`."""
+        async with self._database.transaction() as tx:
+            count = await self._refuse_above(tx, _BEHIND, self._retries.behind, message.key)
+            due = None if count else self._clock.epoch_s()
+            await self._put(tx, message, 0, "", due, lease)
+
+    async def bury(self, message: Message, attempts: int, grave: Grave, lease: Lease) -> None:
+        """Give an event up that was not parked before."""
+        handler = self.handler
+        async with self._database.transaction() as tx:
+            if await self._put(tx, message, attempts, grave.cause, None, lease):
+                number = await tx.one(int, _NUMBER, handler.name, handler.generation, message.id)
+                await self._inter(tx, number, message.key, grave, lease)
+
+    async def due(self, limit: int) -> Sequence[ParkedEvent]:
+        """The first events of their keys that may be tried now."""
+        handler, now = self.handler, self._clock.epoch_s()
+        found: list[ParkedEvent] = await self._database.all(
+            ParkedEvent,
+            _DUE,
+            handler.name,
+            handler.generation,
+            self._topic,
+            now,
+            now + self._retries.longest_s,
+            limit,
+        )
+        return found
+
+    async def next_due(self) -> float | None:
+        """In how many seconds the next one is due; None while none waits for its time."""
+        handler = self.handler
+        found: float | None = await self._database.one(
+            float | None, _NEXT_DUE, handler.name, handler.generation, self._topic
+        )
+        return None if found is None else max(0.0, found - self._clock.epoch_s())
+
+    async def begin(self, parked: ParkedEvent, lease: Lease) -> bool:
+        """Count an attempt that begins now; False for an event that is not parked any more.
+
+        Its next time is set at once: should the process die, it is not tried at once again.
+        """
+        wait_s = self._retries.wait_s(parked.attempts + 1, self._clock.random.random())
+        async with self._database.transaction() as tx:
+            due = self._clock.epoch_s() + wait_s
+            return await self._counts(tx, lease, _BEGIN, parked.number, due)
+
+    async def finish(self, tx: StoreTransaction, parked: ParkedEvent, lease: Lease) -> bool:
+        """Remove it in the transaction of its effects; False when it was removed before."""
+        if not await self._counts(tx, lease, _REMOVE, parked.number):
+            return False
+        await self._release(tx, parked.key)
+        return True
+
+    async def again(self, parked: ParkedEvent, cause: str, wait_s: float, lease: Lease) -> None:
+        """It has failed once more and waits."""
+        async with self._database.transaction() as tx:
+            due = self._clock.epoch_s() + wait_s
+            await self._counts(tx, lease, _AGAIN, parked.number, due, cause[:_LONGEST_CAUSE])
+
+    async def give_up(self, parked: ParkedEvent, grave: Grave, lease: Lease) -> None:
+        """It has failed for the last time."""
+        async with self._database.transaction() as tx:
+            await self._inter(tx, parked.number, parked.key, grave, lease)
+
+    async def count_attempt(self, event_id: str) -> int:
+        """Count an attempt on an event that may have been at work when a process died."""
+        handler = self.handler
+        key = handler.name, handler.generation, event_id
+        async with self._database.transaction() as tx:
+            await tx.execute(_ATTEMPT, *key, self._clock.epoch_s())
+            return await tx.one(int, _ATTEMPTS, *key)
+
+    async def _refuse_above(
+        self, tx: StoreTransaction, question: str, limit: int, *key: str | None
+    ) -> int:
+        handler = self.handler
+        count = await tx.one(int, question, handler.name, handler.generation, self._topic, *key)
+        if count >= limit:
+            raise ParkingFull(f"{handler.name} has {count} events of {self._topic} put aside")
+        return count
+
+    async def _put(
+        self,
+        tx: StoreTransaction,
+        message: Message,
+        attempts: int,
+        cause: str,
+        due: float | None,
+        lease: Lease,
+    ) -> bool:
+        """False for an event that the handler has taken over before."""
+        handler, now = self.handler, self._clock.epoch_s()
+        name, generation = handler.name, handler.generation
+        entered = await tx.execute(
+            _TAKE_OVER, lease.role, lease.owner, lease.epoch, name, generation, message.id, now
+        )
+        if not entered:
+            await check_lease(tx, lease)
+            return False
+        await tx.execute(
+            _PARK,
+            name,
+            generation,
+            self._topic,
+            message.id,
+            message.type,
+            message.key,
+            message.sequence,
+            message.body,
+            attempts,
+            now,
+            due,
+            cause[:_LONGEST_CAUSE],
+        )
+        return True
+
+    async def _inter(
+        self, tx: StoreTransaction, number: int, key: str | None, grave: Grave, lease: Lease
+    ) -> None:
+        now = self._clock.epoch_s()
+        await tx.execute(
+            _BURY, number, now, grave.error, grave.cause, grave.frame, grave.fingerprint
+        )
+        if self.handler.on_dead == "block" and key is not None:
+            await self._counts(tx, lease, _HOLD, number)
+        elif await self._counts(tx, lease, _REMOVE, number):
+            await self._release(tx, key)
+
+    async def _counts(
+        self, tx: StoreTransaction, lease: Lease, change: str, number: int, *values: object
+    ) -> bool:
+        """Change a parked row while the lease is in force; False where there is none."""
+        changed = await tx.execute(change, lease.role, lease.owner, lease.epoch, number, *values)
+        if not changed:
+            await check_lease(tx, lease)
+        return bool(changed)
+
+    async def _release(self, tx: StoreTransaction, key: str | None) -> None:
+        handler, now = self.handler, self._clock.epoch_s()
+        await release_next(tx, handler.name, handler.generation, self._topic, key, now)
+
+
+async def release_next(
+    tx: StoreTransaction, handler: str, generation: int, topic: str, key: str | None, now: float
+) -> None:
+    """The first of a key is gone; the next may be tried."""
+    if key is not None:
+        await tx.execute(_RELEASE, handler, generation, topic, key, now)

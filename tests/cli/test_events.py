@@ -1,0 +1,145 @@
+"""Dead letters as an operator meets them: listed with their cause, replayed, dropped."""
+
+import http.client
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.systems import write_system
+from tests.cli.terminal import Ran, running
+
+LISTENER = {
+    "readers/__init__.py": "",
+    "readers/contract.py": """
+        from typing import Protocol
+        from borough import contract, get
+
+        @contract("readers", version="1.0")
+        class Readers(Protocol):
+            @get("/readers", allow=ANYONE)
+            async def read(self) -> tuple[int, ...]:
+                ...
+        """.replace("from borough import", "from borough import ANYONE,"),
+    "readers/service.py": """
+        from pathlib import Path
+        from typing import final
+        from borough import Database, Service, Transaction, on
+        from {package}.notes.contract import Noted
+        from {package}.readers.contract import Readers
+
+        MENDED = Path(__file__).parent / "mended"
+
+        @final
+        class ReaderService(Service, Readers):
+            db: Database
+
+            async def read(self) -> tuple[int, ...]:
+                return tuple(await self.db.all(int, "select id from read order by id"))
+
+            @on(Noted)
+            async def remember(self, event: Noted, tx: Transaction) -> None:
+                if not MENDED.exists():
+                    raise LookupError("the shelf is missing")
+                await tx.execute("insert into read (id) values ($1)", event.id)
+        """,
+    "readers/migrations/sqlite/0001_read.sql": "create table read (id integer primary key);\n",
+}
+OPTIONS = ("events.attempts=2", "events.retry_first_s=0.01", "events.retry_last_s=0.01")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_system(tmp_path, "shelves", files=LISTENER)
+
+
+@pytest.fixture
+def ran(root: Path) -> Iterator[Ran]:
+    with running(root, *(word for option in OPTIONS for word in ("--set", option))) as found:
+        yield found
+
+
+def post(ran: Ran, target: str, value: Any) -> int:
+    connection = http.client.HTTPConnection(ran.ready["edge"][7:], timeout=30)
+    try:
+        body = json.dumps(value)
+        connection.request("POST", target, body, {"Content-Type": "application/json"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def borough(root: Path, *words: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "borough", "events", *words, "--system", str(root)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def until_dead(root: Path, count: int) -> list[Any]:
+    groups: list[Any] = []
+    for _ in range(40):  # each look starts a process: a poll that waits long enough by itself
+        _, output, _ = borough(root, "dead", "--json")
+        groups: list[Any] = json.loads(output)
+        if sum(group["events"] for group in groups) == count:
+            return groups
+    raise AssertionError(f"not {count} are dead: {groups}")
+
+
+def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
+    for text in ("one", "two"):
+        assert post(ran, "/notes/notes", {"text": text}) == 201
+    (group,) = until_dead(root, 2)
+    assert group["handler"] == "readers.remember"
+    assert (group["error"], group["cause"]) == ("LookupError", "the shelf is missing")
+    assert group["frame"] == "service.py:remember"
+
+    status, output, _ = borough(root, "dead", "readers.remember", "--events")
+    assert status == 1
+    assert output.count("2 attempts") == 2
+    assert f"group {group['fingerprint']}" in output
+
+    (root / "readers" / "mended").touch()
+    status, output, _ = borough(root, "replay", "--group", group["fingerprint"])
+    assert (status, output.splitlines()[0][:10]) == (0, "2 replayed")
+    assert "out of order" in output
+    found: tuple[int, Any] = (0, None)
+    for _ in range(40):
+        found = ran.request("/readers/readers")
+        if found == (200, [1, 2]):
+            break
+        borough(root, "dead")
+    assert found == (200, [1, 2])
+    assert borough(root, "dead") == (0, "nothing is dead\n", "")
+
+
+def test_dropped_letters_are_gone_also_without_a_running_service(root: Path, ran: Ran) -> None:
+    assert post(ran, "/notes/notes", {"text": "one"}) == 201
+    until_dead(root, 1)
+    ran.process.terminate()
+    assert ran.process.wait(30) == 0
+    status, output, _ = borough(root, "drop", "readers", "--json")
+    assert (status, json.loads(output)["action"]) == (0, "drop")
+    assert borough(root, "dead")[0] == 0
+
+
+def test_replay_and_drop_want_to_know_which(root: Path) -> None:
+    for action in ("replay", "drop"):
+        status, _, error = borough(root, action)
+        assert status == 2
+        assert f"borough events {action}: say which" in error
+
+
+def test_an_unknown_handler_is_said_with_those_that_there_are(root: Path) -> None:
+    status, _, error = borough(root, "dead", "readers.recall")
+    assert status == 2
+    assert "there is no service or handler readers.recall; handlers are readers.remember" in error

@@ -1,0 +1,407 @@
+"""A failing event holds up its key and nobody else, and ends as a dead letter that can be replayed."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.errors import StoreUnavailable
+from borough.ports import Message
+from borough.reliability.backoff import Backoff
+from borough.reliability.inbox import InboxTerms
+from borough.reliability.lease import Terms
+from borough.reliability.retries import Retries
+from borough.runtime.consumer import Consumer
+from borough.runtime.dead_letters import DeadLetters, Selection
+from borough.runtime.event_handler import EventHandler
+from borough.runtime.pulse import until_quiet
+from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, running, staged
+
+QUICK = Retries(
+    quick=2, attempts=4, quick_waits=Backoff(0.001, 0.001), parked_waits=Backoff(0.01, 0.02)
+)
+
+
+class Bad:
+    """A form-one handler that fails on some customers until it is mended."""
+
+    def __init__(self, *customers: str) -> None:
+        self.customers = set(customers)
+        self.attempts: list[int] = []
+
+    async def hear(self, event: Placed, tx: Any) -> None:
+        self.attempts.append(event.number)
+        await tx.execute(
+            "insert into seen (number, customer) values ($1, $2)", event.number, event.customer
+        )
+        if event.customer in self.customers:
+            raise RuntimeError(f"no {event.customer} here")
+
+
+def consumer_of(
+    stage: Stage, place: Place, function: Any, retries: Retries = QUICK, **fields: Any
+) -> Consumer:
+    handler = EventHandler(
+        f"{place.name}.hear",
+        place.name,
+        function,
+        fields.pop("takes_transaction", True),
+        (PLACED,),
+        folder=str(Path(__file__).parent),
+        **fields,
+    )
+    return Consumer(
+        handler,
+        TOPIC,
+        place.db,
+        stage.broker,
+        place.leases,
+        stage.clock,
+        stage.activity,
+        terms=InboxTerms(retries=retries),
+    )
+
+
+async def until(stage: Stage, true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await stage.activity.wait(stage.activity.count, 0.05)
+
+
+async def quiet(stage: Stage, *parts: Any) -> None:
+    async with asyncio.timeout(20):
+        await until_quiet(parts, stage.activity)
+
+
+async def place_all(orders: Place, *placed: tuple[int, str]) -> None:
+    for number, customer in placed:
+        await orders.place_order(number, customer)
+
+
+async def dead(place: Place) -> Sequence[tuple[str, str | None, int, str, str]]:
+    return await place.store.all(
+        tuple[str, str | None, int, str, str],
+        "select error, key, attempts, cause, frame from borough_dead order by number",
+    )
+
+
+async def test_a_failing_event_is_parked_and_the_position_goes_on(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        slow = Retries(quick=2, quick_waits=QUICK.quick_waits, parked_waits=Backoff(600, 900))
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, slow)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "good"), (3, "bad"), (4, "good"), (5, "bad"))
+            await until(stage, lambda: consumer.parked == 3 and consumer.handled == 2)
+        assert await mail.seen() == [2, 4]
+        assert bad.attempts.count(1) == 2
+        assert bad.attempts.count(3) == bad.attempts.count(5) == 0
+        noted = await mail.store.one(int, "select position from borough_positions")
+        assert noted == await stage.broker.end(TOPIC)
+        assert await mail.store.all(
+            tuple[int, bool], "select attempts, due is null from borough_parked order by number"
+        ) == [(2, False), (0, True), (0, True)]
+
+
+async def test_parked_events_are_handled_in_order_once_the_handler_is_mended(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        patient = Retries(
+            quick=2, attempts=1000, quick_waits=QUICK.quick_waits, parked_waits=QUICK.parked_waits
+        )
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, patient)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, *((n, "bad" if n % 2 else "good") for n in range(20)))
+            await until(stage, lambda: consumer.parked == 10 and consumer.handled == 10)
+            assert not await consumer.quiet()
+            bad.customers.clear()
+            await place_all(orders, (21, "bad"))
+            await quiet(stage, relay, consumer)
+        seen = await mail.seen()
+        assert [n for n in seen if n % 2] == [*range(1, 20, 2), 21]
+        assert len(seen) == len(set(seen)) == 21
+        assert await mail.store.one(int, "select count(*) from borough_parked") == 0
+        assert await dead(mail) == []
+
+
+async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+
+        async def hear(event: Placed, tx: Any) -> None:
+            if event.number != 1:
+                bad.customers.clear()
+            await bad.hear(event, tx)
+
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "bad"), (3, "bad"))
+            await quiet(stage, relay, consumer)
+        assert bad.attempts == [1, 1, 1, 1, 2, 3]
+        assert await mail.seen() == [2, 3]
+        assert await dead(mail) == [
+            ("RuntimeError", "bad", 4, "no bad here", "test_parking.py:hear")
+        ]
+        assert consumer.buried == 1
+        assert "gave it up; `borough events dead` shows it" in caplog.text
+
+
+async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        relay = stage.relay(orders)
+        consumer = consumer_of(stage, mail, bad.hear, on_dead="block")
+        await consumer.register()
+        letters = DeadLetters(mail.store, stage.clock)
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "bad"), (3, "good"))
+            await quiet(stage, relay, consumer)
+            await place_all(orders, (4, "bad"))
+            await quiet(stage, relay, consumer)
+            assert await mail.seen() == [3]
+            bad.customers.clear()
+            replayed = await letters.replay(Selection())
+            assert [(event.key, event.holds) for event in replayed] == [("bad", True)]
+            await quiet(stage, relay, consumer)
+        assert await mail.seen() == [3, 1, 2, 4]
+        assert await dead(mail) == []
+
+
+async def test_dropping_what_holds_them_lets_the_followers_go_on(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+
+        async def hear(event: Placed, tx: Any) -> None:
+            await Bad(*({"bad"} if event.number == 1 else ())).hear(event, tx)
+
+        relay = stage.relay(orders)
+        consumer = consumer_of(stage, mail, hear, on_dead="block")
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "bad"), (3, "bad"))
+            await quiet(stage, relay, consumer)
+            assert await mail.seen() == []
+            assert len(await DeadLetters(mail.store, stage.clock).drop(Selection())) == 1
+            await quiet(stage, relay, consumer)
+        assert await mail.seen() == [2, 3]
+        assert await dead(mail) == []
+
+
+async def test_a_replayed_group_is_handled_again_and_others_stay_dead(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad", "worse")
+
+        async def hear(event: Placed, tx: Any) -> None:
+            if event.customer == "worse" and "worse" in bad.customers:
+                raise ValueError("worse")
+            await bad.hear(event, tx)
+
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
+        await consumer.register()
+        letters = DeadLetters(mail.store, stage.clock)
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "worse"), (3, "bad"), (4, "worse"))
+            await quiet(stage, relay, consumer)
+            groups = await letters.groups(Selection())
+            assert sorted((group.error, group.events) for group in groups) == [
+                ("RuntimeError", 2),
+                ("ValueError", 2),
+            ]
+            bad.customers.clear()
+            mine = next(group for group in groups if group.error == "ValueError")
+            replayed = await letters.replay(Selection(fingerprint=mine.fingerprint))
+            assert [event.holds for event in replayed] == [False, False]
+            await quiet(stage, relay, consumer)
+        assert await mail.seen() == [2, 4]
+        assert [row[0] for row in await dead(mail)] == ["RuntimeError", "RuntimeError"]
+
+
+async def test_a_redelivered_event_that_is_parked_or_dead_is_dropped(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "good"))
+            await quiet(stage, relay, consumer)
+        async with mail.store.transaction() as tx:
+            await tx.execute("update borough_positions set position = 0")
+        before = len(bad.attempts)
+        consumer = consumer_of(stage, mail, bad.hear)
+        async with running(consumer):
+            await quiet(stage, consumer)
+        assert (consumer.duplicates, len(bad.attempts)) == (2, before)
+        assert len(await dead(mail)) == 1
+
+
+async def test_form_two_stands_behind_the_parked_events_of_its_key(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        heard: list[int] = []
+        mended = asyncio.Event()
+
+        async def hear(event: Placed) -> None:
+            if event.customer == "bad" and not mended.is_set():
+                raise RuntimeError("no")
+            heard.append(event.number)
+
+        retries = Retries(
+            quick=1, attempts=1000, quick_waits=QUICK.quick_waits, parked_waits=QUICK.parked_waits
+        )
+        relay = stage.relay(orders)
+        consumer = consumer_of(stage, mail, hear, retries, takes_transaction=False)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "bad"), (3, "good"), (4, "bad"))
+            await until(stage, lambda: consumer.parked == 3 and heard == [3])
+            mended.set()
+            await quiet(stage, relay, consumer)
+        assert heard == [3, 1, 2, 4]
+
+
+async def test_an_event_that_takes_its_process_down_is_parked_and_then_dead(
+    tmp_path: Path,
+) -> None:
+    """A crash is a role that is not given back: the consumer is cancelled, its lease left as it is."""
+    async with staged(tmp_path, terms=Terms(0.05, 0.02)) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        await consumer_of(stage, mail, None).register()
+        async with running(relay):
+            await place_all(orders, (1, "bad"), (2, "good"))
+            await quiet(stage, relay)
+        begun: list[int] = []
+        crashes = 0
+        while crashes < 30:
+            entered = asyncio.Event()
+
+            async def hear(event: Placed, tx: Any, entered: asyncio.Event = entered) -> None:
+                begun.append(event.number)
+                if event.customer == "bad":
+                    entered.set()
+                    await asyncio.Event().wait()
+                await Bad().hear(event, tx)
+
+            place = Place("mail", mail.store, stage.clock, stage.terms)
+            lease = None
+            while lease is None:
+                lease = await place.leases.take(f"consume mail.hear {TOPIC}")
+            consumer = consumer_of(stage, place, hear)
+            work = asyncio.create_task(consumer._consume(lease))
+            done = asyncio.create_task(until(stage, lambda c=consumer: c.buried > 0))  # type: ignore[misc]
+            met = asyncio.create_task(entered.wait())
+            await asyncio.wait([done, met], return_when=asyncio.FIRST_COMPLETED)
+            over = done.done()
+            for task in (work, done, met):
+                task.cancel()
+            await asyncio.gather(work, done, met, return_exceptions=True)
+            if over:
+                break
+            crashes += 1
+        assert begun.count(1) == crashes
+        assert (
+            crashes <= 2 * QUICK.attempts
+        )  # the first has counted nothing, and who waits is passed over
+        assert await mail.seen() == [2]
+        ((error, key, attempts, cause, _),) = await dead(mail)
+        assert (error, key) == ("borough.runtime.course.Died", "bad")
+        assert attempts >= QUICK.quick
+        assert "the process ended while this event was handled" in cause
+
+
+async def test_a_crowded_parking_stops_reading_and_loses_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        narrow = Retries(
+            quick=1,
+            attempts=1000,
+            quick_waits=QUICK.quick_waits,
+            parked_waits=QUICK.parked_waits,
+            behind=3,
+        )
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, narrow)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, *((n, "bad") for n in range(8)))
+            await until(stage, lambda: "reads no further" in caplog.text)
+            assert await mail.store.one(int, "select count(*) from borough_parked") == 3
+            bad.customers.clear()
+            await quiet(stage, relay, consumer)
+        assert await mail.seen() == list(range(8))
+
+
+async def test_a_database_that_cannot_be_had_is_not_the_fault_of_the_event(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        failures = 0
+
+        async def hear(event: Placed, tx: Any) -> None:
+            nonlocal failures
+            if failures < 6:
+                failures += 1
+                raise StoreUnavailable("the disk is full")
+            await Bad().hear(event, tx)
+
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "ann"), (2, "ann"))
+            await quiet(stage, relay, consumer)
+        assert await mail.seen() == [1, 2]
+        assert (consumer.parked, consumer.buried) == (0, 0)
+
+
+async def test_an_unreadable_event_is_dead_at_once(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        mail = await stage.place("mail")
+        consumer = consumer_of(stage, mail, Bad().hear)
+        await consumer.register()
+        broken = Message("b", TOPIC, PLACED.wire_name, "ann", 1, b'{"specversion":"1.0"}')
+        async with running(consumer):
+            await stage.broker.publish([broken])
+            await until(stage, lambda: consumer.buried == 1)
+            assert await consumer.quiet()
+        ((error, key, attempts, cause, _),) = await dead(mail)
+        assert (error, key, attempts) == ("borough.runtime.envelope.EventUnreadable", "ann", 1)
+        assert "missing required field `id`" in cause
+
+
+async def test_a_time_from_before_a_clock_was_set_back_does_not_hold_an_event(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        slow = Retries(quick=1, quick_waits=QUICK.quick_waits, parked_waits=Backoff(500, 500))
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, slow)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"))
+            await until(stage, lambda: consumer.parked == 1)
+        async with mail.store.transaction() as tx:
+            await tx.execute("update borough_parked set due = due + 3600")
+        bad.customers.clear()
+        consumer = consumer_of(stage, mail, bad.hear, slow)
+        async with running(consumer):
+            await quiet(stage, consumer)
+        assert await mail.seen() == [1]
