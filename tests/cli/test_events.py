@@ -89,7 +89,7 @@ def until_dead(root: Path, count: int) -> list[Any]:
     groups: list[Any] = []
     for _ in range(40):  # each look starts a process: a poll that waits long enough by itself
         _, output, _ = borough(root, "dead", "--json")
-        groups: list[Any] = json.loads(output)
+        groups = json.loads(output)
         if sum(group["events"] for group in groups) == count:
             return groups
     raise AssertionError(f"not {count} are dead: {groups}")
