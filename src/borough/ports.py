@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from borough.contracts.operation import Operation
+from borough.contracts.retention import Retention
 from borough.contracts.struct import Event
 from borough.services.context import Call
 from borough.services.data import Reader, Transaction
@@ -29,7 +30,9 @@ __all__ = [
     "Store",
     "StoreTransaction",
     "Subscription",
+    "TopicFacts",
     "Transport",
+    "Trimmed",
 ]
 
 T = TypeVar("T")
@@ -136,7 +139,15 @@ class Subscription(Protocol):
 
     @property
     def position(self) -> int:
-        """All up to here has been read: it was taken, or it is of another topic."""
+        """All up to here has been read; it may begin behind, or before, the position asked for."""
+        ...
+
+    @property
+    def missed(self) -> int:
+        """How many events retention has removed before this reading came to them.
+
+        It may grow while reading. At least 1 where events are missing and nobody knows how many.
+        """
         ...
 
     async def take(self, limit: int) -> Sequence[Delivery]:
@@ -148,6 +159,27 @@ class Subscription(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class TopicFacts(msgspec.Struct, frozen=True):
+    """What a topic holds now: the positions `earliest` and `end`, and what lies between them.
+
+    `oldest_s` is when its oldest event was published (seconds since 1970), None for an empty topic.
+    """
+
+    earliest: int
+    end: int
+    records: int
+    bytes: int
+    segments: int
+    oldest_s: float | None
+
+
+class Trimmed(msgspec.Struct, frozen=True):
+    """What a trim has removed."""
+
+    records: int = 0
+    bytes: int = 0
 
 
 class Broker(Protocol):
@@ -163,11 +195,31 @@ class Broker(Protocol):
         ...
 
     async def end(self, topic: str) -> int:
-        """The position after which a new handler starts; 0 for an empty topic."""
+        """The position after which a new handler starts; 0 for a topic that never had an event."""
+        ...
+
+    async def earliest(self, topic: str) -> int:
+        """The position after which a reader of all that is retained starts."""
+        ...
+
+    async def facts(self, topic: str) -> TopicFacts:
+        """What the topic holds now."""
+        ...
+
+    async def trim(self, topic: str, retention: Retention, now_s: float) -> Trimmed:
+        """Remove what need not be retained any more; nothing where the broker does it by itself.
+
+        To be repeated now and then by one process: whole pieces of a topic go, so that it holds up
+        to an eighth more than it must. Raises `BrokerError`; whatever happens, no event goes that
+        the retention keeps.
+        """
         ...
 
     async def subscribe(self, group: str, topic: str, position: int) -> Subscription:
-        """Read `topic` for the handler `group` after `position` (ignored by brokers that keep positions)."""
+        """Read `topic` for the handler `group` after `position` (ignored by brokers that keep positions).
+
+        A position before the earliest retained event becomes that: `Subscription.missed` tells.
+        """
         ...
 
     async def close(self) -> None: ...

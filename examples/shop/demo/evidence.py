@@ -10,7 +10,7 @@ from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import NamedTuple
 
-from borough.brokers.logfile import LogReader
+from borough.brokers.embedded.reader import LogReader
 from shop.demo.journal import Acknowledged, IssuerEntry, read_journal
 from shop.demo.places import SERVICES, Places, Rows
 from shop.search.catalogue import items
@@ -163,10 +163,10 @@ READ = {
 
 def _events(folder: Path, topic: str) -> Iterator[EventRow]:
     """What was published. The relay may append an event again, under the same id: that is one."""
-    reader = LogReader(folder / f"{topic.partition('.')[0]}.log")
+    reader = LogReader(folder / topic)
     seen: set[str] = set()
     try:
-        while deliveries := reader.read(topic, 500):
+        while deliveries := reader.read(500):
             for delivery in deliveries:
                 message = delivery.message
                 if message.id not in seen:

@@ -1,6 +1,6 @@
 """Looks at a running server from outside, through its files."""
 
-from borough.brokers.logfile import LogReader
+from borough.brokers.embedded.reader import LogReader
 from shop.demo.places import SERVICES, Places, Rows
 
 
@@ -42,7 +42,7 @@ class Watch:
         return published, handled
 
     def _end(self, topic: str) -> int:
-        reader = LogReader(self._places.data / "events" / f"{topic.partition('.')[0]}.log")
+        reader = LogReader(self._places.data / "events" / topic)
         try:
             return reader.find_end()
         finally:

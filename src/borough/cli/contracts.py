@@ -119,6 +119,8 @@ def _details(contract: Contract) -> None:
             f"  event  {event.kind.__name__}"
             + (f", in order per {event.key}" if event.key else ", without order")
         )
+    if contract.events:
+        print(f"  events are retained: {contract.retention.words}")
     print()
 
 

@@ -20,6 +20,7 @@ from borough.contracts.marks import Allow
 from borough.contracts.operation import Contract, Operation, Parameter, ParameterPlace
 from borough.contracts.portable import json_value
 from borough.contracts.problem import Problem
+from borough.contracts.retention import WEEK, Retention
 from borough.contracts.shapes import NamedShape, RefShape, Shape, StructShape, names_used
 from borough.contracts.struct import Struct
 from borough.errors import ConfigurationError
@@ -113,7 +114,10 @@ class ProblemDescriptor(_Fact):
 
 
 class Descriptor(_Fact):
-    """A contract of a service, in a version."""
+    """A contract of a service, in a version.
+
+    `retains` says how long its topic keeps events, null for the usual `7d`.
+    """
 
     format: int
     service: str
@@ -122,6 +126,7 @@ class Descriptor(_Fact):
     version: str
     public: bool = False
     deprecated: str | None = None
+    retains: str | None = None
     doc: str = ""
     operations: tuple[OperationDescriptor, ...] = ()
     events: tuple[EventDescriptor, ...] = ()
@@ -168,6 +173,7 @@ def describe(contract: Contract) -> Descriptor:
         version=contract.mark.version,
         public=contract.mark.public,
         deprecated=contract.mark.deprecated,
+        retains=None if contract.retention == WEEK else contract.retention.words,
         doc=contract.doc,
         operations=tuple(operations),
         events=tuple(events),
@@ -273,6 +279,8 @@ def from_json(data: bytes | str) -> Descriptor:
 def _faults(descriptor: Descriptor) -> Iterator[str]:
     """What does not hold together, although each part can be read."""
     codes = {problem.code for problem in descriptor.problems}
+    if descriptor.retains is not None and Retention.read(descriptor.retains) is None:
+        yield f"it retains {descriptor.retains!r}"
     roots: list[Shape] = [RefShape(name=name) for name in descriptor.types]
     for operation in descriptor.operations:
         whole = [operation.request, operation.result]

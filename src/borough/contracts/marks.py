@@ -108,6 +108,7 @@ class ContractMark(msgspec.Struct, frozen=True):
     publishes: tuple[type[Event], ...] = ()
     public: bool = False
     deprecated: str | None = None
+    retains: str = "7d"
 
 
 class OperationMark(msgspec.Struct, frozen=True):
@@ -139,14 +140,16 @@ def contract(
     publishes: Sequence[type[Event]] = (),
     public: bool = False,
     deprecated: str | None = None,
+    retains: str = "7d",
 ) -> Callable[[C], C]:
     """Mark a `typing.Protocol` as a contract of `service`.
 
     `version` is `MAJOR.MINOR`; from major 2 names, topic and paths carry it. `publishes` lists the
     events that belong to this contract. With `public=True` each operation must name `allow=`.
-    `deprecated` says since when and what to use instead.
+    `deprecated` says since when and what to use instead. `retains` says how long the topic keeps
+    its events: `7d`, `36h`, `latest per key` or `forever`.
     """
-    mark = ContractMark(service, version, tuple(publishes), public, deprecated)
+    mark = ContractMark(service, version, tuple(publishes), public, deprecated, retains)
 
     def apply(cls: C) -> C:
         setattr(cls, CONTRACT_MARK, mark)

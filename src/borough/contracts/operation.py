@@ -13,6 +13,7 @@ import msgspec
 
 from borough.contracts.marks import Allow, ContractMark, OperationMark
 from borough.contracts.problem import Problem
+from borough.contracts.retention import WEEK, Retention
 from borough.contracts.source import source_place
 from borough.contracts.struct import Event
 
@@ -157,6 +158,11 @@ class Contract:
     def path(self) -> str:
         """`/payments`, from major 2 `/payments/v2`."""
         return f"/{self.service}" + (f"/v{self.major}" if self.major > 1 else "")
+
+    @property
+    def retention(self) -> Retention:
+        """How long its topic keeps events."""
+        return Retention.read(self.mark.retains) or WEEK
 
     def __repr__(self) -> str:
         return f"<contract {self.wire_name} {self.mark.version}>"

@@ -31,6 +31,7 @@ from borough.contracts.operation import Contract, Operation, Parameter
 from borough.contracts.parameters import ParameterReader
 from borough.contracts.portable import json_value
 from borough.contracts.promises import PromiseReader
+from borough.contracts.retention import LATEST_PER_KEY, Retention
 from borough.contracts.shapes import Shape
 from borough.contracts.source import FaultList, same_name, source_place
 from borough.errors import DeclarationFaults
@@ -127,7 +128,9 @@ class _Reader:
             self.fault(f"{name} is no contract", 'Mark it with @contract("service", version="1.0")')
             return None
         if not self._head(name, mark):
-            mark = ContractMark(name.lower(), "1.0", mark.publishes, public=mark.public)
+            mark = ContractMark(
+                name.lower(), "1.0", mark.publishes, public=mark.public, retains=mark.retains
+            )
         contract = Contract(self.cls, mark, own_doc(self.cls))
         for attribute, function in self._functions():
             self.at = function
@@ -139,6 +142,7 @@ class _Reader:
             self.fault(f"contract {name} promises nothing", "Give it an operation or an event")
         for event in self.promises.events(contract):
             contract.events[event.wire_name] = event
+        self._retention(contract)
         self.promises.endless()
         return contract
 
@@ -162,6 +166,30 @@ class _Reader:
             self.fault(message, 'Write MAJOR.MINOR, such as "1.0"')
             return False
         return True
+
+    def _retention(self, contract: Contract) -> None:
+        """How long the topic keeps what: in words that are known, of events that can be told apart."""
+        words: Any = contract.mark.retains
+        found = Retention.read(words)
+        if found is None:
+            self.fault(
+                f"contract {contract.name} retains {words!r}",
+                'Write "7d", "36h", "latest per key" or "forever"',
+            )
+        if found != LATEST_PER_KEY:
+            return
+        if not contract.mark.publishes:
+            self.fault(
+                f"contract {contract.name} retains the latest per key and publishes nothing",
+                "Remove retains=, or name its events in publishes=[...]",
+            )
+        for event in contract.events.values():
+            if event.key is None:
+                self.faults.add(
+                    f"event {event.kind.__name__} has no key, and {contract.name} retains the latest per key",
+                    "Mark one field with Key[...]",
+                    event.kind,
+                )
 
     def _functions(self) -> list[tuple[str, types.FunctionType]]:
         """Every operation, also those of Protocols that it inherits; anything else is a fault."""
