@@ -20,11 +20,13 @@ from tests.gateway.library import Library, LibraryService, Seen, Shelf, request
 FOREIGN = '[edge.tokens]\nissuer = "https://id.example"\njwks = "jwks.json"\n'
 
 
-def process(folder: Path, toml: str = "", service: type[Service] = LibraryService) -> Process:
+def process(
+    folder: Path, toml: str = "", service: type[Service] = LibraryService, **options: Any
+) -> Process:
     """A process of the library with this borough.toml."""
     (folder / "borough.toml").write_text(toml)
     system = System([service], configuration=Configuration.load(folder, {}))
-    return Process(system, clock=ManualClock())
+    return Process(system, clock=ManualClock(), **options)
 
 
 async def answers(started: Process, *asked: Any) -> list[Seen]:
@@ -64,6 +66,22 @@ async def test_a_proxy_is_believed_where_borough_toml_names_it(
 async def test_a_network_of_proxies_that_is_none_says_how_to_write_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="is no network of proxies"):
         await answers(process(tmp_path, '[edge]\nproxies = ["proxy.example"]\n'))
+
+
+async def test_borough_toml_bounds_what_both_listeners_take(tmp_path: Path) -> None:
+    toml = "[edge.limits]\nbody_bytes = 10\n"
+    asked = b"POST /library/who HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"
+    started = process(tmp_path, toml, edge_port=free_port(), internal_port=free_port())
+    await started.start()
+    try:
+        for url in (started.edge_url, started.internal_url):
+            reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+            writer.write(asked)
+            assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        await started.stop()
 
 
 @final

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -33,6 +34,7 @@ _COLLECTED_EACH = (10_000, 20, 20)
 
 _STAGES = 3  # the edge, the internal listener, the events: each has its own drain
 _CLOSING_S = 5.0
+_FILES = 65_536
 _LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
 _EXAMPLE = """examples:
   borough run examples/shop
@@ -178,6 +180,7 @@ async def _serve(options: argparse.Namespace) -> int:
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts
     )
+    allow_many_files()
     stopping = _Stopping()
     starting = asyncio.ensure_future(process.start())
     stopping.cancels(starting)
@@ -214,6 +217,14 @@ async def _stop(process: Process) -> None:
         )
         _exit(_LEFT_BEHIND)
     await stopping
+
+
+def allow_many_files() -> None:
+    """Every connection is an open file, and shells hand down a limit of 1,024: raise it where allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def settle_memory() -> None:

@@ -19,6 +19,7 @@ from borough.gateway.process import Process
 from borough.gateway.raw import Message
 from borough.runtime.system import System
 from borough.transports.http.door import problem_response
+from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Connection, Headers, Request, Response
 
 __all__ = ["AsgiApp", "asgi"]
@@ -38,7 +39,7 @@ class AsgiApp:
         open: Callable[[], Awaitable[None]],
         close: Callable[[], Awaitable[None]],
         *,
-        body_bytes: int = 1024 * 1024,
+        body_bytes: int = ServerLimits().body_bytes,
     ) -> None:
         self._answer = answer
         self._open = open
@@ -195,7 +196,8 @@ class _SystemApp:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self.app = AsgiApp(self._answer, self._open, self._close)
+        limits = process.system.configuration.options.edge.limits
+        self.app = AsgiApp(self._answer, self._open, self._close, body_bytes=limits.body_bytes)
 
     async def _open(self) -> None:
         await self._process.start()

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
@@ -28,6 +30,7 @@ from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http.client import HttpClient
 from borough.transports.http.door import Door
+from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
 
@@ -160,14 +163,20 @@ class Process:
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
         )
-        server = HttpServer(door.answer)
+        edge = self.system.configuration.options.edge.limits
+        own = ServerLimits()  # services share addresses, and are trusted with connections
+        bounds = msgspec.structs.replace(
+            own, body_bytes=edge.body_bytes, connections_per_address=own.connections
+        )
+        server = HttpServer(door.answer, bounds)
         await server.open(self.system.configuration.options.internal.host, port)
         return server
 
     async def _open_edge(self, port: int) -> HttpServer:
         self.edge = self.make_edge()
-        server = HttpServer(self.edge.answer)
-        await server.open(self.system.configuration.options.edge.host, port)
+        options = self.system.configuration.options.edge
+        server = HttpServer(self.edge.answer, options.limits.for_server(), proxies=options.proxies)
+        await server.open(options.host, port)
         return server
 
     def _pages(self) -> Path | None:

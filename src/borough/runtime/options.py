@@ -9,8 +9,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from borough.transports.http.limits import ServerLimits
+
 __all__ = [
     "DataOptions",
+    "EdgeLimits",
     "EdgeOptions",
     "EventOptions",
     "InternalOptions",
@@ -26,6 +29,7 @@ __all__ = [
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+_SERVER = ServerLimits()
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,6 +86,31 @@ class TokenOptions(Table, frozen=True):
     """Signatures that count."""
 
 
+class EdgeLimits(Table, frozen=True):
+    """What clients may ask of the public listener."""
+
+    body_bytes: AtLeastOne = _SERVER.body_bytes
+    """The body of a request; one above it is refused (413), at the internal listener too."""
+    connections: AtLeastOne = _SERVER.connections
+    """Open connections; one more is refused (503). The file limit of the process may allow for fewer."""
+    connections_per_address: AtLeastOne = _SERVER.connections_per_address
+    """Open connections of one address that is none of `edge.proxies`; one more is refused (429)."""
+    header_s: Seconds = _SERVER.header_s
+    """How long the head of a request may take, in seconds; then it is refused (408)."""
+    body_bytes_per_s: AtLeastOne = _SERVER.body_bytes_per_s
+    """The rate that a body must keep on average after ten seconds; below it, it is refused (408)."""
+    keep_alive_s: Seconds = _SERVER.keep_alive_s
+    """How long a connection may stay open without a request, in seconds; more than a proxy in front keeps it."""
+    write_idle_s: Seconds = _SERVER.write_idle_s
+    """How long an answer may be left unread, in seconds; then the connection is dropped."""
+    held_bytes: AtLeastOne = _SERVER.held_bytes
+    """What is kept in memory for all slow clients together; above it the slowest are dropped."""
+
+    def for_server(self) -> ServerLimits:
+        """These, and the limits that nobody needs to set."""
+        return ServerLimits(**msgspec.structs.asdict(self))
+
+
 class EdgeOptions(Table, frozen=True):
     """The public listener."""
 
@@ -102,6 +131,7 @@ class EdgeOptions(Table, frozen=True):
     system_page: bool | None = None
     """Whether `/system` is shown to all or to nobody; if not given, on this machine only."""
     tokens: TokenOptions = TokenOptions()
+    limits: EdgeLimits = EdgeLimits()
 
 
 class InternalOptions(Table, frozen=True):

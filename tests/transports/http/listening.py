@@ -76,7 +76,8 @@ class Service:
     @classmethod
     async def open(cls, answer: Answer, port: int | None = None, **limits: Any) -> "Service":
         ssl = limits.pop("ssl", None)
-        server = HttpServer(answer, ServerLimits(**limits))
+        proxies = limits.pop("proxies", ())
+        server = HttpServer(answer, ServerLimits(**limits), proxies=proxies)
         await server.open("127.0.0.1", free_port() if port is None else port, ssl)
         return cls(server)
 

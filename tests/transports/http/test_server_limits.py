@@ -1,13 +1,18 @@
 """What a client may not ask of a server: sizes, counts and times."""
 
 import asyncio
+import contextlib
 import json
+import resource
 
 import pytest
 
+from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
+from borough.transports.http.server import HttpServer
+from borough.transports.http.server_connection import ServerConnection
 from tests.transports.http.conftest import ServeOn
-from tests.transports.http.listening import PATIENCE_S, TEXT, Service, echo
+from tests.transports.http.listening import PATIENCE_S, TEXT, Raw, Service, echo
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: x\r\n"
@@ -157,6 +162,122 @@ async def test_a_client_that_does_not_read_its_answers_is_dropped(serve: ServeOn
     await raw.close()
 
 
+async def until_closed(raw: Raw) -> None:
+    """Wait until the server has given the connection up."""
+    raw.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    with contextlib.suppress(ConnectionError):
+        await raw.rest()
+
+
+async def test_a_client_that_says_nothing_at_all_is_sent_away(serve: ServeOn) -> None:
+    raw = await (await serve(echo, header_s=0.1, sweep_s=0.02)).connect()
+    assert await raw.rest() == b""
+    await raw.close()
+
+
+async def test_the_time_of_the_first_head_counts_from_the_accept(serve: ServeOn) -> None:
+    service = await serve(echo, header_s=0.4, sweep_s=0.02)
+    began = asyncio.get_running_loop().time()
+    raw = await service.connect()
+    await asyncio.sleep(0.3)
+    await raw.send(b"GET")
+    assert status_of(await raw.rest()) == 408
+    assert asyncio.get_running_loop().time() - began < 0.65
+    await raw.close()
+
+
+async def test_an_answer_that_is_read_too_slowly_is_broken_off(serve: ServeOn) -> None:
+    async def large(request: Request) -> Response:
+        return Response(200, TEXT, b"x" * 30_000_000)
+
+    limits = {"write_idle_s": 0.2, "write_bytes_per_s": 100_000_000, "sweep_s": 0.02}
+    raw = await (await serve(large, **limits)).connect()
+    await raw.send(GET)
+    got = 0
+    async with asyncio.timeout(PATIENCE_S):
+        with contextlib.suppress(ConnectionError):
+            while chunk := await raw.reader.read(10_000):
+                got += len(chunk)
+                await asyncio.sleep(0.005)
+    assert 0 < got < 30_000_000
+    await raw.close()
+
+
+async def test_a_large_answer_may_take_its_time_while_it_is_read(serve: ServeOn) -> None:
+    async def large(request: Request) -> Response:
+        return Response(200, TEXT, b"x" * 20_000_000)
+
+    limits = {"write_idle_s": 0.1, "write_bytes_per_s": 1000, "sweep_s": 0.02}
+    raw = await (await serve(large, **limits)).connect()
+    await raw.send(GET + GET)
+    async with asyncio.timeout(PATIENCE_S):
+        head = await raw.reader.readuntil(b"\r\n\r\n")
+        body = bytearray()
+        while len(body) < 20_000_000:
+            body += await raw.reader.readexactly(1_000_000)
+            await asyncio.sleep(0.02)
+    assert status_of(head) == 200
+    await raw.close()
+
+
+class Unread(asyncio.Transport):
+    """A transport whose peer reads nothing."""
+
+    is_aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+async def test_a_closed_connection_waits_for_its_reader_only_so_long() -> None:
+    server = HttpServer(echo, ServerLimits(write_idle_s=30))
+    connection, transport = ServerConnection(server), Unread()
+    connection.connection_made(transport)
+    connection.close()
+    connection.check(30)
+    assert not transport.is_aborted
+    connection.check(31)
+    assert transport.is_aborted
+
+
+async def test_what_is_held_for_slow_clients_is_bounded_and_the_slowest_go_first(
+    serve: ServeOn,
+) -> None:
+    service = await serve(echo, held_bytes=250_000)
+    head = POST + b"Content-Length: 120000\r\n\r\n"
+    slow = [await service.connect() for _ in range(3)]
+    for count, raw in enumerate(slow[:2], 1):
+        await raw.send(head + b"x" * 100_000)
+        async with asyncio.timeout(PATIENCE_S):
+            while service.server.holding.total < count * 100_000:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+    await slow[2].send(head + b"x" * 100_000)
+    await until_closed(slow[0])
+    assert service.server.holding.total <= 250_000
+    for raw in slow[1:]:
+        await raw.send(b"x" * 20_000)
+        assert (await raw.answer())[0] == 200
+        await raw.close()
+    assert service.server.holding.total == 0
+    await slow[0].close()
+
+
+async def test_chunks_that_are_nearly_all_framing_are_refused(serve: ServeOn) -> None:
+    service = await serve(echo, framing_bytes=600)
+    for count, status in ((99, 200), (130, 413)):
+        body = b"1\r\na\r\n" * count + b"0\r\n\r\n"
+        raw = await service.connect()
+        await raw.send(CHUNKED + body)
+        assert (await raw.answer())[0] == status
+        await raw.close()
+
+
 async def refusal_of(service: Service) -> bytes:
     """What a new connection is told at once."""
     raw = await service.connect()
@@ -178,7 +299,7 @@ async def until_taken(service: Service) -> None:
 
 
 async def test_one_address_may_not_take_all_connections(serve: ServeOn) -> None:
-    service = await serve(echo, connections_per_peer=2)
+    service = await serve(echo, connections_per_address=2)
     raws = [await service.connect() for _ in range(2)]
     for raw in raws:
         await raw.send(GET)
@@ -213,4 +334,26 @@ async def test_refused_connections_do_not_use_up_the_limit(serve: ServeOn) -> No
     await first.close()
     await until_taken(service)
     for raw in refused:
+        await raw.close()
+
+
+async def test_connections_of_a_trusted_proxy_are_not_counted_by_address(serve: ServeOn) -> None:
+    service = await serve(echo, connections_per_address=2, proxies=["127.0.0.0/8"])
+    raws = [await service.connect() for _ in range(5)]
+    for raw in raws:
+        await raw.send(GET)
+        assert (await raw.answer())[0] == 200
+        await raw.close()
+
+
+async def test_connections_leave_files_to_the_rest_of_the_process(serve: ServeOn) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        service = await serve(echo)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    raws = [await service.connect() for _ in range(129)]
+    assert status_of(await raws[-1].rest()) == 503
+    for raw in raws:
         await raw.close()

@@ -21,8 +21,14 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How many header fields; above it 431."""
     body_bytes: int = 1024 * 1024
     """The body, announced or counted; above it 413."""
+    chunk_line_bytes: int = 1024
+    """A line that announces a chunk, its extensions included; above it 400."""
+    framing_bytes: int = 128 * 1024
+    """What frames one chunked body, besides its data: sizes, extensions, line ends; above it 413."""
+    trailer_bytes: int = 8 * 1024
+    """The trailers of a chunked body, which are read and dropped; above it 431."""
     header_s: float = 5.0
-    """From the first byte of a request to the end of its head; then 408."""
+    """To the end of a head, from its first byte, for the first from the accept; then 408."""
     body_idle_s: float = 10.0
     """A body may stand still that long; then 408."""
     body_bytes_per_s: int = 1024
@@ -31,12 +37,17 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A connection may stay open without a request that long."""
     write_idle_s: float = 30.0
     """A client may leave an answer unread that long; then its connection is dropped."""
+    write_bytes_per_s: int = 1024
+    """The rate at which an answer must be read on average after `write_idle_s`; below it, the same."""
+    held_bytes: int = 64 * 1024 * 1024
+    """Bodies not yet complete and answers not yet read, of all connections together; above it the
+    connection that has been slow for longest is dropped."""
     linger_s: float = 2.0
     """How long what a refused client still sends is read and thrown away, so that it sees why."""
     connections: int = 10_000
-    """Open connections; one more is told 503."""
-    connections_per_peer: int = 1_024
-    """Open connections of one address; one more is told 429."""
+    """Open connections, or what the file limit of the process leaves; one more is told 503."""
+    connections_per_address: int = 1_024
+    """Open connections of one address (IPv6: of one /64), save trusted proxies; one more is told 429."""
     backlog: int = 1_024
     """Connections that the kernel may hold until they are accepted."""
     sweep_s: float = 1.0

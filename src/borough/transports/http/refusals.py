@@ -75,20 +75,23 @@ START_LINE = malformed(
 )
 TARGET = malformed("The request target must be a path that starts with '/', without '#'")
 HOST = malformed("A request of HTTP/1.1 needs exactly one Host field")
+HOST_VALUE = malformed("Host must be a host name or an address, and may have a port")
+AUTHORITY = malformed("Host is not the host of the request target")
 REPEATED = malformed("Host, Content-Length and Transfer-Encoding may stand in a request only once")
 TWO_LENGTHS = malformed("Content-Length and Transfer-Encoding exclude each other")
 LENGTH = malformed("Content-Length must be a decimal number")
 CODING = malformed("Transfer-Encoding must be exactly 'chunked', and needs HTTP/1.1")
 CHUNK = malformed("The chunked body is broken")
-CODING_UNKNOWN = Refusal(
-    501, "not-implemented", "That is not implemented here", "The only transfer coding is 'chunked'"
-)
-METHOD = Refusal(501, "not-implemented", "That is not implemented here", "This method is not known")
-CONNECT = Refusal(501, "not-implemented", "That is not implemented here", "CONNECT is not offered")
+METHOD = malformed("This method is not known")
+CONNECT = malformed("CONNECT is not offered")
+UPGRADE = malformed("No other protocol is offered: leave out Upgrade")
 SLOW = Refusal(
     408, "request-timeout", "The request came too slowly", "The request was not complete in time"
 )
 BODY = Refusal(413, "too-large", "The request is too large", "The body is above the limit")
+FRAMING = Refusal(
+    413, "too-large", "The request is too large", "The body comes in too many small chunks"
+)
 URL = Refusal(
     414, "url-too-long", "The address is too long", "The request target is above the limit"
 )
@@ -102,7 +105,7 @@ FULL = Refusal(
     "All connections of this server are in use",
     b"retry-after: 1\r\n",
 )
-FULL_FOR_PEER = Refusal(
+FULL_FOR_ADDRESS = Refusal(
     429,
     "too-many-requests",
     "Too many requests",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import resource
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -16,6 +17,8 @@ from datetime import datetime
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.transports.http import refusals
+from borough.transports.http.addresses import Proxies, client_of
+from borough.transports.http.holding import Holding
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response, rendered_fields
 from borough.transports.http.refusals import REASONS, Refusal
@@ -30,6 +33,8 @@ _OURS = frozenset({b"connection", b"content-length", b"date", b"transfer-encodin
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LINGERING = 256
+_OTHER_FILES = 256
+"""What connections leave of the file limit to databases, logs and calls to others."""
 _CANCEL_S = 5.0
 """A handler that was cancelled may clean up that long before closing goes on without it."""
 _DRAIN_GRACE_S = 0.1
@@ -47,9 +52,13 @@ class HttpServer:
         answer: Callable[[Request], Awaitable[Response]],
         limits: ServerLimits | None = None,
         clock: Clock | None = None,
+        *,
+        proxies: Sequence[str] = (),
     ) -> None:
+        """`proxies`: networks whose connections are many clients', and not counted by address."""
         self.answer = answer
         self.limits = limits or ServerLimits()
+        self.holding = Holding(self.limits.held_bytes)
         self.port = 0
         self.is_draining = False
         self.is_busy = False
@@ -59,7 +68,9 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._connections: set[ServerConnection] = set()
         self._admitted = 0
-        self._peers: dict[str, int] = {}
+        self._most = self.limits.connections
+        self._proxies = Proxies(proxies)
+        self._clients: dict[str, int] = {}
         self._heads: dict[tuple[int, Sequence[tuple[bytes, bytes]]], bytes] = {}
         self._came = 0
         self._answers: list[tuple[asyncio.Transport, bytes]] = []
@@ -71,9 +82,16 @@ class HttpServer:
     async def open(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises `ConfigurationError` where that cannot be had."""
         self.loop = asyncio.get_running_loop()
+        self._most = min(self.limits.connections, _connections_by_files())
+        handshake_s = None if ssl is None else self.limits.header_s
         try:
             self._server = await self.loop.create_server(
-                lambda: ServerConnection(self), host, port, ssl=ssl, backlog=self.limits.backlog
+                lambda: ServerConnection(self),
+                host,
+                port,
+                ssl=ssl,
+                backlog=self.limits.backlog,
+                ssl_handshake_timeout=handshake_s,
             )
         except OSError as error:
             raise ConfigurationError(_why_not(host, port, error)) from error
@@ -127,31 +145,33 @@ class HttpServer:
 
     # --- connections call ------------------------------------------------------------------------
 
-    def admit(self, connection: ServerConnection, host: str) -> Refusal | None:
-        """Count a new connection in, or give the reason why there are too many."""
-        limits, count = self.limits, self._peers.get(host, 0)
+    def admit(self, connection: ServerConnection, peer: str) -> str | Refusal:
+        """Count a new connection in, and say under which name, or why there are too many."""
         self._connections.add(connection)
-        if self._admitted >= limits.connections:
+        if self._admitted >= self._most:
             return refusals.FULL
-        if count >= limits.connections_per_peer:
-            return refusals.FULL_FOR_PEER
+        client = "" if peer in self._proxies else client_of(peer)
+        count = self._clients.get(client, 0)
+        if client and count >= self.limits.connections_per_address:
+            return refusals.FULL_FOR_ADDRESS
         self._admitted += 1
-        self._peers[host] = count + 1
-        return None
+        self._clients[client] = count + 1
+        return client
 
     @property
     def may_linger(self) -> bool:
         """Whether one more refused connection may stay until its client has read why."""
         return len(self._connections) - self._admitted <= _LINGERING
 
-    def dismiss(self, connection: ServerConnection, host: str, *, was_admitted: bool) -> None:
-        """Forget a connection that is gone."""
+    def dismiss(self, connection: ServerConnection, client: str | None) -> None:
+        """Forget a connection that is gone; `client` is what it was admitted as, if it was."""
         self._connections.discard(connection)
-        if was_admitted:
+        self.holding.release(connection)
+        if client is not None:
             self._admitted -= 1
-            count = self._peers.pop(host) - 1
+            count = self._clients.pop(client) - 1
             if count:
-                self._peers[host] = count
+                self._clients[client] = count
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
@@ -209,6 +229,14 @@ class HttpServer:
         for connection in list(self._connections):
             connection.check(now)
         self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
+
+
+def _connections_by_files() -> int:
+    """How many connections the file limit of this process allows for."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return 2**31
+    return max(files - _OTHER_FILES, files // 2)
 
 
 def _http_date(now: datetime) -> str:

@@ -25,10 +25,12 @@ __all__ = ["ServerConnection"]
 
 logger = logging.getLogger("borough.http")
 
-# What a connection is doing. IDLE: between requests; HEAD, BODY: one is coming in; ANSWERING: one
-# is at the door; LINGERING: a refusal was sent, the rest is thrown away; CLOSED: nothing more.
-IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = range(6)
+# What a connection is doing. NEW: nothing has come yet; IDLE: between requests; HEAD, BODY: one is
+# coming in; ANSWERING: one is at the door; LINGERING: a refusal was sent, the rest is thrown away;
+# CLOSED: nothing more.
+NEW, IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = range(7)
 
+_LETTERS = range(65, 91)  # what a method may begin with
 _CR = 13  # one empty line before a request is forgiven (RFC 9112, 2.2)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS = frozenset({204, 304})
@@ -39,9 +41,9 @@ class ServerConnection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_ahead", "_announced", "_body", "_connection", "_drained", "_head", "_incoming",
-        "_is_admitted", "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task",
-        "_transport", "_write_paused_at",
+        "_ahead", "_announced", "_body", "_client", "_connection", "_drained", "_head", "_incoming",
+        "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task", "_transport",
+        "_unread", "_write_paused_at",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
@@ -49,7 +51,7 @@ class ServerConnection(asyncio.Protocol):
         self._head = HeadReader(server.limits)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any use
         self._connection = Connection(("", 0))
-        self._state = IDLE
+        self._state = NEW
         self._since = self._started = server.now
         self._ahead = (
             b""  # bytes not yet read: a head's beginning, or what follows the request at hand
@@ -58,9 +60,10 @@ class ServerConnection(asyncio.Protocol):
         self._incoming: Request | None = None
         self._announced = self._missing = 0
         self._task: asyncio.Task[None] | None = None
-        self._is_admitted = True
+        self._client: str | None = None
         self._is_reading = True
         self._write_paused_at: float | None = None
+        self._unread = 0
         self._drained: asyncio.Future[None] | None = None
 
     # --- the transport calls ---------------------------------------------------------------------
@@ -70,13 +73,13 @@ class ServerConnection(asyncio.Protocol):
         peer: Any = transport.get_extra_info("peername")
         if peer:  # a Unix socket's peer has no name
             self._connection.peer = (peer[0], peer[1])
-        refusal = self._server.admit(self, self._connection.peer[0])
-        if refusal is not None:
-            self._is_admitted = False
-            if self._server.may_linger:
-                self._refuse(refusal)
-            else:
-                self.abort()
+        admitted = self._server.admit(self, self._connection.peer[0])
+        if isinstance(admitted, str):
+            self._client = admitted
+        elif self._server.may_linger:
+            self._refuse(admitted)
+        else:
+            self.drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = CLOSED
@@ -85,19 +88,19 @@ class ServerConnection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self._release_writer()
-        host = self._connection.peer[0]
-        self._server.dismiss(self, host, was_admitted=self._is_admitted)
+        self._server.dismiss(self, self._client)
 
     def data_received(self, data: bytes) -> None:
         state = self._state
         try:
-            if state == IDLE:
+            if state <= IDLE:
                 self._take(data)
             elif state == ANSWERING:
                 self._ahead += data
                 if len(self._ahead) > self._server.limits.head_bytes and self._is_reading:
                     self._is_reading = False
                     self._transport.pause_reading()
+                    self._server.holding.hold(self, len(self._ahead))
             elif state == HEAD:
                 self._take(self._ahead + data)
             elif state == BODY:
@@ -108,14 +111,19 @@ class ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._write_paused_at = self._server.now
+        self._unread = self._transport.get_write_buffer_size()
+        self._server.holding.hold(self, self._unread + len(self._ahead))
         if self._state == IDLE:  # the answer was written after it had been given
             self._go_on()
 
     def resume_writing(self) -> None:
         self._write_paused_at = None
+        self._server.holding.release(self)
         self._release_writer()
         if self._state == IDLE:
             self._go_on()
+        elif self._state == CLOSED:
+            self._since = self._server.now
 
     # --- a request comes in ----------------------------------------------------------------------
 
@@ -148,7 +156,7 @@ class ServerConnection(asyncio.Protocol):
         self._incoming = request
         self._announced = self._missing = length
         reader.forget()
-        self._body = ChunkedBody(limits.body_bytes) if length == CHUNKED else []
+        self._body = ChunkedBody(limits) if length == CHUNKED else []
         if reader.expects_continue and not size:
             self._server.send_answers()
             self._transport.write(_CONTINUE)
@@ -164,9 +172,11 @@ class ServerConnection(asyncio.Protocol):
             raise Refused(refusals.HEAD)
         if data.count(b"\n") != data.count(b"\r\n"):
             raise Refused(refusals.BARE_LINE_FEED)
+        if data[0] not in _LETTERS and data not in (b"\r", b"\r\n"):
+            raise Refused(refusals.START_LINE)
         if self._state == IDLE:
-            self._state = HEAD
-            self._since = self._server.now
+            self._since = self._server.now  # the time of the first head counts from the accept
+        self._state = HEAD
         self._ahead = data
 
     def _take_body(self, data: bytes) -> None:
@@ -176,12 +186,14 @@ class ServerConnection(asyncio.Protocol):
         if isinstance(body, ChunkedBody):
             body.feed(data)
             if not body.is_complete:
+                self._server.holding.hold(self, body.held_bytes)
                 return
             self._ahead = body.rest
             request.body = body.body
         elif len(data) < self._missing:
             body.append(data)
             self._missing -= len(data)
+            self._server.holding.hold(self, self._announced - self._missing)
             return
         else:
             body.append(data[: self._missing])
@@ -189,6 +201,7 @@ class ServerConnection(asyncio.Protocol):
             request.body = b"".join(body)
         self._incoming = None
         self._body = []
+        self._server.holding.release(self)
         self._answer(request)
 
     def _answer(self, request: Request) -> None:
@@ -305,8 +318,7 @@ class ServerConnection(asyncio.Protocol):
         if self._state != ANSWERING:
             return
         if not self._head.keep_alive or self._server.is_draining:
-            self._state = CLOSED
-            self._transport.close()
+            self.close()
             return
         self._state = IDLE
         self._since = self._server.now
@@ -322,6 +334,7 @@ class ServerConnection(asyncio.Protocol):
             return
         if not self._is_reading:
             self._is_reading = True
+            self._server.holding.release(self)
             self._transport.resume_reading()
         ahead, self._ahead = self._ahead, b""
         if ahead:
@@ -338,6 +351,8 @@ class ServerConnection(asyncio.Protocol):
         self._since = self._server.now
         self._ahead = b""
         self._body = []
+        self._incoming = None
+        self._server.holding.release(self)
         self._server.send_answers()
         self._transport.write(refusal.answer)
         if self._transport.can_write_eof():
@@ -350,22 +365,31 @@ class ServerConnection(asyncio.Protocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is here, not even in part."""
-        return self._state == IDLE
+        return self._state <= IDLE
 
     def check(self, now: float) -> None:
         """Look at the times; called by the sweep."""
         state, limits, silent = self._state, self._server.limits, now - self._since
-        paused_at = self._write_paused_at
-        if paused_at is not None and now - paused_at > limits.write_idle_s:
-            self._transport.abort()
-        elif state == IDLE and silent > limits.keep_alive_s:
+        if self._write_paused_at is not None:
+            if self._is_read_slowly(now - self._write_paused_at):
+                self._transport.abort()
+        elif (state == IDLE and silent > limits.keep_alive_s) or (
+            state == NEW and silent > limits.header_s
+        ):
             self.close()
+        elif state == CLOSED and silent > limits.write_idle_s:
+            self._transport.abort()
         elif (state == HEAD and silent > limits.header_s) or (
             state == BODY and (silent > limits.body_idle_s or self._is_slow(now))
         ):
             self._refuse(refusals.SLOW)
         elif state == LINGERING and silent > limits.linger_s:
             self._transport.abort()
+
+    def _is_read_slowly(self, elapsed: float) -> bool:
+        limits = self._server.limits
+        was_read = self._unread - self._transport.get_write_buffer_size()
+        return elapsed > limits.write_idle_s and was_read < elapsed * limits.write_bytes_per_s
 
     def _is_slow(self, now: float) -> bool:
         limits, elapsed, body = self._server.limits, now - self._started, self._body
@@ -375,9 +399,15 @@ class ServerConnection(asyncio.Protocol):
         return received < elapsed * limits.body_bytes_per_s
 
     def close(self) -> None:
-        """Close after what has been written."""
+        """Close after what has been written; the sweep drops who does not read it."""
         self._state = CLOSED
+        self._since = self._server.now
         self._transport.close()
+
+    def drop(self) -> None:
+        """Let go at once of a connection that holds too much."""
+        self._state = CLOSED
+        self._transport.abort()
 
     def abort(self) -> asyncio.Task[None] | None:
         """Cancel what runs and drop the connection; returns the task that is ending."""
