@@ -1,4 +1,4 @@
-"""What a lenient decoder overlooks: unknown fields, integers beyond 64 bits. The edge asks for both.
+"""What a lenient decoder overlooks: unknown fields, keys named twice, integers beyond 64 bits, depth.
 
 `find_oversight(type)` compiles a look at a body that the type's own decoder has taken. It returns
 the first oversight as (sentence, JSON pointer), or None. Types that can hide nothing cost nothing.
@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 import msgspec
 from msgspec import inspect as shape
 
+from borough.contracts.duplicates import MOST_LEVELS, find_twice, is_too_deep, said_twice
 from borough.contracts.portable import type_shape
 
 __all__ = ["Oversight", "find_oversight"]
@@ -31,19 +32,34 @@ def find_oversight(kind: Any) -> Oversight | None:
     if walk is None:
         return None
     decode = msgspec.json.decode
+
+    def walk_all(body: bytes) -> tuple[str, str] | None:
+        if is_too_deep(body):
+            return f"There are more than {MOST_LEVELS} levels", ""
+        value = decode(body)
+        return walk(value) or (_twice(body) if said_twice(body, value) else None)
+
     twin = _twin(found, ())
     if twin is None:
-        return lambda body: walk(decode(body))
+        return walk_all
     glance = msgspec.json.Decoder(twin).decode
 
     def look(body: bytes) -> tuple[str, str] | None:
         try:
-            glance(body)
+            value = glance(body)
         except msgspec.ValidationError:
-            return walk(decode(body))
-        return None
+            return walk_all(body)
+        return _twice(body) if said_twice(body, value) else None
 
     return look
+
+
+def _twice(body: bytes) -> tuple[str, str] | None:
+    found = find_twice(body)
+    if found is None:
+        return None
+    key, way = found
+    return f"The key {key!r} is there twice", "".join(f"/{_escaped(str(step))}" for step in way)
 
 
 def _twin(found: shape.Type, within: tuple[Any, ...]) -> Any:
@@ -98,11 +114,14 @@ def _compile(found: shape.Type, known: dict[Any, list[_Walk | None]]) -> _Walk |
     if isinstance(found, shape.TupleType):
         parts = [_compile(part, known) for part in found.item_types]
         return _parts(parts) if any(parts) else None
-    if isinstance(found, shape.DictType):
-        value = _compile(found.value_type, known)
-        return None if value is None else _values(value)
+    if isinstance(found, shape.DictType):  # its keys may be there twice, whatever its values are
+        return _values(_compile(found.value_type, known) or _nothing)
     if isinstance(found, shape.UnionType):
         return _union(found, known)
+    return _nothing if isinstance(found, (shape.AnyType, shape.RawType)) else None
+
+
+def _nothing(value: Any) -> tuple[str, str] | None:
     return None
 
 

@@ -25,12 +25,13 @@ from borough.errors import (
 from borough.gateway.cors import Cors
 from borough.gateway.documents import DocsPage, Document, Probes, described
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.pages import Pages, path_segments
+from borough.gateway.pages import Pages
 from borough.gateway.raw import RawApp, RawMount
 from borough.gateway.throttle import Throttle
 from borough.transports.http import wire
 from borough.transports.http.door import Door, Route, problem_response
 from borough.transports.http.message import Headers, Request, Response
+from borough.transports.http.paths import path_segments
 
 __all__ = ["Edge", "EdgeSettings", "Handler", "OwnDocuments"]
 

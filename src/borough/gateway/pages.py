@@ -14,12 +14,12 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import unquote
 
-from borough.errors import ConfigurationError, InvalidRequest, MethodNotAllowed, NotFound
+from borough.errors import ConfigurationError, MethodNotAllowed, NotFound
 from borough.transports.http.message import Request, Response
+from borough.transports.http.paths import path_segments
 
-__all__ = ["PAGE_HEADERS", "Pages", "is_current", "path_segments"]
+__all__ = ["PAGE_HEADERS", "Pages", "is_current"]
 
 _TYPES = {
     ".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
@@ -47,20 +47,6 @@ PAGE_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 """What pages may do in a browser: their own scripts, none inside the HTML, no foreign places."""
-
-
-def path_segments(path: str) -> list[str]:
-    """The decoded segments of a path. Raises `InvalidRequest` for one not in normal form."""
-    try:
-        segments = [unquote(part, errors="strict") for part in path[1:].split("/")]
-    except UnicodeDecodeError:
-        raise InvalidRequest("The path is not UTF-8") from None
-    last = len(segments) - 1
-    for index, segment in enumerate(segments):
-        odd = segment in (".", "..") or (segment == "" and index != last)
-        if odd or any(each in "/\\" or ord(each) < 32 or ord(each) == 127 for each in segment):
-            raise InvalidRequest("The path is not in normal form")
-    return segments
 
 
 def is_current(request: Request, tag: str) -> bool:

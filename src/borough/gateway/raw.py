@@ -19,10 +19,10 @@ from borough.clock import Clock
 from borough.contracts.marks import Allow
 from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
 from borough.gateway.identity import EdgeIdentity, permit
-from borough.gateway.pages import path_segments
 from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http.message import Request, Response
+from borough.transports.http.paths import path_segments
 
 __all__ = ["Asgi", "RawApp", "RawMount"]
 

@@ -103,6 +103,14 @@ ODD = [
     "/shop/items/a\\b",
     "/shop/items/ü",
     "/shop/items/%ff",
+    "/shop/items/%",
+    "/shop/items/%4",
+    "/shop/items/%zz",
+    "/shop/items/%u002e",
+    "/shop/items/%%35%63",
+    "/shop/items/%2e",
+    "/shop/.%2e",
+    "/shop/items//",
 ]
 
 

@@ -1,27 +1,20 @@
-"""From method and path to what answers there. A path is normalised once, here, by refusing what is odd.
+"""From method and path to what answers there.
 
-Refused: `//`, `.` and `..` segments, control bytes, and what is not UTF-8; at the edge also an encoded
-slash or backslash, which a proxy in front may read otherwise (inside, a value may hold one).
 Static paths are one dictionary look-up; paths with slots walk a small tree, static segments first.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
-from borough.errors import InvalidRequest, MethodNotAllowed, NotFound
+from borough.errors import MethodNotAllowed, NotFound
+from borough.transports.http.paths import decoded, refuse_odd
 
 __all__ = ["Router", "split_target"]
 
 T = TypeVar("T")
-_ODD = re.compile(
-    r"%(?:0[0-9a-f]|1[0-9a-f]|7f)|[\\\x00-\x20\x7f-\xff]|//|/\.{1,2}(?:/|\Z)", re.IGNORECASE
-)
-_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
-_SLASH = re.compile(r"%(?:2f|5c)", re.IGNORECASE)
 _NONE: Mapping[str, str] = {}
 
 
@@ -70,7 +63,7 @@ class Router(Generic[T]):
                 target = methods.get("GET")
             if target is not None:
                 return target, _NONE
-        _check(path, self._strict)
+        refuse_odd(path, strict=self._strict)
         segments = path[1:].split("/")
         allowed = set(methods or ())
         for node, values in self._walk(self._root, segments, 0, []):
@@ -95,25 +88,8 @@ class Router(Generic[T]):
         if child is not None:
             found += self._walk(child, segments, index + 1, values)
         if node.slot is not None and segments[index]:
-            found += self._walk(
-                node.slot, segments, index + 1, [*values, _decoded(segments[index])]
-            )
+            found += self._walk(node.slot, segments, index + 1, [*values, decoded(segments[index])])
         return found
-
-
-def _check(path: str, strict: bool) -> None:
-    odd = not path.startswith("/") or _ODD.search(path) or _DOTS.search(path)
-    if odd or (strict and _SLASH.search(path)):
-        raise InvalidRequest(
-            "The path is not in normal form", errors=[{"detail": "path not in normal form"}]
-        )
-
-
-def _decoded(segment: str) -> str:
-    try:
-        return unquote(segment, errors="strict")
-    except UnicodeDecodeError:
-        raise InvalidRequest("The path is not UTF-8") from None
 
 
 def split_target(template: str, target: str) -> tuple[dict[str, str], str]:
