@@ -23,6 +23,7 @@ from borough.contracts.openapi_answers import (
     refusals,
     success,
 )
+from borough.contracts.openapi_links import links
 from borough.contracts.shapes import Shape, StructShape, names_used
 
 __all__ = ["openapi"]
@@ -103,7 +104,18 @@ class _Document:
             path, renamed = self._path(operation.path)
             item = self.paths.setdefault(path, {})
             item[operation.method.lower()] = self._operation(descriptor, operation, names, renamed)
+        self._link(descriptor, shown)
         self.schemas.update(names.schemas())
+
+    def _link(self, descriptor: Descriptor, shown: Sequence[OperationDescriptor]) -> None:
+        """Say of each successful answer which operations can follow."""
+        targets = [(operation, self._path(operation.path)[1]) for operation in shown]
+        for operation, slots in targets:
+            found = links(operation, descriptor, targets, slots)
+            if found:
+                path, _ = self._path(operation.path)
+                responses = self.paths[path][operation.method.lower()]["responses"]
+                responses[str(operation.status)]["links"] = found
 
     def _path(self, path: str) -> tuple[str, Mapping[str, str]]:
         """The key of a path, and the names that its slots have there.
