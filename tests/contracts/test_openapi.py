@@ -1,13 +1,14 @@
 """The OpenAPI document: valid, complete, made from data alone, and true about what the edge does."""
 
 import importlib
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from borough import ANYONE, contract, get
 from borough.contracts.descriptor import describe, from_json, to_json
 from borough.contracts.examples import example_arguments, example_result
 from borough.contracts.openapi import openapi
@@ -16,6 +17,20 @@ from tests.contracts.bazaar import Bazaar
 
 # jsonschema comes with openapi-spec-validator, and has no types.
 Draft202012Validator: Any = importlib.import_module("jsonschema").Draft202012Validator
+
+
+@contract("free", version="1.0")
+class Free(Protocol):
+    """Takes any text in its paths."""
+
+    @get("/inside/{name}")
+    async def inside(self, name: str) -> None: ...
+
+    @get("/outside/{name}", allow=ANYONE)
+    async def outside(self, name: str) -> None: ...
+
+
+FREE = describe(read_contract(Free))
 DESCRIPTOR = from_json(to_json(describe(read_contract(Bazaar))))
 WHOLE = openapi([DESCRIPTOR], title="Shop", version="1", public_only=False)
 PUBLIC = openapi([DESCRIPTOR], title="Shop", version="1", public_only=True, servers=["https://x"])
@@ -96,6 +111,26 @@ def test_parameters_stand_where_they_travel() -> None:
         "default": 10,
     }
     assert parameters[0]["description"] == "Three letters, a number."
+
+
+def test_text_in_a_path_is_what_a_path_can_carry() -> None:
+    public = validator(operation(SKU, "get")["parameters"][0]["schema"])
+    assert public.is_valid("ABC-1234")
+    assert not public.is_valid("ABC")  # its own pattern counts as before
+    free = openapi([FREE], title="Free", version="1", public_only=False)["paths"]
+    inside, outside = (
+        validator(free[path]["get"]["parameters"][0]["schema"])
+        for path in ("/free/inside/{name}", "/free/outside/{name}")
+    )
+    for text in ("a", "ä b", "..."):
+        assert inside.is_valid(text)
+        assert outside.is_valid(text)
+    for text in ("", ".", "..", "a\tb", "\x7f", "\x00"):
+        assert not inside.is_valid(text)
+        assert not outside.is_valid(text)
+    for text in ("a/b", "\\"):
+        assert inside.is_valid(text)
+        assert not outside.is_valid(text)
 
 
 def test_a_key_given_by_the_caller_is_a_header() -> None:

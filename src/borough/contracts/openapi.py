@@ -24,11 +24,14 @@ from borough.contracts.openapi_answers import (
     success,
 )
 from borough.contracts.openapi_links import links
-from borough.contracts.shapes import Shape, StructShape, names_used
+from borough.contracts.shapes import Shape, StrShape, StructShape, names_used
 
 __all__ = ["openapi"]
 
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_SEGMENT = r"^[^\x00-\x1f\x7f]+$"
+_PUBLIC_SEGMENT = r"^[^\x00-\x1f\x7f/\\]+$"
+"""What a path can carry: at the edge no slash of either kind, whichever way it is written."""
 _SECURITY: Schema = {
     "bearer": {
         "type": "http",
@@ -48,7 +51,7 @@ _KEY_PARAMETER: Schema = {
     "required": False,
     "description": "A key of the caller's choice. A repeat with the same key and request gets the "
     "answer of the first run; without a key nothing is stored.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
 }
 
 
@@ -163,7 +166,7 @@ class _Document:
         renamed: Mapping[str, str],
     ) -> list[Schema]:
         found = [
-            _parameter(parameter, names, examples, renamed)
+            _parameter(parameter, names, examples, renamed, public=operation.allow is not None)
             for parameter in operation.parameters
             if parameter.place in ("path", "query", "header", "cookie")
         ]
@@ -273,8 +276,12 @@ def _parameter(
     names: _Names,
     examples: Mapping[str, Any],
     renamed: Mapping[str, str],
+    *,
+    public: bool,
 ) -> Schema:
     schema = schema_of(parameter.shape, names.request)
+    if parameter.place == "path" and isinstance(parameter.shape, StrShape):
+        schema = _segment(schema, _PUBLIC_SEGMENT if public else _SEGMENT)
     if parameter.default is not UNSET:
         schema["default"] = parameter.default
     found: Schema = {
@@ -292,6 +299,18 @@ def _parameter(
     if example is not None:
         found["example"] = example
     return found
+
+
+def _segment(schema: Schema, pattern: str) -> Schema:
+    """The schema of text that stands in a path, which cannot carry everything."""
+    found = {
+        **schema,
+        "minLength": max(1, schema.get("minLength", 1)),
+        "not": {"enum": [".", ".."]},
+    }
+    if "pattern" in schema:
+        return {**found, "allOf": [{"pattern": pattern}]}
+    return {**found, "pattern": pattern}
 
 
 def _body(operation: OperationDescriptor, names: _Names, examples: Mapping[str, Any]) -> Schema:
