@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from borough.errors import KeyInUse, KeyReused
 from borough.reliability.backoff import Backoff
-from borough.reliability.idempotency import LONGEST_MARK_S, Marked, StoredAnswer, decide
+from borough.reliability.idempotency import (
+    LONGEST_MARK_S,
+    SALT_LENGTH,
+    Marked,
+    StoredAnswer,
+    decide,
+    fingerprint,
+    fits,
+)
 from borough.reliability.inbox import stable_key
 from borough.reliability.lease import LeaseRow, Terms, take
 from borough.reliability.outbox import RelayPace, RelayTerms
@@ -50,7 +58,27 @@ def test_epochs_never_repeat_whoever_takes(attempts: list[tuple[str, float]]) ->
     assert epochs == sorted(set(epochs))
 
 
-STORED = StoredAnswer("value", b"1", b"print")
+STORED = StoredAnswer("value", b"1", fingerprint(b"print", b"s" * SALT_LENGTH))
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200), st.binary(min_size=16, max_size=16))
+def test_a_fingerprint_is_that_of_one_request(one: bytes, other: bytes, salt: bytes) -> None:
+    assert fits(fingerprint(one, salt), one)
+    assert fits(fingerprint(one, salt), other) == (one == other)
+
+
+def test_a_fingerprint_does_not_show_the_request() -> None:
+    request = b'{"card":"4242424242424242"}'
+    salts = (b"s" * SALT_LENGTH, b"t" * SALT_LENGTH)
+    prints = [fingerprint(request, salt) for salt in salts]
+    assert prints[0] != prints[1]  # nor that two requests are the same
+    assert b"4242" not in prints[0]
+
+
+def test_a_request_that_an_earlier_version_stored_is_still_known() -> None:
+    request = b'{"cents":100}'
+    assert fits(request, request)
+    assert not fits(request, b'{"cents":101}')
 
 
 def test_a_stored_answer_is_replayed_whoever_runs() -> None:

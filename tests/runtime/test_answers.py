@@ -105,6 +105,12 @@ def answering(number: int) -> Body:
     return body
 
 
+def files_with(folder: Path, text: bytes) -> list[Path]:
+    """The files below a folder that hold these bytes."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if text in path.read_bytes()]
+
+
 async def test_a_repeat_gets_the_stored_answer_and_runs_nothing(tmp_path: Path) -> None:
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
@@ -120,6 +126,15 @@ async def test_another_request_under_an_answered_key_is_refused(tmp_path: Path) 
         await till.run(answering(1), "order-1", 100)
         with pytest.raises(KeyReused):
             await till.run(answering(1), "order-1", 101)
+
+
+async def test_what_a_request_holds_is_not_stored_with_its_answer(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        await till.run(answering(1), "order-1", 987_654_321)
+        assert await till.rows("borough_answers") == 1
+    assert await asyncio.to_thread(files_with, tmp_path, b"order-1")
+    assert not await asyncio.to_thread(files_with, tmp_path, b"987654321")
 
 
 async def test_a_repeat_during_the_first_run_is_refused_and_later_answered(tmp_path: Path) -> None:
@@ -348,16 +363,16 @@ def _order_of(version: int) -> Any:
     if version == 1:
         Old.charge.__annotations__["basket"] = Basket
         codec = Codec(read_contract(Old).operations["charge"])
-        return codec.fingerprint((Basket(lines=(Line(sku="a"),)), "x"))
+        return codec.canonical((Basket(lines=(Line(sku="a"),)), "x"))
     New.charge.__annotations__["basket"] = NewBasket
     codec = Codec(read_contract(New).operations["charge"])
-    same = codec.fingerprint((NewBasket(lines=(NewLine(sku="a"),)), "x", False))
-    other = codec.fingerprint((NewBasket(lines=(NewLine(sku="a", gift=True),)), "x", False))
+    same = codec.canonical((NewBasket(lines=(NewLine(sku="a"),)), "x", False))
+    other = codec.canonical((NewBasket(lines=(NewLine(sku="a", gift=True),)), "x", False))
     assert same != other
     return same
 
 
-def test_a_member_added_with_a_default_leaves_the_fingerprint_as_it_was() -> None:
+def test_a_member_added_with_a_default_leaves_a_request_as_it_was() -> None:
     assert _order_of(1) == _order_of(2)
 
 

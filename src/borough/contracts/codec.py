@@ -21,6 +21,7 @@ from borough.contracts.portable import type_shape
 from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
 from borough.contracts.unreadable import pointer_of, reason_of
+from borough.contracts.whole import written_whole
 from borough.errors import InvalidRequest, ServiceFailure
 
 __all__ = [
@@ -180,7 +181,13 @@ class Codec:
         if not body and not any(p.required for p in self._parameters if p.place in _IN_BODY):
             body = b"{}"
         try:
-            value = self._decode_request(body)
+            try:
+                value = self._decode_request(body)
+            except msgspec.ValidationError as error:
+                if "got `float`" not in str(error):
+                    raise
+                body = written_whole(body)
+                value = self._decode_request(body)
             wrong = self._oversight(body) if strict and self._oversight is not None else None
             if wrong is None and self._endless_request is not None:
                 wrong = self._endless_request(value)
@@ -336,7 +343,7 @@ class Codec:
         code = f"{self.operation.contract.service}.{type(problem).__name__}"
         return code if self.operation.problems.get(code) is type(problem) else None
 
-    def fingerprint(self, arguments: Sequence[Any]) -> bytes:
+    def canonical(self, arguments: Sequence[Any]) -> bytes:
         """Canonical bytes of the arguments, to tell whether a repeated key carries the same request."""
         given = {
             parameter.name: _given(value)

@@ -27,7 +27,14 @@ from borough.errors import (
     TransactionMisuse,
 )
 from borough.ports import Store
-from borough.reliability.idempotency import LONGEST_MARK_S, Marked, StoredAnswer, decide
+from borough.reliability.idempotency import (
+    LONGEST_MARK_S,
+    SALT_LENGTH,
+    Marked,
+    StoredAnswer,
+    decide,
+    fingerprint,
+)
 from borough.services.context import Call
 
 __all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
@@ -116,7 +123,7 @@ class KeyedCalls:
         operation: str,
         scope: str,
         key: str,
-        fingerprint: bytes,
+        request: bytes,
         deadline: float,
         encode: Callable[[Any], Encoded],
     ) -> StoredAnswer | Mark:
@@ -139,8 +146,9 @@ class KeyedCalls:
                 stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
                 marked = await tx.maybe(Marked, _MARK, operation, scope, key)
         if taken:
-            return Mark(operation, scope, key, owner, fingerprint, encode)
-        found = decide(stored, marked, fingerprint, now)
+            hashed = fingerprint(request, clock.token(SALT_LENGTH))
+            return Mark(operation, scope, key, owner, hashed, encode)
+        found = decide(stored, marked, request, now)
         if found is None:
             raise KeyInUse()
         return found
@@ -185,7 +193,7 @@ class KeyedOperation:
             self._name,
             self._scope(call),
             call.key,
-            self._codec.fingerprint(arguments),
+            self._codec.canonical(arguments),
             call.deadline,
             self._encode,
         )
