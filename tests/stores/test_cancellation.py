@@ -3,12 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
+from borough.clock import SystemClock
 from borough.errors import TransactionMisuse
 from borough.stores.sqlite import SqliteStore
+from borough.stores.sqlite.connection import Connection
+from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.rows import RowPlans
 from tests.stores.bodies import ADD, SLOW, Stepped, add, names, outcome
 from tests.stores.conftest import Opener
 from tests.stores.disk import failing_disk
@@ -242,3 +248,17 @@ async def test_cancelling_a_slow_read_ends_it_soon(store: SqliteStore) -> None:
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert await store.one(int, "select 1") == 1
+
+
+def test_an_interruption_that_comes_too_late_spoils_no_checkpoint(tmp_path: Path) -> None:
+    writer = Connection(
+        str(tmp_path / "a.db"), SystemClock(), SqliteOptions(), RowPlans(), writes=True
+    )
+    try:
+        writer.control("create table notes (text)")
+        writer.interrupt()
+        writer.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        assert writer.wal_pages == 0
+        assert (tmp_path / "a.db-wal").stat().st_size == 0
+    finally:
+        writer.close()

@@ -214,7 +214,11 @@ class Connection:
     def checkpoint(self, mode: int) -> None:
         """Move the WAL into the database; what readers still need stays."""
         try:
-            pages, _moved = self.inner.wal_checkpoint(mode=mode)
+            try:
+                pages, _moved = self.inner.wal_checkpoint(mode=mode)
+            except apsw.InterruptError:
+                # One that came too late for its statement was kept for whatever is next: this.
+                pages, _moved = self.inner.wal_checkpoint(mode=mode)
         except apsw.BusyError:
             return
         self.wal_pages = max(pages, 0)
