@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ __all__ = [
     "Message",
     "Migration",
     "OutboxRow",
+    "ScheduledRow",
     "Send",
     "Store",
     "StoreTransaction",
@@ -48,6 +50,9 @@ class Migration(msgspec.Struct, frozen=True):
 OutboxRow = tuple[str, str, str, str | None, bytes]
 """An event that a transaction publishes: id, topic, type, key, CloudEvents document."""
 
+ScheduledRow = tuple[float, str, str, str, str | None, bytes]
+"""An event for later: when it is due (seconds since 1970), then as in an `OutboxRow`."""
+
 
 class StoreTransaction(Transaction, Protocol):
     """A transaction with what it gathers for its COMMIT. A rolled back savepoint takes its part along.
@@ -58,6 +63,8 @@ class StoreTransaction(Transaction, Protocol):
     is_open: bool
     outbox: list[OutboxRow]
     """Inserted by the store, in this order, last of all and in the same commit."""
+    scheduled: list[ScheduledRow] | None
+    """Likewise; None until there is one."""
     mark: object
     """What `answer` has settled."""
     sequence: int
@@ -69,6 +76,16 @@ class Companion(Protocol):
 
     def publish(self, tx: StoreTransaction, event: Event) -> str:
         """See `Transaction.publish`; puts the event into `tx.outbox`."""
+        ...
+
+    def schedule(
+        self, tx: StoreTransaction, event: Event, at: datetime | None, after: timedelta | None
+    ) -> str:
+        """See `Transaction.publish` with a time; puts the event into `tx.scheduled`."""
+        ...
+
+    async def cancel(self, tx: StoreTransaction, event_id: str) -> bool:
+        """See `Transaction.cancel`."""
         ...
 
     async def answer(self, tx: StoreTransaction, value: T) -> T:

@@ -109,6 +109,7 @@ class Stage:
             self.clock,
             place.published,
             self.activity,
+            scheduled=place.db.scheduled,
         )
 
     def consumer(

@@ -82,7 +82,14 @@ class Carriage:
         leases = Leases(store, clock, str(clock.new_id()), self._terms)
         if database.events:
             self._relays[name] = Relay(
-                name, store, self._broker, leases, clock, service.published, self._activity
+                name,
+                store,
+                self._broker,
+                leases,
+                clock,
+                service.published,
+                self._activity,
+                scheduled=database.scheduled,
             )
         self._consumers[name] = []
         for handler in plan.handlers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,6 +21,7 @@ from borough.ports import LONGEST_EVENT, Store, StoreTransaction
 from borough.runtime.answers import Mark, store_answer
 from borough.runtime.envelope import EventWriter
 from borough.runtime.pulse import Pulse
+from borough.runtime.scheduled import CANCEL_SCHEDULED, due_time
 from borough.services.context import CURRENT
 
 __all__ = ["ServiceDatabase"]
@@ -30,7 +32,7 @@ T = TypeVar("T")
 class ServiceDatabase:
     """`borough.services.data.Database` over a store.
 
-    `published` beats after events have committed.
+    `published` beats after events have committed, `scheduled` when some of them are for later.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class ServiceDatabase:
         "maybe",
         "one",
         "published",
+        "scheduled",
         "snapshot",
         "store",
     )
@@ -57,6 +60,7 @@ class ServiceDatabase:
         self.events = events
         self.clock = clock
         self.published = published
+        self.scheduled = Pulse()
         # An event's id is this start's own id and a count: unique without new randomness each time.
         self._start_id = clock.new_id().hex
         self._minted = 0
@@ -69,8 +73,8 @@ class ServiceDatabase:
         """Begin a serializable transaction; see `borough.services.data.Database`."""
         return self.store.transaction(self)
 
-    def publish(self, tx: StoreTransaction, event: Event) -> str:
-        """Publish an event of this service when `tx` commits; returns its id.
+    def publish(self, tx: StoreTransaction, event: Event, due: datetime | None = None) -> str:
+        """Publish an event of this service when `tx` commits, or when it is due; returns its id.
 
         Raises `TransactionMisuse` for an event that no contract of this service publishes, whose
         values break its type, or that is longer than `LONGEST_EVENT`.
@@ -84,7 +88,10 @@ class ServiceDatabase:
         trace = None if call is None else call.trace
         try:
             key, body = writer.write(
-                event, event_id, self.clock.now(), None if trace is None else trace.traceparent
+                event,
+                event_id,
+                due or self.clock.now(),
+                None if trace is None else trace.traceparent,
             )
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise TransactionMisuse(f"{writer.wire_name} cannot be published: {error}") from error
@@ -93,8 +100,31 @@ class ServiceDatabase:
                 f"{writer.wire_name} cannot be published: it has {len(body)} bytes, an event at "
                 f"most {LONGEST_EVENT}; keep the data and publish where it is found"
             )
-        tx.outbox.append((event_id, writer.topic, writer.wire_name, key, body))
+        row = event_id, writer.topic, writer.wire_name, key, body
+        if due is None:
+            tx.outbox.append(row)
+        elif tx.scheduled is None:
+            tx.scheduled = [(due.timestamp(), *row)]
+        else:
+            tx.scheduled.append((due.timestamp(), *row))
         return event_id
+
+    def schedule(
+        self, tx: StoreTransaction, event: Event, at: datetime | None, after: timedelta | None
+    ) -> str:
+        """Publish an event when it is due, at once where that is now. Raises `TransactionMisuse`."""
+        return self.publish(tx, event, due_time(at, after, self.clock.now()))
+
+    async def cancel(self, tx: StoreTransaction, event_id: str) -> bool:
+        """Take an event back that waits, or was published for later in this transaction."""
+        if await tx.execute(CANCEL_SCHEDULED, event_id):
+            return True
+        gathered = tx.scheduled or []
+        kept = [row for row in gathered if row[1] != event_id]
+        if len(kept) == len(gathered):
+            return False
+        tx.scheduled = kept
+        return True
 
     async def answer(self, tx: StoreTransaction, value: T) -> T:
         """Store the keyed operation's answer with the effects, and return it.
@@ -116,7 +146,10 @@ class ServiceDatabase:
 
     def committed(self, tx: StoreTransaction) -> None:
         """Its events are in the outbox, its answer is stored."""
-        if tx.outbox:
+        if tx.scheduled:
+            self.scheduled.beat()
+            self.published.beat()
+        elif tx.outbox:
             self.published.beat()
         if isinstance(tx.mark, Mark):
             tx.mark.settled = True

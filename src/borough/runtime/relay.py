@@ -20,6 +20,7 @@ from borough.reliability.lease import Lease
 from borough.reliability.outbox import RelayPace, RelayTerms
 from borough.runtime.leases import Leases, check_lease, until_set
 from borough.runtime.pulse import Pulse
+from borough.runtime.scheduled import IS_DUE, ScheduledEvents
 
 __all__ = ["Relay"]
 
@@ -29,7 +30,9 @@ _READ = """
 select sequence, id, topic, type, key, body from borough_outbox order by sequence limit $1
 """
 _DELETE = "delete from borough_outbox where sequence <= $1"
-_LEFT = "select 1 from borough_outbox limit 1"
+_LEFT = f"""
+select 1 where exists (select 1 from borough_outbox) or exists ({IS_DUE})
+"""
 
 
 class _OutboxRow(msgspec.Struct, frozen=True):
@@ -57,6 +60,7 @@ class Relay:
         hint: Pulse,
         activity: Pulse,
         terms: RelayTerms | None = None,
+        scheduled: Pulse | None = None,
     ) -> None:
         self._service = service
         self._store = store
@@ -66,6 +70,7 @@ class Relay:
         self._hint = hint
         self._activity = activity
         self._terms = terms or RelayTerms()
+        self._later = ScheduledEvents(store, clock, scheduled or Pulse(), hint)
         self._stopping = asyncio.Event()
         self.published = 0
         self.failed = 0
@@ -80,15 +85,22 @@ class Relay:
         self._hint.beat()
 
     async def quiet(self) -> bool:
-        """Whether the outbox is empty."""
-        return await self._store.maybe(int, _LEFT) is None
+        """Whether the outbox is empty and nothing that waits for its time is due."""
+        return await self._store.maybe(int, _LEFT, self._clock.epoch_s()) is None
 
     async def _relay(self, lease: Lease) -> None:
+        try:
+            await self._relay_until_stopped(lease)
+        finally:
+            self._later.close()
+
+    async def _relay_until_stopped(self, lease: Lease) -> None:
         pace = RelayPace(self._terms)
         while True:
             stopping = self._stopping.is_set()
             seen = self._hint.count
             try:
+                await self._later.move(lease)
                 moved = await self._move(lease)
             except (BrokerError, StoreError) as error:
                 self.failed += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from borough.contracts.struct import Event
@@ -52,8 +53,18 @@ class Transaction(Reader, Protocol):
         """A part that may fail alone: an exception rolls back to its start and goes on up. Nests."""
         ...
 
-    def publish(self, event: Event, /) -> str:
-        """Publish an event of one of this service's contracts when the transaction commits; returns its id."""
+    def publish(
+        self, event: Event, /, *, at: datetime | None = None, after: timedelta | None = None
+    ) -> str:
+        """Publish an event of one of this service's contracts when the transaction commits; returns its id.
+
+        With `at` (aware) or `after` it is kept with the rows and takes its place when it is due; a
+        time that has passed is now. Raises `TransactionMisuse`.
+        """
+        ...
+
+    async def cancel(self, event_id: str, /) -> bool:
+        """Take an event back that was published for later; returns whether it was still waiting."""
         ...
 
     async def answer(self, value: T, /) -> T:

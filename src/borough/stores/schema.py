@@ -11,12 +11,18 @@ from typing import Final
 
 from borough.ports import Migration
 
-__all__ = ["BOROUGH_MIGRATIONS", "INSERT_OUTBOX"]
+__all__ = ["BOROUGH_MIGRATIONS", "INSERT_OUTBOX", "INSERT_SCHEDULED"]
 
 INSERT_OUTBOX: Final = (
     "insert into borough_outbox (id, topic, type, key, body) values ($1, $2, $3, $4, $5)"
 )
 """How every store puts what a transaction has published beside its rows."""
+
+INSERT_SCHEDULED: Final = (
+    "insert into borough_scheduled (due, id, topic, type, key, body) "
+    "values ($1, $2, $3, $4, $5, $6)"
+)
+"""And what it has published for later."""
 
 _EVENTS = """
 create table borough_outbox (

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from borough.clock import Clock
 from borough.errors import StoreError, StoreUnavailable
-from borough.ports import OutboxRow
+from borough.ports import OutboxRow, ScheduledRow
 
 __all__ = ["Body", "Line", "Turn"]
 
@@ -19,6 +19,7 @@ class Body(Protocol):
     begun: float
     busy: bool
     outbox: list[OutboxRow]
+    scheduled: list[ScheduledRow] | None
     sequence: int
 
     def settle(self, failure: StoreError | None) -> None:

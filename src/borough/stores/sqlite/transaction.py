@@ -11,6 +11,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -28,11 +29,12 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
-from borough.ports import Companion, OutboxRow
+from borough.ports import Companion, OutboxRow, ScheduledRow
 from borough.services.context import IN_TRANSACTION, OpenTransaction
 from borough.stores.sqlite.connection import Connection, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.savepoint import Savepoint
 from borough.stores.sqlite.sql import Statement, Texts
 from borough.stores.sqlite.worker import Bound
 from borough.stores.sqlite.writer import Writer
@@ -68,6 +70,7 @@ class SqliteTransaction:
         "is_open",
         "mark",
         "outbox",
+        "scheduled",
         "sequence",
     )
 
@@ -87,6 +90,7 @@ class SqliteTransaction:
         self._deadline = deadline
         self._companion = companion
         self.outbox: list[OutboxRow] = []
+        self.scheduled: list[ScheduledRow] | None = None
         self.mark: object = None
         self.sequence = 0
         self.is_open = False
@@ -170,7 +174,7 @@ class SqliteTransaction:
                 await self._future
             except asyncio.CancelledError as request:  # the outcome first
                 cancelled = request
-        if self._failure is None and (self.outbox or self.mark is not None):
+        if self._failure is None and (self.outbox or self.scheduled or self.mark is not None):
             assert self._companion is not None
             self._companion.committed(self)
         if cancelled is not None:
@@ -287,11 +291,19 @@ class SqliteTransaction:
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """A part that may fail alone, with what it published and answered."""
-        return _Savepoint(self)
+        return Savepoint(self)
 
-    def publish(self, event: Event, /) -> str:
-        """Publish an event when the transaction commits; returns its id."""
-        return self._added().publish(self, event)
+    def publish(
+        self, event: Event, /, *, at: datetime | None = None, after: timedelta | None = None
+    ) -> str:
+        """Publish an event when the transaction commits, or at a time; returns its id."""
+        if at is None and after is None:
+            return self._added().publish(self, event)
+        return self._added().schedule(self, event, at, after)
+
+    async def cancel(self, event_id: str, /) -> bool:
+        """Take an event back that was published for later."""
+        return await self._added().cancel(self, event_id)
 
     async def answer(self, value: T, /) -> T:
         """Store the keyed operation's answer with the effects, and return it."""
@@ -436,38 +448,6 @@ class SqliteTransaction:
                 f"a statement failed inside the savepoint and the body went on; let the error "
                 f"leave the savepoint. It was: {doomed}"
             ) from doomed
-
-
-class _Savepoint:
-    __slots__ = ("_depth", "_mark", "_published", "_transaction")
-
-    def __init__(self, transaction: SqliteTransaction) -> None:
-        self._transaction = transaction
-
-    async def __aenter__(self) -> None:
-        transaction = self._transaction
-        self._depth = transaction.enter_savepoint()
-        self._published = len(transaction.outbox)
-        self._mark = transaction.mark
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        transaction = self._transaction
-        try:
-            transaction.leave_savepoint(self._depth, error)
-        except BaseException:
-            self._forget_gathered()
-            raise
-        if error is not None:
-            self._forget_gathered()
-
-    def _forget_gathered(self) -> None:
-        del self._transaction.outbox[self._published :]
-        self._transaction.mark = self._mark
 
 
 def only_row(found: list[Any], sql: str) -> list[Any]:

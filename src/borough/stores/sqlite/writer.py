@@ -18,8 +18,8 @@ import apsw
 
 from borough.clock import Clock
 from borough.errors import CommitFailed, StoreError, StoreUnavailable, TransactionConflict
-from borough.ports import OutboxRow
-from borough.stores.schema import INSERT_OUTBOX
+from borough.ports import OutboxRow, ScheduledRow
+from borough.stores.schema import INSERT_OUTBOX, INSERT_SCHEDULED
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import BODY, Connection
 from borough.stores.sqlite.faults import commit_fault, unusable
@@ -263,31 +263,38 @@ class Writer:
             self._go_on_later()
             return
         events = [row for body in self._members for row in body.outbox]
-        if len(events) <= _EVENTS_ON_LOOP and events:
+        later = [row for body in self._members if body.scheduled for row in body.scheduled]
+        if 0 < len(events) + len(later) <= _EVENTS_ON_LOOP:
             try:
-                self._insert_events(events)
+                self._insert_events(events, later)
             except apsw.Error as error:
                 self._lose_group(commit_fault(error))
                 return
-            events = []
+            events, later = [], []
         self._away = True
-        self.worker.submit(partial(self._commit, events), self._committed)
+        self.worker.submit(partial(self._commit, events, later), self._committed)
 
-    def _insert_events(self, events: list[OutboxRow]) -> None:
-        """Put all events of the group into the outbox; their numbers follow one another."""
+    def _insert_events(self, events: list[OutboxRow], later: list[ScheduledRow]) -> None:
+        """Put all events of the group into the outbox, where their numbers follow one another.
+
+        Those for later go where they wait.
+        """
         connection = self.connection
-        sequence = connection.insert_many(INSERT_OUTBOX, events) - len(events)
-        for body in self._members:
-            sequence += len(body.outbox)
-            body.sequence = sequence
+        if events:
+            sequence = connection.insert_many(INSERT_OUTBOX, events) - len(events)
+            for body in self._members:
+                sequence += len(body.outbox)
+                body.sequence = sequence
+        if later:
+            connection.insert_many(INSERT_SCHEDULED, later)
 
-    def _commit(self, events: list[OutboxRow]) -> bool:
+    def _commit(self, events: list[OutboxRow], later: list[ScheduledRow]) -> bool:
         """In the worker. Returns whether a checkpoint is due; then the baton is still held."""
         connection = self.connection
         due = False
         try:
-            if events:
-                self._insert_events(events)
+            if events or later:
+                self._insert_events(events, later)
             connection.control("commit")
             due = self._is_checkpoint_due()
         except BaseException:
