@@ -413,9 +413,6 @@ async def test_an_idempotency_key_is_the_same_quoted_and_bare(doors: Doors) -> N
     assert [(await pay(key)).value for key in ("k1", '"k1"', "k2")] == [1, 1, 2]
     reused = await pay("k1", b'{"cents": 6}')
     assert (reused.status, reused.value["code"]) == (422, "key-reused")
-    for wrong in ("k" * 256, '""', "kä"):
-        refused = await pay(wrong)
-        assert (refused.status, "1 to 255 printable" in refused.value["detail"]) == (400, True)
 
 
 async def test_the_time_that_a_client_gives_is_kept_and_bounded(doors: Doors) -> None:

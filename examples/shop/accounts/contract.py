@@ -4,8 +4,10 @@ from typing import Annotated, Protocol
 
 from borough import ANYONE, USER, Event, Key, Meta, Problem, Struct, contract, get, post
 
+_PART = r"[^@\s\x00-\x1f\x7f-\x9f]+"
 Email = Annotated[
-    str, Meta(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", max_length=254, examples=["ada@shop.example"])
+    str,
+    Meta(pattern=rf"^{_PART}@{_PART}\.{_PART}$", max_length=254, examples=["ada@shop.example"]),
 ]
 Name = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=100, examples=["Ada Lovelace"])

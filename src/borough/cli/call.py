@@ -94,6 +94,7 @@ def _seconds(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     from borough.runtime.system import System
+    from borough.transports.http.wire import write_idempotency_key
 
     flags = {"data.folder": str(Path(options.data).resolve()) if options.data else None}
     system = System.load(options.system, flags=flags)
@@ -106,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.token:
         headers.append((b"authorization", b"Bearer " + options.token.encode()))
     if options.key:
-        headers.append((b"idempotency-key", b'"' + options.key.encode() + b'"'))
+        headers.append((b"idempotency-key", write_idempotency_key(options.key)))
     headers.append((b"borough-timeout-ms", b"%d" % int(options.timeout * 1000)))
     folder = system.configuration.data_folder
     if options.service:

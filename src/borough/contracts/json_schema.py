@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import UNSET
 
+from borough.contracts.patterns import for_everyone
 from borough.contracts.shapes import (
     ArrayShape,
     BoolShape,
@@ -102,8 +103,12 @@ def _scalar(shape: Shape) -> Schema:
     for name, keyword in _LIMITS.items():
         limit = getattr(shape, name, None)
         if limit is not None:
-            # Base64 writes three bytes as four characters.
-            schema[keyword] = -(-limit // 3) * 4 if isinstance(shape, BytesShape) else limit
+            schema[keyword] = limit
+    if isinstance(shape, BytesShape):
+        for keyword in schema.keys() & {"minLength", "maxLength"}:
+            schema[keyword] = -(-schema[keyword] // 3) * 4  # base64: three bytes, four characters
+    if "pattern" in schema:
+        schema["pattern"] = for_everyone(schema["pattern"])
     return schema
 
 

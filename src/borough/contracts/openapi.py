@@ -26,7 +26,7 @@ from borough.contracts.openapi_answers import (
 from borough.contracts.openapi_links import links
 from borough.contracts.shapes import Shape, StrShape, StructShape, names_used
 
-__all__ = ["openapi"]
+__all__ = ["KEY_PARAMETER", "openapi"]
 
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _SEGMENT = r"^[^\x00-\x1f\x7f]+$"
@@ -45,13 +45,17 @@ _SECURITY: Schema = {
         "between processes of one machine, by token. Not served at the edge.",
     },
 }
-_KEY_PARAMETER: Schema = {
+KEY_PARAMETER: Schema = {
     "name": IDEMPOTENCY_KEY,
     "in": "header",
     "required": False,
     "description": "A key of the caller's choice. A repeat with the same key and request gets the "
-    "answer of the first run; without a key nothing is stored.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+    "answer of the first run; without a key nothing is stored. A string as RFC 9651 has it; the quotes "
+    "may be left out where no space, comma, semicolon, quote or backslash is in it.",
+    "schema": {
+        "type": "string",
+        "pattern": r'^(?:"(?:[ !#-\[\]-~]|\\["\\]){1,255}"|[!#-+\--:<-\[\]-~]{1,255})$',
+    },
 }
 
 
@@ -171,7 +175,7 @@ class _Document:
             if parameter.place in ("path", "query", "header", "cookie")
         ]
         if operation.idempotent_by == IDEMPOTENCY_KEY:
-            self.parameters["IdempotencyKey"] = _KEY_PARAMETER
+            self.parameters["IdempotencyKey"] = KEY_PARAMETER
             found.append({"$ref": "#/components/parameters/IdempotencyKey"})
         if operation.reply and operation.method == "GET":
             self.parameters["IfNoneMatch"] = IF_NONE_MATCH

@@ -1,8 +1,8 @@
-"""Text that a regular expression matches, for examples.
+"""Regular expressions of contracts: a text that one matches, for examples; and how others read them.
 
-Knows what people write in contracts: literals, classes, groups, alternatives, repeats. What it does
-not know (back references, flags) it says. What only looks (anchors, lookaheads) it takes for empty;
-whoever asks tests the text against the pattern anyway, and asks again.
+The writer of examples knows what people write in contracts: literals, classes, groups, alternatives,
+repeats. What it does not know (back references, flags) it says. What only looks (anchors, lookaheads)
+it takes for empty; whoever asks tests the text against the pattern anyway, and asks again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import string
 from collections.abc import Callable
 
-__all__ = ["PatternUnknown", "text_for"]
+__all__ = ["PatternUnknown", "for_everyone", "text_for"]
 
 Draw = Callable[[int], int]
 """Gives a number from 0 up to and without its argument."""
@@ -26,6 +26,29 @@ _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a", "
 _REPEAT = re.compile(r"\{(\d*)(?:(,)(\d*))?\}")
 _OPENING = re.compile(r"\?(?::|P<\w+>)")
 _LOOK = re.compile(r"\?<?[=!]")
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?|\]|[^\\\[\]]+", re.DOTALL)
+_ONLY_PYTHONS = r"\x1c-\x1f\x85"
+"""What is a space to Python (`str.isspace`) and not to JavaScript, after which JSON Schema goes."""
+
+
+def for_everyone(pattern: str) -> str:
+    """The pattern with every space of Python's named, so that nobody takes text that is refused here."""
+    found: list[str] = []
+    within = False
+    for token in _TOKEN.findall(pattern):
+        if token == r"\s":
+            token = _ONLY_PYTHONS + token
+            token = token if within else f"[{token}]"
+        elif token == r"\S" and not within:
+            token = rf"[^{_ONLY_PYTHONS}\s]"
+        elif token.startswith("["):
+            within = True
+        elif token == "]":
+            within = False
+        found.append(token)
+    return "".join(found)
 
 
 class PatternUnknown(ValueError):

@@ -154,7 +154,7 @@ def _headers(
     if call.trace is not None:
         headers.append((b"traceparent", call.trace.traceparent.encode()))
     if key is not None:
-        headers.append((b"idempotency-key", key.encode("ascii", "backslashreplace")))
+        headers.append((b"idempotency-key", wire.write_idempotency_key(key)))
     if call.principal is not None:
         headers.append((b"borough-principal", wire.write_principal(call.principal)))
     return headers

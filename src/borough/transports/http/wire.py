@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 
 import msgspec
 
@@ -26,6 +27,7 @@ __all__ = [
     "read_idempotency_key",
     "read_principal",
     "read_timeout_s",
+    "write_idempotency_key",
     "write_principal",
 ]
 
@@ -37,6 +39,8 @@ IDEMPOTENCY_KEY = "idempotency-key"
 NDJSON = "application/x-ndjson"
 MAX_KEY_LENGTH = 255
 
+_KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#-+\--:<-\[\]-~]+)')
+_ESCAPED = re.compile(r'\\(["\\])')
 _principal = msgspec.json.Decoder(Principal)
 
 
@@ -50,15 +54,25 @@ def read_timeout_s(value: str | None) -> float | None:
 
 
 def read_idempotency_key(value: str | None) -> str | None:
-    """The key, quoted (as the IETF draft has it) or bare. Raises `InvalidRequest` when empty or too long."""
+    """The key: a string of RFC 9651, as the IETF draft has it, or bare. Raises `InvalidRequest`.
+
+    A comma or a semicolon in a bare key would be a list or a parameter, of which the draft knows none.
+    """
     if value is None:
         return None
-    key = value[1:-1] if len(value) >= 2 and value[0] == value[-1] == '"' else value
-    if not key or len(key) > MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+    found = _KEY.fullmatch(value)
+    key = _ESCAPED.sub(r"\1", found[1] or found[2] or "") if found is not None else ""
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
         raise InvalidRequest(
-            f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters"
+            f'Idempotency-Key must be "quoted": 1 to {MAX_KEY_LENGTH} printable ASCII characters, '
+            "the quotes around them only needed for a space, comma, semicolon, quote or backslash"
         )
     return key
+
+
+def write_idempotency_key(key: str) -> bytes:
+    """The header value for a key."""
+    return b'"' + re.sub(rb'(["\\])', rb"\\\1", key.encode("ascii", "backslashreplace")) + b'"'
 
 
 def write_principal(principal: Principal) -> bytes:

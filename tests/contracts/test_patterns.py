@@ -1,0 +1,49 @@
+"""A pattern in a document means what it means in the contract."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from borough.contracts.patterns import for_everyone
+
+# A space to ECMA-262, after which JSON Schema's patterns go: 12.2 white space, 12.3 line ends.
+_ECMA = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+
+
+def as_elsewhere(pattern: str) -> re.Pattern[str]:
+    """The pattern as JavaScript reads it: its `\\s`, within a class and without, written out."""
+    spaces = "".join(each if each == "-" else f"\\u{ord(each):04x}" for each in _ECMA)
+    within = re.sub(r"(\[[^]]*)\\s", lambda found: found[1] + spaces, pattern)
+    return re.compile(within.replace(r"\s", f"[{spaces}]"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "written"),
+    [
+        (r"^[^@\s]+$", r"^[^@\x1c-\x1f\x85\s]+$"),
+        (r"a\sb", r"a[\x1c-\x1f\x85\s]b"),
+        (r"\S+", r"[^\x1c-\x1f\x85\s]+"),
+        (r"[]\s-]\s", r"[]\x1c-\x1f\x85\s-][\x1c-\x1f\x85\s]"),
+        (r"[^]\s]", r"[^]\x1c-\x1f\x85\s]"),
+        (r"\\s\[\s\]", r"\\s\[[\x1c-\x1f\x85\s]\]"),
+        (r"^[A-Z]{3}-\d{4}$", r"^[A-Z]{3}-\d{4}$"),
+        ("", ""),
+    ],
+)
+def test_a_pattern_names_the_spaces_that_only_python_knows(pattern: str, written: str) -> None:
+    assert for_everyone(pattern) == written
+    re.compile(written)
+
+
+@given(st.text())
+def test_text_that_a_document_takes_is_taken(text: str) -> None:
+    for pattern in (r"\A[^@\s]*\Z", r"\A\S*\Z", r"\A[^\s-]*\Z"):
+        if as_elsewhere(for_everyone(pattern)).search(text):
+            assert re.search(pattern, text)
+
+
+def test_without_that_a_document_would_take_too_much() -> None:
+    assert as_elsewhere(r"\A[^@\s]*\Z").search("a\x85b")
+    assert not re.search(r"\A[^@\s]*\Z", "a\x85b")
