@@ -15,9 +15,7 @@ from typing import Any
 
 from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
 
-NAMES: tuple[str, ...] = (
-    # one a line
-)
+NAMES: tuple[str, ...] = ("crash",)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -223,7 +223,7 @@ class Customer:
                 state, cents = answer["state"], answer["total_cents"]
                 if cents != sum(line["quantity"] * line["price_cents"] for line in answer["lines"]):
                     self._shop.refuse(f"the total of order {answer['order_id']} is not its lines'")
-            case 402, "orders.PaymentDeclined" if card in (DECLINED, POOR):
+            case 402, "orders.PaymentDeclined" if self.may_be_declined(card):
                 state = "declined"
             case 409, "orders.SoldOut":
                 state = "cancelled"
@@ -237,6 +237,10 @@ class Customer:
             Acknowledged("checkout", self._account_id, key, order_id, state, cents)
         )
         return order_id, state
+
+    def may_be_declined(self, card: str) -> bool:
+        """Whether a decline of this card is right."""
+        return card in (DECLINED, POOR)
 
     def _count(self, state: str) -> None:
         if state == "paid":

@@ -1,5 +1,7 @@
 """Looks at a running server from outside, through its files."""
 
+from collections.abc import Sequence
+
 from borough.brokers.embedded.reader import LogReader
 from shop.demo.places import SERVICES, Places, Rows
 
@@ -7,9 +9,9 @@ from shop.demo.places import SERVICES, Places, Rows
 class Watch:
     """Looks at a running server from outside: what it has done, and what it has still to do."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, services: Sequence[str] = SERVICES) -> None:
         self._places = places
-        self._rows = {name: Rows(places.data / f"{name}.db") for name in SERVICES}
+        self._rows = {name: Rows(places.data / f"{name}.db") for name in services}
 
     def unfinished(self) -> list[str]:
         """What is under way, in words; nothing when all is quiet."""
@@ -22,6 +24,8 @@ class Watch:
             ):
                 if position < self._end(topic):
                     found.append(f"{handler} has not heard all of {topic}")
+            if rows("select 1 from borough_parked where due is not null limit 1"):
+                found.append(f"{service} has parked events")
         if self._rows["orders"](
             "select 1 from orders where state not in ('paid', 'declined', 'cancelled') limit 1"
         ):
