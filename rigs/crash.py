@@ -21,13 +21,13 @@ import uvloop
 
 from borough.transports.http.client import HttpClient
 from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, write_notes
-from rigs.episodes import Episode, Rig
+from rigs.episodes import Episode, Fault, Rig
 from rigs.shop import RiggedShop, Server, ServerFailed
 from shop.demo.customer import Unexpected
 from shop.demo.journal import Journal
 from shop.demo.tally import Tally
 
-CUSTOMERS = 40
+CUSTOMERS = 48
 LATECOMERS = 1 / 8
 """Sign up between the kills, and not before them."""
 WRITERS = 4
@@ -177,7 +177,7 @@ async def play(
     finally:
         await trial.close()
     facts.setdefault(seeds[-1], {}).update(trial.figures)
-    told = [f"{sentence} (in the round of seeds {seeds[0]}-{seeds[-1]})" for sentence in wrong[:1]]
+    told = [f"the round of seeds {seeds[0]}-{seeds[-1]} is wrong: see its last"] if wrong else []
     episodes = [Episode(seed, told, facts.get(seed, {})) for seed in seeds[:-1]]
     return [*episodes, Episode(seeds[-1], wrong, facts[seeds[-1]])]
 
@@ -211,4 +211,5 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-RIG = Rig("kills", run, {"inbox": 60, "acknowledged": 60}, add_arguments=_add_arguments)
+PLANTED = {"inbox": Fault(64, "doubled: "), "acknowledged": Fault(64, "lost: note ")}
+RIG = Rig("kills", run, PLANTED, add_arguments=_add_arguments)

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Episode", "Episodes", "Rig", "commit_of", "prove", "try_all"]
+__all__ = ["Episode", "Episodes", "Fault", "Rig", "commit_of", "prove", "try_all"]
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_SENTENCES = 20
@@ -38,6 +38,21 @@ Run = Callable[[Any, Sequence[int], str | None], Iterator[Episode]]
 
 
 @dataclass(frozen=True)
+class Fault:
+    """A fault that a rig can plant. It is seen when a sentence begins so, within so many episodes.
+
+    Anything else that goes wrong is no proof: a rig that cannot even start would pass for one.
+    """
+
+    within: int
+    seen_as: str
+
+    def is_seen(self, episode: Episode) -> bool:
+        """Whether this episode shows it."""
+        return any(sentence.startswith(self.seen_as) for sentence in episode.wrong)
+
+
+@dataclass(frozen=True)
 class Rig:
     """What a module of this package offers as `RIG`; the module's first line says what it tries."""
 
@@ -48,8 +63,8 @@ class Rig:
     """`run(options, seeds, planted)` tries the seeds in turn, with a planted fault or none, and yields
     each episode once it is judged. A generator: it ends its processes in `finally`."""
 
-    planted: Mapping[str, int] = field(default_factory=dict)
-    """Faults that it can plant, and within how many episodes it must see each."""
+    planted: Mapping[str, Fault] = field(default_factory=dict)
+    """Faults that it can plant, by name, and must see."""
 
     per_episode: int = 1
     """How many of what is counted make one episode."""
@@ -95,10 +110,10 @@ class Episodes:
         """The seeds that are not good yet."""
         return [seed for seed in range(first, first + count) if seed not in self.good]
 
-    def add(self, episode: Episode, planted: str | None = None) -> None:
+    def add(self, episode: Episode, planted: str | None = None, *, caught: bool = False) -> None:
         """Append an episode; it is on disk when this returns."""
         if planted is not None:
-            verdict = "caught" if episode.wrong else "unseen"
+            verdict = "caught" if caught else "unseen"
         else:
             verdict = "bad" if episode.wrong else "good"
         line: dict[str, Any] = {
@@ -129,24 +144,30 @@ class Episodes:
 def prove(rig: Rig, options: Any, episodes: Episodes, faults: Sequence[str], say: Say) -> bool:
     """Plant each fault, and see that the rig finds it."""
     are_seen = True
-    for fault in faults:
-        trials = rig.run(options, range(options.seed, options.seed + rig.planted[fault]), fault)
-        seen: Episode | None = None
+    for name in faults:
+        fault = rig.planted[name]
+        trials = rig.run(options, range(options.seed, options.seed + fault.within), name)
         tried = 0
+        seen: Episode | None = None
+        others: list[str] = []
         try:
             for episode in trials:
                 tried += 1
-                episodes.add(episode, fault)
-                if episode.wrong:
+                episodes.add(episode, name, caught=fault.is_seen(episode))
+                if fault.is_seen(episode):
                     seen = episode
                     break
+                others += episode.wrong
         finally:
             _close(trials)
         if seen is None:
             are_seen = False
-            say(f"NOT seen within {tried} episodes, so this rig proves nothing: planted {fault}")
+            say(f"NOT seen within {tried} episodes, so this rig proves nothing: planted {name}")
+            for sentence in others[:MOST_SENTENCES]:
+                say(f"  other than expected: {sentence}")
         else:
-            say(f"planted {fault}: seen in episode {tried}: {seen.wrong[0]}")
+            sentence = next(text for text in seen.wrong if text.startswith(fault.seen_as))
+            say(f"planted {name}: seen in episode {tried}: {sentence}")
     return are_seen
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from borough.cli import main
 from borough.reliability.lease import Lease
-from borough.runtime.database import ServiceTransaction
 from borough.runtime.handling import Handling
 from borough.stores.sqlite.writer import Writer
 
@@ -27,7 +26,7 @@ def forget_the_inbox() -> None:
     """What has been handled is noted as ever, and handled again when it comes again."""
     enter = Handling._enter
 
-    async def always(self: Handling, tx: ServiceTransaction, event_id: str, lease: Lease) -> bool:
+    async def always(self: Handling, tx: Any, event_id: str, lease: Lease) -> bool:
         await enter(self, tx, event_id, lease)
         return True
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rigs.__main__ import NAMES, add_rig, main, run_rig
-from rigs.episodes import Episode, Episodes, Rig, commit_of
+from rigs.episodes import Episode, Episodes, Fault, Rig, commit_of
 
 
 class Tried:
@@ -33,13 +33,15 @@ class Tried:
                     self.seeds.append(seed)
                     yield Episode(seed, ["it is bad"] if seed in self.bad else [], {"kills": 4})
                 else:
-                    yield Episode(seed, ["planted"] if number == self.seen_in else [])
+                    yield Episode(seed, ["planted"] if number == self.seen_in else ["other"])
         finally:
             self.closed += 1
 
 
 def run(rig: Tried, out: Path, *arguments: str) -> int:
-    offered = Rig("looks", rig.run, {"broken": 3}, add_arguments=rig.add_arguments)
+    offered = Rig(
+        "looks", rig.run, {"broken": Fault(3, "planted")}, add_arguments=rig.add_arguments
+    )
     parser = argparse.ArgumentParser()
     add_rig(parser.add_subparsers(dest="name"), "tried", offered, "tries")
     options = parser.parse_args(["tried", "--out", str(out), *arguments])
