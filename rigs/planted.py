@@ -10,8 +10,9 @@ import time
 from typing import Any
 
 from borough.cli import main
+from borough.ports import Message
 from borough.reliability.lease import Lease
-from borough.runtime.handling import Handling
+from borough.runtime.handling import Handling, Outcome
 from borough.stores.sqlite.writer import Writer
 
 LAG_S = 0.05
@@ -26,9 +27,11 @@ def forget_the_inbox() -> None:
     """What has been handled is noted as ever, and handled again when it comes again."""
     enter = Handling._enter
 
-    async def always(self: Handling, tx: Any, event_id: str, lease: Lease) -> bool:
-        await enter(self, tx, event_id, lease)
-        return True
+    async def always(
+        self: Handling, tx: Any, message: Message, lease: Lease, key: str | None
+    ) -> Outcome:
+        outcome = await enter(self, tx, message, lease, key)
+        return Outcome.DONE if outcome is Outcome.DUPLICATE else outcome
 
     replace(Handling, "_enter", always)
 
@@ -48,11 +51,12 @@ def acknowledge_before_commit() -> None:
         for body in members:
             body.settle(None)
         self._away = True
-        self.worker.submit(lambda: late(self), self._committed)
+        events = [row for body in members for row in body.outbox]
+        self.worker.submit(lambda: late(self, events), self._committed)
 
-    def late(self: Any) -> Any:
+    def late(self: Any, events: Any) -> Any:
         time.sleep(LAG_S)
-        return commit(self)
+        return commit(self, events)
 
     original: Any = Writer._end
     replace(Writer, "_end", end)

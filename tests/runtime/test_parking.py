@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,10 @@ async def until(stage: Stage, true: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not true():
             await stage.activity.wait(stage.activity.count, 0.05)
+
+
+def was_buried(consumer: Consumer) -> bool:
+    return consumer.buried > 0
 
 
 async def quiet(stage: Stage, *parts: Any) -> None:
@@ -303,7 +308,7 @@ async def test_an_event_that_takes_its_process_down_is_parked_and_then_dead(
                 lease = await place.leases.take(f"consume mail.hear {TOPIC}")
             consumer = consumer_of(stage, place, hear)
             work = asyncio.create_task(consumer._consume(lease))
-            done = asyncio.create_task(until(stage, lambda c=consumer: c.buried > 0))  # type: ignore[misc]
+            done = asyncio.create_task(until(stage, partial(was_buried, consumer)))
             met = asyncio.create_task(entered.wait())
             await asyncio.wait([done, met], return_when=asyncio.FIRST_COMPLETED)
             over = done.done()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,7 +142,7 @@ async def _asked(
 
 
 @asynccontextmanager
-async def _letters(system: System, service: str) -> AsyncIterator[DeadLetters | None]:
+async def _letters(system: System, service: str) -> AsyncGenerator[DeadLetters | None]:
     """The dead letters of a service; None while it has no database yet."""
     from borough.clock import SystemClock
     from borough.runtime.dead_letters import DeadLetters
