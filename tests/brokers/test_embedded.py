@@ -7,54 +7,17 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from borough.brokers.embedded import EmbeddedBroker
-from borough.clock import Clock, SystemClock
+from borough.clock import SystemClock
 from borough.errors import BrokerError, ConfigurationError
-from borough.ports import LONGEST_EVENT, Delivery, Message, Subscription
+from borough.ports import LONGEST_EVENT, Message
 from borough.testing.clock import ManualClock
 from tests.brokers.appending_process import numbered
-
-TOPIC = "orders.Orders"
-
-
-@contextlib.asynccontextmanager
-async def opened(folder: Path, clock: Clock | None = None) -> AsyncIterator[EmbeddedBroker]:
-    broker = EmbeddedBroker(folder, clock or SystemClock())
-    await broker.open()
-    try:
-        yield broker
-    finally:
-        await broker.close()
-
-
-async def take(subscription: Subscription, count: int) -> list[Delivery]:
-    found: list[Delivery] = []
-    async with asyncio.timeout(10):
-        while len(found) < count:
-            found += await subscription.take(count - len(found))
-    return found
-
-
-async def everything(broker: EmbeddedBroker, topic: str = TOPIC) -> list[Message]:
-    """All that is in a topic now."""
-    subscription = await broker.subscribe("all", topic, 0)
-    found: list[Message] = []
-    end = await broker.end(topic)
-    async with asyncio.timeout(10):
-        while subscription.position < end:
-            found += [delivery.message for delivery in await subscription.take(500)]
-    await subscription.close()
-    return found
-
-
-def log_of(folder: Path) -> Path:
-    """The topic's last segment."""
-    return sorted((folder / TOPIC).glob("*.log"))[-1]
+from tests.brokers.topic import TOPIC, everything, log_of, opened, take
 
 
 async def test_messages_come_back_whole_and_in_order(tmp_path: Path) -> None:

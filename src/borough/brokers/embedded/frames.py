@@ -84,7 +84,8 @@ _Make = Callable[[type[Record], _Fields], Record]
 def scan_records(fd: int, start: int, stop: int) -> Iterator[Record]:
     """The whole records from offset `start` on, before `stop`; ends at the first that is not whole."""
     unpack, crc32 = _HEAD.unpack_from, zlib.crc32
-    new = cast("_Make", tuple.__new__)  # half the time of `Record(...)`
+    # Half the time of `Record(...)`.
+    new = cast("_Make", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
     want = _CHUNK
     while start < stop:
         data = os.pread(fd, min(want, stop - start), start)

@@ -31,7 +31,7 @@ class LogReader:
     def __init__(self, folder: Path, position: int = 0) -> None:
         self._segments = Segments(folder)
         self._segment: Segment | None = None
-        self._offset = 0
+        self._offset: int = 0
         self._idle = 0
         self.position = position
         """All records below this number have been read."""
@@ -116,6 +116,7 @@ class LogReader:
                 self._offset = record.after
                 self.position = record.number + 1
             if not self._follow(segment, end, linked):
+                self._refuse_hole(segment, end)
                 break
         return self.position
 
@@ -158,10 +159,11 @@ class LogReader:
         if not linked:
             self.close()
             return self.seek()
-        following = self._segments.open(self.position)
-        if following is not None:
-            self._take(following)
-            return True
+        if self.position > segment.head.base:  # else it is empty, and would follow itself
+            following = self._segments.open(self.position)
+            if following is not None:
+                self._take(following)
+                return True
         self._idle += 1
         if self._idle % _LOOKED_AROUND_EACH == 0:
             self._refuse_hole(segment, size)
