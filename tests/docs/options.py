@@ -51,6 +51,8 @@ def shown(field: msgspec.structs.FieldInfo) -> str:
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     if default is None or default == {}:
         return ""
+    if isinstance(default, options.Duration):
+        default = str(default)
     if isinstance(default, str | tuple | list):
         text = msgspec.json.encode(default).decode().replace(",", ", ")
     else:

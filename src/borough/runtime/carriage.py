@@ -1,4 +1,4 @@
-"""All that moves events and runs on schedules in a process: relays, consumers, schedules.
+"""All that moves events and runs by time in a process: relays, consumers, schedules, housekeeping.
 
 Each is a task of its own, supervised: one that ends by an error of its own is logged and begun anew.
 """
@@ -18,8 +18,9 @@ from borough.reliability.lease import lease_terms
 from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, housekeeping_terms
 from borough.runtime.leases import Leases
-from borough.runtime.options import EventOptions
+from borough.runtime.options import Options
 from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay
 from borough.runtime.running import RunningService
@@ -58,12 +59,14 @@ class Carriage:
         broker: Broker,
         clock: Clock,
         activity: Pulse,
-        options: EventOptions,
+        options: Options,
     ) -> None:
+        events = options.events
         self._services = services
-        self._terms = lease_terms(options.lease_s)
-        waits = Backoff(options.retry_first_s, options.retry_last_s)
-        self._inbox = InboxTerms(retries=Retries(attempts=options.attempts, parked_waits=waits))
+        self._terms = lease_terms(events.lease_s)
+        waits = Backoff(events.retry_first_s, events.retry_last_s)
+        self._inbox = InboxTerms(retries=Retries(attempts=events.attempts, parked_waits=waits))
+        self._housekeeping_terms = housekeeping_terms(options)
         self._broker = broker
         self._clock = clock
         self._activity = activity
@@ -71,6 +74,7 @@ class Carriage:
         self._relays: dict[str, Relay] = {}
         self._consumers: dict[str, list[Consumer]] = {}
         self._schedules: list[Schedule] = []
+        self._housekeeping: dict[str, Housekeeping] = {}
         for service in services.values():
             self._gather(service)
 
@@ -91,6 +95,10 @@ class Carriage:
                 self._activity,
                 scheduled=database.scheduled,
             )
+        handlers = [handler.name for handler in plan.handlers]
+        self._housekeeping[name] = Housekeeping(
+            name, store, leases, clock, handlers, self._housekeeping_terms
+        )
         self._consumers[name] = []
         for handler in plan.handlers:
             bound = EventHandler(
@@ -133,6 +141,7 @@ class Carriage:
         """Start every worker."""
         consumers = [consumer for found in self._consumers.values() for consumer in found]
         workers: list[_Worker] = [*self._relays.values(), *consumers, *self._schedules]
+        workers += self._housekeeping.values()
         for worker in workers:
             self._tasks[asyncio.create_task(self._kept(worker))] = worker
 
@@ -169,6 +178,11 @@ class Carriage:
             for consumer in consumers
             for event_id, (attempts, error) in consumer.failures.items()
         ]
+
+    @property
+    def housekeeping(self) -> dict[str, HousekeepingCounts]:
+        """What each service's housekeeping has deleted."""
+        return {name: keeping.counts for name, keeping in self._housekeeping.items()}
 
     @property
     def counts(self) -> dict[str, EventCounts]:

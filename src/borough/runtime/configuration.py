@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 import msgspec
 
 from borough.errors import ConfigurationError
+from borough.runtime.duration import read_duration
 from borough.runtime.options import Options, ServiceFacts, Table
 from borough.services.settings import Secret, Settings
 
@@ -77,7 +78,7 @@ class Configuration:
                 ) from None
             except OSError as error:
                 raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-        _convert(table, Options, str(path), strict=True)
+        _convert(table, Options, str(path), strict=True, hook=read_duration)
         sources = dict.fromkeys(_paths(table), CONFIGURATION_FILE)
         flags = {name: value for name, value in (flags or {}).items() if value is not None}
         defaults = option_defaults()
@@ -89,7 +90,9 @@ class Configuration:
         for (name, source), value in zip(laid_over, values, strict=True):
             _put(table, name, _items(value) if isinstance(defaults.get(name), tuple) else value)
             sources[name] = source
-        options = _convert(table, Options, "configuration", strict=False, sources=sources)
+        options = _convert(
+            table, Options, "configuration", strict=False, hook=read_duration, sources=sources
+        )
         return cls(options, sources, folder, environment, flags)
 
     def with_flags(self, flags: Mapping[str, Any]) -> Configuration:

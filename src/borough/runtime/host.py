@@ -119,7 +119,7 @@ class Host:
         for service in self.services.values():
             service.caller.pools.update(pools)
             service.connect(self._transport(service.name))
-        options = self.configuration.options.events
+        options = self.configuration.options
         self.carriage = Carriage(self.services, self.broker, self.clock, self.activity, options)
         await self.carriage.register()
         await self._each([service.open() for service in self.services.values()])

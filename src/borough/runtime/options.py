@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from borough.runtime.duration import Duration
+
 from borough.transports.http.limits import ServerLimits
 
 __all__ = [
@@ -160,6 +162,8 @@ class LimitOptions(Table, frozen=True):
     """How long running work may take to end when the process stops, in seconds."""
     stream_idle_s: Seconds = 60.0
     """How long a stream may send nothing after its first item, in seconds."""
+    answers_for: Duration = Duration("24h")
+    """How long the answer of a keyed operation is kept for repeats."""
 
 
 class DataOptions(Table, frozen=True):
@@ -180,6 +184,12 @@ class EventOptions(Table, frozen=True):
     """The longest first wait of a parked event, in seconds; each next one may be twice as long."""
     retry_last_s: Seconds = 900.0
     """The longest wait of a parked event between two attempts, in seconds."""
+    inbox_for: Duration = Duration("7d")
+    """How long a handler remembers which events it has handled: as long as what it hears may come again."""
+    dead_for: Duration = Duration("14d")
+    """How long a dead event is kept for a replay; one that holds others is kept until then."""
+    housekeeping_every_s: Seconds = 60.0
+    """How often each service deletes what has been kept for long enough, in seconds."""
 
 
 class Options(Table, frozen=True):

@@ -11,10 +11,12 @@ __all__ = ["Positions"]
 
 _READ = "select position from borough_positions where handler = $1 and topic = $2"
 _BEGIN = """
-insert into borough_positions (handler, topic, position) values ($1, $2, $3)
+insert into borough_positions (handler, topic, position, noted_at) values ($1, $2, $3, $4)
 on conflict (handler, topic) do nothing
 """
-_WRITE = "update borough_positions set position = $3 where handler = $1 and topic = $2"
+_WRITE = """
+update borough_positions set position = $3, noted_at = $4 where handler = $1 and topic = $2
+"""
 
 
 class Positions:
@@ -36,7 +38,8 @@ class Positions:
             return found
         end = await self._broker.end(self._topic)
         async with self._database.transaction() as tx:
-            await tx.execute(_BEGIN, self._handler, self._topic, end)
+            now = self._database.clock.epoch_s()
+            await tx.execute(_BEGIN, self._handler, self._topic, end, now)
             noted: int = await tx.one(int, _READ, self._handler, self._topic)
         return noted
 
@@ -44,4 +47,5 @@ class Positions:
         """Note that all up to `position` is done. Raises `LeaseLost`."""
         async with self._database.transaction() as tx:
             await check_lease(tx, lease)
-            await tx.execute(_WRITE, self._handler, self._topic, position)
+            now = self._database.clock.epoch_s()
+            await tx.execute(_WRITE, self._handler, self._topic, position, now)

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-__all__ = ["Pulse", "Quietable", "until_quiet"]
+from borough.clock import Clock
 
+__all__ = ["Pulse", "Quietable", "set_within", "until_quiet"]
 
 _LOOK_AGAIN_S = 0.05  # another process, or reading past another topic, beats nothing here
 
@@ -68,3 +69,18 @@ async def until_quiet(parts: Sequence[Quietable], activity: Pulse) -> None:
             return
         if activity.count == seen:
             await activity.wait(seen, _LOOK_AGAIN_S)
+
+
+async def set_within(event: asyncio.Event, clock: Clock, seconds: float) -> bool:
+    """Wait on this clock until `event` is set or the time is over; returns whether it is set."""
+    if seconds <= 0 or event.is_set():
+        return event.is_set()
+    sleep = asyncio.ensure_future(clock.sleep(seconds))
+    being_set = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait([sleep, being_set], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        sleep.cancel()
+        being_set.cancel()
+        await asyncio.wait([sleep, being_set])
+    return event.is_set()

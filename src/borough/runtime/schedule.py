@@ -18,6 +18,7 @@ from borough.errors import StoreError
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.leases import Leases, check_lease
+from borough.runtime.pulse import set_within
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext
 
@@ -103,19 +104,9 @@ class Schedule:
 
         Returns True as soon as the schedule is stopped.
         """
-        wait_s = due - self._clock.epoch_s()
-        if wait_s <= 0 or self._stopping.is_set():
-            return self._stopping.is_set()
         # Never longer than the interval, whichever way the wall clock was set meanwhile.
-        sleep = asyncio.create_task(self._clock.sleep(min(wait_s, self._handler.interval_s)))
-        stop = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait([sleep, stop], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            stop.cancel()
-            await asyncio.wait([sleep, stop])
-        return self._stopping.is_set()
+        wait_s = min(due - self._clock.epoch_s(), self._handler.interval_s)
+        return await set_within(self._stopping, self._clock, wait_s)
 
     async def _run_once(self, lease: Lease, now: float) -> None:
         clock, handler = self._clock, self._handler

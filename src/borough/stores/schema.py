@@ -158,8 +158,14 @@ create index borough_answers_age on borough_answers (created_at);
 create index borough_marks_age on borough_marks (until);
 """
 
+_AGES = """
+create index borough_dead_age on borough_dead (died_at);
+create index borough_attempts_age on borough_attempts (begun_at);
+"""
+
 BOROUGH_MIGRATIONS: Final[Sequence[Migration]] = (
     Migration("0001_events.sql", _EVENTS),
     Migration("0002_answers.sql", _ANSWERS),
     Migration("0003_waiting.sql", _WAITING),
+    Migration("0004_ages.sql", _AGES),
 )

@@ -1,0 +1,212 @@
+"""Housekeeping: deletes what a service's database need not remember any more.
+
+It is a leased role, and works in batches: each a transaction of a few hundredths of a second that
+checks the lease, followed by a rest as long, so that others hardly notice. Nothing that may still
+be needed goes: the inbox of a handler is aged by when its position was last noted, so that after an
+outage, however long, what is delivered again is still known. Leases are never deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from borough.clock import Clock
+from borough.errors import BrokerError, StoreError
+from borough.ports import Store
+from borough.reliability.idempotency import LONGEST_MARK_S
+from borough.reliability.lease import Lease, LeaseLost
+from borough.runtime.leases import Leases, check_lease
+from borough.runtime.options import Options
+from borough.runtime.pulse import set_within
+
+__all__ = ["Housekeeping", "HousekeepingCounts", "HousekeepingTerms", "housekeeping_terms"]
+
+_log = logging.getLogger("borough.housekeeping")
+
+_FIRST_BATCH = 250
+_LEAST_BATCH = 25
+_MOST_BATCH = 2000
+_SHORT_S = 0.01
+_LONG_S = 0.04
+
+_NOTED = "select handler, noted_at from borough_positions"
+_INBOX = """
+delete from borough_inbox where (handler, generation, event_id) in (
+    select handler, generation, event_id from borough_inbox
+    where handler = $1 and done_at < $2 order by done_at limit $3)
+"""
+_PAST_INBOX = """
+delete from borough_inbox where (handler, generation, event_id) in (
+    select i.handler, i.generation, i.event_id from borough_generations g
+    cross join borough_inbox i  -- in this order: few handlers have generations
+    where i.handler = g.handler and i.generation < g.generation limit $1)
+"""
+_PAST_ATTEMPTS = """
+delete from borough_attempts where (handler, generation, event_id) in (
+    select a.handler, a.generation, a.event_id from borough_generations g
+    cross join borough_attempts a  -- in this order: few handlers have generations
+    where a.handler = g.handler and a.generation < g.generation limit $1)
+"""
+_ATTEMPTS = """
+delete from borough_attempts where (handler, generation, event_id) in (
+    select handler, generation, event_id from borough_attempts where begun_at < $1
+    order by begun_at limit $2)
+"""
+_DEAD = """
+delete from borough_dead where number in (
+    select number from borough_dead d where died_at < $1
+    and not exists (select 1 from borough_parked p where p.number = d.number)
+    order by died_at limit $2)
+"""
+_ANSWERS = """
+delete from borough_answers where (operation, scope, key) in (
+    select operation, scope, key from borough_answers where created_at < $1
+    order by created_at limit $2)
+"""
+_MARKS = """
+delete from borough_marks where (operation, scope, key) in (
+    select operation, scope, key from borough_marks where until < $1 order by until limit $2)
+"""
+
+
+class HousekeepingTerms(msgspec.Struct, frozen=True):
+    """How often, and how long what is kept."""
+
+    every_s: float = 60.0
+    inbox_for_s: float = 7 * 86_400.0
+    dead_for_s: float = 14 * 86_400.0
+    answers_for_s: float = 86_400.0
+
+
+def housekeeping_terms(options: Options) -> HousekeepingTerms:
+    """What the configuration says."""
+    events = options.events
+    return HousekeepingTerms(
+        events.housekeeping_every_s,
+        events.inbox_for.seconds,
+        events.dead_for.seconds,
+        options.limits.answers_for.seconds,
+    )
+
+
+class HousekeepingCounts(msgspec.Struct):
+    """What has been deleted since the start, and how often a sweep failed."""
+
+    sweeps: int = 0
+    failed: int = 0
+    inbox: int = 0
+    attempts: int = 0
+    dead: int = 0
+    answers: int = 0
+    marks: int = 0
+
+
+class _Noted(msgspec.Struct, frozen=True):
+    handler: str
+    noted_at: float
+
+
+class Housekeeping:
+    """The housekeeping of one service, whose handlers are named."""
+
+    def __init__(
+        self,
+        service: str,
+        store: Store,
+        leases: Leases,
+        clock: Clock,
+        handlers: Sequence[str],
+        terms: HousekeepingTerms | None = None,
+    ) -> None:
+        self.counts = HousekeepingCounts()
+        self._service = service
+        self._store = store
+        self._leases = leases
+        self._clock = clock
+        self._handlers = handlers
+        self._terms = terms or HousekeepingTerms()
+        self._stopping = asyncio.Event()
+        self._batch = _FIRST_BATCH
+
+    async def run(self) -> None:
+        """Sweep each interval while this process has the role, until `stop`."""
+        await self._leases.hold("housekeeping", self._keep, self._stopping)
+
+    def stop(self) -> None:
+        """End after the batch at hand."""
+        self._stopping.set()
+
+    async def _keep(self, lease: Lease) -> None:
+        # The first within an interval, at random: services that start together sweep apart.
+        wait_s = self._terms.every_s * self._clock.random.random()
+        while not await set_within(self._stopping, self._clock, wait_s):
+            try:
+                await self.sweep(lease)
+                self.counts.sweeps += 1
+            except LeaseLost:
+                raise
+            except (StoreError, BrokerError) as error:
+                self.counts.failed += 1
+                _log.warning("%s: housekeeping goes on later: %s", self._service, error)
+            wait_s = self._terms.every_s
+
+    async def sweep(self, lease: Lease) -> None:
+        """Delete all that is old now. Raises `LeaseLost`, `StoreError`."""
+        counts, terms = self.counts, self._terms
+        now = self._clock.epoch_s()
+        for handler, last in (await self._noted(now)).items():
+            counts.inbox += await self._clear(lease, _INBOX, handler, last - terms.inbox_for_s)
+        counts.inbox += await self._clear(lease, _PAST_INBOX)
+        counts.attempts += await self._clear(lease, _PAST_ATTEMPTS)
+        counts.attempts += await self._clear(lease, _ATTEMPTS, now - terms.inbox_for_s)
+        dead = await self._clear(lease, _DEAD, now - terms.dead_for_s)
+        if dead:
+            counts.dead += dead
+            _log.warning(
+                "%s: %d dead events were kept for %.0f h and nobody replayed them; they are deleted",
+                self._service,
+                dead,
+                terms.dead_for_s / 3600,
+            )
+        counts.answers += await self._clear(lease, _ANSWERS, now - terms.answers_for_s)
+        # A run that is late may still store its answer under a mark that nobody took over.
+        counts.marks += await self._clear(lease, _MARKS, now - LONGEST_MARK_S)
+
+    async def _noted(self, now: float) -> dict[str, float]:
+        """By handler, until when it is sure to have been at work.
+
+        A broker that keeps positions keeps back what a handler has missed, too.
+        """
+        found = dict.fromkeys(self._handlers, now)
+        for row in await self._store.all(_Noted, _NOTED):
+            found[row.handler] = min(found.get(row.handler, now), row.noted_at)
+        return found
+
+    async def _clear(self, lease: Lease, statement: str, *values: object) -> int:
+        """Run a deletion, whose last parameter is a limit, until it finds no more."""
+        clock = self._clock
+        cleared = 0
+        while not self._stopping.is_set():
+            limit = self._batch
+            try:
+                async with self._store.transaction() as tx:
+                    await check_lease(tx, lease)
+                    began = clock.monotonic()
+                    count = await tx.execute(statement, *values, limit)
+                    took_s = clock.monotonic() - began
+            except StoreError:
+                self._batch = max(limit // 4, _LEAST_BATCH)
+                raise
+            cleared += count
+            if count < limit:
+                break
+            if took_s > _LONG_S:
+                self._batch = max(limit // 2, _LEAST_BATCH)
+            elif took_s < _SHORT_S:
+                self._batch = min(limit * 2, _MOST_BATCH)
+            await clock.sleep(took_s)
+        return cleared
