@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from borough.runtime import options
+from borough.runtime.duration import Duration
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 
@@ -51,7 +52,7 @@ def shown(field: msgspec.structs.FieldInfo) -> str:
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     if default is None or default == {}:
         return ""
-    if isinstance(default, options.Duration):
+    if isinstance(default, Duration):
         default = str(default)
     if isinstance(default, str | tuple | list):
         text = msgspec.json.encode(default).decode().replace(",", ", ")

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import msgspec
 
 from borough.runtime.duration import Duration
-
 from borough.transports.http.limits import ServerLimits
 
 __all__ = [
