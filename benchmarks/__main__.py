@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.report import JUDGED_ROUNDS, Report
 
-NAMES = ("start", "local", "rest", "remote", "outbox", "slow_query", "memory")
+NAMES = ("start", "local", "rest", "remote", "outbox", "events", "slow_query", "memory")
 _PACKAGES = (
     "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "grpcio", "httptools", "msgspec",
     "protobuf", "pydantic", "uvicorn", "uvloop",
