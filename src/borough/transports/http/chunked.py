@@ -87,7 +87,7 @@ class ChunkedBody:
                 raise Refused(refusals.HEAD)
         elif len(line) > limits.chunk_line_bytes + 1:
             raise Refused(refusals.CHUNK)
-        if b"\n" in line:
+        if b"\n" in line or b"\r" in line[:-1]:
             raise Refused(refusals.CHUNK)
 
     def _line(self, line: bytes) -> None:

@@ -26,11 +26,11 @@ __all__ = ["ServerConnection"]
 logger = logging.getLogger("borough.http")
 
 # What a connection is doing. NEW: nothing has come yet; IDLE: between requests; HEAD, BODY: one is
-# coming in; ANSWERING: one is at the door; LINGERING: a refusal was sent, the rest is thrown away;
-# CLOSED: nothing more.
+# coming in; ANSWERING: one is at the door; LINGERING: the last answer was given, what still comes is
+# thrown away; CLOSED: nothing more.
 NEW, IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = range(7)
 
-_LETTERS = range(65, 91)  # what a method may begin with
+_LETTERS = bytes(range(65, 91))  # what a method may begin with
 _CR = 13  # one empty line before a request is forgiven (RFC 9112, 2.2)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS = frozenset({204, 304})
@@ -122,22 +122,22 @@ class ServerConnection(asyncio.Protocol):
         self._release_writer()
         if self._state == IDLE:
             self._go_on()
-        elif self._state == CLOSED:
+        elif self._state in (LINGERING, CLOSED):
             self._since = self._server.now
 
     # --- a request comes in ----------------------------------------------------------------------
 
     def _take(self, data: bytes) -> None:
         """Read a head from the start of `data`, and its body if that is there too."""
-        if data[0] == _CR:
-            data = data[2:] if data[:2] == b"\r\n" and len(data) > 2 else data
-        end = data.find(b"\r\n\r\n") + 4
+        start = 2 if data[0] == _CR and data[:2] == b"\r\n" else 0
+        end = data.find(b"\r\n\r\n", start) + 4
         limits = self._server.limits
         if end == 3 or end > limits.head_bytes:
-            self._take_part(data)
+            self._take_part(data, start)
             return
         reader = self._head
-        request = reader.read(data if end == len(data) else data[:end], self._connection)
+        head = data if end == len(data) and not start else data[start:end]
+        request = reader.read(head, self._connection)
         length = reader.length
         if length == 0:
             self._ahead = data[end:]
@@ -162,17 +162,17 @@ class ServerConnection(asyncio.Protocol):
             self._transport.write(_CONTINUE)
         self._take_body(data[end:])
 
-    def _take_part(self, data: bytes) -> None:
+    def _take_part(self, data: bytes, start: int) -> None:
         """Keep the beginning of a head, or refuse what can only be wrong."""
         limits = self._server.limits
-        line_end = data.find(b"\r\n")
+        line_end = data.find(b"\r\n", start)
         if (line_end if line_end >= 0 else len(data)) > limits.url_bytes + 32:
             raise Refused(refusals.URL)
         if len(data) > limits.head_bytes:
             raise Refused(refusals.HEAD)
         if data.count(b"\n") != data.count(b"\r\n"):
             raise Refused(refusals.BARE_LINE_FEED)
-        if data[0] not in _LETTERS and data not in (b"\r", b"\r\n"):
+        if data[start : start + 1].strip(_LETTERS) and data != b"\r":
             raise Refused(refusals.START_LINE)
         if self._state == IDLE:
             self._since = self._server.now  # the time of the first head counts from the accept
@@ -317,8 +317,11 @@ class ServerConnection(asyncio.Protocol):
     def _go_on_or_close(self) -> None:
         if self._state != ANSWERING:
             return
-        if not self._head.keep_alive or self._server.is_draining:
+        if self._server.is_draining:
             self.close()
+            return
+        if not self._head.keep_alive:
+            self._linger()
             return
         self._state = IDLE
         self._since = self._server.now
@@ -346,15 +349,23 @@ class ServerConnection(asyncio.Protocol):
             drained.set_result(None)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Say why, close our side, and throw away what still comes, so that the answer arrives."""
+        """Say why, and nothing more."""
+        self._body = []
+        self._incoming = None
+        self._server.send_answers()
+        self._transport.write(refusal.answer)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close our side and throw away what still comes: unread, it would take the answer with it."""
         self._state = LINGERING
         self._since = self._server.now
         self._ahead = b""
-        self._body = []
-        self._incoming = None
-        self._server.holding.release(self)
-        self._server.send_answers()
-        self._transport.write(refusal.answer)
+        if self._write_paused_at is None:
+            self._server.holding.release(self)
+        if not self._is_reading:
+            self._is_reading = True
+            self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
         else:
@@ -383,8 +394,10 @@ class ServerConnection(asyncio.Protocol):
             state == BODY and (silent > limits.body_idle_s or self._is_slow(now))
         ):
             self._refuse(refusals.SLOW)
-        elif state == LINGERING and silent > limits.linger_s:
-            self._transport.abort()
+        elif state == LINGERING:
+            is_sent = not self._transport.get_write_buffer_size()
+            if silent > (limits.linger_s if is_sent else limits.write_idle_s):
+                self._transport.abort()
 
     def _is_read_slowly(self, elapsed: float) -> bool:
         limits = self._server.limits
