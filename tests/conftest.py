@@ -1,17 +1,30 @@
-"""One Hypothesis profile, and at the end of a run a list of what the machine could not test."""
+"""One Hypothesis profile, no secret in any log, and a list of what the machine could not test."""
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.requirements import MARK
+from tests.secrets.net import LeakNet
 
 # A slow machine is no fault, and CI tries the same examples each time.
 settings.register_profile("borough", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("borough")
+
+
+NET = LeakNet()
+logging.getLogger().addHandler(NET)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_is_logged() -> Iterator[None]:
+    """Whatever a test does in this process, its log lines hold no secret, masked or not."""
+    yield
+    assert NET.taken() == []
 
 
 def missing_tools(reasons: Iterable[str]) -> Counter[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from borough import Secret, Settings
@@ -238,6 +240,35 @@ def test_a_secret_is_never_shown(tmp_path: Path) -> None:
     shown = f"{settings} {settings!r} {settings.key} {settings.key!r} {configuration.explain()}"
     assert "hunter2" not in shown
     assert explained(configuration, "services.pay.settings.key") == ("***", "borough.toml")
+
+
+def test_a_secret_in_a_format_is_masked() -> None:
+    secret = Secret("hunter2")
+    assert f"{secret:>12}|{secret!s}|{secret!r:.6}" == " Secret(***)|Secret(***)|Secret"
+    assert "hunter2" not in "%s" % secret + "{:<20}".format(secret)  # noqa: UP031, UP032
+
+
+def test_a_secret_is_no_json() -> None:
+    settings = KeySettings(key=Secret("hunter2"))
+    for encode in (msgspec.json.encode, msgspec.to_builtins, json.dumps):
+        for value in (settings, settings.key):
+            with pytest.raises(TypeError) as caught:
+                encode(value)
+            assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_are_compared_by_what_they_hold() -> None:
+    assert Secret("hunter2") == Secret("hunter2")
+    assert hash(Secret("hunter2")) == hash(Secret("hunter2"))
+    assert Secret("hunter2") != Secret("hunter3")
+    assert Secret("hunter2") != "hunter2"
+    assert KeySettings(key=Secret("ä")) == KeySettings(key=Secret("ä"))
+
+
+def test_a_password_in_a_url_is_not_explained(tmp_path: Path) -> None:
+    toml = '[edge.tokens]\nissuer = "x"\njwks = "https://ann:hunter2@id.example/keys"\n'
+    configuration = loaded(tmp_path, toml)
+    assert explained(configuration, "edge.tokens.jwks")[0] == "https://***@id.example/keys"
 
 
 @pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy])

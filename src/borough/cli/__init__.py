@@ -74,6 +74,12 @@ def _command(module: str) -> ModuleType:
     return importlib.import_module(module)
 
 
+def _say(error: BoroughError) -> None:
+    from borough.telemetry.masking import masked_url, without_secrets
+
+    print(f"borough: {masked_url(without_secrets(str(error)))}", file=sys.stderr)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one clear sentence, never a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -88,13 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that has left is noticed here, not while Python exits
         return status
     except (DeclarationFaults, ConfigurationError) as error:
-        print(f"borough: {error}", file=sys.stderr)
+        _say(error)
         return 2
     except CallError as error:
-        print(f"borough: {error}", file=sys.stderr)
+        _say(error)
         return 1
     except BoroughError as error:
-        print(f"borough: {error}", file=sys.stderr)
+        _say(error)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
+from borough.cli.logs import begin_logging
 from borough.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -112,11 +113,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    logging.basicConfig(
-        level=logging.DEBUG if options.verbose else logging.INFO,
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    begin_logging(logging.DEBUG if options.verbose else logging.INFO)
     if options.explain:
         return _explain(options)
     if options.reload:

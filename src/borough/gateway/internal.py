@@ -17,6 +17,7 @@ from borough.errors import ConfigurationError, Forbidden, Unauthenticated
 from borough.gateway.identity import EdgeIdentity
 from borough.gateway.secret_file import kept_secret
 from borough.runtime.host import undeclared
+from borough.services.settings import Secret
 from borough.transports.http import wire
 from borough.transports.http.door import Identity, Route
 from borough.transports.http.message import Request
@@ -33,6 +34,7 @@ class ServiceTokens:
         self._folder = folder
         self._clock = clock
         self._tokens: dict[str, bytes] = {}
+        self._hidden: list[Secret] = []
 
     def open(self, services: Iterable[str]) -> None:
         """Have a token for each service; blocking, for the start. Raises `ConfigurationError`."""
@@ -45,6 +47,7 @@ class ServiceTokens:
                     f"{path} is no service token; remove it, and the next start makes one"
                 )
             self._tokens[service] = text
+            self._hidden.append(Secret(text.decode()))
 
     def first_headers(self, service: str) -> tuple[tuple[bytes, bytes], ...]:
         """What `service` sends with the first request of a connection."""

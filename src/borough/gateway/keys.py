@@ -21,6 +21,7 @@ import msgspec
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Unavailable
 from borough.gateway.secret_file import kept_secret, read_secret
+from borough.services.settings import Secret
 
 if TYPE_CHECKING:
     from jwt import PyJWK
@@ -211,6 +212,7 @@ class SigningKey(msgspec.Struct, frozen=True):
 
     secret: PyJWK
     jwk: Mapping[str, Any]
+    hidden: Secret
 
     @property
     def kid(self) -> str:
@@ -233,12 +235,14 @@ def _read_signing_key(document: bytes) -> SigningKey:
     from jwt.algorithms import OKPAlgorithm
 
     try:
-        secret = PyJWK(msgspec.json.decode(document, type=dict[str, Any]), "EdDSA")
+        private = msgspec.json.decode(document, type=dict[str, Any])
+        secret = PyJWK(private, "EdDSA")
         public = OKPAlgorithm.to_jwk(secret.key.public_key(), as_dict=True)
     except (PyJWTError, AttributeError, msgspec.DecodeError) as error:
         raise ValueError("not an Ed25519 private key as JWK") from error
     kid = sha256(public["x"].encode()).hexdigest()  # the same in every process, and never reused
-    return SigningKey(secret, {**public, "alg": "EdDSA", "use": "sig", "kid": kid})
+    known = {**public, "alg": "EdDSA", "use": "sig", "kid": kid}
+    return SigningKey(secret, known, Secret(str(private["d"])))
 
 
 class OwnKeys:

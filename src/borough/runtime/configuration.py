@@ -21,6 +21,7 @@ from borough.errors import ConfigurationError
 from borough.runtime.duration import read_duration
 from borough.runtime.options import Options, ServiceFacts, Table
 from borough.services.settings import Secret, Settings
+from borough.telemetry.masking import MASK, masked_url, without_secrets
 
 __all__ = [
     "CONFIGURATION_FILE",
@@ -184,7 +185,7 @@ class Configuration:
 
 
 def _shown(value: Any) -> str:
-    return "***" if isinstance(value, Secret) else str(value)
+    return MASK if isinstance(value, Secret) else masked_url(without_secrets(str(value)))
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:

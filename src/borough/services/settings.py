@@ -6,18 +6,25 @@ Values come from the defaults, then `[services.NAME.settings]` in borough.toml, 
 
 from __future__ import annotations
 
+import hmac
+
 from borough.contracts.struct import Struct
+from borough.telemetry.masking import hide
 
 __all__ = ["Secret", "Settings"]
 
 
 class Secret:
-    """A value that is never shown: its text and repr are masked, it does not pickle. `reveal()` gives it."""
+    """A value that is never shown: masked as text, in logs and in problems; it neither pickles nor copies.
 
-    __slots__ = ("_value",)
+    `reveal()` gives it. Two are compared in constant time.
+    """
+
+    __slots__ = ("__weakref__", "_value")
 
     def __init__(self, value: str) -> None:
         self._value = value
+        hide(self)
 
     def reveal(self) -> str:
         """The secret itself, to be handed to whatever needs it and to nothing else."""
@@ -27,6 +34,17 @@ class Secret:
         return "Secret(***)"
 
     __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a Secret does not leave the process")

@@ -20,6 +20,7 @@ from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
 from borough.errors import CallError, MethodNotAllowed, ServiceFailure
 from borough.services.context import Call, Principal, WorkPool
+from borough.telemetry.masking import without_secrets_in
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.callee import Callee
 from borough.transports.http import wire
@@ -108,8 +109,8 @@ class Door:
             code = route.codec.code_of(problem) if route is not None else None
             if code is None:
                 return problem_response(ServiceFailure("The service failed"), trace)
-            body = JSON.encode(problem_document(problem, code, trace.trace_id if trace else None))
-            return Response(problem.status, (_PROBLEM,), body)
+            document = problem_document(problem, code, trace.trace_id if trace else None)
+            return Response(problem.status, (_PROBLEM,), _told(document))
         except CallError as error:
             return problem_response(error, trace)
         except Exception:
@@ -186,9 +187,9 @@ class Door:
         except Problem as problem:
             code = route.codec.code_of(problem) or ServiceFailure.code
             document = problem_document(problem, code, call.trace.trace_id if call.trace else None)
-            yield b'{"problem":' + JSON.encode(document) + b"}\n"
+            yield b'{"problem":' + _told(document) + b"}\n"
         except CallError as error:
-            yield b'{"problem":' + JSON.encode(_document(error, call.trace)) + b"}\n"
+            yield b'{"problem":' + _told(_document(error, call.trace)) + b"}\n"
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
 
@@ -244,6 +245,11 @@ def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:
     return document
 
 
+def _told(document: dict[str, Any]) -> bytes:
+    """A problem document as it is sent: a detail made of an inner error may hold a secret of ours."""
+    return without_secrets_in(JSON.encode(document))
+
+
 def problem_response(error: CallError, trace: TraceContext | None = None) -> Response:
     """A `CallError` as RFC 9457."""
     headers: list[tuple[bytes, bytes]] = [_PROBLEM]
@@ -253,4 +259,4 @@ def problem_response(error: CallError, trace: TraceContext | None = None) -> Res
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return Response(error.status, headers, JSON.encode(_document(error, trace)))
+    return Response(error.status, headers, _told(_document(error, trace)))
