@@ -30,7 +30,7 @@ def kept_secret(path: Path, make: Callable[[], bytes], suffix: str) -> bytes:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(
             f"Cannot keep a secret in {path.parent}: {reason}; "
-            "give another data folder or mend its rights"
+            "give another data folder, mend its rights or free some space"
         ) from error
     return read_secret(path)
 

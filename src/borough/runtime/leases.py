@@ -138,8 +138,10 @@ class Leases:
             return False
         if error is None:
             return True
-        if _only_lost(error):
+        if _is_only(error, LeaseLost):
             _log.info("%s went to another process", lease.role)
+        elif _is_only(error, StoreError):
+            _log.warning("%s stopped and is begun anew: %s", lease.role, error)
         else:
             _log.error("%s failed and is begun anew", lease.role, exc_info=error)
         return False
@@ -186,7 +188,7 @@ async def _awaited(work: Callable[[Lease], Awaitable[None]], lease: Lease) -> No
     await work(lease)
 
 
-def _only_lost(error: BaseException) -> bool:
-    """Whether the lost lease is all that went wrong; a group of tasks wraps it."""
+def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
+    """Whether this kind is all that went wrong; a group of tasks wraps it."""
     parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
-    return all(map(_only_lost, parts)) if parts else isinstance(error, LeaseLost)
+    return all(_is_only(part, kind) for part in parts) if parts else isinstance(error, kind)

@@ -17,6 +17,8 @@ from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import (
     CallError,
+    CommitFailed,
+    ConfigurationError,
     DeadlineExceeded,
     ServiceFailure,
     StoreUnavailable,
@@ -206,13 +208,16 @@ class Callee:
         return error
 
     def _failure(self, error: Exception) -> CallError:
-        name = self.operation.wire_name
+        name, service = self.operation.wire_name, self.operation.contract.service
         if isinstance(error, (StoreUnavailable, TransactionConflict)):
             _log.warning("%s: %s", name, error)
-            return Unavailable(
-                f"The database of {self.operation.contract.service} is not available now",
-                retry_after_s=1,
-            )
+            return Unavailable(f"The database of {service} is not available now", retry_after_s=1)
+        if isinstance(error, (CommitFailed, ConfigurationError)):
+            _log.error("%s: %s", name, error)
+            failure = Unavailable(f"{service} cannot keep what it did now", retry_after_s=1)
+            # The handler has run; what it did outside of the database is done.
+            failure.retryable = False  # type: ignore[misc]
+            return failure
         if isinstance(error, Problem):
             _log.error(
                 "%s raised %s, which its contract does not declare", name, type(error).__name__

@@ -17,6 +17,7 @@ import apsw
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreError
+from borough.stores.sqlite.faults import DISK_FAULTS, real_fault
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.rows import RowPlans
 from borough.stores.sqlite.sql import Statement
@@ -110,7 +111,10 @@ class Connection:
         inner.set_progress_handler(self._is_over, _STEPS)
 
     def _pragma_value(self, text: str) -> Any:
-        rows = self.inner.execute(f"pragma {text}").fetchall()
+        try:
+            rows = self.inner.execute(f"pragma {text}").fetchall()
+        except DISK_FAULTS as error:
+            raise real_fault(error, self.inner.system_errno) from error
         return rows[0][0] if rows else None
 
     def _pragma(self, name: str, value: int) -> None:
@@ -159,6 +163,8 @@ class Connection:
         self.until = math.inf
         try:
             rows = self._cursor.execute(f"{text} /* borough */").fetchall()
+        except DISK_FAULTS as error:
+            raise real_fault(error, self.inner.system_errno) from error
         finally:
             self._free = False
         return rows[0][0] if rows else None
@@ -176,10 +182,13 @@ class Connection:
             if type(value) is float:
                 check_floats(args)
         cursor = self._cursor
-        cursor.execute(statement.numbered, args)
-        if cursor.fetchone() is not None:  # a row of RETURNING: step to the end
-            for _ in cursor:
-                pass
+        try:
+            cursor.execute(statement.numbered, args)
+            if cursor.fetchone() is not None:  # a row of RETURNING: step to the end
+                for _ in cursor:
+                    pass
+        except DISK_FAULTS as error:
+            raise real_fault(error, self.inner.system_errno) from error
         return self.inner.changes() if statement.changes else 0
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
@@ -194,12 +203,14 @@ class Connection:
         if float in map(type, args):
             check_floats(args)
         cursor = self._cursor
-        cursor.execute(statement.numbered, args)
         try:
+            cursor.execute(statement.numbered, args)
             columns = cursor.get_description()
+            found: list[Any] = list(islice(cursor, limit + 1))
         except apsw.ExecutionCompleteError:
             return []
-        found: list[Any] = list(islice(cursor, limit + 1))
+        except DISK_FAULTS as error:
+            raise real_fault(error, self.inner.system_errno) from error
         if len(found) > limit:  # rows are left in the engine: an open statement blocks COMMIT
             cursor.close()
             self._cursor = self.inner.cursor()
@@ -221,6 +232,8 @@ class Connection:
                 pages, _moved = self.inner.wal_checkpoint(mode=mode)
         except apsw.BusyError:
             return
+        except DISK_FAULTS as error:
+            raise real_fault(error, self.inner.system_errno) from error
         self.wal_pages = max(pages, 0)
 
     def end(self) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 import apsw
 
 from borough.clock import Clock
-from borough.errors import BoroughError, MigrationRefused
+from borough.errors import BoroughError, MigrationRefused, StoreError, StoreUnavailable
 from borough.ports import Migration
 from borough.stores.migrations import checksum, pending
 from borough.stores.sqlite.connection import Connection
+from borough.stores.sqlite.faults import DISK_FAULTS, known_remedy, real_fault
 from borough.stores.sqlite.sql import refuse_rollback_clauses, words_of
 from borough.stores.sqlite.values import store_value
 
@@ -49,6 +51,9 @@ def apply_migrations(
             _apply(connection, space, migration, clock)
             names.append(migration.name)
     except apsw.Error as error:
+        remedy = known_remedy(error)
+        if remedy:
+            raise StoreUnavailable(f"the migrations of {space!r}: {remedy} ({error})") from error
         raise MigrationRefused(f"the migrations of {space!r} cannot be read: {error}") from error
     finally:
         connection.control("pragma foreign_keys = 1")
@@ -70,17 +75,26 @@ def _apply(connection: Connection, space: str, migration: Migration, clock: Cloc
         connection.control("commit")
     except BaseException as error:
         if connection.in_transaction:
-            connection.control("rollback")
-        if isinstance(error, apsw.AuthError):
-            raise MigrationRefused(
-                f"{migration.name} of {space!r} was not applied: BEGIN, COMMIT, SAVEPOINT, ATTACH "
-                f"and PRAGMA are not for a migration, it has its own transaction. Remove them"
-            ) from error
+            with suppress(apsw.Error):  # the start has failed, closing the file undoes the rest
+                connection.control("rollback")
         if isinstance(error, MigrationRefused) or not isinstance(error, (apsw.Error, BoroughError)):
             raise
-        raise MigrationRefused(
-            f"{migration.name} of {space!r} failed and nothing of it is kept: {error}"
-        ) from error
+        raise _refusal(f"{migration.name} of {space!r}", error, connection) from error
+
+
+def _refusal(name: str, error: apsw.Error | BoroughError, connection: Connection) -> StoreError:
+    """Why a migration was not applied: what is wrong with it, or with the disk."""
+    if isinstance(error, apsw.AuthError):
+        return MigrationRefused(
+            f"{name} was not applied: BEGIN, COMMIT, SAVEPOINT, ATTACH "
+            f"and PRAGMA are not for a migration, it has its own transaction. Remove them"
+        )
+    if isinstance(error, DISK_FAULTS):
+        error = real_fault(error, connection.inner.system_errno)
+    remedy = known_remedy(error)
+    if remedy:
+        return StoreUnavailable(f"{name} failed and nothing of it is kept: {remedy} ({error})")
+    return MigrationRefused(f"{name} failed and nothing of it is kept: {error}")
 
 
 def _check_keys(connection: Connection, space: str, migration: Migration) -> None:

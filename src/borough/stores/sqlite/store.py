@@ -150,9 +150,11 @@ class SqliteStore:
         self._writer = self._readers = self._worker = None
         held = await writer.finish(self._clock.monotonic() + self._options.wait_s)
         await readers.close()
-        await worker.run(partial(_close_writer, writer.connection, held))
-        worker.stop()
-        self._baton.close()
+        try:
+            await worker.run(partial(_close_writer, writer.connection, held))
+        finally:
+            worker.stop()
+            self._baton.close()
 
     # --- reading and writing ----------------------------------------------------------------------
 
@@ -216,11 +218,14 @@ class SqliteStore:
 
 
 def _close_writer(connection: Connection, held: bool) -> None:
-    """In the worker. Without the baton the WAL is left to who opens next."""
-    if connection.in_transaction:
-        connection.control("rollback")
-    if held:
-        connection.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-    else:
+    """In the worker. Without the baton, or on a failed disk, the WAL is left to who opens next."""
+    try:
+        if connection.in_transaction:
+            connection.control("rollback")
+        if held:
+            connection.checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.Error:
+        held = False
+    if not held:
         connection.inner.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     connection.close()

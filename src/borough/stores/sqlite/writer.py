@@ -360,9 +360,12 @@ class Writer:
         self._away = False
         self._go_on()
 
-    def _shrunk(self, _nothing: None, _error: BaseException | None) -> None:
+    def _shrunk(self, _nothing: None, error: BaseException | None) -> None:
         self._away = False
-        if self._is_wal_full():
+        if error is not None:  # waiting for readers would not help
+            self._stop_polling()
+            self._line.refuse_all(StoreUnavailable(unusable(self._path, error)))
+        elif self._is_wal_full():
             self._poll_soon()
         else:
             self._go_on()
