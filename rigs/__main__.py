@@ -15,7 +15,10 @@ from typing import Any
 
 from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
 
-NAMES: tuple[str, ...] = ("crash",)
+NAMES: tuple[str, ...] = (
+    "crash",
+    "disk",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -239,7 +239,7 @@ class Course:
             _log.error("%s and gave it up; `borough events dead` shows it: %r", what, error)
             return
         put = "parked, " if verdict is Verdict.PARK else ""
-        trace = error if attempts == 1 else None
+        trace = error if attempts == 1 and not isinstance(error, _INNOCENT) else None
         _log.warning("%s, %sagain in %.1f s: %r", what, put, wait_s, error, exc_info=trace)
 
     # --- what is parked ---------------------------------------------------------------------------

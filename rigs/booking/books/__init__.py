@@ -1,0 +1,1 @@
+"""Books what was entered."""
