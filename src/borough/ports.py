@@ -134,7 +134,11 @@ LONGEST_EVENT = 1024 * 1024
 
 
 class Message(msgspec.Struct, frozen=True):
-    """An event on its way. `body` is a CloudEvents 1.0 JSON document; `sequence` orders a topic."""
+    """An event on its way. `body` is a CloudEvents 1.0 JSON document.
+
+    `sequence` orders a topic and `previous` is that of the event before it, so that a gap is seen;
+    0 where the publisher counts nothing, or nothing came before.
+    """
 
     id: str
     topic: str
@@ -142,6 +146,7 @@ class Message(msgspec.Struct, frozen=True):
     key: str | None
     sequence: int
     body: bytes
+    previous: int = 0
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -204,6 +209,9 @@ class Broker(Protocol):
 
     keeps_positions: bool
     """Whether the broker remembers what a group has done, or the consumer's database does."""
+    keeps_order: bool
+    """Whether a topic is read in the order of `sequence`. Where it is not, positions are receipts
+    in any order, and `Subscription.done` is told each by itself."""
 
     async def open(self) -> None: ...
 

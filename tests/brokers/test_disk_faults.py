@@ -16,7 +16,7 @@ from borough.clock import SystemClock
 from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Message
 from tests.brokers.appending_process import numbered
-from tests.brokers.test_embedded import everything, opened
+from tests.brokers.topic import everything, opened
 from tests.mounts import mounted_failing, mounted_small
 
 LARGE = 40_000

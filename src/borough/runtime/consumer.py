@@ -16,6 +16,7 @@ from borough.runtime.course import Course
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.handling import Handling
+from borough.runtime.in_order import InOrder
 from borough.runtime.leases import Leases
 from borough.runtime.parking import Parking
 from borough.runtime.positions import Positions
@@ -29,7 +30,7 @@ class Consumer:
     """A handler consuming a topic.
 
     Counters: events `handled`, attempts that `failed`, `retries` begun, `duplicates` dropped, events
-    `parked` and `buried`.
+    `parked` and `buried`, and those `missed` that retention had removed.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Consumer:
         self.duplicates = 0
         self.parked = 0
         self.buried = 0
+        self.missed = 0
         self.failures: dict[str, tuple[int, BaseException]] = {}
         """Events that have failed and will be tried again: attempts so far, and the last error."""
         self.terms = terms or InboxTerms()
@@ -64,11 +66,11 @@ class Consumer:
         self.stopping = asyncio.Event()
         self._leases = leases
         self._course: Course | None = None
+        self._in_order: InOrder | None = None
 
     async def register(self) -> None:
         """Note where a new handler begins. Do it before anything is published that it must hear."""
-        if not self.broker.keeps_positions:
-            await self.positions.read()
+        await self.positions.read()
 
     async def run(self) -> None:
         """Consume while this process has the role, until `stop`."""
@@ -87,15 +89,26 @@ class Consumer:
         if await self.parking.next_due() is not None:
             return False
         course = self._course
+        if not self.broker.keeps_order:
+            return course is None or (
+                course.idle and self._in_order is not None and not self._in_order.held
+            )
         if course is not None:
             return course.idle and course.position >= await self.broker.end(self.topic)
         if self.broker.keeps_positions:
             return True
-        return await self.positions.read() >= await self.broker.end(self.topic)
+        noted = await self.positions.read()
+        return noted.position >= await self.broker.end(self.topic)
 
     async def _consume(self, lease: Lease) -> None:
-        position = 0 if self.broker.keeps_positions else await self.positions.read()
-        subscription = await self.broker.subscribe(self.handler.name, self.topic, position)
+        noted = await self.positions.read()
+        broker, name = self.broker, self.handler.name
+        position = 0 if broker.keeps_positions else noted.position
+        subscription = await broker.subscribe(name, self.topic, position)
+        if not broker.keeps_order:
+            position = 0
+            last = noted.sequence or None
+            self._in_order = subscription = InOrder(subscription, name, last, self.clock)
         course = self._course = Course(self, subscription, lease, position)
         try:
             await course.run()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
@@ -61,6 +62,8 @@ class Course:
         self._lanes: Lanes[Delivery] = Lanes(position, self._terms.window)
         self._noted = position
         self._since_note = 0
+        self._sequences: deque[tuple[int, int]] = deque()
+        self._missed = 0
         self._progress = Pulse()
         self._full = Pulse()
         self._parked = Pulse()
@@ -112,14 +115,29 @@ class Course:
                 await self._clock.sleep(wait_s)
                 continue
             failures = 0
+            if self._subscription.missed > self._missed:
+                self._tell_missed()
             for delivery in taken:
                 message = delivery.message
+                self._sequences.append((delivery.position, message.sequence))
                 if self._handling.hears(message.type):
                     lanes.offer(delivery.position, message.key, delivery)
                 else:
                     lanes.skip(delivery.position)
             self._advanced(0)
             self._start_more()
+
+    def _tell_missed(self) -> None:
+        """Retention was faster than this handler."""
+        missed = self._subscription.missed
+        self._consumer.missed += missed - self._missed
+        self._missed = missed
+        _log.error(
+            "%s came too late: retention has removed events of %s that it had not handled (%d)",
+            self._name,
+            self._consumer.topic,
+            missed,
+        )
 
     @property
     def _name(self) -> str:
@@ -354,8 +372,10 @@ class Course:
         self._since_note = 0
         if position <= self._noted:
             return
-        if not self._consumer.broker.keeps_positions:
-            await self._consumer.positions.write(self._lease, position)
+        sequences, sequence = self._sequences, 0
+        while sequences and sequences[0][0] <= position:
+            sequence = max(sequence, sequences.popleft()[1])
+        await self._consumer.positions.write(self._lease, position, sequence)
         await self._subscription.done(position)
         self._noted = position
 

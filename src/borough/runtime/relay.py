@@ -30,6 +30,11 @@ _READ = """
 select sequence, id, topic, type, key, body from borough_outbox order by sequence limit $1
 """
 _DELETE = "delete from borough_outbox where sequence <= $1"
+_LAST = """
+insert into borough_topics (topic, sequence) values ($1, $2)
+on conflict (topic) do update set sequence = excluded.sequence
+"""
+_ALL_LAST = "select topic, sequence from borough_topics"
 _LEFT = f"""
 select 1 where exists (select 1 from borough_outbox) or exists ({IS_DUE})
 """
@@ -72,6 +77,7 @@ class Relay:
         self._terms = terms or RelayTerms()
         self._later = ScheduledEvents(store, clock, scheduled or Pulse(), hint)
         self._stopping = asyncio.Event()
+        self._last: dict[str, int] | None = None
         self.published = 0
         self.failed = 0
 
@@ -89,6 +95,7 @@ class Relay:
         return await self._store.maybe(int, _LEFT, self._clock.epoch_s()) is None
 
     async def _relay(self, lease: Lease) -> None:
+        self._last = None
         try:
             await self._relay_until_stopped(lease)
         finally:
@@ -124,12 +131,26 @@ class Relay:
         rows = await self._store.all(_OutboxRow, _READ, self._terms.batch)
         if not rows:
             return 0
-        await self._broker.publish(
-            [Message(row.id, row.topic, row.type, row.key, row.sequence, row.body) for row in rows]
-        )
+        known, self._last = self._last, None  # what is not known to have committed is read again
+        if known is None:
+            found = await self._store.all(tuple[str, int], _ALL_LAST)
+            known = dict(found)
+        last = dict(known)
+        messages: list[Message] = []
+        for row in rows:
+            before = last.get(row.topic, 0)
+            messages.append(
+                Message(row.id, row.topic, row.type, row.key, row.sequence, row.body, before)
+            )
+            last[row.topic] = row.sequence
+        await self._broker.publish(messages)
+        moved = [topic for topic, sequence in last.items() if known.get(topic) != sequence]
         async with self._store.transaction() as tx:
             await check_lease(tx, lease)
             await tx.execute(_DELETE, rows[-1].sequence)
+            for topic in moved:
+                await tx.execute(_LAST, topic, last[topic])
+        self._last = last
         self.published += len(rows)
         self._activity.beat()
         return len(rows)

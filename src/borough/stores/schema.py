@@ -144,6 +144,11 @@ create table borough_dead (                      -- events given up, until they 
 );
 create index borough_dead_group on borough_dead (handler, fingerprint);
 
+create table borough_topics (                    -- the last event of each topic that has left the outbox
+    topic text not null primary key,
+    sequence integer not null
+) without rowid;
+
 create table borough_generations (               -- of projections; each begins with empty tables
     handler text not null primary key,
     generation integer not null,

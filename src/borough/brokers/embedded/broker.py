@@ -74,6 +74,7 @@ class EmbeddedBroker:
     """
 
     keeps_positions = False
+    keeps_order = True
 
     def __init__(
         self, folder: str | os.PathLike[str], clock: Clock, *, full: int = FULL_SEGMENT

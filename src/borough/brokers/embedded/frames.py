@@ -40,9 +40,9 @@ _LONGEST_RECORD: Final = 64 * 1024 * 1024
 _CHUNK: Final = 256 * 1024
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[str, str, str | None, int, bytes]).decode
+_decode = msgspec.msgpack.Decoder(tuple[str, str, str | None, int, int, bytes]).decode
 _decode_names = msgspec.msgpack.Decoder(
-    tuple[str, str, str | None, msgspec.Raw, msgspec.Raw]
+    tuple[str, str, str | None, msgspec.Raw, msgspec.Raw, msgspec.Raw]
 ).decode
 
 
@@ -58,7 +58,8 @@ def batch_frames(messages: Sequence[Message], number: int, time_ms: int) -> list
     """The frames of one batch whose first record has this number."""
     parts: list[bytes] = []
     for back, message in enumerate(messages):
-        payload = _encode((message.id, message.type, message.key, message.sequence, message.body))
+        m = message
+        payload = _encode((m.id, m.type, m.key, m.sequence, m.previous, m.body))
         checked = _FACTS.pack(back, number + back, time_ms) + payload
         parts.append(_START.pack(_MAGIC, len(payload), zlib.crc32(checked)))
         parts.append(checked)
@@ -107,8 +108,8 @@ def scan_records(fd: int, start: int, stop: int) -> Iterator[Record]:
 
 def read_message(data: bytes, begin: int, end: int, topic: str) -> Message:
     """The message between these offsets."""
-    event_id, kind, key, sequence, body = _decode(memoryview(data)[begin:end])
-    return Message(event_id, topic, kind, key, sequence, body)
+    event_id, kind, key, sequence, previous, body = _decode(memoryview(data)[begin:end])
+    return Message(event_id, topic, kind, key, sequence, body, previous)
 
 
 def read_id(data: bytes, begin: int, end: int) -> str:

@@ -1,0 +1,101 @@
+"""A subscription in the order of its events, over one whose broker gives them in any order.
+
+Positions count what has passed here. A receipt of the broker is handed back when all before it is
+done: what is held back or was never handled is delivered again after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from borough.clock import Clock
+from borough.ports import Delivery, Subscription
+from borough.reliability.resequencing import Resequencer
+
+__all__ = ["InOrder"]
+
+_log = logging.getLogger("borough.events")
+
+
+class InOrder:
+    """A `Subscription` whose positions grow with the events' numbers. `last` is None for an unknown beginning."""
+
+    def __init__(
+        self, subscription: Subscription, name: str, last: int | None, clock: Clock
+    ) -> None:
+        self._inner = subscription
+        self._name = name
+        self._clock = clock
+        self._resequencer: Resequencer[Delivery] = Resequencer(last)
+        self._ready: deque[Delivery] = deque()
+        self._receipts: deque[tuple[int, int]] = deque()
+        self._passed = 0
+        self._skipped = 0
+
+    @property
+    def position(self) -> int:
+        """How many have been taken here."""
+        return self._receipts[-1][0] if self._receipts else self._passed - len(self._ready)
+
+    @property
+    def missed(self) -> int:
+        """What retention has removed, as the broker says."""
+        return self._inner.missed
+
+    @property
+    def held(self) -> int:
+        """How many wait for one before them."""
+        return self._resequencer.held
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        """The next ones in order, at least one."""
+        while not self._ready:
+            for delivery in await self._arrivals(limit):
+                message = delivery.message
+                self._pass(
+                    self._resequencer.offer(
+                        message.sequence, message.previous, delivery, self._clock.monotonic()
+                    )
+                )
+            self._pass(self._resequencer.expire(self._clock.monotonic()))
+            self._tell()
+        return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+
+    async def _arrivals(self, limit: int) -> Sequence[Delivery]:
+        """What has come; nothing when patience with a gap ends before."""
+        due = self._resequencer.due
+        if due is None:
+            return await self._inner.take(limit)
+        try:
+            async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
+                return await self._inner.take(limit)
+        except TimeoutError:
+            return ()
+
+    def _pass(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self._passed += 1
+            self._receipts.append((self._passed, delivery.position))
+            self._ready.append(Delivery(delivery.message, self._passed))
+
+    def _tell(self) -> None:
+        skipped = self._resequencer.skipped
+        if skipped > self._skipped:
+            self._skipped = skipped
+            _log.error(
+                "%s: an event is missing, or late by more than %.0f s; those behind it go on",
+                self._name,
+                self._resequencer.patience_s,
+            )
+
+    async def done(self, position: int) -> None:
+        """All up to here is handled: their receipts are handed back."""
+        while self._receipts and self._receipts[0][0] <= position:
+            _, receipt = self._receipts.popleft()
+            await self._inner.done(receipt)
+
+    async def close(self) -> None:
+        await self._inner.close()
