@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
+from borough.cli.output import complain, results, settle_output
 from borough.errors import BoroughError, CallError, ConfigurationError, DeclarationFaults
 
 __all__ = ["main"]
@@ -77,7 +77,7 @@ def _command(module: str) -> ModuleType:
 def _say(error: BoroughError) -> None:
     from borough.telemetry.masking import masked_url, without_secrets
 
-    print(f"borough: {masked_url(without_secrets(str(error)))}", file=sys.stderr)
+    complain(f"borough: {masked_url(without_secrets(str(error)))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         status = int(options.run(options))
-        sys.stdout.flush()  # a reader that has left is noticed here, not while Python exits
+        results(lambda: None)  # a reader that has left is noticed here, not while Python exits
         return status
     except (DeclarationFaults, ConfigurationError) as error:
         _say(error)
@@ -105,5 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
         return 141
+    finally:
+        settle_output()

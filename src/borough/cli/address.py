@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -23,10 +24,21 @@ class Address(msgspec.Struct, frozen=True):
 
 
 def write_address(folder: Path, address: Address) -> None:
-    """Leave the address; replaced whole, so that a reader never sees half of it."""
+    """Leave the address; replaced whole, so that a reader never sees half of it.
+
+    Raises `ConfigurationError` where the folder does not take it.
+    """
     draft = folder / f".{_FILE}.{address.pid}"
-    draft.write_bytes(msgspec.json.encode(address))
-    draft.replace(folder / _FILE)
+    try:
+        draft.write_bytes(msgspec.json.encode(address))
+        draft.replace(folder / _FILE)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(
+            f"{folder / _FILE} cannot be written: {reason}; free some space or mend its rights"
+        ) from error
 
 
 def read_address(folder: Path) -> Address:
@@ -56,9 +68,10 @@ def _lives(pid: int) -> bool:
 
 
 def forget_address(folder: Path, address: Address) -> None:
-    """Take the address away, unless another process has left its own since."""
-    try:
+    """Take the address away, unless another process has left its own since.
+
+    One that a failed disk does not let go of is stale: its process has ended.
+    """
+    with contextlib.suppress(ConfigurationError, OSError):
         if read_address(folder) == address:
             (folder / _FILE).unlink(missing_ok=True)
-    except ConfigurationError:
-        pass

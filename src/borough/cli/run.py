@@ -23,6 +23,7 @@ import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.logs import begin_logging
+from borough.cli.output import complain, results, settle_output
 from borough.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _exit(status: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    settle_output()
     os._exit(status)
 
 
@@ -190,9 +190,9 @@ async def _serve(options: argparse.Namespace) -> int:
     try:
         write_address(process.host.data_folder, address)
         settle_memory()
-        _announce(options, process, address, stand_ins)
+        results(lambda: _announce(options, process, address, stand_ins))
         await stopping.wait()
-        print("stopping; once more exits at once", file=sys.stderr)
+        complain("stopping; once more exits at once")
     finally:
         forget_address(process.host.data_folder, address)
         await _stop(process)
@@ -208,9 +208,8 @@ async def _stop(process: Process) -> None:
     if not done:
         busy = [name for name, callee in process.host.callees.items() if callee.gate.in_flight]
         what = ", ".join(busy) or "an event handler or a schedule"
-        print(
-            f"borough: not stopped after {patience_s:g} s; left behind in a service of: {what}",
-            file=sys.stderr,
+        complain(
+            f"borough: not stopped after {patience_s:g} s; left behind in a service of: {what}"
         )
         _exit(_LEFT_BEHIND)
     await stopping

@@ -1,0 +1,43 @@
+"""What a command says, on streams that may be full: a disk without space never ends what runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+from borough.errors import ConfigurationError
+
+__all__ = ["complain", "results", "settle_output"]
+
+
+def complain(sentence: str) -> None:
+    """Say something to whoever watches standard error, if it takes it."""
+    with suppress(OSError):
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def results(say: Callable[[], None]) -> None:
+    """Let `say` print to standard output. Raises `ConfigurationError` where that takes nothing."""
+    try:
+        say()
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader that has left is no fault
+        raise
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(
+            f"standard output takes nothing: {reason}; send it elsewhere"
+        ) from error
+
+
+def settle_output() -> None:
+    """Write out what is still kept; Python would complain, at its end, of what cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            void = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(void, stream.fileno())
+            os.close(void)
