@@ -175,7 +175,7 @@ class Traffic:
             )
         except CallError as error:
             state = server.process.poll()
-            self.wrong.append(f"entry {name} got no answer ({error}); the server: {state}")
+            self.wrong.append(f"unanswered: entry {name} ({error}); the server: {state}")
             await asyncio.sleep(0.2)
             return False
         if response.status == 201 and json.loads(response.body)["name"] == name:
@@ -194,7 +194,7 @@ class Traffic:
         if response.status == 503 and is_problem:
             self.refused[json.loads(response.body)["detail"]] += 1
         else:
-            self.wrong.append(f"entry {name} was answered {response.status} {kind} {after} {said}")
+            self.wrong.append(f"answered {response.status} {kind} {after} {said}, entry {name}")
 
 
 async def _count(client: HttpClient, server: Server, target: str) -> int:
@@ -210,7 +210,7 @@ def judge(data: Path, acknowledged: Sequence[str]) -> list[str]:
     """What is lost, doubled, disordered or stuck in the databases of a system that has stopped."""
     entered = _rows(data / "entries.db", "select name from entry order by place")
     booked = _rows(data / "books.db", "select name from booked order by place")
-    wrong = [f"{name} was acknowledged and is lost" for name in set(acknowledged) - set(entered)]
+    wrong = [f"lost: {name} was acknowledged" for name in set(acknowledged) - set(entered)]
     wrong += [f"{name} was entered {n} times" for name, n in Counter(entered).items() if n > 1]
     wrong += [f"{name} was booked {n} times" for name, n in Counter(booked).items() if n > 1]
     wrong += [f"{name} was entered and not booked" for name in set(entered) - set(booked)]

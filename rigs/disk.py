@@ -21,7 +21,7 @@ from typing import Any
 
 from rigs.bookkeeping import Server, Traffic, judge, open_server
 from rigs.disks import can_fail, failing_disk, small_disk
-from rigs.episodes import Episode, Rig
+from rigs.episodes import Episode, Fault, Rig
 
 __all__ = ["KINDS", "RIG", "run_trial"]
 
@@ -36,20 +36,21 @@ UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 class Trial:
     """One episode on its way: where its disk is mounted, and what has been seen."""
 
-    def __init__(self, folder: Path, chance: random.Random, fault: str, stack: ExitStack) -> None:
+    def __init__(
+        self, folder: Path, chance: random.Random, launcher: Sequence[str], stack: ExitStack
+    ) -> None:
         self.folder = folder
         self.disk = folder / "disk"
         self.data = self.disk / "data"
         self.chance = chance
-        self.fault = fault
+        self.launcher = launcher
         self.stack = stack
         self.traffic = Traffic(chance, authors=8, filling=chance.choice((10, 500, 4000)))
         self.wrong: list[str] = []
 
     def server(self) -> Server:
         """A process on the trial's disk."""
-        log = self.folder / "server.log"
-        return Server(self.data, log, ("-m", "rigs.launcher", self.fault))
+        return Server(self.data, self.folder / "server.log", self.launcher)
 
     async def flow(self) -> None:
         """Wait for a number of acknowledgements."""
@@ -197,16 +198,19 @@ KINDS: Mapping[str, Callable[[Trial], Coroutine[Any, Any, None]]] = {
     "started": started,
 }
 PLANTED = {
-    "acknowledged-though-failed": "full",
-    "never-moved-again": "full",
-    "answered-with-500": "full",
+    "acknowledged-though-failed": Fault(4, "lost: "),
+    "never-moved-again": Fault(4, "entries stay unbooked"),
+    "answered-with-500": Fault(4, "answered 500 "),
 }
+BOROUGH = ("-m", "borough")
+LAUNCHERS: Mapping[str, Sequence[str]] = {"stepped": ("-m", "rigs.stepping")}
 
 
 def run_trial(kind: str, seed: int, planted: str | None = None) -> Episode:
     """One episode of a kind, from its seed."""
+    launcher = ("-m", "rigs.planted", planted) if planted else LAUNCHERS.get(kind, BOROUGH)
     with tempfile.TemporaryDirectory(prefix="borough-disk-") as name, ExitStack() as stack:
-        trial = Trial(Path(name), random.Random(seed), planted or "none", stack)
+        trial = Trial(Path(name), random.Random(seed), launcher, stack)
         try:
             asyncio.run(KINDS[kind](trial))
         except RuntimeError as error:
@@ -229,11 +233,8 @@ def _run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Ep
         sys.exit("this rig mounts disks: run it as root, with mkfs.ext2 and losetup")
     kinds = list(KINDS)
     for seed in seeds:
-        if planted is not None:
-            kind = PLANTED[planted]
-        else:
-            kind = options.kind or kinds[seed % len(kinds)]
+        kind = "full" if planted else options.kind or kinds[seed % len(kinds)]
         yield run_trial(kind, seed, planted)
 
 
-RIG = Rig("episodes", _run, dict.fromkeys(PLANTED, 4), add_arguments=_add_arguments)
+RIG = Rig("episodes", _run, PLANTED, add_arguments=_add_arguments)

@@ -10,10 +10,14 @@ import time
 from typing import Any
 
 from borough.cli import main
+from borough.errors import ServiceFailure
 from borough.ports import Message
 from borough.reliability.lease import Lease
 from borough.runtime.handling import Handling, Outcome
+from borough.runtime.relay import Relay
+from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
+from borough.transports.callee import Callee
 
 LAG_S = 0.05
 
@@ -43,26 +47,48 @@ def acknowledge_before_commit() -> None:
     """
     commit: Any = Writer._commit
 
-    def end(self: Any) -> None:
-        if not self._members or not self._path.endswith("witness.db"):
-            original(self)
-            return
+    def tell(self: Any) -> None:
         members, self._members = self._members, []
         for body in members:
             body.settle(None)
-        self._away = True
-        events = [row for body in members for row in body.outbox]
-        self.worker.submit(lambda: late(self, events), self._committed)
 
-    def late(self: Any, events: Any) -> Any:
-        time.sleep(LAG_S)
-        return commit(self, events)
+    def late(self: Any, *rest: Any) -> Any:
+        if self._path.endswith("witness.db"):
+            self.loop.call_soon_threadsafe(tell, self)
+            time.sleep(LAG_S)
+        return commit(self, *rest)
 
-    original: Any = Writer._end
-    replace(Writer, "_end", end)
+    replace(Writer, "_commit", late)
 
 
-FAULTS = {"inbox": forget_the_inbox, "acknowledged": acknowledge_before_commit}
+def acknowledge_what_failed() -> None:
+    """Who waits for a COMMIT is told that it went well, although it has failed."""
+    settle = SqliteTransaction.settle
+    replace(SqliteTransaction, "settle", lambda self, _failure: settle(self, None))
+
+
+def move_nothing_again() -> None:
+    """The relay rests for ever after its first failure."""
+    move: Any = Relay._move
+
+    async def once(self: Relay, lease: Lease) -> Any:
+        return 0 if self.failed else await move(self, lease)
+
+    replace(Relay, "_move", once)
+
+
+def fail_unkindly() -> None:
+    """A database that cannot be had is told as the service's own failure."""
+    replace(Callee, "_failure", lambda self, error: ServiceFailure(f"failed: {error}"))
+
+
+FAULTS = {
+    "inbox": forget_the_inbox,
+    "acknowledged": acknowledge_before_commit,
+    "acknowledged-though-failed": acknowledge_what_failed,
+    "never-moved-again": move_nothing_again,
+    "answered-with-500": fail_unkindly,
+}
 
 
 if __name__ == "__main__":
