@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def add_rig(subparsers: Any, name: str, rig: Rig, what: str) -> None:
     """Add a rig as a command: what every rig takes, and what only this one takes."""
     parser = subparsers.add_parser(name, help=what, description=what)
-    parser.add_argument("--count", type=int, default=rig.per_episode, help=f"{rig.counts}, in all")
+    default = ALL if rig.is_finite else rig.per_episode
+    parser.add_argument("--count", type=int, default=default, help=f"{rig.counts}, in all")
     parser.add_argument("--seed", type=int, default=1, help="of the first episode (1)")
     parser.add_argument(
         "--out", type=Path, default=ROOT / ".rigs" / f"{name}.jsonl", help=f".rigs/{name}.jsonl"
@@ -69,9 +70,11 @@ def run_rig(name: str, rig: Rig, options: argparse.Namespace) -> int:
         count = -(-options.count // rig.per_episode)
         wanted = episodes.wanted(options.seed, count)
         if len(wanted) < count:
-            say(f"{count - len(wanted)} of {count} episodes were good before")
-        bad = try_all(rig, options, episodes, wanted, say) if wanted else 0
+            say(f"{count - len(wanted)} episodes were good before")
+        tried, bad = try_all(rig, options, episodes, wanted, say) if wanted else (0, 0)
         good = count - len(episodes.wanted(options.seed, count))
+        if rig.is_finite:
+            count -= len(wanted) - tried
     finally:
         episodes.close()
     took_s = time.monotonic() - began_s

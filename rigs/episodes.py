@@ -69,6 +69,9 @@ class Rig:
     per_episode: int = 1
     """How many of what is counted make one episode."""
 
+    is_finite: bool = False
+    """Whether it has a last seed of its own, and ends there when asked for more."""
+
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     """Add what only this rig takes."""
 
@@ -171,13 +174,16 @@ def prove(rig: Rig, options: Any, episodes: Episodes, faults: Sequence[str], say
     return are_seen
 
 
-def try_all(rig: Rig, options: Any, episodes: Episodes, seeds: Sequence[int], say: Say) -> int:
-    """Try every seed; returns how many were bad. A bad one does not end the run."""
-    bad = 0
+def try_all(
+    rig: Rig, options: Any, episodes: Episodes, seeds: Sequence[int], say: Say
+) -> tuple[int, int]:
+    """Try every seed; returns how many were tried and were bad. A bad one does not end the run."""
+    tried = bad = 0
     trials = rig.run(options, seeds, None)
     try:
         for episode in trials:
             episodes.add(episode)
+            tried += 1
             if episode.wrong:
                 bad += 1
                 say(f"BAD seed {episode.seed}")
@@ -185,7 +191,7 @@ def try_all(rig: Rig, options: Any, episodes: Episodes, seeds: Sequence[int], sa
                     say(f"  ! {sentence}")
     finally:
         _close(trials)
-    return bad
+    return tried, bad
 
 
 def _close(trials: Iterator[Episode]) -> None:

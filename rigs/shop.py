@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 from collections import Counter, defaultdict
@@ -27,7 +28,7 @@ STOP_S = 30.0
 LOOK_S = 0.05
 LEASE_S = 0.6
 ISSUER_SILENCE_S = 1.5
-PORT = 21_000
+PORTS = (20_000, 32_000)  # below what the kernel gives to outgoing connections
 WITNESS = ("--set", "services.witness.module=rigs.witness.service")
 
 
@@ -70,7 +71,7 @@ class Server:
     async def kill(self) -> None:
         """Kill it. Raises `ServerFailed` where it had ended by itself before."""
         self.signal(signal.SIGKILL)
-        status = await self._ended()
+        status = await self.ended()
         if status != -signal.SIGKILL:
             raise ServerFailed(f"the server ended with status {status}: {self.last_words()}")
 
@@ -79,7 +80,7 @@ class Server:
         self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(STOP_S):
-                status = await self._ended()
+                status = await self.ended()
         except TimeoutError:
             raise ServerFailed(f"the server does not stop within {STOP_S:.0f} s") from None
         if status != 0:
@@ -88,14 +89,13 @@ class Server:
     async def discard(self) -> None:
         """End it, however it is."""
         self.signal(signal.SIGKILL)
-        await self._ended()
+        await self.ended()
 
-    async def _ended(self) -> int:
+    async def ended(self) -> int:
+        """Wait for its end; returns its status."""
         status = await self._process.wait()
-        self.ready.cancel()
-        await asyncio.wait([self.ready])
-        if not self.ready.cancelled():
-            self.ready.exception()
+        await asyncio.wait([self.ready])  # its output has ended, too
+        self.ready.exception()
         return status
 
     def last_words(self) -> str:
@@ -109,7 +109,7 @@ class RiggedShop:
 
     def __init__(self, folder: Path, launcher: Sequence[str] = ("-m", "borough")) -> None:
         self.places = Places(folder)
-        self.port = free_port(PORT)
+        self.port = free_port(random.randrange(*PORTS))
         self.origin = ("127.0.0.1", self.port)
         self._launcher = launcher
         self._log = folder / "server.log"
@@ -144,13 +144,13 @@ class RiggedShop:
             lines = self._issuer.lines(READY_S)
         return int(json.loads(lines[0])["ready"])
 
-    async def start_server(self) -> Server:
-        """Start the server; it is not ready yet."""
+    async def start_server(self, launcher: Sequence[str] | None = None) -> Server:
+        """Start the server, once by another launcher if wished; it is not ready yet."""
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
-                *self._launcher,
+                *(launcher or self._launcher),
                 "run",
                 str(ROOT / "examples" / "shop"),
                 "--json",
