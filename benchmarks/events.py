@@ -6,7 +6,7 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,7 +25,7 @@ from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import event_writers
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import Leases
-from borough.runtime.pulse import Pulse
+from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay
 from borough.stores.schema import BOROUGH_MIGRATIONS
 from borough.stores.sqlite import SqliteStore
@@ -87,7 +87,10 @@ async def _measure(rounds: int) -> Report:
 class _Street:
     """A publisher, a handler, and what it has seen."""
 
-    def __init__(self, shop: ServiceDatabase, mail: ServiceDatabase) -> None:
+    def __init__(
+        self, shop: ServiceDatabase, mail: ServiceDatabase, quiet: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.quiet = quiet
         self.shop = shop
         self.mail = mail
         self.times: list[float] = []
@@ -138,8 +141,7 @@ class _Street:
             for _ in range(PUBLISHING):
                 group.create_task(caller())
         await self.all_seen.wait()
-        while await self._effects() < before + EVENTS:  # the last ones commit
-            await asyncio.sleep(0.001)
+        await self.quiet()  # the last ones commit
         took = time.perf_counter() - began, time.process_time() - cpu
         assert await self._effects() == before + EVENTS
         return took
@@ -174,18 +176,20 @@ async def _street(folder: Path) -> AsyncGenerator[_Street]:
         database = ServiceDatabase(store, event_writers(events, "bench", "sales"), clock, published)
         places.append((database, Leases(store, clock, str(clock.new_id())), published))
     (shop, shop_leases, published), (mail, mail_leases, _) = places
-    street = _Street(shop, mail)
+    parts: list[Relay | Consumer] = []
+    street = _Street(shop, mail, lambda: until_quiet(parts, activity))
     heard = tuple(SALES_CONTRACT.events.values())
     handler = EventHandler("mail.hear", "mail", street.hear, True, heard)
     topic = SALES_CONTRACT.wire_name
     relay = Relay("sales", stores[0], broker, shop_leases, clock, published, activity)
     consumer = Consumer(handler, topic, mail, broker, mail_leases, clock, activity)
+    parts += relay, consumer
     await consumer.register()
-    tasks = [asyncio.create_task(part.run()) for part in (relay, consumer)]
+    tasks = [asyncio.create_task(part.run()) for part in parts]
     try:
         yield street
     finally:
-        for part in (relay, consumer):
+        for part in parts:
             part.stop()
         await asyncio.gather(*tasks)
         await broker.close()

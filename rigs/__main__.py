@@ -15,9 +15,11 @@ from typing import Any
 
 from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
 
+ALL = 100_000
 NAMES: tuple[str, ...] = (
     "crash",
     "disk",
+    "crash_points",
 )
 
 
