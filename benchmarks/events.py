@@ -36,7 +36,9 @@ EVENTS = 5_000
 KEYS = 500
 LIGHT = 60
 PACE_S = 0.02
-SALES = "create table sales (id integer primary key, customer text not null, number integer not null)"
+SALES = (
+    "create table sales (id integer primary key, customer text not null, number integer not null)"
+)
 NOTE = "x" * 200
 
 

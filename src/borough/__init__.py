@@ -37,6 +37,7 @@ from borough.contracts.struct import (
     Unset,
     field,
 )
+from borough.contracts.upcasting import upcast
 from borough.services.context import Call, Principal, current_call, in_thread
 from borough.services.data import Database, Transaction
 from borough.services.handlers import every, on
@@ -93,6 +94,7 @@ __all__ = [
     "put",
     "raw",
     "scope",
+    "upcast",
 ]
 
 

@@ -222,6 +222,38 @@ EVENTS = [
         "Say which type it is",
         event("    price: Any  # <-"),
     ),
+    (
+        "event Sold has version 0",
+        "Write a whole number, 1 or more",
+        event("    price: int").replace("(Event):", "(Event, version=0):  # <-"),
+    ),
+    (
+        "event Sold is version 3, and nothing upcasts version 2",
+        "Write `@staticmethod @upcast(2) def name(data)`, one for each",
+        event(
+            "    price: int\n    @staticmethod\n    @upcast(1)\n    def one(data): return data"
+        ).replace("(Event):", "(Event, version=3):  # <-"),
+    ),
+    (
+        "Sold.two takes version 2 of an event that is version 1",
+        "Take a version below that of the event",
+        event("    price: int\n    @upcast(2)  # <-\n    def two(data): return data"),
+    ),
+    (
+        "event Sold has two upcasts of version 1",
+        "Keep one",
+        event(
+            "    price: int\n    @upcast(1)\n    def one(data): return data\n"
+            "    @upcast(1)  # <-\n    def two(data): return data"
+        ).replace("(Event)", "(Event, version=2)"),
+    ),
+    (
+        "Sold.one does not take data alone and return it",
+        "Write `@staticmethod def name(data: dict[str, Any]) -> dict[str, Any]`",
+        event("    price: int\n    @upcast(1)  # <-\n    def one(self, data): return data").replace(
+            "(Event)", "(Event, version=2)"
+        ),
+    ),
 ]
 
 

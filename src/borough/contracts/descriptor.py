@@ -23,6 +23,7 @@ from borough.contracts.problem import Problem
 from borough.contracts.retention import WEEK, Retention
 from borough.contracts.shapes import NamedShape, RefShape, Shape, StructShape, names_used
 from borough.contracts.struct import Struct
+from borough.contracts.upcasting import version_of
 from borough.errors import ConfigurationError
 
 __all__ = [
@@ -93,13 +94,17 @@ class OperationDescriptor(_Fact):
 
 
 class EventDescriptor(_Fact):
-    """An event. `type` names its struct, `key` the field (as in JSON) that keeps its order."""
+    """An event. `type` names its struct, `key` the field (as in JSON) that keeps its order.
+
+    `version` grows when its data takes another form.
+    """
 
     name: str
     wire_name: str
     topic: str
     type: str
     key: str | None = None
+    version: int = 1
     doc: str = ""
 
 
@@ -162,6 +167,7 @@ def describe(contract: Contract) -> Descriptor:
                 topic=event.topic,
                 type=type_name,
                 key=_key(catalog.types[type_name]),
+                version=version_of(event.kind),
                 doc=own_doc(event.kind),
             )
         )

@@ -18,6 +18,7 @@ from borough.contracts.problem import RESERVED_MEMBERS, Problem
 from borough.contracts.shapes import RefShape, Shape, StrShape, StructShape, heights
 from borough.contracts.source import FaultList
 from borough.contracts.struct import Event
+from borough.contracts.upcasting import judge_versions
 
 __all__ = ["PromiseReader"]
 
@@ -113,6 +114,8 @@ class PromiseReader:
                 message = f"{contract.name} publishes {event.__name__} twice"
                 self.faults.add(message, "Name it once", contract.cls)
             else:
+                for message, remedy, at in judge_versions(event):
+                    self.faults.add(message, remedy, at)
                 wire_name = f"{contract.wire_name}.{event.__name__}"
                 yield BoundEvent(event, wire_name, contract.wire_name, self._key(event))
             seen.append(event)

@@ -54,9 +54,25 @@ class Struct(msgspec.Struct, metaclass=_Frozen, frozen=True):
     """A frozen value. Fields are keyword-only; `tag=True` makes it a member of a tagged union."""
 
 
+EVENT_VERSION = "__borough_version__"
+
+
+class _FrozenEvent(_Frozen):
+    """Keeps the version that a class says it is; a version is not inherited."""
+
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> Any:
+        namespace[EVENT_VERSION] = options.pop("version", 1)
+        return super().__new__(mcls, name, bases, namespace, **options)
+
+
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
-class Event(msgspec.Struct, metaclass=_Frozen, frozen=True):
-    """A fact that has happened, published by one service, heard by any. Named in the past tense."""
+class Event(msgspec.Struct, metaclass=_FrozenEvent, frozen=True):
+    """A fact that has happened, published by one service, heard by any. Named in the past tense.
+
+    `class X(Event, version=2)` is its second form; `@upcast` leads from the first to it.
+    """
 
 
 class Page(Struct, Generic[T]):

@@ -17,6 +17,7 @@ import msgspec
 from borough.contracts.codec import JSON
 from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
+from borough.contracts.upcasting import upcasts_of, version_of
 from borough.errors import BoroughError
 
 __all__ = ["CloudEvent", "EventReader", "EventUnreadable", "EventWriter", "event_writers"]
@@ -32,7 +33,8 @@ class EventUnreadable(BoroughError):
 class CloudEvent(msgspec.Struct, frozen=True):
     """The attributes that Borough writes and reads.
 
-    `partitionkey` and `traceparent` are extensions.
+    `partitionkey`, `traceparent` and `eventversion` (of the data; 1 where it is not given) are
+    extensions.
     """
 
     specversion: str
@@ -43,18 +45,20 @@ class CloudEvent(msgspec.Struct, frozen=True):
     datacontenttype: str | msgspec.UnsetType = _UNSET
     partitionkey: str | msgspec.UnsetType = _UNSET
     traceparent: str | msgspec.UnsetType = _UNSET
+    eventversion: Any = _UNSET  # another publisher may mean something else by it
     data: msgspec.Raw = _NOTHING
     data_base64: bytes | msgspec.UnsetType = _UNSET
 
 
 _encode = JSON.encode
 _decode_envelope = msgspec.json.Decoder(CloudEvent).decode
+_decode_any = msgspec.json.Decoder().decode
 
 
 class EventWriter:
     """Writes the events of one type; made once per type and service."""
 
-    __slots__ = ("_check", "_key_of", "_source", "topic", "wire_name")
+    __slots__ = ("_check", "_data", "_key_of", "_source", "topic", "wire_name")
 
     def __init__(self, event: BoundEvent, source: str) -> None:
         self.topic = event.topic
@@ -64,6 +68,8 @@ class EventWriter:
         self._source = f'","source":{where},"type":{kind},"time":'
         self._check = msgspec.json.Decoder(event.kind).decode
         self._key_of = _key_reader(event)
+        version = version_of(event.kind)
+        self._data = ',"data":' if version == 1 else f',"eventversion":{version},"data":'
 
     def write(
         self, event: Event, event_id: str, time: datetime, traceparent: str | None
@@ -79,18 +85,23 @@ class EventWriter:
         traced = "" if traceparent is None else f',"traceparent":"{traceparent}"'
         return key, (
             f'{{"specversion":"1.0","id":"{event_id}{self._source}{_encode(time).decode()}'
-            f',"datacontenttype":"application/json"{keyed}{traced},"data":{data.decode()}}}'
+            f',"datacontenttype":"application/json"{keyed}{traced}{self._data}{data.decode()}}}'
         ).encode()
 
 
 class EventReader:
-    """Reads the events of one type for a handler."""
+    """Reads the events of one type for a handler, also those of its older versions.
 
-    __slots__ = ("_decode", "wire_name")
+    A version that is newer than the code is read as it is: its further fields are ignored.
+    """
+
+    __slots__ = ("_decode", "_upcasts", "_version", "wire_name")
 
     def __init__(self, event: BoundEvent) -> None:
         self.wire_name = event.wire_name
         self._decode = msgspec.json.Decoder(event.kind).decode
+        self._version = version_of(event.kind)
+        self._upcasts = upcasts_of(event.kind)
 
     def read(self, body: bytes) -> tuple[CloudEvent, Event]:
         """The envelope and the event in it. Raises `EventUnreadable`, naming what does not fit."""
@@ -101,9 +112,35 @@ class EventReader:
                     f"{self.wire_name}: CloudEvents {envelope.specversion} is not 1.0"
                 )
             data = envelope.data if envelope.data_base64 is _UNSET else envelope.data_base64
+            if self._version > 1 and (version := _version_in(envelope)) < self._version:
+                data = self._upcast(version, data)
             return envelope, self._decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise EventUnreadable(f"{self.wire_name}: {error}") from error
+
+    def _upcast(self, version: int, data: msgspec.Raw | bytes) -> bytes:
+        found: Any = _decode_any(data)
+        while version < self._version:
+            upcast = self._upcasts[version]
+            try:
+                found = upcast(found)
+            except Exception as error:
+                raise EventUnreadable(
+                    f"{self.wire_name}: {upcast.__name__}, from version {version}, "
+                    f"failed: {error!r}"
+                ) from error
+            version += 1
+        try:
+            return _encode(found)
+        except (TypeError, ValueError, RecursionError, msgspec.EncodeError) as error:
+            raise EventUnreadable(
+                f"{self.wire_name}: the upcasts made something that no JSON can be: {error}"
+            ) from error
+
+
+def _version_in(envelope: CloudEvent) -> int:
+    found = envelope.eventversion
+    return found if type(found) is int and found > 0 else 1
 
 
 def event_writers(

@@ -4,7 +4,7 @@ import enum
 from collections.abc import AsyncIterator, Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from uuid import UUID
 
 from borough import (
@@ -33,6 +33,7 @@ from borough import (
     post,
     put,
     scope,
+    upcast,
 )
 
 Sku = Annotated[str, Meta(pattern=r"^[A-Z]{3}-\d{4}$", examples=["GDN-0042"])]
@@ -105,13 +106,31 @@ class OrderPlaced(Event):
     price: Money
 
 
+class Repriced(Event, version=3):
+    """An event that has had other forms."""
+
+    order_id: Key[str]
+    price: Money
+
+    @staticmethod
+    @upcast(1)
+    def _cents(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "price": {"cents": data.pop("cents")}}
+
+    @upcast(2)
+    @staticmethod
+    def _currency(data: dict[str, Any]) -> dict[str, Any]:
+        data["price"]["currency"] = "EUR"
+        return data
+
+
 class Registered(Event):
     """Keys may have constraints, and events no key."""
 
     email: Annotated[str, Meta(max_length=200)]
 
 
-@contract("orders", version="1.2", publishes=[OrderPlaced, Registered])
+@contract("orders", version="1.2", publishes=[OrderPlaced, Repriced, Registered])
 class Orders(Protocol):
     """Takes orders."""
 

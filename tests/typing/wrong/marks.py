@@ -1,8 +1,8 @@
 """Marks that say what cannot be."""
 
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
-from borough import Header, Problem, Struct, contract, get, on, post, scope
+from borough import Event, Header, Problem, Struct, contract, get, on, post, scope, upcast
 
 
 class Item(Struct):
@@ -48,6 +48,20 @@ class Operations(Protocol):
     @get("/f")
     # expect-pyright: reportArgumentType
     async def header(self, source: Annotated[str, Header(1)]) -> None: ...
+
+
+class Repriced(Event, version=3):
+    cents: int
+
+    @staticmethod
+    @upcast("1")  # expect-mypy: arg-type  # expect-pyright: reportArgumentType
+    def _first(data: dict[str, Any]) -> dict[str, Any]:
+        return data
+
+    @staticmethod  # expect-mypy: type-var
+    @upcast(2)  # expect-pyright: reportArgumentType
+    def _second(data: dict[str, Any]) -> int:
+        return len(data)
 
 
 class Handlers:
