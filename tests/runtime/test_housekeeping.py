@@ -5,14 +5,20 @@ import itertools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from borough import Database, Event, Service, System, contract, on
+from borough.contracts.retention import Retention
+from borough.errors import ConfigurationError
 from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.reliability.lease import Lease, LeaseLost
+from borough.runtime.configuration import Configuration
+from borough.runtime.duration import Duration
 from borough.runtime.housekeeping import Housekeeping, HousekeepingTerms
 from borough.runtime.pulse import until_quiet
+from borough.testing import start
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import TOPIC, Place, Stage, remember, running, staged
 
@@ -26,7 +32,9 @@ async def kept(
     clock = ManualClock()
     async with staged(folder, clock) as stage:
         mail = await stage.place("mail")
-        keeping = Housekeeping("mail", mail.store, mail.leases, clock, ["mail.hear"], terms)
+        keeping = Housekeeping(
+            "mail", mail.store, mail.leases, clock, stage.broker, ["mail.hear"], {}, terms
+        )
         yield clock, stage, mail, keeping
 
 
@@ -199,7 +207,7 @@ async def test_it_works_in_batches_between_which_others_have_their_turn(tmp_path
         await noted(mail, clock.epoch_s())
         rows = [(f"{number:06}", clock.epoch_s() - 8 * DAY) for number in range(20_000)]
         await write(mail, "insert into borough_inbox values ('mail.hear', 1, $1, $2)", *rows)
-        keeping = Housekeeping("mail", mail.store, mail.leases, clock, [])
+        keeping = Housekeeping("mail", mail.store, mail.leases, clock, stage.broker, [], {})
         sweep = asyncio.create_task(keeping.sweep(await leased(mail)))
         seen: set[int] = set()
         while not sweep.done():
@@ -248,3 +256,89 @@ async def test_it_sweeps_each_interval_and_lives_through_a_failed_one(
             clock.advance(60.0)
             await swept(4)
             assert await remembered(mail) == []
+
+
+async def test_its_own_topics_are_trimmed_as_they_say(tmp_path: Path) -> None:
+    async with kept(tmp_path) as (clock, stage, _, _):
+        orders = await stage.place("orders")
+        retention = Retention("age", 3600)
+        keeping = Housekeeping(
+            "orders", orders.store, orders.leases, clock, stage.broker, [], {TOPIC: retention}
+        )
+        lease = await leased(orders)
+        relay = stage.relay(orders)
+        async with running(relay):
+            for hour in range(6):
+                for number in range(10):
+                    await orders.place_order(10 * hour + number)
+                await until_quiet([relay], stage.activity)
+                await keeping.sweep(lease)
+                clock.advance(3600)
+        facts = await stage.broker.facts(TOPIC)
+        assert 0 < facts.records <= 20
+        assert keeping.counts.trimmed_events == 60 - facts.records
+        assert keeping.counts.trimmed_bytes > 0
+
+
+class Heard(Event):
+    """Something was heard."""
+
+    number: int
+
+
+@contract("source", version="1.0", publishes=[Heard], retains="30d")
+class Source(Protocol):
+    """Publishes what it keeps for a month."""
+
+
+class SourceService(Service, Source, name="source"):
+    db: Database
+
+
+class EarService(Service, name="ear"):
+    @on(Heard, name="listen")
+    async def hear(self, event: Heard) -> None:
+        """Do nothing."""
+
+
+async def test_an_inbox_that_forgets_before_its_topics_is_refused_at_the_start() -> None:
+    system = System([SourceService, EarService])
+    expected = "events.inbox_for is 7d, and ear.listen hears source.Source, which retains 30d"
+    with pytest.raises(ConfigurationError, match=expected):
+        async with start(system):
+            pass
+    async with start(system, settings={"events.inbox_for": "30d"}) as running_system:
+        await running_system.quiet()
+
+
+async def test_it_works_in_a_system_that_runs() -> None:
+    settings = {"events.housekeeping_every_s": 0.05, "events.inbox_for": "30d"}
+    async with start(System([SourceService, EarService]), settings=settings) as system:
+        db = system.database("ear")
+        async with db.transaction() as tx:
+            await tx.execute("insert into borough_inbox values ('ear.listen', 1, 'old', 0.0)")
+        async with asyncio.timeout(10):
+            while await db.all(int, "select 1 from borough_inbox"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "0d", "-1d", "1.5h", "7 d", "7w", "7D", "\u0667d"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no length of time; write a number above zero and s"):
+        Duration(text)
+
+
+def test_a_length_of_time_keeps_its_text(tmp_path: Path) -> None:
+    assert [Duration(text).seconds for text in ("30s", "90m", "24h", "7d")] == [
+        30,
+        5400,
+        86_400,
+        604_800,
+    ]
+    loaded = Configuration.load(tmp_path, {"BOROUGH_EVENTS_DEAD_FOR": "36h"})
+    assert loaded.options.events.dead_for.seconds == 36 * 3600
+    assert ("events.dead_for", "36h", "BOROUGH_EVENTS_DEAD_FOR") in loaded.explain()
+    with pytest.raises(
+        ConfigurationError, match=r"BOROUGH_LIMITS_ANSWERS_FOR: limits\.answers_for: 'x'"
+    ):
+        Configuration.load(tmp_path, {"BOROUGH_LIMITS_ANSWERS_FOR": "x"})

@@ -95,9 +95,15 @@ class Carriage:
                 self._activity,
                 scheduled=database.scheduled,
             )
-        handlers = [handler.name for handler in plan.handlers]
         self._housekeeping[name] = Housekeeping(
-            name, store, leases, clock, handlers, self._housekeeping_terms
+            name,
+            store,
+            leases,
+            clock,
+            self._broker,
+            [handler.name for handler in plan.handlers],
+            {made.wire_name: made.retention for made, _ in plan.provides if made.events},
+            self._housekeeping_terms,
         )
         self._consumers[name] = []
         for handler in plan.handlers:

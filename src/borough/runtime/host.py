@@ -22,6 +22,7 @@ from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
 from borough.runtime.carriage import Carriage
 from borough.runtime.client import Caller, make_client
+from borough.runtime.housekeeping import refuse_short_inbox
 from borough.runtime.pulse import Pulse
 from borough.runtime.running import Resources, RunningService
 from borough.runtime.system import System
@@ -99,6 +100,7 @@ class Host:
 
     async def _start(self) -> None:
         make_folder(self.data_folder)
+        refuse_short_inbox(self.plan, self.configuration.options)
         for plan in self.plan.services.values():
             for kind in plan.settings.values():
                 self.configuration.settings(

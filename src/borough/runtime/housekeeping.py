@@ -1,4 +1,4 @@
-"""Housekeeping: deletes what a service's database need not remember any more.
+"""Housekeeping: deletes what a service's database and topics need not keep any more.
 
 It is a leased role, and works in batches: each a transaction of a few hundredths of a second that
 checks the lease, followed by a rest as long, so that others hardly notice. Nothing that may still
@@ -10,20 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from borough.clock import Clock
-from borough.errors import BrokerError, StoreError
-from borough.ports import Store
+from borough.contracts.retention import Retention
+from borough.errors import BrokerError, ConfigurationError, StoreError
+from borough.ports import Broker, Store
 from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.leases import Leases, check_lease
 from borough.runtime.options import Options
 from borough.runtime.pulse import set_within
+from borough.runtime.wiring import Plan
 
-__all__ = ["Housekeeping", "HousekeepingCounts", "HousekeepingTerms", "housekeeping_terms"]
+__all__ = [
+    "Housekeeping",
+    "HousekeepingCounts",
+    "HousekeepingTerms",
+    "housekeeping_terms",
+    "refuse_short_inbox",
+]
 
 _log = logging.getLogger("borough.housekeeping")
 
@@ -103,6 +111,8 @@ class HousekeepingCounts(msgspec.Struct):
     dead: int = 0
     answers: int = 0
     marks: int = 0
+    trimmed_events: int = 0
+    trimmed_bytes: int = 0
 
 
 class _Noted(msgspec.Struct, frozen=True):
@@ -110,8 +120,24 @@ class _Noted(msgspec.Struct, frozen=True):
     noted_at: float
 
 
+def refuse_short_inbox(plan: Plan, options: Options) -> None:
+    """Raise `ConfigurationError` where an event may come again after its handler has forgotten it."""
+    inbox_for = options.events.inbox_for
+    for service in plan.services.values():
+        for handler in service.handlers:
+            for topic in {event.topic for event in handler.events}:
+                retention = plan.contracts[topic].retention
+                if retention.kind == "age" and retention.seconds > inbox_for.seconds:
+                    raise ConfigurationError(
+                        f"events.inbox_for is {inbox_for}, and {handler.name} hears {topic}, which "
+                        f"retains {retention.words}: an event that is delivered again after "
+                        f"{inbox_for} would be handled twice; set events.inbox_for to "
+                        f"{retention.words} or more"
+                    )
+
+
 class Housekeeping:
-    """The housekeeping of one service, whose handlers are named."""
+    """The housekeeping of one service: its handlers are named, its own topics retain what they say."""
 
     def __init__(
         self,
@@ -119,7 +145,9 @@ class Housekeeping:
         store: Store,
         leases: Leases,
         clock: Clock,
+        broker: Broker,
         handlers: Sequence[str],
+        topics: Mapping[str, Retention],
         terms: HousekeepingTerms | None = None,
     ) -> None:
         self.counts = HousekeepingCounts()
@@ -127,7 +155,9 @@ class Housekeeping:
         self._store = store
         self._leases = leases
         self._clock = clock
+        self._broker = broker
         self._handlers = handlers
+        self._topics = topics
         self._terms = terms or HousekeepingTerms()
         self._stopping = asyncio.Event()
         self._batch = _FIRST_BATCH
@@ -155,7 +185,7 @@ class Housekeeping:
             wait_s = self._terms.every_s
 
     async def sweep(self, lease: Lease) -> None:
-        """Delete all that is old now. Raises `LeaseLost`, `StoreError`."""
+        """Delete all that is old now. Raises `LeaseLost`, `StoreError`, `BrokerError`."""
         counts, terms = self.counts, self._terms
         now = self._clock.epoch_s()
         for handler, last in (await self._noted(now)).items():
@@ -175,6 +205,10 @@ class Housekeeping:
         counts.answers += await self._clear(lease, _ANSWERS, now - terms.answers_for_s)
         # A run that is late may still store its answer under a mark that nobody took over.
         counts.marks += await self._clear(lease, _MARKS, now - LONGEST_MARK_S)
+        for topic, retention in self._topics.items():
+            trimmed = await self._broker.trim(topic, retention, now)
+            counts.trimmed_events += trimmed.records
+            counts.trimmed_bytes += trimmed.bytes
 
     async def _noted(self, now: float) -> dict[str, float]:
         """By handler, until when it is sure to have been at work.
