@@ -75,3 +75,9 @@ def log_of(folder: Path) -> Path:
 def keyed(number: int, key: str, kind: str = "orders.Orders.Priced", size: int = 40) -> Message:
     """An event about a key."""
     return Message(f"id-{number}", TOPIC, kind, key, number, b'{"n":%d}' % number + b" " * size)
+
+
+def latest(messages: list[Message]) -> list[Message]:
+    """The newest of each type and key, in order."""
+    newest = {(message.type, message.key): message for message in messages}
+    return [message for message in messages if newest[message.type, message.key] is message]

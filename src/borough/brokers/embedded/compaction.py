@@ -190,6 +190,7 @@ class _Rewriting:
 
     def _replace(self, first: int, closed: int) -> tuple[int, int]:
         """Rewrite segments from `first` on until one is full enough; its size, and where to go on."""
+        self._superseded.go_on()
         head = self._found[first].head
         temporary = self._segments.temporary(head.base, _UNFINISHED)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
