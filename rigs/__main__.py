@@ -20,6 +20,8 @@ NAMES: tuple[str, ...] = (
     "crash",
     "disk",
     "crash_points",
+    "raw_http",
+    "slow_clients",
 )
 
 

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import resource
+import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -35,6 +36,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _LINGERING = 256
 _OTHER_FILES = 256
 """What connections leave of the file limit to databases, logs and calls to others."""
+_UNSENT_BYTES = 128 * 1024
+_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _CANCEL_S = 5.0
 """A handler that was cancelled may clean up that long before closing goes on without it."""
 _DRAIN_GRACE_S = 0.1
@@ -95,6 +98,8 @@ class HttpServer:
             )
         except OSError as error:
             raise ConfigurationError(_why_not(host, port, error)) from error
+        for listener in self._server.sockets:
+            _keep_unsent_here(listener)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
 
@@ -229,6 +234,15 @@ class HttpServer:
         for connection in list(self._connections):
             connection.check(now)
         self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
+
+
+def _keep_unsent_here(listener: socket.socket) -> None:
+    """Let the kernel take little more than it can send; accepted connections inherit that.
+
+    Otherwise it takes up to 4 MiB for a client that reads nothing, which no limit of ours counts.
+    """
+    if _NOTSENT_LOWAT is not None and listener.family in (socket.AF_INET, socket.AF_INET6):
+        listener.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 def _connections_by_files() -> int:
