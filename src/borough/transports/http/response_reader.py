@@ -26,8 +26,8 @@ class ResponseReader:
 
     __slots__ = (
         "_body_limit", "_fault", "_head_bytes", "_is_bodiless", "_limits", "_parser", "_size",
-        "_values", "ends_with_connection", "has_excess", "has_head", "headers", "is_complete",
-        "is_reusable", "parts", "status",
+        "_trailer_bytes", "_values", "ends_with_connection", "has_excess", "has_head", "headers",
+        "is_complete", "is_reusable", "parts", "status",
     )  # fmt: skip
 
     def __init__(self, limits: ClientLimits) -> None:
@@ -42,7 +42,7 @@ class ResponseReader:
     def start(self, is_bodiless: bool, is_stream: bool) -> None:
         """Make ready for the next answer; that to HEAD is bodiless, a stream has no size limit."""
         self._values: dict[str, bytes] = {}
-        self._head_bytes = self._size = 0
+        self._head_bytes = self._size = self._trailer_bytes = 0
         self._is_bodiless = is_bodiless
         self._body_limit = _NO_LIMIT if is_stream else self._limits.body_bytes
         self.parts: list[bytes] = []
@@ -85,6 +85,11 @@ class ResponseReader:
             self.has_excess = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.has_head:
+            self._trailer_bytes += len(name) + len(value)
+            if self._trailer_bytes > self._limits.head_bytes:
+                self._fault = f"its trailers are above {self._limits.head_bytes} bytes"
+            return
         key = FIELD_NAMES.get(name) or name.lower().decode("latin-1")
         values = self._values
         values[key] = joined(key, values[key], value) if key in values else value
@@ -101,7 +106,7 @@ class ResponseReader:
             return
         self.status = status
         self.has_head = True
-        values, self._values = self._values, {}  # what still comes are trailers, for nobody
+        values, self._values = self._values, {}
         self.headers = Headers(values)
         length = values.get("content-length")
         if self._is_bodiless:
@@ -111,8 +116,10 @@ class ResponseReader:
         elif length is not None:
             if int(length) > self._body_limit:
                 self._fault = f"its body is above {self._body_limit} bytes"
-        elif "transfer-encoding" not in values and status not in (204, 304):
-            self.ends_with_connection = True
+        elif "transfer-encoding" not in values:
+            self.ends_with_connection = status not in (204, 304)
+        elif values["transfer-encoding"].strip().lower() != b"chunked":
+            self._fault = "its body has a transfer coding other than 'chunked'"
 
     def on_body(self, data: bytes) -> None:
         if self.is_complete:
