@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rigs.bookkeeping import Server, Traffic, judge, open_server
+from rigs.disk_shop import ShopTrial
 from rigs.disks import can_fail, failing_disk, small_disk
 from rigs.episodes import Episode, Fault, Rig
 
@@ -47,6 +48,7 @@ class Trial:
         self.stack = stack
         self.traffic = Traffic(chance, authors=8, filling=chance.choice((10, 500, 4000)))
         self.wrong: list[str] = []
+        self.orders = 0
 
     def server(self) -> Server:
         """A process on the trial's disk."""
@@ -189,6 +191,14 @@ async def started(trial: Trial) -> None:
     trial.wrong += judge(trial.data, trial.traffic.acknowledged)
 
 
+async def shop(trial: Trial) -> None:
+    """The shop on a disk that is full, loses what it was given or has a limit."""
+    shop_trial = ShopTrial(trial.folder, trial.chance, trial.stack)
+    await shop_trial.run()
+    trial.wrong += shop_trial.wrong
+    trial.orders = shop_trial.tally.orders
+
+
 KINDS: Mapping[str, Callable[[Trial], Coroutine[Any, Any, None]]] = {
     "full": full,
     "limited": limited,
@@ -196,6 +206,7 @@ KINDS: Mapping[str, Callable[[Trial], Coroutine[Any, Any, None]]] = {
     "broken": broken,
     "stepped": stepped,
     "started": started,
+    "shop": shop,
 }
 PLANTED = {
     "acknowledged-though-failed": Fault(4, "lost: "),
@@ -218,7 +229,7 @@ def run_trial(kind: str, seed: int, planted: str | None = None) -> Episode:
         traffic = trial.traffic
         facts = {
             "kind": kind,
-            "acknowledged": len(traffic.acknowledged),
+            "acknowledged": trial.orders or len(traffic.acknowledged),
             "refused": dict(traffic.refused),
         }
         return Episode(seed, traffic.wrong + trial.wrong, facts)

@@ -45,6 +45,11 @@ class Server:
         self.began_s = asyncio.get_running_loop().time()
         self.ready = asyncio.ensure_future(self._first_line())
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def _first_line(self) -> float:
         """How long it took to get ready, which it says in its first line."""
         assert self._process.stdout is not None

@@ -258,12 +258,16 @@ class KeyedOperation:
 
     async def _give_back(self, mark: Mark) -> None:
         # Shielded: a cancelled call gives its key back too, or a repeat waits for its deadline.
-        release = asyncio.ensure_future(self._calls.release(mark))
+        release = asyncio.ensure_future(self._released(mark))
         try:
             await asyncio.shield(release)
         except asyncio.CancelledError:
             await asyncio.wait([release])
             raise
+
+    async def _released(self, mark: Mark) -> None:
+        try:
+            await self._calls.release(mark)
         except StoreError as error:
             _log.warning("%s keeps its key %r until its deadline: %s", self._name, mark.key, error)
 

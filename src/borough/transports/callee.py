@@ -20,6 +20,7 @@ from borough.errors import (
     CommitFailed,
     ConfigurationError,
     DeadlineExceeded,
+    KeyInUse,
     ServiceFailure,
     StoreUnavailable,
     TransactionConflict,
@@ -233,9 +234,12 @@ class Callee:
             return DeadlineExceeded(f"{name} ran out of time in {error.about}")
         self.failures += 1
         _log.warning("%s failed in %s: %s", name, error.about, error)
-        if isinstance(error, Unavailable):
+        if isinstance(error, (Unavailable, KeyInUse)):
             # Not retryable here: the caller of this operation cannot know how far it came.
-            failure = Unavailable(f"{name} needs {error.about}, which is not available now")
+            failure = Unavailable(
+                f"{name} needs {error.about}, which is not available now",
+                retry_after_s=error.retry_after_s or 1,
+            )
             failure.retryable = False  # type: ignore[misc]
             return failure
         return ServiceFailure(f"{name} failed")
