@@ -1,0 +1,5 @@
+create table notes (
+    writer text not null,
+    number integer not null,
+    primary key (writer, number)
+) strict, without rowid;
