@@ -184,3 +184,9 @@ def remember(place: Place) -> Callable[..., Awaitable[None]]:
         )
 
     return hear
+
+
+def files_with(folder: Path, text: bytes) -> list[Path]:
+    """The files below a folder that hold these bytes."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path for path in files if text in path.read_bytes()]

@@ -17,7 +17,7 @@ from borough.ports import StoreTransaction
 from borough.runtime.answers import KeyedCalls, KeyedOperation, Mark
 from borough.services.context import CURRENT, Call, Principal
 from borough.testing.clock import ManualClock
-from tests.runtime.stage import Place, staged
+from tests.runtime.stage import Place, files_with, staged
 
 
 class Receipt(Struct):
@@ -103,12 +103,6 @@ def answering(number: int) -> Body:
         return await tx.answer(Receipt(number=number))
 
     return body
-
-
-def files_with(folder: Path, text: bytes) -> list[Path]:
-    """The files below a folder that hold these bytes."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [path for path in files if text in path.read_bytes()]
 
 
 async def test_a_repeat_gets_the_stored_answer_and_runs_nothing(tmp_path: Path) -> None:

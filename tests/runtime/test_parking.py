@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from borough import Secret
 from borough.errors import StoreUnavailable
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
@@ -18,7 +19,8 @@ from borough.runtime.consumer import Consumer
 from borough.runtime.dead_letters import DeadLetters, Selection
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.pulse import until_quiet
-from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, running, staged
+from tests.conftest import NET
+from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, files_with, running, staged
 
 QUICK = Retries(
     quick=2, attempts=4, quick_waits=Backoff(0.001, 0.001), parked_waits=Backoff(0.01, 0.02)
@@ -161,6 +163,23 @@ async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
         ]
         assert consumer.buried == 1
         assert "gave it up; `borough events dead` shows it" in caplog.text
+
+
+async def test_a_secret_in_what_an_error_said_is_not_stored(tmp_path: Path) -> None:
+    secret = Secret("no bad here")
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, Bad("bad").hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"))
+            await quiet(stage, relay, consumer)
+        ((_, _, attempts, cause, _),) = await dead(mail)
+        assert (attempts, cause) == (4, "***")
+        # Neither is it in what the file and its WAL still hold of the parked row.
+        assert await asyncio.to_thread(files_with, tmp_path, b"borough_parked")
+        assert not await asyncio.to_thread(files_with, tmp_path, secret.reveal().encode())
+    assert NET.taken()  # the handler's error is logged, too, for whoever masks it there
 
 
 async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(tmp_path: Path) -> None:

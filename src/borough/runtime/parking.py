@@ -24,6 +24,7 @@ from borough.reliability.retries import Retries
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import check_lease
+from borough.telemetry.masking import masked
 
 __all__ = ["Grave", "ParkedEvent", "Parking", "ParkingFull", "grave_of", "release_next"]
 
@@ -136,7 +137,12 @@ def grave_of(error: BaseException, folder: str) -> Grave:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return Grave(name, str(error)[:_LONGEST_CAUSE], frame)
+    return Grave(name, _kept(str(error)), frame)
+
+
+def _kept(cause: str) -> str:
+    """What is stored of what an error said: it may have said a secret."""
+    return masked(cause)[:_LONGEST_CAUSE]
 
 
 class Parking:
@@ -223,7 +229,7 @@ class Parking:
         """It has failed once more and waits."""
         async with self._database.transaction() as tx:
             due = self._clock.epoch_s() + wait_s
-            await self._counts(tx, lease, _AGAIN, parked.number, due, cause[:_LONGEST_CAUSE])
+            await self._counts(tx, lease, _AGAIN, parked.number, due, _kept(cause))
 
     async def give_up(self, parked: ParkedEvent, grave: Grave, lease: Lease) -> None:
         """It has failed for the last time."""
@@ -278,7 +284,7 @@ class Parking:
             attempts,
             now,
             due,
-            cause[:_LONGEST_CAUSE],
+            _kept(cause),
         )
         return True
 
