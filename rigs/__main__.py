@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "crash_points",
     "raw_http",
     "slow_clients",
+    "shared_group",
 )
 
 
