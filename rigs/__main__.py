@@ -24,6 +24,7 @@ NAMES: tuple[str, ...] = (
     "raw_http",
     "slow_clients",
     "shared_group",
+    "openapi",
 )
 
 
