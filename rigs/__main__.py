@@ -20,11 +20,10 @@ NAMES: tuple[str, ...] = (
     "crash",
     "crash_points",
     "disk",
-    "crash_points",
-    "raw_http",
-    "slow_clients",
-    "shared_group",
     "openapi",
+    "raw_http",
+    "shared_group",
+    "slow_clients",
 )
 
 

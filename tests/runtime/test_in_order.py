@@ -1,0 +1,141 @@
+"""On a broker that gives no order, each key still sees its events in order, each once."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from borough.ports import Broker, Delivery, Message, Subscription
+from borough.runtime.consumer import Consumer
+from borough.runtime.event_handler import EventHandler
+from borough.runtime.pulse import until_quiet
+from tests.runtime.stage import PLACED, TOPIC, Place, Stage, remember, running, staged
+
+
+class Shuffled:
+    """A subscription that delivers each message one to three times, within a reach in any order."""
+
+    def __init__(self, broker: "Shuffling") -> None:
+        self._broker = broker
+        self._waiting: list[Message] = []
+        self._receipts = 0
+        self.open_receipts: set[int] = set()
+        self.position = 0
+        self.missed = 0
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        while not (self._waiting or self._broker.published):
+            self._broker.come.clear()
+            await self._broker.come.wait()
+        source = self._broker.random
+        while self._broker.published:
+            self._waiting += [self._broker.published.pop(0)] * source.randint(1, 3)
+        found: list[Delivery] = []
+        while self._waiting and len(found) < limit:
+            at = source.randrange(min(self._broker.reach, len(self._waiting)))
+            self._receipts += 1
+            self.open_receipts.add(self._receipts)
+            found.append(Delivery(self._waiting.pop(at), self._receipts))
+        return found
+
+    async def done(self, position: int) -> None:
+        self.open_receipts.remove(position)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Shuffling:
+    """A broker that remembers nothing but what it has to deliver."""
+
+    keeps_positions = True
+    keeps_order = False
+
+    def __init__(self, seed: int, reach: int) -> None:
+        self.random = random.Random(seed)
+        self.reach = reach
+        self.published: list[Message] = []
+        self.come = asyncio.Event()
+        self.subscription: Shuffled | None = None
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        self.published += messages
+        self.come.set()
+
+    async def subscribe(self, group: str, topic: str, position: int) -> Subscription:
+        self.subscription = Shuffled(self)
+        return self.subscription
+
+    async def end(self, topic: str) -> int:
+        return 0
+
+
+def consumer_of(stage: Stage, place: Place, broker: Broker) -> Consumer:
+    handler = EventHandler("mail.hear", "mail", remember(place), True, (PLACED,))
+    return Consumer(handler, TOPIC, place.db, broker, place.leases, stage.clock, stage.activity)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_shuffled_and_repeated_deliveries_take_effect_once_and_in_order(
+    tmp_path: Path, seed: int
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        broker = Shuffling(seed, reach=100)
+        relay = stage.relay(orders, broker)  # type: ignore[arg-type]
+        consumer = consumer_of(stage, mail, broker)  # type: ignore[arg-type]
+        await consumer.register()
+        async with running(relay, consumer):
+            for number in range(400):
+                await orders.place_order(number, f"c{number % 7}")
+            while len(await mail.seen()) < 400:
+                await stage.activity.wait(stage.activity.count, 0.05)
+            async with asyncio.timeout(20):
+                await until_quiet([relay, consumer], stage.activity)
+        for customer in range(7):
+            mine = await mail.store.all(
+                int, "select number from seen where customer = $1 order by place", f"c{customer}"
+            )
+            assert mine == list(range(customer, 400, 7))
+        assert consumer.duplicates > 0
+        assert broker.subscription is not None
+        assert broker.subscription.open_receipts == set()
+        assert await mail.store.one(int, "select sequence from borough_positions") == 400
+
+
+async def test_a_restart_goes_on_behind_the_last_event_that_was_done(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        broker = Shuffling(1, reach=1)
+        relay = stage.relay(orders, broker)  # type: ignore[arg-type]
+        first = consumer_of(stage, mail, broker)  # type: ignore[arg-type]
+        await first.register()
+        async with running(relay, first):
+            await orders.place_order(1)
+            while await mail.seen() != [1]:
+                await stage.activity.wait(stage.activity.count, 0.05)
+        relay = stage.relay(orders, broker)  # type: ignore[arg-type]
+        second = consumer_of(stage, mail, broker)  # type: ignore[arg-type]
+        async with running(relay, second):
+            for number in (2, 3):
+                await orders.place_order(number)
+            async with asyncio.timeout(2):  # well before patience with an unknown beginning ends
+                while await mail.seen() != [1, 2, 3]:
+                    await stage.activity.wait(stage.activity.count, 0.05)
+
+
+async def test_an_event_names_the_one_before_it_in_its_topic_also_after_a_new_start(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        broker = Shuffling(1, reach=1)
+        for number in range(4):
+            relay = stage.relay(orders, broker)  # type: ignore[arg-type]
+            async with running(relay):
+                await orders.place_order(number)
+                await until_quiet([relay], stage.activity)
+        chain = [(message.previous, message.sequence) for message in broker.published]
+        assert chain == [(0, 1), (1, 2), (2, 3), (3, 4)]
