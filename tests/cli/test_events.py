@@ -132,6 +132,26 @@ def test_dropped_letters_are_gone_also_without_a_running_service(root: Path, ran
     assert borough(root, "dead")[0] == 0
 
 
+def test_topics_are_listed_with_what_they_hold_and_who_hears_them(root: Path, ran: Ran) -> None:
+    assert post(ran, "/notes/notes", {"text": "one"}) == 201
+    until_dead(root, 1)
+    status, output, _ = borough(root, "topics", "--json")
+    (topic,) = json.loads(output)
+    assert (status, topic["topic"], topic["retains"]) == (0, "notes.Notes", "7d")
+    assert topic["facts"]["records"] == 1
+    assert topic["outbox"] == topic["scheduled"] == 0
+    assert topic["handlers"] == [{"name": "readers.remember", "behind": 0, "parked": 0, "dead": 1}]
+    lines = borough(root, "topics")[1].splitlines()
+    assert lines[0].startswith("notes.Notes  retains 7d: 1 events, ")
+    assert lines[-1] == "    readers.remember: 0 behind, 0 parked, 1 dead"
+
+
+def test_topics_of_a_system_that_never_ran_are_empty(root: Path) -> None:
+    (topic,) = json.loads(borough(root, "topics", "--json")[1])
+    assert topic["facts"]["records"] == 0
+    assert topic["handlers"][0]["behind"] is None
+
+
 def test_replay_and_drop_want_to_know_which(root: Path) -> None:
     for action in ("replay", "drop"):
         status, _, error = borough(root, action)

@@ -1,4 +1,4 @@
-"""`borough events`: dead letters, and what an operator does about them.
+"""`borough events`: topics, dead letters, and what an operator does about them.
 
 Each service's database is opened beside the running process, or without one: a replayed event waits
 there, and the consumer finds it within seconds, or at the next start.
@@ -9,24 +9,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from borough.errors import ConfigurationError, StoreError
-from borough.services.handlers import ON_MARK
+from borough.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from borough.runtime.dead_letters import DeadEvent, DeadGroup, DeadLetters, Selection
     from borough.runtime.system import System
+    from borough.runtime.topics import TopicState
 
 __all__ = ["add"]
 
 _EXAMPLE = """examples:
+  borough events topics --system examples/shop
   borough events dead --system examples/shop
   borough events dead notifications.send_receipt --events
   borough events replay notifications.send_receipt --group 3f2a9c41d07b
@@ -38,12 +38,18 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "events",
-        help="show, replay or drop dead letters",
-        description="Events that a handler has given up, kept with their cause in its database.",
+        help="show topics; show, replay or drop dead letters",
+        description="What topics hold and how far handlers are; events that a handler has given up.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    topics = actions.add_parser(
+        "topics",
+        help="list topics with their handlers",
+        epilog="example: borough events topics --system examples/shop --json",
+    )
+    _add_place(topics)
     dead = actions.add_parser(
         "dead",
         help="list dead letters by group; exit status 1 when there are any",
@@ -66,18 +72,22 @@ def add(subparsers: Any) -> None:
         action.add_argument("--id", metavar="EVENT", help="one event")
         if action is not dead:
             action.add_argument("--all", action="store_true", help="whatever is dead")
-        action.add_argument("--json", action="store_true", help="print one JSON document")
-        action.add_argument(
-            "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
-        )
-        action.add_argument("--data", metavar="FOLDER", help="where databases live (data.folder)")
+        _add_place(action)
     parser.set_defaults(run=_run)
+
+
+def _add_place(action: argparse.ArgumentParser) -> None:
+    action.add_argument("--json", action="store_true", help="print one JSON document")
+    action.add_argument(
+        "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
+    )
+    action.add_argument("--data", metavar="FOLDER", help="where databases live (data.folder)")
 
 
 def _run(options: argparse.Namespace) -> int:
     from borough.runtime.system import System
 
-    if options.action != "dead" and not (
+    if options.action in ("replay", "drop") and not (
         options.name or options.group or options.id or options.all
     ):
         raise ConfigurationError(
@@ -89,9 +99,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 async def _act(options: argparse.Namespace, system: System) -> int:
-    from borough.runtime.dead_letters import Selection
+    from borough.clock import SystemClock
+    from borough.runtime.dead_letters import DeadLetters, Selection
+    from borough.runtime.topics import handlers_of, opened_store, survey
 
-    handlers = _handlers(system)
+    clock = SystemClock()
+    if options.action == "topics":
+        _show_topics(await survey(system, clock), options)
+        return 0
+    handlers = {
+        service: [name for name, _ in marks] for service, marks in handlers_of(system).items()
+    }
     services = sorted(handlers)
     chosen = Selection(fingerprint=options.group, event_id=options.id)
     if options.name:
@@ -101,9 +119,9 @@ async def _act(options: argparse.Namespace, system: System) -> int:
             chosen = Selection(options.name, options.group, options.id)
     found: list[Any] = []
     for service in services:
-        async with _letters(system, service) as letters:
-            if letters is not None:
-                found += await _asked(letters, options, chosen)
+        async with opened_store(system.configuration.data_folder, service, clock) as store:
+            if store is not None:
+                found += await _asked(DeadLetters(store, clock), options, chosen)
     known = {name for names in handlers.values() for name in names}
     if options.name and not found and options.name not in known.union(handlers):
         raise ConfigurationError(
@@ -115,18 +133,6 @@ async def _act(options: argparse.Namespace, system: System) -> int:
         return 1 if found else 0
     _tell(found, options)
     return 0 if found else 1
-
-
-def _handlers(system: System) -> dict[str, list[str]]:
-    """The handlers of each service, by durable name."""
-    from borough.runtime.system import service_name
-
-    found: dict[str, list[str]] = {}
-    for cls in system.services:
-        service = service_name(cls)
-        marks = ((name, getattr(getattr(cls, name), ON_MARK, None)) for name in dir(cls))
-        found[service] = [f"{service}.{mark.name or name}" for name, mark in marks if mark]
-    return found
 
 
 async def _asked(
@@ -141,28 +147,21 @@ async def _asked(
     return await letters.groups(chosen)
 
 
-@asynccontextmanager
-async def _letters(system: System, service: str) -> AsyncGenerator[DeadLetters | None]:
-    """The dead letters of a service; None while it has no database yet."""
-    from borough.clock import SystemClock
-    from borough.runtime.dead_letters import DeadLetters
-    from borough.stores.schema import BOROUGH_MIGRATIONS
-    from borough.stores.sqlite import SqliteStore
-
-    path = system.configuration.data_folder / f"{service}.db"
-    if not path.exists():
-        yield None
+def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> None:
+    if options.json:
+        print(msgspec.json.encode(topics).decode())
         return
-    clock = SystemClock()
-    store = SqliteStore(path, clock=clock)
-    try:
-        await store.open()
-        await store.migrate("borough", BOROUGH_MIGRATIONS)
-        yield DeadLetters(store, clock)
-    except StoreError as error:
-        raise ConfigurationError(f"the database of {service}: {error}") from error
-    finally:
-        await store.close()
+    if not topics:
+        print("no contract publishes an event")
+    for topic in topics:
+        facts = topic.facts
+        oldest = "" if facts.oldest_s is None else f", oldest {_time(facts.oldest_s)}"
+        size = f"{facts.records} events, {facts.bytes / 1024:.0f} KiB{oldest}"
+        print(f"{topic.topic}  retains {topic.retains}: {size}")
+        print(f"    {topic.outbox} in the outbox, {topic.scheduled} for later")
+        for handler in topic.handlers:
+            behind = "has not begun" if handler.behind is None else f"{handler.behind} behind"
+            print(f"    {handler.name}: {behind}, {handler.parked} parked, {handler.dead} dead")
 
 
 def _show(found: Sequence[Any], options: argparse.Namespace) -> None:

@@ -1,0 +1,148 @@
+"""What every topic of a system holds, and how far each of its handlers is: looked up in the files.
+
+Nothing needs to run for it, and what runs is not disturbed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+
+from borough.brokers.embedded import EmbeddedBroker
+from borough.clock import Clock
+from borough.contracts.operation import Contract
+from borough.contracts.reading import read_contracts
+from borough.errors import ConfigurationError, StoreError
+from borough.ports import Store, TopicFacts
+from borough.runtime.system import System, contract_classes, service_name
+from borough.services.handlers import ON_MARK, OnMark
+from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.sqlite import SqliteStore
+
+__all__ = ["HandlerState", "TopicState", "handlers_of", "opened_store", "survey"]
+
+_POSITION = "select position from borough_positions where handler = $1 and topic = $2"
+_PARKED = "select count(*) from borough_parked where handler = $1 and topic = $2"
+_DEAD = "select count(*) from borough_dead where handler = $1 and topic = $2"
+_WAITING = "select count(*) from borough_outbox where topic = $1"
+_NOTHING = TopicFacts(0, 0, 0, 0, 0, None)
+_LATER = "select count(*) from borough_scheduled where topic = $1"
+
+
+class HandlerState(msgspec.Struct, frozen=True):
+    """How far a handler is. `behind` counts events it has not come to, None before its first start."""
+
+    name: str
+    behind: int | None
+    parked: int
+    dead: int
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """A topic, what it holds, and who hears it.
+
+    `outbox` counts events on their way to it, `scheduled` those for later.
+    """
+
+    topic: str
+    retains: str
+    facts: TopicFacts
+    outbox: int
+    scheduled: int
+    handlers: Sequence[HandlerState]
+
+
+async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
+    """Every topic that a contract of the system publishes, by name."""
+    classes = [cls for service in system.services for cls in contract_classes(service)]
+    contracts = read_contracts(dict.fromkeys([*classes, *system.contracts]))
+    publishing = sorted((c for c in contracts if c.events), key=lambda c: c.wire_name)
+    heard = _heard(system, publishing)
+    folder = system.configuration.data_folder
+    broker = EmbeddedBroker(folder / "events", clock)
+    found: list[TopicState] = []
+    begun = (folder / "events").is_dir()
+    if begun:
+        await broker.open()
+    try:
+        for contract in publishing:
+            topic = contract.wire_name
+            facts = await broker.facts(topic) if begun else _NOTHING
+            handlers = [
+                await _handler_state(folder, clock, name, topic, facts)
+                for name in sorted(heard[topic])
+            ]
+            outbox, scheduled = await _on_their_way(folder, clock, contract.service, topic)
+            retains = contract.retention.words
+            found.append(TopicState(topic, retains, facts, outbox, scheduled, handlers))
+    finally:
+        await broker.close()
+    return found
+
+
+def handlers_of(system: System) -> dict[str, list[tuple[str, OnMark]]]:
+    """The handlers of each service: durable name and mark."""
+    found: dict[str, list[tuple[str, OnMark]]] = {}
+    for cls in system.services:
+        service = service_name(cls)
+        marks = ((name, getattr(getattr(cls, name, None), ON_MARK, None)) for name in dir(cls))
+        found[service] = [(f"{service}.{mark.name or name}", mark) for name, mark in marks if mark]
+    return found
+
+
+def _heard(system: System, contracts: Sequence[Contract]) -> dict[str, set[str]]:
+    """The handlers of each topic."""
+    topics = {event.kind: event.topic for c in contracts for event in c.events.values()}
+    heard: dict[str, set[str]] = {contract.wire_name: set() for contract in contracts}
+    for handlers in handlers_of(system).values():
+        for name, mark in handlers:
+            for kind in mark.events:
+                if kind in topics:
+                    heard[topics[kind]].add(name)
+    return heard
+
+
+async def _handler_state(
+    folder: Path, clock: Clock, name: str, topic: str, facts: TopicFacts
+) -> HandlerState:
+    async with opened_store(folder, name.partition(".")[0], clock) as store:
+        if store is None:
+            return HandlerState(name, None, 0, 0)
+        position = await store.maybe(int, _POSITION, name, topic)
+        return HandlerState(
+            name,
+            None if position is None else max(0, facts.end - max(position, facts.earliest)),
+            await store.one(int, _PARKED, name, topic),
+            await store.one(int, _DEAD, name, topic),
+        )
+
+
+async def _on_their_way(folder: Path, clock: Clock, service: str, topic: str) -> tuple[int, int]:
+    async with opened_store(folder, service, clock) as store:
+        if store is None:
+            return 0, 0
+        return await store.one(int, _WAITING, topic), await store.one(int, _LATER, topic)
+
+
+@asynccontextmanager
+async def opened_store(folder: Path, service: str, clock: Clock) -> AsyncGenerator[Store | None]:
+    """A service's database, beside the process that runs it; None while there is none.
+
+    Raises `ConfigurationError` where it cannot be had.
+    """
+    path = folder / f"{service}.db"
+    if not path.exists():
+        yield None
+        return
+    store = SqliteStore(path, clock=clock)
+    try:
+        await store.open()
+        await store.migrate("borough", BOROUGH_MIGRATIONS)
+        yield store
+    except StoreError as error:
+        raise ConfigurationError(f"the database of {service}: {error}") from error
+    finally:
+        await store.close()
