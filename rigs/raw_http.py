@@ -339,10 +339,10 @@ RIG = Rig(
     run=run,
     planted={
         "both-lengths": Fault(
-            5, "a forbidden request was taken: there is a length beside a coding"
+            10, "a forbidden request was taken: there is a length beside a coding"
         ),
-        "two-lengths": Fault(5, "the messages differ"),
-        "lenient-chunks": Fault(5, "a forbidden request was taken: a chunk does not match"),
+        "two-lengths": Fault(10, "the messages differ"),
+        "loose-chunks": Fault(10, "the messages differ"),
     },
     per_episode=CASES,
 )

@@ -16,8 +16,8 @@ from typing import Any
 
 import uvloop
 
+from borough.transports.http import chunked, server_connection
 from borough.transports.http import server as product
-from borough.transports.http import server_connection
 from borough.transports.http.chunked import ChunkedBody
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Connection, Request, Response
@@ -57,17 +57,17 @@ class LastLengthReader(HeadReader):
         return super().read(head, connection)
 
 
-class LenientChunks(ChunkedBody):
-    """Takes blanks around a size."""
+class LooseChunks(ChunkedBody):
+    """Passes over what stands between the data of a chunk and the next line end."""
 
-    def _size_line(self, line: bytes) -> None:
-        super()._size_line(line.strip(b" \t"))
+    def _line(self, line: bytes) -> None:
+        super()._line(b"" if self._state == chunked._DATA_END else line)
 
 
 FAULTS: dict[str, type[HeadReader] | type[ChunkedBody]] = {
     "both-lengths": LengthIgnoringReader,
     "two-lengths": LastLengthReader,
-    "lenient-chunks": LenientChunks,
+    "loose-chunks": LooseChunks,
 }
 """What is replaced, by the name of the fault."""
 
