@@ -187,7 +187,7 @@ async def test_damage_is_refused_and_nothing_is_removed(tmp_path: Path) -> None:
 
 async def test_a_compaction_stopped_anywhere_leaves_the_log_whole(tmp_path: Path) -> None:
     clock = ManualClock()
-    sent = [keyed(n, f"k{n % 5000}", size=1000) for n in range(20_000)]
+    sent = [keyed(n, f"k{n % 12_000}", size=1000) for n in range(20_000)]
     async with opened(tmp_path, clock, full=4_000_000) as broker:
         for start in range(0, len(sent), 5000):
             await broker.publish(sent[start : start + 5000])
@@ -222,3 +222,16 @@ async def test_a_trim_that_is_cancelled_ends_soon_and_can_be_done_again(tmp_path
         assert latest(await everything(broker)) == latest(sent)
         await compacted(broker, clock)
         assert await everything(broker) == latest(sent)
+
+
+async def test_a_batch_that_is_published_again_brings_back_nothing_that_was_superseded(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    batch = [keyed(1, "a"), keyed(2, "b"), keyed(3, "a"), keyed(4, "c")]
+    async with opened(tmp_path, clock) as broker:
+        await broker.publish(batch)
+        assert (await compacted(broker, clock)).records == 1
+    async with opened(tmp_path, clock) as broker:
+        await broker.publish([*batch, keyed(5, "d")])
+        assert [m.sequence for m in await everything(broker)] == [2, 3, 4, 5]

@@ -33,6 +33,7 @@ class TopicMachine(RuleBasedStateMachine):
         self.sent: list[Message] = []
         self.times: list[float] = []
         self.begin = 0
+        self.batch = 0
         self.read: list[int] = []
         self.told = 0
         self.position = 0
@@ -57,16 +58,15 @@ class TopicMachine(RuleBasedStateMachine):
     def append(self, which: int, keys: list[int], size: int, again: int) -> None:
         first = len(self.sent)
         new = [keyed(first + n, f"k{key}", size=size) for n, key in enumerate(keys)]
-        old = self.sent[len(self.sent) - min(again, self._last_batch()) :] if again else []
+        again = min(again, self.batch)
+        known = first > 0 and not (self.retention is AGE and self._is_old(first - 1))
+        old = self.sent[first - again :] if again and known else []
         self.runner.run(self.brokers[which].publish([*old, *new]))
         self.sent += new
         self.times += [self.clock.epoch_s()] * len(new)
         self.batch = len(new)
         if not first:
             self.begin = self.runner.run(self.brokers[which].earliest(TOPIC))
-
-    def _last_batch(self) -> int:
-        return getattr(self, "batch", 0)
 
     @rule(hours=st.integers(1, 3))
     def time_passes(self, hours: int) -> None:

@@ -61,7 +61,7 @@ class LogWriter:
             if not fresh():
                 raise BrokerError(f"events of {self._segments.folder.name} waited for too long")
             self._recover()
-            new = [message for message in messages if message.id not in self._recent]
+            new = self._new(messages)
             if new:
                 self._write(self._room(now_s), new, now_s)
         for message in messages:
@@ -112,6 +112,18 @@ class LogWriter:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
         except OSError as error:
             raise BrokerError(f"{folder} cannot be written: {error.strerror}") from error
+
+    def _new(self, messages: Sequence[Message]) -> list[Message]:
+        """Those that are not there yet.
+
+        A publisher sends in the order of its sequence, so what comes before one that is there was
+        there too, although a compaction may have removed it since.
+        """
+        recent = self._recent
+        there = max((m.sequence for m in messages if m.id in recent), default=None)
+        if there is None:
+            return list(messages)
+        return [m for m in messages if m.id not in recent and m.sequence > there]
 
     def _recover(self) -> None:
         """Look at what another process, or an earlier life of this one, has left."""
