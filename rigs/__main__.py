@@ -22,6 +22,7 @@ NAMES: tuple[str, ...] = (
     "disk",
     "openapi",
     "raw_http",
+    "duplicates",
     "shared_group",
     "slow_clients",
 )

@@ -13,6 +13,7 @@ from borough.cli import main
 from borough.errors import ServiceFailure
 from borough.ports import Message
 from borough.reliability.lease import Lease
+from borough.reliability.resequencing import Resequencer
 from borough.runtime import handling, parking, positions, relay, scheduled
 from borough.runtime.handling import Handling, Outcome
 from borough.runtime.relay import Relay
@@ -97,7 +98,17 @@ def believe_past_holders() -> None:
     replace(handling, "_ENTER", handling._ENTER.replace(exists, given))
 
 
+def pass_at_once() -> None:
+    """Nothing waits for the event before it."""
+
+    def offer(_self: Any, _number: int, _before: int, item: Any, _now: float) -> list[Any]:
+        return [item]
+
+    replace(Resequencer, "offer", offer)
+
+
 FAULTS = {
+    "order": pass_at_once,
     "fence": believe_past_holders,
     "inbox": forget_the_inbox,
     "acknowledged": acknowledge_before_commit,
