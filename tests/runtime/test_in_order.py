@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from borough.clock import SystemClock
 from borough.ports import Broker, Delivery, Message, Subscription
 from borough.runtime.consumer import Consumer
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.in_order import InOrder
 from borough.runtime.pulse import until_quiet
+from borough.testing.clock import ManualClock
 from tests.runtime.stage import PLACED, TOPIC, Place, Stage, remember, running, staged
 
 
@@ -139,3 +142,46 @@ async def test_an_event_names_the_one_before_it_in_its_topic_also_after_a_new_st
                 await until_quiet([relay], stage.activity)
         chain = [(message.previous, message.sequence) for message in broker.published]
         assert chain == [(0, 1), (1, 2), (2, 3), (3, 4)]
+
+
+class Fed:
+    """A subscription that gives batches, then nothing."""
+
+    position = 0
+    missed = 0
+
+    def __init__(self, *batches: Sequence[tuple[int, int]]) -> None:
+        self._batches = list(batches)
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        if not self._batches:
+            await asyncio.Event().wait()
+        return [
+            Delivery(Message(str(number), TOPIC, "t", None, number, b"", previous), number)
+            for number, previous in self._batches.pop(0)
+        ]
+
+    async def done(self, position: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def numbers_of(reading: InOrder, count: int) -> list[int]:
+    found: list[int] = []
+    async with asyncio.timeout(10):
+        while len(found) < count:
+            found += [delivery.message.sequence for delivery in await reading.take(count)]
+    return found
+
+
+async def test_what_came_while_nobody_read_is_looked_at_before_a_gap_is_passed_over() -> None:
+    clock = ManualClock()
+    reading = InOrder(Fed([(4, 3), (2, 1)], [(5, 4)], [(3, 2)]), "mail.hear", 1, clock)
+    assert await numbers_of(reading, 1) == [2]
+    clock.advance(3600.0)  # a handler was slow
+    assert await numbers_of(reading, 3) == [3, 4, 5]
+
+
+async def test_a_gap_that_is_never_filled_is_passed_over() -> None:
+    reading = InOrder(Fed([(4, 3), (2, 1)]), "mail.hear", 1, SystemClock())
+    assert await numbers_of(reading, 2) == [2, 4]

@@ -1,7 +1,9 @@
 """A subscription in the order of its events, over one whose broker gives them in any order.
 
-Positions count what has passed here. A receipt of the broker is handed back when all before it is
-done: what is held back or was never handled is delivered again after a crash.
+Patience with a gap does not run while nobody reads: a slow handler, or a paused process, would pass
+over what lies ready at the broker. Positions count what has passed here. A receipt of the broker is
+handed back when all before it is done: what is held back or was never handled is delivered again
+after a crash.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ __all__ = ["InOrder"]
 
 _log = logging.getLogger("borough.events")
 
+_SHORTEST_LOOK_S = 0.05
+_LONGEST_LOOK_S = 1.0  # a process that is paused meanwhile has looked no longer than that
+
 
 class InOrder:
     """A `Subscription` whose positions grow with the events' numbers. `last` is None for an unknown beginning."""
@@ -34,6 +39,8 @@ class InOrder:
         self._receipts: deque[tuple[int, int]] = deque()
         self._passed = 0
         self._skipped = 0
+        self._read_s = 0.0
+        """How long has been read, with events held: patience runs while it is looked, and only then."""
 
     @property
     def position(self) -> int:
@@ -53,27 +60,34 @@ class InOrder:
     async def take(self, limit: int) -> Sequence[Delivery]:
         """The next ones in order, at least one."""
         while not self._ready:
-            for delivery in await self._arrivals(limit):
+            due = self._resequencer.due
+            is_over = due is not None and due <= self._read_s
+            arrivals = await self._arrivals(limit, due)
+            for delivery in arrivals:
                 message = delivery.message
                 self._pass(
                     self._resequencer.offer(
-                        message.sequence, message.previous, delivery, self._clock.monotonic()
+                        message.sequence, message.previous, delivery, self._read_s
                     )
                 )
-            self._pass(self._resequencer.expire(self._clock.monotonic()))
+            if is_over and not arrivals:  # what is at hand is looked at first
+                self._pass(self._resequencer.expire(self._read_s))
             self._tell()
         return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
 
-    async def _arrivals(self, limit: int) -> Sequence[Delivery]:
-        """What has come; nothing when patience with a gap ends before."""
-        due = self._resequencer.due
+    async def _arrivals(self, limit: int, due: float | None) -> Sequence[Delivery]:
+        """What has come; nothing when the time to look has ended before."""
         if due is None:
             return await self._inner.take(limit)
+        look_s = min(max(due - self._read_s, _SHORTEST_LOOK_S), _LONGEST_LOOK_S)
+        began = self._clock.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
+            async with asyncio.timeout(look_s):
                 return await self._inner.take(limit)
         except TimeoutError:
             return ()
+        finally:
+            self._read_s += min(self._clock.monotonic() - began, look_s)
 
     def _pass(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
