@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from borough import ANYONE, contract, get
+from borough import ANYONE, IDEMPOTENCY_KEY, USER, Problem, contract, get, post
 from borough.contracts.descriptor import describe, from_json, to_json
 from borough.contracts.examples import example_arguments, example_result
 from borough.contracts.openapi import openapi
@@ -30,6 +30,19 @@ class Free(Protocol):
     async def outside(self, name: str) -> None: ...
 
 
+class Full(Problem, status=409):
+    """It is full."""
+
+
+@contract("crowded", version="1.0")
+class Crowded(Protocol):
+    """May be full."""
+
+    @post("/seats", allow=USER, idempotent_by=IDEMPOTENCY_KEY, raises=[Full])
+    async def sit(self) -> None: ...
+
+
+CROWDED = describe(read_contract(Crowded))
 FREE = describe(read_contract(Free))
 DESCRIPTOR = from_json(to_json(describe(read_contract(Bazaar))))
 WHOLE = openapi([DESCRIPTOR], title="Shop", version="1", public_only=False)
@@ -139,6 +152,17 @@ def test_a_key_given_by_the_caller_is_a_header() -> None:
     assert WHOLE["components"]["parameters"]["IdempotencyKey"]["name"] == "Idempotency-Key"
     assert add["responses"]["422"] == {"$ref": "#/components/responses/KeyReused"}
     assert add["responses"]["409"] == {"$ref": "#/components/responses/KeyInUse"}
+
+
+def test_who_is_told_to_wait_is_told_how_long() -> None:
+    shared = WHOLE["components"]["responses"]
+    waits = {
+        name for name, response in shared.items() if "Retry-After" in response.get("headers", {})
+    }
+    assert waits == {"KeyInUse", "TooManyRequests", "Unavailable"}
+    crowded = openapi([CROWDED], title="Crowded", version="1", public_only=True)
+    (item,) = crowded["paths"].values()
+    assert "Retry-After" in item["post"]["responses"]["409"]["headers"]  # beside its own problem
 
 
 def test_a_key_that_is_a_parameter_is_told_in_words() -> None:

@@ -78,6 +78,7 @@ IF_NONE_MATCH: Schema = {
 _RETRY_AFTER: Schema = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
 }
+_WITH_RETRY_AFTER = (KeyInUse, TooManyRequests, Unavailable)
 
 
 def success(operation: OperationDescriptor, refer: Refer, example: Any) -> dict[str, Schema]:
@@ -188,7 +189,10 @@ def _refusal(
     if examples:
         media["examples"] = examples
     description = "; or: ".join(title.removesuffix(".") for title in titles) + "."
-    return {"description": description, "content": {_PROBLEM: media}}
+    found: Schema = {"description": description, "content": {_PROBLEM: media}}
+    if any(cause in _WITH_RETRY_AFTER for cause in causes):
+        found["headers"] = _RETRY_AFTER
+    return found
 
 
 def _problem_schema(problem: ProblemDescriptor, descriptor: Descriptor, refer: Refer) -> Schema:
@@ -249,6 +253,6 @@ def framework_responses(answers: Mapping[str, Schema]) -> dict[str, Schema]:
             error = _SHARED[name]
             media = {"schema": _error_schema(error), "example": _error_example(error)}
             found[name] = {"description": f"{error.title}.", "content": {_PROBLEM: media}}
-            if error.status in (429, 503):
+            if error in _WITH_RETRY_AFTER:
                 found[name]["headers"] = _RETRY_AFTER
     return found
