@@ -70,6 +70,13 @@ def test_what_is_no_whole_number_or_wrong_besides_is_refused(number: str, why: s
         read(f'{{"count": {number}}}')
 
 
+def test_a_large_body_must_write_its_whole_numbers_as_such() -> None:
+    items = ",".join(['{"count": 1}'] * 2000)
+    assert len(read(f'{{"count": 1, "inside": [{items}]}}').inside) == 2000
+    with pytest.raises(InvalidRequest, match="got `float`"):
+        read(f'{{"count": 1.0, "inside": [{items}]}}')
+
+
 def test_the_place_is_told_of_the_number_that_is_not_whole() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read('{"count": 1.0, "inside": [{"count": 2.0}, {"count": 2.5}]}')

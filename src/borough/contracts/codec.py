@@ -21,7 +21,7 @@ from borough.contracts.portable import type_shape
 from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
 from borough.contracts.unreadable import pointer_of, reason_of
-from borough.contracts.whole import written_whole
+from borough.contracts.whole import LARGEST, written_whole
 from borough.errors import InvalidRequest, ServiceFailure
 
 __all__ = [
@@ -184,7 +184,7 @@ class Codec:
             try:
                 value = self._decode_request(body)
             except msgspec.ValidationError as error:
-                if "got `float`" not in str(error):
+                if "got `float`" not in str(error) or len(body) > LARGEST:
                     raise
                 body = written_whole(body)
                 value = self._decode_request(body)
