@@ -192,6 +192,7 @@ async def test_a_compaction_stopped_anywhere_leaves_the_log_whole(tmp_path: Path
         for start in range(0, len(sent), 5000):
             await broker.publish(sent[start : start + 5000])
         segments = Segments(tmp_path / TOPIC)
+        left: list[Message] = []
         for stop in range(100):
             looks = itertools.count()
             try:
