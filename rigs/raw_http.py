@@ -41,6 +41,7 @@ MOST_GROWTH_KIB = 64 * 1024
 READY_S = 20.0
 STRICTER = {
     "This method is not known": "a method is one that is known",
+    "Expected HTTP/2 Connection Preface": "PRI is no method",
     "CONNECT is not offered": "a server is no proxy",
     "The request target must be a path": "no authority form, no user, no other scheme",
     "Host is not the host of": "a target and a Host that differ",

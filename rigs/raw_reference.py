@@ -24,6 +24,9 @@ _HEAD = re.compile(
 _FIELD = re.compile(rb"(%b):[ \t]*(%b?)[ \t]*\r\n" % (_TOKEN, _VALUE))
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;%b)?\r\n" % _VALUE)
 _TRAILERS = re.compile(rb"(?:%b:%b\r\n)*\r\n" % (_TOKEN, _VALUE))
+_NEVER_LATE = re.compile(
+    rb"^(?:content-length|transfer-encoding|host):", re.IGNORECASE | re.MULTILINE
+)
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]+)(/?[^?#]*)", re.IGNORECASE)
 _MOST_BYTES = 1 << 20
@@ -148,9 +151,9 @@ def _forbidden_chunks(body: bytes) -> str | None:
         size = int(line[1], 16)
         at = line.end()
         if not size:
-            return (
-                None if _TRAILERS.fullmatch(body, at) else "the trailers do not match the grammar"
-            )
+            is_late = _NEVER_LATE.search(body, at) is not None
+            is_formed = _TRAILERS.fullmatch(body, at) is not None
+            return None if is_formed and not is_late else "the trailers do not match the grammar"
         if body[at + size : at + size + 2] != b"\r\n":
             return "a chunk has no line end"
         at += size + 2

@@ -1,7 +1,7 @@
 """Reads a chunked request body (RFC 9112, 7.1) strictly, and counts while it reads.
 
 Pure: bytes go in, the body and what follows it come out. Chunk extensions and trailers are
-checked for form and thrown away.
+checked for form and thrown away; fields that frame or route a message never come late.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from borough.transports.http.refusals import Refused
 __all__ = ["ChunkedBody"]
 
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t\x20-\x7e\x80-\xff]*)?\Z")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*\Z")
+_TRAILER = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*\Z")
+_NEVER_LATE = frozenset({b"content-length", b"transfer-encoding", b"host"})
 
 _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 
@@ -114,7 +115,8 @@ class ChunkedBody:
         self._trailers += len(line) + 2
         if self._trailers > self._limits.trailer_bytes:
             raise Refused(refusals.HEAD)
-        if not _TRAILER.match(line):
+        found = _TRAILER.match(line)
+        if found is None or found[1].lower() in _NEVER_LATE:
             raise Refused(refusals.CHUNK)
 
     def _size_line(self, line: bytes) -> None:

@@ -136,8 +136,10 @@ class HeadReader:
                 raise Refused(refusals.BODY)
         else:
             self.length = 0
-        if "connection" in values and b"close" in values["connection"].lower():
-            self.keep_alive = False
+        if "connection" in values:
+            options = values["connection"].lower()
+            if b"close" in options and b"close" in map(bytes.strip, options.split(b",")):
+                self.keep_alive = False
         self.expects_continue = (
             "expect" in values and modern and values["expect"].lower() == b"100-continue"
         )

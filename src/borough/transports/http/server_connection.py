@@ -84,7 +84,7 @@ class ServerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = CLOSED
         self._head.forget()
-        self._ahead = b""
+        self._let_go()
         if self._task is not None:
             self._task.cancel()
         self._release_writer()
@@ -350,8 +350,6 @@ class ServerConnection(asyncio.Protocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say why, and nothing more."""
-        self._body = []
-        self._incoming = None
         self._server.send_answers()
         self._transport.write(refusal.answer)
         self._linger()
@@ -360,7 +358,7 @@ class ServerConnection(asyncio.Protocol):
         """Close our side and throw away what still comes: unread, it would take the answer with it."""
         self._state = LINGERING
         self._since = self._server.now
-        self._ahead = b""
+        self._let_go()
         if self._write_paused_at is None:
             self._server.holding.release(self)
         if not self._is_reading:
@@ -420,7 +418,13 @@ class ServerConnection(asyncio.Protocol):
     def drop(self) -> None:
         """Let go at once of a connection that holds too much."""
         self._state = CLOSED
+        self._let_go()
         self._transport.abort()
+
+    def _let_go(self) -> None:
+        self._ahead = b""
+        self._body = []
+        self._incoming = None
 
     def abort(self) -> asyncio.Task[None] | None:
         """Cancel what runs and drop the connection; returns the task that is ending."""
