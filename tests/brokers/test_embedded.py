@@ -35,39 +35,11 @@ async def test_a_message_above_the_read_size_comes_back_whole(tmp_path: Path) ->
         assert await everything(broker) == [numbered(0), large, numbered(2)]
 
 
-async def test_a_waiting_reader_is_woken_by_a_publish(tmp_path: Path) -> None:
-    async with opened(tmp_path) as broker:
-        subscription = await broker.subscribe("one", TOPIC, 0)
-        waiting = asyncio.create_task(take(subscription, 1))
-        await asyncio.sleep(0)
-        await broker.publish([numbered(1)])
-        assert [delivery.message for delivery in await waiting] == [numbered(1)]
-
-
 async def test_a_reader_follows_what_another_broker_writes(tmp_path: Path) -> None:
     async with opened(tmp_path) as writing, opened(tmp_path) as reading:
         subscription = await reading.subscribe("one", TOPIC, await reading.end(TOPIC))
         await writing.publish([numbered(1)])
         assert (await take(subscription, 1))[0].message == numbered(1)
-
-
-async def test_a_subscription_goes_on_after_its_position(tmp_path: Path) -> None:
-    async with opened(tmp_path) as broker:
-        await broker.publish([numbered(n) for n in range(10)])
-        first = await broker.subscribe("one", TOPIC, 0)
-        position = (await take(first, 4))[-1].position
-        second = await broker.subscribe("one", TOPIC, position)
-        rest = [delivery.message for delivery in await take(second, 6)]
-        assert rest == [numbered(n) for n in range(4, 10)]
-
-
-async def test_the_end_lies_behind_everything_and_before_what_comes(tmp_path: Path) -> None:
-    async with opened(tmp_path) as broker:
-        assert await broker.end(TOPIC) == 0
-        await broker.publish([numbered(1)])
-        subscription = await broker.subscribe("new", TOPIC, await broker.end(TOPIC))
-        await broker.publish([numbered(2)])
-        assert [d.message for d in await take(subscription, 1)] == [numbered(2)]
 
 
 async def test_topics_of_one_service_are_published_together_and_read_apart(tmp_path: Path) -> None:

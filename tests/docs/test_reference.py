@@ -84,7 +84,7 @@ async def test_a_column_that_may_be_null_is_read_as_the_sqlite_page_says(tmp_pat
 def test_the_tests_of_the_testing_page_pass(tmp_path: Path) -> None:
     write_cafe(tmp_path)
     (tmp_path / "cafe" / "test_cafe.py").unlink()  # the tutorial's own
-    assert len(write_files(REFERENCE / "testing.md", tmp_path)) == 3
+    assert len(write_files(REFERENCE / "testing.md", tmp_path)) == 4
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     command += ["-o", "asyncio_mode=auto"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}

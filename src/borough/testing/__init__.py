@@ -8,6 +8,7 @@ The same test body runs in every mode of `MODES`: `local` (calls in the process)
 call encoded and decoded), `wire` (one process, each call over HTTP).
 """
 
+from borough.brokers.memory import MemoryBroker
 from borough.testing.clock import ManualClock
 from borough.testing.fakes import calls, fake
 from borough.testing.ports import free_port
@@ -16,6 +17,7 @@ from borough.testing.start import MODES, Mode, NotQuiet, Running, start
 __all__ = [
     "MODES",
     "ManualClock",
+    "MemoryBroker",
     "Mode",
     "NotQuiet",
     "Running",
