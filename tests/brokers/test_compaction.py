@@ -192,19 +192,23 @@ async def test_a_compaction_stopped_anywhere_leaves_the_log_whole(tmp_path: Path
         for start in range(0, len(sent), 5000):
             await broker.publish(sent[start : start + 5000])
         segments = Segments(tmp_path / TOPIC)
-        left: list[Message] = []
-        for stop in range(100):
-            looks = itertools.count()
-            try:
-                compact(segments, 4_000_000, lambda: next(looks) >= stop)  # noqa: B023
-            except CompactionStopped:
-                left = await everything(broker)
-                assert latest(left) == latest(sent)
-                assert not list((tmp_path / TOPIC).glob("*.compacted"))
-            else:
-                break
-        assert stop > 5
-        assert latest(left) == latest(sent)
+        stops = 0
+        while _is_stopped_at(stops, segments):
+            assert latest(await everything(broker)) == latest(sent)
+            assert not list((tmp_path / TOPIC).glob("*.compacted"))
+            stops += 1
+        assert stops > 5
+        assert latest(await everything(broker)) == latest(sent)
+
+
+def _is_stopped_at(look: int, segments: Segments) -> bool:
+    """Compact until it asks so often whether to stop."""
+    looks = itertools.count()
+    try:
+        compact(segments, 4_000_000, lambda: next(looks) >= look)
+    except CompactionStopped:
+        return True
+    return False
 
 
 async def test_a_trim_that_is_cancelled_ends_soon_and_can_be_done_again(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from borough.brokers.embedded import EmbeddedBroker
@@ -198,12 +199,12 @@ async def test_the_facts_of_a_topic_count_what_it_holds(tmp_path: Path) -> None:
         await broker.publish([numbered(4)])
         facts = await broker.facts(TOPIC)
         assert facts.oldest_s == pytest.approx(began)
-        assert facts == TopicFacts(
+        assert msgspec.structs.replace(facts, oldest_s=None) == TopicFacts(
             earliest=await broker.earliest(TOPIC),
             end=await broker.end(TOPIC),
             records=5,
             bytes=sum(path.stat().st_size for path in segments_of(tmp_path)),
             segments=2,
-            oldest_s=facts.oldest_s,
+            oldest_s=None,
         )
         assert facts.end - facts.earliest == 5

@@ -56,6 +56,29 @@ CONTRACT = [
         f'@contract("shop", version=1.2)  # <-\nclass Shop(Protocol):\n{BUY}',
     ),
     (
+        "contract Shop retains '7 days'",
+        'Write "7d", "36h", "latest per key" or "forever"',
+        f'@contract("shop", version="1.0", retains="7 days")  # <-\nclass Shop(Protocol):\n{BUY}',
+    ),
+    (
+        "contract Shop retains 7",
+        'Write "7d", "36h", "latest per key" or "forever"',
+        f'@contract("shop", version="1.0", retains=7)  # <-\nclass Shop(Protocol):\n{BUY}',
+    ),
+    (
+        "contract Shop retains the latest per key and publishes nothing",
+        "Remove retains=, or name its events in publishes=[...]",
+        '@contract("shop", version="1.0", retains="latest per key")  # <-\n'
+        f"class Shop(Protocol):\n{BUY}",
+    ),
+    (
+        "event Sold has no key, and Shop retains the latest per key",
+        "Mark one field with Key[...]",
+        "class Sold(Event):  # <-\n    sku: str\n"
+        '@contract("shop", version="1.0", publishes=[Sold], retains="latest per key")\n'
+        f"class Shop(Protocol):\n{BUY}",
+    ),
+    (
         "Shop.limit is no operation",
         "A contract has only operations; write a method for it",
         f"{HEAD}  # <-\nclass Shop(Protocol):\n    limit: int\n{BUY}",
