@@ -166,6 +166,12 @@ def test_one_contract_is_shown_with_its_operations(say: Any, name: str) -> None:
     assert "[internal] Only for services." in output
 
 
+def test_how_long_events_are_retained_is_shown(say: Any) -> None:
+    shop = Path(__file__).parents[2] / "examples" / "shop"
+    output = say("contracts", "show", "orders", "--system", str(shop), system=False).output
+    assert "  events are retained: 7d\n" in output
+
+
 def test_descriptors_are_shown_as_one_document(say: Any) -> None:
     found = say("contracts", "show", "--json").value
     assert [descriptor["name"] for descriptor in found] == ["Notes"]
