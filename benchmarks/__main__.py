@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.report import JUDGED_ROUNDS, Report
+from benchmarks.revisions import compare
 
 NAMES = ("start", "local", "rest", "remote", "outbox", "events", "slow_query", "memory")
 _PACKAGES = (
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES) + " (all)")
     parser.add_argument("--rounds", type=int, default=JUDGED_ROUNDS, help="rounds (7)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every value, for machines")
+    parser.add_argument("--against", metavar="REVISION", help="compare with this commit instead")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
@@ -35,7 +37,10 @@ def main() -> int:
     print(", ".join(f"{name} {value}" for name, value in circumstances.items()), flush=True)
     reports: list[Report] = []
     for name in options.names or NAMES:
-        report = importlib.import_module(f"benchmarks.{name}").measure(options.rounds)
+        if options.against:
+            report = compare(name, options.against, options.rounds)
+        else:
+            report = importlib.import_module(f"benchmarks.{name}").measure(options.rounds)
         reports.append(report)
         print("\n" + "\n".join(report.lines()), flush=True)
     if options.json is not None:
