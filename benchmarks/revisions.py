@@ -37,10 +37,11 @@ def compare(name: str, revision: str, rounds: int) -> Report:
                         series.values[0]
                     )
     for own, series in now.items():
-        if not own.startswith(OWN) or own not in before or own.endswith(("CPU", "p50")):
+        is_rate = series.unit.endswith("/s")
+        is_time = series.unit == "us" and not own.endswith(("CPU", "p50"))
+        if not own.startswith(OWN) or own not in before or not (is_rate or is_time):
             continue
         report.add(series)
-        is_rate = series.unit.endswith("/s")
         faster, slower = (series, before[own]) if is_rate else (before[own], series)
         ratio = faster.over(slower, f"{own}: speed over {revision}")
         report.hold(report.add(ratio), at_least=SLOWER)
