@@ -42,6 +42,7 @@ from borough.services.context import Call, Principal, current_call, in_thread
 from borough.services.data import Database, Transaction
 from borough.services.handlers import every, on
 from borough.services.identity import TokenIssuer
+from borough.services.projections import Projections, projection
 from borough.services.service import Service, provide
 from borough.services.settings import Secret, Settings
 
@@ -69,6 +70,7 @@ __all__ = [
     "Page",
     "Principal",
     "Problem",
+    "Projections",
     "Reply",
     "Secret",
     "Service",
@@ -90,6 +92,7 @@ __all__ = [
     "on",
     "patch",
     "post",
+    "projection",
     "provide",
     "put",
     "raw",

@@ -179,6 +179,63 @@ class Hearing(Service):
         "Hearing.heard hears events of several contracts, between which there is no order",
         "Write one handler for each contract",
     ),
+    "a projection without a transaction": (
+        """
+class Hearing(Service):
+    @projection(Paid, tables=["paid"])  # <-
+    async def paid(self, event: Paid) -> None: ...
+""",
+        "Hearing.paid is a projection without a transaction",
+        "Write `async def name(self, event, tx)`: its rows commit with its place in the topic",
+    ),
+    "a projection without tables": (
+        """
+class Hearing(Service):
+    @projection(Paid, tables=[])  # <-
+    async def paid(self, event: Paid, tx: Transaction) -> None: ...
+""",
+        "Hearing.paid is a projection without tables",
+        'Name those that it writes: tables=["prices"]',
+    ),
+    "a projection of a table that is no name": (
+        """
+class Hearing(Service):
+    @projection(Paid, tables=["paid; drop"])  # <-
+    async def paid(self, event: Paid, tx: Transaction) -> None: ...
+""",
+        "Hearing.paid names the table 'paid; drop'",
+        "Use letters, digits and _",
+    ),
+    "a projection of a table of Borough's": (
+        """
+class Hearing(Service):
+    @projection(Paid, tables=["Borough_inbox"])  # <-
+    async def paid(self, event: Paid, tx: Transaction) -> None: ...
+""",
+        "Hearing.paid names the table Borough_inbox, which is not the service's own",
+        "Name its own tables",
+    ),
+    "a projection of no generation": (
+        """
+class Hearing(Service):
+    @projection(Paid, tables=["paid"], generation=0)  # <-
+    async def paid(self, event: Paid, tx: Transaction) -> None: ...
+""",
+        "Hearing.paid is of generation 0",
+        "Write a whole number, 1 or more",
+    ),
+    "two projections of one table": (
+        """
+class Hearing(Service):
+    @projection(Paid, tables=["paid", "sums"])
+    async def first(self, event: Paid, tx: Transaction) -> None: ...
+
+    @projection(Paid, tables=["PAID"])  # <-
+    async def second(self, event: Paid, tx: Transaction) -> None: ...
+""",
+        "Hearing.second and first both make the table PAID",
+        "Give each projection tables of its own",
+    ),
     "a handler of no event": (
         """
 class Hearing(Service):

@@ -1,4 +1,4 @@
-"""`borough events`: topics, dead letters, and what an operator does about them.
+"""`borough events`: topics, dead letters, projections, and what an operator does about them.
 
 Each service's database is opened beside the running process, or without one: a replayed event waits
 there, and the consumer finds it within seconds, or at the next start.
@@ -30,7 +30,8 @@ _EXAMPLE = """examples:
   borough events dead --system examples/shop
   borough events dead notifications.send_receipt --events
   borough events replay notifications.send_receipt --group 3f2a9c41d07b
-  borough events drop --id 01a214e5d0eb70219c866760cc2f7f05-1"""
+  borough events drop --id 01a214e5d0eb70219c866760cc2f7f05-1
+  borough events rebuild search.prices"""
 _SHOWN = 1000
 
 
@@ -38,7 +39,7 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "events",
-        help="show topics; show, replay or drop dead letters",
+        help="show topics; show, replay or drop dead letters; rebuild projections",
         description="What topics hold and how far handlers are; events that a handler has given up.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -73,6 +74,13 @@ def add(subparsers: Any) -> None:
         if action is not dead:
             action.add_argument("--all", action="store_true", help="whatever is dead")
         _add_place(action)
+    rebuild = actions.add_parser(
+        "rebuild",
+        help="empty a projection's tables and make them anew from what its topic retains",
+        epilog="example: borough events rebuild search.prices --system examples/shop",
+    )
+    rebuild.add_argument("name", help="the projection, SERVICE.NAME")
+    _add_place(rebuild)
     parser.set_defaults(run=_run)
 
 
@@ -95,7 +103,37 @@ def _run(options: argparse.Namespace) -> int:
         )
     flags = {"data.folder": str(Path(options.data).resolve())} if options.data else None
     system = System.load(options.system, flags=flags)
+    if options.action == "rebuild":
+        return asyncio.run(_rebuild(options, system))
     return asyncio.run(_act(options, system))
+
+
+async def _rebuild(options: argparse.Namespace, system: System) -> int:
+    from borough.clock import SystemClock
+    from borough.runtime.generations import rebuild
+    from borough.runtime.topics import handlers_of, opened_store
+
+    projections = {
+        name: (service, mark.projection.tables)
+        for service, marks in handlers_of(system).items()
+        for name, mark in marks
+        if mark.projection is not None
+    }
+    if options.name not in projections:
+        known = ", ".join(sorted(projections)) or "none"
+        raise ConfigurationError(f"there is no projection {options.name}; projections are {known}")
+    service, tables = projections[options.name]
+    folder = system.configuration.data_folder
+    async with opened_store(folder, service, SystemClock()) as store:
+        if store is None:
+            raise ConfigurationError(f"{service} has no database yet; there is nothing to rebuild")
+        generation = await rebuild(store, options.name, tables)
+    if options.json:
+        document = {"projection": options.name, "generation": generation}
+        print(msgspec.json.encode(document).decode())
+    else:
+        print(f"{options.name} begins generation {generation}; a running service goes on with it")
+    return 0
 
 
 async def _act(options: argparse.Namespace, system: System) -> int:

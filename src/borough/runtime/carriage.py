@@ -17,7 +17,9 @@ from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import lease_terms
 from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
+from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.generations import start_generation
 from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, housekeeping_terms
 from borough.runtime.leases import Leases
 from borough.runtime.options import Options
@@ -25,6 +27,7 @@ from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay
 from borough.runtime.running import RunningService
 from borough.runtime.schedule import Schedule, ScheduledHandler
+from borough.runtime.wiring import HandlerPlan
 
 __all__ = ["Carriage", "EventCounts"]
 
@@ -107,35 +110,48 @@ class Carriage:
         )
         self._consumers[name] = []
         for handler in plan.handlers:
-            bound = EventHandler(
-                handler.name,
-                name,
-                getattr(service.instance, handler.method),
-                handler.takes_transaction,
-                handler.events,
-                on_dead=handler.on_dead,
-                folder=str(plan.folder),
-            )
-            for topic in sorted({event.topic for event in handler.events}):
-                self._consumers[name].append(
-                    Consumer(
-                        bound,
-                        topic,
-                        database,
-                        self._broker,
-                        leases,
-                        clock,
-                        self._activity,
-                        service.pool,
-                        self._inbox,
-                    )
-                )
+            self._consumers[name] += self._consumers_of(service, database, leases, handler)
         for schedule in plan.schedules:
             run = getattr(service.instance, schedule.method)
             timed = ScheduledHandler(
                 schedule.name, name, schedule.interval_s, run, schedule.takes_transaction
             )
             self._schedules.append(Schedule(timed, database, leases, clock, service.pool))
+
+    def _consumers_of(
+        self,
+        service: RunningService,
+        database: ServiceDatabase,
+        leases: Leases,
+        handler: HandlerPlan,
+    ) -> list[Consumer]:
+        bound = EventHandler(
+            handler.name,
+            service.name,
+            getattr(service.instance, handler.method),
+            handler.takes_transaction,
+            handler.events,
+            on_dead=handler.on_dead,
+            folder=str(service.plan.folder),
+            projection=None if handler.projection is None else handler.projection.generation,
+        )
+        made = [
+            Consumer(
+                bound,
+                topic,
+                database,
+                self._broker,
+                leases,
+                self._clock,
+                self._activity,
+                service.pool,
+                self._inbox,
+            )
+            for topic in sorted({event.topic for event in handler.events})
+        ]
+        if handler.projection is not None:
+            service.projections.add(made[0])
+        return made
 
     async def register(self) -> None:
         """Note where each new handler begins, before anything is published that it must hear."""
@@ -144,7 +160,14 @@ class Carriage:
                 await consumer.register()
 
     async def start(self) -> None:
-        """Start every worker."""
+        """Start every worker, projections with the generation that their code names."""
+        for service in self._services.values():
+            for handler in service.plan.handlers:
+                made = handler.projection
+                if made is not None and service.store is not None:
+                    await start_generation(
+                        service.store, handler.name, made.tables, made.generation
+                    )
         consumers = [consumer for found in self._consumers.values() for consumer in found]
         workers: list[_Worker] = [*self._relays.values(), *consumers, *self._schedules]
         workers += self._housekeeping.values()

@@ -7,6 +7,9 @@ done under one lease is a `Course`.
 from __future__ import annotations
 
 import asyncio
+import logging
+
+import msgspec
 
 from borough.clock import Clock
 from borough.ports import Broker
@@ -15,15 +18,18 @@ from borough.reliability.lease import Lease
 from borough.runtime.course import Course
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.generations import generation_of
 from borough.runtime.handling import Handling
 from borough.runtime.in_order import InOrder
 from borough.runtime.leases import Leases
 from borough.runtime.parking import Parking
-from borough.runtime.positions import Positions
+from borough.runtime.positions import Noted, Positions
 from borough.runtime.pulse import Pulse
 from borough.services.context import WorkPool
 
 __all__ = ["Consumer"]
+
+_log = logging.getLogger("borough.events")
 
 
 class Consumer:
@@ -60,13 +66,24 @@ class Consumer:
         self.broker = broker
         self.clock = clock
         self.activity = activity
-        self.handling = Handling(handler, topic, database, clock, self.terms, pool)
-        self.parking = Parking(handler, topic, database, clock, self.terms.retries)
-        self.positions = Positions(handler.name, topic, database, broker)
+        self.positions = Positions(
+            handler.name, topic, database, broker, is_projection=handler.projection is not None
+        )
         self.stopping = asyncio.Event()
+        self.hurried = 0
+        """How many wait for the next position to be noted; it is then noted at once."""
+        self.noted = Pulse()
+        self._database = database
+        self._pool = pool
         self._leases = leases
+        self._work_for(handler)
         self._course: Course | None = None
         self._in_order: InOrder | None = None
+
+    def _work_for(self, handler: EventHandler) -> None:
+        database, terms = self._database, self.terms
+        self.handling = Handling(handler, self.topic, database, self.clock, terms, self._pool)
+        self.parking = Parking(handler, self.topic, database, self.clock, terms.retries)
 
     async def register(self) -> None:
         """Note where a new handler begins. Do it before anything is published that it must hear."""
@@ -76,6 +93,12 @@ class Consumer:
         """Consume while this process has the role, until `stop`."""
         role = f"consume {self.handler.name} {self.topic}"
         await self._leases.hold(role, self._consume, self.stopping)
+
+    def hurry(self) -> None:
+        """Note positions at once while `hurried` is above zero."""
+        self.hurried += 1
+        if self._course is not None:
+            self._course.hurry()
 
     def stop(self) -> None:
         """Start no further event.
@@ -89,6 +112,8 @@ class Consumer:
         if await self.parking.next_due() is not None:
             return False
         course = self._course
+        if course is not None and not await self._is_current():
+            return False
         if not self.broker.keeps_order:
             return course is None or (
                 course.idle and self._in_order is not None and not self._in_order.held
@@ -100,7 +125,42 @@ class Consumer:
         noted = await self.positions.read()
         return noted.position >= await self.broker.end(self.topic)
 
+    async def place(self, noted: Noted) -> int:
+        """The position up to which all is done: here it may be beyond what is noted."""
+        course = self._course
+        if course is None or not await self._is_current():
+            return noted.position
+        return max(noted.position, course.position)
+
+    async def _is_current(self) -> bool:
+        """Whether a projection works for the generation in force; else it is fenced, and does not know yet."""
+        if self.handler.projection is None:
+            return True
+        found = await generation_of(self._database.store, self.handler.name)
+        return found is not None and found.generation == self.handler.generation
+
+    async def _adopt_generation(self) -> bool:
+        """Work for the generation in force; False where that is not of this code."""
+        handler = self.handler
+        found = await generation_of(self._database.store, handler.name)
+        if found is None:
+            return handler.projection is None
+        if handler.projection not in (None, found.declared):
+            _log.warning(
+                "%s is of generation %d here and of %d in another process, which has it now",
+                handler.name,
+                handler.projection,
+                found.declared,
+            )
+            return False
+        if found.generation != handler.generation:
+            self.handler = msgspec.structs.replace(handler, generation=found.generation)
+            self._work_for(self.handler)
+        return True
+
     async def _consume(self, lease: Lease) -> None:
+        if not await self._adopt_generation():
+            return
         noted = await self.positions.read()
         broker, name = self.broker, self.handler.name
         position = 0 if broker.keeps_positions else noted.position

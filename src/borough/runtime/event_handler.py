@@ -16,7 +16,8 @@ class EventHandler(msgspec.Struct, frozen=True):
     """One handler. `name` is durable: `service.method` or `service.NAME`.
 
     `on_dead` says whether a dead event lets those behind it under its key go on; `folder` is where
-    its own code lives.
+    its own code lives; `projection` is the generation that the code of a projection names, and
+    `generation` the one that is in force.
     """
 
     name: str
@@ -27,3 +28,4 @@ class EventHandler(msgspec.Struct, frozen=True):
     generation: int = 1
     on_dead: Literal["continue", "block"] = "continue"
     folder: str = ""
+    projection: int | None = None

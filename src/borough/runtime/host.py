@@ -28,6 +28,7 @@ from borough.runtime.running import Resources, RunningService
 from borough.runtime.system import System
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.context import CURRENT, Principal
+from borough.services.projections import Projections
 from borough.stores.sqlite import SqliteStore
 from borough.transports.callee import Callee
 from borough.transports.http.door import Route
@@ -37,8 +38,8 @@ __all__ = ["OWN_RESOURCES", "Host", "MakeTransport", "make_folder", "undeclared"
 
 C = TypeVar("C")
 _log = logging.getLogger("borough.host")
-OWN_RESOURCES: tuple[type[Any], ...] = (Clock, Path)
-"""What every service may ask for by annotation: the clock, and a folder of its own."""
+OWN_RESOURCES: tuple[type[Any], ...] = (Clock, Path, Projections)
+"""What every service may ask for by annotation: the clock, a folder of its own, its projections."""
 MakeTransport = Callable[["Host", str], Transport]
 """Makes the transport on which a service (named second) calls others."""
 
@@ -68,6 +69,7 @@ class Host:
         self._resources: Resources = {
             Clock: lambda _service: self.clock,
             Path: self._folder,
+            Projections: lambda service: self.services[service].projections,
             **(resources or {}),
         }
         self._stand_ins = dict(stand_ins or {})

@@ -61,6 +61,10 @@ _NEXT_DUE = """
 select min(due) from borough_parked
 where handler = $1 and generation = $2 and topic = $3 and due is not null
 """
+_HOLDS = """
+select 1 from borough_parked where handler = $1 and topic = $2 and sequence = $3 limit 1
+"""
+_OLDEST = "select min(parked_at) from borough_parked where handler = $1 and topic = $2"
 _BEGIN = f"""
 update borough_parked set attempts = attempts + 1, due = $5 where number = $4 and {_HELD}
 """
@@ -207,6 +211,20 @@ class Parking:
             float | None, _NEXT_DUE, handler.name, handler.generation, self._topic
         )
         return None if found is None else max(0.0, found - self._clock.epoch_s())
+
+    async def holds(self, sequence: int) -> bool:
+        """Whether the event of this number is put aside."""
+        found: int | None = await self._database.maybe(
+            int, _HOLDS, self.handler.name, self._topic, sequence
+        )
+        return found is not None
+
+    async def oldest(self) -> float | None:
+        """When the first of those that are put aside was; None where there is none."""
+        found: float | None = await self._database.one(
+            float | None, _OLDEST, self.handler.name, self._topic
+        )
+        return found
 
     async def begin(self, parked: ParkedEvent, lease: Lease) -> bool:
         """Count an attempt that begins now; False for an event that is not parked any more.

@@ -19,6 +19,7 @@ from borough.runtime.configuration import Configuration
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import EventWriter
 from borough.runtime.pool import ThreadPool
+from borough.runtime.projections import ServiceProjections
 from borough.runtime.pulse import Pulse
 from borough.runtime.wiring import SchedulePlan, ServicePlan
 from borough.services.context import CURRENT
@@ -54,6 +55,7 @@ class RunningService:
         self.database: ServiceDatabase | None = None
         self.keyed: KeyedCalls | None = None
         self.instance: Any = None
+        self.projections = ServiceProjections(plan.name, clock)
         self._opened = False
         self.callees: dict[str, Callee] = {}
         self._clients: dict[str, Any] = {}

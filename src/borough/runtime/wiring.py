@@ -22,7 +22,15 @@ from borough.contracts.source import same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
-from borough.services.handlers import EVERY_MARK, ON_MARK, EveryMark, OnDead, OnMark
+from borough.services.handlers import (
+    EVERY_MARK,
+    ON_MARK,
+    EveryMark,
+    OnDead,
+    OnMark,
+    ProjectionMark,
+)
+from borough.services.projections import judge_projection
 from borough.services.service import Provided, Service
 from borough.services.settings import Settings
 
@@ -34,13 +42,17 @@ _MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
 
 
 class HandlerPlan(msgspec.Struct, frozen=True):
-    """One `@on` handler: durable name, method, the events it hears, its form, what the dead do."""
+    """One `@on` handler: durable name, method, the events it hears, its form, what the dead do.
+
+    `projection` says what else it is.
+    """
 
     name: str
     method: str
     events: tuple[BoundEvent, ...]
     takes_transaction: bool
     on_dead: OnDead = "continue"
+    projection: ProjectionMark | None = None
 
 
 class SchedulePlan(msgspec.Struct, frozen=True):
@@ -341,6 +353,7 @@ class _Wiring:
                 path = f"/{service}" + ("" if raw.path == "/" else raw.path)
                 self._mount(cls, function, path, mounts)
                 mounts.append(MountPlan(path, method, raw))
+        self._tables(cls, handlers.values())
         return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
 
     def _mount(self, cls: type[Service], function: Any, path: str, mounts: list[MountPlan]) -> None:
@@ -387,8 +400,24 @@ class _Wiring:
                 'Write on_dead="continue" or on_dead="block"',
                 function,
             )
+        if mark.projection is not None:
+            for message, remedy in judge_projection(mark.projection, form):
+                self.fault(f"{cls.__name__}.{method} {message}", remedy, function)
         name = f"{service}.{mark.name or method}"
-        return HandlerPlan(name, method, tuple(events), form, mark.on_dead)
+        return HandlerPlan(name, method, tuple(events), form, mark.on_dead, mark.projection)
+
+    def _tables(self, cls: type[Service], handlers: Iterable[HandlerPlan]) -> None:
+        """A table belongs to one projection, which may empty it."""
+        owners: dict[str, HandlerPlan] = {}
+        for handler in handlers:
+            for table in handler.projection.tables if handler.projection is not None else ():
+                owner = owners.setdefault(str(table).lower(), handler)
+                if owner is not handler:
+                    self.fault(
+                        f"{cls.__name__}.{handler.method} and {owner.method} both make the table {table}",
+                        "Give each projection tables of its own",
+                        getattr(cls, handler.method),
+                    )
 
     def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
         """Whether it takes a transaction after its fixed parameters; anything else is a fault."""

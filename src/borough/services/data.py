@@ -67,6 +67,14 @@ class Transaction(Reader, Protocol):
         """Take an event back that was published for later; returns whether it was still waiting."""
         ...
 
+    @property
+    def position(self) -> str:
+        """After the block: the place of what it has published, for `Projections.reached`.
+
+        Empty without events. Raises `TransactionMisuse` before.
+        """
+        ...
+
     async def answer(self, value: T, /) -> T:
         """Store the keyed operation's answer (a value or a `Problem`) with the effects, and return it.
 

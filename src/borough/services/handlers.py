@@ -10,7 +10,7 @@ import msgspec
 
 from borough.contracts.struct import Event
 
-__all__ = ["EveryMark", "OnMark", "every", "on"]
+__all__ = ["EveryMark", "OnDead", "OnMark", "ProjectionMark", "every", "on", "refuse_other"]
 
 OnDead = Literal["continue", "block"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,13 +21,21 @@ _INTERVAL = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+class ProjectionMark(msgspec.Struct, frozen=True):
+    """What `@projection` said further: the tables that it makes, and of which generation."""
+
+    tables: tuple[str, ...]
+    generation: int = 1
+
+
 class OnMark(msgspec.Struct, frozen=True):
-    """What `@on` said: the events heard, the handler's durable name if not the method's, and what a
-    dead event does to those behind it."""
+    """What `@on` or `@projection` said: the events heard, the handler's durable name if not the
+    method's, and what a dead event does to those behind it."""
 
     events: tuple[type[Event], ...]
     name: str | None = None
     on_dead: OnDead = "continue"
+    projection: ProjectionMark | None = None
 
 
 class EveryMark(msgspec.Struct, frozen=True):
@@ -48,7 +56,7 @@ def on(
     it is replayed or dropped (`on_dead="block"`). Raises `TypeError` for what is no event.
     """
     for event in events:
-        _refuse_other(event)
+        refuse_other(event, "on")
     mark = OnMark(events, name, on_dead)
 
     def apply(function: F) -> F:
@@ -58,11 +66,11 @@ def on(
     return apply
 
 
-def _refuse_other(thing: object) -> None:
-    """A bare `@on`, without parentheses, is handed the method."""
+def refuse_other(thing: object, mark: str) -> None:
+    """Raise `TypeError` for what is no event: a mark without parentheses is handed the method."""
     name = getattr(thing, "__name__", thing)
     if not (isinstance(thing, type) and issubclass(thing, Event)):
-        raise TypeError(f"@on({name}) is no event; write @on(SomeEvent)")
+        raise TypeError(f"@{mark}({name}) is no event; write @{mark}(SomeEvent)")
 
 
 def every(interval: str, *, name: str | None = None) -> Callable[[F], F]:

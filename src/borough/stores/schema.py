@@ -168,9 +168,14 @@ create index borough_dead_age on borough_dead (died_at);
 create index borough_attempts_age on borough_attempts (begun_at);
 """
 
+_PROJECTIONS = """
+alter table borough_positions add column target integer not null default 0;  -- the end when it began
+"""
+
 BOROUGH_MIGRATIONS: Final[Sequence[Migration]] = (
     Migration("0001_events.sql", _EVENTS),
     Migration("0002_answers.sql", _ANSWERS),
     Migration("0003_waiting.sql", _WAITING),
     Migration("0004_ages.sql", _AGES),
+    Migration("0005_projections.sql", _PROJECTIONS),
 )

@@ -13,6 +13,7 @@ from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 from borough.clock import Clock
 from borough.errors import BoroughError, ConfigurationError
 from borough.gateway.process import Process
+from borough.runtime.generations import rebuild
 from borough.runtime.host import MakeTransport
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.context import Principal
@@ -82,6 +83,17 @@ class Running:
                     await service.tick(plan)
                     return
         raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+
+    async def rebuild(self, projection: str) -> None:
+        """Begin a new generation of a projection (`search.prices`), as `borough events rebuild` does.
+
+        Raises `ConfigurationError` where no running service has it."""
+        for service in self._process.host.services.values():
+            for plan in service.plan.handlers:
+                if plan.name == projection and plan.projection and service.store:
+                    await rebuild(service.store, projection, plan.projection.tables)
+                    return
+        raise ConfigurationError(f"no running service has the projection {projection!r}")
 
     def database(self, service: str) -> Database:
         """A service's own database, to look into. Raises `ConfigurationError` where it has none."""

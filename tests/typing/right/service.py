@@ -1,6 +1,7 @@
 """Services, clients and fakes as a user writes them: clean under both checkers."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, final
 
 from borough import (
@@ -9,6 +10,7 @@ from borough import (
     Clock,
     Database,
     Page,
+    Projections,
     Reply,
     Secret,
     Service,
@@ -19,6 +21,7 @@ from borough import (
     every,
     in_thread,
     on,
+    projection,
     provide,
     raw,
 )
@@ -32,6 +35,7 @@ from tests.typing.right.contract import (
     Orders,
     OrdersTwo,
     Refused,
+    Registered,
     State,
 )
 
@@ -65,6 +69,7 @@ class OrderService(Service, Orders):
 
     others: Orders
     db: Database
+    projections: Projections
     settings: ShopSettings
     clock: Clock
     newer = provide(OrdersTwo, Newer)
@@ -109,6 +114,23 @@ class OrderService(Service, Orders):
     @on(OrderPlaced)
     async def remember(self, event: OrderPlaced, tx: Transaction) -> None:
         await tx.execute("insert into seen values ($1)", event.order_id)
+
+    @projection(OrderPlaced, Registered, tables=["placed"], generation=2, name="placed")
+    async def show(self, event: OrderPlaced | Registered, tx: Transaction) -> None:
+        if isinstance(event, OrderPlaced):
+            await tx.execute("insert into placed values ($1)", event.order_id)
+
+    async def is_shown(self, position: str) -> bool:
+        await self.projections.reached("placed", position, within_s=0.5)
+        lag = await self.projections.lag("placed")
+        return not lag.rebuilding and lag.seconds < 1
+
+    async def soon(self, event: OrderPlaced) -> str:
+        async with self.db.transaction() as tx:
+            first = tx.publish(event, after=timedelta(minutes=5))
+            tx.publish(event, at=datetime(2030, 1, 1, tzinfo=UTC))
+            await tx.cancel(first)
+        return tx.position
 
     @every("30s")
     async def tidy(self) -> None: ...

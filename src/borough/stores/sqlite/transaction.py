@@ -30,6 +30,7 @@ from borough.errors import (
     WrongRowCount,
 )
 from borough.ports import Companion, OutboxRow, ScheduledRow
+from borough.reliability.position import position_of
 from borough.services.context import IN_TRANSACTION, OpenTransaction
 from borough.stores.sqlite.connection import Connection, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
@@ -306,6 +307,13 @@ class SqliteTransaction:
     async def cancel(self, event_id: str, /) -> bool:
         """Take an event back that was published for later."""
         return await self._added().cancel(self, event_id)
+
+    @property
+    def position(self) -> str:
+        """After the block: the place of what it has published."""
+        if not self._ended or self._failure is not None:
+            raise TransactionMisuse("a position is had after the block of the transaction")
+        return position_of([row[1] for row in self.outbox], self.sequence)
 
     async def answer(self, value: T, /) -> T:
         """Store the keyed operation's answer with the effects, and return it."""

@@ -1,0 +1,99 @@
+"""Generations of projections: each begins with empty tables and the earliest event.
+
+One transaction empties the tables, raises the generation, and removes the position and all that was
+put aside. It also raises the epoch of the projection's roles: whoever consumes for the generation
+before is fenced, and takes the role anew for the new one. The inbox knows the generation of each row, so
+what was handled before is handled again; housekeeping removes the old rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from borough.errors import ConfigurationError, StoreError
+from borough.ports import Store, StoreTransaction
+
+__all__ = ["Generation", "generation_of", "rebuild", "start_generation"]
+
+_READ = "select generation, declared from borough_generations where handler = $1"
+_WRITE = """
+insert into borough_generations (handler, generation, declared) values ($1, $2, $3)
+on conflict (handler) do update set generation = excluded.generation, declared = excluded.declared
+"""
+_HEARD = "select 1 from borough_inbox where handler = $1 limit 1"
+_FORGOTTEN = ("borough_positions", "borough_parked", "borough_dead", "borough_attempts")
+_FENCE = """
+update borough_leases set epoch = epoch + 1, until = 0.0 where substr(role, 1, length($1)) = $1
+"""
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """The generation in force, and the one that the code named when it began."""
+
+    generation: int
+    declared: int
+
+
+async def generation_of(store: Store, projection: str) -> Generation | None:
+    """The generation in force, None before the first."""
+    return await store.maybe(Generation, _READ, projection)
+
+
+async def start_generation(
+    store: Store, projection: str, tables: Sequence[str], declared: int
+) -> None:
+    """Begin a generation where the code names another one than that in force, or it is the first.
+
+    Raises `ConfigurationError` for tables that do not exist, and for a new projection whose tables
+    are not empty: what is in them may be somebody's.
+    """
+    full = [table for table in tables if await _has_rows(store, projection, table)]
+    async with store.transaction() as tx:
+        found = await tx.maybe(Generation, _READ, projection)
+        if found is not None and found.declared == declared:
+            return
+        if found is None and full:
+            raise ConfigurationError(
+                f"{projection} is a new projection, and its table {full[0]} is not empty; only a "
+                "projection writes its tables: empty it in a migration, or name another"
+            )
+        before = found.generation if found is not None else await tx.maybe(int, _HEARD, projection)
+        await _begin(tx, projection, tables, Generation((before or 0) + 1, declared))
+
+
+async def rebuild(store: Store, projection: str, tables: Sequence[str]) -> int:
+    """Begin a new generation now; returns its number. A running consumer goes on with it.
+
+    Raises `ConfigurationError` for a projection that has never run.
+    """
+    async with store.transaction() as tx:
+        found = await tx.maybe(Generation, _READ, projection)
+        if found is None:
+            raise ConfigurationError(f"{projection} has never run; there is nothing to rebuild")
+        await _begin(tx, projection, tables, Generation(found.generation + 1, found.declared))
+    return found.generation + 1
+
+
+async def _has_rows(store: Store, projection: str, table: str) -> bool:
+    try:
+        found: Any = await store.maybe(int, f'select 1 from "{table}" limit 1')
+    except StoreError as error:
+        raise ConfigurationError(
+            f"the table {table} of the projection {projection} cannot be read ({error}); create it "
+            "in a migration"
+        ) from error
+    return found is not None
+
+
+async def _begin(
+    tx: StoreTransaction, projection: str, tables: Sequence[str], new: Generation
+) -> None:
+    for table in tables:
+        await tx.execute(f'delete from "{table}"')
+    for table in _FORGOTTEN:
+        await tx.execute(f"delete from {table} where handler = $1", projection)
+    await tx.execute(_FENCE, f"consume {projection} ")
+    await tx.execute(_WRITE, projection, new.generation, new.declared)
