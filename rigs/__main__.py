@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "openapi",
     "raw_http",
     "duplicates",
+    "links",
     "shared_group",
     "slow_clients",
 )

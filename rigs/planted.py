@@ -20,6 +20,7 @@ from borough.runtime.relay import Relay
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
 from borough.transports.callee import Callee
+from borough.transports.http.client import HttpClient
 
 LAG_S = 0.05
 
@@ -107,7 +108,29 @@ def pass_at_once() -> None:
     replace(Resequencer, "offer", offer)
 
 
+def send_twice() -> None:
+    """The client takes every request for one that may be sent again."""
+    send: Any = HttpClient.send
+
+    def repeat(self: Any, *rest: Any, idempotent: bool = False, **named: Any) -> Any:
+        return send(self, *rest, idempotent=True, **named)
+
+    replace(HttpClient, "send", repeat)
+
+
+def wait_for_ever() -> None:
+    """The client looks at no deadline."""
+    send: Any = HttpClient.send
+
+    def wait(self: Any, *rest: Any, deadline: float | None = None, **named: Any) -> Any:
+        return send(self, *rest, deadline=None, **named)
+
+    replace(HttpClient, "send", wait)
+
+
 FAULTS = {
+    "twice": send_twice,
+    "deadline": wait_for_ever,
     "order": pass_at_once,
     "fence": believe_past_holders,
     "inbox": forget_the_inbox,

@@ -1,0 +1,1 @@
+"""A small system for rigs whose calls cross a bad link."""
