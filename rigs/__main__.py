@@ -24,6 +24,7 @@ NAMES: tuple[str, ...] = (
     "raw_http",
     "duplicates",
     "links",
+    "poison",
     "shared_group",
     "slow_clients",
 )

@@ -16,6 +16,7 @@ from borough.reliability.lease import Lease
 from borough.reliability.resequencing import Resequencer
 from borough.runtime import handling, parking, positions, relay, scheduled
 from borough.runtime.handling import Handling, Outcome
+from borough.runtime.parking import Parking
 from borough.runtime.relay import Relay
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
@@ -128,7 +129,27 @@ def wait_for_ever() -> None:
     replace(HttpClient, "send", wait)
 
 
+def lose_dead_letters() -> None:
+    """What is given up is given up without a word."""
+    where = "from borough_parked where number = $1"
+    assert where in parking._BURY
+    replace(parking, "_BURY", parking._BURY.replace(where, f"{where} and $1 is null"))
+
+
+def park_slowly() -> None:
+    """Everybody waits while an event is put aside."""
+    park: Any = Parking.park
+
+    async def slow(self: Parking, *rest: Any) -> Any:
+        time.sleep(0.3)  # noqa: ASYNC251 - that is the fault
+        return await park(self, *rest)
+
+    replace(Parking, "park", slow)
+
+
 FAULTS = {
+    "letters": lose_dead_letters,
+    "slow-parking": park_slowly,
     "twice": send_twice,
     "deadline": wait_for_ever,
     "order": pass_at_once,

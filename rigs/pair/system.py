@@ -7,7 +7,7 @@ import os
 import random
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rigs.episodes import ROOT
@@ -31,7 +31,9 @@ Note = tuple[str, int]
 class Pair:
     """One data folder, on which any number of processes run the whole system."""
 
-    def __init__(self, folder: Path, lease_s: float) -> None:
+    def __init__(
+        self, folder: Path, lease_s: float, options: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
         self.data = folder / "data"
         self.ledger = folder / "ledger"
@@ -43,6 +45,7 @@ class Pair:
             "BOROUGH_DATA_FOLDER": str(self.data),
             "BOROUGH_EVENTS_LEASE_S": str(lease_s),
             "BOROUGH_SINK_LEDGER": str(self.ledger),
+            **(options or {}),
         }
         paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
         self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
@@ -63,6 +66,20 @@ class Pair:
                 start_new_session=True,
             )
         return Server(process, log)
+
+    async def ask(self, *arguments: str) -> tuple[int, str]:
+        """Run a command of `borough` about this system; returns its status and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "borough", *arguments),
+            *("--system", str(self._system), "--data", str(self.data)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment,
+            start_new_session=True,
+        )
+        said, _ = await process.communicate()
+        return process.returncode or 0, said.decode(errors="replace")
 
     def said(self, sentence: str) -> int:
         """How often the processes have said something in their logs."""

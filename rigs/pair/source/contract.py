@@ -17,6 +17,8 @@ class Noted(Event):
 
     writer: Key[str]
     number: int
+    at: float = 0.0
+    """When, in seconds since 1970."""
 
 
 @contract("source", version="1.0", publishes=[Noted])

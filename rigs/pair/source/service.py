@@ -2,7 +2,7 @@
 
 from typing import final
 
-from borough import Database, Service
+from borough import Clock, Database, Service
 from rigs.pair.source.contract import Note, Noted, Source
 
 
@@ -11,6 +11,7 @@ class SourceService(Service, Source):
     """Keeps notes and tells of them."""
 
     db: Database
+    clock: Clock
 
     async def keep(self, note: Note) -> Note:
         async with self.db.transaction() as tx:
@@ -20,5 +21,6 @@ class SourceService(Service, Source):
                 note.number,
             )
             if is_new:
-                tx.publish(Noted(writer=note.writer, number=note.number))
+                now_s = self.clock.now().timestamp()
+                tx.publish(Noted(writer=note.writer, number=note.number, at=now_s))
         return note

@@ -2,5 +2,6 @@
 create table heard (
     place integer primary key,
     writer text not null,
-    number integer not null
+    number integer not null,
+    delay_s real not null
 ) strict;
