@@ -173,6 +173,8 @@ async def _make_base(folder: Path) -> None:
 
 def _chosen(phase: str, passed: Counter[str]) -> Iterator[Point]:
     for name, count in sorted(passed.items()):
+        if phase == "work" and name.startswith("connect"):
+            continue  # a further reader: only when several read at the same moment
         most = 1
         if phase != "stop" and name.startswith(SEVERAL):
             most = max(1, min(MOST_EACH, int(count * SURE_SHARE)))

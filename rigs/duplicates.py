@@ -88,11 +88,13 @@ class Process:
         return sum(int(line) for path in counts for line in path.read_text().split())
 
 
-def try_seed(folder: Path, seed: int, planted: str | None) -> Episode:
-    """One episode."""
+def try_seed(
+    folder: Path, seed: int, planted: str | None = None, deliveries: int = PER_EPISODE
+) -> Episode:
+    """One episode of at least so many deliveries, in a folder that is there."""
     chance = random.Random(seed)
     copies = (1 + MOST_COPIES) / 2
-    notes = -(-PER_EPISODE // int(HANDLERS * copies * WRITERS))
+    notes = -(-deliveries // int(HANDLERS * copies * WRITERS))
     effects = HANDLERS * notes * WRITERS
     process = Process(folder, Task(str(folder), seed, notes, planted or ""))
     wrong: list[str] = []
@@ -103,7 +105,7 @@ def try_seed(folder: Path, seed: int, planted: str | None) -> Episode:
         pair = Pair(folder, 1.0)
         wrong += pair.breaches([])
     facts = {"events": effects // HANDLERS, "deliveries": process.deliveries(), "kills": KILLS}
-    if facts["deliveries"] < PER_EPISODE:
+    if not wrong and facts["deliveries"] < deliveries:
         wrong.append(f"only {facts['deliveries']} deliveries were made")
     return Episode(seed, wrong, facts)
 

@@ -34,6 +34,7 @@ PACE_PER_S = 120
 WORKERS = 50
 NOTE_S = 20.0
 QUIET_S = 90.0
+PLANTED_QUIET_S = 20.0
 SLOWER = 2.0
 HANDLERS = ("sink.hear", "sink.tell")
 OPTIONS = {
@@ -53,6 +54,7 @@ class Trial:
         self._each = poison_each
         options = OPTIONS | {"BOROUGH_SINK_POISON_EACH": str(poison_each)}
         self._pair = Pair(folder, 6.0, options)
+        self._quiet_s = QUIET_S if planted is None else PLANTED_QUIET_S
         self._port = any_port()
         self._launcher = ("-m", "borough") if planted is None else ("-m", "rigs.planted", planted)
         self._client = HttpClient()
@@ -95,7 +97,7 @@ class Trial:
 
     async def until_rest(self, dead: int) -> list[str]:
         """Wait until everything is heard or dead, so many for each handler; returns what is not."""
-        ends = asyncio.get_running_loop().time() + QUIET_S
+        ends = asyncio.get_running_loop().time() + self._quiet_s
         while unfinished := self._unfinished(dead):
             if asyncio.get_running_loop().time() > ends:
                 return unfinished
@@ -199,13 +201,18 @@ async def play(folder: Path, seed: int, messages: int, planted: str | None) -> E
     return Episode(seed, wrong, facts)
 
 
+def try_seed(folder: Path, seed: int, messages: int, planted: str | None = None) -> Episode:
+    """One episode, with so many messages, in a folder that is there."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(play(folder, seed, messages, planted))
+
+
 def run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Episode]:
     """One pair of runs for each seed; a bad one leaves its folder."""
     for seed in seeds:
         folder = Path(tempfile.mkdtemp(prefix="borough-poison-"))
         messages = PLANTED_MESSAGES if planted is not None else options.messages
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            episode = runner.run(play(folder, seed, messages, planted))
+        episode = try_seed(folder, seed, messages, planted)
         if episode.wrong and planted is None:
             print(f"poison: everything is kept in {folder}", flush=True)
         else:
