@@ -115,6 +115,31 @@ async def test_after_a_failed_sync_what_is_published_again_reaches_the_disk(tmp_
             assert await numbers(broker) == list(range(failed + 5))
 
 
+async def test_what_a_killed_writer_could_not_sync_is_written_again_before_it_counts(
+    tmp_path: Path,
+) -> None:
+    with mounted_failing(tmp_path) as disk:
+        folder = disk.folder / "events"
+        async with opened(folder) as broker:
+            await published(broker, 0, 5)
+        disk.fail_syncs()
+        killed = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "tests.brokers.unsynced_process", str(folder), "5"],
+            env={"PYTHONPATH": ":".join(filter(None, sys.path))},
+            timeout=60,
+            check=False,
+        )
+        assert killed.returncode == 9  # between the failed sync and what should have followed
+        disk.mend()
+        async with opened(folder) as broker:
+            assert await numbers(broker) == list(range(6))  # as memory has it
+            assert await published(broker, 5, 6) == (6, "")
+        disk.repair()  # forgets every page that only memory held
+        async with opened(folder) as broker:
+            assert await numbers(broker) == list(range(6))
+
+
 def test_a_limit_on_file_sizes_keeps_events_in_the_outbox(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.brokers.test_disk_faults", str(tmp_path / "events")],

@@ -23,7 +23,7 @@ SMALL = SqliteOptions(checkpoint_bytes=60_000, wal_bytes=200_000, body_s=30.0, w
 
 async def record(folder: Path, disk: RecordingDisk) -> list[Act]:
     """Bodies side by side, with checkpoints between them, each marked when it is acknowledged."""
-    folder.mkdir()
+    folder.mkdir()  # noqa: ASYNC240 - it is quick
     store = SqliteStore(folder / "shop.db", clock=SystemClock(), options=SMALL)
     await store.open()
     await store.migrate("service", [SCHEMA])
@@ -49,7 +49,7 @@ def found_in(path: Path) -> tuple[set[str], set[str], str]:
     """The names there, those with their second row, and what the check of the file says."""
     connection = apsw.Connection(str(path))
     try:
-        checked = connection.execute("pragma integrity_check").fetchall()[0][0]
+        checked = str(connection.execute("pragma integrity_check").fetchall()[0][0])
         tables = connection.execute("select count(*) from sqlite_schema").fetchall()[0][0]
         if not tables:
             return set(), set(), checked

@@ -29,6 +29,7 @@ _SUFFIX: Final = ".log"
 _DIGITS: Final = 20
 _TAIL: Final = 1024 * 1024
 _REMEMBERED: Final = 2000
+_PIECE: Final = 1024 * 1024
 _NEAR: Final = 64 * 1024
 
 HEAD_SIZE: Final = _HEAD.size + _CHECK.size
@@ -60,12 +61,16 @@ class Head(NamedTuple):
 
 
 class Tail(NamedTuple):
-    """Where the whole records of a segment end: offset, next number, time of the last, latest ids."""
+    """Where the whole records of a segment end: offset, next number, time of the last, latest ids.
+
+    `batch` is the offset of its last batch.
+    """
 
     offset: int
     number: int
     time_ms: int
     ids: Sequence[str]
+    batch: int = 0
 
 
 class Segment:
@@ -128,14 +133,26 @@ class Segment:
     def _tail_from(self, offset: int, size: int) -> tuple[Tail, int]:
         """The tail as seen from `offset` on, and the number of the first record of its last batch."""
         ids: list[str] = []
+        batch = offset
         number, back, time_ms = self.head.base, 0, self.head.before_ms
         for record in scan_records(self.fd, offset, size):
+            if not record.back:
+                batch = offset
             ids.append(read_id(record.data, record.begin, record.end))
             offset, number, back, time_ms = (
                 record.after, record.number + 1, record.back, record.time_ms,
             )  # fmt: skip
         kept = ids[-max(_REMEMBERED, back + 1) :]
-        return Tail(offset, number, time_ms, kept), max(self.head.base, number - 1 - back)
+        begins = max(self.head.base, number - 1 - back)
+        return Tail(offset, number, time_ms, kept, batch), begins
+
+    def write_again(self, start: int, stop: int) -> None:
+        """Let the disk have these bytes anew: after a failed sync memory counts them as clean."""
+        while start < stop:
+            data = os.pread(self.fd, min(_PIECE, stop - start), start)
+            if not data:
+                return
+            start += os.pwrite(self.fd, data, start)
 
     def refuse_damage(self, offset: int, number: int, size: int) -> None:
         """Raise `BrokerError` when the record `number` at `offset` was once whole.

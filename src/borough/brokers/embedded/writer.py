@@ -155,7 +155,8 @@ class LogWriter:
             if ids:
                 break
         if self._last is not None:
-            # What a killed writer has written may not be on disk yet, and is not written again.
+            # What a killed writer has written may not be on disk, even if it was asked to be.
+            self._last.write_again(self._tail.batch, self._tail.offset)
             sync_file(self._last.fd)
         self._recent = OrderedDict.fromkeys(ids)
 
