@@ -7,10 +7,12 @@ rows or not at all. A savepoint that rolls back takes its events with it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 import msgspec
 
@@ -28,6 +30,17 @@ __all__ = ["ServiceDatabase"]
 
 T = TypeVar("T")
 
+_STARTED: WeakSet[ServiceDatabase] = WeakSet()
+
+
+def _begin_anew() -> None:
+    """A forked process must not mint the ids of its parent."""
+    for database in _STARTED:
+        database.begin_anew()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
 
 class ServiceDatabase:
     """`borough.services.data.Database` over a store.
@@ -36,6 +49,7 @@ class ServiceDatabase:
     """
 
     __slots__ = (
+        "__weakref__",
         "_minted",
         "_start_id",
         "all",
@@ -64,10 +78,15 @@ class ServiceDatabase:
         # An event's id is this start's own id and a count: unique without new randomness each time.
         self._start_id = clock.new_id().hex
         self._minted = 0
+        _STARTED.add(self)
         self.one: Callable[..., Any] = store.one
         self.maybe: Callable[..., Any] = store.maybe
         self.all: Callable[..., Any] = store.all
         self.snapshot: Callable[[], AbstractAsyncContextManager[Any]] = store.snapshot
+
+    def begin_anew(self) -> None:
+        """Mint ids of its own: this process is a fork of the one that started."""
+        self._start_id = self.clock.new_id().hex
 
     def transaction(self) -> AbstractAsyncContextManager[StoreTransaction]:
         """Begin a serializable transaction; see `borough.services.data.Database`."""

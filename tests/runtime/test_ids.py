@@ -1,0 +1,87 @@
+"""Ids are minted once: by no two processes the same, at whichever moment, forked or not."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from borough.clock import SystemClock
+from borough.runtime.database import ServiceDatabase
+from borough.runtime.envelope import event_writers
+from borough.runtime.pulse import Pulse
+from tests.runtime.stage import EVENTS, Placed, staged
+
+MINT = """
+import sys
+from borough.clock import SystemClock
+clock = SystemClock()
+sys.stdin.readline()
+ids = [clock.new_id().hex for _ in range(20_000)]
+print("\\n".join(ids))
+"""
+
+
+def in_child(work: Callable[[], str]) -> str:
+    """What `work` gives in a forked process."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(write, work().encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_processes_that_mint_at_the_same_millisecond_share_no_id() -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", MINT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    found = [process.communicate(timeout=60)[0].split() for process in processes]
+    moments = [{id_[:12] for id_ in ids} for ids in found]
+    assert moments[0] & moments[1] or moments[1] & moments[2] or moments[0] & moments[2]
+    assert Counter(map(len, found)) == {20_000: 3}
+    assert len({id_ for ids in found for id_ in ids}) == 60_000
+
+
+def test_a_forked_process_repeats_nothing_of_its_parent() -> None:
+    clock = SystemClock()
+    clock.new_id()  # randomness has been read in advance
+    forked = in_child(lambda: clock.new_id().hex + clock.token(16).hex())
+    assert forked[12:32] != clock.new_id().hex[12:]
+    assert forked[32:] != clock.token(16).hex()
+
+
+async def test_events_of_a_forked_process_have_ids_of_their_own(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        database = ServiceDatabase(
+            orders.store, event_writers(EVENTS, "shop", "orders"), SystemClock(), Pulse()
+        )
+
+        class Block:
+            """What a publish needs of a transaction."""
+
+            outbox: list[object]
+            is_open = True
+
+        def published() -> str:
+            block = Block()
+            block.outbox = []
+            return database.publish(block, Placed(customer="ann", number=1))  # type: ignore[arg-type]
+
+        first = published()
+        forked = in_child(published)
+        second = published()
+        assert len({first, forked, second}) == 3
