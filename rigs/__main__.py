@@ -27,6 +27,7 @@ NAMES: tuple[str, ...] = (
     "poison",
     "shared_group",
     "slow_clients",
+    "volume",
 )
 
 
