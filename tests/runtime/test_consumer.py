@@ -1,6 +1,7 @@
 """Events are handled once, in order per key, and a failing key holds up no other."""
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,21 @@ async def test_form_one_commits_its_effects_with_its_inbox_row(tmp_path: Path) -
         assert sorted(await mail.seen()) == list(range(300))
         assert await mail.store.one(int, "select count(*) from borough_inbox") == 300
         assert consumer.handled == 300
+
+
+async def test_a_handled_event_leaves_no_task_behind(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        async with running(relay, consumer):
+            await asyncio.gather(*(orders.place_order(n, f"c{n}") for n in range(200)))
+            await until_quiet([relay, consumer], stage.activity)
+            gc.collect()
+            left = [found for found in gc.get_objects() if isinstance(found, asyncio.Task)]
+        assert consumer.handled == 200
+        assert len(left) < 100
 
 
 async def test_order_holds_per_key_while_handlers_fail_at_random(tmp_path: Path) -> None:

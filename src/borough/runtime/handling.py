@@ -91,12 +91,15 @@ class Handling:
         `TimeoutError` past its deadline.
         """
         event = self._begin(message)
-        async with asyncio.timeout(self._terms.deadline_s):
-            if self._handler.takes_transaction:
-                return await self._with_transaction(
-                    event, lambda tx: self._enter(tx, message, lease, message.key)
-                )
-            return await self._without_transaction(message, event, lease)
+        try:
+            async with asyncio.timeout(self._terms.deadline_s):
+                if self._handler.takes_transaction:
+                    return await self._with_transaction(
+                        event, lambda tx: self._enter(tx, message, lease, message.key)
+                    )
+                return await self._without_transaction(message, event, lease)
+        finally:
+            _let_go()
 
     async def handle_parked(self, parked: ParkedEvent, parking: Parking, lease: Lease) -> Outcome:
         """Handle an event that was put aside; its effects commit with its removal."""
@@ -105,12 +108,15 @@ class Handling:
         async def remove(tx: StoreTransaction) -> Outcome:
             return Outcome.DONE if await parking.finish(tx, parked, lease) else Outcome.DUPLICATE
 
-        async with asyncio.timeout(self._terms.deadline_s):
-            if self._handler.takes_transaction:
-                return await self._with_transaction(event, remove)
-            await self._handler.function(event)
-            async with self._database.transaction() as tx:
-                return await remove(tx)
+        try:
+            async with asyncio.timeout(self._terms.deadline_s):
+                if self._handler.takes_transaction:
+                    return await self._with_transaction(event, remove)
+                await self._handler.function(event)
+                async with self._database.transaction() as tx:
+                    return await remove(tx)
+        finally:
+            _let_go()
 
     async def is_done(self, event_id: str) -> bool:
         """Whether the inbox has it."""
@@ -201,3 +207,10 @@ class Handling:
             int, _BEHIND, handler.name, handler.generation, self._topic, key
         )
         return found is not None
+
+
+def _let_go() -> None:
+    """The collector does not look into a `Call`: it must not hold the task in whose context it is."""
+    call = CURRENT.get()
+    if call is not None:
+        call.armed_in = None
