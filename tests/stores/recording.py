@@ -39,11 +39,11 @@ class RecordingDisk(apsw.VFS):
     def xOpen(self, name: Any, flags: list[int]) -> "RecordedFile":
         return RecordedFile(self, name, flags)
 
-    def xDelete(self, name: str, sync: bool) -> None:
-        super().xDelete(name, sync)
-        self.acts.append(Act("delete", Path(name).name))
-        if sync:  # of the folder: the name is gone for good
-            self.acts.append(Act("sync", Path(name).name))
+    def xDelete(self, filename: str, syncdir: bool) -> None:
+        super().xDelete(filename, syncdir)
+        self.acts.append(Act("delete", Path(filename).name))
+        if syncdir:  # the name is gone for good
+            self.acts.append(Act("sync", Path(filename).name))
 
 
 class RecordedFile(apsw.VFSFile):
@@ -59,9 +59,9 @@ class RecordedFile(apsw.VFSFile):
         self.acts.append(Act("write", self.name, offset, bytes(data)))
         super().xWrite(data, offset)
 
-    def xTruncate(self, size: int) -> None:
-        self.acts.append(Act("truncate", self.name, size))
-        super().xTruncate(size)
+    def xTruncate(self, newsize: int) -> None:
+        self.acts.append(Act("truncate", self.name, newsize))
+        super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:
         super().xSync(flags)

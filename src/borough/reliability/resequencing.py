@@ -52,11 +52,12 @@ class Resequencer(Generic[T]):
         `number` 0 is an event of a publisher that counts nothing: it passes at once.
         """
         last = self.last
+        passed: list[T] = []
         if number <= 0 or (last is not None and number <= last):
             return [item]
         if before == 0 or (last is not None and before <= last):
             self.last = number
-            passed = [item]
+            passed.append(item)
             self._follow(passed)
             return passed
         waiting = self._held.get(before)
@@ -65,7 +66,6 @@ class Resequencer(Generic[T]):
             return []
         self._held[before] = number, [item]
         self._arrived.append((now, before))
-        passed = []
         while len(self._held) > self._window:
             self._pass_over_gap(passed)
         return passed

@@ -165,7 +165,9 @@ class Consumer:
         broker, name = self.broker, self.handler.name
         position = 0 if broker.keeps_positions else noted.position
         subscription = await broker.subscribe(name, self.topic, position)
-        if not broker.keeps_order:
+        if broker.keeps_order:
+            position = subscription.position  # it may begin before what was noted, or behind
+        else:
             position = 0
             last = noted.sequence or None
             self._in_order = subscription = InOrder(subscription, name, last, self.clock)
