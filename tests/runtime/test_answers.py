@@ -72,7 +72,9 @@ class Till:
         key: str = "order-1",
         user: str | None = None,
         caller: str | None = None,
+        before: Callable[[], Awaitable[object]] | None = None,
     ) -> Any:
+        """`before` is awaited when the call has its mark, before its transaction."""
         bound = OPERATIONS[operation]
         principal = None if user is None else Principal(user)
         deadline = self.clock.monotonic() + 10
@@ -81,6 +83,8 @@ class Till:
 
         async def proceed() -> Any:
             self.runs += 1
+            if before is not None:
+                await before()
             token = CURRENT.set(call)
             try:
                 async with self.place.db.transaction() as tx:
