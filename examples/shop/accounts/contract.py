@@ -4,10 +4,15 @@ from typing import Annotated, Protocol
 
 from borough import ANYONE, USER, Event, Key, Meta, Problem, Struct, contract, get, post
 
-_PART = r"[^@\s\x00-\x1f\x7f-\x9f]+"
+# What stands between the dots: no space, no control character, none of RFC 5322's special ones.
+_ATOM = r'[^@\s\x00-\x1f\x7f-\x9f"(),.:;<>\[\\\]]+'
 Email = Annotated[
     str,
-    Meta(pattern=rf"^{_PART}@{_PART}\.{_PART}$", max_length=254, examples=["ada@shop.example"]),
+    Meta(
+        pattern=rf"^{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})+$",
+        max_length=254,
+        examples=["ada@shop.example"],
+    ),
 ]
 Name = Annotated[
     str, Meta(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=100, examples=["Ada Lovelace"])
