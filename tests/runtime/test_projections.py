@@ -89,6 +89,27 @@ async def test_rebuilds_under_traffic_lose_and_double_nothing(tmp_path: Path) ->
         assert found == {f"item {n}": (3, 4) for n in range(40)}
 
 
+async def test_two_processes_that_fence_each_other_show_what_one_would(tmp_path: Path) -> None:
+    async with (
+        start(market(search()), data=tmp_path, settings=QUICK) as one,
+        start(market(search()), data=tmp_path, settings=QUICK) as other,
+    ):
+        db = one.database("search")
+        for round_ in range(12):
+            if round_ % 4 == 3:
+                await other.rebuild("search.prices")
+            else:
+                async with db.transaction() as tx:  # as if its holder had stood still for long
+                    await tx.execute("update borough_leases set until = 0.0, epoch = epoch + 1")
+            writes = [one, other][round_ % 2].client(Market)
+            await asyncio.gather(*(writes.set_price(f"item {n}", round_) for n in range(25)))
+        position = await one.client(Market).set_price("last", 1)
+        for running in (one, other):
+            assert await running.client(Search).price("last", position, 30.0) == 1
+        expected = {f"item {n}": (11, 12) for n in range(25)}
+        assert await shown(db) == {**expected, "last": (1, 1)}
+
+
 async def test_what_is_no_projection_cannot_be_rebuilt(tmp_path: Path) -> None:
     async with start(market(HearingService), data=tmp_path) as running:
         with pytest.raises(ConfigurationError, match="no running service has the projection"):
@@ -126,6 +147,21 @@ async def test_a_table_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=expected):
         async with start(market(kind), data=tmp_path):
             pass
+
+
+async def test_a_table_that_cannot_be_emptied_is_told_and_stays(tmp_path: Path) -> None:
+    async with start(market(search()), data=tmp_path) as running:
+        await set_prices(running, ("nut", 1))
+        async with running.database("search").transaction() as tx:
+            await tx.execute("create table sales (item text references prices (item))")
+            await tx.execute("insert into sales values ('nut')")
+    expected = "the table prices of the projection search.prices cannot be emptied .FOREIGN KEY"
+    with pytest.raises(ConfigurationError, match=expected):
+        async with start(market(search(2)), data=tmp_path):
+            pass
+    async with start(market(search(1)), data=tmp_path) as running:
+        await set_prices(running, ("nut", 2))
+        assert await shown(running.database("search")) == {"nut": (2, 2)}
 
 
 @pytest.mark.parametrize("mode", MODES)

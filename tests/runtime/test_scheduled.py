@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -271,6 +272,12 @@ async def test_cancelling_is_undone_with_its_savepoint(tmp_path: Path) -> None:
                     raise RuntimeError
             assert await tx.cancel(gone)
             assert not await tx.cancel(gone)
+        async with orders.db.transaction() as tx:
+            assert await tx.cancel(tx.publish(Placed(customer="x", number=9), after=timedelta(1)))
+            with pytest.raises(RuntimeError):  # noqa: PT012
+                async with tx.savepoint():
+                    tx.publish(Placed(customer="x", number=9), after=timedelta(1))
+                    raise RuntimeError
         found = await orders.store.all(str, "select id from borough_scheduled order by due")
         assert found == [before, here]
 
@@ -325,3 +332,38 @@ async def test_a_test_moves_the_clock_and_the_event_is_handled(mode: Mode) -> No
         clock.advance(86_400)
         await inn.quiet()
         assert await inn.database("inn").all(str, told) == ["ann"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_happens_exactly_what_is_due_has_been_published(
+    tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    clock = ManualClock(START)
+    due: dict[int, float] = {}
+    ids: dict[int, str] = {}
+    async with staged(tmp_path, clock) as stage:
+        orders = await stage.place("orders")
+
+        async def act(number: int) -> None:
+            async with orders.db.transaction() as tx:
+                for n in range(number, number + chance.choice((1, 1, 30))):
+                    seconds = chance.choice((0, 0, 5, 5.5, 60, 600))
+                    due[n] = clock.epoch_s() + seconds
+                    event = Placed(customer=f"c{n % 3}", number=n)
+                    ids[n] = tx.publish(event, after=timedelta(seconds=seconds))
+                for n in chance.sample(sorted(ids), min(2, len(ids))):
+                    if await tx.cancel(ids[n]):  # also when due, while no relay has moved it
+                        del due[n]
+
+        for life in range(6):
+            relay = stage.relay(orders)
+            async with running(relay):
+                for step in range(6):
+                    await act(1000 * life + 100 * step)
+                    clock.advance(chance.choice((0, 1, 5, 30)))
+                    await until_quiet([relay], stage.activity)
+                    is_due = {n for n, at in due.items() if at <= clock.epoch_s()}
+                    published = await topic(stage)
+                    assert sorted(published) == sorted(is_due)
+            clock.advance(chance.choice((0, 20, 300)))

@@ -92,7 +92,13 @@ async def _begin(
     tx: StoreTransaction, projection: str, tables: Sequence[str], new: Generation
 ) -> None:
     for table in tables:
-        await tx.execute(f'delete from "{table}"')
+        try:
+            await tx.execute(f'delete from "{table}"')
+        except StoreError as error:
+            raise ConfigurationError(
+                f"the table {table} of the projection {projection} cannot be emptied ({error}); "
+                "empty it in a migration, which has all the time that it needs"
+            ) from error
     for table in _FORGOTTEN:
         await tx.execute(f"delete from {table} where handler = $1", projection)
     await tx.execute(_FENCE, f"consume {projection} ")

@@ -35,7 +35,7 @@ class Savepoint:
         self._depth = body.enter_savepoint()
         self._published = len(body.outbox)
         # A copy: what was gathered before may be cancelled inside.
-        self._scheduled = body.scheduled and body.scheduled.copy()
+        self._scheduled = None if body.scheduled is None else body.scheduled.copy()
         self._mark = body.mark
 
     async def __aexit__(
