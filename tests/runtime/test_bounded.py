@@ -12,9 +12,9 @@ from borough.runtime.pulse import until_quiet
 from borough.stores.sqlite.options import SqliteOptions
 from tests.runtime.stage import TOPIC, Place, Placed, Runs, Stage, remember, running, staged
 
-EVENTS = 8_000
+EVENTS = 4_000
 AT_ONCE = 250
-BEHIND = 2000
+BEHIND = 1000
 KEPT_S = 0.5
 
 
