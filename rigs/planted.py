@@ -23,7 +23,7 @@ from borough.stores.sqlite.writer import Writer
 from borough.transports.callee import Callee
 from borough.transports.http.client import HttpClient
 
-LAG_S = 0.05
+LAG_S = 0.25
 
 
 def replace(owner: Any, name: str, function: Any) -> None:
