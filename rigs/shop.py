@@ -28,6 +28,12 @@ STOP_S = 30.0
 LOOK_S = 0.05
 LEASE_S = 0.6
 ISSUER_SILENCE_S = 1.5
+MANY_LIVES = {
+    "BOROUGH_EVENTS_ATTEMPTS": "1000",
+    "BOROUGH_EVENTS_RETRY_FIRST_S": "0.5",
+    "BOROUGH_EVENTS_RETRY_LAST_S": "2",
+}
+"""Attempts that a crash has ended count; an event must not be given up because the rig kills so often."""
 PORTS = (20_000, 32_000)  # below what the kernel gives to outgoing connections
 WITNESS = ("--set", "services.witness.module=rigs.witness.service")
 
@@ -134,6 +140,7 @@ class RiggedShop:
             "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",  # all customers come from one address
             "BOROUGH_DATA_FOLDER": str(self.places.data),
             "BOROUGH_EVENTS_LEASE_S": str(LEASE_S),
+            **MANY_LIVES,
             "BOROUGH_PAYMENTS_ISSUER_URL": f"http://127.0.0.1:{self._issuer_port()}",
             "BOROUGH_PAYMENTS_ANSWER_WITHIN_S": "0.8",
             "BOROUGH_PAYMENTS_ASK_AGAIN_AFTER_S": "1.5",

@@ -173,6 +173,9 @@ async def live(task: Task) -> None:
             "services.sink.settings.ledger": str(folder / "ledger"),
             "services.sink.settings.think_s": 0.0,
             "events.lease_s": 0.3,
+            "events.attempts": 1000,
+            "events.retry_first_s": 0.5,
+            "events.retry_last_s": 2.0,
         },
     )
     system = System([SourceService, SinkService], configuration=configuration)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rigs.episodes import ROOT
-from rigs.shop import PORTS, Server
+from rigs.shop import MANY_LIVES, PORTS, Server
 from shop.demo.places import Rows
 from shop.demo.processes import free_port
 
@@ -45,6 +45,7 @@ class Pair:
             "BOROUGH_DATA_FOLDER": str(self.data),
             "BOROUGH_EVENTS_LEASE_S": str(lease_s),
             "BOROUGH_SINK_LEDGER": str(self.ledger),
+            **MANY_LIVES,
             **(options or {}),
         }
         paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
