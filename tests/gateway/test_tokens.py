@@ -393,7 +393,7 @@ async def test_a_broken_key_file_says_what_to_do(tmp_path: Path) -> None:
 
 async def test_a_data_folder_that_is_a_file_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("")
-    with pytest.raises(ConfigurationError, match="give another data folder or mend its rights"):
+    with pytest.raises(ConfigurationError, match="give another data folder, mend its rights"):
         await OwnKeys(tmp_path / "keys", ManualClock()).open()
 
 

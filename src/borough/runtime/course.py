@@ -68,6 +68,8 @@ class Course:
         self._full = Pulse()
         self._parked = Pulse()
         self._trying: set[int] = set()
+        # After a crash one at a time, so that only the one which brings it about is blamed again.
+        self._tries_at_once = 1 if lease.after_crash else _PARKED_AT_ONCE
         self._crowded = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._alarm: asyncio.Task[None] | None = None
@@ -267,7 +269,7 @@ class Course:
         while True:
             seen = self._parked.count
             try:
-                room = _PARKED_AT_ONCE - len(self._trying)
+                room = self._tries_at_once - len(self._trying)
                 for parked in await self._parking.due(room) if room else ():
                     if parked.number not in self._trying:
                         self._trying.add(parked.number)
@@ -277,7 +279,7 @@ class Course:
                 _log.warning("%s cannot look for parked events: %s", self._name, error)
                 due_s = None
             wait_s = _LOOK_FOR_PARKED_S
-            if due_s is not None and len(self._trying) < _PARKED_AT_ONCE:
+            if due_s is not None and len(self._trying) < self._tries_at_once:
                 wait_s = min(due_s, wait_s) if due_s > 0 else _NOTED_EACH_S
             alarm = self._group.create_task(self._beat_after(wait_s))
             try:
@@ -301,6 +303,7 @@ class Course:
             _log.warning("%s: parked event %s: %s", self._name, parked.event_id, error)
         finally:
             self._trying.discard(parked.number)
+            self._tries_at_once = min(self._tries_at_once + 1, _PARKED_AT_ONCE)
             self._parked.beat()
             self._activity.beat()
 

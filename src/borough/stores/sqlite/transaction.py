@@ -44,6 +44,7 @@ __all__ = ["SqliteTransaction", "only_row", "within_limit"]
 
 T = TypeVar("T")
 _CHUNK = 64
+_THEMSELVES = (ConstraintViolated, StoreUnavailable, TransactionConflict, TransactionMisuse)
 _UNRESOLVED_KEYS = apsw.SQLITE_DBSTATUS_DEFERRED_FKS
 
 
@@ -69,6 +70,7 @@ class SqliteTransaction:
         "begun",
         "busy",
         "is_open",
+        "late_before_s",
         "mark",
         "outbox",
         "scheduled",
@@ -103,7 +105,7 @@ class SqliteTransaction:
         self._failure: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
         self._outer: OpenTransaction | None = None
-        self.begun = 0.0
+        self.begun = self.late_before_s = 0.0
         self.busy = False
 
     # --- entering and leaving ---------------------------------------------------------------------
@@ -199,7 +201,7 @@ class SqliteTransaction:
         doomed = self._doomed
         if doomed is None:
             raise TransactionMisuse("the body ended inside a savepoint()")
-        if isinstance(doomed, (ConstraintViolated, TransactionMisuse, TransactionConflict)):
+        if isinstance(doomed, _THEMSELVES):
             raise doomed
         raise TransactionMisuse(
             f"a statement failed, so nothing of the transaction is kept; the body went on all the "
@@ -215,13 +217,19 @@ class SqliteTransaction:
 
     def expire(self) -> None:
         """The writer has gone on to others."""
-        self._doom(
-            TransactionMisuse(
-                f"the body held the writer for more than {self._options.body_s:g} s and was "
-                f"undone. Wait for other things before or after the transaction"
-            )
-        )
+        self._doom(self._held_too_long("Wait for other things before or after the transaction"))
         self._doomed_depth = -1
+
+    def _held_too_long(self, rest: str) -> StoreError:
+        body_s = self._options.body_s
+        if self._writer.watch.was_late(self):
+            return StoreUnavailable(
+                f"the process stood still while a transaction was open for more than {body_s:g} s, "
+                f"which was undone; it has too little CPU, or was paused"
+            )
+        return TransactionMisuse(
+            f"the body held the writer for more than {body_s:g} s and was undone. {rest}"
+        )
 
     # --- statements -------------------------------------------------------------------------------
 
@@ -391,7 +399,7 @@ class SqliteTransaction:
                 "the transaction is over; its statements stand inside `async with`"
             )
         if self._doomed is not None:
-            if isinstance(self._doomed, TransactionMisuse):
+            if isinstance(self._doomed, (TransactionMisuse, StoreUnavailable)):
                 raise self._doomed
             raise TransactionMisuse(
                 f"a statement of this transaction has failed; only leaving it, or the savepoint, "
@@ -423,9 +431,7 @@ class SqliteTransaction:
     def _why_interrupted(self, sql: str) -> BaseException:
         if self._clock.monotonic() >= self._deadline:
             return DeadlineExceeded(f"the deadline passed during: {sql}")
-        return TransactionMisuse(
-            f"the body held the writer for more than {self._options.body_s:g} s, during: {sql}"
-        )
+        return self._held_too_long(f"It was at: {sql}")
 
     # --- savepoints -------------------------------------------------------------------------------
 

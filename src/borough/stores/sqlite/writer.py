@@ -25,6 +25,7 @@ from borough.stores.sqlite.connection import BODY, Connection
 from borough.stores.sqlite.faults import commit_fault, unusable
 from borough.stores.sqlite.line import Body, Line
 from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.watch import Watch
 from borough.stores.sqlite.worker import Worker
 
 __all__ = ["Writer"]
@@ -67,7 +68,7 @@ class Writer:
         self._moved_pages = 0  # of the WAL, at the last checkpoint
         self._poll: asyncio.TimerHandle | None = None
         self._poll_s = _FIRST_POLL_S
-        self._watch: asyncio.TimerHandle | None = None
+        self.watch = Watch(self.loop, clock, options.body_s, lambda: self._body, self._expire)
         self._page_bytes = int(connection.control("pragma page_size"))
         self._closing = False
 
@@ -179,8 +180,8 @@ class Writer:
             raise StoreUnavailable(unusable(self._path, error)) from error
         body.begun = now
         self._body = body
-        if self._watch is None:
-            self._watch = self.loop.call_later(self._options.body_s, self._look_at_body)
+        body.late_before_s = self.watch.late_s
+        self.watch.begin()
 
     def _begin(self) -> bool:
         if self._is_wal_full():
@@ -417,16 +418,7 @@ class Writer:
             self._poll.cancel()
             self._poll = None
 
-    def _look_at_body(self) -> None:
-        self._watch = None
-        body = self._body
-        if body is None:
-            return
-        left = body.begun + self._options.body_s - self._clock.monotonic()
-        if left > 0 or body.busy:  # a running statement has its own limit
-            wait = max(left, 0.01)
-            self._watch = self.loop.call_later(wait, self._look_at_body)
-            return
+    def _expire(self, body: Body) -> None:
         self._body = None
         self._undo_body()
         body.expire()
@@ -458,6 +450,5 @@ class Writer:
         self._line.refuse_all(StoreUnavailable(f"{self._path} is being closed"))
         self._line.close()
         self._stop_polling()
-        if self._watch is not None:
-            self._watch.cancel()
+        self.watch.stop()
         return held
