@@ -184,7 +184,7 @@ class Connection:
         cursor = self._cursor
         try:
             cursor.execute(statement.numbered, args)
-            if cursor.fetchone() is not None:  # a row of RETURNING: step to the end
+            if statement.returns:  # step to the end
                 for _ in cursor:
                     pass
         except DISK_FAULTS as error:
@@ -193,7 +193,10 @@ class Connection:
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """Insert rows into a table of Borough's own; returns the number of the last one."""
-        self._cursor.executemany(sql, rows)
+        try:
+            self._cursor.executemany(sql, rows)
+        except DISK_FAULTS as error:
+            raise real_fault(error, self.inner.system_errno) from error
         return int(self.inner.last_insert_rowid())
 
     def rows(self, kind: Any, statement: Statement, args: Sequence[Any], limit: int) -> list[Any]:

@@ -36,16 +36,20 @@ _LAST_PARAMETER = 32_766
 
 
 class Statement:
-    """One text: `numbered` is what SQLite gets. `slow` texts start off the event loop."""
+    """One text: `numbered` is what SQLite gets. `slow` texts start off the event loop.
 
-    __slots__ = ("_fast", "changes", "count", "numbered", "reads", "slow", "sql")
+    `returns` says whether it may give rows; what surely gives none needs no step to its end.
+    """
 
-    def __init__(self, sql: str, numbered: str, count: int, verb: str) -> None:
+    __slots__ = ("_fast", "changes", "count", "numbered", "reads", "returns", "slow", "sql")
+
+    def __init__(self, sql: str, numbered: str, count: int, verb: str, *, returns: bool) -> None:
         self.sql = sql
         self.numbered = numbered
         self.count = count
         self.changes = verb in _CHANGES
         self.reads = verb in _READS
+        self.returns = returns
         self.slow = False
         self._fast = 0
 
@@ -109,7 +113,9 @@ def _read(sql: str) -> Statement:
         parts.append(text)
     first = next((word for word in words if word not in "()"), "")
     _refuse(first, words, sql)
-    return Statement(sql, "".join(parts), count, _main_verb(first, words))
+    verb = _main_verb(first, words)
+    returns = verb not in _CHANGES or "RETURNING" in words
+    return Statement(sql, "".join(parts), count, verb, returns=returns)
 
 
 def _main_verb(first: str, words: list[str]) -> str:

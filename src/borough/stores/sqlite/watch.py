@@ -21,7 +21,17 @@ _LATE = 4
 class Watch:
     """Looks at the body at hand some times a second, and calls `expire` for one that is over."""
 
-    __slots__ = ("_body", "_body_s", "_clock", "_due", "_expire", "_loop", "_timer", "late_s")
+    __slots__ = (
+        "_body",
+        "_body_s",
+        "_clock",
+        "_due",
+        "_expire",
+        "_loop",
+        "_timer",
+        "late_s",
+        "looks",
+    )
 
     def __init__(
         self,
@@ -33,6 +43,8 @@ class Watch:
     ) -> None:
         self.late_s = 0.0
         """How late all looks were together."""
+        self.looks = False
+        """Whether it has begun, and will look again."""
         self._loop = loop
         self._clock = clock
         self._body_s = body_s
@@ -43,15 +55,15 @@ class Watch:
 
     def begin(self) -> None:
         """There is a body."""
-        if self._timer is None:
-            self._look_in(self._body_s / _LOOKS)
+        self._look_in(self._body_s / _LOOKS)
 
     def _look_in(self, seconds: float) -> None:
+        self.looks = True
         self._due = self._loop.time() + seconds
         self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        self.looks = False
         self.late_s += max(0.0, self._loop.time() - self._due)
         body = self._body()
         if body is None:
@@ -65,7 +77,7 @@ class Watch:
     def was_late(self, body: Body) -> bool:
         """Whether the process did not run for a good part of the body's time."""
         late_s = self.late_s - body.late_before_s
-        if self._timer is not None:
+        if self.looks:
             late_s += max(0.0, self._loop.time() - self._due)
         return late_s > self._body_s / _LATE
 

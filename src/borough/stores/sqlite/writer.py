@@ -128,7 +128,8 @@ class Writer:
             raise
         self._body = None
         self._members.append(body)
-        self._go_on()
+        if self._line.turns or not self._ending:
+            self._go_on()
 
     def leave_undone(self, body: Body) -> None:
         """The body has failed: only its own part is undone."""
@@ -180,8 +181,10 @@ class Writer:
             raise StoreUnavailable(unusable(self._path, error)) from error
         body.begun = now
         self._body = body
-        body.late_before_s = self.watch.late_s
-        self.watch.begin()
+        watch = self.watch
+        body.late_before_s = watch.late_s
+        if not watch.looks:
+            watch.begin()
 
     def _begin(self) -> bool:
         if self._is_wal_full():
