@@ -25,6 +25,8 @@ from shop.demo.tally import Tally
 __all__ = ["ShopTrial"]
 
 CUSTOMERS = 16
+DISK_MIB = 256
+"""Far more than the shop writes in an episode: only the fault fills it."""
 WRITERS = 2
 WORTH_S = 4.0
 FAULT_S = 3.0
@@ -51,9 +53,9 @@ class ShopTrial:
         """Mount the shop's disk; how it is made to fail, and how it is mended."""
         how = self._chance.choice(("full", "unsynced", "limited"))
         if how == "unsynced":
-            failing = self._stack.enter_context(failing_disk(self._data, 48))
+            failing = self._stack.enter_context(failing_disk(self._data, DISK_MIB))
             return failing.fail_syncs, failing.mend
-        small = self._stack.enter_context(small_disk(self._data, 48))
+        small = self._stack.enter_context(small_disk(self._data, DISK_MIB))
         if how == "full":
             return small.fill, small.free
         return lambda: self._limit(True), lambda: self._limit(False)

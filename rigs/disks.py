@@ -88,7 +88,7 @@ class SmallDisk:
 
 
 class FailingDisk:
-    """The kernel's ext4 on an image of 64 MiB that stands on a tmpfs of `mib` MiB.
+    """The kernel's ext4 on a sparse image of `mib` MiB that stands on a tmpfs of that size.
 
     In ext2's format: no journal, no extents, so that a failed write spoils no more than itself.
     """
@@ -99,7 +99,7 @@ class FailingDisk:
         self._below = SmallDisk(folder.with_name(f"{folder.name}-below"), mib)
         self._image = self._below.folder / "image"
         with self._image.open("wb") as image:
-            image.truncate(64 * _MIB)
+            image.truncate(mib * _MIB)
         try:
             _run("mkfs.ext2", "-q", "-b", "4096", str(self._image))
             folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def small_disk(folder: Path, mib: int) -> Iterator[SmallDisk]:
 
 
 @contextlib.contextmanager
-def failing_disk(folder: Path, mib: int = 24, *, errors: str = "continue") -> Iterator[FailingDisk]:
+def failing_disk(folder: Path, mib: int = 32, *, errors: str = "continue") -> Iterator[FailingDisk]:
     """A disk that can fail, unmounted at the end. `errors` is what the kernel does about one."""
     disk = FailingDisk(folder, mib, errors)
     try:
