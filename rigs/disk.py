@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -49,6 +50,13 @@ class Trial:
         self.traffic = Traffic(chance, authors=8, filling=chance.choice((10, 500, 4000)))
         self.wrong: list[str] = []
         self.orders = 0
+
+    def keep(self) -> None:
+        """Copy what a bad episode has left, before its disk is unmounted."""
+        kept = Path(tempfile.mkdtemp(prefix="borough-disk-bad-"))
+        ignored = shutil.ignore_patterns("filler", "image", "*-shm")
+        shutil.copytree(self.folder, kept, ignore=ignored, dirs_exist_ok=True)
+        print(f"kept: {kept}", flush=True)
 
     def server(self) -> Server:
         """A process on the trial's disk."""
@@ -226,6 +234,8 @@ def run_trial(kind: str, seed: int, planted: str | None = None) -> Episode:
             asyncio.run(KINDS[kind](trial))
         except RuntimeError as error:
             trial.wrong.append(str(error))
+        if planted is None and (trial.wrong or trial.traffic.wrong):
+            trial.keep()
         traffic = trial.traffic
         facts = {
             "kind": kind,

@@ -421,3 +421,14 @@ async def test_a_body_that_leaves_a_statement_running_is_undone(store: SqliteSto
     await running[0]
     await add(store, "b")
     assert await names(store) == ["b"]
+
+
+async def test_a_limit_of_the_last_read_does_not_interrupt_the_end_of_its_body(
+    store: SqliteStore,
+) -> None:
+    for number in range(500):  # the engine looks at the clock each thousand steps of a text
+        async with store.transaction() as tx:
+            await tx.execute(ADD, f"item {number}", 1)
+            await tx.one(int, "select 1")
+            await asyncio.sleep(0.0025)  # longer than a read may take on the loop
+    assert await store.one(int, "select count(*) from item") == 500

@@ -58,11 +58,11 @@ class Connection:
     __slots__ = (
         "_cursor",
         "_free",
+        "_mark",
         "_plans",
         "_pragmas",
         "clock",
         "inner",
-        "mark",
         "until",
         "wal_pages",
     )
@@ -86,8 +86,7 @@ class Connection:
             inner.close()
             raise
         self._cursor: Any = inner.cursor()
-        self.mark: Callable[[str], object] = inner.cursor().execute
-        """Run one of the store's own savepoint statements."""
+        self._mark: Callable[[str], object] = inner.cursor().execute
 
     def _settle(self, path: str, writes: bool) -> None:
         inner = self.inner
@@ -169,6 +168,11 @@ class Connection:
             self._free = False
         return rows[0][0] if rows else None
 
+    def mark(self, text: str) -> None:
+        """Run one of the store's own savepoint statements, which no limit of an earlier one ends."""
+        self.until = math.inf
+        self._mark(text)
+
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open; an engine's error may have ended it."""
@@ -193,6 +197,7 @@ class Connection:
 
     def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """Insert rows into a table of Borough's own; returns the number of the last one."""
+        self.until = math.inf
         try:
             self._cursor.executemany(sql, rows)
         except DISK_FAULTS as error:

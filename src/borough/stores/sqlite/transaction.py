@@ -168,8 +168,6 @@ class SqliteTransaction:
             self._raise_why()
         try:
             writer.leave_done(self)
-        except apsw.InterruptError as failed:  # it was late already when it ended
-            raise self._why_interrupted("its end") from failed
         except apsw.Error as failed:
             raise statement_fault(failed, "release") from failed
         cancelled: asyncio.CancelledError | None = None
