@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +13,9 @@ from borough.runtime.pulse import Pulse
 from tests.runtime.stage import EVENTS, Placed, staged
 
 MINT = """
-import sys
-from borough.clock import SystemClock
+from borough.clock import SystemClock, uuid7
 clock = SystemClock()
-sys.stdin.readline()
-ids = [clock.new_id().hex for _ in range(20_000)]
-print("\\n".join(ids))
+print("\\n".join(uuid7(1_900_000_000_000, clock.token(10)).hex for _ in range(20_000)))
 """
 
 
@@ -39,20 +35,14 @@ def in_child(work: Callable[[], str]) -> str:
 
 def test_processes_that_mint_at_the_same_millisecond_share_no_id() -> None:
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", MINT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", MINT], stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
     found = [process.communicate(timeout=60)[0].split() for process in processes]
-    moments = [{id_[:12] for id_ in ids} for ids in found]
-    assert moments[0] & moments[1] or moments[1] & moments[2] or moments[0] & moments[2]
-    assert Counter(map(len, found)) == {20_000: 3}
-    assert len({id_ for ids in found for id_ in ids}) == 60_000
+    assert list(map(len, found)) == [20_000] * 3
+    minted = {id_ for ids in found for id_ in ids}
+    assert {id_[:12] for id_ in minted} == {f"{1_900_000_000_000:012x}"}  # one moment for all
+    assert len(minted) == 60_000
 
 
 def test_a_forked_process_repeats_nothing_of_its_parent() -> None:
