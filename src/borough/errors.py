@@ -34,6 +34,7 @@ __all__ = [
     "MigrationRefused",
     "NotFound",
     "OpenFailed",
+    "ProcessStalled",
     "ServiceFailure",
     "StoreError",
     "StoreUnavailable",
@@ -261,6 +262,11 @@ class TransactionMisuse(StoreError):
 
 class StoreUnavailable(StoreError):
     """The database could not be had in time (held by another process, disk full, read-only); nothing ran."""
+
+
+class ProcessStalled(StoreUnavailable):
+    """The process stood still while a transaction was open, which was undone: too little CPU, a pause, or
+    a body that blocked it."""
 
 
 class MigrationRefused(StoreError):

@@ -144,7 +144,11 @@ async def test_old_attempts_answers_and_marks_go(tmp_path: Path) -> None:
     async with kept(tmp_path) as (clock, _, mail, keeping):
         now = clock.epoch_s()
         for name, age in (("old", 1.0), ("young", -1.0)):
-            begun, made, until = now - 7 * DAY - age, now - DAY - age, now - LONGEST_MARK_S - age
+            begun, made, until = (
+                now - 7 * DAY - age,
+                now - 15 * DAY - age,
+                now - LONGEST_MARK_S - age,
+            )
             await write(
                 mail, "insert into borough_attempts values ('h', 1, $1, 1, $2)", (name, begun)
             )

@@ -129,10 +129,12 @@ async def test_work_that_fails_is_begun_anew_with_another_epoch(
             epochs.append(lease.epoch)
             if len(epochs) < 3:
                 raise RuntimeError("broken")
+            if len(epochs) == 4:
+                stopping.set()  # the third returned before its time
 
         async with asyncio.timeout(5):
             await place.leases.hold("relay", work, stopping)
-        assert epochs == [1, 2, 3]
+        assert epochs == [1, 2, 3, 4]
         assert "relay failed and is begun anew" in caplog.text
 
 

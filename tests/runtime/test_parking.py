@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from borough import Secret
-from borough.errors import StoreUnavailable
+from borough.errors import ProcessStalled, StoreUnavailable
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
-from borough.reliability.lease import Terms
+from borough.reliability.lease import Lease, Terms
 from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
 from borough.runtime.dead_letters import DeadLetters, Selection
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.positions import Positions
 from borough.runtime.pulse import until_quiet
 from tests.conftest import NET
 from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, files_with, running, staged
@@ -197,7 +198,7 @@ async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(tmp_pa
             await quiet(stage, relay, consumer)
             assert await mail.seen() == [3]
             bad.customers.clear()
-            replayed = await letters.replay(Selection())
+            replayed = await letters.replay(Selection(), {"mail.hear"})
             assert [(event.key, event.holds) for event in replayed] == [("bad", True)]
             await quiet(stage, relay, consumer)
         assert await mail.seen() == [3, 1, 2, 4]
@@ -247,7 +248,7 @@ async def test_a_replayed_group_is_handled_again_and_others_stay_dead(tmp_path: 
             ]
             bad.customers.clear()
             mine = next(group for group in groups if group.error == "ValueError")
-            replayed = await letters.replay(Selection(fingerprint=mine.fingerprint))
+            replayed = await letters.replay(Selection(fingerprint=mine.fingerprint), {"mail.hear"})
             assert [event.holds for event in replayed] == [False, False]
             await quiet(stage, relay, consumer)
         assert await mail.seen() == [2, 4]
@@ -429,3 +430,79 @@ async def test_a_time_from_before_a_clock_was_set_back_does_not_hold_an_event(
         async with running(consumer):
             await quiet(stage, consumer)
         assert await mail.seen() == [1]
+
+
+async def test_a_body_that_stands_still_counts_like_any_failure(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+
+        async def hear(event: Placed, tx: Any) -> None:
+            raise ProcessStalled("the process stood still")
+
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "ann"))
+            await quiet(stage, relay, consumer)
+        assert [row[0] for row in await dead(mail)] == ["borough.errors.ProcessStalled"]
+
+
+async def test_failures_of_the_database_are_not_held_against_an_event_that_fails_later(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        runs: list[BaseException] = []
+
+        async def hear(event: Placed, tx: Any) -> None:
+            innocent = len(runs) < 3 or len(runs) in range(5, 11)  # also while it is parked
+            error = StoreUnavailable("the disk is full") if innocent else ValueError("no")
+            runs.append(error)
+            raise error
+
+        retries = Retries(
+            quick=2, attempts=4, quick_waits=Backoff(0.001, 0.001), parked_waits=Backoff(0.01, 0.02)
+        )
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear, retries)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "ann"))
+            await quiet(stage, relay, consumer)
+        assert [type(error) for error in runs].count(ValueError) == 4
+        ((error, _, attempts, cause, _),) = await dead(mail)
+        assert (error, attempts, cause) == ("ValueError", 4, "no")
+
+
+async def test_dead_letters_of_a_handler_that_is_gone_are_not_replayed(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, Bad("bad").hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"))
+            await quiet(stage, relay, consumer)
+        assert await DeadLetters(mail.store, stage.clock).replay(Selection(), {"mail.other"}) == []
+        assert len(await dead(mail)) == 1
+
+
+async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, Bad().hear)
+        await consumer.register()
+        positions, failures = consumer.positions, 0
+
+        class Failing(Positions):
+            async def write(self, lease: Lease, position: int, sequence: int) -> None:
+                nonlocal failures
+                failures += 1
+                if failures == 1:
+                    raise StoreUnavailable("the disk is full")
+                await positions.write(lease, position, sequence)
+
+        consumer.positions = Failing("mail.hear", TOPIC, mail.db, stage.broker)
+        async with running(relay, consumer):
+            await place_all(orders, (1, "ann"), (2, "bob"))
+            await until(stage, lambda: consumer.noted.count > 0)
+        assert failures > 1
+        assert await mail.store.one(int, "select sequence from borough_positions") == 2

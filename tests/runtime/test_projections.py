@@ -291,12 +291,18 @@ async def test_an_older_release_leaves_the_new_generation_alone(
                 assert await new.client(Search).price("nut", position) == cents * 10
             assert await shown(db) == {"nut": (110, 11)}
             async with asyncio.timeout(10):
-                while "is of generation 1 here and of 2 in another process" not in caplog.text:
+                while "is of generation 1 here, and 2 is in force" not in caplog.text:
                     async with db.transaction() as tx:  # as if the new process had died
                         await tx.execute("update borough_leases set until = 0.0, epoch = epoch + 1")
                     await asyncio.sleep(0.1)
             position = await old.client(Market).set_price("nut", 50)
             assert await new.client(Search).price("nut", position) == 500
+            async with start(
+                market(search()), data=tmp_path, settings=QUICK
+            ):  # restarted meanwhile
+                position = await old.client(Market).set_price("nut", 60)
+                assert await new.client(Search).price("nut", position) == 600
+            assert await db.one(int, "select declared from borough_generations") == 2
 
 
 async def test_quiet_waits_for_a_rebuild_of_which_the_consumer_does_not_know() -> None:

@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import sys
+import time
 from urllib.parse import quote
 
 import pytest
@@ -133,3 +134,15 @@ def test_a_formatter_masks_message_arguments_and_traceback() -> None:
     text = MaskingFormatter("%(levelname)s %(message)s").format(record)
     assert text.startswith("ERROR with ***\nTraceback")
     assert text.endswith("ValueError: no ***")
+
+
+@pytest.mark.parametrize("part", ["token", "password", "eyJ-", "cookie: ", "4111 ", "x://a:b"])
+def test_a_long_text_is_masked_in_no_time(part: str) -> None:
+    text = part * (60_000 // len(part))
+    began = time.perf_counter()
+    masked(text)
+    assert time.perf_counter() - began < 2.0
+
+
+def test_what_is_very_long_is_cut() -> None:
+    assert masked("x" * 100_000).endswith(f"... ({100_000 - 64 * 1024} more characters)")

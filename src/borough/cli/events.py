@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from borough.cli.output import complain
 from borough.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ async def _act(options: argparse.Namespace, system: System) -> int:
     handlers = {
         service: [name for name, _ in marks] for service, marks in handlers_of(system).items()
     }
+    known = {name for names in handlers.values() for name in names}
     services = sorted(handlers)
     chosen = Selection(fingerprint=options.group, event_id=options.id)
     if options.name:
@@ -159,8 +161,7 @@ async def _act(options: argparse.Namespace, system: System) -> int:
     for service in services:
         async with opened_store(system.configuration.data_folder, service, clock) as store:
             if store is not None:
-                found += await _asked(DeadLetters(store, clock), options, chosen)
-    known = {name for names in handlers.values() for name in names}
+                found += await _asked(DeadLetters(store, clock), options, chosen, known)
     if options.name and not found and options.name not in known.union(handlers):
         raise ConfigurationError(
             f"there is no service or handler {options.name}; handlers are "
@@ -174,10 +175,16 @@ async def _act(options: argparse.Namespace, system: System) -> int:
 
 
 async def _asked(
-    letters: DeadLetters, options: argparse.Namespace, chosen: Selection
+    letters: DeadLetters, options: argparse.Namespace, chosen: Selection, known: set[str]
 ) -> Sequence[DeadGroup | DeadEvent]:
     if options.action == "replay":
-        return await letters.replay(chosen)
+        replayed = await letters.replay(chosen, known)
+        for handler in sorted({group.handler for group in await letters.groups(chosen)} - known):
+            complain(
+                f"borough: {handler} is no handler of this system any more; its dead letters stay. "
+                f"Drop them, or bring it back under this name (`name=`)"
+            )
+        return replayed
     if options.action == "drop":
         return await letters.drop(chosen)
     if options.events:
@@ -245,9 +252,12 @@ def _tell(found: Sequence[DeadEvent], options: argparse.Namespace) -> None:
     if options.action == "drop":
         print(f"{len(found)} dropped")
         return
+    if not found:
+        print("nothing to replay")
+        return
     print(f"{len(found)} replayed; a running service takes them within seconds")
     if late:
-        print(f"{len(late)} of them out of order: later events of their keys have been handled")
+        print(f"{len(late)} of them out of order: later events of their keys may have been handled")
 
 
 def _time(epoch_s: float) -> str:

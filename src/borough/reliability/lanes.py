@@ -18,9 +18,9 @@ T = TypeVar("T")
 
 
 class Start(Generic[T]):
-    """A delivery in its lane; `attempt` counts its starts from 1."""
+    """A delivery in its lane; `attempt` counts its starts from 1, `spared` those that say nothing of it."""
 
-    __slots__ = ("attempt", "before", "item", "key", "position")
+    __slots__ = ("attempt", "before", "item", "key", "position", "spared")
 
     def __init__(self, position: int, before: int, key: str | None, item: T) -> None:
         self.position = position
@@ -28,6 +28,7 @@ class Start(Generic[T]):
         self.key = key
         self.item = item
         self.attempt = 0
+        self.spared = 0
 
 
 class Lanes(Generic[T]):

@@ -166,7 +166,11 @@ class Carriage:
                 made = handler.projection
                 if made is not None and service.store is not None:
                     await start_generation(
-                        service.store, handler.name, made.tables, made.generation
+                        service.store,
+                        handler.name,
+                        made.tables,
+                        made.generation,
+                        self._clock.epoch_s(),
                     )
         consumers = [consumer for found in self._consumers.values() for consumer in found]
         workers: list[_Worker] = [*self._relays.values(), *consumers, *self._schedules]

@@ -79,6 +79,7 @@ class Consumer:
         self._work_for(handler)
         self._course: Course | None = None
         self._in_order: InOrder | None = None
+        self._told_of: int | None = None
 
     def _work_for(self, handler: EventHandler) -> None:
         database, terms = self._database, self.terms
@@ -146,8 +147,12 @@ class Consumer:
         if found is None:
             return handler.projection is None
         if handler.projection not in (None, found.declared):
+            if self._told_of == found.declared:
+                return False
+            self._told_of = found.declared
             _log.warning(
-                "%s is of generation %d here and of %d in another process, which has it now",
+                "%s is of generation %d here, and %d is in force: it is left to processes of that one, "
+                "until this one starts anew without them",
                 handler.name,
                 handler.projection,
                 found.declared,
@@ -166,6 +171,12 @@ class Consumer:
         position = 0 if broker.keeps_positions else noted.position
         subscription = await broker.subscribe(name, self.topic, position)
         if broker.keeps_order:
+            if subscription.position < position:
+                _log.error(
+                    "%s: %s ends before what was read of it; was it restored from a backup?",
+                    name,
+                    self.topic,
+                )
             position = subscription.position  # it may begin before what was noted, or behind
         else:
             position = 0

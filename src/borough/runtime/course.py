@@ -15,7 +15,13 @@ from collections.abc import Coroutine
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
 
-from borough.errors import BrokerError, CommitFailed, StoreError, StoreUnavailable
+from borough.errors import (
+    BrokerError,
+    CommitFailed,
+    ProcessStalled,
+    StoreError,
+    StoreUnavailable,
+)
 from borough.ports import Delivery, Subscription
 from borough.reliability.backoff import Backoff
 from borough.reliability.lanes import Lanes, Start
@@ -36,6 +42,7 @@ _log = logging.getLogger("borough.events")
 _TAKEN_AT_ONCE = 500
 _NOTED_EACH = 500
 _NOTED_EACH_S = 0.2
+_NOTED_IDLE_S = 600.0
 _LOOK_FOR_PARKED_S = 2.0  # replayed by another process
 _PARKED_AT_ONCE = 16
 _BACKOFF = Backoff(0.1, 10.0)
@@ -63,6 +70,8 @@ class Course:
         self._noted = position
         self._since_note = 0
         self._sequences: deque[tuple[int, int]] = deque()
+        self._sequence = 0
+        """The highest number of what is done; it outlives a note that failed."""
         self._missed = 0
         self._progress = Pulse()
         self._full = Pulse()
@@ -166,7 +175,7 @@ class Course:
         if entry.attempt > 1:
             self._consumer.retries += 1
         message = entry.item.message
-        attempts = entry.attempt
+        attempts = entry.attempt - entry.spared
         try:
             if self._suspects > 0:
                 attempts = await self._count_suspect(message.id, attempts)
@@ -199,7 +208,7 @@ class Course:
         if await self._handling.is_done(event_id):
             return attempts
         self._suspects -= 1
-        return max(attempts, await self._parking.count_attempt(event_id))
+        return max(attempts, await self._parking.count_attempt(event_id, self._lease))
 
     async def _failed(self, entry: Start[Delivery], attempts: int, error: BaseException) -> None:
         """Let the event and what follows it wait, put it aside, or give it up."""
@@ -208,8 +217,9 @@ class Course:
         self._consumer.failed += 1
         self._consumer.failures[message.id] = (attempts, error)
         verdict = retries.judge(attempts, hopeless=isinstance(error, EventUnreadable))
-        if isinstance(error, _INNOCENT):
+        if _is_innocent(error):
             verdict = Verdict.AGAIN
+            entry.spared += 1
         chance = self._clock.random.random()
         wait_s = retries.wait_s(attempts, chance)
         try:
@@ -223,6 +233,7 @@ class Course:
                 self._consumer.buried += 1
                 self._consumer.failures.pop(message.id, None)
         except (StoreError, ParkingFull) as refused:
+            entry.spared += 1  # the attempt is judged again when there is room
             _log.warning("%s could not put event %s aside: %s", self._name, message.id, refused)
             verdict = Verdict.AGAIN
         self._tell(message.id, attempts, verdict, wait_s, error)
@@ -241,6 +252,7 @@ class Course:
         if not self._crowded:
             self._crowded = True
             _log.error("%s reads no further for now: %s", self._name, full)
+        entry.spared += 1
         wait_s = _BACKOFF.delay_s(entry.attempt, self._clock.random.random())
         self._lanes.fail(entry.position, self._clock.monotonic() + wait_s)
         self._look_when_due()
@@ -259,7 +271,7 @@ class Course:
             _log.error("%s and gave it up; `borough events dead` shows it: %r", what, error)
             return
         put = "parked, " if verdict is Verdict.PARK else ""
-        trace = error if attempts == 1 and not isinstance(error, _INNOCENT) else None
+        trace = error if attempts == 1 and not _is_innocent(error) else None
         _log.warning("%s, %sagain in %.1f s: %r", what, put, wait_s, error, exc_info=trace)
 
     # --- what is parked ---------------------------------------------------------------------------
@@ -327,7 +339,9 @@ class Course:
         consumer.failed += 1
         consumer.failures[parked.event_id] = (attempts, error)
         verdict = retries.judge(attempts, hopeless=isinstance(error, EventUnreadable))
-        if verdict is Verdict.BURY and not isinstance(error, _INNOCENT):
+        if _is_innocent(error):
+            attempts -= 1
+        elif verdict is Verdict.BURY:
             await self._parking.give_up(
                 parked, grave_of(error, consumer.handler.folder), self._lease
             )
@@ -336,7 +350,7 @@ class Course:
             self._tell(parked.event_id, attempts, verdict, 0.0, error)
             return
         wait_s = retries.wait_s(attempts, self._clock.random.random())
-        await self._parking.again(parked, repr(error), wait_s, self._lease)
+        await self._parking.again(parked, attempts, repr(error), wait_s, self._lease)
         self._tell(parked.event_id, attempts, Verdict.PARK, wait_s, error)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
@@ -366,8 +380,9 @@ class Course:
     async def _note_in_batches(self) -> None:
         while True:
             seen, full = self._progress.count, self._full.count
-            if self.position <= self._noted:
-                await self._progress.wait(seen)
+            if self.position <= self._noted and not await self._progress.wait(seen, _NOTED_IDLE_S):
+                await self._note_idle()
+                continue
             if not self._consumer.hurried:
                 await self._full.wait(full, _NOTED_EACH_S)
             try:
@@ -375,15 +390,24 @@ class Course:
             except StoreError as error:
                 _log.warning("%s: its position was not noted: %s", self._name, error)
 
+    async def _note_idle(self) -> None:
+        """Nothing has come for long: note that nothing is open, or housekeeping keeps the inbox."""
+        if not self.idle:
+            return
+        try:
+            await self._consumer.positions.write(self._lease, self._noted, self._sequence)
+        except StoreError as error:
+            _log.warning("%s: its position was not noted: %s", self._name, error)
+
     async def _note(self) -> None:
         position = self.position
         self._since_note = 0
         if position <= self._noted:
             return
-        sequences, sequence = self._sequences, 0
+        sequences = self._sequences
         while sequences and sequences[0][0] <= position:
-            sequence = max(sequence, sequences.popleft()[1])
-        await self._consumer.positions.write(self._lease, position, sequence)
+            self._sequence = max(self._sequence, sequences.popleft()[1])
+        await self._consumer.positions.write(self._lease, position, self._sequence)
         await self._subscription.done(position)
         self._noted = position
         self._consumer.noted.beat()
@@ -394,6 +418,11 @@ class Died(Exception):
 
     def __init__(self, times: int) -> None:
         super().__init__(f"the process ended while this event was handled, {times} times")
+
+
+def _is_innocent(error: BaseException) -> bool:
+    """Whether the failure says nothing about the event. A standstill may be its own doing."""
+    return isinstance(error, _INNOCENT) and not isinstance(error, ProcessStalled)
 
 
 def _let_cancellation_pass(error: BaseException) -> None:

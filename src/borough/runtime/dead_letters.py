@@ -8,7 +8,7 @@ is kept.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 import msgspec
 
@@ -96,7 +96,7 @@ class Selection(msgspec.Struct, frozen=True):
     event_id: str | None = None
 
 
-_Act = Callable[[StoreTransaction, DeadEvent], Awaitable[None]]
+_Act = Callable[[StoreTransaction, DeadEvent], Awaitable[bool]]
 
 
 class DeadLetters:
@@ -114,9 +114,19 @@ class DeadLetters:
         """One by one, the oldest first, at most `limit`."""
         return await self._store.all(DeadEvent, _EVENTS, *_values(chosen), 0, limit)
 
-    async def replay(self, chosen: Selection) -> Sequence[DeadEvent]:
-        """Have them handled again, with all their attempts; returns them. In bounded transactions."""
-        return await self._each(chosen, self._replay)
+    async def replay(self, chosen: Selection, handlers: Container[str]) -> Sequence[DeadEvent]:
+        """Have them handled again, with all their attempts; returns them. In bounded transactions.
+
+        Those of other than these handlers stay dead: nobody would take them.
+        """
+
+        async def act(tx: StoreTransaction, event: DeadEvent) -> bool:
+            if event.handler not in handlers:
+                return False
+            await self._replay(tx, event)
+            return True
+
+        return await self._each(chosen, act)
 
     async def drop(self, chosen: Selection) -> Sequence[DeadEvent]:
         """Give them up for good; those that waited behind them go on. Returns them."""
@@ -128,11 +138,9 @@ class DeadLetters:
         while True:
             async with self._store.transaction() as tx:
                 found = await tx.all(DeadEvent, _EVENTS, *_values(chosen), last, _AT_ONCE)
-                for event in found:
-                    await act(tx, event)
+                done += [event for event in found if await act(tx, event)]
             if not found:
                 return done
-            done += found
             last = found[-1].number
 
     async def _replay(self, tx: StoreTransaction, event: DeadEvent) -> None:
@@ -157,13 +165,14 @@ class DeadLetters:
         await tx.execute(_PARK, event.number, self._clock.epoch_s() if before is None else None)
         await tx.execute(_FORGET, event.number)
 
-    async def _drop(self, tx: StoreTransaction, event: DeadEvent) -> None:
+    async def _drop(self, tx: StoreTransaction, event: DeadEvent) -> bool:
         await tx.execute(_FORGET, event.number)
         if event.holds:
             await tx.execute(_UNPARK, event.number)
             await release_next(
                 tx, event.handler, event.generation, event.topic, event.key, self._clock.epoch_s()
             )
+        return True
 
 
 def _values(chosen: Selection) -> tuple[str | None, str | None, str | None]:

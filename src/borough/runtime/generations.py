@@ -25,6 +25,9 @@ on conflict (handler) do update set generation = excluded.generation, declared =
 """
 _HEARD = "select 1 from borough_inbox where handler = $1 limit 1"
 _FORGOTTEN = ("borough_positions", "borough_parked", "borough_dead", "borough_attempts")
+_CONSUMED = """
+select 1 from borough_leases where substr(role, 1, length($1)) = $1 and until > $2 limit 1
+"""
 _FENCE = """
 update borough_leases set epoch = epoch + 1, until = 0.0 where substr(role, 1, length($1)) = $1
 """
@@ -43,9 +46,11 @@ async def generation_of(store: Store, projection: str) -> Generation | None:
 
 
 async def start_generation(
-    store: Store, projection: str, tables: Sequence[str], declared: int
+    store: Store, projection: str, tables: Sequence[str], declared: int, now: float
 ) -> None:
     """Begin a generation where the code names another one than that in force, or it is the first.
+
+    A lower one waits while somebody consumes for the higher one: that is an older release in a rollout.
 
     Raises `ConfigurationError` for tables that do not exist, and for a new projection whose tables
     are not empty: what is in them may be somebody's.
@@ -53,7 +58,13 @@ async def start_generation(
     full = [table for table in tables if await _has_rows(store, projection, table)]
     async with store.transaction() as tx:
         found = await tx.maybe(Generation, _READ, projection)
-        if found is not None and found.declared == declared:
+        if found is not None and (
+            found.declared == declared
+            or (
+                found.declared > declared
+                and await tx.maybe(bool, _CONSUMED, f"consume {projection} ", now)
+            )
+        ):
             return
         if found is None and full:
             raise ConfigurationError(

@@ -87,18 +87,16 @@ class HousekeepingTerms(msgspec.Struct, frozen=True):
     every_s: float = 60.0
     inbox_for_s: float = 7 * 86_400.0
     dead_for_s: float = 14 * 86_400.0
-    answers_for_s: float = 86_400.0
+    answers_for_s: float = 15 * 86_400.0
 
 
 def housekeeping_terms(options: Options) -> HousekeepingTerms:
     """What the configuration says."""
     events = options.events
-    return HousekeepingTerms(
-        events.housekeeping_every_s,
-        events.inbox_for.seconds,
-        events.dead_for.seconds,
-        options.limits.answers_for.seconds,
-    )
+    inbox_for_s, dead_for_s = events.inbox_for.seconds, events.dead_for.seconds
+    # An event that comes again, or is replayed, calls others under the key that it had at first.
+    answers_for_s = max(options.limits.answers_for.seconds, inbox_for_s, dead_for_s)
+    return HousekeepingTerms(events.housekeeping_every_s, inbox_for_s, dead_for_s, answers_for_s)
 
 
 class HousekeepingCounts(msgspec.Struct):
@@ -206,7 +204,12 @@ class Housekeeping:
         # A run that is late may still store its answer under a mark that nobody took over.
         counts.marks += await self._clear(lease, _MARKS, now - LONGEST_MARK_S)
         for topic, retention in self._topics.items():
-            trimmed = await self._broker.trim(topic, retention, now)
+            try:
+                trimmed = await self._broker.trim(topic, retention, now)
+            except BrokerError as error:  # the other topics are none the worse for it
+                counts.failed += 1
+                _log.warning("%s: %s is not trimmed: %s", self._service, topic, error)
+                continue
             counts.trimmed_events += trimmed.records
             counts.trimmed_bytes += trimmed.bytes
 

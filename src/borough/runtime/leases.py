@@ -74,9 +74,10 @@ class Leases:
     async def hold(
         self, role: str, work: Callable[[Lease], Awaitable[None]], stopping: asyncio.Event
     ) -> None:
-        """Do `work` whenever this process has the role, until it returns or `stopping` is set.
+        """Do `work` whenever this process has the role, until `stopping` is set.
 
-        When the role is lost the work is cancelled, when it fails it is begun anew a little later.
+        When the role is lost the work is cancelled; when it fails, or returns before, the role is given back
+        and taken again a little later.
         """
         clock, patience_s = self._clock, self._terms.lasting_s * _PATIENCE_TERMS
         warn_at = clock.monotonic() + patience_s
@@ -87,7 +88,7 @@ class Leases:
                 _log.warning("%s cannot be taken: %s", role, error)
                 lease = None
             if lease is not None:
-                if await self._do(lease, work):
+                if await self._do(lease, work) and stopping.is_set():
                     return
                 warn_at = clock.monotonic() + patience_s
             elif clock.monotonic() >= warn_at:

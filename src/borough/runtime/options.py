@@ -161,8 +161,8 @@ class LimitOptions(Table, frozen=True):
     """How long running work may take to end when the process stops, in seconds."""
     stream_idle_s: Seconds = 60.0
     """How long a stream may send nothing after its first item, in seconds."""
-    answers_for: Duration = Duration("24h")
-    """How long the answer of a keyed operation is kept for repeats."""
+    answers_for: Duration = Duration("15d")
+    """How long the answer of a keyed operation is kept for repeats; never shorter than events may come again."""
 
 
 class DataOptions(Table, frozen=True):

@@ -69,7 +69,9 @@ _BEGIN = f"""
 update borough_parked set attempts = attempts + 1, due = $5 where number = $4 and {_HELD}
 """
 _REMOVE = f"delete from borough_parked where number = $4 and {_HELD}"
-_AGAIN = f"update borough_parked set due = $5, cause = $6 where number = $4 and {_HELD}"
+_AGAIN = f"""
+update borough_parked set attempts = $5, due = $6, cause = $7 where number = $4 and {_HELD}
+"""
 _HOLD = f"update borough_parked set due = null where number = $4 and {_HELD}"
 _RELEASE = """
 update borough_parked set due = $5 where due is null and number = (
@@ -84,9 +86,9 @@ insert into borough_dead
 select number, handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at,
  $2, $3, $4, $5, $6 from borough_parked where number = $1
 """
-_ATTEMPT = """
+_ATTEMPT = f"""
 insert into borough_attempts (handler, generation, event_id, attempts, begun_at)
-values ($1, $2, $3, 1, $4)
+select $4, $5, $6, 1, $7 where {_HELD}
 on conflict (handler, generation, event_id)
 do update set attempts = borough_attempts.attempts + 1, begun_at = excluded.begun_at
 """
@@ -243,23 +245,27 @@ class Parking:
         await self._release(tx, parked.key)
         return True
 
-    async def again(self, parked: ParkedEvent, cause: str, wait_s: float, lease: Lease) -> None:
-        """It has failed once more and waits."""
+    async def again(
+        self, parked: ParkedEvent, attempts: int, cause: str, wait_s: float, lease: Lease
+    ) -> None:
+        """It has failed once more and waits; `attempts` are held against it."""
         async with self._database.transaction() as tx:
             due = self._clock.epoch_s() + wait_s
-            await self._counts(tx, lease, _AGAIN, parked.number, due, _kept(cause))
+            await self._counts(tx, lease, _AGAIN, parked.number, attempts, due, _kept(cause))
 
     async def give_up(self, parked: ParkedEvent, grave: Grave, lease: Lease) -> None:
         """It has failed for the last time."""
         async with self._database.transaction() as tx:
             await self._inter(tx, parked.number, parked.key, grave, lease)
 
-    async def count_attempt(self, event_id: str) -> int:
+    async def count_attempt(self, event_id: str, lease: Lease) -> int:
         """Count an attempt on an event that may have been at work when a process died."""
         handler = self.handler
         key = handler.name, handler.generation, event_id
         async with self._database.transaction() as tx:
-            await tx.execute(_ATTEMPT, *key, self._clock.epoch_s())
+            held = lease.role, lease.owner, lease.epoch
+            if not await tx.execute(_ATTEMPT, *held, *key, self._clock.epoch_s()):
+                await check_lease(tx, lease)
             return await tx.one(int, _ATTEMPTS, *key)
 
     async def _refuse_above(

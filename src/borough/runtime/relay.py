@@ -16,7 +16,7 @@ import msgspec
 from borough.clock import Clock
 from borough.errors import BrokerError, StoreError
 from borough.ports import Broker, Message, Store
-from borough.reliability.lease import Lease
+from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.outbox import RelayPace, RelayTerms
 from borough.runtime.leases import Leases, check_lease, until_set
 from borough.runtime.pulse import Pulse
@@ -143,6 +143,8 @@ class Relay:
                 Message(row.id, row.topic, row.type, row.key, row.sequence, row.body, before)
             )
             last[row.topic] = row.sequence
+        if not lease.believed(self._clock.monotonic()):
+            raise LeaseLost(f"the relay of {self._service} was too late to renew its lease")
         await self._broker.publish(messages)
         moved = [topic for topic, sequence in last.items() if known.get(topic) != sequence]
         async with self._store.transaction() as tx:

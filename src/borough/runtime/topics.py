@@ -19,7 +19,6 @@ from borough.errors import ConfigurationError, StoreError
 from borough.ports import Store, TopicFacts
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
-from borough.stores.schema import BOROUGH_MIGRATIONS
 from borough.stores.sqlite import SqliteStore
 
 __all__ = ["HandlerState", "TopicState", "handlers_of", "opened_store", "survey"]
@@ -28,6 +27,10 @@ _POSITION = "select position from borough_positions where handler = $1 and topic
 _PARKED = "select count(*) from borough_parked where handler = $1 and topic = $2"
 _DEAD = "select count(*) from borough_dead where handler = $1 and topic = $2"
 _WAITING = "select count(*) from borough_outbox where topic = $1"
+_LEFT_BEHIND = """
+select handler from borough_parked where topic = $1
+union select handler from borough_dead where topic = $1
+"""
 _NOTHING = TopicFacts(0, 0, 0, 0, 0, None)
 _LATER = "select count(*) from borough_scheduled where topic = $1"
 
@@ -61,6 +64,7 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
     contracts = read_contracts(dict.fromkeys([*classes, *system.contracts]))
     publishing = sorted((c for c in contracts if c.events), key=lambda c: c.wire_name)
     heard = _heard(system, publishing)
+    services = handlers_of(system)
     folder = system.configuration.data_folder
     broker = EmbeddedBroker(folder / "events", clock)
     found: list[TopicState] = []
@@ -71,9 +75,9 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
         for contract in publishing:
             topic = contract.wire_name
             facts = await broker.facts(topic) if begun else _NOTHING
+            names = heard[topic] | await _left_behind(folder, clock, sorted(services), topic)
             handlers = [
-                await _handler_state(folder, clock, name, topic, facts)
-                for name in sorted(heard[topic])
+                await _handler_state(folder, clock, name, topic, facts) for name in sorted(names)
             ]
             outbox, scheduled = await _on_their_way(folder, clock, contract.service, topic)
             retains = contract.retention.words
@@ -120,6 +124,16 @@ async def _handler_state(
         )
 
 
+async def _left_behind(folder: Path, clock: Clock, services: Sequence[str], topic: str) -> set[str]:
+    """Handlers with events put aside, among them those that the code does not have any more."""
+    found: set[str] = set()
+    for service in services:
+        async with opened_store(folder, service, clock) as store:
+            if store is not None:
+                found.update(await store.all(str, _LEFT_BEHIND, topic))
+    return found
+
+
 async def _on_their_way(folder: Path, clock: Clock, service: str, topic: str) -> tuple[int, int]:
     async with opened_store(folder, service, clock) as store:
         if store is None:
@@ -140,7 +154,6 @@ async def opened_store(folder: Path, service: str, clock: Clock) -> AsyncGenerat
     store = SqliteStore(path, clock=clock)
     try:
         await store.open()
-        await store.migrate("borough", BOROUGH_MIGRATIONS)
         yield store
     except StoreError as error:
         raise ConfigurationError(f"the database of {service}: {error}") from error

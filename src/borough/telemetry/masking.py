@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 MASK = "***"
+_LONGEST = 64 * 1024
+"""What is longer is cut before it is looked through: it is said on the event loop."""
 SHORTEST = 6
 
 
@@ -88,10 +90,10 @@ def without_secrets_in(data: bytes) -> bytes:
 
 
 _SCHEME = re.compile(r"\b(bearer|basic)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?")
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?")
 _URL = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
 _FIELD = re.compile(
-    r"""(?P<name>(?:password|passwd|secret|token|api[_-]?key|authorization|cookie|proof)[\w-]*
+    r"""(?P<name>(?:password|passwd|secret|token|api[_-]?key|authorization|cookie|proof)[\w-]{0,40}
     (?:\\?["'](?:\s*[:=,]\s*)|\s*[:=]\s*)b?)
     (?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\"(?:[^"\\]|\\[^"])*\\"|[^\s"'\\,;&)}\]]+)""",
     re.IGNORECASE | re.VERBOSE,
@@ -107,7 +109,10 @@ def masked_url(text: str) -> str:
 
 def masked(text: str) -> str:
     """The text without known secrets, and without what looks like one."""
-    text = masked_url(without_secrets(text))
+    text = without_secrets(text)
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]} ... ({len(text) - _LONGEST} more characters)"
+    text = masked_url(text)
     text = _SCHEME.sub(rf"\1\2{MASK}", text)
     text = _JWT.sub(MASK, text)
     text = _COOKIES.sub(rf"\1{MASK}", text)

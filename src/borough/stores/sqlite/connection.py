@@ -23,7 +23,7 @@ from borough.stores.sqlite.rows import RowPlans
 from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.values import check_floats, compare_decimals, store_value
 
-__all__ = ["BODY", "Connection", "savepoint_name"]
+__all__ = ["BODY", "Connection", "NeverBegan", "savepoint_name"]
 
 BODY = "borough_body"
 _STEPS = 1000
@@ -50,6 +50,10 @@ _OTHER_DATABASES = frozenset((apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH))
 def savepoint_name(depth: int) -> str:
     """The name of the savepoint at a depth inside a body."""
     return f"borough_{depth}"
+
+
+class NeverBegan(apsw.InterruptError):
+    """The thread came to a statement only when its time was over."""
 
 
 class Connection:
@@ -257,7 +261,7 @@ class Connection:
         self.inner.set_progress_handler(None)
         try:
             if self.clock.monotonic() >= self.until:
-                raise apsw.InterruptError
+                raise NeverBegan
             return work(self)
         finally:
             self.inner.set_progress_handler(self._is_over, _STEPS)

@@ -23,6 +23,7 @@ from borough.contracts.struct import Event
 from borough.errors import (
     ConstraintViolated,
     DeadlineExceeded,
+    ProcessStalled,
     StoreError,
     StoreUnavailable,
     TransactionConflict,
@@ -32,7 +33,7 @@ from borough.errors import (
 from borough.ports import Companion, OutboxRow, ScheduledRow
 from borough.reliability.position import position_of
 from borough.services.context import IN_TRANSACTION, OpenTransaction
-from borough.stores.sqlite.connection import Connection, savepoint_name
+from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.savepoint import Savepoint
@@ -218,12 +219,12 @@ class SqliteTransaction:
         self._doom(self._held_too_long("Wait for other things before or after the transaction"))
         self._doomed_depth = -1
 
-    def _held_too_long(self, rest: str) -> StoreError:
+    def _held_too_long(self, rest: str, *, stalled: bool = False) -> StoreError:
         body_s = self._options.body_s
-        if self._writer.watch.was_late(self):
-            return StoreUnavailable(
+        if stalled or self._writer.watch.was_late(self):
+            return ProcessStalled(
                 f"the process stood still while a transaction was open for more than {body_s:g} s, "
-                f"which was undone; it has too little CPU, or was paused"
+                f"which was undone; it has too little CPU, was paused, or the body blocked it"
             )
         return TransactionMisuse(
             f"the body held the writer for more than {body_s:g} s and was undone. {rest}"
@@ -415,7 +416,8 @@ class SqliteTransaction:
                 self._doom(TransactionMisuse("a statement was cancelled"))
             raise error
         if isinstance(error, apsw.InterruptError):
-            found: BaseException = self._why_interrupted(sql)
+            began = not isinstance(error, NeverBegan)
+            found: BaseException = self._why_interrupted(sql, began=began)
         else:
             found = statement_fault(error, sql)
         self._doom(found)
@@ -426,10 +428,10 @@ class SqliteTransaction:
             raise error
         raise found from error
 
-    def _why_interrupted(self, sql: str) -> BaseException:
+    def _why_interrupted(self, sql: str, *, began: bool) -> BaseException:
         if self._clock.monotonic() >= self._deadline:
             return DeadlineExceeded(f"the deadline passed during: {sql}")
-        return self._held_too_long(f"It was at: {sql}")
+        return self._held_too_long(f"It was at: {sql}", stalled=not began)
 
     # --- savepoints -------------------------------------------------------------------------------
 
