@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from borough.errors import TransactionConflict
+from borough.errors import StoreUnavailable, TransactionConflict
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
-from borough.reliability.lease import LeaseLost
+from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.retries import Retries
+from borough.runtime.positions import Positions
 from borough.runtime.pulse import until_quiet
 from borough.services.context import current_call, inside_transaction
 from borough.telemetry.trace import read_traceparent
@@ -418,3 +419,29 @@ async def test_a_handler_that_outlives_its_deadline_is_tried_again(tmp_path: Pat
             async with asyncio.timeout(5):
                 await until_quiet([relay, consumer], stage.activity)
         assert (runs, consumer.failed, consumer.handled) == ([1, 1], 1, 1)
+
+
+async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        positions, failures = consumer.positions, 0
+
+        class Failing(Positions):
+            async def write(self, lease: Lease, position: int, sequence: int) -> None:
+                nonlocal failures
+                failures += 1
+                if failures == 1:
+                    raise StoreUnavailable("the disk is full")
+                await positions.write(lease, position, sequence)
+
+        consumer.positions = Failing("mail.hear", TOPIC, mail.db, stage.broker)
+        async with running(relay, consumer):
+            await orders.place_order(1, "ann")
+            await orders.place_order(2, "bob")
+            async with asyncio.timeout(20):
+                await consumer.noted.wait(0)
+        assert failures > 1
+        assert await mail.store.one(int, "select sequence from borough_positions") == 2

@@ -13,12 +13,11 @@ from borough.errors import ProcessStalled, StoreUnavailable
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
-from borough.reliability.lease import Lease, Terms
+from borough.reliability.lease import Terms
 from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
 from borough.runtime.dead_letters import DeadLetters, Selection
 from borough.runtime.event_handler import EventHandler
-from borough.runtime.positions import Positions
 from borough.runtime.pulse import until_quiet
 from tests.conftest import NET
 from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, files_with, running, staged
@@ -483,26 +482,3 @@ async def test_dead_letters_of_a_handler_that_is_gone_are_not_replayed(tmp_path:
             await quiet(stage, relay, consumer)
         assert await DeadLetters(mail.store, stage.clock).replay(Selection(), {"mail.other"}) == []
         assert len(await dead(mail)) == 1
-
-
-async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        orders, mail = await stage.place("orders"), await stage.place("mail")
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, Bad().hear)
-        await consumer.register()
-        positions, failures = consumer.positions, 0
-
-        class Failing(Positions):
-            async def write(self, lease: Lease, position: int, sequence: int) -> None:
-                nonlocal failures
-                failures += 1
-                if failures == 1:
-                    raise StoreUnavailable("the disk is full")
-                await positions.write(lease, position, sequence)
-
-        consumer.positions = Failing("mail.hear", TOPIC, mail.db, stage.broker)
-        async with running(relay, consumer):
-            await place_all(orders, (1, "ann"), (2, "bob"))
-            await until(stage, lambda: consumer.noted.count > 0)
-        assert failures > 1
-        assert await mail.store.one(int, "select sequence from borough_positions") == 2
