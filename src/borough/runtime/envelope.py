@@ -74,7 +74,7 @@ class EventWriter:
     def write(
         self, event: Event, event_id: str, time: datetime, traceparent: str | None
     ) -> tuple[str | None, bytes]:
-        """The key and the document. `event_id` is one that `ServiceDatabase.mint` has made.
+        """The key and the document. `event_id` is one that `ServiceDatabase.publish` has minted.
 
         Raises `msgspec.ValidationError` where a value breaks the event's type.
         """

@@ -5,8 +5,8 @@ Nothing needs to run for it, and what runs is not disturbed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -63,27 +63,27 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
     classes = [cls for service in system.services for cls in contract_classes(service)]
     contracts = read_contracts(dict.fromkeys([*classes, *system.contracts]))
     publishing = sorted((c for c in contracts if c.events), key=lambda c: c.wire_name)
-    heard = _heard(system, publishing)
-    services = handlers_of(system)
+    handlers = handlers_of(system)
+    heard = _heard(handlers, publishing)
     folder = system.configuration.data_folder
     broker = EmbeddedBroker(folder / "events", clock)
     found: list[TopicState] = []
     begun = (folder / "events").is_dir()
-    if begun:
-        await broker.open()
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(broker.close)
+        if begun:
+            await broker.open()
+        stores: dict[str, Store | None] = {}
+        for service in {*handlers, *(contract.service for contract in publishing)}:
+            stores[service] = await stack.enter_async_context(opened_store(folder, service, clock))
         for contract in publishing:
             topic = contract.wire_name
             facts = await broker.facts(topic) if begun else _NOTHING
-            names = heard[topic] | await _left_behind(folder, clock, sorted(services), topic)
-            handlers = [
-                await _handler_state(folder, clock, name, topic, facts) for name in sorted(names)
-            ]
-            outbox, scheduled = await _on_their_way(folder, clock, contract.service, topic)
+            names = heard[topic] | await _left_behind(stores, topic)
+            states = [await _handler_state(stores, name, topic, facts) for name in sorted(names)]
+            outbox, scheduled = await _on_their_way(stores[contract.service], topic)
             retains = contract.retention.words
-            found.append(TopicState(topic, retains, facts, outbox, scheduled, handlers))
-    finally:
-        await broker.close()
+            found.append(TopicState(topic, retains, facts, outbox, scheduled, states))
     return found
 
 
@@ -97,12 +97,14 @@ def handlers_of(system: System) -> dict[str, list[tuple[str, OnMark]]]:
     return found
 
 
-def _heard(system: System, contracts: Sequence[Contract]) -> dict[str, set[str]]:
+def _heard(
+    handlers: Mapping[str, Sequence[tuple[str, OnMark]]], contracts: Sequence[Contract]
+) -> dict[str, set[str]]:
     """The handlers of each topic."""
     topics = {event.kind: event.topic for c in contracts for event in c.events.values()}
     heard: dict[str, set[str]] = {contract.wire_name: set() for contract in contracts}
-    for handlers in handlers_of(system).values():
-        for name, mark in handlers:
+    for marks in handlers.values():
+        for name, mark in marks:
             for kind in mark.events:
                 if kind in topics:
                     heard[topics[kind]].add(name)
@@ -110,35 +112,33 @@ def _heard(system: System, contracts: Sequence[Contract]) -> dict[str, set[str]]
 
 
 async def _handler_state(
-    folder: Path, clock: Clock, name: str, topic: str, facts: TopicFacts
+    stores: Mapping[str, Store | None], name: str, topic: str, facts: TopicFacts
 ) -> HandlerState:
-    async with opened_store(folder, name.partition(".")[0], clock) as store:
-        if store is None:
-            return HandlerState(name, None, 0, 0)
-        position = await store.maybe(int, _POSITION, name, topic)
-        return HandlerState(
-            name,
-            None if position is None else max(0, facts.end - max(position, facts.earliest)),
-            await store.one(int, _PARKED, name, topic),
-            await store.one(int, _DEAD, name, topic),
-        )
+    store = stores.get(name.partition(".")[0])
+    if store is None:
+        return HandlerState(name, None, 0, 0)
+    position = await store.maybe(int, _POSITION, name, topic)
+    return HandlerState(
+        name,
+        None if position is None else max(0, facts.end - max(position, facts.earliest)),
+        await store.one(int, _PARKED, name, topic),
+        await store.one(int, _DEAD, name, topic),
+    )
 
 
-async def _left_behind(folder: Path, clock: Clock, services: Sequence[str], topic: str) -> set[str]:
+async def _left_behind(stores: Mapping[str, Store | None], topic: str) -> set[str]:
     """Handlers with events put aside, among them those that the code does not have any more."""
     found: set[str] = set()
-    for service in services:
-        async with opened_store(folder, service, clock) as store:
-            if store is not None:
-                found.update(await store.all(str, _LEFT_BEHIND, topic))
+    for store in stores.values():
+        if store is not None:
+            found.update(await store.all(str, _LEFT_BEHIND, topic))
     return found
 
 
-async def _on_their_way(folder: Path, clock: Clock, service: str, topic: str) -> tuple[int, int]:
-    async with opened_store(folder, service, clock) as store:
-        if store is None:
-            return 0, 0
-        return await store.one(int, _WAITING, topic), await store.one(int, _LATER, topic)
+async def _on_their_way(store: Store | None, topic: str) -> tuple[int, int]:
+    if store is None:
+        return 0, 0
+    return await store.one(int, _WAITING, topic), await store.one(int, _LATER, topic)
 
 
 @asynccontextmanager
