@@ -549,3 +549,24 @@ async def test_a_replayed_event_waits_for_the_one_of_its_key_at_work_and_goes_be
         assert not work.together
         assert await dead(mail) == []
         assert await mail.store.one(int, "select count(*) from borough_parked") == 0
+
+
+async def test_the_cause_of_a_group_is_that_of_its_latest_event(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+
+        async def hear(event: Placed, tx: Any) -> None:
+            raise RuntimeError(event.customer)
+
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            for number, customer in enumerate(("anna", "zoe", "bob"), 1):
+                await place_all(orders, (number, customer))
+                await quiet(stage, relay, consumer)
+        letters = DeadLetters(mail.store, stage.clock)
+        (group,) = await letters.groups(Selection())
+        assert (group.events, group.cause) == (3, "bob")
+        first = (await letters.events(Selection(), 1))[0]
+        (group,) = await letters.groups(Selection(event_id=first.event_id))
+        assert (group.events, group.cause) == (1, "anna")
