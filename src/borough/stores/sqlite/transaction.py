@@ -124,9 +124,8 @@ class SqliteTransaction:
             raise StoreUnavailable("the call's deadline has passed; the transaction has not begun")
         if not self._writer.try_enter(self, now):
             await self._writer.enter(self, deadline)
-            self.hops_s = self._clock.monotonic() - self.begun  # from the turn to the task
         self._entered = self.is_open = True
-        until = self.begun + self.hops_s + self._options.body_s
+        until = self.begun + self._options.body_s
         self._until = until if until < deadline else deadline
         self._outer = outer
         IN_TRANSACTION.set(self)
