@@ -13,7 +13,7 @@ import msgspec
 
 from borough.clock import Clock
 from borough.contracts.operation import Contract
-from borough.errors import CallError, NotFound
+from borough.errors import CallError
 from borough.gateway.documents import Document
 from borough.transports.http.door import problem_response
 from borough.transports.http.greeting import CONTRACTS, HELLO, Hello, Offer
@@ -48,24 +48,14 @@ class HelloPage:
         for contract in contracts:
             self._pages[CONTRACTS + contract.wire_name] = Document(_text_of(contract), clock)
 
-    def before(
-        self, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """A handler that answers what is asked here, and gives all else to `answer`."""
-
-        def choose(request: Request) -> Awaitable[Response]:
-            return self.answer(request) if request.path.startswith(_BELOW) else answer(request)
-
-        return choose
-
-    async def answer(self, request: Request) -> Response:
-        """The response to a request, whatever happens."""
+    async def answer(self, request: Request) -> Response | None:
+        """The response to a request, None where it is not for this."""
+        if not request.path.startswith(_BELOW):
+            return None
         try:
             self._caller(request)
             page = self._pages.get(request.path)
-            if page is None:
-                raise NotFound(f"There is nothing at {request.path}; {HELLO} lists the contracts")
-            return await page.answer(request)
+            return None if page is None else await page.answer(request)
         except CallError as error:
             return problem_response(error)
 

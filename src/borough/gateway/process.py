@@ -167,13 +167,14 @@ class Process:
             strict=False,
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
+            otherwise=hello.answer,
         )
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(hello.before(door.answer), bounds)
+        server = HttpServer(door.answer, bounds)
         await server.open(self.system.configuration.options.internal.host, port)
         return server
 
