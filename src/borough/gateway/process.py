@@ -33,6 +33,7 @@ from borough.services.identity import TokenIssuer
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
+from borough.transports.http.greeting import Greeting
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
@@ -90,6 +91,7 @@ class Process:
         self._edge_server: HttpServer | None = None
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
+        self.greeting = Greeting(lambda: self.host.plan.contracts.values())
         self._preparing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -299,6 +301,7 @@ class Process:
             self.clock,
             limits.for_dependency(),
             caller=caller,
+            greet=self.greeting.greet,
         )
         return RemoteTransport(dependencies)
 

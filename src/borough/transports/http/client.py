@@ -23,7 +23,7 @@ from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
 from borough.transports.http.pool import OriginPool
 
-__all__ = ["ClientResponse", "ClientStream", "HttpClient", "RequestLine", "sendable"]
+__all__ = ["ClientResponse", "ClientStream", "HttpClient", "Origin", "RequestLine", "sendable"]
 
 _SWEEP_S = 5.0
 _USUALLY_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})

@@ -25,21 +25,24 @@ from borough.transports.http.client import (
     ClientResponse,
     ClientStream,
     HttpClient,
+    Origin,
     RequestLine,
     sendable,
 )
 from borough.transports.http.limits import DependencyLimits
 from borough.transports.http.pool import Unreachable
 
-__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible", "RequestKind"]
+__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible", "Place", "RequestKind"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[str], Awaitable[ClientResponse]]
 """Gets a target (`/borough/hello`) from one certain replica. Raises a `CallError`."""
 Incompatible = Mapping[str, Callable[[], CallError]]
 """Operations, by wire name, that a replica must not be asked for, and the error that says why."""
-Greet = Callable[[Replica, Ask], Awaitable[Incompatible]]
+Greet = Callable[[Ask], Awaitable[Incompatible]]
 """What is done before the first call to a replica. A `CallError` means that it cannot be called now."""
+Place = Callable[[str, str, int], Origin]
+"""The origin of a service's replica at a host and port, with whatever a client needs to know of it."""
 
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
@@ -59,11 +62,10 @@ _NOT_RUN = _BUSY | {"key-in-use"}
 class _Contact:
     """A replica with what was found out at first contact."""
 
-    __slots__ = ("incompatible", "is_met", "meeting", "origin", "replica")
+    __slots__ = ("incompatible", "is_met", "meeting", "origin")
 
-    def __init__(self, replica: Replica, *, is_met: bool) -> None:
-        self.replica = replica
-        self.origin = (replica.host, replica.port)
+    def __init__(self, origin: Origin, *, is_met: bool) -> None:
+        self.origin = origin
         self.is_met = is_met
         self.incompatible: Incompatible = {}
         self.meeting = asyncio.Lock()
@@ -85,7 +87,8 @@ class Dependency:
 
     __slots__ = (
         "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_draw", "_greet",
-        "_has_several", "_known", "_monotonic", "_throttle", "answered", "gate", "limits", "repeats", "service",
+        "_has_several", "_known", "_monotonic", "_place", "_throttle", "answered", "gate", "limits",
+        "repeats", "service",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +101,7 @@ class Dependency:
         *,
         caller: str = "",
         greet: Greet | None = None,
+        place: Place = lambda _service, host, port: (host, port),
     ) -> None:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
@@ -112,6 +116,7 @@ class Dependency:
         self._draw = clock.random.random
         self._caller = caller
         self._greet = greet
+        self._place = place
         self._has_several = False
         self._throttle = Throttle(limits.throttle)
         self._balance: Balance[_Contact] = Balance(limits.balance)
@@ -282,9 +287,11 @@ class Dependency:
     def _learn(self, known: tuple[Replica, ...]) -> None:
         self._known = known
         before = self._contacts
-        has_greeting = self._greet is not None
+        is_met = self._greet is None
         self._contacts = {
-            each: before.get(each) or _Contact(each, is_met=not has_greeting) for each in known
+            each: before.get(each)
+            or _Contact(self._place(self.service, each.host, each.port), is_met=is_met)
+            for each in known
         }
         self._balance.replace(list(self._contacts.values()))
         self._has_several = len(self._contacts) > 1
@@ -300,7 +307,7 @@ class Dependency:
         try:
             async with asyncio.timeout_at(until), contact.meeting:
                 if not contact.is_met:
-                    contact.incompatible = await greet(contact.replica, ask)
+                    contact.incompatible = await greet(ask)
                     contact.is_met = True
         except TimeoutError:
             raise DeadlineExceeded(f"{self.service} did not introduce itself in time") from None
@@ -351,6 +358,8 @@ class Dependency:
         """After which time to send again what came to nothing; None: not at all."""
         now = self._monotonic()
         is_unreachable = isinstance(error, Unreachable)
+        if is_unreachable:
+            candidate.peer.is_met = self._greet is None  # another process may take its place
         if is_unreachable or isinstance(error, (ServiceFailure, DeadlineExceeded)):
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
             self._balance.failed(candidate, failure, now, self._draw())
@@ -386,6 +395,7 @@ class Dependencies:
         *,
         caller: str = "",
         greet: Greet | None = None,
+        place: Place = lambda _service, host, port: (host, port),
     ) -> None:
         """`make_client` is called for each: connections are shared by nobody."""
         self._discovery = discovery
@@ -394,6 +404,7 @@ class Dependencies:
         self._limits = limits or DependencyLimits()
         self._caller = caller
         self._greet = greet
+        self._place = place
         self._made: dict[str, Dependency] = {}
 
     def of(self, service: str) -> Dependency:
@@ -408,6 +419,7 @@ class Dependencies:
                 self._limits,
                 caller=self._caller,
                 greet=self._greet,
+                place=self._place,
             )
         return made
 
