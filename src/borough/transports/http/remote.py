@@ -75,6 +75,7 @@ class RemoteTransport:
         idempotent = operation.mark.idempotent or operation.keyed
         # A derived key is derived again by whoever answers; it may be longer than a header.
         sends_key = operation.mark.idempotent_by == IDEMPOTENCY_KEY
+        needs_key = sends_key and not operation.mark.idempotent
         dependency = self._dependencies.of(operation.contract.service)
         path = operation.path
         usual = RequestKind(method, path, idempotent, wire_name)
