@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import copy_context
-from typing import Any
 
 import msgspec
 
@@ -19,6 +17,7 @@ from borough.clock import Clock
 from borough.contracts.marks import Allow
 from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
 from borough.gateway.identity import EdgeIdentity, permit
+from borough.runtime.lifespan import Asgi, Message
 from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http.message import Request, Response
@@ -27,10 +26,6 @@ from borough.transports.http.paths import path_segments
 __all__ = ["Asgi", "RawApp", "RawMount"]
 
 _log = logging.getLogger("borough.gateway")
-Message = MutableMapping[str, Any]
-Asgi = Callable[
-    [Any, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
 _SERVERS = frozenset(
     {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
 )
