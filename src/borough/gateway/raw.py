@@ -1,8 +1,9 @@
 """A service's raw ASGI application behind the edge: what no contract can say, permitted alike.
 
 The application finds the end user in `scope["state"]["principal"]`, and `current_call()` works.
-It speaks HTTP only; its own lifespan is not run. It ends with its request, save for what it does
-after its last byte, which is cancelled when the edge closes.
+It speaks HTTP only; the lifespan of a plain application is run by its service (runtime/applications.py),
+that of any other is not run. It ends with its request, save for what it does after its last byte, which
+is given a moment when the edge closes, and then cancelled.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _SERVERS = frozenset(
 )
 _CHUNKS_AHEAD = 8
 _MOST_LEFT_BEHIND = 256
+_AFTERMATH_S = 0.5
 
 
 class RawMount(msgspec.Struct, frozen=True):
@@ -185,8 +187,10 @@ class RawApp:
         await exchange.chunks.put(failure)
 
     async def close(self) -> None:
-        """Cancel what is still running, and wait for its end."""
-        running = list(self._running)
+        """Give what is still running a moment, then cancel it, and wait for its end."""
+        running = set(self._running)
+        if running:
+            _, running = await asyncio.wait(running, timeout=_AFTERMATH_S)
         for task in running:
             task.cancel()
         if running:

@@ -93,7 +93,7 @@ class System:
     ) -> System:
         """Find the services below `path`, a package folder with a borough.toml.
 
-        `release` is an unpacked wheel whose code goes before all other, in a process of its own.
+        `release` is a wheel, or one that is unpacked, whose code goes before all other in this process.
         Raises `ConfigurationError` for a folder that is no system, `DeclarationFaults` for modules
         that do not import or do not define one service.
         """
@@ -106,6 +106,10 @@ class System:
             folder, os.environ if environment is None else environment, flags
         )
         if release is not None:
+            if release.suffix == ".whl":
+                from borough.runtime.releases import unpack  # few systems have one
+
+                release = unpack(release, configuration.data_folder / "releases")
             enter_release(release)
         places = _places(folder, configuration)
         if not (
