@@ -195,9 +195,7 @@ def test_a_release_goes_before_what_is_installed_and_before_a_checkout(
     assert (done.stdout.strip(), done.stderr) == ("2.0.0 red tea 2.0.0", "")
 
 
-def test_a_wheel_is_unpacked_below_the_data_folder_and_taken(
-    tmp_path: Path, package: str
-) -> None:
+def test_a_wheel_is_unpacked_below_the_data_folder_and_taken(tmp_path: Path, package: str) -> None:
     root = system_of(tmp_path, package)
     System.load(root, release=search_wheel(tmp_path, package, "3.0.0"))
     assert sys.path[0] == str(root / ".borough" / "releases" / f"{package}-3.0.0")

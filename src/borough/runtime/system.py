@@ -7,6 +7,7 @@ in borough.toml: distributions with an entry point, and plain ASGI applications.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import keyword
@@ -14,6 +15,7 @@ import os
 import re
 import sys
 import traceback
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -133,6 +135,7 @@ class System:
         provided = [found for service in services for found in contract_classes(service)]
         for name, facts in _applications(configuration.options).items():
             services.append(asgi_service(name, facts, [*contracts, *provided]))
+        contracts += _needed_elsewhere(services, [*contracts, *provided], configuration.options)
         versions = {place.service: place.version for place in places if place.service}
         system = cls(
             services,
@@ -174,6 +177,20 @@ def _enter_package(folder: Path, rank: int) -> None:
         )
 
 
+def _needed_elsewhere(
+    services: Sequence[type[Service]], known: Sequence[type[Any]], options: Options
+) -> list[type[Any]]:
+    """The contracts of external services that only those know who need them."""
+    found: list[type[Any]] = []
+    for service in services if options.external else ():
+        with contextlib.suppress(Exception):  # what cannot be read is told by the wiring
+            for kind in typing.get_type_hints(service).values():
+                mark = contract_mark(kind)
+                if mark and mark.service in options.external and kind not in (*known, *found):
+                    found.append(kind)
+    return found
+
+
 def _applications(options: Options) -> dict[str, ServiceFacts]:
     """The services that are plain ASGI applications."""
     return {name: facts for name, facts in sorted(options.services.items()) if facts.asgi}
@@ -185,12 +202,20 @@ def _known_services(system: System) -> None:
     known = {mark.service for mark in marks if mark} | {
         service_name(cls) for cls in system.services
     }
-    known |= set(system.configuration.options.external)
-    for name in sorted(set(system.configuration.options.services) - known):
-        close = difflib.get_close_matches(name, known, 1)
-        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    options = system.configuration.options
+    for table, names in (("services", options.services), ("external", options.external)):
+        for name in sorted(set(names) - known):
+            close = difflib.get_close_matches(name, known, 1)
+            meant = (
+                f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            )
+            raise ConfigurationError(
+                f"{table}.{name} in the configuration is no service here; {meant}"
+            )
+    here = {service_name(cls) for cls in system.services}
+    for name in sorted(here.intersection(options.external)):
         raise ConfigurationError(
-            f"services.{name} in the configuration is no service here; {meant}"
+            f"external.{name} in the configuration is a service of this system, too; remove one of the two"
         )
 
 
