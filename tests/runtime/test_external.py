@@ -31,6 +31,7 @@ from borough.contracts.openapi import openapi
 from borough.contracts.reading import read_contract
 from borough.errors import ConfigurationError, DeclarationFaults, ServiceFailure, Unavailable
 from borough.runtime.configuration import Configuration
+from borough.runtime.mocks import mocked
 from borough.runtime.wiring import make_plan
 from borough.testing import start
 from borough.transports.http.external import place_at
@@ -382,6 +383,13 @@ def test_a_contract_of_another_distribution_is_known_by_who_needs_it(tmp_path: P
     loaded = System.load(root)
     assert Pay in loaded.contracts
     make_plan(loaded)
+
+
+def test_a_contract_of_another_distribution_can_be_mocked(tmp_path: Path) -> None:
+    root = write_system(tmp_path, "mocks_elsewhere", files={"needy/service.py": NEEDY})
+    narrowed, stand_ins = mocked(System.load(root), ["pay"])
+    assert list(stand_ins) == [Pay]
+    make_plan(narrowed, stand_ins=stand_ins)
 
 
 @pytest.mark.parametrize(

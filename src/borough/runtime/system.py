@@ -29,7 +29,7 @@ from borough.runtime.distributions import Place, enter_release, place_in
 from borough.runtime.options import Options, ServiceFacts
 from borough.services.service import Provided, Service
 
-__all__ = ["System", "contract_classes", "service_name"]
+__all__ = ["System", "contract_classes", "needed_contracts", "service_name"]
 
 
 class System:
@@ -177,18 +177,23 @@ def _enter_package(folder: Path, rank: int) -> None:
         )
 
 
+def needed_contracts(services: Sequence[type[Service]]) -> list[type[Any]]:
+    """The contracts that services ask for, whoever provides them."""
+    found: list[type[Any]] = []
+    for service in services:
+        with contextlib.suppress(Exception):  # what cannot be read is told by the wiring
+            kinds = typing.get_type_hints(service).values()
+            found += [kind for kind in kinds if contract_mark(kind) and kind not in found]
+    return found
+
+
 def _needed_elsewhere(
     services: Sequence[type[Service]], known: Sequence[type[Any]], options: Options
 ) -> list[type[Any]]:
     """The contracts of external services that only those know who need them."""
-    found: list[type[Any]] = []
-    for service in services if options.external else ():
-        with contextlib.suppress(Exception):  # what cannot be read is told by the wiring
-            for kind in typing.get_type_hints(service).values():
-                mark = contract_mark(kind)
-                if mark and mark.service in options.external and kind not in (*known, *found):
-                    found.append(kind)
-    return found
+    needed = needed_contracts(services) if options.external else []
+    marks = [(kind, contract_mark(kind)) for kind in needed if kind not in known]
+    return [kind for kind, mark in marks if mark and mark.service in options.external]
 
 
 def _applications(options: Options) -> dict[str, ServiceFacts]:
