@@ -65,6 +65,9 @@ class Pay(Protocol):
     @get("/charges", allow=ANYONE)
     def all(self) -> AsyncIterator[Charge]: ...
 
+    @get("/", allow=ANYONE)
+    async def last(self) -> Charge: ...
+
     @post("/refunds", allow=USER, idempotent_by=IDEMPOTENCY_KEY)
     async def refund(self, charge: Charge) -> Charge: ...
 
@@ -139,6 +142,24 @@ async def test_a_call_goes_to_the_url_of_the_service(tmp_path: Path) -> None:
         ("POST", "/api/charges"),
         ("GET", "/api/charges/a%2Fb%20c"),
     ]
+
+
+@pytest.mark.parametrize(("end", "path"), [("", "/api"), ("/", "/api")])
+async def test_a_url_with_a_slash_at_its_end_is_the_same(
+    tmp_path: Path, end: str, path: str
+) -> None:
+    async with listening() as (foreign, url), start(system(tmp_path, url + end)) as running:
+        await running.client(Pay).last()
+    assert foreign.asked[0].path == path
+
+
+async def test_a_url_without_a_path_stands_for_the_root(tmp_path: Path) -> None:
+    async with (
+        listening() as (foreign, url),
+        start(system(tmp_path, url.removesuffix("/api"))) as running,
+    ):
+        await running.client(Pay).last()
+    assert foreign.asked[0].path == "/"
 
 
 async def test_time_and_trace_go_out_and_nothing_that_says_who_we_are(tmp_path: Path) -> None:

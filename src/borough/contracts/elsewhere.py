@@ -40,7 +40,7 @@ def judge_elsewhere(
     sent = {"authorization", "content-type", "accept", *(name.lower() for name in given)}
     faults: list[str] = []
     for operation in contract.operations:
-        path = prefix + _own_path(contract, operation)
+        path = prefix + _own_path(contract, operation) or "/"
         found = offers.find(operation.method, path)
         if found is None:
             faults.append(

@@ -23,7 +23,7 @@ from borough.runtime.options import ExternalOptions
 from borough.runtime.wiring import Plan
 from borough.services.settings import Secret
 from borough.transports.http.client import HttpClient
-from borough.transports.http.external import ExternalClient, ExternalPlace, place_at
+from borough.transports.http.external import ExternalPlace, ExternalTransport, place_at
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
 from borough.transports.http.remote import RemoteTransport
@@ -63,8 +63,11 @@ class Externals:
         return {name: self._transport(name, place) for name, place in self._places.items()}
 
     def _transport(self, name: str, place: ExternalPlace) -> Transport:
-        client = ExternalClient(name, place, self._fields(name))
-        return RemoteTransport(client, lambda _service: (place.host, place.port), self._clock)
+        client = HttpClient(ssl=place.ssl(), headers=self._fields(name))
+        origin = (place.host, place.port)
+        return ExternalTransport(
+            RemoteTransport(client, lambda _service: origin, self._clock), place.path
+        )
 
     def _fields(self, name: str) -> list[tuple[bytes, bytes]]:
         return [

@@ -1,4 +1,4 @@
-"""The client of a service elsewhere: one URL, its credentials, and nothing of who we are.
+"""The way to a service elsewhere: one URL, and nothing of who we are.
 
 Service tokens and end users are for services of the system; only the time left and the trace go out.
 """
@@ -8,20 +8,18 @@ from __future__ import annotations
 import ipaddress
 import ssl as tls
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from borough.contracts.operation import Operation
 from borough.errors import ConfigurationError
-from borough.transports.http import wire
-from borough.transports.http.client import HttpClient
-from borough.transports.http.limits import ClientLimits
+from borough.ports import Send, Transport
+from borough.services.context import Call
 
-__all__ = ["ExternalClient", "ExternalPlace", "place_at"]
-
-Fields = Sequence[tuple[bytes, bytes]]
-_TIME_LEFT = wire.TIMEOUT_MS.encode()
+__all__ = ["ExternalPlace", "ExternalTransport", "place_at"]
 
 
 class ExternalPlace(msgspec.Struct, frozen=True):
@@ -50,7 +48,7 @@ def place_at(url: str, option: str) -> ExternalPlace:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
-    plain = url.isascii() and url.isprintable() and " " not in url
+    plain = url.isascii() and url.isprintable() and not set(url) & set(" {}")
     if parts.scheme not in ("http", "https") or not host or not plain:
         raise ConfigurationError(f"{option} is no URL of http or https; write https://HOST/PATH")
     if "@" in parts.netloc:
@@ -66,48 +64,32 @@ def place_at(url: str, option: str) -> ExternalPlace:
     )
 
 
-class ExternalClient(HttpClient):
-    """Sends what is meant for `/SERVICE/...` to the place of that service, with its credentials."""
+class ExternalTransport:
+    """The way to one service elsewhere, over `inner`, which knows where its host is.
 
-    def __init__(
-        self,
-        service: str,
-        place: ExternalPlace,
-        headers: Fields,
-        limits: ClientLimits | None = None,
-    ) -> None:
-        super().__init__(limits, place.ssl())
-        self._own = f"/{service}"
-        self._place = place
-        self._headers = tuple(headers)
+    The URL's path stands for the service's name: `/pay/charges` is asked for as `/v1/charges`.
+    """
 
-    async def _exchange(
-        self,
-        origin: tuple[str, int],
-        method: str,
-        target: str,
-        headers: Fields,
-        body: bytes,
-        deadline: float | None,
-        idempotent: bool,
-        is_streaming: bool = False,
-    ) -> Any:
-        kept = [
-            field
-            for field in headers
-            if not field[0].startswith(b"borough-") or field[0] == _TIME_LEFT
-        ]
-        below = self._place.path + target.removeprefix(self._own)
-        return await super()._exchange(
-            origin,
-            method,
-            below if below.startswith("/") else f"/{below}",
-            [*self._headers, *kept],
-            body,
-            deadline,
-            idempotent,
-            is_streaming,
-        )
+    def __init__(self, inner: Transport, path: str) -> None:
+        self._inner = inner
+        self._path = path
+
+    def bind(self, operation: Operation) -> Send:
+        """See `Transport`."""
+        there = copy(operation)
+        below = operation.path.removeprefix(f"/{operation.contract.service}")
+        there.path = self._path + below or "/"
+        send = self._inner.bind(there)
+
+        def send_out(arguments: Sequence[Any], call: Call) -> Any:
+            call.principal = None  # each call is its own, and nobody else looks at it
+            return send(arguments, call)
+
+        return send_out
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._inner.close()
 
 
 def _is_loopback(host: str) -> bool:
