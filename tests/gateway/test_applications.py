@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import borough
 from borough import System
@@ -134,6 +135,7 @@ async def test_it_is_a_service_of_the_system_page(tmp_path: Path) -> None:
 async def test_its_own_document_is_joined_to_that_of_the_edge(tmp_path: Path) -> None:
     (seen,) = await answers(process(tmp_path, allow="user"), request("GET", "/openapi.json"))
     document = json.loads(seen.body)
+    OpenAPIV31SpecValidator(document).validate()
     operation = document["paths"]["/legacy/things/{id}"]["get"]
     assert operation["operationId"].startswith("legacy.")
     assert (operation["tags"], operation["security"]) == (["legacy"], [{"bearer": []}])
