@@ -295,6 +295,25 @@ async def test_the_contract_is_checked_by_a_descriptor_at_the_start(tmp_path: Pa
         pass
 
 
+async def test_a_descriptor_with_another_type_is_told_with_both_versions(tmp_path: Path) -> None:
+    text = to_json(describe(read_contract(Pay))).replace(b'"1.0"', b'"1.7"')
+    theirs = json.loads(text)
+    theirs["types"]["Charge"]["fields"][0]["shape"] = {"kind": "str"}
+    written(tmp_path, "pay.json", theirs)
+    built = system(tmp_path, "http://127.0.0.1:9/pay", 'descriptor = "pay.json"\n')
+    with pytest.raises(DeclarationFaults, match=r"pay\.Pay 1\.0 and .* 1\.7: pay\.Pay\.charge at "):
+        async with start(built):
+            pass
+
+
+async def test_a_descriptor_of_another_contract_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.json").write_bytes(to_json(describe(read_contract(Shop))))
+    built = system(tmp_path, "http://127.0.0.1:9/pay", 'descriptor = "shop.json"\n')
+    with pytest.raises(ConfigurationError, match=r"describes shop\.Shop, and pay\.Pay is called"):
+        async with start(built):
+            pass
+
+
 async def test_all_that_is_not_offered_is_told_together_with_the_place(tmp_path: Path) -> None:
     less = json.loads(msgspec.json.encode(OFFERED))
     del less["paths"]["/pay/charges"]["post"]

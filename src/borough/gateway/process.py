@@ -159,7 +159,7 @@ class Process:
         limits = self.system.configuration.options.limits
         identity = InternalIdentity(self.tokens, self.host.declared, self._identity)
         facts = self.system.configuration.options.system
-        services = dict.fromkeys(self.host.plan.services, facts.version)
+        services = {name: self.system.version_of(name) for name in self.host.plan.services}
         hello = HelloPage(facts.name, services, self.host.contracts, identity.caller, self.clock)
         door = Door(
             self.host.routes,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -27,6 +27,9 @@ from borough.transports.http.external import ExternalPlace, ExternalTransport, p
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
 from borough.transports.http.remote import RemoteTransport
+
+if TYPE_CHECKING:
+    from borough.contracts.descriptor import Descriptor
 
 __all__ = ["Externals"]
 
@@ -99,10 +102,7 @@ class Externals:
         if faults:
             raise DeclarationFaults(faults)
 
-    def _judged(self, name: str, document: dict[str, Any]) -> list[Fault]:
-        from borough.contracts.descriptor import describe
-        from borough.contracts.elsewhere import judge_elsewhere
-
+    def _judged(self, name: str, said: Descriptor | dict[str, Any]) -> list[Fault]:
         external = self._configuration.options.external[name]
         path = self._places[name].path
         remedy = f"Mend the contract, or take the {name} that it is meant for ({_source(external)})"
@@ -110,7 +110,7 @@ class Externals:
         for contract in self._contracts[name]:
             file, line = contract.place
             try:
-                sentences = judge_elsewhere(describe(contract), document, path, external.headers)
+                sentences = _sentences(contract, said, path, external.headers)
             except (AttributeError, TypeError) as error:
                 raise ConfigurationError(
                     f"{_source(external)} of external.{name} is not made as OpenAPI is: {error}; mend it"
@@ -118,8 +118,8 @@ class Externals:
             found += [Fault(sentence, remedy, file or None, line or None) for sentence in sentences]
         return found
 
-    async def _document(self, name: str) -> dict[str, Any] | None:
-        """What the service elsewhere says of itself, as an OpenAPI document."""
+    async def _document(self, name: str) -> Descriptor | dict[str, Any] | None:
+        """What the service elsewhere says of itself: one contract, or its OpenAPI document."""
         external = self._configuration.options.external[name]
         if external.descriptor and external.openapi:
             raise ConfigurationError(f"external.{name} has descriptor and openapi; leave one")
@@ -134,7 +134,7 @@ class Externals:
         else:
             content = await asyncio.to_thread(_read, option, self._configuration.folder / source)
         if external.descriptor:
-            return _of_descriptor(option, content)
+            return _described(option, content, self._contracts[name])
         try:
             return msgspec.json.decode(content, type=dict[str, Any])
         except msgspec.DecodeError as error:
@@ -207,13 +207,42 @@ def _read(option: str, path: Path) -> bytes:
         ) from None
 
 
-def _of_descriptor(option: str, content: bytes) -> dict[str, Any]:
-    """A descriptor as the document of what it offers to the public."""
+def _described(option: str, content: bytes, contracts: Iterable[Contract]) -> Descriptor:
+    """The descriptor of one of these contracts."""
     from borough.contracts.descriptor import from_json
-    from borough.contracts.openapi import openapi
 
     try:
         descriptor = from_json(content)
     except ConfigurationError as error:
         raise ConfigurationError(f"{option}: {error}") from None
-    return openapi([descriptor], title="", version=descriptor.version, public_only=True)
+    names = [contract.wire_name for contract in contracts]
+    if descriptor.wire_name not in names:
+        raise ConfigurationError(
+            f"{option} describes {descriptor.wire_name}, and {', '.join(names)} is called; name its descriptor"
+        )
+    return descriptor
+
+
+def _sentences(
+    contract: Contract, said: Descriptor | dict[str, Any], path: str, given: Collection[str]
+) -> list[str]:
+    """What is not offered of a contract. A descriptor speaks of its own contract alone, types included."""
+    from borough.contracts.descriptor import describe
+    from borough.contracts.elsewhere import judge_elsewhere
+
+    mine = describe(contract)
+    if isinstance(said, dict):
+        return judge_elsewhere(mine, said, path, given)
+    from borough.contracts.openapi import openapi
+    from borough.contracts.verdict import verdict
+
+    if said.wire_name != mine.wire_name:
+        return []
+    document = openapi([said], title="", version=said.version, public_only=True)
+    sentences = judge_elsewhere(mine, document, path, given)
+    for operation in mine.operations:
+        name = operation.wire_name
+        if not any(sentence.startswith(f"{name} ") for sentence in sentences):
+            wrong = verdict(mine, said, name, edge=True)
+            sentences += [] if wrong is None else [wrong.sentence.removesuffix(".")]
+    return sentences
