@@ -63,6 +63,8 @@ class Lifespan:
         await self._asked.put({"type": kind})
         either: set[asyncio.Future[Any]] = {self._answer, self._task}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # one that raises knows no lifespan, and is left alone
         return self._answer.result() if self._answer.done() else {}
 
     async def _say(self, message: Message) -> None:

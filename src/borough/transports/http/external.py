@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import ssl as tls
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough.contracts.operation import Operation
 from borough.errors import ConfigurationError
@@ -36,9 +37,12 @@ class ExternalPlace(msgspec.Struct, frozen=True):
         """Whether others on the way could read what is sent."""
         return not self.is_secure and not _is_loopback(self.host)
 
-    def ssl(self) -> tls.SSLContext | None:
+    def ssl(self) -> Callable[[], tls.SSLContext] | None:
         """What checks the host's certificate, by the authorities that this machine trusts."""
-        return tls.create_default_context() if self.is_secure else None
+        if not self.is_secure:
+            return None
+        context = tls.create_default_context()
+        return lambda: context
 
 
 def place_at(url: str, option: str) -> ExternalPlace:
@@ -82,7 +86,7 @@ class ExternalTransport:
         send = self._inner.bind(there)
 
         def send_out(arguments: Sequence[Any], call: Call) -> Any:
-            call.principal = None  # each call is its own, and nobody else looks at it
+            force_setattr(call, "principal", None)  # each call is its own, and nobody else looks
             return send(arguments, call)
 
         return send_out
