@@ -49,11 +49,13 @@ def test_every_option_has_a_sentence() -> None:
             "system",
             "teams",
             "services",
+            "external",
             "edge",
             "internal",
             "limits",
             "data",
             "events",
+            "tls",
             "tokens",
             "discovery",
         }

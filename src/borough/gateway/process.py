@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,17 +20,18 @@ from borough.errors import ConfigurationError
 from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
 from borough.gateway.hello import HelloPage
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.internal import InternalIdentity, ServiceTokens
+from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
+from borough.gateway.mutual_tls import proof_of
 from borough.gateway.raw import RawMount
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.ports import Replica, Transport
+from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
-from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from borough.transports.http.greeting import Greeting
@@ -69,11 +70,14 @@ class Process:
         self._edge_port = edge_port
         self._internal_port = internal_port
         self._mounts = mounts
+        self._stand_ins = frozenset(stand_ins or ())
         tokens = system.configuration.options.edge.tokens
         self._uses_own_tokens = tokens.issuer == "own"
         self._keys = OwnKeys(folder / "keys", self.clock)
         self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
-        self.tokens = ServiceTokens(folder / "tokens", self.clock)
+        internal = system.configuration.options.internal
+        self.tokens = ServiceTokens(folder / "tokens", self.clock, internal.clear_text)
+        self.proof = proof_of(system.configuration, self.tokens, self.clock)
         self._check = TokenCheck([self._issuer()], self.clock)
         self._identity = EdgeIdentity(self._check)
         self.host = Host(
@@ -100,11 +104,10 @@ class Process:
             if self._edge_port is not None:
                 self._pages()  # what must not be served is told before anything is made
             if self._internal_port is not None:
+                self._refuse_clear_text()
                 make_folder(self.host.data_folder)
-                names = {contract.service for contract in self.host.plan.contracts.values()}
-                await asyncio.to_thread(
-                    self.tokens.open, sorted(names | set(self.host.plan.services))
-                )
+                own, others = self._services()
+                await asyncio.to_thread(self.proof.open, own, others)
             await self.host.start()
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
@@ -124,6 +127,31 @@ class Process:
         await self._check.prepare()
         if self._uses_own_tokens:
             await self._keys.open()
+
+    def _services(self) -> tuple[set[str], set[str]]:
+        """The services that are answered in this process, and all that there are."""
+        plan = self.host.plan
+        stood_in = {each.service for each in plan.absent.values() if each.cls in self._stand_ins}
+        return stood_in | set(plan.services), {each.service for each in plan.contracts.values()}
+
+    def _refuse_clear_text(self) -> None:
+        """Where other machines reach the internal listener, it speaks TLS. Raises `ConfigurationError`."""
+        internal = self.system.configuration.options.internal
+        if internal.tls.is_on or is_loopback(internal.host):
+            return
+        if internal.clear_text != "anywhere":
+            raise ConfigurationError(
+                f"internal.host is {internal.host}, which other machines reach, and services would "
+                "talk there in clear text: fill in [internal.tls] (`borough certs` makes "
+                "certificates for development), listen on 127.0.0.1, or set internal.clear_text to "
+                '"anywhere"'
+            )
+        _log.warning(
+            "CLEAR TEXT: services talk on %s without TLS. Whoever can look into that network reads "
+            "every call, speaks for every user and takes the place of every service. Fill in "
+            "[internal.tls], and take internal.clear_text away",
+            internal.host,
+        )
 
     def _refuse_idle_issuers(self, issuer: str) -> None:
         """A service must not issue tokens that its own edge refuses. Raises `ConfigurationError`."""
@@ -161,10 +189,10 @@ class Process:
 
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
-        identity = InternalIdentity(self.tokens, self.host.declared, self._identity)
+        identity = InternalIdentity(self.proof, self.host.declared, self._identity)
         facts = self.system.configuration.options.system
-        services = dict.fromkeys(self.host.plan.services, facts.version)
-        hello = HelloPage(facts.name, services, self.host.contracts, identity.caller, self.clock)
+        services = {name: self.system.version_of(name) for name in self.host.plan.services}
+        hello = HelloPage(facts.name, services, self.host.contracts, self.proof.caller, self.clock)
         door = Door(
             self.host.routes,
             identity,
@@ -181,7 +209,8 @@ class Process:
         )
         server = HttpServer(door.answer, bounds)
         host = self.system.configuration.options.internal.host
-        await server.open(host, port)
+        await server.open(host, port, self.proof.listening())
+        self.proof.begin()
         itself = Replica("itself", host, server.port)
         names = {contract.service for contract in self.host.plan.contracts.values()}
         self._directory.update({name: [itself] for name in names})
@@ -231,8 +260,10 @@ class Process:
         )
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
+        raws = self._raws()
         documents = OwnDocuments(
             describe=self.document,
+            others=self._applications_documents(raws),
             keys=self._keys.document if self._uses_own_tokens else None,
             states=self._states,
         )
@@ -243,7 +274,7 @@ class Process:
             settings,
             documents=documents,
             mounts=mounts,
-            raws=self._raws(),
+            raws=raws,
         )
 
     def _raws(self) -> list[RawMount]:
@@ -255,6 +286,22 @@ class Process:
                     RawMount(service.name, mount.path, mount.mark.allow, app, service.pool)
                 )
         return found
+
+    def _applications_documents(
+        self, raws: Sequence[RawMount]
+    ) -> Callable[[], Awaitable[Sequence[Any]]] | None:
+        """What asks the plain applications for their documents; None where there are none."""
+        services = self.host.services
+        asked = [raw for raw in raws if isinstance(services[raw.service].instance, Application)]
+        if not asked:
+            return None
+
+        async def others() -> Sequence[Any]:
+            from borough.gateway.own_documents import documents_of
+
+            return await documents_of(asked)
+
+        return others
 
     def document(self) -> dict[str, Any]:
         """The merged OpenAPI document of the public operations."""
@@ -272,17 +319,18 @@ class Process:
     @property
     def edge_url(self) -> str:
         """Where the edge listens. Raises `ConfigurationError` where it has no listener."""
-        return self._url(self._edge_server, self.system.configuration.options.edge.host)
+        return self._url("http", self._edge_server, self.system.configuration.options.edge.host)
 
     @property
     def internal_url(self) -> str:
         """Where the internal listener is. Raises `ConfigurationError` where there is none."""
-        return self._url(self._internal_server, self.system.configuration.options.internal.host)
+        host = self.system.configuration.options.internal.host
+        return self._url(self.proof.scheme, self._internal_server, host)
 
-    def _url(self, server: HttpServer | None, host: str) -> str:
+    def _url(self, scheme: str, server: HttpServer | None, host: str) -> str:
         if server is None:
             raise ConfigurationError("this process has no such listener")
-        return f"http://{host}:{server.port}"
+        return f"{scheme}://{host}:{server.port}"
 
     @property
     def internal_origin(self) -> tuple[str, int]:
@@ -294,14 +342,14 @@ class Process:
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
         limits = self.system.configuration.options.limits
-        first_headers = self.tokens.first_headers(caller)
         dependencies = Dependencies(
             self._directory,
-            lambda: HttpClient(limits.for_client(), first_headers=first_headers),
+            lambda: self.proof.client(caller, limits.for_client()),
             self.clock,
             limits.for_dependency(),
             caller=caller,
             greet=self.greeting.greet,
+            place=self.proof.origin,
         )
         return RemoteTransport(dependencies)
 
@@ -316,6 +364,7 @@ class Process:
         for server in (self._edge_server, self._internal_server):
             if server is not None:
                 await server.drain(drain_s)
+        await self.proof.close()
         if self.edge is not None:
             await self.edge.close()
         await self._check.close()

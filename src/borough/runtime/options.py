@@ -5,7 +5,7 @@ The sentence below a field is its entry in docs/reference/configuration.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -22,7 +22,9 @@ __all__ = [
     "EdgeLimits",
     "EdgeOptions",
     "EventOptions",
+    "ExternalOptions",
     "InternalOptions",
+    "InternalTlsOptions",
     "LimitOptions",
     "Options",
     "ServiceFacts",
@@ -74,10 +76,33 @@ class ServiceFacts(Table, frozen=True):
     """The part of the business that it belongs to."""
     capability: str | None = None
     """What it does for the business, in one sentence."""
+    version: str | None = None
+    """Its version; that of its distribution, or else of the system, if not given."""
     module: str | None = None
     """Its module, where it is not FOLDER/service.py."""
+    distribution: str | None = None
+    """The installed distribution that it is an entry point of."""
+    asgi: str | None = None
+    """Its ASGI application, `module:name`, where it is no class of services; a factory will do."""
+    allow: str | None = None
+    """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
+    needs: tuple[str, ...] = ()
+    """Contracts that it may call: `payments.Payments`, or `module:Payments` of an installed one."""
     settings: dict[str, Any] = {}
     """Values of its `Settings` class."""
+
+
+class ExternalOptions(Table, frozen=True):
+    """A service elsewhere, that is no process of this system."""
+
+    url: str
+    """Where its own paths begin, `http://` or `https://`: `https://pay.example/v1` for `/v1/charges`."""
+    descriptor: str | None = None
+    """A file with the descriptor of its contract, by which this system's view of it is checked at the start."""
+    openapi: str | None = None
+    """The same by its OpenAPI document: a file or a URL."""
+    headers: dict[str, str] = {}
+    """Fields of every request to it, each by reference: `authorization = "env:TOKEN"` or `file:PATH`."""
 
 
 class TokenOptions(Table, frozen=True):
@@ -141,13 +166,34 @@ class EdgeOptions(Table, frozen=True):
     limits: EdgeLimits = EdgeLimits()
 
 
+class InternalTlsOptions(Table, frozen=True):
+    """Certificates by which services prove themselves; `ca` and `certificate` switch TLS on."""
+
+    ca: str | None = None
+    """File of the CA, in PEM, whose certificates count; all paths are relative to the system's folder."""
+    certificate: str | None = None
+    """File of a service's certificate, in PEM; `{service}` in it stands for the service's name."""
+    key: str | None = None
+    """File of its key; if not given, it lies in the file of the certificate."""
+    trust_domain: str | None = None
+    """The trust domain of SPIFFE ids; the system's name if not given."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any file is named."""
+        return any((self.ca, self.certificate, self.key))
+
+
 class InternalOptions(Table, frozen=True):
     """The listener for services of this system."""
 
     host: str = "127.0.0.1"
-    """The address it listens on."""
+    """The address it listens on; one that other machines reach needs TLS."""
     port: Port = 0
     """Its port; 0 takes a free one."""
+    clear_text: Literal["loopback", "anywhere"] = "loopback"
+    """Where services may talk without TLS; `anywhere` is warned of at each start."""
+    tls: InternalTlsOptions = InternalTlsOptions()
 
 
 class LimitOptions(Table, frozen=True):
@@ -255,6 +301,7 @@ class Options(Table, frozen=True):
     system: SystemFacts = SystemFacts()
     teams: dict[str, TeamFacts] = {}
     services: dict[str, ServiceFacts] = {}
+    external: dict[str, ExternalOptions] = {}
     edge: EdgeOptions = EdgeOptions()
     internal: InternalOptions = InternalOptions()
     limits: LimitOptions = LimitOptions()

@@ -1,20 +1,15 @@
 """The same messages inside TLS, with a certificate made for the test."""
 
 import asyncio
-import datetime
-import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from borough.errors import Unavailable
 from borough.transports.http.message import Request, Response
+from tests.transports.http.certificates import self_signed
 from tests.transports.http.conftest import MakeClient, ServeOn
 from tests.transports.http.listening import PATIENCE_S, TEXT, echo
 
@@ -22,32 +17,7 @@ from tests.transports.http.listening import PATIENCE_S, TEXT, echo
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1 with its key, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "borough test")])
-    today = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(today - datetime.timedelta(days=1))
-        .not_valid_after(today + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "server.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
+    return self_signed(tmp_path)
 
 
 @pytest.fixture
@@ -77,7 +47,7 @@ async def test_calls_and_streams_work_inside_tls(
         return await echo(request)
 
     service = await serve(answer, ssl=inside)
-    client = make_client(ssl=ssl.create_default_context(cafile=str(certificate)))
+    client = make_client(ssl=lambda: ssl.create_default_context(cafile=str(certificate)))
     for body in (b"", b"x" * 100_000):
         response = await client.send(service.origin, "POST", "/a", (), body)
         assert response.body == b"POST /a? " + body
@@ -92,7 +62,7 @@ async def test_a_refusal_is_read_inside_tls(
     serve: ServeOn, make_client: MakeClient, certificate: Path, inside: ssl.SSLContext
 ) -> None:
     service = await serve(echo, ssl=inside, body_bytes=10)
-    client = make_client(ssl=ssl.create_default_context(cafile=str(certificate)))
+    client = make_client(ssl=lambda: ssl.create_default_context(cafile=str(certificate)))
     assert (await client.send(service.origin, "POST", "/", (), b"x" * 11)).status == 413
 
 
@@ -106,7 +76,7 @@ async def test_a_server_that_cannot_prove_its_name_is_not_called(
         return Response(200, TEXT)
 
     service = await serve(record, ssl=inside)
-    client = make_client(ssl=ssl.create_default_context())
+    client = make_client(ssl=ssl.create_default_context)
     with pytest.raises(Unavailable, match="cannot be reached"):
         await client.send(service.origin, "GET", "/")
     assert not reached

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,14 +21,13 @@ from borough.transports.http.client_connection import (
 from borough.transports.http.deadlines import Deadlines
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
-from borough.transports.http.pool import OriginPool
+from borough.transports.http.pool import Origin, OriginPool
 
 __all__ = ["ClientResponse", "ClientStream", "HttpClient", "Origin", "RequestLine", "sendable"]
 
 _SWEEP_S = 5.0
 _USUALLY_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 Fields = Sequence[tuple[bytes, bytes]]
-Origin = tuple[str, int]
 
 
 class RequestLine:
@@ -60,20 +59,23 @@ def sendable(headers: Fields) -> bytes:
 
 
 class HttpClient:
-    """A client for any number of origins (host, port).
+    """A client for any number of origins.
 
-    `first_headers` go with the first request of each connection only, such as a proof of who calls.
+    `ssl` is asked at each new connection, so that it may change. `first_headers` go with the first
+    request of each connection only, such as a proof of who calls; `headers` go with every request.
     """
 
     def __init__(
         self,
         limits: ClientLimits | None = None,
-        ssl: tls.SSLContext | None = None,
+        ssl: Callable[[], tls.SSLContext] | None = None,
         first_headers: Fields = (),
+        headers: Fields = (),
     ) -> None:
         self.limits = limits or ClientLimits()
         self._first_fields = rendered_fields(first_headers)
         self._ssl = ssl
+        self._headers = rendered_fields(headers)
         self._pools: dict[Origin, OriginPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
@@ -113,24 +115,18 @@ class HttpClient:
         Leaving the block before the end closes the connection, so that the other side stops.
         `deadline` covers the head and the first chunk; from then on `stream_idle_s` does.
         """
-        stream = await self.open(origin, method, target, headers, body, deadline, idempotent)
+        stream: ClientStream = await self._exchange(
+            origin, method, target, headers, body, deadline, idempotent, is_streaming=True
+        )
         try:
             yield stream
         finally:
             stream.leave()
 
-    def open(
-        self,
-        origin: Origin,
-        method: str,
-        target: str,
-        headers: Fields = (),
-        body: bytes = b"",
-        deadline: float | None = None,
-        idempotent: bool = False,
-    ) -> Coroutine[Any, Any, ClientStream]:
-        """Like `stream`, for who calls `leave` himself, once, whatever happens."""
-        return self._exchange(origin, method, target, headers, body, deadline, idempotent, True)
+    def renew(self) -> None:
+        """Begin every further request on a new connection, or one that began after this. What runs goes on."""
+        for pool in self._pools.values():
+            pool.retire()
 
     async def close(self) -> None:
         """Close every connection and wait until all are gone; calls that run fail. Idempotent."""
@@ -205,6 +201,7 @@ class HttpClient:
         pool = OriginPool(origin, self.limits, self._ssl, self._deadlines, self._loop)
         if self._is_closed:
             raise Unavailable(f"The client of {pool.name} is closed")
+        pool.host_field += self._headers
         self._pools[origin] = pool
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep, self._loop)

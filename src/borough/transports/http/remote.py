@@ -83,9 +83,13 @@ class RemoteTransport:
         async def send(arguments: Sequence[Any], call: Call) -> Any:
             try:
                 sent = codec.write_arguments(arguments)
-                target = sent.target
+                kind = usual
+                if sent.target != path or (needs_key and call.key is None):
+                    # Without its key an operation runs as often as it is sent.
+                    may_repeat = idempotent and not (needs_key and call.key is None)
+                    kind = RequestKind(method, sent.target, may_repeat, wire_name)
                 response = await dependency.send(
-                    usual if target == path else RequestKind(method, target, idempotent, wire_name),
+                    kind,
                     _fields(sent, call, call.key if sends_key else None),
                     sent.body or b"",
                     call.deadline,
