@@ -22,6 +22,7 @@ NAMES: tuple[str, ...] = (
     "crash_points",
     "disk",
     "openapi",
+    "overload",
     "raw_http",
     "duplicates",
     "links",
