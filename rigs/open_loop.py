@@ -69,7 +69,8 @@ class Link(asyncio.Protocol):
         if status == 200:
             kind = "answered" if int(body) == self.number + 1 else "wrong"
         else:
-            kind = f"{status}: {self._load.reason(body)}"
+            detail = body.partition(b'"detail":"')[2].partition(b'"')[0].decode()
+            kind = f"{status}: {detail}"
         self._load.end(self, kind)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -96,13 +97,6 @@ class Load:
         self._number = 0
         self._outcomes: list[Outcome] = []
         self._on_end: Callable[[], None] = lambda: None
-        self._reasons: dict[bytes, str] = {}
-
-    def reason(self, body: bytes) -> str:
-        """The detail of a problem, read once for each text."""
-        if body not in self._reasons and len(self._reasons) < 100:
-            self._reasons[body] = body.partition(b'"detail":"')[2].partition(b'"')[0].decode()
-        return self._reasons.get(body, "?")
 
     async def open_loop(self, per_s: float, seconds: float) -> list[Outcome]:
         """Arrivals at random times, `per_s` on average; returns once each has an outcome."""
