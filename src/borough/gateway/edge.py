@@ -60,9 +60,13 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnDocuments(msgspec.Struct, frozen=True, kw_only=True):
-    """What the edge publishes: the OpenAPI document, the keys of own tokens, services' states."""
+    """What the edge publishes: the OpenAPI document, the keys of own tokens, services' states.
+
+    `others` are documents of plain applications, joined to that of the contracts.
+    """
 
     describe: Callable[[], Mapping[str, Any]] | None = None
+    others: Callable[[], Awaitable[Sequence[Any]]] | None = None
     keys: Callable[[], Awaitable[bytes]] | None = None
     states: Callable[[], Mapping[str, str]] = dict
 
@@ -117,7 +121,7 @@ class Edge:
                 f"A service is named {taken[0]}, which the edge answers itself; rename it"
             )
         if documents.describe is not None:
-            document = Document(described(documents.describe), clock)
+            document = Document(described(documents.describe, documents.others), clock)
             self._segments["openapi.json"] = _exactly("/openapi.json", document.answer)
             self._segments["docs"] = DocsPage().answer
         if documents.keys is not None:

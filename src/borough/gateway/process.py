@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ from borough.gateway.mutual_tls import proof_of
 from borough.gateway.raw import RawMount
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.ports import Transport
+from borough.runtime.applications import Application
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
@@ -201,7 +202,7 @@ class Process:
         limits = self.system.configuration.options.limits
         identity = InternalIdentity(self.proof, self.host.declared, self._identity)
         facts = self.system.configuration.options.system
-        services = dict.fromkeys(self.host.plan.services, facts.version)
+        services = {name: self.system.version_of(name) for name in self.host.plan.services}
         hello = HelloPage(facts.name, services, self.host.contracts, self.proof.caller, self.clock)
         door = Door(
             self.host.routes,
@@ -276,8 +277,10 @@ class Process:
         )
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
+        raws = self._raws()
         documents = OwnDocuments(
             describe=self.document,
+            others=self._applications_documents(raws),
             keys=self._keys.document if self._uses_own_tokens else None,
             states=self._states,
         )
@@ -288,7 +291,7 @@ class Process:
             settings,
             documents=documents,
             mounts=mounts,
-            raws=self._raws(),
+            raws=raws,
         )
 
     def _raws(self) -> list[RawMount]:
@@ -300,6 +303,22 @@ class Process:
                     RawMount(service.name, mount.path, mount.mark.allow, app, service.pool)
                 )
         return found
+
+    def _applications_documents(
+        self, raws: Sequence[RawMount]
+    ) -> Callable[[], Awaitable[Sequence[Any]]] | None:
+        """What asks the plain applications for their documents; None where there are none."""
+        services = self.host.services
+        asked = [raw for raw in raws if isinstance(services[raw.service].instance, Application)]
+        if not asked:
+            return None
+
+        async def others() -> Sequence[Any]:
+            from borough.gateway.own_documents import documents_of
+
+            return await documents_of(asked)
+
+        return others
 
     def document(self) -> dict[str, Any]:
         """The merged OpenAPI document of the public operations."""
