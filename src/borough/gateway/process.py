@@ -34,6 +34,7 @@ from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
+from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.greeting import Greeting
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
@@ -92,6 +93,7 @@ class Process:
         self.edge: Edge | None = None
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
+        self.entrances = self._make_entrances()
         self._edge_server: HttpServer | None = None
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
@@ -165,6 +167,19 @@ class Process:
                     f"or sign users in there and take the attribute out of {plan.name}"
                 )
 
+    def _make_entrances(self) -> Entrances:
+        limits = self.system.configuration.options.limits
+        bounds = EntranceLimits(
+            most=limits.calls_in_flight,
+            least=limits.calls_in_flight_least,
+            waiting=limits.calls_waiting,
+            wait_s=limits.calls_waiting_s,
+            default_timeout_s=limits.default_timeout_s,
+            longest_timeout_s=limits.longest_timeout_s,
+        )
+        names = [*self.host.plan.services, *self.host.plan.absent_services]
+        return Entrances(names, bounds, self.clock)
+
     def _issuer(self) -> Issuer:
         options: TokenOptions = self.system.configuration.options.edge.tokens
         if self._uses_own_tokens:
@@ -207,7 +222,9 @@ class Process:
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(door.answer, bounds)
+        server = HttpServer(
+            door.answer, bounds, self.clock, entrances=self.entrances, is_inside=True
+        )
         host = self.system.configuration.options.internal.host
         await server.open(host, port, self.proof.listening())
         self.proof.begin()
@@ -219,7 +236,14 @@ class Process:
     async def _open_edge(self, port: int) -> HttpServer:
         self.edge = self.make_edge()
         options = self.system.configuration.options.edge
-        server = HttpServer(self.edge.answer, options.limits.for_server(), proxies=options.proxies)
+        server = HttpServer(
+            self.edge.answer,
+            options.limits.for_server(),
+            self.clock,
+            proxies=options.proxies,
+            entrances=self.entrances,
+            mark=self.edge.mark,
+        )
         await server.open(options.host, port)
         return server
 
