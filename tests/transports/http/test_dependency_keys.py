@@ -9,7 +9,7 @@ import pytest
 from borough import IDEMPOTENCY_KEY, contract, get, post
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
-from borough.errors import ServiceFailure
+from borough.errors import ServiceFailure, Unavailable
 from borough.ports import Replica
 from borough.runtime.client import Caller, make_client
 from borough.runtime.discovery import Directory
@@ -87,8 +87,19 @@ async def test_without_an_answer_only_what_may_run_twice_is_sent_again(
     transport = RemoteTransport(Dependencies(directory, HttpClient, CLOCK))
     client = make_client(read_contract(Search), transport, Caller("orders", CLOCK, key=key))
     try:
-        with pytest.raises(ServiceFailure, match="the call may have run"):
+        with pytest.raises(ServiceFailure, match="the call may have run") as caught:
             await getattr(client, operation)("tea")
     finally:
         await transport.close()
     assert silent.requests == (3 if is_repeated else 1)
+    assert type(caught.value) is ServiceFailure
+
+
+async def test_where_nobody_listens_the_call_is_unavailable_and_nothing_less_known() -> None:
+    directory = Directory({"search": [Replica("search-1", "127.0.0.1", free_port())]})
+    transport = RemoteTransport(Dependencies(directory, HttpClient, CLOCK))
+    client = make_client(read_contract(Search), transport, Caller("orders", CLOCK))
+    with pytest.raises(Unavailable, match="cannot be reached") as caught:
+        await client.add("tea")
+    await transport.close()
+    assert type(caught.value) is Unavailable
