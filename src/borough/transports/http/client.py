@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from borough.errors import DeadlineExceeded, InvalidRequest, Unavailable
+from borough.errors import CallError, DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
 from borough.transports.http.client_connection import (
     ClientResponse,
     ClientStream,
