@@ -14,9 +14,10 @@ from pathlib import Path
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Forbidden, Unauthenticated
-from borough.gateway.identity import EdgeIdentity
+from borough.gateway.identity import EdgeIdentity, permit
 from borough.gateway.secret_file import kept_secret
 from borough.runtime.host import undeclared
+from borough.runtime.topology import EDGE
 from borough.services.settings import Secret
 from borough.transports.http import wire
 from borough.transports.http.door import Identity, Route
@@ -39,6 +40,8 @@ class ServiceTokens:
     def open(self, services: Iterable[str]) -> None:
         """Have a token for each service; blocking, for the start. Raises `ConfigurationError`."""
         for service in services:
+            if service in self._tokens:
+                continue
             path = self._folder / f"{service}.token"
             suffix = self._clock.token(8).hex()
             text = kept_secret(path, lambda: self._clock.token(32).hex().encode(), suffix).strip()
@@ -65,7 +68,10 @@ class ServiceTokens:
 
 
 class InternalIdentity:
-    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls."""
+    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls.
+
+    It is read at each call, so whoever made it may change it.
+    """
 
     def __init__(
         self,
@@ -74,7 +80,7 @@ class InternalIdentity:
         edge: EdgeIdentity,
     ) -> None:
         self._tokens = tokens
-        self._declared = {service: frozenset(names) for service, names in declared.items()}
+        self._declared = declared
         self._edge = edge
 
     async def __call__(self, request: Request, route: Route) -> Identity:
@@ -87,10 +93,16 @@ class InternalIdentity:
                     "with Borough-Service and Borough-Proof"
                 )
             return await self._edge(request, route)
+        principal = wire.read_principal(request.headers.get(wire.PRINCIPAL))
+        if caller == EDGE:
+            if operation.mark.allow is None:
+                raise Forbidden(f"{operation.wire_name} is internal: only services may call it")
+            permit(operation.mark.allow, principal, operation.wire_name)
+            return Identity(None, principal)
         contract = operation.contract
         if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
             raise Forbidden(undeclared(caller, contract))
-        return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
+        return Identity(caller, principal)
 
     def _caller(self, request: Request) -> str | None:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,8 @@ _log = logging.getLogger("borough.host")
 
 Mounts = Callable[["Process"], Mapping[str, Handler]]
 """Further handlers of the edge by path prefix, made once the host has started."""
+_STAGES = 3  # the edge, the internal listener, the events: each has its own drain
+_CLOSING_S = 5.0
 _PAUSE_S = 0.25  # longer than a ready process takes to say so
 
 
@@ -58,13 +60,17 @@ class Process:
         internal_port: int | None = None,
         mounts: Mounts | None = None,
         calls: Literal["local", "wire"] = "local",
+        declared: Mapping[str, Collection[str]] | None = None,
     ) -> None:
+        """`declared` says what the services of other processes call, read at each call; by default
+        only what runs here may call here."""
         self.clock: Clock = clock or SystemClock()
         self.system = system
         folder = data_folder or system.configuration.data_folder
         self._edge_port = edge_port
         self._internal_port = internal_port
         self._mounts = mounts
+        self._declared = declared
         tokens = system.configuration.options.edge.tokens
         self._uses_own_tokens = tokens.issuer == "own"
         self._keys = OwnKeys(folder / "keys", self.clock)
@@ -157,7 +163,11 @@ class Process:
         limits = self.system.configuration.options.limits
         door = Door(
             self.host.routes,
-            InternalIdentity(self.tokens, self.host.declared, self._identity),
+            InternalIdentity(
+                self.tokens,
+                self.host.declared if self._declared is None else self._declared,
+                self._identity,
+            ),
             self.clock,
             strict=False,
             default_timeout_s=limits.default_timeout_s,
@@ -280,6 +290,28 @@ class Process:
         """The transport that sends every call of `caller` over HTTP to this very process."""
         client = HttpClient(first_headers=self.tokens.first_headers(caller))
         return RemoteTransport(client, lambda _service: self.internal_origin, self.clock)
+
+    @property
+    def requests(self) -> int:
+        """How many requests its listeners have been asked since the start."""
+        return sum(
+            server.requests
+            for server in (self._edge_server, self._internal_server)
+            if server is not None
+        )
+
+    async def stop_in_time(self) -> str | None:
+        """Stop; says what does not let itself be stopped, once patience has ended."""
+        drain_s = self.system.configuration.options.limits.drain_s
+        patience_s = _STAGES * drain_s + _CLOSING_S
+        stopping = asyncio.ensure_future(self.stop())
+        done, _ = await asyncio.wait([stopping], timeout=patience_s)
+        if not done:
+            busy = [name for name, callee in self.host.callees.items() if callee.gate.in_flight]
+            what = ", ".join(busy) or "an event handler or a schedule"
+            return f"not stopped after {patience_s:g} s; left behind in a service of: {what}"
+        await stopping
+        return None
 
     async def stop(self) -> None:
         """Drain the doors, then stop the host. Idempotent."""

@@ -249,6 +249,20 @@ class Host:
         )
         return make_client(found, self._transport(account), on_account)  # type: ignore[no-any-return]
 
+    async def tick(self, schedule: str) -> None:
+        """Run an `@every` handler (`payments.reconcile`) once, now. Raises what the handler raises,
+        or `ConfigurationError` where no running service has it."""
+        for service in self.services.values():
+            for plan in service.plan.schedules:
+                if plan.name == schedule:
+                    await service.tick(plan)
+                    return
+        raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+
+    async def is_quiet(self) -> bool:
+        """Whether, at this moment, no event is on its way and nothing is being handled."""
+        return self.carriage is None or await self.carriage.is_quiet()
+
     async def quiet(self) -> None:
         """Wait until no event is on its way and nothing is being handled."""
         if self.carriage is not None:

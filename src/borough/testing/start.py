@@ -77,12 +77,7 @@ class Running:
     async def tick(self, schedule: str) -> None:
         """Run an `@every` handler (`payments.reconcile`) once, now. Raises what the handler raises,
         or `ConfigurationError` where no running service has it."""
-        for service in self._process.host.services.values():
-            for plan in service.plan.schedules:
-                if plan.name == schedule:
-                    await service.tick(plan)
-                    return
-        raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+        await self._process.host.tick(schedule)
 
     async def rebuild(self, projection: str) -> None:
         """Begin a new generation of a projection (`search.prices`), as `borough events rebuild` does.
