@@ -382,6 +382,15 @@ class Asking(Service, name="../Asking"):  # <-
         "Asking is the service '../Asking'",
         "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
     ),
+    "a service named as the edge is": (
+        """
+class Asking(Service, name="edge"):  # <-
+    pass
+""",
+        "Asking is the service 'edge', and that is how the public door of a fleet proves itself "
+        "to services",
+        "Give the service another name",
+    ),
     "two settings classes": (
         """
 class One(Settings):

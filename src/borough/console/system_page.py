@@ -16,9 +16,9 @@ import msgspec
 from borough.console.counts import system_counts
 from borough.errors import ConfigurationError, NotFound
 from borough.gateway.documents import Document, described, only_get
-from borough.gateway.edge import Handler
 from borough.gateway.pages import Pages
 from borough.gateway.process import Process
+from borough.gateway.segments import Handler
 from borough.transports.http.message import Request, Response
 
 __all__ = ["mounts"]

@@ -10,8 +10,8 @@ import msgspec
 
 from borough.contracts.operation import Contract, Operation
 from borough.ports import Transport
-from borough.runtime.topology import EDGE
 from borough.services.context import current_call
+from borough.transports.http.wire import EDGE
 
 __all__ = ["remote_stand_in"]
 

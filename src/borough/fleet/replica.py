@@ -47,10 +47,10 @@ from borough.runtime.footing import allow_many_files, settle_memory
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System
-from borough.runtime.topology import EDGE
 from borough.runtime.wiring import ServicePlan
 from borough.telemetry.logs import begin_logging
 from borough.telemetry.masking import masked_url, without_secrets
+from borough.transports.http.wire import EDGE
 from borough.transports.nearest import NearestTransport
 
 __all__ = ["main"]

@@ -22,8 +22,9 @@ from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
-from borough.runtime.topology import EDGE, Deployable, Topology, start_waves
+from borough.runtime.topology import Deployable, Topology, start_waves
 from borough.runtime.wiring import Plan
+from borough.transports.http.wire import EDGE
 
 __all__ = ["Launch", "StartFailed", "Supervisor", "Watcher"]
 

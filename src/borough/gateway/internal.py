@@ -2,29 +2,32 @@
 
 A service proves itself with the first request of a connection, by a token that lies in a folder
 of this machine and only the system's processes may read. The declaration is the permission.
-Without a proof only public operations answer, as at the edge.
+Without a proof only public operations answer, as at the edge. The edge of a fleet proves itself
+like a service, as `edge`; what it forwards comes from the public, and reaches no more than that.
 """
 
 from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from borough.clock import Clock
-from borough.errors import ConfigurationError, Forbidden, Unauthenticated
+from borough.errors import CallError, ConfigurationError, Forbidden, Unauthenticated
 from borough.gateway.identity import EdgeIdentity, permit
+from borough.gateway.public import PublicDoor
 from borough.gateway.secret_file import kept_secret
 from borough.runtime.host import undeclared
-from borough.runtime.topology import EDGE
+from borough.services.context import Principal
 from borough.services.settings import Secret
 from borough.transports.http import wire
-from borough.transports.http.door import Identity, Route
-from borough.transports.http.message import Request
+from borough.transports.http.door import Door, Identity, Route, problem_response
+from borough.transports.http.message import Connection, Headers, Request, Response
 
-__all__ = ["InternalIdentity", "ServiceTokens"]
+__all__ = ["ForwardedIdentity", "InternalDoors", "InternalIdentity", "ServiceTokens"]
 
+_EDGE = wire.EDGE.encode()
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -84,7 +87,7 @@ class InternalIdentity:
         self._edge = edge
 
     async def __call__(self, request: Request, route: Route) -> Identity:
-        caller = self._caller(request)
+        caller = self.caller(request)
         operation = route.callee.operation
         if caller is None:
             if not operation.public:
@@ -93,18 +96,12 @@ class InternalIdentity:
                     "with Borough-Service and Borough-Proof"
                 )
             return await self._edge(request, route)
-        principal = wire.read_principal(request.headers.get(wire.PRINCIPAL))
-        if caller == EDGE:
-            if operation.mark.allow is None:
-                raise Forbidden(f"{operation.wire_name} is internal: only services may call it")
-            permit(operation.mark.allow, principal, operation.wire_name)
-            return Identity(None, principal)
         contract = operation.contract
         if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
             raise Forbidden(undeclared(caller, contract))
-        return Identity(caller, principal)
+        return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
 
-    def _caller(self, request: Request) -> str | None:
+    def caller(self, request: Request) -> str | None:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""
         header, connection = request.headers.get, request.connection
         claimed = header(wire.SERVICE)
@@ -120,3 +117,68 @@ class InternalIdentity:
             )
         connection.caller = claimed
         return claimed
+
+
+class InternalDoors:
+    """What the internal listener answers with: one door for services, another for the edge."""
+
+    def __init__(self, identity: InternalIdentity, services: Door, public: PublicDoor) -> None:
+        self._identity = identity
+        self._services = services
+        self._public = public
+
+    def answer(self, request: Request) -> Awaitable[Response]:
+        """The response to a request, whatever happens."""
+        if request.connection.caller == wire.EDGE or request.headers.get(wire.SERVICE) == wire.EDGE:
+            return self._forwarded(request)
+        return self._services.answer(request)
+
+    async def _forwarded(self, request: Request) -> Response:
+        try:
+            if self._identity.caller(request) != wire.EDGE:
+                return await self._services.answer(request)
+            asked = _as_asked(request)
+        except CallError as error:
+            return problem_response(error)
+        return await self._public.answer(asked)
+
+
+class ForwardedIdentity:
+    """The `PublicIdentity` behind an edge, which has checked the token and says who it speaks for."""
+
+    async def __call__(self, request: Request, route: Route) -> Identity:
+        principal = await self.principal(request)
+        operation = route.callee.operation
+        allow = operation.mark.allow
+        if allow is None:
+            raise Forbidden(f"{operation.wire_name} is internal: only services may call it")
+        permit(allow, principal, operation.wire_name)
+        return Identity(None, principal)
+
+    async def principal(self, request: Request) -> Principal | None:
+        """See `PublicIdentity`."""
+        found: Principal | None = request.connection.caller
+        return found
+
+
+def _as_asked(request: Request) -> Request:
+    """The request as the client sent it to the edge: its address and host, and no word of the edge's.
+
+    The connection it seems to come by is its own, and carries for whom it speaks.
+    """
+    raw = request.headers.raw
+    connection = Connection(wire.read_client(request.headers.get(wire.CLIENT)))
+    connection.caller = wire.read_principal(request.headers.get(wire.PRINCIPAL))
+    values = {
+        name: value
+        for name, value in raw.items()
+        if not name.startswith("borough-") or name == wire.TIMEOUT_MS
+    }
+    host = raw.get(wire.HOST)
+    if host is None:
+        del values["host"]
+    else:
+        values["host"] = host
+    return Request(
+        request.method, request.path, request.query, Headers(values), request.body, connection
+    )

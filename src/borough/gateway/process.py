@@ -17,17 +17,24 @@ import msgspec
 
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
-from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
-from borough.gateway.identity import EdgeIdentity
-from borough.gateway.internal import InternalIdentity, ServiceTokens
-from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
+from borough.gateway.documents import described
+from borough.gateway.edge import Edge
+from borough.gateway.front import Front
+from borough.gateway.identity import PublicIdentity
+from borough.gateway.internal import (
+    ForwardedIdentity,
+    InternalDoors,
+    InternalIdentity,
+    ServiceTokens,
+)
+from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
-from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
+from borough.gateway.segments import Handler
 from borough.ports import Transport
 from borough.runtime.host import Host, MakeTransport, make_folder
-from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
+from borough.transports.http import wire
 from borough.transports.http.client import HttpClient
 from borough.transports.http.door import Door
 from borough.transports.http.limits import ServerLimits
@@ -42,7 +49,6 @@ Mounts = Callable[["Process"], Mapping[str, Handler]]
 """Further handlers of the edge by path prefix, made once the host has started."""
 _STAGES = 3  # the edge, the internal listener, the events: each has its own drain
 _CLOSING_S = 5.0
-_PAUSE_S = 0.25  # longer than a ready process takes to say so
 
 
 class Process:
@@ -71,64 +77,50 @@ class Process:
         self._internal_port = internal_port
         self._mounts = mounts
         self._declared = declared
-        tokens = system.configuration.options.edge.tokens
-        self._uses_own_tokens = tokens.issuer == "own"
-        self._keys = OwnKeys(folder / "keys", self.clock)
-        self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
+        self.front = Front(system.configuration, self.clock, folder)
         self.tokens = ServiceTokens(folder / "tokens", self.clock)
-        self._check = TokenCheck([self._issuer()], self.clock)
-        self._identity = EdgeIdentity(self._check)
         self.host = Host(
             system,
             clock=self.clock,
-            resources={TokenIssuer: lambda _service: self._own_issuer},
+            resources={TokenIssuer: lambda _service: self.front.own_issuer},
             stand_ins=stand_ins,
             make_transport=self.wire if calls == "wire" else make_transport,
             data_folder=folder,
         )
-        self._refuse_idle_issuers(tokens.issuer)
-        self.edge: Edge | None = None
+        self._refuse_idle_issuers()
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
-        self._edge_server: HttpServer | None = None
+        self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
-        self._preparing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
         try:
             if self._edge_port is not None:
-                self._pages()  # what must not be served is told before anything is made
+                self.front.pages()  # what must not be served is told before anything is made
             if self._internal_port is not None:
                 make_folder(self.host.data_folder)
                 names = {contract.service for contract in self.host.plan.contracts.values()}
-                await asyncio.to_thread(
-                    self.tokens.open, sorted(names | set(self.host.plan.services))
-                )
+                known = names | set(self.host.plan.services) | {wire.EDGE}
+                await asyncio.to_thread(self.tokens.open, sorted(known))
             await self.host.start()
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
             if self._edge_port is not None:
-                self._edge_server = await self._open_edge(self._edge_port)
+                await self.front.listen(self.make_edge(), self._edge_port)
         except BaseException:
             try:
                 await self.stop()
             except Exception:  # the first failure is the one to tell
                 _log.exception("stopping after a failed start failed, too")
             raise
-        self._preparing = asyncio.create_task(self._prepare())
+        self.front.prepare()
 
-    async def _prepare(self) -> None:
-        """Import PyJWT before the first token asks for it, once the start is over and announced."""
-        await self.clock.sleep(_PAUSE_S)
-        await self._check.prepare()
-        if self._uses_own_tokens:
-            await self._keys.open()
-
-    def _refuse_idle_issuers(self, issuer: str) -> None:
+    def _refuse_idle_issuers(self) -> None:
         """A service must not issue tokens that its own edge refuses. Raises `ConfigurationError`."""
-        if self._uses_own_tokens:
+        if self.front.uses_own_tokens:
             return
+        issuer = self.system.configuration.options.edge.tokens.issuer
         for plan in self.host.plan.services.values():
             if TokenIssuer in plan.resources.values():
                 raise ConfigurationError(
@@ -137,108 +129,49 @@ class Process:
                     f"or sign users in there and take the attribute out of {plan.name}"
                 )
 
-    def _issuer(self) -> Issuer:
-        options: TokenOptions = self.system.configuration.options.edge.tokens
-        if self._uses_own_tokens:
-            return self._own_issuer.issuer()
-        if options.jwks is None:
-            raise ConfigurationError(
-                f"edge.tokens.issuer is {options.issuer!r} and edge.tokens.jwks is missing; "
-                "name the URL or the file of its key set"
-            )
-        is_url = options.jwks.startswith(("https://", "http://"))
-        read = (
-            keys_at(options.jwks)
-            if is_url
-            else keys_in(self.system.configuration.folder / options.jwks)
-        )
-        return Issuer(
-            name=options.issuer,
-            audience=options.audience or self.system.name,
-            keys=KeySet(read, self.clock),
-            algorithms=options.algorithms,
-        )
-
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
+        declared = self.host.declared if self._declared is None else self._declared
+        identity = InternalIdentity(self.tokens, declared, self.front.identity)
         door = Door(
             self.host.routes,
-            InternalIdentity(
-                self.tokens,
-                self.host.declared if self._declared is None else self._declared,
-                self._identity,
-            ),
+            identity,
             self.clock,
             strict=False,
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
         )
+        self._public = self._public_door(ForwardedIdentity())
+        doors = InternalDoors(identity, door, self._public)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(door.answer, bounds)
+        server = HttpServer(doors.answer, bounds)
         await server.open(self.system.configuration.options.internal.host, port)
         return server
 
-    async def _open_edge(self, port: int) -> HttpServer:
-        self.edge = self.make_edge()
-        options = self.system.configuration.options.edge
-        server = HttpServer(self.edge.answer, options.limits.for_server(), proxies=options.proxies)
-        await server.open(options.host, port)
-        return server
-
-    def _pages(self) -> Path | None:
-        """The folder of pages. Refuses one that would make keys, databases or code public."""
-        options = self.system.configuration.options
-        if not options.edge.pages:
-            return None
-        pages = self.system.configuration.folder / options.edge.pages
-        if not pages.is_dir():
-            raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
-        public = pages.resolve()
-        data = self.host.data_folder.resolve()
-        if data in public.parents:
-            raise ConfigurationError(
-                f"edge.pages names {pages}, which lies in the data folder {data}; "
-                "name a folder that holds nothing but pages"
-            )
-        for kept in (data, self.system.configuration.folder.resolve()):
-            if public == kept or public in kept.parents:
-                raise ConfigurationError(
-                    f"edge.pages names {pages}, which holds {kept}; "
-                    "name a folder that holds nothing but pages"
-                )
-        return pages
-
     def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
-        options = self.system.configuration.options
-        settings = EdgeSettings(
-            origins=options.edge.cors,
-            credentials=options.edge.cors_credentials,
-            rate=options.edge.rate_limit,
-            proxies=options.edge.proxies,
-            pages=self._pages(),
-            default_timeout_s=options.limits.default_timeout_s,
-            longest_timeout_s=options.limits.longest_timeout_s,
-        )
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
-        documents = OwnDocuments(
-            describe=self.document,
-            keys=self._keys.document if self._uses_own_tokens else None,
+        return self.front.make_edge(
+            self._public_door(self.front.identity),
+            describe=described(self.document),
             states=self._states,
-        )
-        return Edge(
-            self.host.routes,
-            self._identity,
-            self.clock,
-            settings,
-            documents=documents,
             mounts=mounts,
+        )
+
+    def _public_door(self, identity: PublicIdentity) -> PublicDoor:
+        limits = self.system.configuration.options.limits
+        return PublicDoor(
+            self.host.routes,
+            identity,
+            self.clock,
             raws=self._raws(),
+            default_timeout_s=limits.default_timeout_s,
+            longest_timeout_s=limits.longest_timeout_s,
         )
 
     def _raws(self) -> list[RawMount]:
@@ -267,17 +200,13 @@ class Process:
     @property
     def edge_url(self) -> str:
         """Where the edge listens. Raises `ConfigurationError` where it has no listener."""
-        return self._url(self._edge_server, self.system.configuration.options.edge.host)
+        return _there(self.front.url)
 
     @property
     def internal_url(self) -> str:
         """Where the internal listener is. Raises `ConfigurationError` where there is none."""
-        return self._url(self._internal_server, self.system.configuration.options.internal.host)
-
-    def _url(self, server: HttpServer | None, host: str) -> str:
-        if server is None:
-            raise ConfigurationError("this process has no such listener")
-        return f"http://{host}:{server.port}"
+        server, host = self._internal_server, self.system.configuration.options.internal.host
+        return _there(None if server is None else f"http://{host}:{server.port}")
 
     @property
     def internal_origin(self) -> tuple[str, int]:
@@ -294,11 +223,8 @@ class Process:
     @property
     def requests(self) -> int:
         """How many requests its listeners have been asked since the start."""
-        return sum(
-            server.requests
-            for server in (self._edge_server, self._internal_server)
-            if server is not None
-        )
+        inside = self._internal_server.requests if self._internal_server is not None else 0
+        return self.front.requests + inside
 
     async def stop_in_time(self) -> str | None:
         """Stop; says what does not let itself be stopped, once patience has ended."""
@@ -318,16 +244,18 @@ class Process:
         drain_s = self.system.configuration.options.limits.drain_s
         if self.host.state == "ready":
             self.host.state = "stopping"
-        if self._preparing is not None:
-            self._preparing.cancel()
-            await asyncio.gather(self._preparing, return_exceptions=True)
-        for server in (self._edge_server, self._internal_server):
-            if server is not None:
-                await server.drain(drain_s)
-        if self.edge is not None:
-            await self.edge.close()
-        await self._check.close()
+        await self.front.drain(drain_s)
+        if self._internal_server is not None:
+            await self._internal_server.drain(drain_s)
+        if self._public is not None:
+            await self._public.close()
+        await self.front.close()
         await self.host.stop()
-        for server in (self._edge_server, self._internal_server):
-            if server is not None:
-                await server.close()
+        if self._internal_server is not None:
+            await self._internal_server.close()
+
+
+def _there(url: str | None) -> str:
+    if url is None:
+        raise ConfigurationError("this process has no such listener")
+    return url

@@ -18,7 +18,7 @@ import msgspec
 from borough.clock import Clock
 from borough.contracts.marks import Allow
 from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
-from borough.gateway.identity import EdgeIdentity, permit
+from borough.gateway.identity import PublicIdentity, permit
 from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http.message import Request, Response
@@ -117,7 +117,7 @@ class RawApp:
     """Answers requests by an ASGI application."""
 
     def __init__(
-        self, mount: RawMount, identity: EdgeIdentity, clock: Clock, timeout_s: float
+        self, mount: RawMount, identity: PublicIdentity, clock: Clock, timeout_s: float
     ) -> None:
         self.mount = mount
         self._identity = identity

@@ -14,13 +14,12 @@ import msgspec
 
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.options import DeployableFacts
+from borough.transports.http.wire import EDGE
 
-__all__ = ["EDGE", "FLEET", "ONE", "Deployable", "Topology", "make_topology", "start_waves"]
+__all__ = ["FLEET", "ONE", "Deployable", "Topology", "make_topology", "start_waves"]
 
 ONE = "one"
 FLEET = "fleet"
-EDGE = "edge"
-"""The process that is the public door; no service and no deployable may have its name."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -90,11 +89,9 @@ def _judge(topology: Topology, services: Sequence[str]) -> list[tuple[str, str]]
     where = f"topologies.{topology.name}"
     found: list[tuple[str, str]] = []
     places: dict[str, list[str]] = {}
-    if EDGE in services:
-        found.append((f"a service is named {EDGE}, as the public door of a fleet is", "Rename it"))
     for deployable in topology.deployables:
         path = f"{where}.{deployable.name}"
-        if deployable.name == EDGE and topology.name != FLEET:
+        if deployable.name == EDGE:
             found.append((f"{path} has the name of the public door", "Give it another name"))
         if not _NAME.fullmatch(deployable.name):
             found.append((f"{path} is no name", "Use lower-case letters, digits, - and _"))

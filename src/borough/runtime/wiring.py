@@ -33,9 +33,11 @@ from borough.services.handlers import (
 from borough.services.projections import judge_projection
 from borough.services.service import Provided, Service
 from borough.services.settings import Settings
+from borough.transports.http import wire
 
 __all__ = ["HandlerPlan", "MountPlan", "Plan", "SchedulePlan", "ServicePlan", "make_plan"]
 
+_TAKEN = {wire.EDGE: "how the public door of a fleet proves itself to services"}
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]*")
 _MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
@@ -188,6 +190,7 @@ class _Wiring:
                 "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
                 cls,
             )
+        self._free(name, cls)
         makers = {
             value.contract: value.make
             for base in cls.__mro__
@@ -228,6 +231,14 @@ class _Wiring:
             mounts=mounts,
             folder=folder,
         )
+
+    def _free(self, name: str, cls: type[Any]) -> None:
+        if name in _TAKEN:
+            self.fault(
+                f"{cls.__name__} is the service {name!r}, and that is {_TAKEN[name]}",
+                "Give the service another name",
+                cls,
+            )
 
     def _implements(self, cls: type[Service], contract: Contract) -> None:
         for operation in contract.operations.values():

@@ -6,7 +6,7 @@ allows; cookies by a semicolon, and each `Set-Cookie` stays a field of its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -84,6 +84,11 @@ class Headers:
         for key, value in self._values.items():
             for part in value.decode("latin-1").split("\n"):
                 yield key, part.strip(" \t")
+
+    @property
+    def raw(self) -> Mapping[str, bytes]:
+        """The values as they came, by lower-case name; several `Set-Cookie` are joined by LF."""
+        return self._values
 
     def __contains__(self, name: str) -> bool:
         return name in self._values or name.lower() in self._values
