@@ -11,15 +11,18 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
+from borough.cli.fleet_view import FleetView
 from borough.cli.output import complain, results, settle_output
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
+from borough.fleet.commands import Answer, CommandSocket, Scale
 from borough.fleet.member import Member
 from borough.fleet.supervisor import Launch, StartFailed, Supervisor
 from borough.runtime.host import OWN_RESOURCES, make_folder
@@ -28,6 +31,7 @@ from borough.runtime.system import System, service_name
 from borough.runtime.topology import make_topology
 from borough.runtime.wiring import Plan, make_plan
 from borough.services.identity import TokenIssuer
+from borough.telemetry.masking import masked_url, without_secrets
 
 __all__ = ["run_fleet"]
 
@@ -66,82 +70,123 @@ class _Fleet:
         )
         self.stopping = asyncio.Event()
         self.address: Address | None = None
+        self.supervisor: Supervisor | None = None
+        self.view = FleetView(sys.stderr, self._members)
 
     async def run(self) -> int:
         make_folder(self.folder)
-        self.supervisor = Supervisor(
+        supervisor = Supervisor(
             self.system, self.plan, self.topology, self.launch, clock=SystemClock(), watcher=self
         )
+        commands = CommandSocket(self.folder, {Scale: self._scale})
+        await commands.open()
+        self.supervisor = supervisor
+        try:
+            return await self._supervise(supervisor)
+        finally:
+            await commands.close()
+
+    async def _supervise(self, supervisor: Supervisor) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        starting = asyncio.ensure_future(self.supervisor.start())
+        starting = asyncio.ensure_future(supervisor.start())
         stopped = asyncio.ensure_future(self.stopping.wait())
         await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
         try:
-            starting.cancel()
             await starting
         except asyncio.CancelledError:
             return 130
         except StartFailed as error:
-            complain(f"borough: {error}")
+            complain(f"borough: {masked_url(without_secrets(str(error)))}")
             return error.status
         try:
-            self._leave_address()
-            results(self._announce)
+            self.address = self._leave_address(supervisor)
+            results(lambda: self._announce(supervisor))
+            self.view.begin_table()
             await stopped
+            self.view.end_table()
+            down = supervisor.failed
         finally:
             if self.address is not None:
                 forget_address(self.folder, self.address)
-            await self.supervisor.stop()
-        return 0
+            await supervisor.stop()
+        return 1 if down else 0
 
     def _signalled(self) -> None:
+        self.view.end_table()
         if self.stopping.is_set():
-            self.supervisor.kill()
+            if self.supervisor is not None:
+                self.supervisor.kill()
             settle_output()
             os._exit(130)
         complain("stopping; once more exits at once")
         self.stopping.set()
 
+    def _members(self) -> list[Member]:
+        return list(self.supervisor.members.values()) if self.supervisor is not None else []
+
+    # --- what happens ------------------------------------------------------------------------------
+
     def line(self, member: Member, text: str) -> None:
         """See `Watcher`."""
-        complain(f"{member.name} | {text}")
+        self.view.line(member.name, text)
 
     def changed(self, member: Member, sentence: str) -> None:
         """See `Watcher`."""
         if sentence:
-            complain(f"{member.name} | {sentence}")
+            self.view.line(member.name, sentence, is_loud=member.state in ("failed", "waiting"))
+        if self.address is not None and self.supervisor is not None and not self.stopping.is_set():
+            with suppress(ConfigurationError):  # said at the next start; what runs, runs
+                self.address = self._leave_address(self.supervisor)
 
-    def _leave_address(self) -> None:
+    def _leave_address(self, supervisor: Supervisor) -> Address:
+        """Leave where everything is now, unless it stands there already."""
         services = {
             service: f"http://{peer.host}:{peer.port}"
-            for member in self.supervisor.members.values()
+            for member in supervisor.members.values()
             for service, peer in member.peers().items()
         }
-        self.address = Address(os.getpid(), self.supervisor.edge_url, "", services)
-        write_address(self.folder, self.address)
+        edge = self.address.edge if self.address is not None else supervisor.edge_url
+        address = Address(os.getpid(), edge, "", services)
+        if address != self.address:
+            write_address(self.folder, address)
+        return address
 
-    def _announce(self) -> None:
-        members = self.supervisor.members.values()
+    async def _scale(self, request: Scale) -> Answer:
+        assert self.supervisor is not None
+        for name, count in request.replicas.items():
+            self.supervisor.scalable(name, count)  # nothing is done where not all can be
+        facts: dict[str, Any] = {}
+        for name, count in request.replicas.items():
+            members = await self.supervisor.scale(name, count)
+            facts[name] = [_described(member) for member in members]
+        said = ", ".join(f"{name} has {len(found)}" for name, found in facts.items())
+        return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
+
+    def _announce(self, supervisor: Supervisor) -> None:
+        members = supervisor.members.values()
         if self.options.json:
             document = {
                 "system": self.system.name,
                 "topology": self.topology.name,
                 "pid": os.getpid(),
-                "edge": self.supervisor.edge_url,
+                "edge": supervisor.edge_url,
                 "data": str(self.folder),
-                "replicas": [_described(member) for member in members if member.ready is not None],
+                "replicas": [_described(member) for member in members],
             }
             print(msgspec.json.encode(document).decode(), flush=True)
             return
-        name = self.system.name
-        print(
-            f"{name} runs as {self.topology.name}: {len(members)} processes, data in {self.folder}\n"
-        )
-        width = max(len(member.name) for member in members)
-        for member in members:
-            print(f"  {member.name:<{width}}  pid {member.pid}  {member.where}")
+        name, count = self.system.name, len(members) + 1
+        print(f"{name} runs as {count} processes ({self.topology.name}), data in {self.folder}\n")
+        edge = self.system.configuration.options.edge
+        rows = [("page", f"{supervisor.edge_url}/")] if edge.pages else []
+        rows.append(("docs", f"{supervisor.edge_url}/docs"))
+        rows += [(member.name, f"{member.where} (pid {member.pid})") for member in members]
+        width = max(len(title) for title, _ in rows)
+        for title, where in rows:
+            print(f"  {title:<{width}}  {where}")
         print("\nCtrl-C stops.", flush=True)
 
 

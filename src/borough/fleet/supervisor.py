@@ -174,11 +174,7 @@ class Supervisor:
         Those that failed are replaced. Fewer: the newest leave, once nobody calls them any more.
         Raises `ConfigurationError` for a deployable that there is not, `StartFailed`.
         """
-        deployable = next((each for each in self.topology.deployables if each.name == name), None)
-        if deployable is None:
-            raise ConfigurationError(self._no_deployable(name))
-        if replicas < 1:
-            raise ConfigurationError(f"{name}={replicas}: a deployable has at least 1 replica")
+        deployable = self.scalable(name, replicas)
         async with self._scaling:
             if self._is_stopping:
                 raise ConfigurationError("the fleet is stopping")
@@ -196,6 +192,15 @@ class Supervisor:
                 await self._see_off(added)
                 raise
         return [member for member in self.members.values() if member.deployable == name]
+
+    def scalable(self, name: str, replicas: int) -> Deployable:
+        """The deployable of that name. Raises `ConfigurationError` where it cannot have so many."""
+        deployable = next((each for each in self.topology.deployables if each.name == name), None)
+        if deployable is None:
+            raise ConfigurationError(self._no_deployable(name))
+        if replicas < 1:
+            raise ConfigurationError(f"{name}={replicas}: a deployable has at least 1 replica")
+        return deployable
 
     def _no_deployable(self, name: str) -> str:
         names = ", ".join(each.name for each in self.topology.deployables)
