@@ -23,6 +23,7 @@ from borough.cli.output import complain, results, settle_output
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, CommandSocket, Scale
+from borough.fleet.control import DirectoryChanged
 from borough.fleet.member import Member
 from borough.fleet.supervisor import Launch, StartFailed, Supervisor
 from borough.runtime.host import OWN_RESOURCES, make_folder
@@ -71,7 +72,9 @@ class _Fleet:
         self.stopping = asyncio.Event()
         self.address: Address | None = None
         self.supervisor: Supervisor | None = None
-        self.view = FleetView(sys.stderr, self._members)
+        self.view = FleetView(
+            sys.stderr, self._members, [each.name for each in self.topology.deployables]
+        )
 
     async def run(self) -> int:
         make_folder(self.folder)
@@ -137,8 +140,11 @@ class _Fleet:
         """See `Watcher`."""
         if sentence:
             self.view.line(member.name, sentence, is_loud=member.state in ("failed", "waiting"))
+
+    def told(self, directory: DirectoryChanged) -> None:
+        """See `Watcher`. Commands that look for a service find it where it is now."""
         if self.address is not None and self.supervisor is not None and not self.stopping.is_set():
-            with suppress(ConfigurationError):  # said at the next start; what runs, runs
+            with suppress(ConfigurationError):  # a full disk ends nothing that runs
                 self.address = self._leave_address(self.supervisor)
 
     def _leave_address(self, supervisor: Supervisor) -> Address:

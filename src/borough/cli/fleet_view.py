@@ -31,13 +31,16 @@ _LEFT = 3
 class FleetView:
     """Writes to a stream; `members` gives what the table shows."""
 
-    def __init__(self, stream: TextIO, members: Callable[[], Iterable[Member]]) -> None:
+    def __init__(
+        self, stream: TextIO, members: Callable[[], Iterable[Member]], names: Iterable[str]
+    ) -> None:
+        """`names` are those of the deployables."""
         self._stream = stream
         self._members = members
         self._is_terminal = stream.isatty()
         self._has_colours = self._is_terminal and "NO_COLOR" not in os.environ
         self._colours: dict[str, int] = {}
-        self._widest = 0
+        self._widest = max(len(f"{name}.1") for name in ("edge", *names))
         self._drawn = 0
         self._drawing: asyncio.TimerHandle | None = None
         self._is_live = False

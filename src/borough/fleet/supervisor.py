@@ -71,6 +71,10 @@ class Watcher(Protocol):
         """A member has come to another state; an empty sentence is not worth saying."""
         ...
 
+    def told(self, directory: DirectoryChanged) -> None:
+        """Others take calls now than before."""
+        ...
+
 
 class Supervisor:
     """The fleet of one topology. `plan` is that of the whole system, `apart` who else answers: by service.
@@ -297,6 +301,7 @@ class Supervisor:
             self._directory = now
             for each in self.members.values():
                 each.tell(now)
+            self._watcher.told(now)
         self.changes.beat()
 
     def moved(self) -> None:

@@ -86,6 +86,7 @@ class Process:
             stand_ins=stand_ins,
             make_transport=self.wire if calls == "wire" else make_transport,
             data_folder=folder,
+            declared_apart=declared,
         )
         self._refuse_idle_issuers()
         self.mounted: tuple[str, ...] = ()
