@@ -202,7 +202,6 @@ class _Beholder:
 
 @asynccontextmanager
 async def start_fleet(
-    path: str,
     system: System,
     *,
     fakes: Mapping[Callable[..., Any], object],
@@ -210,7 +209,7 @@ async def start_fleet(
     data: Path,
     has_door: bool,
 ) -> AsyncGenerator[Running]:
-    """Start the services of `system`, which lies at `path`, as a process each; stop them in the end."""
+    """Start the services of `system`, a folder's, as a process each; stop them in the end."""
     plan = make_plan(system, resources=[TokenIssuer, *OWN_RESOURCES], stand_ins=fakes)  # type: ignore[arg-type]
     topology = make_topology(FLEET, {}, [service_name(cls) for cls in system.services])
     beholder = _Beholder()
@@ -237,7 +236,7 @@ async def start_fleet(
         host, port = process.internal_origin
         faked = {mark.service for each in fakes if (mark := contract_mark(each)) is not None}
         launch = Launch(
-            path=path,
+            path=str(system.configuration.folder),
             flags={**flags, "data.folder": str(data)},
             code=tuple(folder for folder in sys.path if folder),
             has_door=has_door,

@@ -65,7 +65,6 @@ async def start(
 
             flags = {**(settings or {}), **({"edge.port": free_port()} if edge else {})}
             async with start_fleet(
-                os.path.abspath(system),
                 chosen,
                 fakes=fakes or {},
                 flags=flags,
