@@ -30,6 +30,7 @@ from borough.gateway.internal import (
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
 from borough.gateway.segments import Handler
+from borough.gateway.timeouts import Timeouts
 from borough.ports import Transport
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.system import System
@@ -163,8 +164,7 @@ class Process:
             identity,
             self.clock,
             raws=self._raws(),
-            default_timeout_s=limits.default_timeout_s,
-            longest_timeout_s=limits.longest_timeout_s,
+            timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
         )
 
     def _raws(self) -> list[RawMount]:
