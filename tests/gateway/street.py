@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from borough.clock import SystemClock
-from borough.errors import Unavailable
 from borough.gateway.edge import Edge, EdgeSettings
 from borough.gateway.forwarding import Forwarding
 from borough.gateway.identity import EdgeIdentity
@@ -24,50 +23,14 @@ from borough.gateway.tokens import OwnIssuer, TokenCheck
 from borough.ports import Replica
 from borough.runtime.discovery import Directory
 from borough.transports.http import wire
-from borough.transports.http.client import ClientResponse, ClientStream, HttpClient
+from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from tests.gateway.library import routes
 from tests.transports.http.listening import Answer, Service
 
 SERVICES = ("library", "payments")
 """Of the second there is no replica."""
-
-
-class Nearest:
-    """An `Upstream`: the first replica, asked once."""
-
-    def __init__(self, service: str, directory: Directory, client: HttpClient) -> None:
-        self._service = service
-        self._directory = directory
-        self._client = client
-
-    def _origin(self) -> tuple[str, int]:
-        for replica in self._directory.replicas(self._service):
-            return replica.host, replica.port
-        raise Unavailable(f"{self._service} is nowhere")
-
-    async def exchange(
-        self, method: str, target: str, headers: Any = (), body: bytes = b"", **more: Any
-    ) -> ClientResponse:
-        return await self._client.send(self._origin(), method, target, headers, body)
-
-    @asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Any = (),
-        body: bytes = b"",
-        *,
-        deadline: float = 0.0,
-        idempotent: bool = False,
-    ) -> AsyncIterator[ClientStream]:
-        left_s = deadline - SystemClock().monotonic()
-        left = (wire.TIMEOUT_MS.encode(), b"%d" % int(left_s * 1000))
-        async with self._client.stream(
-            self._origin(), method, target, [*headers, left], body, None, idempotent
-        ) as stream:
-            yield stream
 
 
 class Street:
@@ -92,7 +55,7 @@ class Street:
         self.public = PublicDoor(routes(self.clock), ForwardedIdentity(), self.clock, raws=raws)
         return InternalDoors(identity, door, self.public)
 
-    async def client(self) -> HttpClient:
+    def client(self) -> HttpClient:
         """What the edge reaches services with."""
         return HttpClient(first_headers=self.tokens.first_headers(wire.EDGE))
 
@@ -119,10 +82,11 @@ async def street(
         found.inside = await Service.open(answer or found.doors(raws).answer)
         stack.push_async_callback(found.inside.server.close)
         found.directory.update({"library": [Replica("library.1", *found.inside.origin)]})
-        client = await found.client()
-        stack.push_async_callback(client.close)
-        upstreams = {name: Nearest(name, found.directory, client) for name in SERVICES}
-        forwarding = Forwarding(upstreams, found.identity, found.clock, timeouts=timeouts)
+        dependencies = Dependencies(found.directory, found.client, found.clock, caller=wire.EDGE)
+        forwarding = Forwarding(
+            SERVICES, dependencies, found.identity, found.clock, timeouts=timeouts
+        )
+        stack.push_async_callback(forwarding.close)
         edge = Edge(forwarding, found.identity, found.clock, settings)
         found.edge = await Service.open(edge.answer, **limits)
         stack.push_async_callback(found.edge.server.close)

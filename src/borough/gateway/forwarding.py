@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
 from borough.clock import Clock
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
-from borough.services.context import NO_DEADLINE, Principal
+from borough.services.context import Principal
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http import wire
-from borough.transports.http.client import ClientResponse, ClientStream
+from borough.transports.http.client import ClientStream
+from borough.transports.http.dependency import Dependencies, Dependency
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import refuse_odd
 
-__all__ = ["Forwarding", "Upstream"]
+__all__ = ["Forwarding"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 _HOP_BY_HOP = frozenset(
@@ -43,57 +43,24 @@ _WHOLE_BYTES = 256 * 1024
 """An answer of a known length up to this is sent with its length, any other in chunks."""
 
 
-class Upstream(Protocol):
-    """The replicas of one service, as far as bytes go. `deadline` is on the clock's monotonic time,
-    and the time left goes with the request.
-
-    Only what is `idempotent` may be sent twice. Raises `Unavailable` where nothing was sent,
-    `DeadlineExceeded`, or `ServiceFailure` where it was sent and no usable answer came.
-    """
-
-    async def exchange(
-        self,
-        method: str,
-        target: str,
-        headers: Fields = (),
-        body: bytes = b"",
-        *,
-        deadline: float = NO_DEADLINE,
-        idempotent: bool = False,
-    ) -> ClientResponse:
-        """One request and its whole answer."""
-        ...
-
-    def stream(
-        self,
-        method: str,
-        target: str,
-        headers: Fields = (),
-        body: bytes = b"",
-        *,
-        deadline: float = NO_DEADLINE,
-        idempotent: bool = False,
-    ) -> AbstractAsyncContextManager[ClientStream]:
-        """One request and its answer as it comes; leaving the block early ends it there, too."""
-        ...
-
-
 class Forwarding:
-    """The services of a fleet, `Behind` an edge."""
+    """The services of a fleet, `Behind` an edge. It takes over `dependencies`, and closes them."""
 
     request_headers: Sequence[str] | None = None
 
     def __init__(
         self,
-        upstreams: Mapping[str, Upstream],
+        services: Sequence[str],
+        dependencies: Dependencies,
         identity: PublicIdentity,
         clock: Clock,
         timeouts: Timeouts | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
+        self._dependencies = dependencies
         self._forwarders = {
-            service: _Forwarder(service, upstream, identity, clock, timeouts)
-            for service, upstream in upstreams.items()
+            service: _Forwarder(dependencies.of(service), identity, clock, timeouts)
+            for service in services
         }
 
     def handlers(self) -> Iterator[tuple[str, Handler]]:
@@ -112,7 +79,8 @@ class Forwarding:
         return sum(forwarder.in_flight for forwarder in self._forwarders.values())
 
     async def close(self) -> None:
-        """See `Behind`: whoever answers here is cancelled with its connection."""
+        """See `Behind`. Closes the connections to services."""
+        await self._dependencies.close()
 
 
 class _Forwarder:
@@ -120,14 +88,12 @@ class _Forwarder:
 
     def __init__(
         self,
-        service: str,
-        upstream: Upstream,
+        dependency: Dependency,
         identity: PublicIdentity,
         clock: Clock,
         timeouts: Timeouts,
     ) -> None:
-        self._service = service
-        self._upstream = upstream
+        self._dependency = dependency
         self._identity = identity
         self._clock = clock
         self._timeouts = timeouts
@@ -157,7 +123,7 @@ class _Forwarder:
         target = f"{request.path}?{request.query}" if request.query else request.path
         # Twice is as good as once where the client only reads, or has said so by a key.
         idempotent = request.method == "GET" or any(name == _KEY for name, _ in headers)
-        answer = self._upstream.stream(
+        answer = self._dependency.stream(
             request.method,
             target,
             headers,
@@ -172,7 +138,7 @@ class _Forwarder:
 
     def _told(self, error: CallError) -> CallError:
         """What the public is told: the service's name, and no address inside."""
-        service = self._service
+        service = self._dependency.service
         if isinstance(error, Unavailable):
             after_s = error.retry_after_s or _RETRY_AFTER_S
             return Unavailable(f"{service} cannot take calls now", retry_after_s=after_s)
