@@ -26,6 +26,7 @@ from borough.gateway.identity import EdgeIdentity
 from borough.gateway.keys import OwnKeys
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
+from borough.gateway.timeouts import Timeouts
 from borough.gateway.tokens import OwnIssuer, TokenCheck
 from borough.reliability.admission import Gate
 from borough.testing.clock import ManualClock
@@ -124,7 +125,7 @@ class Town:
         settings: EdgeSettings | None = None,
         *,
         raws: Sequence[RawMount] = (),
-        longest_timeout_s: float = 60.0,
+        timeouts: Timeouts | None = None,
         **parts: Any,
     ) -> None:
         self.folder = folder
@@ -137,7 +138,7 @@ class Town:
             self.identity,
             self.clock,
             raws=raws,
-            longest_timeout_s=longest_timeout_s,
+            timeouts=timeouts,
         )
         self.edge = Edge(public, self.identity, self.clock, settings, **parts)
 

@@ -15,6 +15,7 @@ from borough.errors import ConfigurationError, NotFound
 from borough.gateway.documents import described
 from borough.gateway.edge import EdgeSettings, OwnDocuments
 from borough.gateway.raw import Asgi, RawMount
+from borough.gateway.timeouts import Timeouts
 from borough.transports.http.message import Request, Response
 from tests.gateway.library import Town, request
 from tests.transports.http.listening import Service
@@ -309,7 +310,7 @@ async def test_a_raw_application_that_never_answers_runs_out_of_time(tmp_path: P
     async def brooding(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    town = Town(tmp_path, longest_timeout_s=0.01, raws=[raw(brooding)])
+    town = Town(tmp_path, timeouts=Timeouts(default_s=0.01), raws=[raw(brooding)])
     assert (await town.get("/library/raw")).status == 504
 
 

@@ -30,12 +30,15 @@ from borough.gateway.internal import (
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
 from borough.gateway.segments import Handler
-from borough.ports import Transport
+from borough.gateway.timeouts import Timeouts
+from borough.ports import Replica, Transport
+from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
 from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
@@ -93,6 +96,7 @@ class Process:
         """The path prefixes of the further handlers."""
         self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
+        self._directory = Directory()
 
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
@@ -150,7 +154,11 @@ class Process:
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
         server = HttpServer(doors.answer, bounds)
-        await server.open(self.system.configuration.options.internal.host, port)
+        host = self.system.configuration.options.internal.host
+        await server.open(host, port)
+        itself = Replica("itself", host, server.port)
+        names = {contract.service for contract in self.host.plan.contracts.values()}
+        self._directory.update({name: [itself] for name in names})
         return server
 
     def make_edge(self) -> Edge:
@@ -171,8 +179,7 @@ class Process:
             identity,
             self.clock,
             raws=self._raws(),
-            default_timeout_s=limits.default_timeout_s,
-            longest_timeout_s=limits.longest_timeout_s,
+            timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
         )
 
     def _raws(self) -> list[RawMount]:
@@ -218,8 +225,16 @@ class Process:
 
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
-        client = HttpClient(first_headers=self.tokens.first_headers(caller))
-        return RemoteTransport(client, lambda _service: self.internal_origin, self.clock)
+        limits = self.system.configuration.options.limits
+        first_headers = self.tokens.first_headers(caller)
+        dependencies = Dependencies(
+            self._directory,
+            lambda: HttpClient(limits.for_client(), first_headers=first_headers),
+            self.clock,
+            limits.for_dependency(),
+            caller=caller,
+        )
+        return RemoteTransport(dependencies)
 
     @property
     def requests(self) -> int:

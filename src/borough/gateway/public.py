@@ -14,6 +14,7 @@ from borough.errors import MethodNotAllowed, NotFound
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.raw import RawApp, RawMount
 from borough.gateway.segments import Handler, Segments, failed, first_segment
+from borough.gateway.timeouts import Timeouts
 from borough.transports.http.door import Door, Route
 from borough.transports.http.message import Request, Response
 
@@ -30,19 +31,19 @@ class PublicDoor:
         clock: Clock,
         *,
         raws: Sequence[RawMount] = (),
-        default_timeout_s: float = 10.0,
-        longest_timeout_s: float = 60.0,
+        timeouts: Timeouts | None = None,
     ) -> None:
+        timeouts = timeouts or Timeouts()
         public = [route for route in routes if route.callee.operation.public]
         self._door = Door(
             public,
             identity,
             clock,
             strict=True,
-            default_timeout_s=default_timeout_s,
-            longest_timeout_s=longest_timeout_s,
+            default_timeout_s=timeouts.default_s,
+            longest_timeout_s=timeouts.longest_s,
         )
-        self._raws = [RawApp(raw, identity, clock, longest_timeout_s) for raw in raws]
+        self._raws = [RawApp(raw, identity, clock, timeouts) for raw in raws]
         self._segments = Segments(self._door.answer)
         for route in public:
             self._segments.put(first_segment(route.callee.operation.path), self._door.answer)
