@@ -49,7 +49,8 @@ __all__ = ["Mounts", "Process"]
 _log = logging.getLogger("borough.host")
 
 Mounts = Callable[["Process"], Mapping[str, Handler]]
-"""Further handlers of the edge by path prefix, made once the host has started."""
+"""Further handlers, made once the host has started: of the edge by path prefix, or, by path, what the
+process tells the edge of a fleet about itself."""
 
 
 class Process:
@@ -66,6 +67,7 @@ class Process:
         edge_port: int | None = None,
         internal_port: int | None = None,
         mounts: Mounts | None = None,
+        tells: Mounts | None = None,
         calls: Literal["local", "wire"] = "local",
     ) -> None:
         self.clock: Clock = clock or SystemClock()
@@ -74,6 +76,7 @@ class Process:
         self._edge_port = edge_port
         self._internal_port = internal_port
         self._mounts = mounts
+        self._tells = tells
         self.front = Front(system.configuration, self.clock, folder)
         self.tokens = ServiceTokens(folder / "tokens", self.clock)
         self.host = Host(
@@ -139,7 +142,8 @@ class Process:
             longest_timeout_s=limits.longest_timeout_s,
         )
         self._public = self._public_door(ForwardedIdentity())
-        doors = InternalDoors(identity, door, self._public)
+        tells = self._tells(self) if self._tells is not None else None
+        doors = InternalDoors(identity, door, self._public, tells)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
