@@ -16,7 +16,7 @@ import uvloop
 from benchmarks.report import Report
 from borough import Event, Key, contract
 from borough.brokers.embedded import EmbeddedBroker
-from borough.cli.run import settle_memory
+from borough.runtime.footing import settle_memory
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
 from borough.ports import Migration

@@ -17,7 +17,7 @@ import uvloop
 from benchmarks.closed_loop import closed_loop
 from benchmarks.report import Report
 from borough import Event, Key, contract
-from borough.cli.run import settle_memory
+from borough.runtime.footing import settle_memory
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contracts
 from borough.ports import Migration

@@ -112,7 +112,8 @@ def _run(options: argparse.Namespace) -> int:
     folder = system.configuration.data_folder
     if options.service:
         headers += _proof(folder, options.service)
-        url = read_address(folder).internal
+        address = read_address(folder)
+        url = address.services.get(operation.contract.service, address.internal)
     else:
         url = options.url or read_address(folder).edge
     return asyncio.run(_send(options, operation, url, sent.target, headers, sent.body or b""))

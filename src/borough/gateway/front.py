@@ -140,6 +140,11 @@ class Front:
             return None
         return f"http://{self._configuration.options.edge.host}:{self._server.port}"
 
+    @property
+    def requests(self) -> int:
+        """How many requests have come to the public listener since the start."""
+        return self._server.requests if self._server is not None else 0
+
     async def drain(self, seconds: float) -> None:
         """Take no new connection, finish what runs within `seconds`. Idempotent."""
         if self._preparing is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,8 @@ _log = logging.getLogger("borough.host")
 Mounts = Callable[["Process"], Mapping[str, Handler]]
 """Further handlers, made once the host has started: of the edge by path prefix, or, by path, what the
 process tells the edge of a fleet about itself."""
+_STAGES = 3  # the edge, the internal listener, the events: each has its own drain
+_CLOSING_S = 5.0
 
 
 class Process:
@@ -69,7 +71,10 @@ class Process:
         mounts: Mounts | None = None,
         tells: Mounts | None = None,
         calls: Literal["local", "wire"] = "local",
+        declared: Mapping[str, Collection[str]] | None = None,
     ) -> None:
+        """`declared` says what the services of other processes call, read at each call; by default
+        only what runs here may call here."""
         self.clock: Clock = clock or SystemClock()
         self.system = system
         folder = data_folder or system.configuration.data_folder
@@ -77,6 +82,7 @@ class Process:
         self._internal_port = internal_port
         self._mounts = mounts
         self._tells = tells
+        self._declared = declared
         self.front = Front(system.configuration, self.clock, folder)
         self.tokens = ServiceTokens(folder / "tokens", self.clock)
         self.host = Host(
@@ -86,6 +92,7 @@ class Process:
             stand_ins=stand_ins,
             make_transport=self.wire if calls == "wire" else make_transport,
             data_folder=folder,
+            declared_apart=declared,
         )
         self._refuse_idle_issuers()
         self.mounted: tuple[str, ...] = ()
@@ -132,7 +139,8 @@ class Process:
 
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
-        identity = InternalIdentity(self.tokens, self.host.declared, self.front.identity)
+        declared = self.host.declared if self._declared is None else self._declared
+        identity = InternalIdentity(self.tokens, declared, self.front.identity)
         door = Door(
             self.host.routes,
             identity,
@@ -231,6 +239,25 @@ class Process:
             caller=caller,
         )
         return RemoteTransport(dependencies)
+
+    @property
+    def requests(self) -> int:
+        """How many requests its listeners have been asked since the start."""
+        inside = self._internal_server.requests if self._internal_server is not None else 0
+        return self.front.requests + inside
+
+    async def stop_in_time(self) -> str | None:
+        """Stop; says what does not let itself be stopped, once patience has ended."""
+        drain_s = self.system.configuration.options.limits.drain_s
+        patience_s = _STAGES * drain_s + _CLOSING_S
+        stopping = asyncio.ensure_future(self.stop())
+        done, _ = await asyncio.wait([stopping], timeout=patience_s)
+        if not done:
+            busy = [name for name, callee in self.host.callees.items() if callee.gate.in_flight]
+            what = ", ".join(busy) or "an event handler or a schedule"
+            return f"not stopped after {patience_s:g} s; left behind in a service of: {what}"
+        await stopping
+        return None
 
     async def stop(self) -> None:
         """Drain the doors, then stop the host. Idempotent."""

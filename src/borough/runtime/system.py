@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,9 +68,12 @@ class System:
         *,
         flags: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        modules: Collection[str] | None = None,
     ) -> System:
         """Find the services below `path`, a package folder with a borough.toml.
 
+        `modules` are those of the services that are wanted, where not all are; the others' code is
+        not imported, and their contracts are known.
         Raises `ConfigurationError` for a folder that is no system, `DeclarationFaults` for modules
         that do not import or do not define one service.
         """
@@ -82,25 +85,26 @@ class System:
         configuration = Configuration.load(
             folder, os.environ if environment is None else environment, flags
         )
-        modules = _service_modules(folder, configuration)
-        if not modules and not any(folder.glob("*/contract.py")):
+        found = _service_modules(folder, configuration) if modules is None else sorted(modules)
+        if not found and not any(folder.glob("*/contract.py")):
             raise ConfigurationError(
                 f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
             )
         _enter_package(folder)
         faults: list[Fault] = []
         contracts = [
-            found
+            contract
             for place in sorted(folder.glob("*/contract.py"))
-            for found in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
+            for contract in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
         ]
         services = [
-            found for name in modules if (found := _service_class(name, faults)) is not None
+            service for name in found if (service := _service_class(name, faults)) is not None
         ]
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
         system = cls(services, configuration=configuration, contracts=contracts)
-        _known_services(system)
+        if modules is None:
+            _known_services(system)
         return system
 
 

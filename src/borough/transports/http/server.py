@@ -47,6 +47,7 @@ _DRAIN_GRACE_S = 0.1
 class HttpServer:
     """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse.
 
+    `requests`: how many have come since the start.
     `is_busy`: several requests came in one turn of the loop, so others are about to be answered.
     """
 
@@ -66,6 +67,7 @@ class HttpServer:
         self.is_draining = False
         self.is_busy = False
         self.now = 0.0
+        self.requests = 0
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock or SystemClock()
         self._server: asyncio.Server | None = None
@@ -187,6 +189,7 @@ class HttpServer:
         self._came += 1
 
     def _turn(self) -> None:
+        self.requests += self._came
         self.is_busy, self._came = self._came > 1, 0
 
     def send_later(self, transport: asyncio.Transport, data: bytes) -> None:
