@@ -159,6 +159,7 @@ async def test_a_contract_is_fetched_once_however_many_publish_it() -> None:
     published = Published(SERVICES, directory, publishing.answer, title="town", version="1.2")
     empty = msgspec.json.decode(await published.document())
     assert (empty["info"], publishing.asked) == ({"title": "town", "version": "1.2"}, [])
+    document = empty
     for replicas in (["a"], ["a"], ["a", "b"]):
         directory.update({"library": [Replica(name, "127.0.0.1", 1) for name in replicas]})
         document = msgspec.json.decode(await published.document())
