@@ -59,12 +59,11 @@ class _Fleet:
         written = self.system.configuration.options.topologies
         self.topology = make_topology(
             options.topology, written, [service_name(cls) for cls in whole.services]
-        ).without(options.mock)
+        ).mocking(options.mock)
         self.folder = self.system.configuration.data_folder
         self.launch = Launch(
             path=str(Path(options.path).resolve()),
             flags={name: value for name, value in flags.items() if value is not None},
-            mocks=tuple(options.mock),
             code=tuple(folder for folder in sys.path if folder),
             mounts=_MOUNTS,
             log_level=10 if options.verbose else 20,

@@ -41,7 +41,10 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Assignment(Message, frozen=True, kw_only=True):
-    """The first line: what the process is to run. A process without services is the public door."""
+    """The first line: what the process is to run.
+
+    `services` of the public door, the deployable `edge`, are all that may be reached by it.
+    """
 
     path: str
     """The system's folder."""

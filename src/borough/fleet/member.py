@@ -33,6 +33,7 @@ from borough.fleet.control import (
 )
 from borough.reliability.restarts import Restarts
 from borough.runtime.pulse import set_within
+from borough.transports.http.wire import EDGE
 
 __all__ = ["Member", "Owner", "State"]
 
@@ -115,7 +116,7 @@ class Member:
     @property
     def is_door(self) -> bool:
         """Whether it is the public door."""
-        return not self.assignment.services
+        return self.assignment.deployable == EDGE
 
     @property
     def where(self) -> str:

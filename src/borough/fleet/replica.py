@@ -19,7 +19,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from borough.clock import SystemClock
-from borough.contracts.reading import read_contracts
 from borough.errors import BoroughError, ConfigurationError, DeclarationFaults, MigrationRefused
 from borough.fleet.control import (
     AreYouQuiet,
@@ -37,9 +36,8 @@ from borough.fleet.control import (
     Seen,
     ToReplica,
 )
-from borough.fleet.interim import remote_stand_in
-from borough.fleet.ways import Declared, remote_transport, take_up
-from borough.gateway.internal import ServiceTokens
+from borough.fleet.door import Door
+from borough.fleet.ways import Declared, dependencies_of, take_up
 from borough.gateway.process import Process
 from borough.ports import Transport
 from borough.runtime.discovery import Directory
@@ -47,9 +45,9 @@ from borough.runtime.footing import allow_many_files, settle_memory
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System
-from borough.runtime.wiring import ServicePlan
 from borough.telemetry.logs import begin_logging
 from borough.telemetry.masking import masked_url, without_secrets
+from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.wire import EDGE
 from borough.transports.nearest import NearestTransport
 
@@ -94,22 +92,13 @@ class _Replica:
         if assignment.mounts is not None:
             module, _, function = assignment.mounts.partition(":")
             mounts = getattr(importlib.import_module(module), function)
-        tokens = ServiceTokens(system.configuration.data_folder / "tokens", self._clock)
-        tokens.open([EDGE])
-        transport = remote_transport(EDGE, tokens, self._directory, self._clock)
-        for contract in read_contracts(system.contracts):
-            stand_ins.setdefault(contract.cls, remote_stand_in(contract, transport))
-        return Process(
-            system,
-            clock=self._clock,
-            stand_ins=stand_ins,
-            edge_port=system.configuration.options.edge.port,
-            mounts=mounts,
-        )
+        return Door(system, assignment.services, self._directory, clock=self._clock, mounts=mounts)
 
     def _transport(self, host: Host, caller: str) -> Transport:
-        remote = remote_transport(caller, self.process.tokens, self._directory, self._clock)
-        return NearestTransport(host.callees, remote)
+        limits = host.configuration.options.limits
+        tokens = self.process.tokens
+        dependencies = dependencies_of(caller, tokens, self._directory, self._clock, limits)
+        return NearestTransport(host.callees, RemoteTransport(dependencies))
 
     async def run(self, messages: AsyncIterator[ToReplica]) -> int:
         """Start, serve until told to stop, drain; returns the exit status."""
@@ -141,7 +130,7 @@ class _Replica:
         allow_many_files()
         await self.process.start()
         settle_memory()
-        self._channel.send(_ready(self.process, self._is_door))
+        self._channel.send(_ready(self.process))
 
     async def _listen(self, messages: AsyncIterator[ToReplica]) -> None:
         """Do what the supervisor says; without one there is nothing left to run for."""
@@ -179,10 +168,8 @@ class _Replica:
     async def _tell_figures(self) -> None:
         while True:
             used = resource.getrusage(resource.RUSAGE_SELF)
-            gates = {callee.gate for callee in self.process.host.callees.values()}
-            in_flight = sum(gate.in_flight for gate in gates)
             cpu_s = used.ru_utime + used.ru_stime
-            self._channel.send(Figures(self.process.requests, in_flight, cpu_s))
+            self._channel.send(Figures(self.process.requests, self.process.in_flight, cpu_s))
             await self._clock.sleep(_FIGURES_S)
 
     async def _answer_quiet(self, number: int) -> None:
@@ -205,24 +192,26 @@ class _Replica:
             self._channel.send(Done(number))
 
 
-def _ready(process: Process, is_door: bool) -> Ready:
-    if is_door:
+def _ready(process: Process) -> Ready:
+    if isinstance(process, Door):
         return Ready(edge=process.edge_url)
     host = process.host
     place, port = process.internal_origin
+    versions: dict[str, str] = dict.fromkeys(host.plan.services, "")
+    for contract in host.contracts:
+        newest = versions.get(contract.service, "")
+        versions[contract.service] = max(newest, contract.mark.version, key=_order)
     return Ready(
         host=place,
         port=port,
-        services={name: _version(plan) for name, plan in host.plan.services.items()},
+        services=versions,
         contracts={contract.wire_name: contract.mark.version for contract in host.contracts},
         declares={name: tuple(sorted(names)) for name, names in host.declared.items()},
     )
 
 
-def _version(plan: ServicePlan) -> str:
-    """The version of a service: that of its newest contract, empty where it provides none."""
-    versions = [contract.mark.version for contract, _ in plan.provides]
-    return max(versions, key=lambda version: [int(part) for part in version.split(".")], default="")
+def _order(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part]
 
 
 def _failed(error: BoroughError) -> Failed:

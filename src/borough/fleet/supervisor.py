@@ -48,8 +48,6 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """The system's folder."""
     flags: dict[str, Any]
     """Options by path."""
-    mocks: tuple[str, ...] = ()
-    """Services that are answered from their examples."""
     code: tuple[str, ...] = ()
     """Folders in which modules are looked for, before those that Python has anyway."""
     mounts: str | None = None
@@ -129,7 +127,9 @@ class Supervisor:
                     [self._add(each, n + 1) for each in wave for n in range(each.replicas)]
                 )
             if self._launch.has_door:
-                await self._until_settled([self._add(Deployable(EDGE, ()), 1)])
+                reached = [name for each in self.topology.deployables for name in each.services]
+                door = Deployable(EDGE, (*reached, *self._apart))
+                await self._until_settled([self._add(door, 1)])
         except BaseException:
             await self.stop()
             raise
@@ -214,15 +214,18 @@ class Supervisor:
         return f"there is no deployable {name!r} in the topology {self.topology.name}; there are {names}"
 
     def _add(self, deployable: Deployable, number: int) -> Member:
-        launch = self._launch
+        launch, services = self._launch, deployable.services
+        is_door = deployable.name == EDGE
+        modules = tuple(self._modules[name] for name in services if name in self._modules)
+        mocks = tuple(name for name in services if name not in self._modules)
         assignment = Assignment(
             path=launch.path,
             flags=launch.flags,
             deployable=deployable.name,
             number=number,
             services=deployable.services,
-            modules=tuple(self._modules[service] for service in deployable.services),
-            mocks=launch.mocks,
+            modules=() if is_door else modules,
+            mocks=() if is_door else mocks,
             code=launch.code,
             mounts=launch.mounts,
             log_level=launch.log_level,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from borough.clock import Clock, SystemClock
+from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 from borough.gateway.documents import described
-from borough.gateway.edge import Edge
+from borough.gateway.edge import Behind, Edge
 from borough.gateway.front import Front
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import (
@@ -170,11 +171,15 @@ class Process:
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
         return self.front.make_edge(
-            self._public_door(self.front.identity),
+            self.behind(),
             describe=described(self.document),
-            states=self._states,
+            states=self.states,
             mounts=mounts,
         )
+
+    def behind(self) -> Behind:
+        """What stands behind the edge: the services that run here."""
+        return self._public_door(self.front.identity)
 
     def _public_door(self, identity: PublicIdentity) -> PublicDoor:
         limits = self.system.configuration.options.limits
@@ -198,15 +203,20 @@ class Process:
 
     def document(self) -> dict[str, Any]:
         """The merged OpenAPI document of the public operations."""
+        return self.described(self.host.contracts)
+
+    def described(self, contracts: Sequence[Contract]) -> dict[str, Any]:
+        """The OpenAPI document of these contracts' public operations."""
         # Made when somebody asks, not at every start.
         from borough.contracts.descriptor import describe
         from borough.contracts.openapi import openapi
 
         facts = self.system.configuration.options.system
-        descriptors = [describe(contract) for contract in self.host.contracts]
+        descriptors = [describe(contract) for contract in contracts]
         return openapi(descriptors, title=facts.name, version=facts.version, public_only=True)
 
-    def _states(self) -> dict[str, str]:
+    def states(self) -> dict[str, str]:
+        """The state of each service, as `/readyz` tells it."""
         return dict.fromkeys(self.host.plan.services, self.host.state)
 
     @property
@@ -245,6 +255,12 @@ class Process:
         """How many requests its listeners have been asked since the start."""
         inside = self._internal_server.requests if self._internal_server is not None else 0
         return self.front.requests + inside
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are at work."""
+        gates = {callee.gate for callee in self.host.callees.values()}
+        return sum(gate.in_flight for gate in gates)
 
     async def stop_in_time(self) -> str | None:
         """Stop; says what does not let itself be stopped, once patience has ended."""

@@ -20,6 +20,8 @@ __all__ = ["FLEET", "ONE", "Deployable", "Topology", "make_topology", "start_wav
 
 ONE = "one"
 FLEET = "fleet"
+MOCK = "mock"
+"""The process that answers for mocked services."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -37,14 +39,15 @@ class Topology(msgspec.Struct, frozen=True):
     name: str
     deployables: tuple[Deployable, ...]
 
-    def without(self, services: Collection[str]) -> Topology:
-        """The same for a system in which these services are not run."""
+    def mocking(self, services: Collection[str]) -> Topology:
+        """The same with these services in a process of their own, which answers from examples."""
         left = [
             Deployable(each.name, kept, each.replicas)
             for each in self.deployables
             if (kept := tuple(name for name in each.services if name not in services))
         ]
-        return Topology(self.name, tuple(left))
+        mocks = [Deployable(MOCK, tuple(services))] if services else []
+        return Topology(self.name, (*mocks, *left))
 
 
 def make_topology(
@@ -91,8 +94,8 @@ def _judge(topology: Topology, services: Sequence[str]) -> list[tuple[str, str]]
     places: dict[str, list[str]] = {}
     for deployable in topology.deployables:
         path = f"{where}.{deployable.name}"
-        if deployable.name == EDGE:
-            found.append((f"{path} has the name of the public door", "Give it another name"))
+        if deployable.name in (EDGE, MOCK):
+            found.append((f"{path} has the name of a process that is always there", "Rename it"))
         if not _NAME.fullmatch(deployable.name):
             found.append((f"{path} is no name", "Use lower-case letters, digits, - and _"))
         if not deployable.services:

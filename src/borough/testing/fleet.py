@@ -20,7 +20,7 @@ from borough.errors import BoroughError, ConfigurationError, Unavailable
 from borough.fleet.control import Calm, DirectoryChanged, Peer
 from borough.fleet.member import Member
 from borough.fleet.supervisor import Launch, Supervisor
-from borough.fleet.ways import remote_transport, take_up
+from borough.fleet.ways import dependencies_of, take_up
 from borough.gateway.process import Process
 from borough.ports import StoreTransaction, Transport
 from borough.runtime.database import ServiceDatabase
@@ -36,6 +36,7 @@ from borough.services.data import Database, Reader
 from borough.services.identity import TokenIssuer
 from borough.stores.sqlite import SqliteStore
 from borough.testing.running import NotQuiet, Running
+from borough.transports.http.remote import RemoteTransport
 from borough.transports.nearest import NearestTransport
 
 __all__ = ["start_fleet"]
@@ -219,9 +220,11 @@ async def start_fleet(
     }
 
     def transport(host: Host, caller: str) -> Transport:
-        return NearestTransport(
-            host.callees, remote_transport(caller, process.tokens, beholder.directory, host.clock)
+        limits = host.configuration.options.limits
+        dependencies = dependencies_of(
+            caller, process.tokens, beholder.directory, host.clock, limits
         )
+        return NearestTransport(host.callees, RemoteTransport(dependencies))
 
     process = Process(
         system.narrowed(()),
