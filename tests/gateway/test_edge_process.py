@@ -9,7 +9,8 @@ import msgspec
 
 from borough import System
 from borough.clock import SystemClock
-from borough.console import fleet_mounts, tells
+from borough.console.many_processes import fleet_mounts
+from borough.console.one_process import tells
 from borough.contracts.descriptor import describe, fingerprint, to_json
 from borough.contracts.reading import read_contract
 from borough.gateway.edge_process import EdgeProcess

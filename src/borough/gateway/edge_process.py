@@ -66,7 +66,7 @@ class EdgeProcess:
         self._mounts = mounts
         self._folder = data_folder or configuration.data_folder
         self._front = Front(configuration, self.clock, self._folder)
-        self._tokens = ServiceTokens(self._folder / "tokens", self.clock)
+        self.tokens = ServiceTokens(self._folder / "tokens", self.clock)
         self._forwarding: Forwarding | None = None
         self._asking: HttpClient | None = None
 
@@ -75,7 +75,7 @@ class EdgeProcess:
         try:
             self._front.pages()  # what must not be served is told before anything is made
             make_folder(self._folder)
-            await asyncio.to_thread(self._tokens.open, [wire.EDGE])
+            await asyncio.to_thread(self.tokens.open, [wire.EDGE])
             await self._open()
         except BaseException:
             await self.stop()
@@ -85,7 +85,7 @@ class EdgeProcess:
     async def _open(self) -> None:
         options = self.configuration.options
         facts, limits = options.system, options.limits
-        first_headers = self._tokens.first_headers(wire.EDGE)
+        first_headers = self.tokens.first_headers(wire.EDGE)
         bounds = msgspec.structs.replace(
             limits.for_client(), connections_per_origin=limits.calls_in_flight
         )
@@ -153,6 +153,11 @@ class EdgeProcess:
     def in_flight(self) -> int:
         """How many of them wait for their answer."""
         return self._forwarding.in_flight if self._forwarding is not None else 0
+
+    async def stop_in_time(self) -> str | None:
+        """Stop; nothing here can refuse to be stopped."""
+        await self.stop()
+        return None
 
     async def stop(self) -> None:
         """Take nothing new, finish what runs within `limits.drain_s`, then end it. Idempotent."""

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from borough.clock import Clock, SystemClock
-from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 from borough.gateway.documents import described
-from borough.gateway.edge import Behind, Edge
+from borough.gateway.edge import Edge
 from borough.gateway.front import Front
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import (
@@ -171,15 +170,11 @@ class Process:
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
         return self.front.make_edge(
-            self.behind(),
+            self._public_door(self.front.identity),
             describe=described(self.document),
-            states=self.states,
+            states=self._states,
             mounts=mounts,
         )
-
-    def behind(self) -> Behind:
-        """What stands behind the edge: the services that run here."""
-        return self._public_door(self.front.identity)
 
     def _public_door(self, identity: PublicIdentity) -> PublicDoor:
         limits = self.system.configuration.options.limits
@@ -203,20 +198,15 @@ class Process:
 
     def document(self) -> dict[str, Any]:
         """The merged OpenAPI document of the public operations."""
-        return self.described(self.host.contracts)
-
-    def described(self, contracts: Sequence[Contract]) -> dict[str, Any]:
-        """The OpenAPI document of these contracts' public operations."""
         # Made when somebody asks, not at every start.
         from borough.contracts.descriptor import describe
         from borough.contracts.openapi import openapi
 
         facts = self.system.configuration.options.system
-        descriptors = [describe(contract) for contract in contracts]
+        descriptors = [describe(contract) for contract in self.host.contracts]
         return openapi(descriptors, title=facts.name, version=facts.version, public_only=True)
 
-    def states(self) -> dict[str, str]:
-        """The state of each service, as `/readyz` tells it."""
+    def _states(self) -> dict[str, str]:
         return dict.fromkeys(self.host.plan.services, self.host.state)
 
     @property
