@@ -382,6 +382,14 @@ class Asking(Service, name="../Asking"):  # <-
         "Asking is the service '../Asking'",
         "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
     ),
+    "a service with Borough's own name": (
+        """
+class Asking(Service, name="borough"):  # <-
+    pass
+""",
+        "Asking is the service 'borough', below which Borough answers itself",
+        "Give it another name",
+    ),
     "two settings classes": (
         """
 class One(Settings):

@@ -78,7 +78,7 @@ class InternalIdentity:
         self._edge = edge
 
     async def __call__(self, request: Request, route: Route) -> Identity:
-        caller = self._caller(request)
+        caller = self.caller(request)
         operation = route.callee.operation
         if caller is None:
             if not operation.public:
@@ -92,7 +92,7 @@ class InternalIdentity:
             raise Forbidden(undeclared(caller, contract))
         return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
 
-    def _caller(self, request: Request) -> str | None:
+    def caller(self, request: Request) -> str | None:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""
         header, connection = request.headers.get, request.connection
         claimed = header(wire.SERVICE)

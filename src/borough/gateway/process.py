@@ -18,6 +18,7 @@ import msgspec
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
+from borough.gateway.hello import HelloPage
 from borough.gateway.identity import EdgeIdentity
 from borough.gateway.internal import InternalIdentity, ServiceTokens
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
@@ -155,9 +156,13 @@ class Process:
 
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
+        identity = InternalIdentity(self.tokens, self.host.declared, self._identity)
+        facts = self.system.configuration.options.system
+        services = dict.fromkeys(self.host.plan.services, facts.version)
+        hello = HelloPage(facts.name, services, self.host.contracts, identity.caller, self.clock)
         door = Door(
             self.host.routes,
-            InternalIdentity(self.tokens, self.host.declared, self._identity),
+            identity,
             self.clock,
             strict=False,
             default_timeout_s=limits.default_timeout_s,
@@ -168,7 +173,7 @@ class Process:
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(door.answer, bounds)
+        server = HttpServer(hello.before(door.answer), bounds)
         await server.open(self.system.configuration.options.internal.host, port)
         return server
 

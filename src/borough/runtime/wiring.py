@@ -188,6 +188,12 @@ class _Wiring:
                 "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
                 cls,
             )
+        if name == "borough":
+            self.fault(
+                f"{cls.__name__} is the service 'borough', below which Borough answers itself",
+                "Give it another name",
+                cls,
+            )
         makers = {
             value.contract: value.make
             for base in cls.__mro__
