@@ -20,6 +20,7 @@ from borough.ports import Replica
 from borough.runtime.configuration import Configuration
 from borough.runtime.discovery import Directory
 from borough.transports.http.client import ClientResponse, HttpClient
+from borough.transports.http.greeting import Hello, Offer
 from borough.transports.http.message import Headers
 from tests.gateway.library import Library, LibraryService
 
@@ -123,6 +124,13 @@ async def test_the_system_page_adds_up_what_replicas_tell(tmp_path: Path) -> Non
         assert await found.json("/system/facts.json") == facts
 
 
+async def test_the_openapi_document_is_that_of_the_replicas(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        document = await found.json("/openapi.json")
+        assert document == found.replicas[0].document()
+        assert (await found.get("/docs")).status == 200
+
+
 async def test_what_replicas_tell_the_edge_is_told_nobody_else(tmp_path: Path) -> None:
     async with town(tmp_path) as found:
         assert (await found.get("/borough/system/state.json")).status == 404
@@ -148,8 +156,8 @@ class Publishing:
 
     async def answer(self, replica: Replica, target: str) -> ClientResponse:
         self.asked.append(f"{replica.id} {target}")
-        known = {"version": "1.0", "fingerprint": fingerprint(self.descriptor)}
-        hello = msgspec.json.encode({"contracts": {"library.Library": known}})
+        offer = Offer("1.0", fingerprint(self.descriptor))
+        hello = msgspec.json.encode(Hello("p", "town", {}, {"library.Library": offer}))
         body = hello if target == "/borough/hello" else to_json(self.descriptor)
         return ClientResponse(200, Headers({}), body)
 

@@ -14,16 +14,15 @@ from collections.abc import Awaitable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from borough.clock import Clock
-from borough.errors import ConfigurationError, Forbidden, Unauthenticated
+from borough.errors import CallError, ConfigurationError, Forbidden, Unauthenticated
 from borough.gateway.identity import EdgeIdentity, permit
 from borough.gateway.public import PublicDoor
 from borough.gateway.secret_file import kept_secret
-from borough.gateway.segments import Handler, failed
 from borough.runtime.host import undeclared
 from borough.services.context import Principal
 from borough.services.settings import Secret
 from borough.transports.http import wire
-from borough.transports.http.door import Door, Identity, Route
+from borough.transports.http.door import Door, Identity, Route, problem_response
 from borough.transports.http.message import Connection, Headers, Request, Response
 
 __all__ = ["ForwardedIdentity", "InternalDoors", "InternalIdentity", "ServiceTokens"]
@@ -121,22 +120,12 @@ class InternalIdentity:
 
 
 class InternalDoors:
-    """What the internal listener answers with: one door for services, another for the edge.
+    """What the internal listener answers with: one door for services, another for the edge."""
 
-    `tells` has, by path, what the process tells the edge about itself.
-    """
-
-    def __init__(
-        self,
-        identity: InternalIdentity,
-        services: Door,
-        public: PublicDoor,
-        tells: Mapping[str, Handler] | None = None,
-    ) -> None:
+    def __init__(self, identity: InternalIdentity, services: Door, public: PublicDoor) -> None:
         self._identity = identity
         self._services = services
         self._public = public
-        self._tells = tells or {}
 
     def answer(self, request: Request) -> Awaitable[Response]:
         """The response to a request, whatever happens."""
@@ -148,11 +137,9 @@ class InternalDoors:
         try:
             if self._identity.caller(request) != wire.EDGE:
                 return await self._services.answer(request)
-            if request.path in self._tells:
-                return await self._tells[request.path](request)
             asked = _as_asked(request)
-        except Exception as error:
-            return failed(request, error)
+        except CallError as error:
+            return problem_response(error)
         return await self._public.answer(asked)
 
 

@@ -20,6 +20,7 @@ from borough.errors import ConfigurationError
 from borough.gateway.documents import described
 from borough.gateway.edge import Edge
 from borough.gateway.front import Front
+from borough.gateway.hello import HelloPage
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import (
     ForwardedIdentity,
@@ -141,6 +142,16 @@ class Process:
         limits = self.system.configuration.options.limits
         declared = self.host.declared if self._declared is None else self._declared
         identity = InternalIdentity(self.tokens, declared, self.front.identity)
+        facts = self.system.configuration.options.system
+        tells = self._tells(self) if self._tells is not None else {}
+        hello = HelloPage(
+            facts.name,
+            dict.fromkeys(self.host.plan.services, facts.version),
+            self.host.contracts,
+            identity.caller,
+            self.clock,
+            tells=tells,
+        )
         door = Door(
             self.host.routes,
             identity,
@@ -150,14 +161,13 @@ class Process:
             longest_timeout_s=limits.longest_timeout_s,
         )
         self._public = self._public_door(ForwardedIdentity())
-        tells = self._tells(self) if self._tells is not None else None
-        doors = InternalDoors(identity, door, self._public, tells)
+        doors = InternalDoors(identity, door, self._public)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(doors.answer, bounds)
+        server = HttpServer(hello.before(doors.answer), bounds)
         host = self.system.configuration.options.internal.host
         await server.open(host, port)
         itself = Replica("itself", host, server.port)

@@ -15,6 +15,7 @@ from borough.contracts.descriptor import Descriptor, from_json
 from borough.errors import CallError, ConfigurationError
 from borough.ports import Discovery, Replica
 from borough.transports.http.client import ClientResponse
+from borough.transports.http.greeting import CONTRACTS, HELLO, Hello
 
 __all__ = ["AskReplica", "Published"]
 
@@ -22,15 +23,7 @@ AskReplica = Callable[[Replica, str], Awaitable[ClientResponse]]
 """Gets a target from one certain replica. Raises a `CallError`."""
 
 
-class _Contract(msgspec.Struct, frozen=True):
-    fingerprint: str
-
-
-class _Hello(msgspec.Struct):
-    contracts: dict[str, _Contract] = {}
-
-
-_hello = msgspec.json.Decoder(_Hello).decode
+_hello = msgspec.json.Decoder(Hello).decode
 
 
 class Published:
@@ -88,11 +81,11 @@ class Published:
             return
 
     async def _learn(self, service: str, replica: Replica) -> tuple[str, ...]:
-        hello = _hello((await self._ask(replica, "/borough/hello")).body)
+        hello = _hello((await self._ask(replica, HELLO)).body)
         prints: list[str] = []
         for wire_name, contract in sorted(hello.contracts.items()):
             if contract.fingerprint not in self._known:
-                answer = await self._ask(replica, f"/borough/contracts/{wire_name}")
+                answer = await self._ask(replica, CONTRACTS + wire_name)
                 self._known[contract.fingerprint] = from_json(answer.body)
             if self._known[contract.fingerprint].service == service:
                 prints.append(contract.fingerprint)
