@@ -6,7 +6,8 @@ BoroughError
 ├── OpenFailed             a service's own `open` raised; the start was taken back
 ├── CallError              a call gave no answer; `status` and `retryable` say more
 │   ├── the caller's       400 to 429, from InvalidRequest to TooManyRequests
-│   └── the callee's       ServiceFailure 500, Unavailable 503, DeadlineExceeded 504
+│   ├── the callee's       ServiceFailure 500, Unavailable 503, DeadlineExceeded 504
+│   └── between the two    ContractMismatch 502: their versions of the contract do not fit
 └── StoreError             see below; BrokerError, Crashed (a handle of a past incarnation)
 """
 
@@ -22,6 +23,7 @@ __all__ = [
     "CommitFailed",
     "ConfigurationError",
     "ConstraintViolated",
+    "ContractMismatch",
     "Crashed",
     "DeadlineExceeded",
     "DeclarationFaults",
@@ -213,6 +215,18 @@ class ServiceFailure(CallError):
     status = 500
     code = "service-failure"
     title = "The service failed"
+
+
+class ContractMismatch(CallError):
+    """The callee has a version of the contract that does not fit the caller's; it was not asked.
+
+    Asking the same process again will not help. It is no fault of either version: they may not be
+    used together, for the change that the detail names with both.
+    """
+
+    status = 502
+    code = "contract-mismatch"
+    title = "The versions of the contract do not fit"
 
 
 class Unavailable(CallError):

@@ -387,8 +387,16 @@ class Asking(Service, name="../Asking"):  # <-
 class Asking(Service, name="edge"):  # <-
     pass
 """,
-        "Asking is the service 'edge', and that is how the public door of a fleet proves itself "
+        "Asking is the service 'edge', which is how the public door of a fleet proves itself "
         "to services",
+        "Give the service another name",
+    ),
+    "a service with Borough's own name": (
+        """
+class Asking(Service, name="borough"):  # <-
+    pass
+""",
+        "Asking is the service 'borough', below which Borough answers itself",
         "Give the service another name",
     ),
     "two settings classes": (

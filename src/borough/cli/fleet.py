@@ -36,7 +36,8 @@ from borough.telemetry.masking import masked_url, without_secrets
 
 __all__ = ["run_fleet"]
 
-_MOUNTS = "borough.console:mounts"
+_MOUNTS = "borough.console.many_processes:fleet_mounts"
+_TELLS = "borough.console.one_process:tells"
 
 
 def run_fleet(options: argparse.Namespace, flags: dict[str, Any]) -> int:
@@ -66,6 +67,7 @@ class _Fleet:
             flags={name: value for name, value in flags.items() if value is not None},
             code=tuple(folder for folder in sys.path if folder),
             mounts=_MOUNTS,
+            tells=_TELLS,
             log_level=10 if options.verbose else 20,
         )
         self.stopping = asyncio.Event()

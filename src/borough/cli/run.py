@@ -171,7 +171,7 @@ def _known_resources(issuer: type[Any]) -> list[type[Any]]:
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    from borough.console import mounts
+    from borough.console.one_process import mounts
     from borough.gateway.process import Process
     from borough.runtime.footing import allow_many_files, settle_memory
     from borough.runtime.mocks import mocked

@@ -60,7 +60,7 @@ class Assignment(Message, frozen=True, kw_only=True):
     code: tuple[str, ...] = ()
     """Folders in which modules are looked for, before those that Python has anyway."""
     mounts: str | None = None
-    """What else the public door serves: `module:function`."""
+    """What else the public door serves, and what any other process tells it: `module:function`."""
     log_level: int = 20
 
 

@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from borough.clock import SystemClock
@@ -36,10 +37,11 @@ from borough.fleet.control import (
     Seen,
     ToReplica,
 )
-from borough.fleet.door import Door
 from borough.fleet.ways import Declared, dependencies_of, take_up
+from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.process import Process
 from borough.ports import Transport
+from borough.runtime.configuration import Configuration
 from borough.runtime.discovery import Directory
 from borough.runtime.footing import allow_many_files, settle_memory
 from borough.runtime.host import Host
@@ -71,32 +73,42 @@ class _Replica:
         self._declared: Declared = {}
         self._told = asyncio.Event()
         self._stop = asyncio.Event()
-        self._is_door = assignment.deployable == EDGE
         self._is_left = False
         self._asked: set[asyncio.Task[None]] = set()
-        self.process = self._process(assignment)
-
-    def _process(self, assignment: Assignment) -> Process:
-        system = System.load(assignment.path, flags=assignment.flags, modules=assignment.modules)
-        system, stand_ins = mocked(system, assignment.mocks)
-        if not self._is_door:
-            return Process(
-                system,
-                clock=self._clock,
-                stand_ins=stand_ins,
-                make_transport=self._transport,
-                internal_port=0,
-                declared=self._declared,
-            )
         mounts: Any = None
         if assignment.mounts is not None:
             module, _, function = assignment.mounts.partition(":")
             mounts = getattr(importlib.import_module(module), function)
-        return Door(system, assignment.services, self._directory, clock=self._clock, mounts=mounts)
+        make = self._door if assignment.deployable == EDGE else self._services
+        self.process = make(assignment, mounts)
+
+    def _door(self, assignment: Assignment, mounts: Any) -> EdgeProcess:
+        folder = Path(assignment.path)
+        configuration = Configuration.load(folder, os.environ, assignment.flags)
+        return EdgeProcess(
+            configuration,
+            assignment.services,
+            self._directory,
+            port=configuration.options.edge.port,
+            clock=self._clock,
+            mounts=mounts,
+        )
+
+    def _services(self, assignment: Assignment, tells: Any) -> Process:
+        system = System.load(assignment.path, flags=assignment.flags, modules=assignment.modules)
+        system, stand_ins = mocked(system, assignment.mocks)
+        return Process(
+            system,
+            clock=self._clock,
+            stand_ins=stand_ins,
+            make_transport=self._transport,
+            internal_port=0,
+            declared=self._declared,
+            tells=tells,
+        )
 
     def _transport(self, host: Host, caller: str) -> Transport:
-        limits = host.configuration.options.limits
-        tokens = self.process.tokens
+        limits, tokens = host.configuration.options.limits, self.process.tokens
         dependencies = dependencies_of(caller, tokens, self._directory, self._clock, limits)
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 
@@ -173,6 +185,9 @@ class _Replica:
             await self._clock.sleep(_FIGURES_S)
 
     async def _answer_quiet(self, number: int) -> None:
+        if isinstance(self.process, EdgeProcess):
+            self._channel.send(Calm(number, True, 0))
+            return
         host = self.process.host
         seen = host.activity.count
         quiet = await host.is_quiet() and host.activity.count == seen
@@ -185,6 +200,8 @@ class _Replica:
 
     async def _run_schedule(self, number: int, schedule: str) -> None:
         try:
+            if isinstance(self.process, EdgeProcess):
+                raise ConfigurationError("the public door has no schedules")
             await self.process.host.tick(schedule)
         except Exception as error:
             self._channel.send(Done(number, f"{type(error).__name__}: {error}"))
@@ -192,8 +209,8 @@ class _Replica:
             self._channel.send(Done(number))
 
 
-def _ready(process: Process) -> Ready:
-    if isinstance(process, Door):
+def _ready(process: Process | EdgeProcess) -> Ready:
+    if isinstance(process, EdgeProcess):
         return Ready(edge=process.edge_url)
     host = process.host
     place, port = process.internal_origin

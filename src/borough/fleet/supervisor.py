@@ -52,6 +52,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """Folders in which modules are looked for, before those that Python has anyway."""
     mounts: str | None = None
     """What else the public door serves: `module:function`."""
+    tells: str | None = None
+    """What every other process tells the door about itself, likewise."""
     has_door: bool = True
     """Whether there is a public door."""
     environment: dict[str, str] = msgspec.field(default_factory=lambda: dict(os.environ))
@@ -227,7 +229,7 @@ class Supervisor:
             modules=() if is_door else modules,
             mocks=() if is_door else mocks,
             code=launch.code,
-            mounts=launch.mounts,
+            mounts=launch.mounts if is_door else launch.tells,
             log_level=launch.log_level,
         )
         member = Member(

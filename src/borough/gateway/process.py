@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from borough.clock import Clock, SystemClock
-from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 from borough.gateway.documents import described
-from borough.gateway.edge import Behind, Edge
+from borough.gateway.edge import Edge
 from borough.gateway.front import Front
+from borough.gateway.hello import HelloPage
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import (
     ForwardedIdentity,
@@ -50,7 +50,8 @@ __all__ = ["Mounts", "Process"]
 _log = logging.getLogger("borough.host")
 
 Mounts = Callable[["Process"], Mapping[str, Handler]]
-"""Further handlers of the edge by path prefix, made once the host has started."""
+"""Further handlers, made once the host has started: of the edge by path prefix, or, by path, what the
+process tells the edge of a fleet about itself."""
 _STAGES = 3  # the edge, the internal listener, the events: each has its own drain
 _CLOSING_S = 5.0
 
@@ -69,6 +70,7 @@ class Process:
         edge_port: int | None = None,
         internal_port: int | None = None,
         mounts: Mounts | None = None,
+        tells: Mounts | None = None,
         calls: Literal["local", "wire"] = "local",
         declared: Mapping[str, Collection[str]] | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class Process:
         self._edge_port = edge_port
         self._internal_port = internal_port
         self._mounts = mounts
+        self._tells = tells
         self._declared = declared
         self.front = Front(system.configuration, self.clock, folder)
         self.tokens = ServiceTokens(folder / "tokens", self.clock)
@@ -139,6 +142,16 @@ class Process:
         limits = self.system.configuration.options.limits
         declared = self.host.declared if self._declared is None else self._declared
         identity = InternalIdentity(self.tokens, declared, self.front.identity)
+        facts = self.system.configuration.options.system
+        tells = self._tells(self) if self._tells is not None else {}
+        hello = HelloPage(
+            facts.name,
+            dict.fromkeys(self.host.plan.services, facts.version),
+            self.host.contracts,
+            identity.caller,
+            self.clock,
+            tells=tells,
+        )
         door = Door(
             self.host.routes,
             identity,
@@ -154,7 +167,7 @@ class Process:
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(doors.answer, bounds)
+        server = HttpServer(hello.before(doors.answer), bounds)
         host = self.system.configuration.options.internal.host
         await server.open(host, port)
         itself = Replica("itself", host, server.port)
@@ -167,15 +180,11 @@ class Process:
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
         return self.front.make_edge(
-            self.behind(),
+            self._public_door(self.front.identity),
             describe=described(self.document),
-            states=self.states,
+            states=self._states,
             mounts=mounts,
         )
-
-    def behind(self) -> Behind:
-        """What stands behind the edge: the services that run here."""
-        return self._public_door(self.front.identity)
 
     def _public_door(self, identity: PublicIdentity) -> PublicDoor:
         limits = self.system.configuration.options.limits
@@ -199,20 +208,15 @@ class Process:
 
     def document(self) -> dict[str, Any]:
         """The merged OpenAPI document of the public operations."""
-        return self.described(self.host.contracts)
-
-    def described(self, contracts: Sequence[Contract]) -> dict[str, Any]:
-        """The OpenAPI document of these contracts' public operations."""
         # Made when somebody asks, not at every start.
         from borough.contracts.descriptor import describe
         from borough.contracts.openapi import openapi
 
         facts = self.system.configuration.options.system
-        descriptors = [describe(contract) for contract in contracts]
+        descriptors = [describe(contract) for contract in self.host.contracts]
         return openapi(descriptors, title=facts.name, version=facts.version, public_only=True)
 
-    def states(self) -> dict[str, str]:
-        """The state of each service, as `/readyz` tells it."""
+    def _states(self) -> dict[str, str]:
         return dict.fromkeys(self.host.plan.services, self.host.state)
 
     @property

@@ -19,6 +19,7 @@ from borough.transports.http.limits import ClientLimits, DependencyLimits, Serve
 __all__ = [
     "DataOptions",
     "DeployableFacts",
+    "DiscoveryOptions",
     "EdgeLimits",
     "EdgeOptions",
     "EventOptions",
@@ -263,6 +264,17 @@ class DeployableFacts(Table, frozen=True):
     """How many processes of it there are."""
 
 
+class DiscoveryOptions(Table, frozen=True):
+    """Where services of other processes are found, where no supervisor tells."""
+
+    static: dict[str, tuple[str, ...]] = {}
+    """The replicas of each service, by `host:port`: `search = ["10.0.0.5:9001"]`."""
+    dns: str | None = None
+    """The name whose addresses are the replicas of a service, with a port: `{service}.shop.svc:9000`."""
+    dns_every_s: Seconds = 5.0
+    """How often such names are resolved, in seconds."""
+
+
 class Options(Table, frozen=True):
     """Everything that borough.toml may say."""
 
@@ -276,3 +288,4 @@ class Options(Table, frozen=True):
     events: EventOptions = EventOptions()
     fleet: FleetOptions = FleetOptions()
     topologies: dict[str, dict[str, DeployableFacts]] = {}
+    discovery: DiscoveryOptions = DiscoveryOptions()

@@ -37,7 +37,10 @@ from borough.transports.http import wire
 
 __all__ = ["HandlerPlan", "MountPlan", "Plan", "SchedulePlan", "ServicePlan", "make_plan"]
 
-_TAKEN = {wire.EDGE: "how the public door of a fleet proves itself to services"}
+_TAKEN = {
+    wire.EDGE: "which is how the public door of a fleet proves itself to services",
+    "borough": "below which Borough answers itself",
+}
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]*")
 _MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
@@ -98,6 +101,12 @@ class ServicePlan(msgspec.Struct, frozen=True):
             for operation in contract.operations.values()
         )
         return bool(self.databases or self.handlers or self.schedules or keyed)
+
+    @property
+    def version(self) -> str:
+        """That of its newest contract; empty where it provides none."""
+        versions = [contract.mark.version for contract, _ in self.provides]
+        return max(versions, key=lambda each: [int(part) for part in each.split(".")], default="")
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -235,7 +244,7 @@ class _Wiring:
     def _free(self, name: str, cls: type[Any]) -> None:
         if name in _TAKEN:
             self.fault(
-                f"{cls.__name__} is the service {name!r}, and that is {_TAKEN[name]}",
+                f"{cls.__name__} is the service {name!r}, {_TAKEN[name]}",
                 "Give the service another name",
                 cls,
             )
