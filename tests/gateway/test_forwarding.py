@@ -553,3 +553,22 @@ async def test_a_raw_application_streams_through_the_edge_and_ends_with_its_clie
             await client.reader.readuntil(b"tick")
             await client.close()
             await left.wait()
+
+
+async def test_who_proves_to_be_another_on_one_connection_is_the_other(tmp_path: Path) -> None:
+    async with street(tmp_path) as town:
+        client = await town.inside.connect()
+        statuses: list[int] = []
+        for service in ("edge", None, "readers", None, "edge", None):
+            proof = town.tokens.first_headers(service) if service is not None else ()
+            await client.send(
+                b"DELETE /library/books/emma HTTP/1.1\r\nHost: x\r\n%b\r\n"
+                % b"".join(b"%b: %b\r\n" % field for field in proof)
+            )
+            statuses.append((await client.answer())[0])
+        assert statuses == [404, 404, 200, 200, 404, 404]
+        await client.send(
+            b"DELETE /library/books/emma HTTP/1.1\r\nHost: x\r\nBorough-Service: readers\r\n\r\n"
+        )
+        assert (await client.answer())[0] == 401
+        await client.close()
