@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-__all__ = ["Clock", "SystemClock", "uuid7"]
+__all__ = ["Clock", "SystemClock", "thread_cpu_s", "uuid7"]
 
 
 class Clock(Protocol):
@@ -57,6 +57,9 @@ def uuid7(epoch_ms: int, entropy: bytes) -> UUID:
     value |= 0b10 << 62 | bits & 0x3FFFFFFFFFFFFFFF
     return UUID(int=value)
 
+
+thread_cpu_s = time.thread_time
+"""CPU seconds of the thread that asks: what work took, however long it waited for the machine."""
 
 _POOL = 4096
 _forks = 0

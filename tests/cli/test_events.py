@@ -108,6 +108,13 @@ def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
     assert output.count("2 attempts") == 2
     assert f"group {group['fingerprint']}" in output
 
+    status, output, error = borough(root, "dead", "--events", "--json", "--limit", "1")
+    assert (status, len(json.loads(output))) == (1, 1)
+    assert "there are more; these are the first 1, --limit N shows" in error
+    assert borough(root, "dead", "--events", "--limit", "2")[2] == ""
+    status, _, error = borough(root, "dead", "--events", "--limit", "0")
+    assert (status, "'0' is no number from 1 to 50000" in error) == (2, True)
+
     (root / "readers" / "mended").touch()
     status, output, _ = borough(root, "replay", "--group", group["fingerprint"])
     assert (status, output.splitlines()[0][:10]) == (0, "2 replayed")

@@ -15,6 +15,7 @@ from borough.contracts.struct import Event, Key
 from borough.ports import Broker, Migration
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Terms
+from borough.reliability.outbox import RelayTerms
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import event_writers
@@ -100,7 +101,9 @@ class Stage:
         await store.migrate("service", [Migration("0001_tables.sql", TABLES)])
         return Place(name, store, self.clock, self.terms)
 
-    def relay(self, place: Place, broker: Broker | None = None) -> Relay:
+    def relay(
+        self, place: Place, broker: Broker | None = None, terms: RelayTerms | None = None
+    ) -> Relay:
         return Relay(
             place.name,
             place.store,
@@ -109,6 +112,7 @@ class Stage:
             self.clock,
             place.published,
             self.activity,
+            terms,
             scheduled=place.db.scheduled,
         )
 

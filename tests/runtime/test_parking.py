@@ -1,7 +1,6 @@
 """A failing event holds up its key and nobody else, and ends as a dead letter that can be replayed."""
 
 import asyncio
-from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,86 +11,12 @@ from borough import Secret
 from borough.errors import ProcessStalled, StoreUnavailable
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
-from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Terms
 from borough.reliability.retries import Retries
-from borough.runtime.consumer import Consumer
 from borough.runtime.dead_letters import DeadLetters, Selection
-from borough.runtime.event_handler import EventHandler
-from borough.runtime.pulse import until_quiet
 from tests.conftest import NET
-from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage, files_with, running, staged
-
-QUICK = Retries(
-    quick=2, attempts=4, quick_waits=Backoff(0.001, 0.001), parked_waits=Backoff(0.01, 0.02)
-)
-
-
-class Bad:
-    """A form-one handler that fails on some customers until it is mended."""
-
-    def __init__(self, *customers: str) -> None:
-        self.customers = set(customers)
-        self.attempts: list[int] = []
-
-    async def hear(self, event: Placed, tx: Any) -> None:
-        self.attempts.append(event.number)
-        await tx.execute(
-            "insert into seen (number, customer) values ($1, $2)", event.number, event.customer
-        )
-        if event.customer in self.customers:
-            raise RuntimeError(f"no {event.customer} here")
-
-
-def consumer_of(
-    stage: Stage, place: Place, function: Any, retries: Retries = QUICK, **fields: Any
-) -> Consumer:
-    handler = EventHandler(
-        f"{place.name}.hear",
-        place.name,
-        function,
-        fields.pop("takes_transaction", True),
-        (PLACED,),
-        folder=str(Path(__file__).parent),
-        **fields,
-    )
-    return Consumer(
-        handler,
-        TOPIC,
-        place.db,
-        stage.broker,
-        place.leases,
-        stage.clock,
-        stage.activity,
-        terms=InboxTerms(retries=retries),
-    )
-
-
-async def until(stage: Stage, true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not true():
-            await stage.activity.wait(stage.activity.count, 0.05)
-
-
-def was_buried(consumer: Consumer) -> bool:
-    return consumer.buried > 0
-
-
-async def quiet(stage: Stage, *parts: Any) -> None:
-    async with asyncio.timeout(20):
-        await until_quiet(parts, stage.activity)
-
-
-async def place_all(orders: Place, *placed: tuple[int, str]) -> None:
-    for number, customer in placed:
-        await orders.place_order(number, customer)
-
-
-async def dead(place: Place) -> Sequence[tuple[str, str | None, int, str, str]]:
-    return await place.store.all(
-        tuple[str, str | None, int, str, str],
-        "select error, key, attempts, cause, frame from borough_dead order by number",
-    )
+from tests.runtime.parked import QUICK, Bad, consumer_of, dead, place_all, quiet, until, was_buried
+from tests.runtime.stage import PLACED, TOPIC, Place, Placed, files_with, running, staged
 
 
 async def test_a_failing_event_is_parked_and_the_position_goes_on(tmp_path: Path) -> None:
@@ -159,7 +84,7 @@ async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
         assert bad.attempts == [1, 1, 1, 1, 2, 3]
         assert await mail.seen() == [2, 3]
         assert await dead(mail) == [
-            ("RuntimeError", "bad", 4, "no bad here", "test_parking.py:hear")
+            ("RuntimeError", "bad", 4, "no bad here", "parked.py:hear")
         ]
         assert consumer.buried == 1
         assert "gave it up; `borough events dead` shows it" in caplog.text
@@ -222,36 +147,6 @@ async def test_dropping_what_holds_them_lets_the_followers_go_on(tmp_path: Path)
             await quiet(stage, relay, consumer)
         assert await mail.seen() == [2, 3]
         assert await dead(mail) == []
-
-
-async def test_a_replayed_group_is_handled_again_and_others_stay_dead(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        orders, mail = await stage.place("orders"), await stage.place("mail")
-        bad = Bad("bad", "worse")
-
-        async def hear(event: Placed, tx: Any) -> None:
-            if event.customer == "worse" and "worse" in bad.customers:
-                raise ValueError("worse")
-            await bad.hear(event, tx)
-
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
-        await consumer.register()
-        letters = DeadLetters(mail.store, stage.clock)
-        async with running(relay, consumer):
-            await place_all(orders, (1, "bad"), (2, "worse"), (3, "bad"), (4, "worse"))
-            await quiet(stage, relay, consumer)
-            groups = await letters.groups(Selection())
-            assert sorted((group.error, group.events) for group in groups) == [
-                ("RuntimeError", 2),
-                ("ValueError", 2),
-            ]
-            bad.customers.clear()
-            mine = next(group for group in groups if group.error == "ValueError")
-            replayed = await letters.replay(Selection(fingerprint=mine.fingerprint), {"mail.hear"})
-            assert [event.holds for event in replayed] == [False, False]
-            await quiet(stage, relay, consumer)
-        assert await mail.seen() == [2, 4]
-        assert [row[0] for row in await dead(mail)] == ["RuntimeError", "RuntimeError"]
 
 
 async def test_a_redelivered_event_that_is_parked_or_dead_is_dropped(tmp_path: Path) -> None:
@@ -478,15 +373,3 @@ async def test_failures_of_the_database_are_not_held_against_an_event_that_fails
         assert [type(error) for error in runs].count(ValueError) == 4
         ((error, _, attempts, cause, _),) = await dead(mail)
         assert (error, attempts, cause) == ("ValueError", 4, "no")
-
-
-async def test_dead_letters_of_a_handler_that_is_gone_are_not_replayed(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        orders, mail = await stage.place("orders"), await stage.place("mail")
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, Bad("bad").hear)
-        await consumer.register()
-        async with running(relay, consumer):
-            await place_all(orders, (1, "bad"))
-            await quiet(stage, relay, consumer)
-        assert await DeadLetters(mail.store, stage.clock).replay(Selection(), {"mail.other"}) == []
-        assert len(await dead(mail)) == 1

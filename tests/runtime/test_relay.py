@@ -10,6 +10,7 @@ from borough.brokers.embedded import EmbeddedBroker
 from borough.errors import BrokerError
 from borough.ports import Message
 from borough.reliability.lease import LeaseLost
+from borough.reliability.outbox import RelayTerms
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse, until_quiet
 from tests.runtime.stage import TOPIC, Place, Stage, running, staged
@@ -94,6 +95,38 @@ async def test_a_failing_broker_leaves_events_in_the_outbox_until_it_takes_them(
         assert await published(stage) == [0, 1, 2, 3, 4]
         assert relay.failed == 3
         assert "events wait in the outbox" in caplog.text
+
+
+class Batches(EmbeddedBroker):
+    """Notes how many bytes it was given at once."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage.folder / "events", stage.clock)
+        self.sizes: list[list[int]] = []
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        self.sizes.append([len(message.body) for message in messages])
+        await super().publish(messages)
+
+
+@pytest.mark.parametrize(("limit", "longest"), [(1, 1), (1000, 9), (8 << 20, 20)])
+async def test_a_batch_is_bounded_by_bytes_and_an_event_above_them_goes_alone(
+    tmp_path: Path, limit: int, longest: int
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        for number in range(20):
+            await orders.place_order(number)
+        broker = Batches(stage)
+        await broker.open()
+        relay = stage.relay(orders, broker, RelayTerms(batch_bytes=limit))
+        async with running(relay):
+            await until_quiet([relay], stage.activity)
+        await broker.close()
+        assert all(sum(batch[:-1]) < limit for batch in broker.sizes)
+        assert 1 <= max(map(len, broker.sizes)) <= longest
+        assert len(broker.sizes) >= 20 // longest
+        assert await published(stage) == list(range(20))
 
 
 class PausedBroker(EmbeddedBroker):

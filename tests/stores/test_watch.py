@@ -1,12 +1,17 @@
 """A body that holds the writer for too long is undone, and told whose fault it was."""
 
 import asyncio
+import math
 import time
 
 import pytest
 
-from borough.errors import StoreUnavailable, TransactionMisuse
-from tests.stores.bodies import ADD, add, names
+from borough.clock import SystemClock
+from borough.errors import ProcessStalled, StoreUnavailable, TransactionMisuse
+from borough.stores.sqlite import SqliteStore
+from borough.stores.sqlite.transaction import SqliteTransaction
+from borough.stores.sqlite.watch import Hop, Watch
+from tests.stores.bodies import ADD, SLOW, add, names, outcome
 from tests.stores.conftest import Opener
 
 
@@ -35,7 +40,7 @@ async def test_a_process_that_stood_still_is_not(opened: Opener, then: str) -> N
     async def body() -> None:
         async with store.transaction() as tx:
             await tx.execute(ADD, "late", 1)
-            stand_still(0.4)
+            stand_still(0.8)
             await asyncio.sleep(0)
             if then == "a statement":
                 await tx.execute(ADD, "later", 1)
@@ -47,3 +52,97 @@ async def test_a_process_that_stood_still_is_not(opened: Opener, then: str) -> N
     assert await names(store) == []
     await add(store, "next")
     assert await names(store) == ["next"]
+
+
+def hold_up_the_worker(store: SqliteStore, seconds: float) -> None:
+    """What a starved machine does to the thread that a slow statement needs."""
+    assert store._worker is not None
+    store._worker.submit(lambda: time.sleep(seconds), lambda _result, _error: None)
+
+
+async def hops(store: SqliteStore, tx: SqliteTransaction, times: int, seconds: float) -> None:
+    for _ in range(times):
+        hold_up_the_worker(store, seconds)
+        await tx.one(int, SLOW, 1_000)
+
+
+def with_slow_text(store: SqliteStore) -> SqliteStore:
+    """From now on the text is read in the thread."""
+    store._texts.of(SLOW).ran(math.inf, 0.0)
+    return store
+
+
+async def test_the_way_to_the_worker_is_not_the_bodys_time(opened: Opener) -> None:
+    store = with_slow_text(await opened(body_s=0.4))
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "a", 1)
+        await hops(store, tx, 3, 0.2)
+        await tx.execute(ADD, "b", 1)
+    assert await names(store) == ["a", "b"]
+
+
+async def test_a_body_that_waits_after_its_hops_is_its_authors_fault(opened: Opener) -> None:
+    store = with_slow_text(await opened(body_s=0.4))
+    begun = time.monotonic()
+
+    async def body() -> None:
+        async with store.transaction() as tx:
+            await tx.execute(ADD, "late", 1)
+            await hops(store, tx, 1, 0.2)
+            await asyncio.sleep(2)
+
+    waiting = asyncio.ensure_future(outcome(body()))
+    await asyncio.sleep(0)
+    await add(store, "next")
+    assert 0.6 <= time.monotonic() - begun < 1.2
+    assert "the body held the writer" in str(await waiting)
+
+
+async def test_hops_without_end_come_to_a_hard_end(opened: Opener) -> None:
+    store = with_slow_text(await opened(body_s=0.2))
+    begun = time.monotonic()
+    with pytest.raises(ProcessStalled):
+        async with store.transaction() as tx:
+            await hops(store, tx, 20, 0.15)
+    assert time.monotonic() - begun < 1.5
+    await add(store, "next")
+
+
+async def test_a_statement_that_does_not_reach_the_worker_in_time_is_nobodys_fault(
+    opened: Opener,
+) -> None:
+    store = with_slow_text(await opened(body_s=0.2))
+    with pytest.raises(ProcessStalled):
+        async with store.transaction() as tx:
+            await hops(store, tx, 1, 0.7)
+
+
+def burn(seconds: float) -> None:
+    """Compute, on a machine that may be busy with other things."""
+    begun = time.thread_time()
+    while time.thread_time() - begun < seconds:
+        pass
+
+
+@pytest.mark.parametrize(("computes_s", "whose"), [(0.02, "nobody's"), (0.12, "the author's")])
+async def test_what_a_statement_computes_in_the_worker_is_the_bodys_time(
+    store: SqliteStore, computes_s: float, whose: str
+) -> None:
+    watch = Watch(asyncio.get_running_loop(), SystemClock(), 0.1, lambda: None, lambda _body: None)
+    body = store.transaction()
+    body.begun = time.monotonic()
+    hop = Hop(watch, body)
+    hop.compute(lambda: burn(computes_s))
+    stand_still(0.15)
+    hop.end()
+    assert watch.is_excused(body) == (whose == "nobody's")
+
+
+async def test_a_short_standstill_is_made_good(opened: Opener) -> None:
+    store = await opened(body_s=0.4)
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "a", 1)
+        stand_still(0.45)
+        await asyncio.sleep(0.1)
+        await tx.execute(ADD, "b", 1)
+    assert await names(store) == ["a", "b"]

@@ -34,6 +34,7 @@ _EXAMPLE = """examples:
   borough events drop --id 01a214e5d0eb70219c866760cc2f7f05-1
   borough events rebuild search.prices"""
 _SHOWN = 1000
+_MOST_SHOWN = 50_000  # the bodies are in memory
 
 
 def add(subparsers: Any) -> None:
@@ -58,6 +59,9 @@ def add(subparsers: Any) -> None:
         epilog="example: borough events dead orders --system examples/shop",
     )
     dead.add_argument("--events", action="store_true", help="one by one, with their bodies")
+    dead.add_argument(
+        "--limit", type=_count, default=_SHOWN, metavar="N", help=f"of --events (default: {_SHOWN})"
+    )
     replay = actions.add_parser(
         "replay",
         help="have dead letters handled again",
@@ -91,6 +95,12 @@ def _add_place(action: argparse.ArgumentParser) -> None:
         "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
     )
     action.add_argument("--data", metavar="FOLDER", help="where databases live (data.folder)")
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_SHOWN:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST_SHOWN}")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -168,6 +178,12 @@ async def _act(options: argparse.Namespace, system: System) -> int:
             f"{', '.join(sorted(known)) or 'none'}"
         )
     if options.action == "dead":
+        if options.events and len(found) > options.limit:
+            del found[options.limit :]
+            complain(
+                f"borough: there are more; these are the first {options.limit}, "
+                f"--limit N shows up to {_MOST_SHOWN}"
+            )
         _show(found, options)
         return 1 if found else 0
     _tell(found, options)
@@ -188,7 +204,7 @@ async def _asked(
     if options.action == "drop":
         return await letters.drop(chosen)
     if options.events:
-        return await letters.events(chosen, _SHOWN)
+        return await letters.events(chosen, options.limit + 1)
     return await letters.groups(chosen)
 
 

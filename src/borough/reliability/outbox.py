@@ -17,6 +17,9 @@ class RelayTerms(msgspec.Struct, frozen=True):
     """The sizes and waits of a relay."""
 
     batch: int = 500
+    """Events moved at once, at most."""
+    batch_bytes: int = 8 << 20
+    """No further event is moved along with ones of so many bytes; a single one may be larger."""
     poll_s: float = 1.0
     idle_poll_s: float = 5.0
     backoff: Backoff = Backoff(0.1, 10.0)

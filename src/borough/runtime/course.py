@@ -76,7 +76,9 @@ class Course:
         self._progress = Pulse()
         self._full = Pulse()
         self._parked = Pulse()
-        self._trying: set[int] = set()
+        self._trying: dict[int, str | None] = {}
+        self._keys: set[str] = set()
+        """Those of events at work in their lanes; a replayed one of the same key waits for them."""
         # After a crash one at a time, so that only the one which brings it about is blamed again.
         self._tries_at_once = 1 if lease.after_crash else _PARKED_AT_ONCE
         self._crowded = False
@@ -160,6 +162,8 @@ class Course:
         lanes = self._lanes
         now = self._clock.monotonic()
         while lanes.running < self._terms.at_once and (entry := lanes.start(now)) is not None:
+            if entry.key is not None:
+                self._keys.add(entry.key)
             self._begin(self._handle(entry))
         due = lanes.due
         # Without a free slot nothing can start when it is due; who frees one looks again.
@@ -201,6 +205,8 @@ class Course:
                 self._consumer.failures.pop(message.id, None)
             self._lanes.succeed(entry.position)
             self._advanced(1)
+        if entry.key is not None:
+            self._keys.discard(entry.key)
         self._start_more()
 
     async def _count_suspect(self, event_id: str, attempts: int) -> int:
@@ -282,10 +288,8 @@ class Course:
             seen = self._parked.count
             try:
                 room = self._tries_at_once - len(self._trying)
-                for parked in await self._parking.due(room) if room else ():
-                    if parked.number not in self._trying:
-                        self._trying.add(parked.number)
-                        self._begin(self._try(parked))
+                if room:
+                    await self._begin_parked(room)
                 due_s = await self._parking.next_due()
             except StoreError as error:
                 _log.warning("%s cannot look for parked events: %s", self._name, error)
@@ -298,6 +302,17 @@ class Course:
                 await self._parked.wait(seen)
             finally:
                 alarm.cancel()
+
+    async def _begin_parked(self, room: int) -> None:
+        """Begin what is due, where nothing else of its key is at work."""
+        for parked in await self._parking.due(room + len(self._keys) + len(self._trying)):
+            key, trying = parked.key, self._trying
+            if parked.number in trying or not room:
+                continue
+            if key is None or not (key in self._keys or key in trying.values()):
+                room -= 1
+                trying[parked.number] = key
+                self._begin(self._try(parked))
 
     async def _beat_after(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
@@ -314,7 +329,7 @@ class Course:
         except StoreError as error:  # its next time stands
             _log.warning("%s: parked event %s: %s", self._name, parked.event_id, error)
         finally:
-            self._trying.discard(parked.number)
+            del self._trying[parked.number]
             self._tries_at_once = min(self._tries_at_once + 1, _PARKED_AT_ONCE)
             self._parked.beat()
             self._activity.beat()

@@ -25,7 +25,12 @@ and ($3 is null or event_id = $3) and number > $4
 """
 _GROUPS = f"""
 select handler, fingerprint, error, frame, count(*) as events, min(died_at) as first_at,
- max(died_at) as last_at, max(cause) as cause
+ max(died_at) as last_at, (
+    select cause from borough_dead as latest
+    where latest.handler = borough_dead.handler and latest.fingerprint = borough_dead.fingerprint
+    and ($3 is null or latest.event_id = $3)
+    order by latest.died_at desc, latest.number desc limit 1
+ ) as cause
 from borough_dead {_WHERE} group by handler, fingerprint, error, frame order by last_at desc
 """
 _EVENTS = f"""
@@ -55,7 +60,7 @@ _FORGET = "delete from borough_dead where number = $1"
 
 
 class DeadGroup(msgspec.Struct, frozen=True):
-    """Dead events of one handler that failed alike. Times are seconds since 1970."""
+    """Dead events of one handler that failed alike; `cause` is the latest. Times are seconds since 1970."""
 
     handler: str
     fingerprint: str

@@ -3,8 +3,9 @@
 Parking an event writes its inbox row too: the handler has taken it over, and a redelivery is
 dropped. Its effects then commit with the removal of the parked row, once. The first of a key has
 a time when it is due, who waits behind it has none; whoever removes the first gives the next its
-time. Where a dead event is to hold its followers, its row stays among the parked without a time.
-Each statement that counts checks the lease.
+time. A replay may put an event before one that is at work: that one then waits, too. Where a dead
+event is to hold its followers, its row stays among the parked without a time. Each statement that
+counts checks the lease.
 """
 
 from __future__ import annotations
@@ -65,12 +66,22 @@ _HOLDS = """
 select 1 from borough_parked where handler = $1 and topic = $2 and sequence = $3 limit 1
 """
 _OLDEST = "select min(parked_at) from borough_parked where handler = $1 and topic = $2"
+_BEFORE = """
+exists (select 1 from borough_parked as other
+    where other.handler = borough_parked.handler and other.generation = borough_parked.generation
+    and other.topic = borough_parked.topic and other.key = borough_parked.key
+    and other.number < borough_parked.number)
+"""
+_STAND_BACK = f"""
+update borough_parked set due = null where number = $4 and {_BEFORE} and {_HELD}
+"""
 _BEGIN = f"""
 update borough_parked set attempts = attempts + 1, due = $5 where number = $4 and {_HELD}
 """
 _REMOVE = f"delete from borough_parked where number = $4 and {_HELD}"
 _AGAIN = f"""
-update borough_parked set attempts = $5, due = $6, cause = $7 where number = $4 and {_HELD}
+update borough_parked set attempts = $5, due = case when {_BEFORE} then null else $6 end, cause = $7
+where number = $4 and {_HELD}
 """
 _HOLD = f"update borough_parked set due = null where number = $4 and {_HELD}"
 _RELEASE = """
@@ -174,7 +185,9 @@ class Parking:
         """Put an event aside that has failed. Raises `ParkingFull` or `LeaseLost`."""
         async with self._database.transaction() as tx:
             await self._refuse_above(tx, _PARKED, self._retries.parked)
-            await self._put(tx, message, attempts, cause, self._clock.epoch_s() + wait_s, lease)
+            first = message.key is None or not await self._count(tx, _BEHIND, message.key)
+            due = self._clock.epoch_s() + wait_s if first else None  # one before it was replayed
+            await self._put(tx, message, attempts, cause, due, lease)
 
     async def follow(self, message: Message, lease: Lease) -> None:
         """Put an event behind the parked ones of its key. Raises `ParkingFull` or `LeaseLost`."""
@@ -229,12 +242,15 @@ class Parking:
         return found
 
     async def begin(self, parked: ParkedEvent, lease: Lease) -> bool:
-        """Count an attempt that begins now; False for an event that is not parked any more.
+        """Count an attempt that begins now; False for an event that is not the first any more.
 
         Its next time is set at once: should the process die, it is not tried at once again.
         """
         wait_s = self._retries.wait_s(parked.attempts + 1, self._clock.random.random())
         async with self._database.transaction() as tx:
+            held = lease.role, lease.owner, lease.epoch
+            if await tx.execute(_STAND_BACK, *held, parked.number):
+                return False
             due = self._clock.epoch_s() + wait_s
             return await self._counts(tx, lease, _BEGIN, parked.number, due)
 
@@ -268,13 +284,16 @@ class Parking:
                 await check_lease(tx, lease)
             return await tx.one(int, _ATTEMPTS, *key)
 
+    async def _count(self, tx: StoreTransaction, question: str, *key: str | None) -> int:
+        handler = self.handler
+        return await tx.one(int, question, handler.name, handler.generation, self._topic, *key)
+
     async def _refuse_above(
         self, tx: StoreTransaction, question: str, limit: int, *key: str | None
     ) -> int:
-        handler = self.handler
-        count = await tx.one(int, question, handler.name, handler.generation, self._topic, *key)
+        count = await self._count(tx, question, *key)
         if count >= limit:
-            raise ParkingFull(f"{handler.name} has {count} events of {self._topic} put aside")
+            raise ParkingFull(f"{self.handler.name} has {count} events of {self._topic} put aside")
         return count
 
     async def _put(

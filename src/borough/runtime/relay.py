@@ -26,8 +26,20 @@ __all__ = ["Relay"]
 
 _log = logging.getLogger("borough.events")
 
+# Their sizes are in the rows' heads: to sum them up costs little, to find the last one is rarely needed.
 _READ = """
-select sequence, id, topic, type, key, body from borough_outbox order by sequence limit $1
+select sequence, id, topic, type, key, body from borough_outbox
+where sequence <= case
+    when (select coalesce(sum(length(body)), 0) from (
+        select body from borough_outbox order by sequence limit $1
+    ) as first) <= $2 then 9223372036854775807
+    else (select max(sequence) from (
+        select sequence, sum(size) over (order by sequence) - size as before from (
+            select sequence, length(body) as size from borough_outbox order by sequence limit $1
+        ) as sizes
+    ) as sums where before < $2)
+end
+order by sequence limit $1
 """
 _DELETE = "delete from borough_outbox where sequence <= $1"
 _LAST = """
@@ -128,7 +140,7 @@ class Relay:
                 await self._hint.wait(seen, wait_s)
 
     async def _move(self, lease: Lease) -> int:
-        rows = await self._store.all(_OutboxRow, _READ, self._terms.batch)
+        rows = await self._store.all(_OutboxRow, _READ, self._terms.batch, self._terms.batch_bytes)
         if not rows:
             return 0
         known, self._last = self._last, None  # what is not known to have committed is read again

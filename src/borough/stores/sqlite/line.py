@@ -18,6 +18,7 @@ class Body(Protocol):
 
     begun: float
     busy: bool
+    hops_s: float
     late_before_s: float
     outbox: list[OutboxRow]
     scheduled: list[ScheduledRow] | None

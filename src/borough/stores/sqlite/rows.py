@@ -15,14 +15,28 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from borough.errors import StoreError
+from borough.errors import StoreError, WrongRowCount
 
-__all__ = ["Columns", "RowPlans", "Shape"]
+__all__ = ["Columns", "RowPlans", "Shape", "only_row", "within_limit"]
 
 Columns = tuple[tuple[str, str | None], ...]
 Shape = Callable[[Sequence[tuple[Any, ...]]], list[Any]]
 Column = Callable[[Any], Any]
 _PLANS = 1000
+
+
+def only_row(found: list[Any], sql: str) -> list[Any]:
+    """At most one row. Raises `WrongRowCount` on several."""
+    if len(found) > 1:
+        raise WrongRowCount(f"several rows, at most one was asked for: {sql}")
+    return found
+
+
+def within_limit(found: list[Any], limit: int, sql: str) -> list[Any]:
+    """All rows. Raises `WrongRowCount` above the store's row limit."""
+    if len(found) > limit:
+        raise WrongRowCount(f"more than {limit} rows; ask for pages with limit: {sql}")
+    return found
 
 
 class RowPlans:

@@ -25,9 +25,9 @@ from borough.stores.sqlite.faults import unusable
 from borough.stores.sqlite.migrate import apply_migrations
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.readers import Readers, Snapshot
-from borough.stores.sqlite.rows import RowPlans
+from borough.stores.sqlite.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.sql import Texts
-from borough.stores.sqlite.transaction import SqliteTransaction, only_row, within_limit
+from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.worker import Worker
 from borough.stores.sqlite.writer import Writer
 

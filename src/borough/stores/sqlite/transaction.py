@@ -36,12 +36,14 @@ from borough.services.context import IN_TRANSACTION, OpenTransaction
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.rows import only_row, within_limit
 from borough.stores.sqlite.savepoint import Savepoint
 from borough.stores.sqlite.sql import Statement, Texts
+from borough.stores.sqlite.watch import Hop
 from borough.stores.sqlite.worker import Bound
 from borough.stores.sqlite.writer import Writer
 
-__all__ = ["SqliteTransaction", "only_row", "within_limit"]
+__all__ = ["SqliteTransaction"]
 
 T = TypeVar("T")
 _CHUNK = 64
@@ -70,6 +72,7 @@ class SqliteTransaction:
         "_writer",
         "begun",
         "busy",
+        "hops_s",
         "is_open",
         "late_before_s",
         "mark",
@@ -106,7 +109,7 @@ class SqliteTransaction:
         self._failure: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
         self._outer: OpenTransaction | None = None
-        self.begun = self.late_before_s = 0.0
+        self.begun = self.late_before_s = self.hops_s = 0.0
         self.busy = False
 
     # --- entering and leaving ---------------------------------------------------------------------
@@ -221,10 +224,11 @@ class SqliteTransaction:
 
     def _held_too_long(self, rest: str, *, stalled: bool = False) -> StoreError:
         body_s = self._options.body_s
-        if stalled or self._writer.watch.was_late(self):
+        if stalled or self._writer.watch.is_excused(self):
             return ProcessStalled(
                 f"the process stood still while a transaction was open for more than {body_s:g} s, "
-                f"which was undone; it has too little CPU, was paused, or the body blocked it"
+                f"which was undone; it has too little CPU, a slow disk, was paused, or the body "
+                f"blocked it"
             )
         return TransactionMisuse(
             f"the body held the writer for more than {body_s:g} s and was undone. {rest}"
@@ -240,10 +244,9 @@ class SqliteTransaction:
             statement = self._texts.of(sql)
             if not statement.slow and not (statement.reads or self.busy):
                 connection, monotonic = self._writer.connection, self._clock.monotonic
-                connection.until = until = self._until
                 begun = monotonic()
-                if begun >= until:
-                    raise apsw.InterruptError
+                until = self._until
+                connection.until = until if begun < until else self._go_beyond(begun)
                 changed = connection.change(statement, args)
                 took = monotonic() - begun
                 if took > self._options.slow_s:
@@ -276,10 +279,12 @@ class SqliteTransaction:
 
     async def _let_loop_turn(self) -> None:
         self.busy = True  # for other tasks with this transaction
+        hop = Hop(self._writer.watch, self)
         try:
             await asyncio.sleep(0)
         finally:
             self.busy = False
+            hop.end()
 
     async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
         """The only row."""
@@ -348,7 +353,7 @@ class SqliteTransaction:
         connection = self._writer.connection
         begun = self._clock.monotonic()
         if begun >= self._until:
-            raise apsw.InterruptError
+            self._go_beyond(begun)
         slow_s = self._options.slow_s
         if not statement.slow:
             limit = begun + slow_s if statement.reads else math.inf
@@ -370,21 +375,34 @@ class SqliteTransaction:
     async def _in_worker(self, statement: Statement, work: Callable[[Connection], T]) -> T:
         """The connection is the worker's until the statement has ended, cancelled or not."""
         connection = self._writer.connection
+        hop = Hop(self._writer.watch, self)
         connection.until = self._until
         left = self._until - self._clock.monotonic()
         # Cancelled, a write goes on to its end: an interruption would end the whole group.
         bound = Bound(connection.interrupt, left, on_cancel=statement.reads)
         self.busy = True
         try:
-            result = await self._writer.worker.run(lambda: connection.off_loop(work), bound)
+            result = await self._writer.worker.run(
+                lambda: hop.compute(lambda: connection.off_loop(work)), bound
+            )
         except GeneratorExit:  # nobody waits any more; undo the body behind the statement
             self._writer.worker.submit(_nothing, self._forsaken)
             raise
         except BaseException:
             self.busy = False
             raise
+        finally:
+            hop.end()
         self.busy = False
+        self._until = min(self._writer.watch.until(self), self._deadline)
         return result
+
+    def _go_beyond(self, now: float) -> float:
+        """Its time is over, unless it has not had it. Raises `apsw.InterruptError`."""
+        self._until = until = min(self._writer.watch.until(self), self._deadline)
+        if now >= until:
+            raise apsw.InterruptError
+        return until
 
     def _forsaken(self, _nothing: None, _error: BaseException | None) -> None:
         self.busy = False
@@ -464,20 +482,6 @@ class SqliteTransaction:
                 f"a statement failed inside the savepoint and the body went on; let the error "
                 f"leave the savepoint. It was: {doomed}"
             ) from doomed
-
-
-def only_row(found: list[Any], sql: str) -> list[Any]:
-    """At most one row. Raises `WrongRowCount` on several."""
-    if len(found) > 1:
-        raise WrongRowCount(f"several rows, at most one was asked for: {sql}")
-    return found
-
-
-def within_limit(found: list[Any], limit: int, sql: str) -> list[Any]:
-    """All rows. Raises `WrongRowCount` above the store's row limit."""
-    if len(found) > limit:
-        raise WrongRowCount(f"more than {limit} rows; ask for pages with limit: {sql}")
-    return found
 
 
 def _change_all(statement: Statement, rows: Sequence[Sequence[Any]], connection: Connection) -> int:

@@ -1,22 +1,25 @@
-"""Watches the body that holds the writer: how long it does, and whether the process itself stood still.
+"""Watches the body that holds the writer: how long it does, and whose time that was.
 
-A body that waits for other things is its author's fault. One that was held up because the process had no CPU,
-or was paused, is not: the timer here was late then, too.
+A body that waits for other things is its author's fault. What the store itself took of its time (the
+way to the worker thread and back, the loop's other work meanwhile), and what the process stood still
+(the timer here was late then, too), is not: the body has that much longer, up to a hard end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
-from borough.clock import Clock
+from borough.clock import Clock, thread_cpu_s
 from borough.stores.sqlite.line import Body
 
-__all__ = ["Watch"]
+__all__ = ["Hop", "Watch"]
 
+T = TypeVar("T")
 _LOOKS = 8
-_LATE = 4
-_LEAST_LATE_S = 0.2  # what a busy machine does to any timer
+_HARD_END = 3  # times `body_s`, whosever time it was
+_NEARLY = 0.75  # of `body_s`: a statement of its own that was interrupted began before that
 
 
 class Watch:
@@ -25,11 +28,11 @@ class Watch:
     __slots__ = (
         "_body",
         "_body_s",
-        "_clock",
         "_due",
         "_expire",
         "_loop",
         "_timer",
+        "clock",
         "late_s",
         "looks",
     )
@@ -42,12 +45,12 @@ class Watch:
         body: Callable[[], Body | None],
         expire: Callable[[Body], None],
     ) -> None:
+        self.clock = clock
         self.late_s = 0.0
         """How late all looks were together."""
         self.looks = False
         """Whether it has begun, and will look again."""
         self._loop = loop
-        self._clock = clock
         self._body_s = body_s
         self._body = body
         self._expire = expire
@@ -69,20 +72,60 @@ class Watch:
         body = self._body()
         if body is None:
             return
-        left = body.begun + self._body_s - self._clock.monotonic()
+        left = self.until(body) - self.clock.monotonic()
         if left <= 0 and not body.busy:  # a running statement has its own limit
             self._expire(body)
         else:
             self._look_in(min(max(left, 0.01), self._body_s / _LOOKS))
 
-    def was_late(self, body: Body) -> bool:
-        """Whether the process did not run for a good part of the body's time."""
-        late_s = self.late_s - body.late_before_s
-        if self.looks:
-            late_s += max(0.0, self._loop.time() - self._due)
-        return late_s > max(self._body_s / _LATE, _LEAST_LATE_S)
+    def late_by_now(self) -> float:
+        """How late all looks were, with the one that is due."""
+        return self.late_s + (max(0.0, self._loop.time() - self._due) if self.looks else 0.0)
+
+    def _excused_s(self, body: Body) -> float:
+        return body.hops_s + self.late_by_now() - body.late_before_s
+
+    def until(self, body: Body) -> float:
+        """When the body is over, as things stand."""
+        body_s = self._body_s
+        return body.begun + min(body_s + self._excused_s(body), _HARD_END * body_s)
+
+    def is_excused(self, body: Body) -> bool:
+        """Whether a body that is over was long, but did not have its time for itself."""
+        body_s = self._body_s
+        taken_s = self.clock.monotonic() - body.begun
+        own_s = taken_s - self._excused_s(body)
+        least_s = body_s if taken_s >= _HARD_END * body_s else _NEARLY * body_s
+        return taken_s >= body_s and own_s < least_s
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+class Hop:
+    """A body's way out of its task and back, until `end`: the store's time, but for what it computes."""
+
+    __slots__ = ("_begun", "_body", "_late_s", "_own_s", "_watch")
+
+    def __init__(self, watch: Watch, body: Body) -> None:
+        self._watch = watch
+        self._body = body
+        self._begun = watch.clock.monotonic()
+        self._late_s = watch.late_by_now()
+        self._own_s = 0.0
+
+    def compute(self, work: Callable[[], T]) -> T:
+        """Do the body's own work, in the thread: its CPU time is the body's."""
+        before = thread_cpu_s()
+        try:
+            return work()
+        finally:
+            self._own_s += thread_cpu_s() - before
+
+    def end(self) -> None:
+        """Back in the task."""
+        watch, body = self._watch, self._body
+        body.hops_s += max(0.0, watch.clock.monotonic() - self._begun - self._own_s)
+        body.late_before_s += watch.late_by_now() - self._late_s  # not counted twice
