@@ -1,9 +1,11 @@
 """The library in a process of its own, as far as sockets go, and an edge that forwards to it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from borough.clock import SystemClock
 from borough.gateway.edge import Edge, EdgeSettings
@@ -26,8 +28,9 @@ from borough.transports.http import wire
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
+from borough.transports.http.message import Request, Response
 from tests.gateway.library import routes
-from tests.transports.http.listening import Answer, Service
+from tests.transports.http.listening import TEXT, Answer, Service
 
 SERVICES = ("library", "payments")
 """Of the second there is no replica."""
@@ -75,7 +78,7 @@ async def street(
     settings: EdgeSettings | None = None,
     timeouts: Timeouts | None = None,
     **limits: Any,
-) -> AsyncIterator[Street]:
+) -> AsyncGenerator[Street]:
     """An open street; `answer` stands in for the whole internal listener."""
     found = Street(folder)
     async with AsyncExitStack() as stack:
@@ -91,3 +94,30 @@ async def street(
         found.edge = await Service.open(edge.answer, **limits)
         stack.push_async_callback(found.edge.server.close)
         yield found
+
+
+def body_of(answer: bytes) -> Any:
+    """The document of an answer."""
+    return msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+
+
+def status_of(answer: bytes) -> int:
+    """The status of an answer."""
+    return int(answer.split(b" ")[1])
+
+
+class Recording:
+    """An internal listener that writes down what it is asked."""
+
+    def __init__(self, response: Response | None = None) -> None:
+        self.asked: list[Request] = []
+        self._response = response or Response(200, TEXT, b"well")
+
+    async def answer(self, request: Request) -> Response:
+        self.asked.append(request)
+        return self._response
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The fields of the last request."""
+        return dict(self.asked[-1].headers.items())

@@ -1,6 +1,6 @@
 """The public door of a fleet as a process: what it says of services that run elsewhere."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Town:
 
 
 @asynccontextmanager
-async def town(folder: Path, toml: str = "", replicas: int = 1) -> AsyncIterator[Town]:
+async def town(folder: Path, toml: str = "", replicas: int = 1) -> AsyncGenerator[Town]:
     found = Town(folder, toml)
     await found.edge.start()
     try:

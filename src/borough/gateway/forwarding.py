@@ -8,7 +8,6 @@ end user is, the client's address and host; what only means one connection is ta
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 
 from borough.clock import Clock
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
@@ -18,8 +17,7 @@ from borough.gateway.timeouts import Timeouts
 from borough.services.context import Principal
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http import wire
-from borough.transports.http.client import ClientStream
-from borough.transports.http.dependency import Dependencies, Dependency
+from borough.transports.http.dependency import Dependencies, Dependency, Opened
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import refuse_odd
@@ -119,20 +117,19 @@ class _Forwarder:
         refuse_odd(request.path, strict=True)
         deadline = self._clock.monotonic() + self._timeouts.of(request)
         principal = await self._identity.principal(request)
-        headers = _fields_asked(request, principal, new_trace)
+        headers, has_key = _fields_asked(request, principal, new_trace)
         target = f"{request.path}?{request.query}" if request.query else request.path
-        # Twice is as good as once where the client only reads, or has said so by a key.
-        idempotent = request.method == "GET" or any(name == _KEY for name, _ in headers)
-        answer = self._dependency.stream(
-            request.method,
-            target,
-            headers,
-            request.body,
-            deadline=deadline,
-            idempotent=idempotent,
-        )
         try:
-            return await _returned(answer)
+            return await _returned(
+                await self._dependency.open(
+                    request.method,
+                    target,
+                    headers,
+                    request.body,
+                    deadline=deadline,
+                    idempotent=request.method == "GET" or has_key,
+                )
+            )
         except (DeadlineExceeded, ServiceFailure, Unavailable) as error:
             raise self._told(error) from error
 
@@ -147,13 +144,13 @@ class _Forwarder:
         return ServiceFailure(f"{service} broke off without an answer; the call may have run")
 
 
-_KEY = wire.IDEMPOTENCY_KEY.encode()
-
-
 def _fields_asked(
     request: Request, principal: Principal | None, new_trace: TraceContext | None
-) -> Fields:
-    """The fields that go on: the client's own, without claims, and what the edge alone knows."""
+) -> tuple[Fields, bool]:
+    """The fields that go on: the client's own, without claims, and what the edge alone knows.
+
+    And whether a key is among them: then twice is as good as once, says the client.
+    """
     raw = request.headers.raw
     dropped = _NOT_ASKED if new_trace is None else _NOT_ASKED_OF_NEW
     if "connection" in raw:
@@ -171,7 +168,7 @@ def _fields_asked(
         headers.append((b"traceparent", new_trace.traceparent.encode()))
     if principal is not None:
         headers.append((b"borough-principal", wire.write_principal(principal)))
-    return headers
+    return headers, wire.IDEMPOTENCY_KEY in raw and wire.IDEMPOTENCY_KEY not in dropped
 
 
 def _fields_answered(raw: Mapping[str, bytes]) -> Fields:
@@ -197,22 +194,23 @@ def _named(connection: bytes) -> set[str]:
     return {name.strip().lower() for name in connection.decode("latin-1").split(",")}
 
 
-async def _returned(answer: AbstractAsyncContextManager[ClientStream]) -> Response:
+async def _returned(opened: Opened) -> Response:
     """The answer, whole where it is small, else as it comes."""
-    stream = await answer.__aenter__()
+    stream = opened.stream
     is_passed_on = False
     try:
-        fields = _fields_answered(stream.headers.raw)
-        length = stream.headers.raw.get("content-length")
+        raw = stream.headers.raw
+        fields = _fields_answered(raw)
         if stream.status in (204, 304):
             return Response(stream.status, fields)
+        length = raw.get("content-length")
         if length is not None and int(length) <= _WHOLE_BYTES:
             return Response(stream.status, fields, await stream.read())
         is_passed_on = True
-        return Response(stream.status, fields, _Passing(stream, answer))
+        return Response(stream.status, fields, _Passing(opened))
     finally:
         if not is_passed_on:
-            await answer.__aexit__(None, None, None)
+            opened.leave()
 
 
 class _Passing:
@@ -221,18 +219,15 @@ class _Passing:
     The server takes the next chunk when the client has taken the last, and so the service waits.
     """
 
-    def __init__(
-        self, stream: ClientStream, answer: AbstractAsyncContextManager[ClientStream]
-    ) -> None:
-        self._stream = stream
-        self._answer = answer
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._stream
+        return self._opened.stream
 
     async def __anext__(self) -> bytes:
-        return await anext(self._stream)
+        return await anext(self._opened.stream)
 
     async def aclose(self) -> None:
         """Nobody listens any more: the service is told unless it has said everything."""
-        await self._answer.__aexit__(None, None, None)
+        self._opened.leave()

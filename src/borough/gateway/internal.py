@@ -18,6 +18,7 @@ from borough.errors import CallError, ConfigurationError, Forbidden, Unauthentic
 from borough.gateway.identity import EdgeIdentity, permit
 from borough.gateway.public import PublicDoor
 from borough.gateway.secret_file import kept_secret
+from borough.gateway.segments import Handler
 from borough.runtime.host import undeclared
 from borough.services.context import Principal
 from borough.services.settings import Secret
@@ -27,7 +28,6 @@ from borough.transports.http.message import Connection, Headers, Request, Respon
 
 __all__ = ["ForwardedIdentity", "InternalDoors", "InternalIdentity", "ServiceTokens"]
 
-_EDGE = wire.EDGE.encode()
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -129,14 +129,27 @@ class InternalDoors:
 
     def answer(self, request: Request) -> Awaitable[Response]:
         """The response to a request, whatever happens."""
-        if request.connection.caller == wire.EDGE or request.headers.get(wire.SERVICE) == wire.EDGE:
-            return self._forwarded(request)
-        return self._services.answer(request)
+        door: Handler | None = request.connection.door
+        if door is None or wire.SERVICE in request.headers.raw:
+            door = self._choose(request)
+        return door(request)
+
+    def _choose(self, request: Request) -> Handler:
+        """The door for who is at the other end, kept with the connection once that is proven."""
+        connection = request.connection
+        connection.door = None
+        try:
+            caller = self._identity.caller(request)
+        except Unauthenticated:
+            return self._services.answer  # where it is refused in its turn
+        door = self._forwarded if caller == wire.EDGE else self._services.answer
+        if caller is not None:
+            connection.door = door
+        return door
 
     async def _forwarded(self, request: Request) -> Response:
         try:
-            if self._identity.caller(request) != wire.EDGE:
-                return await self._services.answer(request)
+            self._identity.caller(request)  # what was proven may count no more
             asked = _as_asked(request)
         except CallError as error:
             return problem_response(error)

@@ -65,17 +65,17 @@ class Process:
         *,
         clock: Clock | None = None,
         stand_ins: Mapping[type[Any], Any] | None = None,
-        make_transport: MakeTransport | None = None,
+        make_transport: MakeTransport | Literal["wire"] | None = None,
         data_folder: Path | None = None,
         edge_port: int | None = None,
         internal_port: int | None = None,
         mounts: Mounts | None = None,
         tells: Mounts | None = None,
-        calls: Literal["local", "wire"] = "local",
         declared: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """`declared` says what the services of other processes call, read at each call; by default
-        only what runs here may call here."""
+        """`make_transport="wire"` sends every call over HTTP to this very process. `declared` says what
+        the services of other processes call, read at each call; by default only what runs here may
+        call here."""
         self.clock: Clock = clock or SystemClock()
         self.system = system
         folder = data_folder or system.configuration.data_folder
@@ -91,7 +91,7 @@ class Process:
             clock=self.clock,
             resources={TokenIssuer: lambda _service: self.front.own_issuer},
             stand_ins=stand_ins,
-            make_transport=self.wire if calls == "wire" else make_transport,
+            make_transport=self.wire if make_transport == "wire" else make_transport,
             data_folder=folder,
             declared_apart=declared,
         )
@@ -143,7 +143,7 @@ class Process:
         declared = self.host.declared if self._declared is None else self._declared
         identity = InternalIdentity(self.tokens, declared, self.front.identity)
         facts = self.system.configuration.options.system
-        tells = self._tells(self) if self._tells is not None else {}
+        tells: Mapping[str, Handler] = self._tells(self) if self._tells is not None else {}
         hello = HelloPage(
             facts.name,
             dict.fromkeys(self.host.plan.services, facts.version),

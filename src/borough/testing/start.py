@@ -77,8 +77,7 @@ async def start(
             chosen,
             clock=clock,
             stand_ins=fakes,  # type: ignore[arg-type]
-            make_transport=_honest(hardship) if mode == "honest" else None,
-            calls="wire" if mode == "wire" else "local",
+            make_transport="wire" if mode == "wire" else _honest(hardship, mode),
             data_folder=data or Path(folder),
             edge_port=free_port() if edge else None,
             internal_port=free_port() if mode == "wire" else None,
@@ -123,5 +122,7 @@ def _without_faked(system: System, fakes: Mapping[Callable[..., Any], object]) -
     return system if len(kept) == len(system.services) else system.narrowed(kept)
 
 
-def _honest(hardship: Hardship | None) -> MakeTransport:
+def _honest(hardship: Hardship | None, mode: Mode) -> MakeTransport | None:
+    if mode != "honest":
+        return None
     return lambda host, _caller: HonestTransport(host.callees, host.clock, hardship)

@@ -26,7 +26,7 @@ from borough.transports.http.limits import DependencyLimits
 from borough.transports.http.pool import Unreachable
 from borough.transports.http.wire import TIMEOUT_MS
 
-__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible"]
+__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible", "Opened"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[str], Awaitable[ClientResponse]]
@@ -97,6 +97,23 @@ class _Request:
         self.idempotent = False
         self.tries = 0
         self.avoid: Candidate[_Contact] | None = None
+
+
+class Opened:
+    """An answer whose head is here, with its place among the calls in flight."""
+
+    __slots__ = ("_candidate", "_gate", "stream")
+
+    def __init__(self, stream: ClientStream, candidate: Candidate[_Contact], gate: Gate) -> None:
+        self.stream = stream
+        self._candidate = candidate
+        self._gate = gate
+
+    def leave(self) -> None:
+        """Read no more; the other side is told unless it had finished."""
+        self._candidate.in_flight -= 1
+        self._gate.in_flight -= 1
+        self.stream.leave()
 
 
 class Dependency:
@@ -171,19 +188,43 @@ class Dependency:
 
         `deadline` covers the head and the first chunk. Leaving the block stops the other side.
         """
+        opened = await self.open(
+            method,
+            target,
+            headers,
+            body,
+            deadline=deadline,
+            idempotent=idempotent,
+            operation=operation,
+        )
+        try:
+            yield opened.stream
+        finally:
+            opened.leave()
+
+    async def open(
+        self,
+        method: str,
+        target: str,
+        headers: Fields = (),
+        body: bytes = b"",
+        *,
+        deadline: float = NO_DEADLINE,
+        idempotent: bool = False,
+        operation: str = "",
+    ) -> Opened:
+        """Like `stream`, for who calls `leave` himself, once, whatever happens."""
         request = _Request(method, target, headers, body, deadline, operation)
         request.idempotent = idempotent
         self._admit()
-        self.gate.in_flight += 1
+        gate = self.gate
+        gate.in_flight += 1
         try:
             candidate, stream = await self._reach(request, self._client.open)
-            try:
-                yield cast(ClientStream, stream)
-            finally:
-                candidate.in_flight -= 1
-                cast(ClientStream, stream).leave()
-        finally:
-            self.gate.in_flight -= 1
+        except BaseException:
+            gate.in_flight -= 1
+            raise
+        return Opened(cast(ClientStream, stream), candidate, gate)
 
     async def close(self) -> None:
         """Close the connections; calls that run fail. Idempotent."""

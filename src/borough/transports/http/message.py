@@ -107,14 +107,16 @@ class Headers:
 class Connection:
     """One client's connection, the same object for all its requests.
 
-    `caller` belongs to the door: what it has once proven of the peer, it may remember here.
+    `caller` belongs to the door: what it has once proven of the peer, it may remember here. `door`
+    belongs to a listener with several: which of them answers what comes by this connection.
     """
 
-    __slots__ = ("caller", "peer")
+    __slots__ = ("caller", "door", "peer")
 
     def __init__(self, peer: tuple[str, int]) -> None:
         self.peer = peer
         self.caller: Any = None
+        self.door: Any = None
 
 
 class Request:
