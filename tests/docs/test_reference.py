@@ -54,6 +54,9 @@ def test_every_option_has_a_sentence() -> None:
             "limits",
             "data",
             "events",
+            "fleet",
+            "discovery",
+            "topologies",
             "tokens",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables

@@ -10,7 +10,7 @@ import asyncio
 import os
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def _is_heard(path: Path) -> bool:
 
 
 @contextmanager
-def _short(path: Path) -> Iterator[str]:
+def _short(path: Path) -> Generator[str]:
     """A path to the same place that a socket address can hold."""
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield str(path)

@@ -76,7 +76,8 @@ class Host:
         }
         self._stand_ins = dict(stand_ins or {})
         self.plan: Plan = make_plan(system, resources=self._resources, stand_ins=self._stand_ins)
-        self._declared_apart = declared_apart if declared_apart is not None else {}
+        nobody: Mapping[str, Collection[str]] = {}
+        self._declared_apart = nobody if declared_apart is None else declared_apart
         self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
         self.services: dict[str, RunningService] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -169,12 +169,12 @@ class _Beside:
         return await (await self.opened()).all(*question)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Reader]:
+    async def snapshot(self) -> AsyncGenerator[Reader]:
         async with (await self.opened()).snapshot() as reader:
             yield reader
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[StoreTransaction]:
+    async def transaction(self) -> AsyncGenerator[StoreTransaction]:
         async with (await self.opened()).transaction() as tx:
             yield tx
 
