@@ -93,6 +93,11 @@ def test_a_killed_process_is_begun_anew_and_found_again(root: Path) -> None:
             "call", "ledger.secret", "--as", "clerk", "--system", str(village.root)
         )
         assert (called.returncode, called.stdout) == (0, "42\n"), called.stderr
+        refused = village.command(
+            "call", "clerk.heard", "--as", "ledger", "--system", str(village.root)
+        )
+        assert refused.returncode == 1
+        assert "ledger does not declare clerk.Clerk" in refused.stderr
 
 
 def test_no_process_outlives_a_supervisor_that_was_killed(root: Path) -> None:
@@ -214,6 +219,22 @@ def test_a_process_that_always_ends_is_given_up_within_its_budget(tmp_path: Path
     assert refused.returncode == 1
     assert "borough: ledger.1: has ended by itself with status 9" in refused.stderr
     assert refused.stderr.count("begun anew in") == 2
+
+
+def test_an_open_that_fails_is_told_at_once_as_in_one_process(tmp_path: Path) -> None:
+    failing = LEDGER_SERVICE.replace('print("the ledger is open")', "raise ValueError('no ink')")
+    refused = refused_run(write_village(tmp_path, ledger__service=failing), "fleet")
+    assert refused.returncode == 2
+    assert "borough: ledger.1: ledger could not be opened: ValueError: no ink" in refused.stderr
+    assert "begun anew" not in refused.stderr
+
+
+def test_a_process_that_gives_no_sign_of_life_is_begun_anew(root: Path) -> None:
+    with run_village(root, "fleet", "--set", "fleet.silent_s=1") as village:
+        os.kill(village.pid("ledger.1"), signal.SIGSTOP)
+        until(lambda: "ledger.1 | has given no sign of life for 1 s; begun anew" in village.said)
+        pids = until(lambda: (found := village.ask("/clerk/pids"))[0] == 200 and found[1])
+        assert pids["ledger"] != village.pid("ledger.1")
 
 
 def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(

@@ -37,6 +37,8 @@ from borough.transports.http.wire import EDGE
 
 __all__ = ["Member", "Owner", "State"]
 
+_SILENT = "has given no sign of life for {:g} s"
+_HEARING_S = 1.0
 State = Literal["starting", "ready", "draining", "waiting", "failed", "stopped"]
 
 
@@ -75,6 +77,7 @@ class Member:
         terms: Restarts,
         *,
         start_within_s: float,
+        silent_s: float,
         environment: dict[str, str],
         is_held: bool = False,
     ) -> None:
@@ -94,14 +97,15 @@ class Member:
         self._clock = clock
         self._terms = terms
         self._start_within_s = start_within_s
+        self._silent_s = silent_s
         self._environment = environment
         self._child: Child | None = None
         self._is_held = is_held
-        self._overdue_at: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._figured_at = 0.0
         self._ends: tuple[float, ...] = ()
         self._leave = asyncio.Event()
-        self._overdue = False
+        self._complaint = ""
         self._has_been_ready = False
         self._asked = 0
         self._answers: dict[int, asyncio.Future[Calm | Done]] = {}
@@ -228,7 +232,7 @@ class Member:
     async def _live(self) -> tuple[str, bool]:
         """One process from its start to its end: why it ended, and whether another would, too."""
         self._become("starting", "")
-        self._overdue = False
+        self._complaint = ""
         failed: list[Failed] = []
         try:
             child = await Child.begin(self.assignment, self._environment, self._say)
@@ -244,13 +248,11 @@ class Member:
             status = await child.ended()
             await listening
         finally:
-            if self._overdue_at is not None:
-                self._overdue_at.cancel()
+            self._expect_within(None, "")
             child.kill()
             self._child = None
             self._forget()
-        reason = f"has not been ready within {self._start_within_s:g} s" if self._overdue else ""
-        said = failed[-1] if failed else Failed(reason or _ending(status), 1, False)
+        said = failed[-1] if failed else Failed(self._complaint or _ending(status), 1, False)
         self.failure = said
         return said.sentence, said.is_final and not self._has_been_ready
 
@@ -258,8 +260,7 @@ class Member:
         if self._child is None or self._is_held:
             return
         self._child.tell(self._owner.current_directory())
-        loop = asyncio.get_running_loop()
-        self._overdue_at = loop.call_later(self._start_within_s, self._end_overdue)
+        self._expect_within(self._start_within_s, "has not been ready within {:g} s")
 
     def _forget(self) -> None:
         self.ready = self.figures = None
@@ -279,10 +280,12 @@ class Member:
             case Ready():
                 self.ready = message
                 self._has_been_ready = True
+                self._expect_within(self._silent_s, _SILENT)
                 if not self._leave.is_set():
                     self._become("ready", f"is ready (pid {self.pid}, {self.where})")
             case Figures():
                 self._take_figures(message)
+                self._expect_within(self._silent_s, _SILENT)
             case Failed():
                 failed.append(message)
             case Leaving():
@@ -306,9 +309,23 @@ class Member:
         self.figures, self._figured_at = now, at
         self._owner.moved()
 
-    def _end_overdue(self) -> None:
-        if self.state == "starting" and self._child is not None:
-            self._overdue = True
+    def _expect_within(self, seconds: float | None, complaint: str) -> None:
+        """End the process unless something else is expected of it within that time; None for ever."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._suspect, complaint.format(seconds))
+
+    def _suspect(self, complaint: str) -> None:
+        # If this process itself has stood still, what it was told meanwhile is heard first.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_HEARING_S, self._end, complaint)
+
+    def _end(self, complaint: str) -> None:
+        if self._child is not None and self.state in ("starting", "ready"):
+            self._complaint = complaint
             self._child.kill()
 
     def _say(self, line: str) -> None:

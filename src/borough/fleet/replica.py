@@ -20,7 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from borough.clock import SystemClock
-from borough.errors import BoroughError, ConfigurationError, DeclarationFaults, MigrationRefused
+from borough.errors import (
+    BoroughError,
+    ConfigurationError,
+    DeclarationFaults,
+    MigrationRefused,
+    OpenFailed,
+)
 from borough.fleet.control import (
     AreYouQuiet,
     Assignment,
@@ -60,7 +66,7 @@ _FIGURES_S = 1.0
 _LEAVE_S = 2.0
 """Who was told to stop by a signal waits that long until nobody calls it any more."""
 _LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
-_FINAL = (DeclarationFaults, ConfigurationError, MigrationRefused)
+_FINAL = (DeclarationFaults, ConfigurationError, MigrationRefused, OpenFailed)
 
 
 class _Replica:

@@ -243,6 +243,7 @@ class Supervisor:
             self._clock,
             self._terms,
             start_within_s=self._fleet.start_within_s,
+            silent_s=self._fleet.silent_s,
             environment=launch.environment,
             is_held=is_held,
         )
