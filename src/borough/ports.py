@@ -1,4 +1,4 @@
-"""The few interfaces that every edge implements: Store, Broker, Transport.
+"""The few interfaces that every edge implements: Store, Broker, Transport, Discovery.
 
 Each has a conformance suite that all its adapters pass. An adapter has two to six methods; what
 adapters share stands above the port. `incarnation` of a handle lets a simulated crash make it raise.
@@ -24,9 +24,11 @@ __all__ = [
     "Broker",
     "Companion",
     "Delivery",
+    "Discovery",
     "Message",
     "Migration",
     "OutboxRow",
+    "Replica",
     "ScheduledRow",
     "Send",
     "Store",
@@ -263,3 +265,22 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Replica(msgspec.Struct, frozen=True):
+    """One process that answers for a service; `id` is its own, even where an address comes again."""
+
+    id: str
+    host: str
+    port: int
+
+
+class Discovery(Protocol):
+    """Who answers for a service. Asked at every call, so it only looks up."""
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """Those that take calls now; `()` where none is known.
+
+        It is the same tuple object until something changes.
+        """
+        ...
