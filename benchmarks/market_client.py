@@ -16,11 +16,13 @@ from benchmarks.answering import answer_lines, run
 from benchmarks.servers import MARKET
 from borough.clock import SystemClock
 from borough.gateway.internal import ServiceTokens
-from borough.ports import Transport
+from borough.ports import Replica, Transport
 from borough.runtime.client import Caller
+from borough.runtime.discovery import Directory
 from borough.runtime.host import Host
 from borough.runtime.system import System
 from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.remote import RemoteTransport
 
 
@@ -31,9 +33,15 @@ async def main() -> None:
     tokens = ServiceTokens(data / "tokens", clock)
     tokens.open(["desk", "pricing", "reports"])
 
+    directory = Directory({"pricing": [Replica("pricing-1", "127.0.0.1", port)]})
+
     def remote(_host: Host, caller: str) -> Transport:
-        client = HttpClient(first_headers=tokens.first_headers(caller))
-        return RemoteTransport(client, lambda _service: ("127.0.0.1", port), clock)
+        first_headers = tokens.first_headers(caller)
+        return RemoteTransport(
+            Dependencies(
+                directory, lambda: HttpClient(first_headers=first_headers), clock, caller=caller
+            )
+        )
 
     host = Host(
         System.load(MARKET), clock=clock, make_transport=remote, data_folder=data / "second"

@@ -18,10 +18,11 @@ from borough.runtime import handling, parking, positions, relay, scheduled
 from borough.runtime.handling import Handling, Outcome
 from borough.runtime.parking import Parking
 from borough.runtime.relay import Relay
+from borough.services.context import NO_DEADLINE
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
 from borough.transports.callee import Callee
-from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependency
 
 LAG_S = 0.25
 
@@ -110,23 +111,23 @@ def pass_at_once() -> None:
 
 
 def send_twice() -> None:
-    """The client takes every request for one that may be sent again."""
-    send: Any = HttpClient.send
+    """The caller takes every request for one that may be sent again."""
+    exchange: Any = Dependency.exchange
 
     def repeat(self: Any, *rest: Any, idempotent: bool = False, **named: Any) -> Any:
-        return send(self, *rest, idempotent=True, **named)
+        return exchange(self, *rest, idempotent=True, **named)
 
-    replace(HttpClient, "send", repeat)
+    replace(Dependency, "exchange", repeat)
 
 
 def wait_for_ever() -> None:
-    """The client looks at no deadline."""
-    send: Any = HttpClient.send
+    """The caller looks at no deadline."""
+    exchange: Any = Dependency.exchange
 
-    def wait(self: Any, *rest: Any, deadline: float | None = None, **named: Any) -> Any:
-        return send(self, *rest, deadline=None, **named)
+    def wait(self: Any, *rest: Any, deadline: float = NO_DEADLINE, **named: Any) -> Any:
+        return exchange(self, *rest, **named)
 
-    replace(HttpClient, "send", wait)
+    replace(Dependency, "exchange", wait)
 
 
 def lose_dead_letters() -> None:

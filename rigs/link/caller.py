@@ -17,8 +17,11 @@ import uvloop
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
 from borough.errors import CallError
+from borough.ports import Replica
 from borough.runtime.client import Caller, make_client
+from borough.runtime.discovery import Directory
 from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.remote import RemoteTransport
 from rigs.link.counter.contract import Counter
 from rigs.planted import FAULTS
@@ -43,10 +46,10 @@ class Calls:
     def __init__(self, task: Task) -> None:
         self._task = task
         clock = SystemClock()
-        self._http = HttpClient()
-        transport = RemoteTransport(self._http, lambda _service: ("127.0.0.1", task.port), clock)
+        directory = Directory({"counter": [Replica("counter-1", "127.0.0.1", task.port)]})
+        self._transport = RemoteTransport(Dependencies(directory, HttpClient, clock))
         caller = Caller("counter", clock, default_timeout_s=task.timeout_s)
-        self._client: Any = make_client(read_contract(Counter), transport, caller)
+        self._client: Any = make_client(read_contract(Counter), self._transport, caller)
         self._chance = random.Random(task.seed)
         self._number = 0
         self.stopping = False
@@ -94,7 +97,7 @@ class Calls:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._transport.close()
 
 
 async def main(task: Task) -> None:

@@ -23,12 +23,14 @@ from borough.gateway.internal import InternalIdentity, ServiceTokens
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
 from borough.gateway.raw import RawMount
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
-from borough.ports import Transport
+from borough.ports import Replica, Transport
+from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
@@ -86,6 +88,7 @@ class Process:
         """The path prefixes of the further handlers."""
         self._edge_server: HttpServer | None = None
         self._internal_server: HttpServer | None = None
+        self._directory = Directory()
         self._preparing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -169,7 +172,11 @@ class Process:
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
         server = HttpServer(door.answer, bounds)
-        await server.open(self.system.configuration.options.internal.host, port)
+        host = self.system.configuration.options.internal.host
+        await server.open(host, port)
+        itself = Replica("itself", host, server.port)
+        names = {contract.service for contract in self.host.plan.contracts.values()}
+        self._directory.update({name: [itself] for name in names})
         return server
 
     async def _open_edge(self, port: int) -> HttpServer:
@@ -278,8 +285,16 @@ class Process:
 
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
-        client = HttpClient(first_headers=self.tokens.first_headers(caller))
-        return RemoteTransport(client, lambda _service: self.internal_origin, self.clock)
+        limits = self.system.configuration.options.limits
+        first_headers = self.tokens.first_headers(caller)
+        dependencies = Dependencies(
+            self._directory,
+            lambda: HttpClient(limits.for_client(), first_headers=first_headers),
+            self.clock,
+            limits.for_dependency(),
+            caller=caller,
+        )
+        return RemoteTransport(dependencies)
 
     async def stop(self) -> None:
         """Drain the doors, then stop the host. Idempotent."""

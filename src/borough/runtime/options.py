@@ -9,8 +9,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from borough.reliability.backoff import Backoff
+from borough.reliability.balance import BalanceTerms
+from borough.reliability.repeats import RepeatTerms
+from borough.reliability.throttle import ThrottleTerms
 from borough.runtime.duration import Duration
-from borough.transports.http.limits import ServerLimits
+from borough.transports.http.limits import ClientLimits, DependencyLimits, ServerLimits
 
 __all__ = [
     "DataOptions",
@@ -30,6 +34,7 @@ __all__ = [
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _SERVER = ServerLimits()
 
 
@@ -163,6 +168,47 @@ class LimitOptions(Table, frozen=True):
     """How long a stream may send nothing after its first item, in seconds."""
     answers_for: Duration = Duration("15d")
     """How long the answer of a keyed operation is kept for repeats; never shorter than events may come again."""
+    dependency_calls: AtLeastOne = 256
+    """Calls of one service to another one under way at once; one more is refused (503) before it is sent."""
+    dependency_connections: AtLeastOne = 128
+    """Connections of one service to a replica of another one."""
+    connect_s: Seconds = 3.0
+    """How long opening a connection to a replica may take, in seconds."""
+    attempts: AtLeastOne = 3
+    """How often a call is sent in all, where it surely did not run before or may run twice."""
+    repeated_share: Share = 0.2
+    """The share of answered calls that may be repeats, per dependency."""
+    repeat_first_s: Seconds = 0.05
+    """The longest wait before a call is sent for the second time, in seconds; each next one may be twice as long."""
+    repeat_last_s: Seconds = 2.0
+    """The longest wait before a call is sent again, in seconds."""
+    throttle_s: Seconds = 2.0
+    """Within that time, in seconds, a dependency that refuses is sent about twice what it takes, and no more."""
+    failures: AtLeastOne = 5
+    """After so many failures in a row a replica is left out, though never more than half of them for that."""
+    left_out_first_s: Seconds = 1.0
+    """How long a replica is left out at first, at most, in seconds; each next time may be twice as long."""
+    left_out_last_s: Seconds = 30.0
+    """The longest time for which a replica is left out, in seconds."""
+
+    def for_client(self) -> ClientLimits:
+        """What the connections to a dependency are bounded by."""
+        return ClientLimits(
+            connections_per_origin=self.dependency_connections,
+            connect_s=self.connect_s,
+            stream_idle_s=self.stream_idle_s,
+        )
+
+    def for_dependency(self) -> DependencyLimits:
+        """What the calls to a dependency are bounded by."""
+        waits = Backoff(self.repeat_first_s, self.repeat_last_s)
+        out = Backoff(self.left_out_first_s, self.left_out_last_s)
+        return DependencyLimits(
+            calls_in_flight=self.dependency_calls,
+            repeats=RepeatTerms(self.attempts, self.repeated_share, waits=waits),
+            throttle=ThrottleTerms(self.throttle_s),
+            balance=BalanceTerms(self.failures, out),
+        )
 
 
 class DataOptions(Table, frozen=True):

@@ -99,13 +99,24 @@ class HttpClient:
         Leaving the block before the end closes the connection, so that the other side stops.
         `deadline` covers the head and the first chunk; from then on `stream_idle_s` does.
         """
-        stream: ClientStream = await self._exchange(
-            origin, method, target, headers, body, deadline, idempotent, is_streaming=True
-        )
+        stream = await self.open(origin, method, target, headers, body, deadline, idempotent)
         try:
             yield stream
         finally:
             stream.leave()
+
+    def open(
+        self,
+        origin: Origin,
+        method: str,
+        target: str,
+        headers: Fields = (),
+        body: bytes = b"",
+        deadline: float | None = None,
+        idempotent: bool = False,
+    ) -> Coroutine[Any, Any, ClientStream]:
+        """Like `stream`, for who calls `leave` himself, once, whatever happens."""
+        return self._exchange(origin, method, target, headers, body, deadline, idempotent, True)
 
     async def close(self) -> None:
         """Close every connection and wait until all are gone; calls that run fail. Idempotent."""
@@ -148,6 +159,7 @@ class HttpClient:
                 return await answer
             except ClosedUnanswered:
                 if not may_repeat:
+                    pool.drop_idle(pool.loop.time())
                     raise ServiceFailure(
                         f"{pool.name} closed the connection unanswered; the call may have run"
                     ) from None

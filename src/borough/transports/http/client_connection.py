@@ -303,6 +303,13 @@ class ClientStream:
             parts.append(chunk)
         return b"".join(parts)
 
+    async def peek(self) -> bytes:
+        """The whole body, which can still be read afterwards."""
+        body = await self.read()
+        self._chunks.append(body)
+        self._buffered += len(body)
+        return body
+
     def leave(self) -> None:
         """Read no more; the sender is told unless it had finished."""
         self._chunks.clear()

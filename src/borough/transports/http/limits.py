@@ -1,4 +1,4 @@
-"""What a peer may ask of us: sizes, counts and times, all on by default.
+"""What a peer may ask of us, and we of others: sizes, counts and times, all on by default.
 
 Times are watched by one sweep per server, so they are kept to within one `sweep_s`.
 """
@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["ClientLimits", "ServerLimits"]
+from borough.reliability.balance import BalanceTerms
+from borough.reliability.repeats import RepeatTerms
+from borough.reliability.throttle import ThrottleTerms
+
+__all__ = ["ClientLimits", "DependencyLimits", "ServerLimits"]
 
 
 class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,3 +77,13 @@ class ClientLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a stream may have ready before the server is held back."""
     stream_idle_s: float = 60.0
     """How long a stream may be silent between two chunks."""
+
+
+class DependencyLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one service asks of another one that it calls."""
+
+    calls_in_flight: int = 256
+    """Calls under way; one more is refused here."""
+    repeats: RepeatTerms = RepeatTerms()
+    throttle: ThrottleTerms = ThrottleTerms()
+    balance: BalanceTerms = BalanceTerms()

@@ -15,7 +15,11 @@ from borough.transports.http.client_connection import ClientConnection
 from borough.transports.http.deadlines import Deadlines
 from borough.transports.http.limits import ClientLimits
 
-__all__ = ["OriginPool"]
+__all__ = ["OriginPool", "Unreachable"]
+
+
+class Unreachable(Unavailable):
+    """No connection could be opened: nobody listens there, or nobody answers."""
 
 
 class _Waiter:
@@ -134,11 +138,11 @@ class OriginPool:
             if isinstance(error, TimeoutError) and is_deadline_first:
                 raise DeadlineExceeded(f"{self.name} could not be reached in time") from error
             if isinstance(error, OSError):
-                raise Unavailable(f"{self.name} cannot be reached: {_reason(error)}") from error
+                raise Unreachable(f"{self.name} cannot be reached: {_reason(error)}") from error
             raise
         if self._is_closed or not connection.is_fit:
             connection.abort()
-            raise Unavailable(f"{self.name} closed the connection at once")
+            raise Unreachable(f"{self.name} closed the connection at once")
 
     def release(self, connection: ClientConnection) -> None:
         """Its answer has come whole: give it to who waits longest, or keep it."""

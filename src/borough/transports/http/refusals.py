@@ -35,8 +35,12 @@ def _problem(status: int, code: str, title: str, detail: str) -> bytes:
             "status": status,
             "detail": detail,
             "code": code,
+            "retryable": status in _LATER,
         }
     )
+
+
+_LATER = frozenset({429, 503})
 
 
 class Refusal:

@@ -1,32 +1,29 @@
 """Calls to another process: the contract's REST over keep-alive connections.
 
-Where a service listens is asked of `resolve` at each call, so a service may move. The deadline
-travels as time left; a caller proves itself with the first request of each connection.
+Here arguments become a request, and an answer becomes a result, a problem or an error. To which replica it
+goes, and what is done when that fails, is the dependency's.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from borough import errors
-from borough.clock import Clock
 from borough.contracts.codec import Codec, HttpArguments
 from borough.contracts.marks import IDEMPOTENCY_KEY
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
-from borough.errors import CallError, DeadlineExceeded, ServiceFailure
+from borough.errors import CallError, ServiceFailure
 from borough.ports import Send
-from borough.services.context import NO_DEADLINE, Call
+from borough.services.context import Call
 from borough.transports.http import wire
-from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 
-__all__ = ["Origin", "RemoteTransport"]
+__all__ = ["RemoteTransport"]
 
-Origin = tuple[str, int]
 _KNOWN: Mapping[str, type[CallError]] = {
     cls.code: cls
     for cls in vars(errors).values()
@@ -58,12 +55,10 @@ _line = msgspec.json.Decoder(_Line).decode
 
 
 class RemoteTransport:
-    """Calls the services that `resolve` finds, over `client`."""
+    """Calls other services as `dependencies` says."""
 
-    def __init__(self, client: HttpClient, resolve: Callable[[str], Origin], clock: Clock) -> None:
-        self._client = client
-        self._resolve = resolve
-        self._clock = clock
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
 
     def bind(self, operation: Operation) -> Send:
         """See `Transport`."""
@@ -72,28 +67,26 @@ class RemoteTransport:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._dependencies.close()
 
     def _call(self, operation: Operation, codec: Codec) -> Send:
-        method = operation.mark.method
-        service = operation.contract.service
+        method, wire_name = operation.mark.method, operation.wire_name
         idempotent = operation.mark.idempotent or operation.keyed
         # A derived key is derived again by whoever answers; it may be longer than a header.
         sends_key = operation.mark.idempotent_by == IDEMPOTENCY_KEY
-        resolve, client, monotonic = self._resolve, self._client, self._clock.monotonic
+        exchange = self._dependencies.of(operation.contract.service).exchange
 
         async def send(arguments: Sequence[Any], call: Call) -> Any:
             try:
-                left = _time_left(call, monotonic())
                 sent = codec.write_arguments(arguments)
-                response = await client.send(
-                    resolve(service),
+                response = await exchange(
                     method,
                     sent.target,
-                    _headers(sent, call, left, call.key if sends_key else None),
+                    _headers(sent, call, call.key if sends_key else None),
                     sent.body or b"",
-                    deadline=_loop_deadline(left),
+                    deadline=call.deadline,
                     idempotent=idempotent,
+                    operation=wire_name,
                 )
                 if response.status < 300:
                     fields = list(response.headers.items()) if operation.is_reply else ()
@@ -101,28 +94,29 @@ class RemoteTransport:
                 after = response.headers.get("retry-after")
                 raise _failure(codec, response.status, response.body, after)
             except CallError as error:
-                error.about = operation.wire_name
+                error.about = wire_name
                 raise
 
         return send
 
     def _stream(self, operation: Operation, codec: Codec) -> Send:
+        open_stream = self._dependencies.of(operation.contract.service).stream
+
         async def items(arguments: Sequence[Any], call: Call) -> Any:
             try:
-                left = _time_left(call, self._clock.monotonic())
                 sent = codec.write_arguments(arguments)
-                async with self._client.stream(
-                    self._resolve(operation.contract.service),
+                async with open_stream(
                     operation.mark.method,
                     sent.target,
-                    _headers(sent, call, left),
+                    _headers(sent, call),
                     sent.body or b"",
-                    deadline=_loop_deadline(left),
+                    deadline=call.deadline,
+                    idempotent=operation.mark.idempotent,
+                    operation=operation.wire_name,
                 ) as response:
                     if response.status >= 300:
-                        body = b"".join([chunk async for chunk in response])
                         after = response.headers.get("retry-after")
-                        raise _failure(codec, response.status, body, after)
+                        raise _failure(codec, response.status, await response.read(), after)
                     async for item in _items(codec, response):
                         yield item
             except CallError as error:
@@ -132,25 +126,10 @@ class RemoteTransport:
         return items
 
 
-def _loop_deadline(left: float) -> float | None:
-    return None if left == NO_DEADLINE else asyncio.get_running_loop().time() + left
-
-
-def _time_left(call: Call, now: float) -> float:
-    left = call.deadline - now
-    if left <= 0:
-        raise DeadlineExceeded(f"The deadline of {call.operation} passed before it was sent")
-    return left
-
-
-def _headers(
-    sent: HttpArguments, call: Call, left: float, key: str | None = None
-) -> list[tuple[bytes, bytes]]:
+def _headers(sent: HttpArguments, call: Call, key: str | None = None) -> list[tuple[bytes, bytes]]:
     headers = list(sent.headers)
     if sent.body is not None:
         headers.append((b"content-type", sent.content_type))
-    if left != NO_DEADLINE:
-        headers.append((b"borough-timeout-ms", b"%d" % max(1, int(left * 1000))))
     if call.trace is not None:
         headers.append((b"traceparent", call.trace.traceparent.encode()))
     if key is not None:
