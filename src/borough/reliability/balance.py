@@ -19,9 +19,10 @@ from borough.reliability.backoff import Backoff
 __all__ = ["Balance", "BalanceTerms", "Candidate", "Failure"]
 
 T = TypeVar("T")
-_FADING_S = 10.0  # what was measured once counts for little after that time
+_FADING_S = 5.0  # what was measured once counts for little after that time
 _NEW_WEIGHT = 0.3
 _MUCH_SLOWER = 2.0
+_WITHIN_NOISE_S = 0.005
 
 
 class Failure(Enum):
@@ -71,15 +72,13 @@ class Balance(Generic[T]):
 
     def __init__(self, terms: BalanceTerms) -> None:
         self.terms = terms
-        self.candidates: tuple[Candidate[T], ...] = ()
+        self.candidates: list[Candidate[T]] = []
         self._out = 0
 
     def replace(self, peers: Sequence[T]) -> None:
         """These are all now. What is known of those that stay is kept."""
         known = {candidate.peer: candidate for candidate in self.candidates}
-        self.candidates = tuple(
-            [known.get(peer) or Candidate(peer) for peer in dict.fromkeys(peers)]
-        )
+        self.candidates = [known.get(peer) or Candidate(peer) for peer in dict.fromkeys(peers)]
         self._out = sum(candidate.is_out for candidate in self.candidates)
 
     def choose(
@@ -89,7 +88,7 @@ class Balance(Generic[T]):
 
         `avoid` has just failed: it is chosen only where there is no other.
         """
-        able: Sequence[Candidate[T]] = list(self.candidates) if self._out else self.candidates
+        able = self.candidates
         if self._out:
             due = [each for each in able if each.is_out and each.out_until <= now]
             if due and due[0] is not avoid:
@@ -107,9 +106,11 @@ class Balance(Generic[T]):
         return _better(able[first], able[second if second < first else second + 1], now)
 
     def succeeded(self, candidate: Candidate[T], now: float, took_s: float) -> None:
-        """It has answered, after `took_s`."""
-        known_s = _faded(candidate, now)
-        candidate.latency_s = known_s + _NEW_WEIGHT * (took_s - known_s) if known_s else took_s
+        """It has answered, after `took_s`. The first time counts for nothing: a connection was opened."""
+        if candidate.measured_at:
+            old = (1 - _NEW_WEIGHT) * exp((candidate.measured_at - now) / _FADING_S)
+            known_s = candidate.latency_s
+            candidate.latency_s = took_s + old * (known_s - took_s) if known_s else took_s
         candidate.measured_at = now
         if candidate.failures or candidate.times_out:
             candidate.failures = candidate.times_out = 0
@@ -145,10 +146,12 @@ def _better(one: Candidate[T], other: Candidate[T], now: float) -> Candidate[T]:
         return other if one.busy_until > now else one
     if one.in_flight != other.in_flight:
         return one if one.in_flight < other.in_flight else other
-    return other if _faded(one, now) > _MUCH_SLOWER * _faded(other, now) > 0 else one
+    known_s = _faded(other, now)
+    is_slow = known_s and _faded(one, now) > _MUCH_SLOWER * known_s + _WITHIN_NOISE_S
+    return other if is_slow else one
 
 
 def _faded(candidate: Candidate[T], now: float) -> float:
     """What it took lately, in seconds; less, the longer ago, so that a slow one is tried again."""
     latency_s = candidate.latency_s
-    return latency_s and latency_s * exp((candidate.measured_at - now) / _FADING_S)
+    return latency_s * exp((candidate.measured_at - now) / _FADING_S) if latency_s else 0.0

@@ -18,8 +18,8 @@ MakeClient = Callable[..., HttpClient]
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
-    """Run `test_server*` and `test_client*` on asyncio's own loop and on uvloop."""
-    if item.path.name.startswith(("test_server", "test_client")):
+    """Run what talks over sockets on asyncio's own loop and on uvloop."""
+    if item.path.name.startswith(("test_server", "test_client", "test_dependency")):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return None
 
