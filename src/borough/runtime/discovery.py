@@ -1,4 +1,4 @@
-"""Where the replicas of a service listen: told by a supervisor, or written down.
+"""Where the replicas of a service listen: told by a supervisor, written down, or asked of a name server.
 
 Whoever asks gets the same tuple until something changes, so that a caller can tell by identity that
 nothing has.
@@ -6,11 +6,23 @@ nothing has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+import re
+import socket
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
+from borough.clock import Clock
+from borough.errors import ConfigurationError
 from borough.ports import Replica
 
-__all__ = ["Directory"]
+__all__ = ["Directory", "DnsDiscovery", "Resolve", "StaticDiscovery"]
+
+_log = logging.getLogger("borough.discovery")
+_ORIGIN = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})")
+_RESOLVE_S = 5.0
+Resolve = Callable[[str, int], Awaitable[Collection[str]]]
+"""Gives the addresses of a host. Raises `OSError`."""
 
 
 class Directory:
@@ -35,3 +47,105 @@ class Directory:
             service: before[service] if before.get(service) == each else each
             for service, each in now.items()
         }
+
+
+class StaticDiscovery:
+    """What `[discovery.static]` says: `search = ["10.0.0.5:9001", "[::1]:9001"]`."""
+
+    __slots__ = ("_replicas",)
+
+    def __init__(self, written: Mapping[str, Iterable[str]]) -> None:
+        """Raises `ConfigurationError` for an address that cannot be read."""
+        self._replicas = {
+            service: tuple(
+                [_replica(*_origin(text, f"discovery.static.{service}")) for text in each]
+            )
+            for service, each in written.items()
+        }
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """See `Discovery`."""
+        return self._replicas.get(service, ())
+
+
+class DnsDiscovery:
+    """All addresses that a name has, asked for again and again: `{service}.shop.svc:9000`.
+
+    While a name cannot be resolved, what it had last counts.
+    """
+
+    def __init__(
+        self, pattern: str, clock: Clock, every_s: float = 5.0, resolve: Resolve | None = None
+    ) -> None:
+        """Raises `ConfigurationError` for a pattern that cannot be read."""
+        if "{service}" not in pattern:
+            raise ConfigurationError(
+                f"discovery.dns is {pattern!r}, which names the same host for each service; "
+                'write it like "{service}.shop.svc:9000"'
+            )
+        host, self._port = _origin(pattern, "discovery.dns")
+        self._host = host
+        self._clock = clock
+        self._every_s = every_s
+        self._resolve = resolve or _addresses
+        self._directory = Directory()
+        self._found: dict[str, tuple[Replica, ...]] = {}
+        self._failing: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self, services: Iterable[str]) -> None:
+        """Resolve the names of these services, and from now on again."""
+        names = tuple(services)
+        await self._look(names)
+        self._task = asyncio.create_task(self._keep_looking(names))
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """See `Discovery`; services that were not named at `open` have none."""
+        return self._directory.replicas(service)
+
+    async def close(self) -> None:
+        """Ask no more; what was found last still counts. Idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _keep_looking(self, services: Sequence[str]) -> None:
+        while True:
+            await self._clock.sleep(self._every_s)
+            await self._look(services)
+
+    async def _look(self, services: Sequence[str]) -> None:
+        for service in services:
+            host = self._host.replace("{service}", service)
+            try:
+                async with asyncio.timeout(_RESOLVE_S):
+                    addresses = await self._resolve(host, self._port)
+            except (OSError, TimeoutError, UnicodeError) as error:
+                if service not in self._failing:
+                    _log.warning("%s cannot be resolved (%s); the last answer counts", host, error)
+                self._failing.add(service)
+                continue
+            self._failing.discard(service)
+            self._found[service] = tuple(_replica(each, self._port) for each in sorted(addresses))
+        self._directory.update(self._found)
+
+
+def _replica(host: str, port: int) -> Replica:
+    """One that nobody has named: its address is its name."""
+    return Replica(f"{host}:{port}", host, port)
+
+
+def _origin(text: str, where: str) -> tuple[str, int]:
+    found = _ORIGIN.fullmatch(text.strip())
+    if found is None or not 0 < int(found[3]) < 65536:
+        raise ConfigurationError(
+            f'{where} has {text!r}, which is no host with a port; write it like "10.0.0.5:9001"'
+        )
+    return found[1] or found[2], int(found[3])
+
+
+async def _addresses(host: str, port: int) -> Collection[str]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return {str(address[0]) for *_, address in found}

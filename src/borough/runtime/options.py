@@ -18,6 +18,7 @@ from borough.transports.http.limits import ClientLimits, DependencyLimits, Serve
 
 __all__ = [
     "DataOptions",
+    "DiscoveryOptions",
     "EdgeLimits",
     "EdgeOptions",
     "EventOptions",
@@ -237,6 +238,17 @@ class EventOptions(Table, frozen=True):
     """How often each service deletes what has been kept for long enough, in seconds."""
 
 
+class DiscoveryOptions(Table, frozen=True):
+    """Where services of other processes are found, where no supervisor tells."""
+
+    static: dict[str, tuple[str, ...]] = {}
+    """The replicas of each service, by `host:port`: `search = ["10.0.0.5:9001"]`."""
+    dns: str | None = None
+    """The name whose addresses are the replicas of a service, with a port: `{service}.shop.svc:9000`."""
+    dns_every_s: Seconds = 5.0
+    """How often such names are resolved, in seconds."""
+
+
 class Options(Table, frozen=True):
     """Everything that borough.toml may say."""
 
@@ -248,3 +260,4 @@ class Options(Table, frozen=True):
     limits: LimitOptions = LimitOptions()
     data: DataOptions = DataOptions()
     events: EventOptions = EventOptions()
+    discovery: DiscoveryOptions = DiscoveryOptions()
