@@ -11,10 +11,13 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import FIELD_NAMES, Headers, joined
 
-__all__ = ["BadAnswer", "ResponseReader"]
+__all__ = ["BadAnswer", "Heads", "ResponseReader"]
 
+Heads = dict[bytes, tuple[int, Headers]]
+"""Heads that were read before, to status and fields: the same bytes mean the same again."""
 
 _NO_LIMIT = 2**63
+_MOST_HEADS = 256
 
 
 class BadAnswer(Exception):
@@ -25,13 +28,15 @@ class ResponseReader:
     """The answer that is coming in, as far as it is here."""
 
     __slots__ = (
-        "_body_limit", "_fault", "_head_bytes", "_is_bodiless", "_limits", "_parser", "_size",
+        "_body_limit", "_fault", "_head_bytes", "_heads", "_is_bodiless", "_limits", "_parser", "_size",
         "_trailer_bytes", "_values", "ends_with_connection", "has_excess", "has_head", "headers",
         "is_complete", "is_reusable", "parts", "status",
     )  # fmt: skip
 
-    def __init__(self, limits: ClientLimits) -> None:
+    def __init__(self, limits: ClientLimits, heads: Heads) -> None:
+        """`heads` is shared by the readers of all connections to one origin."""
         self._limits = limits
+        self._heads = heads
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._fault: str | None = None
         self.status = 0
@@ -52,6 +57,36 @@ class ResponseReader:
     def has_begun(self) -> bool:
         """Whether any byte of the answer has come."""
         return self._head_bytes > 0
+
+    def take_known(self, data: bytes) -> tuple[int, Headers, bytes] | None:
+        """Status, fields and body of an answer that comes whole and alone, under a head read before.
+
+        None for any other: it is to be fed. Nothing of this one goes through the parser, which is
+        between two answers before and after.
+        """
+        if self._head_bytes or self._is_bodiless:
+            return None
+        end = data.find(b"\r\n\r\n") + 4
+        known = self._heads.get(data[:end])
+        if known is None or len(data) - end != known[2]:
+            return None
+        return known[0], known[1], data[end:]
+
+    def _keep_head(self, data: bytes) -> None:
+        """Know the head of an answer again that came whole and alone, and says how long it is."""
+        length = self.headers.length
+        end = len(data) - self._size
+        if (
+            length == self._size
+            and self.is_reusable
+            and not self._is_bodiless
+            and not self.has_excess
+            and data[end - 4 : end] == b"\r\n\r\n"
+            and data.find(b"\r\n\r\n") == end - 4
+        ):
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[data[:end]] = (self.status, self.headers, self._size)
 
     def feed(self, data: bytes) -> None:
         """Take bytes. Raises `BadAnswer`; afterwards the connection is of no more use."""
