@@ -161,36 +161,24 @@ class Dependency:
         self, kind: RequestKind, fields: bytes, body: bytes, deadline: float
     ) -> AsyncGenerator[ClientStream, None]:
         """Like `stream`, for who has rendered the header fields."""
-        self._admit()
-        self.gate.in_flight += 1
+        held: list[Candidate[_Contact]] = []
+        stream: ClientStream = await self._reach(kind, fields, body, deadline, held)
         try:
-            candidate, stream = await self._reach(kind, fields, body, deadline, True)
-            try:
-                yield stream
-            finally:
-                candidate.in_flight -= 1
-                stream.leave()
+            yield stream
         finally:
             self.gate.in_flight -= 1
+            held[0].in_flight -= 1
+            stream.leave()
 
     async def close(self) -> None:
         """Close the connections; calls that run fail. Idempotent."""
         await self._client.close()
 
-    async def send(
+    def send(
         self, kind: RequestKind, fields: bytes, body: bytes, deadline: float
-    ) -> ClientResponse:
+    ) -> Coroutine[Any, Any, ClientResponse]:
         """Like `exchange`, for who has rendered the header fields."""
-        gate = self.gate
-        if gate.in_flight >= gate.limit or self._throttle.is_active:
-            self._admit()
-        gate.in_flight += 1
-        try:
-            candidate, response = await self._reach(kind, fields, body, deadline, False)
-            candidate.in_flight -= 1
-            return cast(ClientResponse, response)
-        finally:
-            gate.in_flight -= 1
+        return self._reach(kind, fields, body, deadline)
 
     def _admit(self) -> None:
         """Refuse at once what is too much: for us, or, by its own word, for the callee."""
@@ -212,50 +200,64 @@ class Dependency:
                 )
 
     async def _reach(
-        self, kind: RequestKind, fields: bytes, body: bytes, deadline: float, is_streaming: bool
-    ) -> tuple[Candidate[_Contact], Any]:
-        """Send until there is an answer; the candidate's call is then still counted as in flight."""
-        attempts, avoid = 0, None
-        while True:
-            now = self._monotonic()
-            left_s = deadline - now
-            if left_s <= 0:
-                raise DeadlineExceeded(f"No time was left to call {self.service}")
-            candidate = self._choose(kind.operation, now, avoid)
-            candidate.in_flight += 1
-            is_answered = False
-            try:
-                contact = candidate.peer
-                if not (contact.is_met or await self._met(contact, kind.operation, left_s)):
-                    continue
-                pool = self._client.pool_of(contact.origin)
-                until, timed = None, fields
-                if left_s != NO_DEADLINE:
-                    until = pool.loop.time() + left_s
-                    timed = b"%bborough-timeout-ms: %d\r\n" % (fields, left_s * 1000 or 1)
-                rest = kind.followed_by(timed, body)
-                answer = await self._client.send_once(pool, kind, rest, until, is_streaming)
-                if answer.status not in _MAY_BE_TURNED_AWAY:
-                    self.answered += 1
-                    if candidate.failures or self._has_several:
-                        self._balance.succeeded(candidate, now, self._monotonic() - now)
-                    is_answered = True
-                    return candidate, answer
-                attempts += 1
-                wait_s = await self._turned_away(attempts, candidate, answer, deadline)
-                if wait_s is None:
-                    is_answered = True
-                    return candidate, answer
-            except CallError as error:
-                attempts += 1
-                wait_s = self._wait_after(attempts, candidate, error, kind.idempotent, deadline)
-                if wait_s is None:
-                    raise
-            finally:
-                if not is_answered:
-                    candidate.in_flight -= 1
-            avoid = candidate
-            await self._clock.sleep(wait_s)
+        self,
+        kind: RequestKind,
+        fields: bytes,
+        body: bytes,
+        deadline: float,
+        held: list[Candidate[_Contact]] | None = None,
+    ) -> Any:
+        """Send until there is an answer. A stream goes on: it is counted until its reader leaves, and
+        whom it counts for is put into `held`.
+        """
+        gate, attempts, avoid = self.gate, 0, None
+        if gate.in_flight >= gate.limit or self._throttle.is_active:
+            self._admit()
+        gate.in_flight += 1
+        goes_on = False
+        try:
+            while True:
+                now = self._monotonic()
+                left_s = deadline - now
+                if left_s <= 0:
+                    raise DeadlineExceeded(f"No time was left to call {self.service}")
+                candidate = self._choose(kind.operation, now, avoid)
+                candidate.in_flight += 1
+                try:
+                    contact = candidate.peer
+                    if not (contact.is_met or await self._met(contact, kind.operation, left_s)):
+                        continue
+                    pool = self._client.pool_of(contact.origin)
+                    until, timed = None, fields
+                    if left_s != NO_DEADLINE:
+                        until = pool.loop.time() + left_s
+                        timed = b"%bborough-timeout-ms: %d\r\n" % (fields, int(left_s * 1000) or 1)
+                    rest = kind.followed_by(timed, body)
+                    answer = await self._client.send_once(pool, kind, rest, until, held is not None)
+                    if answer.status not in _MAY_BE_TURNED_AWAY:
+                        self._note_answer(candidate, now)
+                        wait_s = None
+                    else:
+                        attempts += 1
+                        wait_s = await self._turned_away(attempts, candidate, answer, now, deadline)
+                    if wait_s is None:
+                        if held is not None:
+                            held.append(candidate)
+                            goes_on = True
+                        return answer
+                except CallError as error:
+                    attempts += 1
+                    wait_s = self._wait_after(attempts, candidate, error, kind.idempotent, deadline)
+                    if wait_s is None:
+                        raise
+                finally:
+                    if not goes_on:
+                        candidate.in_flight -= 1
+                avoid = candidate
+                await self._clock.sleep(wait_s)
+        finally:
+            if not goes_on:
+                gate.in_flight -= 1
 
     # --- whom to call ----------------------------------------------------------------------------
 
@@ -308,8 +310,19 @@ class Dependency:
 
     # --- what became of it -----------------------------------------------------------------------
 
+    def _note_answer(self, candidate: Candidate[_Contact], began: float) -> None:
+        self.answered += 1
+        if candidate.failures or self._has_several:
+            now = self._monotonic()
+            self._balance.succeeded(candidate, now, now - began)
+
     async def _turned_away(
-        self, attempts: int, candidate: Candidate[_Contact], answer: Any, deadline: float
+        self,
+        attempts: int,
+        candidate: Candidate[_Contact],
+        answer: Any,
+        began: float,
+        deadline: float,
     ) -> float | None:
         """After which time to send again what may have been refused; None where this answer stays."""
         now = self._monotonic()
@@ -319,8 +332,7 @@ class Dependency:
             self._balance.failed(candidate, Failure.REFUSED, now, 0.0)
             self._throttle.note_refusal(now, self.answered)
         else:
-            self.answered += 1
-            self._balance.succeeded(candidate, now, 0.0)
+            self._note_answer(candidate, began)
             if refusal is None:
                 return None
         after = answer.headers.get("retry-after")
