@@ -55,6 +55,7 @@ def test_every_option_has_a_sentence() -> None:
             "data",
             "events",
             "tokens",
+            "discovery",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

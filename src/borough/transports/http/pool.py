@@ -14,6 +14,7 @@ from borough.errors import DeadlineExceeded, Unavailable
 from borough.transports.http.client_connection import ClientConnection
 from borough.transports.http.deadlines import Deadlines
 from borough.transports.http.limits import ClientLimits
+from borough.transports.http.response_reader import Heads
 
 __all__ = ["OriginPool", "Unreachable"]
 
@@ -44,7 +45,7 @@ class OriginPool:
 
     __slots__ = (
         "_gone", "_host", "_idle", "_is_closed", "_port", "_ssl", "_waiting", "deadlines",
-        "host_field", "limits", "loop", "members", "name",
+        "heads", "host_field", "limits", "loop", "members", "name",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +66,7 @@ class OriginPool:
         is_usual = self._port == (443 if ssl else 80)
         port = b"" if is_usual else b":%d" % self._port
         self.host_field = b"host: %b%b\r\n" % (literal.encode("idna"), port)
+        self.heads: Heads = {}
         self.members: set[ClientConnection] = set()
         self._idle: list[ClientConnection] = []
         self._waiting: deque[_Waiter] = deque()
