@@ -56,7 +56,7 @@ class Street:
         identity = InternalIdentity(self.tokens, {"readers": {"library.Library"}}, self.identity)
         door = Door(routes(self.clock), identity, self.clock, strict=False)
         self.public = PublicDoor(routes(self.clock), ForwardedIdentity(), self.clock, raws=raws)
-        return InternalDoors(identity, door, self.public)
+        return InternalDoors(identity, door, self.public, _nothing)
 
     def client(self) -> HttpClient:
         """What the edge reaches services with."""
@@ -67,6 +67,10 @@ class Street:
         return await self.edge.exchange(
             request + b"Host: shop.example\r\nConnection: close\r\n\r\n"
         )
+
+
+async def _nothing(_: Request) -> None:
+    return None
 
 
 @asynccontextmanager

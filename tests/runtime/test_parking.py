@@ -83,9 +83,7 @@ async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
             await quiet(stage, relay, consumer)
         assert bad.attempts == [1, 1, 1, 1, 2, 3]
         assert await mail.seen() == [2, 3]
-        assert await dead(mail) == [
-            ("RuntimeError", "bad", 4, "no bad here", "parked.py:hear")
-        ]
+        assert await dead(mail) == [("RuntimeError", "bad", 4, "no bad here", "parked.py:hear")]
         assert consumer.buried == 1
         assert "gave it up; `borough events dead` shows it" in caplog.text
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Awaitable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from borough.clock import Clock
@@ -122,7 +122,15 @@ class InternalIdentity:
 class InternalDoors:
     """What the internal listener answers with: one door for services, another for the edge."""
 
-    def __init__(self, identity: InternalIdentity, services: Door, public: PublicDoor) -> None:
+    def __init__(
+        self,
+        identity: InternalIdentity,
+        services: Door,
+        public: PublicDoor,
+        hello: Callable[[Request], Awaitable[Response | None]],
+    ) -> None:
+        """`hello` answers what the edge asks about the process itself, None to anything else."""
+        self._hello = hello
         self._identity = identity
         self._services = services
         self._public = public
@@ -153,7 +161,8 @@ class InternalDoors:
             asked = _as_asked(request)
         except CallError as error:
             return problem_response(error)
-        return await self._public.answer(asked)
+        told = await self._hello(request)
+        return told if told is not None else await self._public.answer(asked)
 
 
 class ForwardedIdentity:

@@ -159,15 +159,16 @@ class Process:
             strict=False,
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
+            otherwise=hello.answer,
         )
         self._public = self._public_door(ForwardedIdentity())
-        doors = InternalDoors(identity, door, self._public)
+        doors = InternalDoors(identity, door, self._public, hello.answer)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(hello.before(doors.answer), bounds)
+        server = HttpServer(doors.answer, bounds)
         host = self.system.configuration.options.internal.host
         await server.open(host, port)
         itself = Replica("itself", host, server.port)
