@@ -70,6 +70,7 @@ def page() -> str:
     facts = [
         *rows(options.TeamFacts, "teams.NAME."),
         *rows(options.ServiceFacts, "services.NAME."),
+        *rows(options.DeployableFacts, "topologies.NAME.DEPLOYABLE."),
     ]
     tables = {
         "options": table("option", rows(options.Options)),

@@ -183,16 +183,14 @@ FILES = {
 }
 
 
-def write_village(folder: Path, **files: str) -> Path:
-    """The system in `folder/village`; `files` replaces some, with `__` for `/`."""
-    root = folder / "village"
-    for name, text in {
-        **FILES,
-        **{k.replace("__", "/") + ".py": v for k, v in files.items()},
-    }.items():
+def write_village(folder: Path, package: str = "village", **files: str) -> Path:
+    """The system in `folder/package`; `files` replaces modules, with `__` for `/`."""
+    root = folder / package
+    replaced = {f"{name.replace('__', '/')}.py": text for name, text in files.items()}
+    for name, text in {**FILES, **replaced}.items():
         place = root / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text, encoding="utf-8")
+        place.write_text(text.replace("village.", f"{package}."), encoding="utf-8")
     return root
 
 

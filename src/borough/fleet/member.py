@@ -76,7 +76,9 @@ class Member:
         *,
         start_within_s: float,
         environment: dict[str, str],
+        is_held: bool = False,
     ) -> None:
+        """One that `is_held` loads its code, and waits with its start for `let_start`."""
         self.assignment = assignment
         self.name = f"{assignment.deployable}.{assignment.number}"
         self.state: State = "starting"
@@ -94,6 +96,8 @@ class Member:
         self._start_within_s = start_within_s
         self._environment = environment
         self._child: Child | None = None
+        self._is_held = is_held
+        self._overdue_at: asyncio.TimerHandle | None = None
         self._figured_at = 0.0
         self._ends: tuple[float, ...] = ()
         self._leave = asyncio.Event()
@@ -150,9 +154,14 @@ class Member:
 
     # --- what others ask of it ---------------------------------------------------------------------
 
+    def let_start(self) -> None:
+        """Those whom it calls are ready. Its process starts once it knows a directory."""
+        self._is_held = False
+        self._begin_start()
+
     def tell(self, directory: DirectoryChanged) -> None:
         """Hand the directory on to its process."""
-        if self._child is not None:
+        if self._child is not None and not self._is_held:
             self._child.tell(directory)
 
     def withdraw(self) -> None:
@@ -227,16 +236,16 @@ class Member:
             self.failure = Failed(f"cannot be started: {error.strerror or error}", 1, False)
             return self.failure.sentence, False
         self._child = child
-        child.tell(self._owner.current_directory())
+        self._begin_start()
         if self._leave.is_set():
             child.tell(Drain())
-        timer = asyncio.get_running_loop().call_later(self._start_within_s, self._end_overdue)
         listening = asyncio.ensure_future(self._listen(child, failed))
         try:
             status = await child.ended()
             await listening
         finally:
-            timer.cancel()
+            if self._overdue_at is not None:
+                self._overdue_at.cancel()
             child.kill()
             self._child = None
             self._forget()
@@ -244,6 +253,13 @@ class Member:
         said = failed[-1] if failed else Failed(reason or _ending(status), 1, False)
         self.failure = said
         return said.sentence, said.is_final and not self._has_been_ready
+
+    def _begin_start(self) -> None:
+        if self._child is None or self._is_held:
+            return
+        self._child.tell(self._owner.current_directory())
+        loop = asyncio.get_running_loop()
+        self._overdue_at = loop.call_later(self._start_within_s, self._end_overdue)
 
     def _forget(self) -> None:
         self.ready = self.figures = None

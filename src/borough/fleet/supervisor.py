@@ -123,15 +123,20 @@ class Supervisor:
 
         Raises `StartFailed` where one stays down, once all others have been stopped again.
         """
+        waves = self._waves()
+        if self._launch.has_door:
+            reached = [name for each in self.topology.deployables for name in each.services]
+            waves.append([Deployable(EDGE, (*reached, *self._apart))])
+        # All load their code at once; they start one wave after the other.
+        added = [
+            [self._add(each, n + 1, is_held=True) for each in wave for n in range(each.replicas)]
+            for wave in waves
+        ]
         try:
-            for wave in self._waves():
-                await self._until_settled(
-                    [self._add(each, n + 1) for each in wave for n in range(each.replicas)]
-                )
-            if self._launch.has_door:
-                reached = [name for each in self.topology.deployables for name in each.services]
-                door = Deployable(EDGE, (*reached, *self._apart))
-                await self._until_settled([self._add(door, 1)])
+            for members in added:
+                for member in members:
+                    member.let_start()
+                await self._until_ready(members, among=list(self.members.values()))
         except BaseException:
             await self.stop()
             raise
@@ -193,7 +198,7 @@ class Supervisor:
             free = [n for n in range(1, replicas + len(here) + 1) if n not in taken]
             added = [self._add(deployable, n) for n in free[: replicas - len(here)]]
             try:
-                await self._until_settled(added)
+                await self._until_ready(added, among=added)
             except BaseException:
                 await self._see_off(added)
                 raise
@@ -215,7 +220,7 @@ class Supervisor:
                 return f"{name} runs in the deployable {each.name}; scale that"
         return f"there is no deployable {name!r} in the topology {self.topology.name}; there are {names}"
 
-    def _add(self, deployable: Deployable, number: int) -> Member:
+    def _add(self, deployable: Deployable, number: int, *, is_held: bool = False) -> Member:
         launch, services = self._launch, deployable.services
         is_door = deployable.name == EDGE
         modules = tuple(self._modules[name] for name in services if name in self._modules)
@@ -239,15 +244,16 @@ class Supervisor:
             self._terms,
             start_within_s=self._fleet.start_within_s,
             environment=launch.environment,
+            is_held=is_held,
         )
         self.members[member.name] = member
         return member
 
-    async def _until_settled(self, members: Sequence[Member]) -> None:
-        """Wait until all are ready. Raises `StartFailed` as soon as one stays down."""
+    async def _until_ready(self, members: Sequence[Member], among: Sequence[Member]) -> None:
+        """Wait until all are ready. Raises `StartFailed` as soon as one of `among` stays down."""
         while True:
             seen = self.changes.count
-            for member in members:
+            for member in among:
                 if member.state == "failed":
                     assert member.failure is not None
                     said = member.failure
