@@ -18,7 +18,7 @@ from borough.errors import (
 )
 from borough.reliability.position import position_of, read_position
 from borough.testing import ManualClock, Mode, start
-from borough.testing.start import Running
+from borough.testing.running import Running
 from tests.modes import IN_ONE_PROCESS
 from tests.runtime.market import HearingService, Market, MarketService, Search, search, shown
 
