@@ -22,12 +22,13 @@ _COMMANDS = {
     "run": "borough.cli.run",
     "demo": "borough.cli.demo",
     "call": "borough.cli.call",
+    "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
 }
 _GROUPS = (
     ("write", "contracts"),
-    ("run", "run, demo, call"),
+    ("run", "run, demo, call, certs"),
     ("see", "events"),
 )
 

@@ -1,16 +1,19 @@
 """Who calls at the internal door: services that prove themselves; they may call what they declared.
 
-A service proves itself with the first request of a connection, by a token that lies in a folder
-of this machine and only the system's processes may read. The declaration is the permission.
-Without a proof only public operations answer, as at the edge.
+On this machine a service proves itself with the first request of a connection, by a token that lies
+in a folder and only the system's processes may read; elsewhere by its certificate (mutual_tls.py).
+The declaration is the permission. Without a proof only public operations answer, as at the edge.
 """
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
+import ssl
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Literal, Protocol
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Forbidden, Unauthenticated
@@ -19,26 +22,87 @@ from borough.gateway.secret_file import kept_secret
 from borough.runtime.host import undeclared
 from borough.services.settings import Secret
 from borough.transports.http import wire
+from borough.transports.http.client import HttpClient, Origin
 from borough.transports.http.door import Identity, Route
 from borough.transports.http.message import Request
 
-__all__ = ["InternalIdentity", "ServiceTokens"]
+__all__ = ["InternalIdentity", "Proof", "ServiceTokens", "is_loopback"]
 
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
 
 
-class ServiceTokens:
-    """One token per service, 32 random bytes in `SERVICE.token`, made by whoever starts first."""
+class Proof(Protocol):
+    """How the services of a system prove to each other who they are."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    @property
+    def scheme(self) -> str:
+        """That of the internal listener's URL."""
+        ...
+
+    @property
+    def how(self) -> str:
+        """What a caller proves itself with, as the end of a sentence."""
+        ...
+
+    def open(self, own: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Have what the services of this process need; blocking. Raises `ConfigurationError`."""
+        ...
+
+    def listening(self) -> ssl.SSLContext | None:
+        """The internal listener's side of TLS; None for clear text."""
+        ...
+
+    def caller(self, request: Request) -> str | None:
+        """The service that has proven itself; None where none claims to. Raises `Unauthenticated`."""
+        ...
+
+    def client(self, caller: str) -> HttpClient:
+        """A client that calls on account of a service of this process. Raises `ConfigurationError`."""
+        ...
+
+    def origin(self, service: str, host: str, port: int) -> Origin:
+        """What to tell that client of the place where a service listens. Raises `ConfigurationError`."""
+        ...
+
+    def begin(self) -> None:
+        """Follow what changes; needs a running loop."""
+        ...
+
+    async def close(self) -> None:
+        """Follow no more. Idempotent."""
+        ...
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address; a name other than `localhost` may be any."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class ServiceTokens:
+    """The `Proof` in clear text: one token per service, 32 random bytes in `SERVICE.token`, made by
+    whoever starts first. `clear_text` says how far tokens may travel."""
+
+    scheme = "http"
+    how = "with Borough-Service and Borough-Proof"
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        clear_text: Literal["loopback", "anywhere"] = "loopback",
+    ) -> None:
         self._folder = folder
         self._clock = clock
+        self._clear_text = clear_text
         self._tokens: dict[str, bytes] = {}
         self._hidden: list[Secret] = []
 
-    def open(self, services: Iterable[str]) -> None:
+    def open(self, own: Iterable[str], others: Iterable[str] = ()) -> None:
         """Have a token for each service; blocking, for the start. Raises `ConfigurationError`."""
-        for service in services:
+        for service in sorted({*own, *others}):
             path = self._folder / f"{service}.token"
             suffix = self._clock.token(8).hex()
             text = kept_secret(path, lambda: self._clock.token(32).hex().encode(), suffix).strip()
@@ -63,36 +127,7 @@ class ServiceTokens:
         given = proof.encode("latin-1", "replace")
         return hmac.compare_digest(expected or b"0" * 64, given) and expected is not None
 
-
-class InternalIdentity:
-    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls."""
-
-    def __init__(
-        self,
-        tokens: ServiceTokens,
-        declared: Mapping[str, Collection[str]],
-        edge: EdgeIdentity,
-    ) -> None:
-        self._tokens = tokens
-        self._declared = {service: frozenset(names) for service, names in declared.items()}
-        self._edge = edge
-
-    async def __call__(self, request: Request, route: Route) -> Identity:
-        caller = self._caller(request)
-        operation = route.callee.operation
-        if caller is None:
-            if not operation.public:
-                raise Unauthenticated(
-                    f"{operation.wire_name} is internal: the calling service must prove itself "
-                    "with Borough-Service and Borough-Proof"
-                )
-            return await self._edge(request, route)
-        contract = operation.contract
-        if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
-            raise Forbidden(undeclared(caller, contract))
-        return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
-
-    def _caller(self, request: Request) -> str | None:
+    def caller(self, request: Request) -> str | None:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""
         header, connection = request.headers.get, request.connection
         claimed = header(wire.SERVICE)
@@ -100,7 +135,7 @@ class InternalIdentity:
             known: str | None = connection.caller
             return known
         proof = header(wire.PROOF)
-        if proof is None or not self._tokens.proves(claimed, proof):
+        if proof is None or not self.proves(claimed, proof):
             connection.caller = None
             raise Unauthenticated(
                 "Borough-Proof does not prove the service that Borough-Service names; "
@@ -108,3 +143,54 @@ class InternalIdentity:
             )
         connection.caller = claimed
         return claimed
+
+    def listening(self) -> None:
+        """Clear text."""
+
+    def client(self, caller: str) -> HttpClient:
+        """A client that calls on account of `caller`."""
+        return HttpClient(first_headers=self.first_headers(caller))
+
+    def origin(self, _service: str, host: str, port: int) -> Origin:
+        """The same place. Raises `ConfigurationError` where a token would travel too far."""
+        if self._clear_text == "loopback" and not is_loopback(host):
+            raise ConfigurationError(
+                f"services would talk to {host} in clear text, and so show who they are to others; "
+                "switch TLS on in [internal.tls]"
+            )
+        return host, port
+
+    def begin(self) -> None:
+        """Tokens do not change."""
+
+    async def close(self) -> None:
+        """Nothing is followed."""
+
+
+class InternalIdentity:
+    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls."""
+
+    def __init__(
+        self,
+        proof: Proof,
+        declared: Mapping[str, Collection[str]],
+        edge: EdgeIdentity,
+    ) -> None:
+        self._proof = proof
+        self._declared = {service: frozenset(names) for service, names in declared.items()}
+        self._edge = edge
+
+    async def __call__(self, request: Request, route: Route) -> Identity:
+        caller = self._proof.caller(request)
+        operation = route.callee.operation
+        if caller is None:
+            if not operation.public:
+                raise Unauthenticated(
+                    f"{operation.wire_name} is internal: the calling service must prove itself "
+                    f"{self._proof.how}"
+                )
+            return await self._edge(request, route)
+        contract = operation.contract
+        if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
+            raise Forbidden(undeclared(caller, contract))
+        return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))

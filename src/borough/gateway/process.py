@@ -19,8 +19,9 @@ from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.internal import InternalIdentity, ServiceTokens
+from borough.gateway.internal import InternalIdentity, Proof, ServiceTokens, is_loopback
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
+from borough.gateway.mutual_tls import ServiceCertificates
 from borough.gateway.raw import RawMount
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.ports import Transport
@@ -28,7 +29,7 @@ from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
-from borough.transports.http.client import HttpClient
+from borough.transports.http.client import Origin
 from borough.transports.http.door import Door
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
@@ -65,11 +66,18 @@ class Process:
         self._edge_port = edge_port
         self._internal_port = internal_port
         self._mounts = mounts
+        self._stand_ins = frozenset(stand_ins or ())
         tokens = system.configuration.options.edge.tokens
         self._uses_own_tokens = tokens.issuer == "own"
         self._keys = OwnKeys(folder / "keys", self.clock)
         self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
-        self.tokens = ServiceTokens(folder / "tokens", self.clock)
+        internal = system.configuration.options.internal
+        self.tokens = ServiceTokens(folder / "tokens", self.clock, internal.clear_text)
+        self.proof: Proof = (
+            ServiceCertificates(system.configuration, self.clock)
+            if internal.tls.is_on
+            else self.tokens
+        )
         self._check = TokenCheck([self._issuer()], self.clock)
         self._identity = EdgeIdentity(self._check)
         self.host = Host(
@@ -94,11 +102,10 @@ class Process:
             if self._edge_port is not None:
                 self._pages()  # what must not be served is told before anything is made
             if self._internal_port is not None:
+                self._refuse_clear_text()
                 make_folder(self.host.data_folder)
-                names = {contract.service for contract in self.host.plan.contracts.values()}
-                await asyncio.to_thread(
-                    self.tokens.open, sorted(names | set(self.host.plan.services))
-                )
+                own, others = self._services()
+                await asyncio.to_thread(self.proof.open, own, others)
             await self.host.start()
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
@@ -118,6 +125,31 @@ class Process:
         await self._check.prepare()
         if self._uses_own_tokens:
             await self._keys.open()
+
+    def _services(self) -> tuple[set[str], set[str]]:
+        """The services that are answered in this process, and all that there are."""
+        plan = self.host.plan
+        stood_in = {each.service for each in plan.absent.values() if each.cls in self._stand_ins}
+        return stood_in | set(plan.services), {each.service for each in plan.contracts.values()}
+
+    def _refuse_clear_text(self) -> None:
+        """Where other machines reach the internal listener, it speaks TLS. Raises `ConfigurationError`."""
+        internal = self.system.configuration.options.internal
+        if internal.tls.is_on or is_loopback(internal.host):
+            return
+        if internal.clear_text != "anywhere":
+            raise ConfigurationError(
+                f"internal.host is {internal.host}, which other machines reach, and services would "
+                "talk there in clear text: fill in [internal.tls] (`borough certs` makes "
+                "certificates for development), listen on 127.0.0.1, or set internal.clear_text to "
+                '"anywhere"'
+            )
+        _log.warning(
+            "CLEAR TEXT: services talk on %s without TLS. Whoever can look into that network reads "
+            "every call, speaks for every user and takes the place of every service. Fill in "
+            "[internal.tls], and take internal.clear_text away",
+            internal.host,
+        )
 
     def _refuse_idle_issuers(self, issuer: str) -> None:
         """A service must not issue tokens that its own edge refuses. Raises `ConfigurationError`."""
@@ -157,7 +189,7 @@ class Process:
         limits = self.system.configuration.options.limits
         door = Door(
             self.host.routes,
-            InternalIdentity(self.tokens, self.host.declared, self._identity),
+            InternalIdentity(self.proof, self.host.declared, self._identity),
             self.clock,
             strict=False,
             default_timeout_s=limits.default_timeout_s,
@@ -169,7 +201,9 @@ class Process:
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
         server = HttpServer(door.answer, bounds)
-        await server.open(self.system.configuration.options.internal.host, port)
+        host = self.system.configuration.options.internal.host
+        await server.open(host, port, self.proof.listening())
+        self.proof.begin()
         return server
 
     async def _open_edge(self, port: int) -> HttpServer:
@@ -257,17 +291,18 @@ class Process:
     @property
     def edge_url(self) -> str:
         """Where the edge listens. Raises `ConfigurationError` where it has no listener."""
-        return self._url(self._edge_server, self.system.configuration.options.edge.host)
+        return self._url("http", self._edge_server, self.system.configuration.options.edge.host)
 
     @property
     def internal_url(self) -> str:
         """Where the internal listener is. Raises `ConfigurationError` where there is none."""
-        return self._url(self._internal_server, self.system.configuration.options.internal.host)
+        host = self.system.configuration.options.internal.host
+        return self._url(self.proof.scheme, self._internal_server, host)
 
-    def _url(self, server: HttpServer | None, host: str) -> str:
+    def _url(self, scheme: str, server: HttpServer | None, host: str) -> str:
         if server is None:
             raise ConfigurationError("this process has no such listener")
-        return f"http://{host}:{server.port}"
+        return f"{scheme}://{host}:{server.port}"
 
     @property
     def internal_origin(self) -> tuple[str, int]:
@@ -278,8 +313,11 @@ class Process:
 
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
-        client = HttpClient(first_headers=self.tokens.first_headers(caller))
-        return RemoteTransport(client, lambda _service: self.internal_origin, self.clock)
+
+        def here(service: str) -> Origin:
+            return self.proof.origin(service, *self.internal_origin)
+
+        return RemoteTransport(self.proof.client(caller), here, self.clock)
 
     async def stop(self) -> None:
         """Drain the doors, then stop the host. Idempotent."""
@@ -292,6 +330,7 @@ class Process:
         for server in (self._edge_server, self._internal_server):
             if server is not None:
                 await server.drain(drain_s)
+        await self.proof.close()
         if self.edge is not None:
             await self.edge.close()
         await self._check.close()

@@ -6,7 +6,7 @@ allows; cookies by a semicolon, and each `Set-Cookie` stays a field of its own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -103,13 +103,15 @@ class Connection:
     """One client's connection, the same object for all its requests.
 
     `caller` belongs to the door: what it has once proven of the peer, it may remember here.
+    `certificate` is what the peer has proven by TLS, as `ssl` tells it; None in clear text.
     """
 
-    __slots__ = ("caller", "peer")
+    __slots__ = ("caller", "certificate", "peer")
 
     def __init__(self, peer: tuple[str, int]) -> None:
         self.peer = peer
         self.caller: Any = None
+        self.certificate: Mapping[str, Any] | None = None
 
 
 class Request:

@@ -22,11 +22,10 @@ from borough.errors import CallError, DeadlineExceeded, ServiceFailure
 from borough.ports import Send
 from borough.services.context import NO_DEADLINE, Call
 from borough.transports.http import wire
-from borough.transports.http.client import HttpClient
+from borough.transports.http.client import HttpClient, Origin
 
-__all__ = ["Origin", "RemoteTransport"]
+__all__ = ["RemoteTransport"]
 
-Origin = tuple[str, int]
 _KNOWN: Mapping[str, type[CallError]] = {
     cls.code: cls
     for cls in vars(errors).values()
