@@ -151,11 +151,11 @@ class ServiceTokens:
         """A client that calls on account of `caller`."""
         return HttpClient(first_headers=self.first_headers(caller))
 
-    def origin(self, _service: str, host: str, port: int) -> Origin:
+    def origin(self, service: str, host: str, port: int) -> Origin:
         """The same place. Raises `ConfigurationError` where a token would travel too far."""
         if self._clear_text == "loopback" and not is_loopback(host):
             raise ConfigurationError(
-                f"services would talk to {host} in clear text, and so show who they are to others; "
+                f"services would talk to {service} at {host} in clear text, where others could listen; "
                 "switch TLS on in [internal.tls]"
             )
         return host, port

@@ -28,6 +28,15 @@ _REASONS = {
     "HTTP_REQUEST": "the other side speaks in clear text",
     "RECORD_LAYER_FAILURE": "the other side does not speak TLS",
 }
+_STRANGE = frozenset(
+    {
+        "unable to get local issuer certificate",
+        "unable to get issuer certificate",
+        "self-signed certificate",
+        "self-signed certificate in certificate chain",
+    }
+)
+_ABOUT_CERTIFICATES = frozenset({"CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE"})
 
 
 def refused_certificate(error: BaseException | None) -> str | None:
@@ -40,6 +49,8 @@ def why_no_tls(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         # One that we raise ourselves has no message of its own.
         said = getattr(error, "verify_message", None) or error.strerror
+        if said in _STRANGE:
+            said = f"it does not come from the CA that is trusted here ({said})"
         return f"the certificate of the other side does not count: {said}"
     alert = refused_certificate(error)
     if alert is not None:
@@ -65,7 +76,9 @@ class TellingHandshake(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
-            self._failure = error
             self.failed(error)
+            if error.reason not in _ABOUT_CERTIFICATES:
+                raise
+            self._failure = error
             # The loop writes what waits, the alert, before it waits for the client's next word.
             raise ssl.SSLWantReadError from None
