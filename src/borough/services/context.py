@@ -31,10 +31,15 @@ class _Claims(dict[str, Any]):
     def __reduce__(self) -> tuple[type[_Claims], tuple[dict[str, Any]]]:
         return _Claims, (dict(self),)
 
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("the claims of an end user cannot be changed")
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+def _refuse(*_: Any, **__: Any) -> Any:
+    raise TypeError("the claims of an end user cannot be changed")
+
+
+for _name in (
+    "__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"
+):  # fmt: skip
+    setattr(_Claims, _name, _refuse)
 
 
 def _settled(value: Any) -> Any:

@@ -12,7 +12,7 @@ from borough.errors import ConfigurationError
 from borough.gateway.certificates import Kept, make_certificates
 from borough.gateway.credential import CredentialFiles, read_credential
 from borough.testing.clock import ManualClock
-from tests.gateway.company import HOUR, Company, lasting
+from tests.identity.company import HOUR, Company, lasting
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

@@ -21,9 +21,9 @@ from borough.testing import free_port
 from borough.testing.clock import ManualClock
 from borough.transports.http import wire
 from borough.transports.http.client import ClientResponse, HttpClient
-from tests.gateway.company import HOUR, Company, lasting
-from tests.gateway.lending import BankService, LibraryService, Readers, ReadersService
 from tests.gateway.library import Library
+from tests.identity.company import HOUR, Company, lasting
+from tests.identity.lending import BankService, LibraryService, Readers, ReadersService
 
 ALL: Sequence[type[Service]] = (LibraryService, ReadersService, BankService)
 BURN = ("DELETE", "/library/books/emma")
