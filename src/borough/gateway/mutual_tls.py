@@ -18,13 +18,14 @@ from weakref import WeakSet
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Unauthenticated
 from borough.gateway.credential import Credential, CredentialFiles, Stamp, read_credential
+from borough.gateway.internal import Proof, ServiceTokens
 from borough.gateway.spiffe import server_name, service_named_in, trust_domain
 from borough.runtime.configuration import Configuration
 from borough.transports.http.client import HttpClient, Origin
 from borough.transports.http.handshakes import TellingHandshake, why_no_tls
 from borough.transports.http.message import Request
 
-__all__ = ["ServiceCertificates"]
+__all__ = ["ServiceCertificates", "proof_of"]
 
 _log = logging.getLogger("borough.tls")
 _LOOK_S = 2.0
@@ -33,6 +34,13 @@ _LATE = 0.1
 """The part of its lifetime before the end of which a certificate should have been replaced."""
 _QUIET_S = 10.0
 """How often a reason is told for which handshakes fail: anybody may cause them."""
+
+
+def proof_of(configuration: Configuration, tokens: ServiceTokens, clock: Clock) -> Proof:
+    """Certificates where `[internal.tls]` is filled in, else `tokens`. Raises `ConfigurationError`."""
+    if configuration.options.internal.tls.is_on:
+        return ServiceCertificates(configuration, clock)
+    return tokens
 
 
 class _Proven(NamedTuple):

@@ -19,9 +19,9 @@ from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.internal import InternalIdentity, Proof, ServiceTokens, is_loopback
+from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
-from borough.gateway.mutual_tls import ServiceCertificates
+from borough.gateway.mutual_tls import proof_of
 from borough.gateway.raw import RawMount
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.ports import Transport
@@ -73,11 +73,7 @@ class Process:
         self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
         internal = system.configuration.options.internal
         self.tokens = ServiceTokens(folder / "tokens", self.clock, internal.clear_text)
-        self.proof: Proof = (
-            ServiceCertificates(system.configuration, self.clock)
-            if internal.tls.is_on
-            else self.tokens
-        )
+        self.proof = proof_of(system.configuration, self.tokens, self.clock)
         self._check = TokenCheck([self._issuer()], self.clock)
         self._identity = EdgeIdentity(self._check)
         self.host = Host(
