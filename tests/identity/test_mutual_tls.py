@@ -1,134 +1,24 @@
 """Services that prove themselves by certificates: real files, real sockets, both event loops."""
 
 import asyncio
-import logging
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from borough import Service, System
-from borough.clock import Clock, SystemClock
+from borough import System
 from borough.errors import CallError, ConfigurationError, Forbidden, Unavailable
-from borough.gateway.mutual_tls import ServiceCertificates
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.services.context import Principal
 from borough.testing import free_port
 from borough.testing.clock import ManualClock
 from borough.transports.http import wire
-from borough.transports.http.client import ClientResponse, HttpClient
+from borough.transports.http.client import HttpClient
 from tests.gateway.library import Library
 from tests.identity.company import HOUR, Company, lasting
 from tests.identity.lending import BankService, LibraryService, Readers, ReadersService
-
-ALL: Sequence[type[Service]] = (LibraryService, ReadersService, BankService)
-BURN = ("DELETE", "/library/books/emma")
-SOON_S = 5.0
-LOOK_S = 2.0
-
-
-def spiffe(service: str, system: str = "town") -> str:
-    return f"spiffe://{system}/service/{service}"
-
-
-class Town:
-    """A company's CA, a folder of certificates, processes of the town and clients of them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.company = Company(folder)
-        self.processes: list[Process] = []
-        self.clients: list[HttpClient] = []
-        for service in ("library", "readers", "bank"):
-            self.issue(service)
-
-    def issue(self, service: str, company: Company | None = None, **more: Any) -> Path:
-        """Another certificate in a service's place."""
-        path = self.folder / f"{service}.pem"
-        return (company or self.company).issue(path, [spiffe(service)], **more)
-
-    def configuration(self, **flags: Any) -> Configuration:
-        chosen = {
-            "system.name": "town",
-            "internal.tls.ca": str(self.company.path),
-            "internal.tls.certificate": "{service}.pem",
-            **{name.replace("__", "."): value for name, value in flags.items()},
-        }
-        return Configuration.load(self.folder, {}, chosen)
-
-    async def start(
-        self,
-        services: Sequence[type[Service]] = ALL,
-        clock: Clock | None = None,
-        **flags: str | None,
-    ) -> Process:
-        """A process whose internal listener speaks TLS."""
-        process = Process(
-            System(list(services), configuration=self.configuration(**flags)),
-            clock=clock or SystemClock(),
-            data_folder=self.folder / "data",
-            internal_port=free_port(),
-            calls="wire",
-        )
-        await process.start()
-        self.processes.append(process)
-        return process
-
-    def caller(self, service: str, **flags: Any) -> "CallerElsewhere":
-        """A service of another process, with the certificate that lies there now."""
-        proof = ServiceCertificates(self.configuration(**flags), SystemClock())
-        proof.open([service])
-        client = proof.client(service)
-        self.clients.append(client)
-        return CallerElsewhere(proof, client)
-
-    def showing(self, certificate: Path | None) -> HttpClient:
-        """A client that shows any certificate, or none, and believes any of the company's."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.load_verify_locations(self.company.path)
-        if certificate is not None:
-            context.load_cert_chain(certificate)
-        client = HttpClient(ssl=lambda: context)
-        self.clients.append(client)
-        return client
-
-    async def close(self) -> None:
-        for client in self.clients:
-            await client.close()
-        for process in self.processes:
-            await process.stop()
-
-
-class CallerElsewhere:
-    """What another process does on account of a service."""
-
-    def __init__(self, proof: ServiceCertificates, client: HttpClient) -> None:
-        self.proof = proof
-        self.client = client
-
-    async def call(
-        self,
-        process: Process,
-        request: tuple[str, str] = BURN,
-        headers: Sequence[tuple[bytes, bytes]] = (),
-    ) -> ClientResponse:
-        service = request[1].split("/")[1]
-        origin = self.proof.origin(service, *process.internal_origin)
-        async with asyncio.timeout(SOON_S):
-            return await self.client.send(origin, *request, headers)
-
-
-@pytest.fixture
-async def town(tmp_path: Path) -> AsyncIterator[Town]:
-    made = Town(tmp_path)
-    yield made
-    async with asyncio.timeout(2 * SOON_S):  # nothing that was refused keeps a process from ending
-        await made.close()
+from tests.identity.town import ALL, BURN, SOON_S, Town, spiffe
 
 
 async def test_the_caller_is_the_service_of_the_certificate(town: Town) -> None:
@@ -319,128 +209,6 @@ async def test_a_certificate_that_expires_ends_what_its_connection_may_do(town: 
     answer = await readers.call(process)
     assert answer.status == 401
     assert b"with which readers opened this connection has expired" in answer.body
-
-
-# --- files that change ----------------------------------------------------------------------------
-
-
-class LookClock(ManualClock):
-    """Tells when the process has looked at its files and waits until it looks again."""
-
-    def __init__(self) -> None:
-        super().__init__(lasting(-HOUR, HOUR)[1])
-        self._has_looked = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds == LOOK_S:
-            self._has_looked.set()
-        await super().sleep(seconds)
-
-    async def look(self) -> None:
-        """Let the process look once, and do what follows from it."""
-        async with asyncio.timeout(SOON_S):
-            await self._has_looked.wait()
-            self._has_looked.clear()
-            self.advance(LOOK_S)
-            await self._has_looked.wait()
-
-
-async def shown_by(town: Town, process: Process, service: str) -> int:
-    """The serial number of the certificate that a new connection meets."""
-    caller = town.caller("bank")
-    await caller.call(process, ("GET", f"/{service}/nothing"))
-    (pool,) = caller.client._pools.values()
-    (connection,) = pool.members
-    return int(connection._transport.get_extra_info("peercert")["serialNumber"], 16)
-
-
-async def test_renewed_certificates_are_used_and_no_call_fails(town: Town) -> None:
-    clock = LookClock()
-    process = await town.start(clock=clock)
-    client = process.host.client(Readers, principal=Principal("anna"))
-    stopping = False
-    answered = asyncio.Semaphore(0)
-
-    async def lend() -> None:
-        while not stopping:
-            assert (await client.lend("emma")).user == "anna"
-            answered.release()
-
-    tasks = [asyncio.create_task(lend()) for _ in range(8)]
-    serials = {await shown_by(town, process, "library")}
-    for _ in range(5):
-        for service in ("library", "readers", "bank"):
-            town.issue(service)
-        await clock.look()
-        async with asyncio.timeout(SOON_S):
-            for _ in range(20):
-                await answered.acquire()
-        serials.add(await shown_by(town, process, "library"))
-    stopping = True
-    await asyncio.gather(*tasks)  # raises what failed
-    assert len(serials) == 6
-
-
-async def test_after_a_renewal_no_call_goes_over_an_older_connection(town: Town) -> None:
-    clock = LookClock()
-    process = await town.start(clock=clock)
-    client = process.host.client(Readers, principal=Principal("anna"))
-    await client.lend("emma")
-    (http,) = process.proof._clients["readers"]  # type: ignore[attr-defined]
-    before = {each for pool in http._pools.values() for each in pool.members}
-    town.issue("readers")
-    await clock.look()
-    await client.lend("emma")
-    after = [each for pool in http._pools.values() for each in pool.members if each.is_fit]
-    assert after
-    assert before.isdisjoint(after)
-
-
-async def test_a_broken_file_changes_nothing_and_is_told_once(
-    town: Town, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = LookClock()
-    process = await town.start(clock=clock)
-    serial = await shown_by(town, process, "library")
-    (town.folder / "library.pem").write_text("half a certifi")
-    await clock.look()
-    await clock.look()
-    told = [each.message for each in caplog.records if each.levelno == logging.ERROR]
-    assert len(told) == 1
-    assert told[0].startswith("library goes on with the certificate it has: ")
-    (town.folder / "bank.pem").unlink()
-    await clock.look()
-    assert "bank goes on with the certificate it has" in caplog.text
-    for path in ("library", "bank"):
-        town.issue(path)
-    await clock.look()
-    assert await shown_by(town, process, "library") != serial
-
-
-async def test_a_certificate_of_another_ca_is_not_taken_up(
-    town: Town, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = LookClock()
-    process = await town.start(clock=clock)
-    serial = await shown_by(town, process, "library")
-    town.issue("library", Company(town.folder, "other"))
-    await clock.look()
-    assert "unable to get local issuer certificate" in caplog.text
-    assert await shown_by(town, process, "library") == serial
-
-
-async def test_a_certificate_that_is_late_is_warned_of_once(
-    town: Town, caplog: pytest.LogCaptureFixture
-) -> None:
-    clock = LookClock()
-    await town.start(clock=clock)
-    await clock.look()
-    assert "expires at" not in caplog.text
-    clock.advance(timedelta(minutes=55).total_seconds())
-    await clock.look()
-    await clock.look()
-    told = [each.message for each in caplog.records if "expires at" in each.message]
-    assert len(told) == 3
 
 
 # --- what borough.toml says -----------------------------------------------------------------------
