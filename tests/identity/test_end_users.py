@@ -84,6 +84,6 @@ def test_an_end_user_travels_and_is_copied_whole() -> None:
     assert wire.read_principal(wire.write_principal(anna).decode()) == anna
     for same in (copy.deepcopy(anna), copy.copy(anna), pickle.loads(pickle.dumps(anna))):
         assert same == anna
+        claims: Any = same.claims
         with pytest.raises(TypeError):
-            claims: Any = same.claims
             claims["role"] = "admin"
