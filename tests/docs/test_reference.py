@@ -54,6 +54,7 @@ def test_every_option_has_a_sentence() -> None:
             "limits",
             "data",
             "events",
+            "tls",
             "tokens",
             "discovery",
         }

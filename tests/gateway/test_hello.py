@@ -14,7 +14,7 @@ from borough.contracts.operation import Contract
 from borough.contracts.reading import read_contract
 from borough.errors import ContractMismatch, ServiceFailure
 from borough.gateway.hello import HelloPage
-from borough.gateway.internal import InternalIdentity, ServiceTokens
+from borough.gateway.internal import ServiceTokens
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.runtime.system import System
@@ -104,8 +104,7 @@ async def test_a_proof_counts_for_its_connection_and_a_wrong_one_is_refused(tmp_
     town = Town(tmp_path)
     tokens = ServiceTokens(tmp_path / "tokens", town.clock)
     tokens.open(["orders"])
-    identity = InternalIdentity(tokens, {}, town.identity)
-    answering = page(OLD, caller=identity.caller)
+    answering = page(OLD, caller=tokens.caller)
     headers = {name.decode(): value.decode() for name, value in tokens.first_headers("orders")}
     connection = Connection(("127.0.0.1", 1))
     assert (await asked(answering, "/borough/hello")).status == 200

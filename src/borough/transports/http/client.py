@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,14 +21,13 @@ from borough.transports.http.client_connection import (
 from borough.transports.http.deadlines import Deadlines
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
-from borough.transports.http.pool import OriginPool
+from borough.transports.http.pool import Origin, OriginPool
 
-__all__ = ["ClientResponse", "ClientStream", "HttpClient", "RequestLine", "sendable"]
+__all__ = ["ClientResponse", "ClientStream", "HttpClient", "Origin", "RequestLine", "sendable"]
 
 _SWEEP_S = 5.0
 _USUALLY_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 Fields = Sequence[tuple[bytes, bytes]]
-Origin = tuple[str, int]
 
 
 class RequestLine:
@@ -60,15 +59,16 @@ def sendable(headers: Fields) -> bytes:
 
 
 class HttpClient:
-    """A client for any number of origins (host, port).
+    """A client for any number of origins.
 
-    `first_headers` go with the first request of each connection only, such as a proof of who calls.
+    `ssl` is asked at each new connection, so that it may change. `first_headers` go with the first
+    request of each connection only, such as a proof of who calls.
     """
 
     def __init__(
         self,
         limits: ClientLimits | None = None,
-        ssl: tls.SSLContext | None = None,
+        ssl: Callable[[], tls.SSLContext] | None = None,
         first_headers: Fields = (),
     ) -> None:
         self.limits = limits or ClientLimits()
@@ -131,6 +131,11 @@ class HttpClient:
     ) -> Coroutine[Any, Any, ClientStream]:
         """Like `stream`, for who calls `leave` himself, once, whatever happens."""
         return self._exchange(origin, method, target, headers, body, deadline, idempotent, True)
+
+    def renew(self) -> None:
+        """Begin every further request on a new connection, or one that began after this. What runs goes on."""
+        for pool in self._pools.values():
+            pool.retire()
 
     async def close(self) -> None:
         """Close every connection and wait until all are gone; calls that run fail. Idempotent."""

@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from borough.errors import CallError, DeadlineExceeded, ServiceFailure
+from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
+from borough.transports.http.handshakes import refused_certificate
 from borough.transports.http.message import Headers
 from borough.transports.http.response_reader import BadAnswer, ResponseReader
 
@@ -50,7 +51,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_answer", "_is_kept", "_is_streaming", "_pool", "_reader", "_stream", "_transport",
-        "deadline", "idle_since", "is_connected", "is_used",
+        "deadline", "idle_since", "is_connected", "is_last", "is_used", "refusal",
     )  # fmt: skip
 
     def __init__(self, pool: OriginPool) -> None:
@@ -64,7 +65,11 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = 0.0
         self.idle_since = 0.0
         self.is_connected = False
+        self.is_last = False
+        """No request follows the one at hand."""
         self.is_used = False
+        self.refusal = ""
+        """Why the other side would not talk to us, where it said so."""
 
     # --- a call ----------------------------------------------------------------------------------
 
@@ -141,6 +146,10 @@ class ClientConnection(asyncio.Protocol):
             else:
                 answer = ClientResponse(reader.status, reader.headers, b"".join(reader.parts))
                 self._finish(answer, is_reusable=False)
+        elif (alert := refused_certificate(exc)) is not None:
+            # In TLS 1.3 our side of a handshake ends before the other has looked at our certificate.
+            self.refusal = f"{self._pool.name} refuses the certificate that it was shown: {alert}"
+            self._fail(Unavailable(self.refusal))
         elif self._answer is not None and not reader.has_begun:
             self._fail(ClosedUnanswered(self._pool.name, was_kept=self._is_kept))
         else:
@@ -182,7 +191,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _return(self, *, is_reusable: bool) -> None:
         """Go back to the pool, or close where no other answer could follow."""
-        if is_reusable:
+        if is_reusable and not self.is_last:
             self._pool.release(self)
         elif self.is_connected:
             self._transport.close()

@@ -25,6 +25,7 @@ from borough.transports.http.client import (
     ClientResponse,
     ClientStream,
     HttpClient,
+    Origin,
     RequestLine,
     sendable,
 )
@@ -41,6 +42,8 @@ Incompatible = Mapping[str, Callable[[], CallError]]
 Greet = Callable[[Replica, Ask], Awaitable[Incompatible]]
 """What is done before the first call to a replica. A `CallError` means that it cannot be called now."""
 
+Locate = Callable[[str, str, int], Origin]
+"""What a client is told of a service's place, given as service, host and port. Raises `ConfigurationError`."""
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -61,9 +64,9 @@ class _Contact:
 
     __slots__ = ("incompatible", "is_met", "meeting", "origin", "replica")
 
-    def __init__(self, replica: Replica, *, is_met: bool) -> None:
+    def __init__(self, replica: Replica, origin: Origin, *, is_met: bool) -> None:
         self.replica = replica
-        self.origin = (replica.host, replica.port)
+        self.origin = origin
         self.is_met = is_met
         self.incompatible: Incompatible = {}
         self.meeting = asyncio.Lock()
@@ -113,7 +116,8 @@ class Dependency:
 
     __slots__ = (
         "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_draw", "_greet",
-        "_has_several", "_known", "_monotonic", "_throttle", "answered", "gate", "limits", "repeats", "service",
+        "_has_several", "_known", "_monotonic", "_origin", "_throttle", "answered", "gate", "limits",
+        "repeats", "service",
     )  # fmt: skip
 
     def __init__(
@@ -126,6 +130,7 @@ class Dependency:
         *,
         caller: str = "",
         greet: Greet | None = None,
+        origin: Locate | None = None,
     ) -> None:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
@@ -140,6 +145,7 @@ class Dependency:
         self._draw = clock.random.random
         self._caller = caller
         self._greet = greet
+        self._origin = origin or _there
         self._has_several = False
         self._throttle = Throttle(limits.throttle)
         self._balance: Balance[_Contact] = Balance(limits.balance)
@@ -299,12 +305,16 @@ class Dependency:
         return candidate
 
     def _learn(self, known: tuple[Replica, ...]) -> None:
-        self._known = known
         before = self._contacts
         has_greeting = self._greet is not None
         self._contacts = {
-            each: before.get(each) or _Contact(each, is_met=not has_greeting) for each in known
+            each: before.get(each)
+            or _Contact(
+                each, self._origin(self.service, each.host, each.port), is_met=not has_greeting
+            )
+            for each in known
         }
+        self._known = known
         self._balance.replace(list(self._contacts.values()))
         self._has_several = len(self._contacts) > 1
 
@@ -393,6 +403,10 @@ def _read_refusal(body: bytes) -> _Refusal | None:
     return refusal if refusal.code in _NOT_RUN and refusal.retryable else None
 
 
+def _there(_service: str, host: str, port: int) -> Origin:
+    return host, port
+
+
 class Dependencies:
     """The dependencies of one caller, each made when it is first asked for."""
 
@@ -405,14 +419,17 @@ class Dependencies:
         *,
         caller: str = "",
         greet: Greet | None = None,
+        origin: Locate | None = None,
     ) -> None:
-        """`make_client` is called for each: connections are shared by nobody."""
+        """`make_client` is called for each: connections are shared by nobody. `origin` says what to
+        tell that client of a place; the place itself, where nobody has to prove who listens there."""
         self._discovery = discovery
         self._make_client = make_client
         self._clock = clock
         self._limits = limits or DependencyLimits()
         self._caller = caller
         self._greet = greet
+        self._origin = origin
         self._made: dict[str, Dependency] = {}
 
     def of(self, service: str) -> Dependency:
@@ -427,6 +444,7 @@ class Dependencies:
                 self._limits,
                 caller=self._caller,
                 greet=self._greet,
+                origin=self._origin,
             )
         return made
 
