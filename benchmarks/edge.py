@@ -51,6 +51,7 @@ def measure(rounds: int) -> Report:
                     figures = client.ask({**load, "seconds": SECONDS, "pids": pids})
                     for what in ("calls_per_s", "p50_us", "server_us"):
                         series[name, count, what].values.append(figures[what])
+                load = {"port": port, "path": "/pricing/totals", "connections": count}
                 alone = client.ask({**load, "seconds": SECONDS, "pids": [door.pid]})
                 doors[count].values.append(alone["server_us"])
     return report

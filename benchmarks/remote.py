@@ -1,19 +1,22 @@
-"""A call from one process to another: Borough's typed client, grpc.aio, and aiohttp on both ends."""
+"""A call from one process to another: Borough's typed client, in clear text and over mTLS, grpc.aio, and
+aiohttp on both ends."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.children import CLIENT_CORE, Child
 from benchmarks.report import Report, Series
-from benchmarks.servers import market_server, peer_server
+from benchmarks.servers import MARKET, market_server, peer_server
 
 WHAT = "client process on core 1, server process on core 0; CPU of both ends together, per call"
 IN_FLIGHT = (1, 32, 256)
 SECONDS = 0.7
-NAMES = ("borough", "grpc.aio", "aiohttp")
+NAMES = ("borough", "borough mTLS", "grpc.aio", "aiohttp")
 
 
 def measure(rounds: int) -> Report:
@@ -49,6 +52,10 @@ def _pairs(stack: ExitStack) -> dict[str, tuple[Child, Child]]:
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="borough-bench-"))
     market, _, internal = market_server(Path(folder))
     stack.enter_context(market)
+    options = _certificates(Path(folder) / "certs")
+    data = Path(folder) / "tls"
+    secured, _, secured_internal = market_server(data, options=options)
+    stack.enter_context(secured)
     grpc_server, grpc_port = peer_server("grpc_server")
     stack.enter_context(grpc_server)
     aiohttp_server, aiohttp_port = peer_server("aiohttp_server")
@@ -59,6 +66,18 @@ def _pairs(stack: ExitStack) -> dict[str, tuple[Child, Child]]:
 
     return {
         "borough": (market, client("market_client", folder, str(internal))),
+        "borough mTLS": (
+            secured,
+            client("market_client", str(data), str(secured_internal), *options),
+        ),
         "grpc.aio": (grpc_server, client("peers.grpc_client", str(grpc_port))),
         "aiohttp": (aiohttp_server, client("peers.aiohttp_client", str(aiohttp_port))),
     }
+
+
+def _certificates(folder: Path) -> list[str]:
+    """Certificates for the market, and the options that name them."""
+    command = [sys.executable, "-m", "borough", "certs", str(MARKET), "--folder", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)
+    files = {"ca": "ca.pem", "certificate": "{service}.pem", "key": "{service}.key"}
+    return [f"internal.tls.{option}={folder / name}" for option, name in files.items()]

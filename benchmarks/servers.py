@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.children import ROOT, SERVER_CORE, Child, free_port
@@ -13,13 +14,17 @@ __all__ = ["MARKET", "market_server", "peer_server"]
 MARKET = ROOT / "benchmarks" / "market"
 
 
-def market_server(data: Path, cores: set[int] | None = SERVER_CORE) -> tuple[Child, int, int]:
+def market_server(
+    data: Path, cores: set[int] | None = SERVER_CORE, options: Sequence[str] = ()
+) -> tuple[Child, int, int]:
     """`borough run` with the market: the process, the port of its edge, that of its internal door."""
+    settings = [word for option in options for word in ("--set", option)]
     edge, internal = free_port(), free_port()
     child = Child(
         [
             "-m", "borough", "run", str(MARKET), "--data", str(data), "--json",
             "--port", str(edge), "--internal-port", str(internal),
+            *settings,
         ],
         cores,
     )  # fmt: skip

@@ -6,8 +6,7 @@ BoroughError
 ├── OpenFailed             a service's own `open` raised; the start was taken back
 ├── CallError              a call gave no answer; `status` and `retryable` say more
 │   ├── the caller's       400 to 429, from InvalidRequest to TooManyRequests
-│   ├── the callee's       ServiceFailure 500, Unavailable 503, DeadlineExceeded 504
-│   └── between the two    ContractMismatch 502: their versions of the contract do not fit
+│   └── the callee's       ServiceFailure 500, ContractMismatch 502, Unavailable 503, DeadlineExceeded 504
 └── StoreError             see below; BrokerError, Crashed (a handle of a past incarnation)
 """
 

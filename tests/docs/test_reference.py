@@ -55,9 +55,10 @@ def test_every_option_has_a_sentence() -> None:
             "data",
             "events",
             "fleet",
-            "discovery",
             "topologies",
+            "tls",
             "tokens",
+            "discovery",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

@@ -9,14 +9,10 @@ import msgspec
 
 from borough.clock import SystemClock
 from borough.gateway.edge import Edge, EdgeSettings
+from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
 from borough.gateway.forwarding import Forwarding
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.internal import (
-    ForwardedIdentity,
-    InternalDoors,
-    InternalIdentity,
-    ServiceTokens,
-)
+from borough.gateway.internal import InternalIdentity, ServiceTokens
 from borough.gateway.keys import OwnKeys
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
@@ -56,7 +52,7 @@ class Street:
         identity = InternalIdentity(self.tokens, {"readers": {"library.Library"}}, self.identity)
         door = Door(routes(self.clock), identity, self.clock, strict=False)
         self.public = PublicDoor(routes(self.clock), ForwardedIdentity(), self.clock, raws=raws)
-        return InternalDoors(identity, door, self.public)
+        return InternalDoors(self.tokens.caller, door, self.public, _nothing)
 
     def client(self) -> HttpClient:
         """What the edge reaches services with."""
@@ -67,6 +63,10 @@ class Street:
         return await self.edge.exchange(
             request + b"Host: shop.example\r\nConnection: close\r\n\r\n"
         )
+
+
+async def _nothing(_: Request) -> None:
+    return None
 
 
 @asynccontextmanager

@@ -154,7 +154,7 @@ class Publishing:
         self.descriptor = describe(read_contract(Library))
         self.asked: list[str] = []
 
-    async def answer(self, replica: Replica, target: str) -> ClientResponse:
+    async def answer(self, _service: str, replica: Replica, target: str) -> ClientResponse:
         self.asked.append(f"{replica.id} {target}")
         offer = Offer("1.0", fingerprint(self.descriptor))
         hello = msgspec.json.encode(Hello("p", "town", {}, {"library.Library": offer}))

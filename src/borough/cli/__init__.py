@@ -23,12 +23,13 @@ _COMMANDS = {
     "demo": "borough.cli.demo",
     "call": "borough.cli.call",
     "scale": "borough.cli.scale",
+    "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
 }
 _GROUPS = (
     ("write", "contracts"),
-    ("run", "run, demo, call, scale"),
+    ("run", "run, demo, call, certs, scale"),
     ("see", "events"),
 )
 

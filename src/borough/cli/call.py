@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,6 +20,9 @@ from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract, Operation
 from borough.contracts.unreadable import pointer_of
 from borough.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from borough.transports.http.client import HttpClient, Origin
 
 __all__ = ["add"]
 
@@ -93,7 +96,9 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from borough.clock import SystemClock
     from borough.runtime.system import System
+    from borough.transports.http.client import HttpClient
     from borough.transports.http.wire import write_idempotency_key
 
     flags = {"data.folder": str(Path(options.data).resolve()) if options.data else None}
@@ -110,13 +115,25 @@ def _run(options: argparse.Namespace) -> int:
         headers.append((b"idempotency-key", write_idempotency_key(options.key)))
     headers.append((b"borough-timeout-ms", b"%d" % int(options.timeout * 1000)))
     folder = system.configuration.data_folder
-    if options.service:
-        headers += _proof(folder, options.service)
+    client: HttpClient | None = None
+    origin: Origin
+    if not options.service:
+        origin = _origin(options.url or read_address(folder).edge, "http")
+    else:
         address = read_address(folder)
         url = address.services.get(operation.contract.service, address.internal)
-    else:
-        url = options.url or read_address(folder).edge
-    return asyncio.run(_send(options, operation, url, sent.target, headers, sent.body or b""))
+        if system.configuration.options.internal.tls.is_on:
+            from borough.gateway.mutual_tls import ServiceCertificates
+
+            proof = ServiceCertificates(system.configuration, SystemClock())
+            proof.open([options.service])
+            client = proof.client(options.service)
+            origin = proof.origin(operation.contract.service, *_origin(url, "https"))
+        else:
+            headers += _proof(folder, options.service)
+            origin = _origin(url, "http")
+    request = (origin, operation.mark.method, sent.target, headers, sent.body or b"")
+    return asyncio.run(_send(options, operation, client or HttpClient(), request))
 
 
 def _contracts(system: Any) -> list[Contract]:
@@ -189,35 +206,27 @@ def _proof(folder: Path, service: str) -> list[tuple[bytes, bytes]]:
     return [(b"borough-service", service.encode()), (b"borough-proof", token)]
 
 
-def _origin(url: str) -> tuple[str, int]:
+def _origin(url: str, scheme: str) -> tuple[str, int]:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         parts, host, port = None, None, None
-    if parts is None or parts.scheme != "http" or not host:
-        raise ConfigurationError(f"{url} is no http:// URL")
-    return host, port or 80
+    if parts is None or parts.scheme != scheme or not host:
+        raise ConfigurationError(f"{url} is no {scheme}:// URL")
+    return host, port or (80 if scheme == "http" else 443)
 
 
 async def _send(
     options: argparse.Namespace,
     operation: Operation,
-    url: str,
-    target: str,
-    headers: list[tuple[bytes, bytes]],
-    body: bytes,
+    client: HttpClient,
+    request: tuple[Origin, str, str, list[tuple[bytes, bytes]], bytes],
 ) -> int:
-    from borough.transports.http.client import HttpClient
-
-    origin = _origin(url)
-    client = HttpClient()
     deadline = asyncio.get_running_loop().time() + options.timeout
     try:
         if operation.stream:
-            async with client.stream(
-                origin, operation.mark.method, target, headers, body, deadline=deadline
-            ) as stream:
+            async with client.stream(*request, deadline=deadline) as stream:
                 content = b""
                 async for chunk in stream:
                     if stream.status < 300:
@@ -225,9 +234,7 @@ async def _send(
                         sys.stdout.flush()
                     content += chunk if stream.status >= 300 else b""
                 return _show(options, stream.status, content)
-        response = await client.send(
-            origin, operation.mark.method, target, headers, body, deadline=deadline
-        )
+        response = await client.send(*request, deadline=deadline)
         return _show(options, response.status, response.body)
     finally:
         await client.close()

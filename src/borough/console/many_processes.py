@@ -70,16 +70,17 @@ class _Fleet:
         for service in self._edge.services:
             for replica in self._edge.discovery.replicas(service):
                 replicas.setdefault(replica, service)
-        answers = await asyncio.gather(*[self._ask(replica, target, kind) for replica in replicas])
+        asked = [self._ask(of, replica, target, kind) for replica, of in replicas.items()]
+        answers = await asyncio.gather(*asked)
         return [
             (service, answer)
             for service, answer in zip(replicas.values(), answers, strict=True)
             if answer is not None
         ]
 
-    async def _ask(self, replica: Replica, target: str, kind: type[T]) -> T | None:
+    async def _ask(self, service: str, replica: Replica, target: str, kind: type[T]) -> T | None:
         try:
-            answer = await self._edge.ask(replica, target)
+            answer = await self._edge.ask(service, replica, target)
             return msgspec.json.decode(answer.body, type=kind)
         except (CallError, msgspec.DecodeError):
             return None

@@ -106,6 +106,7 @@ class Codec:
         "_endless_request",
         "_endless_result",
         "_from_body",
+        "_is_body_alone",
         "_oversight",
         "_parameters",
         "_problems",
@@ -137,6 +138,7 @@ class Codec:
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
         self._query_names = {p.wire_name for p in operation.parameters if p.place == "query"}
         self._from_body = _from_body(operation.parameters)
+        self._is_body_alone = [each.place for each in operation.parameters] == ["body"]
 
     def read_arguments(
         self,
@@ -236,8 +238,9 @@ class Codec:
             raise InvalidRequest(f"The arguments cannot be written: {error}") from None
 
     def _written(self, arguments: Sequence[Any]) -> HttpArguments:
-        operation = self.operation
-        target = operation.path
+        target = self.operation.path
+        if self._is_body_alone:
+            return HttpArguments(target, (), JSON.encode(arguments[0]))
         query: list[tuple[str, str]] = []
         headers: list[tuple[bytes, bytes]] = []
         cookies: list[str] = []

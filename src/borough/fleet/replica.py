@@ -43,7 +43,8 @@ from borough.fleet.control import (
     Seen,
     ToReplica,
 )
-from borough.fleet.ways import Declared, dependencies_of, take_up
+from borough.fleet.ways import Declared, take_up
+from borough.gateway.calling import dependencies_of
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.process import Process
 from borough.ports import Transport
@@ -114,8 +115,8 @@ class _Replica:
         )
 
     def _transport(self, host: Host, caller: str) -> Transport:
-        limits, tokens = host.configuration.options.limits, self.process.tokens
-        dependencies = dependencies_of(caller, tokens, self._directory, self._clock, limits)
+        limits, proof = host.configuration.options.limits, self.process.proof
+        dependencies = dependencies_of(caller, proof, self._directory, self._clock, limits)
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 
     async def run(self, messages: AsyncIterator[ToReplica]) -> int:
@@ -155,9 +156,7 @@ class _Replica:
         async for message in messages:
             match message:
                 case DirectoryChanged():
-                    await asyncio.to_thread(
-                        self.process.tokens.open, sorted({EDGE, *message.declared})
-                    )
+                    await asyncio.to_thread(self.process.proof.open, (), {EDGE, *message.declared})
                     take_up(message, self._directory, self._declared)
                     self._told.set()
                     self._channel.send(Seen(message.number))

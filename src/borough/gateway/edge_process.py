@@ -18,6 +18,7 @@ from borough.errors import NotFound
 from borough.gateway.forwarding import Forwarding
 from borough.gateway.front import Front
 from borough.gateway.internal import ServiceTokens
+from borough.gateway.mutual_tls import proof_of
 from borough.gateway.published import Published
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
@@ -66,7 +67,10 @@ class EdgeProcess:
         self._mounts = mounts
         self._folder = data_folder or configuration.data_folder
         self._front = Front(configuration, self.clock, self._folder)
-        self.tokens = ServiceTokens(self._folder / "tokens", self.clock)
+        tokens = ServiceTokens(
+            self._folder / "tokens", self.clock, configuration.options.internal.clear_text
+        )
+        self.proof = proof_of(configuration, tokens, self.clock)
         self._forwarding: Forwarding | None = None
         self._asking: HttpClient | None = None
 
@@ -75,7 +79,7 @@ class EdgeProcess:
         try:
             self._front.pages()  # what must not be served is told before anything is made
             make_folder(self._folder)
-            await asyncio.to_thread(self.tokens.open, [wire.EDGE])
+            await asyncio.to_thread(self.proof.open, [wire.EDGE])
             await self._open()
         except BaseException:
             await self.stop()
@@ -85,7 +89,6 @@ class EdgeProcess:
     async def _open(self) -> None:
         options = self.configuration.options
         facts, limits = options.system, options.limits
-        first_headers = self.tokens.first_headers(wire.EDGE)
         bounds = msgspec.structs.replace(
             limits.for_client(), connections_per_origin=limits.calls_in_flight
         )
@@ -95,12 +98,13 @@ class EdgeProcess:
         )
         dependencies = Dependencies(
             self.discovery,
-            lambda: HttpClient(bounds, first_headers=first_headers),
+            lambda: self.proof.client(wire.EDGE, bounds),
             self.clock,
             terms,
             caller=wire.EDGE,
+            origin=self.proof.origin,
         )
-        self._asking = HttpClient(limits.for_client(), first_headers=first_headers)
+        self._asking = self.proof.client(wire.EDGE)
         self._forwarding = Forwarding(
             self.services,
             dependencies,
@@ -121,6 +125,7 @@ class EdgeProcess:
             mounts=mounts,
         )
         await self._front.listen(edge, self._port)
+        self.proof.begin()
 
     def states(self) -> dict[str, str]:
         """Each service with its state: `ready`, or `unavailable` while it has no replica."""
@@ -129,11 +134,12 @@ class EdgeProcess:
             for name in self.services
         }
 
-    async def ask(self, replica: Replica, target: str) -> ClientResponse:
-        """What a replica tells the edge about itself. Raises a `CallError`, `NotFound` for nothing."""
+    async def ask(self, service: str, replica: Replica, target: str) -> ClientResponse:
+        """What a replica of a service tells the edge about itself. Raises a `CallError`, `NotFound` for
+        nothing."""
         assert self._asking is not None
         deadline = asyncio.get_running_loop().time() + _ASK_S
-        origin = (replica.host, replica.port)
+        origin = self.proof.origin(service, replica.host, replica.port)
         answer = await self._asking.send(origin, "GET", target, (), b"", deadline, True)
         if answer.status != 200:
             raise NotFound(f"{replica.id} does not tell {target}")
@@ -163,5 +169,6 @@ class EdgeProcess:
         """Take nothing new, finish what runs within `limits.drain_s`, then end it. Idempotent."""
         await self._front.drain(self.configuration.options.limits.drain_s)
         await self._front.close()
+        await self.proof.close()
         if self._asking is not None:
             await self._asking.close()

@@ -17,7 +17,8 @@ from borough.gateway.timeouts import Timeouts
 from borough.services.context import Principal
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http import wire
-from borough.transports.http.dependency import Dependencies, Dependency, Opened
+from borough.transports.http.client import ClientStream, sendable
+from borough.transports.http.dependency import Dependencies, Dependency, Opening, RequestKind
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import refuse_odd
@@ -119,17 +120,10 @@ class _Forwarder:
         principal = await self._identity.principal(request)
         headers, has_key = _fields_asked(request, principal, new_trace)
         target = f"{request.path}?{request.query}" if request.query else request.path
+        kind = RequestKind(request.method, target, request.method == "GET" or has_key, "")
+        answer = self._dependency.open(kind, sendable(headers), request.body, deadline)
         try:
-            return await _returned(
-                await self._dependency.open(
-                    request.method,
-                    target,
-                    headers,
-                    request.body,
-                    deadline=deadline,
-                    idempotent=request.method == "GET" or has_key,
-                )
-            )
+            return await _returned(answer)
         except (DeadlineExceeded, ServiceFailure, Unavailable) as error:
             raise self._told(error) from error
 
@@ -194,9 +188,9 @@ def _named(connection: bytes) -> set[str]:
     return {name.strip().lower() for name in connection.decode("latin-1").split(",")}
 
 
-async def _returned(opened: Opened) -> Response:
+async def _returned(answer: Opening) -> Response:
     """The answer, whole where it is small, else as it comes."""
-    stream = opened.stream
+    stream = await answer.__aenter__()
     is_passed_on = False
     try:
         raw = stream.headers.raw
@@ -207,10 +201,10 @@ async def _returned(opened: Opened) -> Response:
         if length is not None and int(length) <= _WHOLE_BYTES:
             return Response(stream.status, fields, await stream.read())
         is_passed_on = True
-        return Response(stream.status, fields, _Passing(opened))
+        return Response(stream.status, fields, _Passing(stream, answer))
     finally:
         if not is_passed_on:
-            opened.leave()
+            await answer.__aexit__()
 
 
 class _Passing:
@@ -219,15 +213,16 @@ class _Passing:
     The server takes the next chunk when the client has taken the last, and so the service waits.
     """
 
-    def __init__(self, opened: Opened) -> None:
-        self._opened = opened
+    def __init__(self, stream: ClientStream, answer: Opening) -> None:
+        self._stream = stream
+        self._answer = answer
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._opened.stream
+        return self._stream
 
     async def __anext__(self) -> bytes:
-        return await anext(self._opened.stream)
+        return await anext(self._stream)
 
     async def aclose(self) -> None:
         """Nobody listens any more: the service is told unless it has said everything."""
-        self._opened.leave()
+        await self._answer.__aexit__()

@@ -13,9 +13,10 @@ import msgspec
 
 from borough.clock import Clock
 from borough.contracts.operation import Contract
-from borough.errors import NotFound
+from borough.errors import CallError
 from borough.gateway.documents import Document
-from borough.gateway.segments import Handler, failed
+from borough.gateway.segments import Handler
+from borough.transports.http.door import problem_response
 from borough.transports.http.greeting import CONTRACTS, HELLO, Hello, Offer
 from borough.transports.http.message import Request, Response
 from borough.transports.http.wire import EDGE
@@ -29,7 +30,8 @@ class HelloPage:
     """Answers `/borough/hello` and `/borough/contracts/WIRE_NAME`, each built once and kept.
 
     `caller` proves who asks (`InternalIdentity.caller`). `services` have a version each; `contracts`
-    are those that this process answers.
+    are those that this process answers. `tells` has, by path below `/borough/`, what only the edge of
+    a fleet is told.
     """
 
     def __init__(
@@ -42,7 +44,6 @@ class HelloPage:
         *,
         tells: Mapping[str, Handler] | None = None,
     ) -> None:
-        """`tells` has, by path below `/borough/`, what only the edge of a fleet is told."""
         self._system = system
         self._services = services
         self._contracts = contracts
@@ -53,28 +54,17 @@ class HelloPage:
         for contract in contracts:
             self._pages[CONTRACTS + contract.wire_name] = Document(_text_of(contract), clock)
 
-    def before(
-        self, answer: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        """A handler that answers what is asked here, and gives all else to `answer`."""
-
-        def choose(request: Request) -> Awaitable[Response]:
-            return self.answer(request) if request.path.startswith(_BELOW) else answer(request)
-
-        return choose
-
-    async def answer(self, request: Request) -> Response:
-        """The response to a request, whatever happens."""
+    async def answer(self, request: Request) -> Response | None:
+        """The response to a request, None where it is not for this."""
+        if not request.path.startswith(_BELOW):
+            return None
         try:
-            caller = self._caller(request)
-            if caller == EDGE and request.path in self._tells:
+            if self._caller(request) == EDGE and request.path in self._tells:
                 return await self._tells[request.path](request)
             page = self._pages.get(request.path)
-            if page is None:
-                raise NotFound(f"There is nothing at {request.path}; {HELLO} lists the contracts")
-            return await page.answer(request)
-        except Exception as error:
-            return failed(request, error)
+            return None if page is None else await page.answer(request)
+        except CallError as error:
+            return problem_response(error)
 
     async def _hello(self) -> bytes:
         offers = await asyncio.to_thread(self._offers)

@@ -1,50 +1,109 @@
 """Who calls at the internal door: services that prove themselves; they may call what they declared.
 
-A service proves itself with the first request of a connection, by a token that lies in a folder
-of this machine and only the system's processes may read. The declaration is the permission.
-Without a proof only public operations answer, as at the edge. The edge of a fleet proves itself
-like a service, as `edge`; what it forwards comes from the public, and reaches no more than that.
+On this machine a service proves itself with the first request of a connection, by a token that lies
+in a folder and only the system's processes may read; elsewhere by its certificate (mutual_tls.py).
+The declaration is the permission. Without a proof only public operations answer, as at the edge.
 """
 
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
-from collections.abc import Awaitable, Collection, Iterable, Mapping
+import ssl
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Literal, Protocol
 
 from borough.clock import Clock
-from borough.errors import CallError, ConfigurationError, Forbidden, Unauthenticated
-from borough.gateway.identity import EdgeIdentity, permit
-from borough.gateway.public import PublicDoor
+from borough.errors import ConfigurationError, Forbidden, Unauthenticated
+from borough.gateway.identity import EdgeIdentity
 from borough.gateway.secret_file import kept_secret
-from borough.gateway.segments import Handler
 from borough.runtime.host import undeclared
-from borough.services.context import Principal
 from borough.services.settings import Secret
 from borough.transports.http import wire
-from borough.transports.http.door import Door, Identity, Route, problem_response
-from borough.transports.http.message import Connection, Headers, Request, Response
+from borough.transports.http.client import HttpClient, Origin
+from borough.transports.http.door import Identity, Route
+from borough.transports.http.limits import ClientLimits
+from borough.transports.http.message import Request
 
-__all__ = ["ForwardedIdentity", "InternalDoors", "InternalIdentity", "ServiceTokens"]
+__all__ = ["InternalIdentity", "Proof", "ServiceTokens", "is_loopback"]
 
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
 
 
-class ServiceTokens:
-    """One token per service, 32 random bytes in `SERVICE.token`, made by whoever starts first."""
+class Proof(Protocol):
+    """How the services of a system prove to each other who they are."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    @property
+    def scheme(self) -> str:
+        """That of the internal listener's URL."""
+        ...
+
+    @property
+    def how(self) -> str:
+        """What a caller proves itself with, as the end of a sentence."""
+        ...
+
+    def open(self, own: Iterable[str], others: Iterable[str] = ()) -> None:
+        """Have what the services of this process need; blocking. Raises `ConfigurationError`."""
+        ...
+
+    def listening(self) -> ssl.SSLContext | None:
+        """The internal listener's side of TLS; None for clear text."""
+        ...
+
+    def caller(self, request: Request) -> str | None:
+        """The service that has proven itself; None where none claims to. Raises `Unauthenticated`."""
+        ...
+
+    def client(self, caller: str, limits: ClientLimits | None = None) -> HttpClient:
+        """A client that calls on account of a service of this process. Raises `ConfigurationError`."""
+        ...
+
+    def origin(self, service: str, host: str, port: int) -> Origin:
+        """What to tell that client of the place where a service listens. Raises `ConfigurationError`."""
+        ...
+
+    def begin(self) -> None:
+        """Follow what changes; needs a running loop."""
+        ...
+
+    async def close(self) -> None:
+        """Follow no more. Idempotent."""
+        ...
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches that address; a name other than `localhost` may be any."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class ServiceTokens:
+    """The `Proof` in clear text: one token per service, 32 random bytes in `SERVICE.token`, made by
+    whoever starts first. `clear_text` says how far tokens may travel."""
+
+    scheme = "http"
+    how = "with Borough-Service and Borough-Proof"
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        clear_text: Literal["loopback", "anywhere"] = "loopback",
+    ) -> None:
         self._folder = folder
         self._clock = clock
+        self._clear_text = clear_text
         self._tokens: dict[str, bytes] = {}
         self._hidden: list[Secret] = []
 
-    def open(self, services: Iterable[str]) -> None:
+    def open(self, own: Iterable[str], others: Iterable[str] = ()) -> None:
         """Have a token for each service; blocking, for the start. Raises `ConfigurationError`."""
-        for service in services:
-            if service in self._tokens:
-                continue
+        for service in sorted({*own, *others} - set(self._tokens)):
             path = self._folder / f"{service}.token"
             suffix = self._clock.token(8).hex()
             text = kept_secret(path, lambda: self._clock.token(32).hex().encode(), suffix).strip()
@@ -69,6 +128,45 @@ class ServiceTokens:
         given = proof.encode("latin-1", "replace")
         return hmac.compare_digest(expected or b"0" * 64, given) and expected is not None
 
+    def caller(self, request: Request) -> str | None:
+        """The service that has proven itself on this connection. Raises `Unauthenticated`."""
+        header, connection = request.headers.get, request.connection
+        claimed = header(wire.SERVICE)
+        if claimed is None or claimed == connection.caller:
+            known: str | None = connection.caller
+            return known
+        proof = header(wire.PROOF)
+        if proof is None or not self.proves(claimed, proof):
+            connection.caller = None
+            raise Unauthenticated(
+                "Borough-Proof does not prove the service that Borough-Service names; "
+                "do both processes use the same data folder?"
+            )
+        connection.caller = claimed
+        return claimed
+
+    def listening(self) -> None:
+        """Clear text."""
+
+    def client(self, caller: str, limits: ClientLimits | None = None) -> HttpClient:
+        """A client that calls on account of `caller`."""
+        return HttpClient(limits, first_headers=self.first_headers(caller))
+
+    def origin(self, service: str, host: str, port: int) -> Origin:
+        """The same place. Raises `ConfigurationError` where a token would travel too far."""
+        if self._clear_text == "loopback" and not is_loopback(host):
+            raise ConfigurationError(
+                f"services would talk to {service} at {host} in clear text, where others could listen; "
+                "switch TLS on in [internal.tls]"
+            )
+        return host, port
+
+    def begin(self) -> None:
+        """Tokens do not change."""
+
+    async def close(self) -> None:
+        """Nothing is followed."""
+
 
 class InternalIdentity:
     """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls.
@@ -78,120 +176,25 @@ class InternalIdentity:
 
     def __init__(
         self,
-        tokens: ServiceTokens,
+        proof: Proof,
         declared: Mapping[str, Collection[str]],
         edge: EdgeIdentity,
     ) -> None:
-        self._tokens = tokens
+        self._proof = proof
         self._declared = declared
         self._edge = edge
 
     async def __call__(self, request: Request, route: Route) -> Identity:
-        caller = self.caller(request)
+        caller = self._proof.caller(request)
         operation = route.callee.operation
         if caller is None:
             if not operation.public:
                 raise Unauthenticated(
                     f"{operation.wire_name} is internal: the calling service must prove itself "
-                    "with Borough-Service and Borough-Proof"
+                    f"{self._proof.how}"
                 )
             return await self._edge(request, route)
         contract = operation.contract
         if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
             raise Forbidden(undeclared(caller, contract))
         return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
-
-    def caller(self, request: Request) -> str | None:
-        """The service that has proven itself on this connection. Raises `Unauthenticated`."""
-        header, connection = request.headers.get, request.connection
-        claimed = header(wire.SERVICE)
-        if claimed is None or claimed == connection.caller:
-            known: str | None = connection.caller
-            return known
-        proof = header(wire.PROOF)
-        if proof is None or not self._tokens.proves(claimed, proof):
-            connection.caller = None
-            raise Unauthenticated(
-                "Borough-Proof does not prove the service that Borough-Service names; "
-                "do both processes use the same data folder?"
-            )
-        connection.caller = claimed
-        return claimed
-
-
-class InternalDoors:
-    """What the internal listener answers with: one door for services, another for the edge."""
-
-    def __init__(self, identity: InternalIdentity, services: Door, public: PublicDoor) -> None:
-        self._identity = identity
-        self._services = services
-        self._public = public
-
-    def answer(self, request: Request) -> Awaitable[Response]:
-        """The response to a request, whatever happens."""
-        door: Handler | None = request.connection.door
-        if door is None or wire.SERVICE in request.headers.raw:
-            door = self._choose(request)
-        return door(request)
-
-    def _choose(self, request: Request) -> Handler:
-        """The door for who is at the other end, kept with the connection once that is proven."""
-        connection = request.connection
-        connection.door = None
-        try:
-            caller = self._identity.caller(request)
-        except Unauthenticated:
-            return self._services.answer  # where it is refused in its turn
-        door = self._forwarded if caller == wire.EDGE else self._services.answer
-        if caller is not None:
-            connection.door = door
-        return door
-
-    async def _forwarded(self, request: Request) -> Response:
-        try:
-            self._identity.caller(request)  # what was proven may count no more
-            asked = _as_asked(request)
-        except CallError as error:
-            return problem_response(error)
-        return await self._public.answer(asked)
-
-
-class ForwardedIdentity:
-    """The `PublicIdentity` behind an edge, which has checked the token and says who it speaks for."""
-
-    async def __call__(self, request: Request, route: Route) -> Identity:
-        principal = await self.principal(request)
-        operation = route.callee.operation
-        allow = operation.mark.allow
-        if allow is None:
-            raise Forbidden(f"{operation.wire_name} is internal: only services may call it")
-        permit(allow, principal, operation.wire_name)
-        return Identity(None, principal)
-
-    async def principal(self, request: Request) -> Principal | None:
-        """See `PublicIdentity`."""
-        found: Principal | None = request.connection.caller
-        return found
-
-
-def _as_asked(request: Request) -> Request:
-    """The request as the client sent it to the edge: its address and host, and no word of the edge's.
-
-    The connection it seems to come by is its own, and carries for whom it speaks.
-    """
-    raw = request.headers.raw
-    connection = Connection(wire.read_client(request.headers.get(wire.CLIENT)))
-    connection.caller = wire.read_principal(request.headers.get(wire.PRINCIPAL))
-    values = {
-        name: value
-        for name, value in raw.items()
-        if not name.startswith("borough-") or name == wire.TIMEOUT_MS
-    }
-    host = raw.get(wire.HOST)
-    if host is None:
-        del values["host"]
-    else:
-        values["host"] = host
-    return Request(
-        request.method, request.path, request.query, Headers(values), request.body, connection
-    )

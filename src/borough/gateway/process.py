@@ -17,17 +17,15 @@ import msgspec
 
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
+from borough.gateway.calling import dependencies_of
 from borough.gateway.documents import described
 from borough.gateway.edge import Edge
+from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
 from borough.gateway.front import Front
 from borough.gateway.hello import HelloPage
 from borough.gateway.identity import PublicIdentity
-from borough.gateway.internal import (
-    ForwardedIdentity,
-    InternalDoors,
-    InternalIdentity,
-    ServiceTokens,
-)
+from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
+from borough.gateway.mutual_tls import proof_of
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
 from borough.gateway.segments import Handler
@@ -38,8 +36,6 @@ from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
-from borough.transports.http.client import HttpClient
-from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
@@ -85,7 +81,10 @@ class Process:
         self._tells = tells
         self._declared = declared
         self.front = Front(system.configuration, self.clock, folder)
-        self.tokens = ServiceTokens(folder / "tokens", self.clock)
+        internal = system.configuration.options.internal
+        self.tokens = ServiceTokens(folder / "tokens", self.clock, internal.clear_text)
+        self.proof = proof_of(system.configuration, self.tokens, self.clock)
+        self._stand_ins = frozenset(stand_ins or ())
         self.host = Host(
             system,
             clock=self.clock,
@@ -108,10 +107,10 @@ class Process:
             if self._edge_port is not None:
                 self.front.pages()  # what must not be served is told before anything is made
             if self._internal_port is not None:
+                self._refuse_clear_text()
                 make_folder(self.host.data_folder)
-                names = {contract.service for contract in self.host.plan.contracts.values()}
-                known = names | set(self.host.plan.services) | {wire.EDGE}
-                await asyncio.to_thread(self.tokens.open, sorted(known))
+                own, others = self._services()
+                await asyncio.to_thread(self.proof.open, own, {wire.EDGE, *others})
             await self.host.start()
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
@@ -124,6 +123,31 @@ class Process:
                 _log.exception("stopping after a failed start failed, too")
             raise
         self.front.prepare()
+
+    def _services(self) -> tuple[set[str], set[str]]:
+        """The services that are answered in this process, and all that there are."""
+        plan = self.host.plan
+        stood_in = {each.service for each in plan.absent.values() if each.cls in self._stand_ins}
+        return stood_in | set(plan.services), {each.service for each in plan.contracts.values()}
+
+    def _refuse_clear_text(self) -> None:
+        """Where other machines reach the internal listener, it speaks TLS. Raises `ConfigurationError`."""
+        internal = self.system.configuration.options.internal
+        if internal.tls.is_on or is_loopback(internal.host):
+            return
+        if internal.clear_text != "anywhere":
+            raise ConfigurationError(
+                f"internal.host is {internal.host}, which other machines reach, and services would "
+                "talk there in clear text: fill in [internal.tls] (`borough certs` makes "
+                "certificates for development), listen on 127.0.0.1, or set internal.clear_text to "
+                '"anywhere"'
+            )
+        _log.warning(
+            "CLEAR TEXT: services talk on %s without TLS. Whoever can look into that network reads "
+            "every call, speaks for every user and takes the place of every service. Fill in "
+            "[internal.tls], and take internal.clear_text away",
+            internal.host,
+        )
 
     def _refuse_idle_issuers(self) -> None:
         """A service must not issue tokens that its own edge refuses. Raises `ConfigurationError`."""
@@ -141,14 +165,14 @@ class Process:
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
         declared = self.host.declared if self._declared is None else self._declared
-        identity = InternalIdentity(self.tokens, declared, self.front.identity)
+        identity = InternalIdentity(self.proof, declared, self.front.identity)
         facts = self.system.configuration.options.system
         tells: Mapping[str, Handler] = self._tells(self) if self._tells is not None else {}
         hello = HelloPage(
             facts.name,
             dict.fromkeys(self.host.plan.services, facts.version),
             self.host.contracts,
-            identity.caller,
+            self.proof.caller,
             self.clock,
             tells=tells,
         )
@@ -159,17 +183,19 @@ class Process:
             strict=False,
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
+            otherwise=hello.answer,
         )
         self._public = self._public_door(ForwardedIdentity())
-        doors = InternalDoors(identity, door, self._public)
+        doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(hello.before(doors.answer), bounds)
+        server = HttpServer(doors.answer, bounds)
         host = self.system.configuration.options.internal.host
-        await server.open(host, port)
+        await server.open(host, port, self.proof.listening())
+        self.proof.begin()
         itself = Replica("itself", host, server.port)
         names = {contract.service for contract in self.host.plan.contracts.values()}
         self._directory.update({name: [itself] for name in names})
@@ -228,7 +254,7 @@ class Process:
     def internal_url(self) -> str:
         """Where the internal listener is. Raises `ConfigurationError` where there is none."""
         server, host = self._internal_server, self.system.configuration.options.internal.host
-        return _there(None if server is None else f"http://{host}:{server.port}")
+        return _there(None if server is None else f"{self.proof.scheme}://{host}:{server.port}")
 
     @property
     def internal_origin(self) -> tuple[str, int]:
@@ -240,15 +266,9 @@ class Process:
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
         limits = self.system.configuration.options.limits
-        first_headers = self.tokens.first_headers(caller)
-        dependencies = Dependencies(
-            self._directory,
-            lambda: HttpClient(limits.for_client(), first_headers=first_headers),
-            self.clock,
-            limits.for_dependency(),
-            caller=caller,
+        return RemoteTransport(
+            dependencies_of(caller, self.proof, self._directory, self.clock, limits)
         )
-        return RemoteTransport(dependencies)
 
     @property
     def requests(self) -> int:
@@ -283,6 +303,7 @@ class Process:
         await self.front.drain(drain_s)
         if self._internal_server is not None:
             await self._internal_server.drain(drain_s)
+        await self.proof.close()
         if self._public is not None:
             await self._public.close()
         await self.front.close()

@@ -19,8 +19,8 @@ from borough.transports.http.greeting import CONTRACTS, HELLO, Hello
 
 __all__ = ["AskReplica", "Published"]
 
-AskReplica = Callable[[Replica, str], Awaitable[ClientResponse]]
-"""Gets a target from one certain replica. Raises a `CallError`."""
+AskReplica = Callable[[str, Replica, str], Awaitable[ClientResponse]]
+"""Gets a target from one certain replica of a service. Raises a `CallError`."""
 
 
 _hello = msgspec.json.Decoder(Hello).decode
@@ -81,11 +81,11 @@ class Published:
             return
 
     async def _learn(self, service: str, replica: Replica) -> tuple[str, ...]:
-        hello = _hello((await self._ask(replica, HELLO)).body)
+        hello = _hello((await self._ask(service, replica, HELLO)).body)
         prints: list[str] = []
         for wire_name, contract in sorted(hello.contracts.items()):
             if contract.fingerprint not in self._known:
-                answer = await self._ask(replica, CONTRACTS + wire_name)
+                answer = await self._ask(service, replica, CONTRACTS + wire_name)
                 self._known[contract.fingerprint] = from_json(answer.body)
             if self._known[contract.fingerprint].service == service:
                 prints.append(contract.fingerprint)

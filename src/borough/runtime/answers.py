@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.contracts.codec import JSON, Codec
@@ -199,11 +200,11 @@ class KeyedOperation:
         )
         if isinstance(found, StoredAnswer):
             return self._replay(found)
-        call.mark = found
+        force_setattr(call, "mark", found)
         try:
             answer = await self._outcome(found, proceed)
         finally:
-            call.mark = None
+            force_setattr(call, "mark", None)
             if not found.settled:
                 await self._give_back(found)
         if not found.settled:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.contracts.struct import Event
@@ -146,8 +147,8 @@ class Handling:
             message.id,
             self._pool,
         )
-        call.armed = call.deadline
-        call.armed_in = asyncio.current_task()
+        force_setattr(call, "armed", call.deadline)
+        force_setattr(call, "armed_in", asyncio.current_task())
         return call
 
     async def _with_transaction(
@@ -213,4 +214,4 @@ def _let_go() -> None:
     """The collector does not look into a `Call`: it must not hold the task in whose context it is."""
     call = CURRENT.get()
     if call is not None:
-        call.armed_in = None
+        force_setattr(call, "armed_in", None)

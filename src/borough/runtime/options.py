@@ -5,7 +5,7 @@ The sentence below a field is its entry in docs/reference/configuration.md.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -25,6 +25,7 @@ __all__ = [
     "EventOptions",
     "FleetOptions",
     "InternalOptions",
+    "InternalTlsOptions",
     "LimitOptions",
     "Options",
     "ServiceFacts",
@@ -143,13 +144,34 @@ class EdgeOptions(Table, frozen=True):
     limits: EdgeLimits = EdgeLimits()
 
 
+class InternalTlsOptions(Table, frozen=True):
+    """Certificates by which services prove themselves; `ca` and `certificate` switch TLS on."""
+
+    ca: str | None = None
+    """File of the CA, in PEM, whose certificates count; all paths are relative to the system's folder."""
+    certificate: str | None = None
+    """File of a service's certificate, in PEM; `{service}` in it stands for the service's name."""
+    key: str | None = None
+    """File of its key; if not given, it lies in the file of the certificate."""
+    trust_domain: str | None = None
+    """The trust domain of SPIFFE ids; the system's name if not given."""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any file is named."""
+        return any((self.ca, self.certificate, self.key))
+
+
 class InternalOptions(Table, frozen=True):
     """The listener for services of this system."""
 
     host: str = "127.0.0.1"
-    """The address it listens on."""
+    """The address it listens on; one that other machines reach needs TLS."""
     port: Port = 0
     """Its port; 0 takes a free one."""
+    clear_text: Literal["loopback", "anywhere"] = "loopback"
+    """Where services may talk without TLS; `anywhere` is warned of at each start."""
+    tls: InternalTlsOptions = InternalTlsOptions()
 
 
 class LimitOptions(Table, frozen=True):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import force_setattr
+
 from borough.clock import Clock
 from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract
@@ -161,8 +163,8 @@ class RunningService:
 
     async def _own(self, hook: Callable[[], Any]) -> None:
         call = self.caller.first_call()
-        call.pool = self.pool
-        call.deadline = float("inf")
+        force_setattr(call, "pool", self.pool)
+        force_setattr(call, "deadline", float("inf"))
         token = CURRENT.set(call)
         try:
             await hook()

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.errors import StoreError
@@ -120,8 +121,8 @@ class Schedule:
             TraceContext.start(clock.token),
             pool=self._pool,
         )
-        call.armed = call.deadline
-        call.armed_in = asyncio.current_task()
+        force_setattr(call, "armed", call.deadline)
+        force_setattr(call, "armed_in", asyncio.current_task())
         context = copy_context()
         context.run(CURRENT.set, call)
         work = self._transacted(lease, now) if handler.takes_transaction else self._free(lease, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -22,12 +22,47 @@ T = TypeVar("T")
 NO_DEADLINE = float("inf")
 
 
+class _Claims(dict[str, Any]):
+    """Claims that stay as they are: all requests of a token share them. Inside, too."""
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        super().__init__({name: _settled(value) for name, value in claims.items()})
+
+    def __reduce__(self) -> tuple[type[_Claims], tuple[dict[str, Any]]]:
+        return _Claims, (dict(self),)
+
+
+def _refuse(*_: Any, **__: Any) -> Any:
+    raise TypeError("the claims of an end user cannot be changed")
+
+
+for _name in (
+    "__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"
+):  # fmt: skip
+    setattr(_Claims, _name, _refuse)
+
+
+def _settled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return _Claims(cast("dict[str, Any]", value))
+    if isinstance(value, list):
+        return tuple(map(_settled, cast("list[object]", value)))
+    return value
+
+
 class Principal(msgspec.Struct, frozen=True):
-    """The end user a call is made for: subject of the token, its scopes and its other claims."""
+    """The end user a call is made for: subject of the token, its scopes and its other claims.
+
+    Nothing of it can be changed: a list among the claims is a tuple here.
+    """
 
     subject: str
     scopes: tuple[str, ...] = ()
-    claims: Mapping[str, Any] = {}
+    claims: Mapping[str, Any] = _Claims({})
+
+    def __post_init__(self) -> None:
+        if type(self.claims) is not _Claims:
+            msgspec.structs.force_setattr(self, "claims", _Claims(self.claims))
 
 
 class WorkPool(Protocol):
@@ -38,8 +73,11 @@ class WorkPool(Protocol):
         ...
 
 
-class Call(msgspec.Struct, gc=False):
-    """One call as its handler sees it. Made by the runtime; a struct, since one is made for every call."""
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """One call as its handler sees it. Made by the runtime; a struct, since one is made for every call.
+
+    It is frozen, so that no handler calls on as somebody else; the runtime alone sets what time brings.
+    """
 
     operation: str
     """The wire name; a handler's durable name while an event is handled."""

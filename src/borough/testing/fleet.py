@@ -20,7 +20,8 @@ from borough.errors import BoroughError, ConfigurationError, Unavailable
 from borough.fleet.control import Calm, DirectoryChanged, Peer
 from borough.fleet.member import Member
 from borough.fleet.supervisor import Launch, Supervisor
-from borough.fleet.ways import dependencies_of, take_up
+from borough.fleet.ways import take_up
+from borough.gateway.calling import dependencies_of
 from borough.gateway.process import Process
 from borough.ports import StoreTransaction, Transport
 from borough.runtime.database import ServiceDatabase
@@ -222,7 +223,7 @@ async def start_fleet(
     def transport(host: Host, caller: str) -> Transport:
         limits = host.configuration.options.limits
         dependencies = dependencies_of(
-            caller, process.tokens, beholder.directory, host.clock, limits
+            caller, process.proof, beholder.directory, host.clock, limits
         )
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 

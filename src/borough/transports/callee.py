@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from contextvars import Context, copy_context
 from typing import Any, Protocol, cast
 
+from msgspec.structs import force_setattr
+
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import (
@@ -100,8 +102,8 @@ class Callee:
                 coroutine = self._keyed(self.keyed, arguments, call)
             must_arm = call.deadline < call.armed
             if must_arm:
-                call.armed = call.deadline
-                call.armed_in = asyncio.current_task()
+                force_setattr(call, "armed", call.deadline)
+                force_setattr(call, "armed_in", asyncio.current_task())
             # No exception carries the result out of the context: StopIteration costs as much as
             # the rest. And what ends without waiting needs no timer.
             result: list[Any] = []
@@ -132,7 +134,7 @@ class Callee:
             error = Unavailable(f"{name} has too many calls in flight", retry_after_s=1)
         else:
             if self._timeout_s is not None and now + self._timeout_s < call.deadline:
-                call.deadline = now + self._timeout_s
+                force_setattr(call, "deadline", now + self._timeout_s)
             return
         error.about = self.operation.wire_name
         raise error
@@ -178,7 +180,8 @@ class Callee:
                     raise DeadlineExceeded(f"{call.operation} sent nothing in time") from None
                 if context.run(inside_transaction):
                     raise TransactionMisuse(f"{call.operation} yields inside an open transaction")
-                call.armed = call.deadline = NO_DEADLINE
+                force_setattr(call, "armed", NO_DEADLINE)
+                force_setattr(call, "deadline", NO_DEADLINE)
                 left = self.stream_idle_s
                 yield item
         except (asyncio.CancelledError, GeneratorExit):

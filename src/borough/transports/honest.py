@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
@@ -67,7 +68,7 @@ class HonestTransport:
             callee = await self._travel(operation)
             received = _carried(codec, arguments)
             # The deadline travels as time left, so the callee's timer is its own.
-            call.armed = float("inf")
+            force_setattr(call, "armed", float("inf"))
             try:
                 result = await callee.run(received, call)
             except Problem as problem:

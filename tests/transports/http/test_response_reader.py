@@ -10,7 +10,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def reader() -> ResponseReader:
-    return ResponseReader(ClientLimits(head_bytes=500, body_bytes=1000))
+    return ResponseReader(ClientLimits(head_bytes=500, body_bytes=1000), {})
 
 
 def feed(reading: ResponseReader, answer: bytes, size: int) -> None:

@@ -77,7 +77,7 @@ async def test_calls_and_streams_work_inside_tls(
         return await echo(request)
 
     service = await serve(answer, ssl=inside)
-    client = make_client(ssl=ssl.create_default_context(cafile=str(certificate)))
+    client = make_client(ssl=lambda: ssl.create_default_context(cafile=str(certificate)))
     for body in (b"", b"x" * 100_000):
         response = await client.send(service.origin, "POST", "/a", (), body)
         assert response.body == b"POST /a? " + body
@@ -92,7 +92,7 @@ async def test_a_refusal_is_read_inside_tls(
     serve: ServeOn, make_client: MakeClient, certificate: Path, inside: ssl.SSLContext
 ) -> None:
     service = await serve(echo, ssl=inside, body_bytes=10)
-    client = make_client(ssl=ssl.create_default_context(cafile=str(certificate)))
+    client = make_client(ssl=lambda: ssl.create_default_context(cafile=str(certificate)))
     assert (await client.send(service.origin, "POST", "/", (), b"x" * 11)).status == 413
 
 
@@ -106,7 +106,7 @@ async def test_a_server_that_cannot_prove_its_name_is_not_called(
         return Response(200, TEXT)
 
     service = await serve(record, ssl=inside)
-    client = make_client(ssl=ssl.create_default_context())
+    client = make_client(ssl=ssl.create_default_context)
     with pytest.raises(Unavailable, match="cannot be reached"):
         await client.send(service.origin, "GET", "/")
     assert not reached

@@ -30,6 +30,7 @@ _CONTROL = frozenset(
 _READS = frozenset(("SELECT", "VALUES", "EXPLAIN", "PRAGMA"))
 _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE"))
 _VERBS = _CHANGES.union(("SELECT", "VALUES"))
+_OPERATORS = frozenset(("<=", ">=", "<>", "!=", "==", "||", "<<", ">>", "->", "->>"))
 _FAST_AGAIN = 16
 _TEXTS = 2000
 _LAST_PARAMETER = 32_766
@@ -147,6 +148,22 @@ def refuse_rollback_clauses(words: list[str], sql: str) -> None:
                 f"{words[index - 1]} ROLLBACK is refused: it would undo other transactions of the "
                 f"same commit. Use ABORT, which undoes this one. In: {sql}"
             )
+
+
+def tokens_of(script: str) -> list[str]:
+    """A script without spaces and comments; what is not quoted is in lower case."""
+    found: list[str] = []
+    end = 0
+    for token in _TOKEN.finditer(script):
+        if token.lastgroup == "skip":
+            continue
+        text = token[0] if token.lastgroup == "quoted" else token[0].lower()
+        if found and token.start() == end and found[-1] + text in _OPERATORS:
+            found[-1] += text
+        else:
+            found.append(text)
+        end = token.end()
+    return found
 
 
 def words_of(script: str) -> list[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from borough.errors import DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
+from borough.errors import DeadlineExceeded, InvalidRequest, Unavailable
 from borough.transports.http.client_connection import (
     ClientResponse,
     ClientStream,
@@ -21,44 +21,58 @@ from borough.transports.http.client_connection import (
 from borough.transports.http.deadlines import Deadlines
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
-from borough.transports.http.pool import OriginPool
+from borough.transports.http.pool import Origin, OriginPool
 
-__all__ = ["ClientResponse", "ClientStream", "HttpClient"]
+__all__ = ["ClientResponse", "ClientStream", "HttpClient", "Origin", "RequestLine", "sendable"]
 
 _SWEEP_S = 5.0
 _USUALLY_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 Fields = Sequence[tuple[bytes, bytes]]
-Origin = tuple[str, int]
 
 
-def _rendered(method: str, target: str, headers: Fields, body: bytes) -> tuple[bytes, bytes]:
-    """A request as bytes, before and after the fields that depend on the connection."""
-    if not target.isascii() or not target.isprintable() or " " in target:
-        raise InvalidRequest("The request target is not percent-encoded")
+class RequestLine:
+    """Method and target of a request, ready to be sent. Made once where many requests share it."""
+
+    __slots__ = ("is_head", "is_usually_bodiless", "text")
+
+    def __init__(self, method: str, target: str) -> None:
+        """Raises `InvalidRequest` for a target that would break the message."""
+        if not target.isascii() or not target.isprintable() or " " in target:
+            raise InvalidRequest("The request target is not percent-encoded")
+        self.text = f"{method} {target} HTTP/1.1\r\n".encode()
+        self.is_head = method == "HEAD"
+        self.is_usually_bodiless = method in _USUALLY_BODILESS
+
+    def followed_by(self, fields: bytes, body: bytes) -> bytes:
+        """What is sent after the fields that depend on the connection."""
+        if body or not self.is_usually_bodiless:
+            return b"%bcontent-length: %d\r\n\r\n%b" % (fields, len(body), body)
+        return fields + b"\r\n"
+
+
+def sendable(headers: Fields) -> bytes:
+    """Header fields as they are sent. Raises `InvalidRequest` for one that would break the message."""
     try:
-        fields = rendered_fields(headers)
+        return rendered_fields(headers)
     except ValueError as error:
         raise InvalidRequest(f"The request cannot be sent: {error}") from None
-    line = f"{method} {target} HTTP/1.1\r\n".encode()
-    if body or method not in _USUALLY_BODILESS:
-        return line, b"%bcontent-length: %d\r\n\r\n%b" % (fields, len(body), body)
-    return line, fields + b"\r\n"
 
 
 class HttpClient:
-    """A client for any number of origins (host, port).
+    """A client for any number of origins.
 
-    `first_headers` go with the first request of each connection only, such as a proof of who calls.
+    `ssl` is asked at each new connection, so that it may change. `first_headers` go with the first
+    request of each connection only, such as a proof of who calls.
     """
 
     def __init__(
         self,
         limits: ClientLimits | None = None,
-        ssl: tls.SSLContext | None = None,
+        ssl: Callable[[], tls.SSLContext] | None = None,
         first_headers: Fields = (),
     ) -> None:
         self.limits = limits or ClientLimits()
-        self.first_headers = first_headers
+        self._first_fields = rendered_fields(first_headers)
         self._ssl = ssl
         self._pools: dict[Origin, OriginPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -118,6 +132,11 @@ class HttpClient:
         """Like `stream`, for who calls `leave` himself, once, whatever happens."""
         return self._exchange(origin, method, target, headers, body, deadline, idempotent, True)
 
+    def renew(self) -> None:
+        """Begin every further request on a new connection, or one that began after this. What runs goes on."""
+        for pool in self._pools.values():
+            pool.retire()
+
     async def close(self) -> None:
         """Close every connection and wait until all are gone; calls that run fail. Idempotent."""
         self._is_closed = True
@@ -141,35 +160,48 @@ class HttpClient:
         is_streaming: bool = False,
     ) -> Any:
         """Send and wait; once more where a kept connection was stale, if that is safe."""
-        pool = self._pools.get(origin) or self._open_pool(origin)
+        pool = self.pool_of(origin)
         if deadline is not None and pool.loop.time() >= deadline:
             raise DeadlineExceeded(f"No time was left to call {pool.name}")
-        line, rest = _rendered(method, target, headers, body)
-        while True:
-            connection = pool.take() or await pool.acquire(deadline)
-            may_repeat = idempotent and connection.is_used
-            first = b"" if connection.is_used else rendered_fields(self.first_headers)
-            answer = connection.begin(
-                b"%b%b%b%b" % (line, pool.host_field, first, rest),
-                deadline,
-                method == "HEAD",
-                is_streaming,
-            )
-            try:
-                return await answer
-            except ClosedUnanswered:
-                if not may_repeat:
-                    pool.drop_idle(pool.loop.time())
-                    raise ServiceFailure(
-                        f"{pool.name} closed the connection unanswered; the call may have run"
-                    ) from None
-            except BaseException:
-                connection.give_up(answer)
+        line = RequestLine(method, target)
+        rest = line.followed_by(sendable(headers), body)
+        try:
+            return await self.send_once(pool, line, rest, deadline, is_streaming)
+        except ClosedUnanswered as closed:
+            if not (idempotent and closed.was_kept):
                 raise
-            # It had been closed while it was kept; then its neighbours are suspect too, so that
-            # the next one is new and the last.
-            idempotent = False
+        # The neighbours of a stale connection are closed by now, so that this one is new and the last.
+        return await self.send_once(pool, line, rest, deadline, is_streaming)
+
+    async def send_once(
+        self,
+        pool: OriginPool,
+        line: RequestLine,
+        rest: bytes,
+        deadline: float | None,
+        is_streaming: bool,
+    ) -> Any:
+        """Send a request to the origin of `pool`, and wait for the answer or for its head.
+
+        `rest` follows what depends on the connection. Raises as `send` does.
+        """
+        connection = pool.take() or await pool.acquire(deadline)
+        first = b"" if connection.is_used else self._first_fields
+        request = b"%b%b%b%b" % (line.text, pool.host_field, first, rest)
+        answer = connection.begin(request, deadline, line.is_head, is_streaming)
+        try:
+            return await answer
+        except ClosedUnanswered:
+            # It may have been closed while it was kept; then its neighbours are suspect too.
             pool.drop_idle(pool.loop.time())
+            raise
+        except BaseException:
+            connection.give_up(answer)
+            raise
+
+    def pool_of(self, origin: Origin) -> OriginPool:
+        """The connections to an origin. Raises `Unavailable` where the client is closed."""
+        return self._pools.get(origin) or self._open_pool(origin)
 
     def _open_pool(self, origin: Origin) -> OriginPool:
         if self._loop is None or self._deadlines is None:

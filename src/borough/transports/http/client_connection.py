@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, cast
 
-from borough.errors import CallError, DeadlineExceeded, ServiceFailure
+from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
+from borough.transports.http.handshakes import refused_certificate
 from borough.transports.http.message import Headers
 from borough.transports.http.response_reader import BadAnswer, ResponseReader
 
@@ -20,8 +21,15 @@ if TYPE_CHECKING:
 __all__ = ["ClientConnection", "ClientResponse", "ClientStream", "ClosedUnanswered"]
 
 
-class ClosedUnanswered(Exception):
-    """The connection was closed after the request had been written and before any answer."""
+class ClosedUnanswered(ServiceFailure):
+    """The connection was closed after the request had been written and before any answer.
+
+    `was_kept`: it had served a request before, and may have been closed before this one came.
+    """
+
+    def __init__(self, name: str, *, was_kept: bool) -> None:
+        super().__init__(f"{name} closed the connection unanswered; the call may have run")
+        self.was_kept = was_kept
 
 
 class ClientResponse:
@@ -42,21 +50,26 @@ class ClientConnection(asyncio.Protocol):
     """The protocol of one connection; `deadline` is that of the request at hand."""
 
     __slots__ = (
-        "_answer", "_is_streaming", "_pool", "_reader", "_stream", "_transport",
-        "deadline", "idle_since", "is_connected", "is_used",
+        "_answer", "_is_kept", "_is_streaming", "_pool", "_reader", "_stream", "_transport",
+        "deadline", "idle_since", "is_connected", "is_last", "is_used", "refusal",
     )  # fmt: skip
 
     def __init__(self, pool: OriginPool) -> None:
         self._pool = pool
-        self._reader = ResponseReader(pool.limits)
+        self._reader = ResponseReader(pool.limits, pool.heads)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any use
         self._answer: asyncio.Future[Any] | None = None
+        self._is_kept = False
         self._is_streaming = False
         self._stream: ClientStream | None = None
         self.deadline = 0.0
         self.idle_since = 0.0
         self.is_connected = False
+        self.is_last = False
+        """No request follows the one at hand."""
         self.is_used = False
+        self.refusal = ""
+        """Why the other side would not talk to us, where it said so."""
 
     # --- a call ----------------------------------------------------------------------------------
 
@@ -76,7 +89,7 @@ class ClientConnection(asyncio.Protocol):
         self.deadline = deadline or 0.0
         if deadline:
             pool.deadlines.add(self)
-        self.is_used = True
+        self._is_kept, self.is_used = self.is_used, True
         self._transport.write(request)
         return answer
 
@@ -106,6 +119,10 @@ class ClientConnection(asyncio.Protocol):
         if self._answer is None and self._stream is None:
             self.abort()  # nobody asked
             return
+        known = None if self._is_streaming else reader.take_known(data)
+        if known is not None:
+            self._finish(ClientResponse(*known), is_reusable=True)
+            return
         try:
             reader.feed(data)
         except BadAnswer as bad:
@@ -116,7 +133,8 @@ class ClientConnection(asyncio.Protocol):
         elif reader.is_complete:
             parts = reader.parts
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._finish(ClientResponse(reader.status, reader.headers, body))
+            answer = ClientResponse(reader.status, reader.headers, body)
+            self._finish(answer, is_reusable=reader.is_reusable and not reader.has_excess)
 
     def connection_lost(self, exc: Exception | None) -> None:
         reader = self._reader
@@ -126,9 +144,14 @@ class ClientConnection(asyncio.Protocol):
             if self._is_streaming:
                 self._pass_on()
             else:
-                self._finish(ClientResponse(reader.status, reader.headers, b"".join(reader.parts)))
+                answer = ClientResponse(reader.status, reader.headers, b"".join(reader.parts))
+                self._finish(answer, is_reusable=False)
+        elif (alert := refused_certificate(exc)) is not None:
+            # In TLS 1.3 our side of a handshake ends before the other has looked at our certificate.
+            self.refusal = f"{self._pool.name} refuses the certificate that it was shown: {alert}"
+            self._fail(Unavailable(self.refusal))
         elif self._answer is not None and not reader.has_begun:
-            self._fail(ClosedUnanswered())
+            self._fail(ClosedUnanswered(self._pool.name, was_kept=self._is_kept))
         else:
             self._fail(ServiceFailure(f"{self._pool.name} broke off in the middle of its answer"))
         self._pool.leave(self)
@@ -154,22 +177,21 @@ class ClientConnection(asyncio.Protocol):
         if reader.is_complete:
             self._stream = None
             stream.end(None)
-            self._return()
+            self._return(is_reusable=reader.is_reusable and not reader.has_excess)
 
-    def _finish(self, response: ClientResponse) -> None:
+    def _finish(self, response: ClientResponse, *, is_reusable: bool) -> None:
         answer, self._answer = self._answer, None
         if self.deadline:
             self._pool.deadlines.discard(self)
         if answer is None or answer.done():
             self.abort()
             return
-        self._return()
+        self._return(is_reusable=is_reusable)
         answer.set_result(response)
 
-    def _return(self) -> None:
+    def _return(self, *, is_reusable: bool) -> None:
         """Go back to the pool, or close where no other answer could follow."""
-        reader = self._reader
-        if reader.is_reusable and not reader.has_excess:
+        if is_reusable and not self.is_last:
             self._pool.release(self)
         elif self.is_connected:
             self._transport.close()

@@ -7,8 +7,8 @@ dependency shares. The raw level: requests go out and answers come back as bytes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 import msgspec
@@ -21,12 +21,18 @@ from borough.reliability.balance import Balance, Candidate, Failure
 from borough.reliability.repeats import Repeats
 from borough.reliability.throttle import Throttle
 from borough.services.context import NO_DEADLINE
-from borough.transports.http.client import ClientResponse, ClientStream, HttpClient
+from borough.transports.http.client import (
+    ClientResponse,
+    ClientStream,
+    HttpClient,
+    Origin,
+    RequestLine,
+    sendable,
+)
 from borough.transports.http.limits import DependencyLimits
 from borough.transports.http.pool import Unreachable
-from borough.transports.http.wire import TIMEOUT_MS
 
-__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible", "Opened"]
+__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible", "Opening", "RequestKind"]
 
 Fields = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[str], Awaitable[ClientResponse]]
@@ -36,7 +42,8 @@ Incompatible = Mapping[str, Callable[[], CallError]]
 Greet = Callable[[Replica, Ask], Awaitable[Incompatible]]
 """What is done before the first call to a replica. A `CallError` means that it cannot be called now."""
 
-_TIME_LEFT = TIMEOUT_MS.encode()
+Locate = Callable[[str, str, int], Origin]
+"""What a client is told of a service's place, given as service, host and port. Raises `ConfigurationError`."""
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -55,73 +62,62 @@ _NOT_RUN = _BUSY | {"key-in-use"}
 class _Contact:
     """A replica with what was found out at first contact."""
 
-    __slots__ = ("incompatible", "meeting", "origin", "replica")
+    __slots__ = ("incompatible", "is_met", "meeting", "origin", "replica")
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, origin: Origin, *, is_met: bool) -> None:
         self.replica = replica
-        self.origin = (replica.host, replica.port)
-        self.incompatible: Incompatible | None = None
+        self.origin = origin
+        self.is_met = is_met
+        self.incompatible: Incompatible = {}
         self.meeting = asyncio.Lock()
 
 
-class _Request:
-    """A request, whichever replica gets it and however often it is sent."""
+class RequestKind(RequestLine):
+    """What all requests for one target share: whether they may run twice, and for which operation they are."""
 
-    __slots__ = (
-        "avoid",
-        "body",
-        "deadline",
-        "headers",
-        "idempotent",
-        "method",
-        "operation",
-        "target",
-        "tries",
-    )
+    __slots__ = ("idempotent", "operation")
+
+    def __init__(self, method: str, target: str, idempotent: bool, operation: str) -> None:
+        super().__init__(method, target)
+        self.idempotent = idempotent
+        self.operation = operation
+
+
+class Opening(AbstractAsyncContextManager[ClientStream]):
+    """An answer that is read as it comes. A class: a generator would cost a forwarded call a tenth."""
+
+    __slots__ = ("_gate", "_held", "_reach", "_stream")
 
     def __init__(
         self,
-        method: str,
-        target: str,
-        headers: Fields,
-        body: bytes,
-        deadline: float,
-        operation: str,
+        gate: Gate,
+        reach: Coroutine[Any, Any, ClientStream],
+        held: list[Candidate[_Contact]],
     ) -> None:
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.body = body
-        self.deadline = deadline
-        self.operation = operation
-        self.idempotent = False
-        self.tries = 0
-        self.avoid: Candidate[_Contact] | None = None
-
-
-class Opened:
-    """An answer whose head is here, with its place among the calls in flight."""
-
-    __slots__ = ("_candidate", "_gate", "stream")
-
-    def __init__(self, stream: ClientStream, candidate: Candidate[_Contact], gate: Gate) -> None:
-        self.stream = stream
-        self._candidate = candidate
         self._gate = gate
+        self._reach = reach
+        self._held = held
+        self._stream: ClientStream | None = None
 
-    def leave(self) -> None:
-        """Read no more; the other side is told unless it had finished."""
-        self._candidate.in_flight -= 1
-        self._gate.in_flight -= 1
-        self.stream.leave()
+    async def __aenter__(self) -> ClientStream:
+        self._stream = stream = await self._reach
+        return stream
+
+    async def __aexit__(self, *_: object) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            self._gate.in_flight -= 1
+            self._held[0].in_flight -= 1
+            stream.leave()
 
 
 class Dependency:
     """The calls of `caller` to `service`. `answered` and `repeats.count` are plain counters."""
 
     __slots__ = (
-        "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_greet", "_known",
-        "_throttle", "answered", "gate", "limits", "repeats", "service",
+        "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_draw", "_greet",
+        "_has_several", "_known", "_monotonic", "_origin", "_throttle", "answered", "gate", "limits",
+        "repeats", "service",
     )  # fmt: skip
 
     def __init__(
@@ -134,6 +130,7 @@ class Dependency:
         *,
         caller: str = "",
         greet: Greet | None = None,
+        origin: Locate | None = None,
     ) -> None:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
@@ -144,8 +141,12 @@ class Dependency:
         self._discovery = discovery
         self._client = client
         self._clock = clock
+        self._monotonic = clock.monotonic
+        self._draw = clock.random.random
         self._caller = caller
         self._greet = greet
+        self._origin = origin or _there
+        self._has_several = False
         self._throttle = Throttle(limits.throttle)
         self._balance: Balance[_Contact] = Balance(limits.balance)
         self._known: tuple[Replica, ...] = ()
@@ -168,12 +169,10 @@ class Dependency:
         is repeated only where it surely did not run. Raises `Unavailable` (not sent), `DeadlineExceeded`
         or `ServiceFailure` (sent, and no usable answer came).
         """
-        request = _Request(method, target, headers, body, deadline, operation)
-        request.idempotent = idempotent
-        return self._exchange(request)
+        kind = RequestKind(method, target, idempotent, operation)
+        return self.send(kind, sendable(headers), body, deadline)
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self,
         method: str,
         target: str,
@@ -183,62 +182,28 @@ class Dependency:
         deadline: float = NO_DEADLINE,
         idempotent: bool = False,
         operation: str = "",
-    ) -> AsyncGenerator[ClientStream, None]:
+    ) -> AbstractAsyncContextManager[ClientStream]:
         """Like `exchange`, but the body is read as it comes. Nothing is repeated once its head is here.
 
         `deadline` covers the head and the first chunk. Leaving the block stops the other side.
         """
-        opened = await self.open(
-            method,
-            target,
-            headers,
-            body,
-            deadline=deadline,
-            idempotent=idempotent,
-            operation=operation,
-        )
-        try:
-            yield opened.stream
-        finally:
-            opened.leave()
+        kind = RequestKind(method, target, idempotent, operation)
+        return self.open(kind, sendable(headers), body, deadline)
 
-    async def open(
-        self,
-        method: str,
-        target: str,
-        headers: Fields = (),
-        body: bytes = b"",
-        *,
-        deadline: float = NO_DEADLINE,
-        idempotent: bool = False,
-        operation: str = "",
-    ) -> Opened:
-        """Like `stream`, for who calls `leave` himself, once, whatever happens."""
-        request = _Request(method, target, headers, body, deadline, operation)
-        request.idempotent = idempotent
-        self._admit()
-        gate = self.gate
-        gate.in_flight += 1
-        try:
-            candidate, stream = await self._reach(request, self._client.open)
-        except BaseException:
-            gate.in_flight -= 1
-            raise
-        return Opened(cast(ClientStream, stream), candidate, gate)
+    def open(self, kind: RequestKind, fields: bytes, body: bytes, deadline: float) -> Opening:
+        """Like `stream`, for who has rendered the header fields."""
+        held: list[Candidate[_Contact]] = []
+        return Opening(self.gate, self._reach(kind, fields, body, deadline, held), held)
 
     async def close(self) -> None:
         """Close the connections; calls that run fail. Idempotent."""
         await self._client.close()
 
-    async def _exchange(self, request: _Request) -> ClientResponse:
-        self._admit()
-        self.gate.in_flight += 1
-        try:
-            candidate, response = await self._reach(request, self._client.send)
-            candidate.in_flight -= 1
-            return cast(ClientResponse, response)
-        finally:
-            self.gate.in_flight -= 1
+    def send(
+        self, kind: RequestKind, fields: bytes, body: bytes, deadline: float
+    ) -> Coroutine[Any, Any, ClientResponse]:
+        """Like `exchange`, for who has rendered the header fields."""
+        return self._reach(kind, fields, body, deadline)
 
     def _admit(self) -> None:
         """Refuse at once what is too much: for us, or, by its own word, for the callee."""
@@ -250,9 +215,9 @@ class Dependency:
                 retry_after_s=1,
             )
         if throttle.is_active:
-            now = self._clock.monotonic()
+            now = self._monotonic()
             chance = throttle.chance_of_refusal(now, self.answered)
-            if chance and self._clock.random.random() < chance:
+            if chance and self._draw() < chance:
                 throttle.note_refusal(now, self.answered)
                 raise Unavailable(
                     f"{self.service} has refused most calls lately; this one was not sent",
@@ -260,141 +225,172 @@ class Dependency:
                 )
 
     async def _reach(
-        self, request: _Request, send: Callable[..., Awaitable[ClientResponse | ClientStream]]
-    ) -> tuple[Candidate[_Contact], ClientResponse | ClientStream]:
-        """Send until there is an answer; the candidate's call is then still counted as in flight."""
-        while True:
-            now = self._clock.monotonic()
-            left_s = request.deadline - now
-            if left_s <= 0:
-                raise DeadlineExceeded(f"No time was left to call {self.service}")
-            candidate = self._choose(request, now)
-            candidate.in_flight += 1
-            is_answered = False
-            try:
-                if not (self._greet is None or await self._met(candidate.peer, request, left_s)):
-                    continue
-                headers, until = request.headers, None
-                if left_s != NO_DEADLINE:
-                    until = asyncio.get_running_loop().time() + left_s
-                    headers = [*headers, (_TIME_LEFT, b"%d" % max(1, int(left_s * 1000)))]
-                origin = candidate.peer.origin
-                answer = await send(
-                    origin, request.method, request.target, headers, request.body, until
-                )
-                wait_s = await self._judged(request, candidate, answer, now)
-                if wait_s is None:
-                    is_answered = True
-                    return candidate, answer
-            except CallError as error:
-                wait_s = self._wait_after(request, candidate, error)
-                if wait_s is None:
-                    raise
-            finally:
-                if not is_answered:
-                    candidate.in_flight -= 1
-            request.avoid = candidate
-            await self._clock.sleep(wait_s)
+        self,
+        kind: RequestKind,
+        fields: bytes,
+        body: bytes,
+        deadline: float,
+        held: list[Candidate[_Contact]] | None = None,
+    ) -> Any:
+        """Send until there is an answer. A stream goes on: it is counted until its reader leaves, and
+        whom it counts for is put into `held`.
+        """
+        gate, attempts, avoid = self.gate, 0, None
+        if gate.in_flight >= gate.limit or self._throttle.is_active:
+            self._admit()
+        gate.in_flight += 1
+        goes_on = False
+        try:
+            while True:
+                now = self._monotonic()
+                left_s = deadline - now
+                if left_s <= 0:
+                    raise DeadlineExceeded(f"No time was left to call {self.service}")
+                candidate = self._choose(kind.operation, now, avoid)
+                candidate.in_flight += 1
+                try:
+                    contact = candidate.peer
+                    if not (contact.is_met or await self._met(contact, kind.operation, left_s)):
+                        continue
+                    pool = self._client.pool_of(contact.origin)
+                    until, timed = None, fields
+                    if left_s != NO_DEADLINE:
+                        until = pool.loop.time() + left_s
+                        timed = b"%bborough-timeout-ms: %d\r\n" % (fields, int(left_s * 1000) or 1)
+                    rest = kind.followed_by(timed, body)
+                    answer = await self._client.send_once(pool, kind, rest, until, held is not None)
+                    if answer.status not in _MAY_BE_TURNED_AWAY:
+                        self._note_answer(candidate, now)
+                        wait_s = None
+                    else:
+                        attempts += 1
+                        wait_s = await self._turned_away(attempts, candidate, answer, now, deadline)
+                    if wait_s is None:
+                        if held is not None:
+                            held.append(candidate)
+                            goes_on = True
+                        return answer
+                except CallError as error:
+                    attempts += 1
+                    wait_s = self._wait_after(attempts, candidate, error, kind.idempotent, deadline)
+                    if wait_s is None:
+                        raise
+                finally:
+                    if not goes_on:
+                        candidate.in_flight -= 1
+                avoid = candidate
+                await self._clock.sleep(wait_s)
+        finally:
+            if not goes_on:
+                gate.in_flight -= 1
 
     # --- whom to call ----------------------------------------------------------------------------
 
-    def _choose(self, request: _Request, now: float) -> Candidate[_Contact]:
+    def _choose(
+        self, operation: str, now: float, avoid: Candidate[_Contact] | None
+    ) -> Candidate[_Contact]:
         known = self._discovery.replicas(self.service)
         if known is not self._known:
             self._learn(known)
         balance = self._balance
-        candidate = balance.choose(now, self._clock.random.random, request.avoid)
+        candidate = balance.choose(now, self._draw, avoid)
         if candidate is None:
             raise Unavailable(f"No replica of {self.service} takes calls now", retry_after_s=1)
-        operation = request.operation
-        if candidate.peer.incompatible and operation in candidate.peer.incompatible:
-            able = [
-                each
-                for each in balance.candidates
-                if operation not in (each.peer.incompatible or ())
-            ]
+        unfit = candidate.peer.incompatible
+        if unfit and operation in unfit:
+            able = [each for each in balance.candidates if operation not in each.peer.incompatible]
             if not able:
-                raise candidate.peer.incompatible[operation]()
+                raise unfit[operation]()
             candidate = min(able, key=lambda each: (each.is_out, each.in_flight))
         return candidate
 
     def _learn(self, known: tuple[Replica, ...]) -> None:
-        self._known = known
         before = self._contacts
-        self._contacts = {each: before.get(each) or _Contact(each) for each in known}
+        has_greeting = self._greet is not None
+        self._contacts = {
+            each: before.get(each)
+            or _Contact(
+                each, self._origin(self.service, each.host, each.port), is_met=not has_greeting
+            )
+            for each in known
+        }
+        self._known = known
         self._balance.replace(list(self._contacts.values()))
+        self._has_several = len(self._contacts) > 1
 
-    async def _met(self, contact: _Contact, request: _Request, left_s: float) -> bool:
-        """First contact, once per replica; others wait for it. Returns whether the request suits it."""
-        greet = self._greet
-        if contact.incompatible is not None or greet is None:
-            return True
+    async def _met(self, contact: _Contact, operation: str, left_s: float) -> bool:
+        """First contact, once per replica; others wait for it. Returns whether the operation suits it."""
         until = None if left_s == NO_DEADLINE else asyncio.get_running_loop().time() + left_s
 
         async def ask(target: str) -> ClientResponse:
             return await self._client.send(contact.origin, "GET", target, (), b"", until, True)
 
+        greet = cast(Greet, self._greet)
         try:
             async with asyncio.timeout_at(until), contact.meeting:
-                if contact.incompatible is None:
+                if not contact.is_met:
                     contact.incompatible = await greet(contact.replica, ask)
+                    contact.is_met = True
         except TimeoutError:
             raise DeadlineExceeded(f"{self.service} did not introduce itself in time") from None
         except ServiceFailure as error:
             raise Unreachable(f"{self.service} did not introduce itself: {error}") from error
-        return request.operation not in contact.incompatible
+        return operation not in contact.incompatible
 
     # --- what became of it -----------------------------------------------------------------------
 
-    async def _judged(
-        self,
-        request: _Request,
-        candidate: Candidate[_Contact],
-        answer: ClientResponse | ClientStream,
-        began: float,
-    ) -> float | None:
-        """After which time to send again; None where this answer is the one."""
-        now = self._clock.monotonic()
-        if answer.status in _MAY_BE_TURNED_AWAY:
-            body = answer.body if isinstance(answer, ClientResponse) else await answer.peek()
-            refusal = _read_refusal(body)
-            if refusal is not None:
-                if refusal.code in _BUSY:
-                    self._balance.failed(candidate, Failure.REFUSED, now, 0.0)
-                    self._throttle.note_refusal(now, self.answered)
-                else:
-                    self.answered += 1
-                after = answer.headers.get("retry-after")
-                asked_s = float(after) if after is not None and after.isdigit() else None
-                return self._wait(request, now, asked_s)
+    def _note_answer(self, candidate: Candidate[_Contact], began: float) -> None:
         self.answered += 1
-        self._balance.succeeded(candidate, now, now - began)
-        return None
+        if candidate.failures or self._has_several:
+            now = self._monotonic()
+            self._balance.succeeded(candidate, now, now - began)
+
+    async def _turned_away(
+        self,
+        attempts: int,
+        candidate: Candidate[_Contact],
+        answer: Any,
+        began: float,
+        deadline: float,
+    ) -> float | None:
+        """After which time to send again what may have been refused; None where this answer stays."""
+        now = self._monotonic()
+        body = answer.body if isinstance(answer, ClientResponse) else await answer.peek()
+        refusal = _read_refusal(body)
+        if refusal is not None and refusal.code in _BUSY:
+            self._balance.failed(candidate, Failure.REFUSED, now, 0.0)
+            self._throttle.note_refusal(now, self.answered)
+        else:
+            self._note_answer(candidate, began)
+            if refusal is None:
+                return None
+        after = answer.headers.get("retry-after")
+        asked_s = float(after) if after is not None and after.isdigit() else None
+        # What one replica asks for does not bind another one.
+        return self._wait(attempts, deadline - now, None if self._has_several else asked_s)
 
     def _wait_after(
-        self, request: _Request, candidate: Candidate[_Contact], error: CallError
+        self,
+        attempts: int,
+        candidate: Candidate[_Contact],
+        error: CallError,
+        idempotent: bool,
+        deadline: float,
     ) -> float | None:
         """After which time to send again what came to nothing; None: not at all."""
-        now = self._clock.monotonic()
+        now = self._monotonic()
         is_unreachable = isinstance(error, Unreachable)
-        has_run = not isinstance(error, Unavailable)
         if is_unreachable or isinstance(error, (ServiceFailure, DeadlineExceeded)):
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
-            self._balance.failed(candidate, failure, now, self._clock.random.random())
-        if has_run and not (request.idempotent and isinstance(error, ServiceFailure)):
-            return None
-        return self._wait(request, now, None)
+            self._balance.failed(candidate, failure, now, self._draw())
+        may_repeat = isinstance(error, Unavailable) or (
+            idempotent and isinstance(error, ServiceFailure)
+        )
+        return self._wait(attempts, deadline - now, None) if may_repeat else None
 
-    def _wait(self, request: _Request, now: float, asked_s: float | None) -> float | None:
-        request.tries += 1
-        # What one replica asks for does not bind another one.
-        has_others = len(self._balance.candidates) > 1
+    def _wait(self, attempts: int, left_s: float, asked_s: float | None) -> float | None:
         return self.repeats.wait_s(
-            request.tries,
-            answered=self.answered,
-            left_s=request.deadline - now,
-            chance=self._clock.random.random(),
-            asked_s=None if has_others else asked_s,
+            attempts, answered=self.answered, left_s=left_s, chance=self._draw(), asked_s=asked_s
         )
 
 
@@ -405,6 +401,10 @@ def _read_refusal(body: bytes) -> _Refusal | None:
     except msgspec.DecodeError:
         return None
     return refusal if refusal.code in _NOT_RUN and refusal.retryable else None
+
+
+def _there(_service: str, host: str, port: int) -> Origin:
+    return host, port
 
 
 class Dependencies:
@@ -419,14 +419,17 @@ class Dependencies:
         *,
         caller: str = "",
         greet: Greet | None = None,
+        origin: Locate | None = None,
     ) -> None:
-        """`make_client` is called for each: connections are shared by nobody."""
+        """`make_client` is called for each: connections are shared by nobody. `origin` says what to
+        tell that client of a place; the place itself, where nobody has to prove who listens there."""
         self._discovery = discovery
         self._make_client = make_client
         self._clock = clock
         self._limits = limits or DependencyLimits()
         self._caller = caller
         self._greet = greet
+        self._origin = origin
         self._made: dict[str, Dependency] = {}
 
     def of(self, service: str) -> Dependency:
@@ -441,6 +444,7 @@ class Dependencies:
                 self._limits,
                 caller=self._caller,
                 greet=self._greet,
+                origin=self._origin,
             )
         return made
 

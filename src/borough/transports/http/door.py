@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ from borough.clock import Clock
 from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
-from borough.errors import CallError, MethodNotAllowed, ServiceFailure
+from borough.errors import CallError, MethodNotAllowed, NotFound, ServiceFailure
 from borough.services.context import Call, Principal, WorkPool
 from borough.telemetry.masking import without_secrets_in
 from borough.telemetry.trace import TraceContext, read_traceparent
@@ -36,6 +36,9 @@ _NOTHING: tuple[tuple[bytes, bytes], ...] = ()
 _NDJSON = ((b"content-type", wire.NDJSON.encode()),)
 _TURN = 64
 _PROBLEM = (b"content-type", b"application/problem+json")
+
+
+Otherwise = Callable[[Request], Awaitable["Response | None"]]
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -85,7 +88,10 @@ class Door:
         strict: bool,
         default_timeout_s: float = 10.0,
         longest_timeout_s: float = 60.0,
+        otherwise: Otherwise | None = None,
     ) -> None:
+        """`otherwise` is asked where no operation has the address; None means that it has not either."""
+        self._otherwise = otherwise
         self.router: Router[Route] = Router(strict=strict)
         for route in routes:
             operation = route.callee.operation
@@ -111,6 +117,9 @@ class Door:
                 return problem_response(ServiceFailure("The service failed"), trace)
             document = problem_document(problem, code, trace.trace_id if trace else None)
             return Response(problem.status, (_PROBLEM,), _told(document))
+        except NotFound as error:
+            found = None if self._otherwise is None else await self._otherwise(request)
+            return problem_response(error, trace) if found is None else found
         except CallError as error:
             return problem_response(error, trace)
         except Exception:

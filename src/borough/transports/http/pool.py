@@ -9,13 +9,19 @@ from __future__ import annotations
 import asyncio
 import ssl as tls
 from collections import deque
+from collections.abc import Callable
 
 from borough.errors import DeadlineExceeded, Unavailable
 from borough.transports.http.client_connection import ClientConnection
 from borough.transports.http.deadlines import Deadlines
+from borough.transports.http.handshakes import why_no_tls
 from borough.transports.http.limits import ClientLimits
+from borough.transports.http.response_reader import Heads
 
-__all__ = ["OriginPool", "Unreachable"]
+__all__ = ["Origin", "OriginPool", "Unreachable"]
+
+Origin = tuple[str, int] | tuple[str, int, str]
+"""Host and port, and the name that TLS asks for where that is not the host."""
 
 
 class Unreachable(Unavailable):
@@ -43,19 +49,20 @@ class OriginPool:
     """All connections of one client to one host and port."""
 
     __slots__ = (
-        "_gone", "_host", "_idle", "_is_closed", "_port", "_ssl", "_waiting", "deadlines",
-        "host_field", "limits", "loop", "members", "name",
+        "_gone", "_host", "_idle", "_is_closed", "_port", "_server_name", "_ssl", "_waiting",
+        "deadlines", "heads", "host_field", "limits", "loop", "members", "name",
     )  # fmt: skip
 
     def __init__(
         self,
-        origin: tuple[str, int],
+        origin: Origin,
         limits: ClientLimits,
-        ssl: tls.SSLContext | None,
+        ssl: Callable[[], tls.SSLContext] | None,
         deadlines: Deadlines,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._host, self._port = origin
+        self._host, self._port = origin[:2]
+        self._server_name = origin[2] if len(origin) == 3 else self._host
         self._ssl = ssl
         self.limits = limits
         self.deadlines = deadlines
@@ -65,6 +72,7 @@ class OriginPool:
         is_usual = self._port == (443 if ssl else 80)
         port = b"" if is_usual else b":%d" % self._port
         self.host_field = b"host: %b%b\r\n" % (literal.encode("idna"), port)
+        self.heads: Heads = {}
         self.members: set[ClientConnection] = set()
         self._idle: list[ClientConnection] = []
         self._waiting: deque[_Waiter] = deque()
@@ -130,7 +138,11 @@ class OriginPool:
         try:
             async with asyncio.timeout_at(deadline if is_deadline_first else until):
                 await self.loop.create_connection(
-                    lambda: connection, self._host, self._port, ssl=self._ssl
+                    lambda: connection,
+                    self._host,
+                    self._port,
+                    ssl=None if self._ssl is None else self._ssl(),
+                    server_hostname=None if self._ssl is None else self._server_name,
                 )
         except BaseException as error:
             connection.abort()
@@ -142,7 +154,7 @@ class OriginPool:
             raise
         if self._is_closed or not connection.is_fit:
             connection.abort()
-            raise Unreachable(f"{self.name} closed the connection at once")
+            raise Unreachable(connection.refusal or f"{self.name} closed the connection at once")
 
     def release(self, connection: ClientConnection) -> None:
         """Its answer has come whole: give it to who waits longest, or keep it."""
@@ -183,6 +195,12 @@ class OriginPool:
             self._idle.remove(connection)
             connection.abort()
 
+    def retire(self) -> None:
+        """Let every connection end with the request it serves now; idle ones are closed."""
+        self.drop_idle(self.loop.time())
+        for connection in self.members:
+            connection.is_last = True
+
     async def close(self) -> None:
         """Close every connection and wait until they are gone; calls that wait or run fail."""
         self._is_closed = True
@@ -205,4 +223,6 @@ class OriginPool:
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no connection within the time allowed"
+    if isinstance(error, tls.SSLError):
+        return why_no_tls(error)
     return (error.strerror or str(error)).lower()

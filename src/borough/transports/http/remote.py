@@ -20,7 +20,8 @@ from borough.errors import CallError, ServiceFailure
 from borough.ports import Send
 from borough.services.context import Call
 from borough.transports.http import wire
-from borough.transports.http.dependency import Dependencies
+from borough.transports.http.client import sendable
+from borough.transports.http.dependency import Dependencies, RequestKind
 
 __all__ = ["RemoteTransport"]
 
@@ -74,19 +75,19 @@ class RemoteTransport:
         idempotent = operation.mark.idempotent or operation.keyed
         # A derived key is derived again by whoever answers; it may be longer than a header.
         sends_key = operation.mark.idempotent_by == IDEMPOTENCY_KEY
-        exchange = self._dependencies.of(operation.contract.service).exchange
+        dependency = self._dependencies.of(operation.contract.service)
+        path = operation.path
+        usual = RequestKind(method, path, idempotent, wire_name)
 
         async def send(arguments: Sequence[Any], call: Call) -> Any:
             try:
                 sent = codec.write_arguments(arguments)
-                response = await exchange(
-                    method,
-                    sent.target,
-                    _headers(sent, call, call.key if sends_key else None),
+                target = sent.target
+                response = await dependency.send(
+                    usual if target == path else RequestKind(method, target, idempotent, wire_name),
+                    _fields(sent, call, call.key if sends_key else None),
                     sent.body or b"",
-                    deadline=call.deadline,
-                    idempotent=idempotent,
-                    operation=wire_name,
+                    call.deadline,
                 )
                 if response.status < 300:
                     fields = list(response.headers.items()) if operation.is_reply else ()
@@ -100,19 +101,15 @@ class RemoteTransport:
         return send
 
     def _stream(self, operation: Operation, codec: Codec) -> Send:
-        open_stream = self._dependencies.of(operation.contract.service).stream
+        mark, wire_name = operation.mark, operation.wire_name
+        dependency = self._dependencies.of(operation.contract.service)
 
         async def items(arguments: Sequence[Any], call: Call) -> Any:
             try:
                 sent = codec.write_arguments(arguments)
-                async with open_stream(
-                    operation.mark.method,
-                    sent.target,
-                    _headers(sent, call),
-                    sent.body or b"",
-                    deadline=call.deadline,
-                    idempotent=operation.mark.idempotent,
-                    operation=operation.wire_name,
+                kind = RequestKind(mark.method, sent.target, mark.idempotent, wire_name)
+                async with dependency.open(
+                    kind, _fields(sent, call), sent.body or b"", call.deadline
                 ) as response:
                     if response.status >= 300:
                         after = response.headers.get("retry-after")
@@ -120,23 +117,24 @@ class RemoteTransport:
                     async for item in _items(codec, response):
                         yield item
             except CallError as error:
-                error.about = operation.wire_name
+                error.about = wire_name
                 raise
 
         return items
 
 
-def _headers(sent: HttpArguments, call: Call, key: str | None = None) -> list[tuple[bytes, bytes]]:
-    headers = list(sent.headers)
+def _fields(sent: HttpArguments, call: Call, key: str | None = None) -> bytes:
+    """The header fields of a call, as they are sent."""
+    fields = sendable(sent.headers) if sent.headers else b""
     if sent.body is not None:
-        headers.append((b"content-type", sent.content_type))
+        fields = b"%bcontent-type: %b\r\n" % (fields, sent.content_type)
     if call.trace is not None:
-        headers.append((b"traceparent", call.trace.traceparent.encode()))
+        fields = b"%btraceparent: %b\r\n" % (fields, call.trace.traceparent.encode())
     if key is not None:
-        headers.append((b"idempotency-key", wire.write_idempotency_key(key)))
+        fields += sendable([(b"idempotency-key", wire.write_idempotency_key(key))])
     if call.principal is not None:
-        headers.append((b"borough-principal", wire.write_principal(call.principal)))
-    return headers
+        fields = b"%bborough-principal: %b\r\n" % (fields, wire.write_principal(call.principal))
+    return fields
 
 
 async def _items(codec: Codec, chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:

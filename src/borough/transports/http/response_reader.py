@@ -11,10 +11,13 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import FIELD_NAMES, Headers, joined
 
-__all__ = ["BadAnswer", "ResponseReader"]
+__all__ = ["BadAnswer", "Heads", "ResponseReader"]
 
+Heads = dict[bytes, tuple[int, Headers, int]]
+"""Heads that were read before, to status, fields and length: the same bytes mean the same again."""
 
 _NO_LIMIT = 2**63
+_MOST_HEADS = 256
 
 
 class BadAnswer(Exception):
@@ -25,27 +28,38 @@ class ResponseReader:
     """The answer that is coming in, as far as it is here."""
 
     __slots__ = (
-        "_body_limit", "_fault", "_head_bytes", "_is_bodiless", "_limits", "_parser", "_size",
+        "_body_limit", "_fault", "_head_bytes", "_heads", "_is_bodiless", "_length", "_limits",
+        "_parser", "_size",
         "_trailer_bytes", "_values", "ends_with_connection", "has_excess", "has_head", "headers",
         "is_complete", "is_reusable", "parts", "status",
     )  # fmt: skip
 
-    def __init__(self, limits: ClientLimits) -> None:
+    def __init__(self, limits: ClientLimits, heads: Heads) -> None:
+        """`heads` is shared by the readers of all connections to one origin."""
         self._limits = limits
+        self._heads = heads
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._fault: str | None = None
         self.status = 0
         self.headers = Headers({})
         self.has_excess = self.ends_with_connection = self.is_reusable = False
+        self._values: dict[str, bytes] = {}
+        self.parts: list[bytes] = []
         self.start(False, False)
+        self._begin()
 
     def start(self, is_bodiless: bool, is_stream: bool) -> None:
         """Make ready for the next answer; that to HEAD is bodiless, a stream has no size limit."""
-        self._values: dict[str, bytes] = {}
-        self._head_bytes = self._size = self._trailer_bytes = 0
+        self._head_bytes = 0
         self._is_bodiless = is_bodiless
         self._body_limit = _NO_LIMIT if is_stream else self._limits.body_bytes
-        self.parts: list[bytes] = []
+
+    def _begin(self) -> None:
+        """Forget the last answer that was fed: most answers are never fed at all."""
+        self._values = {}
+        self._size = self._trailer_bytes = 0
+        self._length = -1
+        self.parts = []
         self.has_head = self.is_complete = False
 
     @property
@@ -53,8 +67,38 @@ class ResponseReader:
         """Whether any byte of the answer has come."""
         return self._head_bytes > 0
 
+    def take_known(self, data: bytes) -> tuple[int, Headers, bytes] | None:
+        """Status, fields and body of an answer that comes whole and alone, under a head read before.
+
+        None for any other: it is to be fed. Nothing of this one goes through the parser, which is
+        between two answers before and after.
+        """
+        if self._head_bytes or self._is_bodiless:
+            return None
+        end = data.find(b"\r\n\r\n") + 4
+        known = self._heads.get(data[:end])
+        if known is None or len(data) - end != known[2]:
+            return None
+        return known[0], known[1], data[end:]
+
+    def _keep_head(self, data: bytes) -> None:
+        """Know the head of an answer again that has come whole and alone, and that says how long it is."""
+        end = len(data) - self._size
+        if (
+            self._length == self._size
+            and self.is_reusable
+            and not (self._is_bodiless or self.has_excess)
+            and data.find(b"\r\n\r\n") == end - 4
+        ):
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[data[:end]] = (self.status, self.headers, self._size)
+
     def feed(self, data: bytes) -> None:
         """Take bytes. Raises `BadAnswer`; afterwards the connection is of no more use."""
+        is_first = not self._head_bytes
+        if is_first:
+            self._begin()
         if not self.has_head:
             self._head_bytes += len(data)
         parser = self._parser
@@ -72,6 +116,8 @@ class ResponseReader:
             raise BadAnswer(self._fault)
         if not self.has_head and self._head_bytes > self._limits.head_bytes:
             raise BadAnswer(f"its head is above {self._limits.head_bytes} bytes")
+        if is_first and self.is_complete:
+            self._keep_head(data)
 
     def take_parts(self) -> list[bytes]:
         """What has come of the body since the last time."""
@@ -114,7 +160,8 @@ class ResponseReader:
             self.is_complete = True
             self._parser = None  # it would wait for a body
         elif length is not None:
-            if int(length) > self._body_limit:
+            self._length = int(length)
+            if self._length > self._body_limit:
                 self._fault = f"its body is above {self._body_limit} bytes"
         elif "transfer-encoding" not in values:
             self.ends_with_connection = status not in (204, 304)

@@ -73,6 +73,7 @@ class ServerConnection(asyncio.Protocol):
         peer: Any = transport.get_extra_info("peername")
         if peer:  # a Unix socket's peer has no name
             self._connection.peer = (peer[0], peer[1])
+        self._connection.certificate = transport.get_extra_info("peercert")
         admitted = self._server.admit(self, self._connection.peer[0])
         if isinstance(admitted, str):
             self._client = admitted
