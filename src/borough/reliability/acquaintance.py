@@ -75,15 +75,20 @@ class Acquaintance:
 
         A contract that is not one's own has none.
         """
+        known = self.known(contract, their_fingerprint)
+        if known is None:
+            known = self.remember(self.judged(contract, their_fingerprint, await fetch()))
+        return known
+
+    def known(self, contract: str, their_fingerprint: str) -> Mapping[str, str] | None:
+        """The same where nothing needs to be fetched, else None."""
         if self._fingerprints.get(contract, their_fingerprint) == their_fingerprint:
             return _NOTHING
-        known = self._met.get((contract, their_fingerprint))
-        if known is None:
-            known = self._judged(contract, their_fingerprint, await fetch())
-            self._remember(known)
-        return known.refused
+        met = self._met.get((contract, their_fingerprint))
+        return met.refused if met is not None else None
 
-    def _remember(self, meeting: Meeting) -> None:
+    def remember(self, meeting: Meeting) -> Mapping[str, str]:
+        """Know a version from now on, and report it if it is new; returns what it refuses."""
         # Another process may have taken the address between hello and descriptor; then this is its one.
         key = meeting.contract, meeting.fingerprint
         if key not in self._met:
@@ -91,8 +96,11 @@ class Acquaintance:
                 self._met.clear()
             self._met[key] = meeting
             self._report(meeting)
+        return meeting.refused
 
-    def _judged(self, contract: str, their_fingerprint: str, text: bytes) -> Meeting:
+    def judged(self, contract: str, their_fingerprint: str, text: bytes) -> Meeting:
+        """Hold a peer's descriptor against one's own. A millisecond for each operation: on an event
+        loop, rather in a thread."""
         mine = self._mine[contract]
         try:
             theirs = from_json(text)

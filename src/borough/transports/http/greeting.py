@@ -7,16 +7,20 @@ before it is sent, operation by operation; all else goes on and is reported once
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from borough.contracts.operation import Contract
 from borough.errors import CallError, ContractMismatch, ServiceFailure
-from borough.reliability.acquaintance import Acquaintance, Meeting
 from borough.transports.http.client import ClientResponse
+
+if TYPE_CHECKING:  # what judges is not needed before somebody is met
+    from borough.reliability.acquaintance import Acquaintance, Meeting
 
 __all__ = ["CONTRACTS", "HELLO", "Greeting", "Hello", "Offer"]
 
@@ -74,25 +78,40 @@ class Greeting:
         if response.status == 404:
             return {}
         hello = _read(response)
-        known = self._acquaintance or self._introduced()
+        # Descriptors are made when somebody is met, not at every start, nor on the loop.
+        known = self._acquaintance
+        if known is None:
+            known = self._kept(await asyncio.to_thread(self._introduced))
         refused: dict[str, str] = {}
         for name in known.contracts:
             offer = hello.contracts.get(name)
             if offer is not None:
-                fetch = partial(_descriptor, ask, name)
-                refused.update(await known.refused(name, offer.fingerprint, fetch))
+                refused.update(await _refused(known, name, offer.fingerprint, ask))
         return {
             operation: partial(ContractMismatch, sentence)
             for operation, sentence in refused.items()
         }
 
-    def _introduced(self) -> Acquaintance:
-        # Descriptors are made when somebody is met, not at every start.
-        from borough.contracts.descriptor import describe
-
-        mine = [describe(contract) for contract in self._contracts()]
-        self._acquaintance = Acquaintance(mine, _report)
+    def _kept(self, made: Acquaintance) -> Acquaintance:
+        if self._acquaintance is None:  # another greeting may have been quicker
+            self._acquaintance = made
         return self._acquaintance
+
+    def _introduced(self) -> Acquaintance:
+        from borough.contracts.descriptor import describe
+        from borough.reliability.acquaintance import Acquaintance
+
+        return Acquaintance([describe(contract) for contract in self._contracts()], _report)
+
+
+async def _refused(
+    known: Acquaintance, contract: str, fingerprint: str, ask: Ask
+) -> Mapping[str, str]:
+    found = known.known(contract, fingerprint)
+    if found is None:
+        text = await _descriptor(ask, contract)
+        found = known.remember(await asyncio.to_thread(known.judged, contract, fingerprint, text))
+    return found
 
 
 def _read(response: ClientResponse) -> Hello:
