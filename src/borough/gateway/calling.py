@@ -6,13 +6,18 @@ from borough.clock import Clock
 from borough.gateway.internal import Proof
 from borough.ports import Discovery
 from borough.runtime.options import LimitOptions
-from borough.transports.http.dependency import Dependencies
+from borough.transports.http.dependency import Dependencies, Greet
 
 __all__ = ["dependencies_of"]
 
 
 def dependencies_of(
-    caller: str, proof: Proof, discovery: Discovery, clock: Clock, limits: LimitOptions
+    caller: str,
+    proof: Proof,
+    discovery: Discovery,
+    clock: Clock,
+    limits: LimitOptions,
+    greet: Greet | None = None,
 ) -> Dependencies:
     """The ways of `caller` to every service. Raises `ConfigurationError` where it cannot prove itself."""
     return Dependencies(
@@ -21,5 +26,6 @@ def dependencies_of(
         clock,
         limits.for_dependency(),
         caller=caller,
-        origin=proof.origin,
+        greet=greet,
+        place=proof.origin,
     )

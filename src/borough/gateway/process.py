@@ -37,6 +37,7 @@ from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
 from borough.transports.http.door import Door
+from borough.transports.http.greeting import Greeting
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
@@ -100,6 +101,7 @@ class Process:
         self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
+        self.greeting = Greeting(lambda: self.host.plan.contracts.values())
 
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
@@ -266,8 +268,9 @@ class Process:
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
         limits = self.system.configuration.options.limits
+        greet = self.greeting.greet
         return RemoteTransport(
-            dependencies_of(caller, self.proof, self._directory, self.clock, limits)
+            dependencies_of(caller, self.proof, self._directory, self.clock, limits, greet)
         )
 
     @property
