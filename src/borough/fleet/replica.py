@@ -115,8 +115,16 @@ class _Replica:
         )
 
     def _transport(self, host: Host, caller: str) -> Transport:
-        limits, proof = host.configuration.options.limits, self.process.proof
-        dependencies = dependencies_of(caller, proof, self._directory, self._clock, limits)
+        process, limits = self.process, host.configuration.options.limits
+        assert isinstance(process, Process)
+        dependencies = dependencies_of(
+            caller,
+            process.proof,
+            self._directory,
+            self._clock,
+            limits,
+            greeting=process.greeting,
+        )
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 
     async def run(self, messages: AsyncIterator[ToReplica]) -> int:

@@ -7,19 +7,30 @@ from borough.gateway.internal import Proof
 from borough.ports import Discovery
 from borough.runtime.options import LimitOptions
 from borough.transports.http.dependency import Dependencies
+from borough.transports.http.greeting import Greeting
 
 __all__ = ["dependencies_of"]
 
 
 def dependencies_of(
-    caller: str, proof: Proof, discovery: Discovery, clock: Clock, limits: LimitOptions
+    caller: str,
+    proof: Proof,
+    discovery: Discovery,
+    clock: Clock,
+    limits: LimitOptions,
+    *,
+    greeting: Greeting | None = None,
 ) -> Dependencies:
-    """The ways of `caller` to every service. Raises `ConfigurationError` where it cannot prove itself."""
+    """The ways of `caller` to every service; whom it has not met is greeted first.
+
+    Raises `ConfigurationError` where it cannot prove itself.
+    """
     return Dependencies(
         discovery,
         lambda: proof.client(caller, limits.for_client()),
         clock,
         limits.for_dependency(),
         caller=caller,
+        greet=None if greeting is None else lambda _replica, ask: greeting.greet(ask),
         origin=proof.origin,
     )

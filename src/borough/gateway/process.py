@@ -37,6 +37,7 @@ from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
 from borough.transports.http.door import Door
+from borough.transports.http.greeting import Greeting
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
@@ -100,6 +101,8 @@ class Process:
         self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
+        self.greeting = Greeting(lambda: self.host.plan.contracts.values())
+        """What is done before the first call to another process."""
 
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
