@@ -20,6 +20,7 @@ ALL = 100_000
 NAMES: tuple[str, ...] = (
     "crash",
     "crash_points",
+    "dependency",
     "disk",
     "openapi",
     "raw_http",

@@ -117,13 +117,9 @@ class _Replica:
     def _transport(self, host: Host, caller: str) -> Transport:
         process, limits = self.process, host.configuration.options.limits
         assert isinstance(process, Process)
+        greet = process.greeting.greet
         dependencies = dependencies_of(
-            caller,
-            process.proof,
-            self._directory,
-            self._clock,
-            limits,
-            greeting=process.greeting,
+            caller, process.proof, self._directory, self._clock, limits, greet
         )
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 

@@ -6,8 +6,7 @@ from borough.clock import Clock
 from borough.gateway.internal import Proof
 from borough.ports import Discovery
 from borough.runtime.options import LimitOptions
-from borough.transports.http.dependency import Dependencies
-from borough.transports.http.greeting import Greeting
+from borough.transports.http.dependency import Dependencies, Greet
 
 __all__ = ["dependencies_of"]
 
@@ -18,19 +17,15 @@ def dependencies_of(
     discovery: Discovery,
     clock: Clock,
     limits: LimitOptions,
-    *,
-    greeting: Greeting | None = None,
+    greet: Greet | None = None,
 ) -> Dependencies:
-    """The ways of `caller` to every service; whom it has not met is greeted first.
-
-    Raises `ConfigurationError` where it cannot prove itself.
-    """
+    """The ways of `caller` to every service. Raises `ConfigurationError` where it cannot prove itself."""
     return Dependencies(
         discovery,
         lambda: proof.client(caller, limits.for_client()),
         clock,
         limits.for_dependency(),
         caller=caller,
-        greet=None if greeting is None else lambda _replica, ask: greeting.greet(ask),
-        origin=proof.origin,
+        greet=greet,
+        place=proof.origin,
     )

@@ -102,7 +102,7 @@ class EdgeProcess:
             self.clock,
             terms,
             caller=wire.EDGE,
-            origin=self.proof.origin,
+            place=self.proof.origin,
         )
         self._asking = self.proof.client(wire.EDGE)
         self._forwarding = Forwarding(

@@ -102,7 +102,6 @@ class Process:
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
         self.greeting = Greeting(lambda: self.host.plan.contracts.values())
-        """What is done before the first call to another process."""
 
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
@@ -269,8 +268,9 @@ class Process:
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
         limits = self.system.configuration.options.limits
+        greet = self.greeting.greet
         return RemoteTransport(
-            dependencies_of(caller, self.proof, self._directory, self.clock, limits)
+            dependencies_of(caller, self.proof, self._directory, self.clock, limits, greet)
         )
 
     @property

@@ -223,7 +223,12 @@ async def start_fleet(
     def transport(host: Host, caller: str) -> Transport:
         limits = host.configuration.options.limits
         dependencies = dependencies_of(
-            caller, process.proof, beholder.directory, host.clock, limits
+            caller,
+            process.proof,
+            beholder.directory,
+            host.clock,
+            limits,
+            process.greeting.greet,
         )
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 

@@ -32,18 +32,27 @@ from borough.transports.http.client import (
 from borough.transports.http.limits import DependencyLimits
 from borough.transports.http.pool import Unreachable
 
-__all__ = ["Ask", "Dependencies", "Dependency", "Greet", "Incompatible", "Opening", "RequestKind"]
+__all__ = [
+    "Ask",
+    "Dependencies",
+    "Dependency",
+    "Greet",
+    "Incompatible",
+    "Opening",
+    "Place",
+    "RequestKind",
+]
 
 Fields = Sequence[tuple[bytes, bytes]]
 Ask = Callable[[str], Awaitable[ClientResponse]]
 """Gets a target (`/borough/hello`) from one certain replica. Raises a `CallError`."""
 Incompatible = Mapping[str, Callable[[], CallError]]
 """Operations, by wire name, that a replica must not be asked for, and the error that says why."""
-Greet = Callable[[Replica, Ask], Awaitable[Incompatible]]
+Greet = Callable[[Ask], Awaitable[Incompatible]]
 """What is done before the first call to a replica. A `CallError` means that it cannot be called now."""
+Place = Callable[[str, str, int], Origin]
+"""The origin of a service's replica at a host and port, with whatever a client needs to know of it."""
 
-Locate = Callable[[str, str, int], Origin]
-"""What a client is told of a service's place, given as service, host and port. Raises `ConfigurationError`."""
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -62,10 +71,9 @@ _NOT_RUN = _BUSY | {"key-in-use"}
 class _Contact:
     """A replica with what was found out at first contact."""
 
-    __slots__ = ("incompatible", "is_met", "meeting", "origin", "replica")
+    __slots__ = ("incompatible", "is_met", "meeting", "origin")
 
-    def __init__(self, replica: Replica, origin: Origin, *, is_met: bool) -> None:
-        self.replica = replica
+    def __init__(self, origin: Origin, *, is_met: bool) -> None:
         self.origin = origin
         self.is_met = is_met
         self.incompatible: Incompatible = {}
@@ -116,7 +124,7 @@ class Dependency:
 
     __slots__ = (
         "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_draw", "_greet",
-        "_has_several", "_known", "_monotonic", "_origin", "_throttle", "answered", "gate", "limits",
+        "_has_several", "_known", "_monotonic", "_place", "_throttle", "answered", "gate", "limits",
         "repeats", "service",
     )  # fmt: skip
 
@@ -130,7 +138,7 @@ class Dependency:
         *,
         caller: str = "",
         greet: Greet | None = None,
-        origin: Locate | None = None,
+        place: Place = lambda _service, host, port: (host, port),
     ) -> None:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
@@ -145,7 +153,7 @@ class Dependency:
         self._draw = clock.random.random
         self._caller = caller
         self._greet = greet
-        self._origin = origin or _there
+        self._place = place
         self._has_several = False
         self._throttle = Throttle(limits.throttle)
         self._balance: Balance[_Contact] = Balance(limits.balance)
@@ -305,16 +313,14 @@ class Dependency:
         return candidate
 
     def _learn(self, known: tuple[Replica, ...]) -> None:
+        self._known = known
         before = self._contacts
-        has_greeting = self._greet is not None
+        is_met = self._greet is None
         self._contacts = {
             each: before.get(each)
-            or _Contact(
-                each, self._origin(self.service, each.host, each.port), is_met=not has_greeting
-            )
+            or _Contact(self._place(self.service, each.host, each.port), is_met=is_met)
             for each in known
         }
-        self._known = known
         self._balance.replace(list(self._contacts.values()))
         self._has_several = len(self._contacts) > 1
 
@@ -329,7 +335,7 @@ class Dependency:
         try:
             async with asyncio.timeout_at(until), contact.meeting:
                 if not contact.is_met:
-                    contact.incompatible = await greet(contact.replica, ask)
+                    contact.incompatible = await greet(ask)
                     contact.is_met = True
         except TimeoutError:
             raise DeadlineExceeded(f"{self.service} did not introduce itself in time") from None
@@ -380,6 +386,8 @@ class Dependency:
         """After which time to send again what came to nothing; None: not at all."""
         now = self._monotonic()
         is_unreachable = isinstance(error, Unreachable)
+        if is_unreachable:
+            candidate.peer.is_met = self._greet is None  # another process may take its place
         if is_unreachable or isinstance(error, (ServiceFailure, DeadlineExceeded)):
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
             self._balance.failed(candidate, failure, now, self._draw())
@@ -403,10 +411,6 @@ def _read_refusal(body: bytes) -> _Refusal | None:
     return refusal if refusal.code in _NOT_RUN and refusal.retryable else None
 
 
-def _there(_service: str, host: str, port: int) -> Origin:
-    return host, port
-
-
 class Dependencies:
     """The dependencies of one caller, each made when it is first asked for."""
 
@@ -419,17 +423,16 @@ class Dependencies:
         *,
         caller: str = "",
         greet: Greet | None = None,
-        origin: Locate | None = None,
+        place: Place = lambda _service, host, port: (host, port),
     ) -> None:
-        """`make_client` is called for each: connections are shared by nobody. `origin` says what to
-        tell that client of a place; the place itself, where nobody has to prove who listens there."""
+        """`make_client` is called for each: connections are shared by nobody."""
         self._discovery = discovery
         self._make_client = make_client
         self._clock = clock
         self._limits = limits or DependencyLimits()
         self._caller = caller
         self._greet = greet
-        self._origin = origin
+        self._place = place
         self._made: dict[str, Dependency] = {}
 
     def of(self, service: str) -> Dependency:
@@ -444,7 +447,7 @@ class Dependencies:
                 self._limits,
                 caller=self._caller,
                 greet=self._greet,
-                origin=self._origin,
+                place=self._place,
             )
         return made
 
