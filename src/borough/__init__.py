@@ -38,6 +38,7 @@ from borough.contracts.struct import (
     field,
 )
 from borough.contracts.upcasting import upcast
+from borough.services.clients import client
 from borough.services.context import Call, Principal, current_call, in_thread
 from borough.services.data import Database, Transaction
 from borough.services.handlers import every, on
@@ -82,6 +83,7 @@ __all__ = [
     "Unset",
     "Upload",
     "asgi",
+    "client",
     "contract",
     "current_call",
     "delete",

@@ -49,6 +49,8 @@ def rows(cls: type[Any], prefix: str = "") -> Iterator[str]:
 
 def shown(field: msgspec.structs.FieldInfo) -> str:
     """A default as borough.toml has it; nothing where there is none."""
+    if field.required:
+        return ""
     default = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     if default is None or default == {}:
         return ""
@@ -71,6 +73,7 @@ def page() -> str:
         *rows(options.TeamFacts, "teams.NAME."),
         *rows(options.ServiceFacts, "services.NAME."),
         *rows(options.DeployableFacts, "topologies.NAME.DEPLOYABLE."),
+        *rows(options.ExternalOptions, "external.NAME."),
     ]
     tables = {
         "options": table("option", rows(options.Options)),

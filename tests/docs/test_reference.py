@@ -49,6 +49,7 @@ def test_every_option_has_a_sentence() -> None:
             "system",
             "teams",
             "services",
+            "external",
             "edge",
             "internal",
             "limits",

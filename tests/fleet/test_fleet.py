@@ -14,6 +14,7 @@ import pytest
 from borough.testing import free_port
 from tests.cli.terminal import PATIENCE_S, borough
 from tests.fleet.village import (
+    LEDGER_CONTRACT,
     LEDGER_SERVICE,
     is_alive,
     run_village,
@@ -98,6 +99,20 @@ def test_a_killed_process_is_begun_anew_and_found_again(root: Path) -> None:
         )
         assert refused.returncode == 1
         assert "ledger does not declare clerk.Clerk" in refused.stderr
+
+
+def test_another_version_is_met_as_it_is_and_only_what_breaks_is_refused(root: Path) -> None:
+    with run_village(root, "fleet") as village:
+        assert village.ask("/clerk/pids")[0] == 200
+        contract, service = root / "ledger" / "contract.py", root / "ledger" / "service.py"
+        newer = LEDGER_CONTRACT.replace("pid(self) -> int", "pid(self) -> str")
+        contract.write_text(newer.replace('version="1.3"', 'version="1.4"'))
+        service.write_text(LEDGER_SERVICE.replace("return os.getpid()", "return str(os.getpid())"))
+        os.kill(village.pid("ledger.1"), signal.SIGKILL)
+        until(lambda: village.said.count("ledger.1 | is ready") == 2)
+        until(lambda: village.ask("/clerk/pids")[0] == 500)
+        assert village.ask("/clerk/write", {"text": "a"})[0] == 200
+        assert "ledger.Ledger 1.4 meets 1.3 here: 1 operations are refused there" in village.said
 
 
 def test_no_process_outlives_a_supervisor_that_was_killed(root: Path) -> None:

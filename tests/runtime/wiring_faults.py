@@ -123,7 +123,7 @@ class Asking(Service):  # <-
     post: Post
 """,
         "Asking.post needs Post, which no service here provides",
-        "Add the service to the system, or run it with --mock",
+        "Add the service to the system, or [external.NAME] for one elsewhere, or run it with --mock",
     ),
     "an optional dependency": (
         """

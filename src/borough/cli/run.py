@@ -243,6 +243,8 @@ def _announce(
     address: Address,
     stand_ins: Mapping[type[Any], Any],
 ) -> None:
+    from borough.runtime.applications import Application
+
     host = process.host
     if options.json:
         document = {
@@ -274,6 +276,13 @@ def _announce(
         public = any(operation.public for operation in contract.operations.values())
         where = f"{address.edge}{contract.path}" if public else "for services only"
         rows.append((f"{contract.name} {contract.mark.version}{mock}", where))
+    rows += [
+        (service.name, f"{address.edge}/{service.name}")
+        for service in host.services.values()
+        if isinstance(service.instance, Application)
+    ]
+    externals = host.configuration.options.external
+    rows += [(name, f"elsewhere, at {found.url}") for name, found in sorted(externals.items())]
     width = max(len(title) for title, _ in rows)
     for title, where in rows:
         print(f"  {title:<{width}}  {where}")

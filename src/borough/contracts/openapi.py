@@ -26,13 +26,13 @@ from borough.contracts.openapi_answers import (
 from borough.contracts.openapi_links import links
 from borough.contracts.shapes import Shape, StrShape, StructShape, names_used
 
-__all__ = ["KEY_PARAMETER", "openapi"]
+__all__ = ["KEY_PARAMETER", "SECURITY", "openapi"]
 
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _SEGMENT = r"^[^\x00-\x1f\x7f]+$"
 _PUBLIC_SEGMENT = r"^[^\x00-\x1f\x7f/\\]+$"
 """What a path can carry: at the edge no slash of either kind, whichever way it is written."""
-_SECURITY: Schema = {
+SECURITY: Schema = {
     "bearer": {
         "type": "http",
         "scheme": "bearer",
@@ -187,7 +187,7 @@ class _Document:
         if operation.allow is not None and operation.allow.who == "anyone":
             return []
         scheme = "internal" if operation.allow is None else "bearer"
-        self.security[scheme] = _SECURITY[scheme]
+        self.security[scheme] = SECURITY[scheme]
         return [{scheme: list(operation.allow.scopes) if operation.allow is not None else []}]
 
     def parts(self) -> dict[str, Any]:

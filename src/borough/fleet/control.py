@@ -55,7 +55,7 @@ class Assignment(Message, frozen=True, kw_only=True):
     services: tuple[str, ...]
     mocks: tuple[str, ...] = ()
     """Services that are answered from their examples."""
-    modules: tuple[str, ...] = ()
+    modules: dict[str, str] = {}
     """The modules of these services."""
     code: tuple[str, ...] = ()
     """Folders in which modules are looked for, before those that Python has anyway."""

@@ -223,7 +223,7 @@ class Supervisor:
     def _add(self, deployable: Deployable, number: int, *, is_held: bool = False) -> Member:
         launch, services = self._launch, deployable.services
         is_door = deployable.name == EDGE
-        modules = tuple(self._modules[name] for name in services if name in self._modules)
+        modules = {name: self._modules[name] for name in services if name in self._modules}
         mocks = tuple(name for name in services if name not in self._modules)
         assignment = Assignment(
             path=launch.path,
@@ -231,7 +231,7 @@ class Supervisor:
             deployable=deployable.name,
             number=number,
             services=deployable.services,
-            modules=() if is_door else modules,
+            modules={} if is_door else modules,
             mocks=() if is_door else mocks,
             code=launch.code,
             mounts=launch.mounts if is_door else launch.tells,

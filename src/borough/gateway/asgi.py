@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from borough.errors import BoroughError, TooLarge, Unavailable
 from borough.gateway.process import Process
-from borough.gateway.raw import Message
+from borough.runtime.lifespan import Message
 from borough.runtime.system import System
 from borough.transports.http.door import problem_response
 from borough.transports.http.limits import ServerLimits

@@ -7,10 +7,10 @@ files of our own; it loads nothing from elsewhere and has no script in its HTML.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +18,9 @@ from borough.clock import Clock
 from borough.errors import MethodNotAllowed, NotFound
 from borough.gateway.pages import is_current
 from borough.transports.http.message import Request, Response
+
+if TYPE_CHECKING:
+    from borough.contracts.openapi_joined import Joining
 
 __all__ = ["DocsPage", "Document", "Probes", "described", "only_get"]
 
@@ -89,13 +92,28 @@ class Document:
         return not self._tag or self._clock.monotonic() - self._built_at > self._lifetime_s
 
 
-def described(describe: Callable[[], Mapping[str, Any]]) -> Callable[[], Awaitable[bytes]]:
-    """Builds JSON in a thread: a large system's document takes longer than the loop may wait."""
+def described(
+    describe: Callable[[], Mapping[str, Any]],
+    others: Callable[[], Awaitable[Sequence[Joining]]] | None = None,
+) -> Callable[[], Awaitable[bytes]]:
+    """Builds JSON in a thread: a large system's document takes longer than the loop may wait.
+
+    `others` gives the documents that are joined to it.
+    """
 
     async def build() -> bytes:
-        return await asyncio.to_thread(lambda: msgspec.json.encode(describe()))
+        further = await others() if others is not None else ()
+        return await asyncio.to_thread(lambda: _joined(describe(), further))
 
     return build
+
+
+def _joined(document: Mapping[str, Any], others: Sequence[Joining]) -> bytes:
+    if others:
+        from borough.contracts.openapi_joined import joined
+
+        document = joined(document, others)
+    return msgspec.json.encode(document)
 
 
 class DocsPage:

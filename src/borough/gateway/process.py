@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ from borough.gateway.raw import RawMount
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
 from borough.ports import Replica, Transport
+from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.system import System
@@ -172,7 +173,7 @@ class Process:
         tells: Mapping[str, Handler] = self._tells(self) if self._tells is not None else {}
         hello = HelloPage(
             facts.name,
-            dict.fromkeys(self.host.plan.services, facts.version),
+            {name: self.system.version_of(name) for name in self.host.plan.services},
             self.host.contracts,
             self.proof.caller,
             self.clock,
@@ -187,7 +188,7 @@ class Process:
             longest_timeout_s=limits.longest_timeout_s,
             otherwise=hello.answer,
         )
-        self._public = self._public_door(ForwardedIdentity())
+        self._public = self._public_door(ForwardedIdentity(), self._raws())
         doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
@@ -207,20 +208,21 @@ class Process:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
+        raws = self._raws()
         return self.front.make_edge(
-            self._public_door(self.front.identity),
-            describe=described(self.document),
+            self._public_door(self.front.identity, raws),
+            describe=described(self.document, self._applications_documents(raws)),
             states=self._states,
             mounts=mounts,
         )
 
-    def _public_door(self, identity: PublicIdentity) -> PublicDoor:
+    def _public_door(self, identity: PublicIdentity, raws: Sequence[RawMount]) -> PublicDoor:
         limits = self.system.configuration.options.limits
         return PublicDoor(
             self.host.routes,
             identity,
             self.clock,
-            raws=self._raws(),
+            raws=raws,
             timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
         )
 
@@ -233,6 +235,22 @@ class Process:
                     RawMount(service.name, mount.path, mount.mark.allow, app, service.pool)
                 )
         return found
+
+    def _applications_documents(
+        self, raws: Sequence[RawMount]
+    ) -> Callable[[], Awaitable[Sequence[Any]]] | None:
+        """What asks the plain applications for their documents; None where there are none."""
+        services = self.host.services
+        asked = [raw for raw in raws if isinstance(services[raw.service].instance, Application)]
+        if not asked:
+            return None
+
+        async def others() -> Sequence[Any]:
+            from borough.gateway.own_documents import documents_of
+
+            return await documents_of(asked)
+
+        return others
 
     def document(self) -> dict[str, Any]:
         """The merged OpenAPI document of the public operations."""

@@ -1,18 +1,17 @@
 """A service's raw ASGI application behind the edge: what no contract can say, permitted alike.
 
 The application finds the end user in `scope["state"]["principal"]`, and `current_call()` works.
-It speaks HTTP only; its own lifespan is not run. The deadline of its call is that of an operation
-and covers its first chunk. It ends with its request, save for what it does
-after its last byte, which is cancelled when the edge closes.
+It speaks HTTP only; the lifespan of a plain application is run by its service (runtime/applications.py),
+that of any other is not run. The deadline of its call is that of an operation and covers its first chunk.
+It ends with its request, save for what it does after its last byte, which is given a moment when the edge
+closes, and then cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import copy_context
-from typing import Any
 
 import msgspec
 
@@ -21,6 +20,7 @@ from borough.contracts.marks import Allow
 from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
 from borough.gateway.identity import PublicIdentity, permit
 from borough.gateway.timeouts import Timeouts
+from borough.runtime.lifespan import Asgi, Message
 from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 from borough.transports.http.message import Request, Response
@@ -29,15 +29,12 @@ from borough.transports.http.paths import path_segments
 __all__ = ["Asgi", "RawApp", "RawMount"]
 
 _log = logging.getLogger("borough.gateway")
-Message = MutableMapping[str, Any]
-Asgi = Callable[
-    [Any, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
-]
 _SERVERS = frozenset(
     {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
 )
 _CHUNKS_AHEAD = 8
 _MOST_LEFT_BEHIND = 256
+_AFTERMATH_S = 0.5
 
 
 class RawMount(msgspec.Struct, frozen=True):
@@ -197,8 +194,10 @@ class RawApp:
         await exchange.chunks.put(failure)
 
     async def close(self) -> None:
-        """Cancel what is still running, and wait for its end."""
-        running = list(self._running)
+        """Give what is still running a moment, then cancel it, and wait for its end."""
+        running = set(self._running)
+        if running:
+            _, running = await asyncio.wait(running, timeout=_AFTERMATH_S)
         for task in running:
             task.cancel()
         if running:

@@ -94,6 +94,10 @@ class Configuration:
         options = _convert(
             table, Options, "configuration", strict=False, hook=read_duration, sources=sources
         )
+        for name, external in options.external.items():
+            for field, value in external.headers.items():
+                option = f"external.{name}.headers.{field}"
+                _refuse_clear_text(option, value, sources.get(option, CONFIGURATION_FILE))
         return cls(options, sources, folder, environment, flags)
 
     def with_flags(self, flags: Mapping[str, Any]) -> Configuration:
@@ -133,6 +137,18 @@ class Configuration:
             )
         found: S = _convert(values, kind, where, strict=False, hook=self._secret)
         self._settings[service] = found
+        return found
+
+    def credentials(self, external: str) -> dict[str, Secret]:
+        """The header fields for a service elsewhere. Raises `ConfigurationError` for one that cannot be had."""
+        found: dict[str, Secret] = {}
+        for name, reference in self.options.external[external].headers.items():
+            try:
+                found[name] = self._secret(Secret, reference)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"external.{external}.headers.{name}: {error}; give it there"
+                ) from None
         return found
 
     def _secret(self, kind: type[Any], value: Any) -> Any:
@@ -175,6 +191,9 @@ class Configuration:
         rows: list[tuple[str, str, str]] = []
         for name, value in _leaves("", self.options):
             rows.append((name, _shown(value), self._sources.get(name, "default")))
+        rows += [
+            (f"external.{name}", "elsewhere", CONFIGURATION_FILE) for name in self.options.external
+        ]
         for service, settings in self._settings.items():
             for name in settings.__struct_fields__:
                 path = f"services.{service}.settings.{name}"

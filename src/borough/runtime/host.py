@@ -22,6 +22,7 @@ from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
 from borough.runtime.carriage import Carriage
 from borough.runtime.client import Caller, make_client
+from borough.runtime.external import Externals
 from borough.runtime.housekeeping import refuse_short_inbox
 from borough.runtime.pulse import Pulse
 from borough.runtime.running import Resources, RunningService
@@ -80,6 +81,7 @@ class Host:
         self._declared_apart = nobody if declared_apart is None else declared_apart
         self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
+        self._externals = Externals(self.configuration, self.plan, self._stand_ins, self.clock)
         self.services: dict[str, RunningService] = {}
         self.callees: dict[str, Callee] = {}
         self.broker: Broker = EmbeddedBroker(self.data_folder / "events", self.clock)
@@ -117,6 +119,7 @@ class Host:
             )
         for sentence in self.configuration.unread_variables(self.plan.absent_services):
             _log.warning("%s", sentence)
+        await self._externals.check()
         await self._each([service.open_data() for service in self.services.values()])
         await self.broker.open()
         for service in self.services.values():
@@ -148,7 +151,7 @@ class Host:
 
     def _transport(self, caller: str) -> Transport:
         if caller not in self._transports:
-            self._transports[caller] = self._make_transport(self, caller)
+            self._transports[caller] = self._externals.beside(self._make_transport(self, caller))
         return self._transports[caller]
 
     def _store(self, plan: ServicePlan) -> Store | None:

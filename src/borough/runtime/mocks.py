@@ -10,7 +10,7 @@ import msgspec
 from borough.contracts.operation import Contract, Operation
 from borough.contracts.reading import contract_mark, read_contract
 from borough.errors import ConfigurationError
-from borough.runtime.system import System, contract_classes, service_name
+from borough.runtime.system import System, contract_classes, needed_contracts, service_name
 
 __all__ = ["mock_of", "mocked"]
 
@@ -24,11 +24,10 @@ def mocked(system: System, names: Sequence[str]) -> tuple[System, dict[type[Any]
         return system, {}
     narrowed = system.narrowed([cls for cls in system.services if service_name(cls) not in names])
     provided = [found for cls in system.services for found in contract_classes(cls)]
+    known = dict.fromkeys([*provided, *system.contracts, *needed_contracts(narrowed.services)])
     stand_ins: dict[type[Any], Any] = {}
     for name in names:
-        found = [
-            cls for cls in dict.fromkeys([*provided, *system.contracts]) if _service_of(cls) == name
-        ]
+        found = [cls for cls in known if _service_of(cls) == name]
         if not found:
             raise ConfigurationError(f"--mock {name}: no contract here is of a service {name!r}")
         stand_ins.update({cls: mock_of(read_contract(cls)) for cls in found})

@@ -23,6 +23,7 @@ __all__ = [
     "EdgeLimits",
     "EdgeOptions",
     "EventOptions",
+    "ExternalOptions",
     "FleetOptions",
     "InternalOptions",
     "InternalTlsOptions",
@@ -77,10 +78,33 @@ class ServiceFacts(Table, frozen=True):
     """The part of the business that it belongs to."""
     capability: str | None = None
     """What it does for the business, in one sentence."""
+    version: str | None = None
+    """Its version; that of its distribution, or else of the system, if not given."""
     module: str | None = None
     """Its module, where it is not FOLDER/service.py."""
+    distribution: str | None = None
+    """The installed distribution that it is an entry point of."""
+    asgi: str | None = None
+    """Its ASGI application, `module:name`, where it is no class of services; a factory will do."""
+    allow: str | None = None
+    """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
+    needs: tuple[str, ...] = ()
+    """Contracts that it may call: `payments.Payments`, or `module:Payments` of an installed one."""
     settings: dict[str, Any] = {}
     """Values of its `Settings` class."""
+
+
+class ExternalOptions(Table, frozen=True):
+    """A service elsewhere, that is no process of this system."""
+
+    url: str
+    """Where its own paths begin, `http://` or `https://`: `https://pay.example/v1` for `/v1/charges`."""
+    descriptor: str | None = None
+    """A file with the descriptor of its contract, by which this system's view of it is checked at the start."""
+    openapi: str | None = None
+    """The same by its OpenAPI document: a file or a URL."""
+    headers: dict[str, str] = {}
+    """Fields of every request to it, each by reference: `authorization = "env:TOKEN"` or `file:PATH`."""
 
 
 class TokenOptions(Table, frozen=True):
@@ -305,6 +329,7 @@ class Options(Table, frozen=True):
     system: SystemFacts = SystemFacts()
     teams: dict[str, TeamFacts] = {}
     services: dict[str, ServiceFacts] = {}
+    external: dict[str, ExternalOptions] = {}
     edge: EdgeOptions = EdgeOptions()
     internal: InternalOptions = InternalOptions()
     limits: LimitOptions = LimitOptions()

@@ -1,11 +1,13 @@
 """A system is a value: service classes and the configuration that goes with them. Nothing registers itself.
 
 Services of a folder are found by convention: each subfolder with a `service.py` is a service of
-the package that the folder is, and that module defines exactly one `Service` subclass.
+the package that the folder is, and that module defines exactly one `Service` subclass. Others are named
+in borough.toml: distributions with an entry point, and plain ASGI applications.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import keyword
@@ -13,23 +15,28 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from borough.contracts.reading import contract_mark, read_contracts, source_place
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
+from borough.runtime.applications import asgi_service
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
+from borough.runtime.distributions import Place, enter_release, place_in
+from borough.runtime.options import Options, ServiceFacts
 from borough.services.service import Provided, Service
 
-__all__ = ["System", "contract_classes", "service_name"]
+__all__ = ["System", "contract_classes", "needed_contracts", "service_name"]
 
 
 class System:
     """All services of one product: classes and configuration. Inert until a `Host` runs it.
 
-    `contracts` lists contract classes that no class here provides (mocked, or run elsewhere).
+    `contracts` lists contract classes that no class here provides (mocked, or run elsewhere);
+    `versions` has those of services that are distributions of their own.
     """
 
     def __init__(
@@ -38,10 +45,12 @@ class System:
         *,
         configuration: Configuration | None = None,
         contracts: Sequence[type[Any]] = (),
+        versions: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.services = tuple(services)
         self.configuration = configuration or Configuration.load(Path.cwd() / ".no-such-folder", {})
         self.contracts = tuple(contracts)
+        self._versions = dict(versions)
 
     def narrowed(self, services: Sequence[type[Service]]) -> System:
         """The same system with these services only; the contracts of the others stay known."""
@@ -49,17 +58,31 @@ class System:
             found for cls in self.services if cls not in services for found in contract_classes(cls)
         ]
         return System(
-            services, configuration=self.configuration, contracts=[*self.contracts, *left_out]
+            services,
+            configuration=self.configuration,
+            contracts=[*self.contracts, *left_out],
+            versions=self._versions,
         )
 
     def configured(self, configuration: Configuration) -> System:
         """The same services with another configuration."""
-        return System(self.services, configuration=configuration, contracts=self.contracts)
+        return System(
+            self.services,
+            configuration=configuration,
+            contracts=self.contracts,
+            versions=self._versions,
+        )
 
     @property
     def name(self) -> str:
         """The system's name in borough.toml."""
         return self.configuration.options.system.name
+
+    def version_of(self, service: str) -> str:
+        """The version of a service: of its distribution, else `services.NAME.version`, else the system's."""
+        options = self.configuration.options
+        facts = options.services.get(service, ServiceFacts())
+        return self._versions.get(service) or facts.version or options.system.version
 
     @classmethod
     def load(
@@ -68,12 +91,14 @@ class System:
         *,
         flags: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
-        modules: Collection[str] | None = None,
+        modules: Mapping[str, str] | None = None,
+        release: Path | None = None,
     ) -> System:
         """Find the services below `path`, a package folder with a borough.toml.
 
-        `modules` are those of the services that are wanted, where not all are; the others' code is
-        not imported, and their contracts are known.
+        `modules` has, by service, the modules of those that are wanted, where not all are; the others'
+        code is not imported, and their contracts are known.
+        `release` is a wheel, or one that is unpacked, whose code goes before all other in this process.
         Raises `ConfigurationError` for a folder that is no system, `DeclarationFaults` for modules
         that do not import or do not define one service.
         """
@@ -85,12 +110,23 @@ class System:
         configuration = Configuration.load(
             folder, os.environ if environment is None else environment, flags
         )
-        found = _service_modules(folder, configuration) if modules is None else sorted(modules)
-        if not found and not any(folder.glob("*/contract.py")):
+        if release is not None:
+            if release.suffix == ".whl":
+                from borough.runtime.releases import unpack  # few systems have one
+
+                release = unpack(release, configuration.data_folder / "releases")
+            enter_release(release)
+        places = _places(folder, configuration, modules)
+        applications = {
+            name: facts
+            for name, facts in _applications(configuration.options).items()
+            if modules is None or name in modules
+        }
+        if not (places or applications or any(folder.glob("*/contract.py"))):
             raise ConfigurationError(
                 f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
             )
-        _enter_package(folder)
+        _enter_package(folder, 0 if release is None else 1)
         faults: list[Fault] = []
         contracts = [
             contract
@@ -98,22 +134,39 @@ class System:
             for contract in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
         ]
         services = [
-            service for name in found if (service := _service_class(name, faults)) is not None
+            found for place in places if (found := _service_class(place, faults)) is not None
         ]
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
-        system = cls(services, configuration=configuration, contracts=contracts)
+        provided = [found for service in services for found in contract_classes(service)]
+        for name, facts in applications.items():
+            services.append(asgi_service(name, facts, [*contracts, *provided]))
+        known = [*contracts, *provided]
+        if modules is None:
+            contracts += _needed_elsewhere(services, known, configuration.options)
+        else:
+            contracts += [kind for kind in needed_contracts(services) if kind not in known]
+        versions = {place.service: place.version for place in places if place.service}
+        system = cls(
+            services,
+            configuration=configuration,
+            contracts=contracts,
+            versions={name: version for name, version in versions.items() if version},
+        )
         if modules is None:
             _known_services(system)
         return system
 
 
-def _enter_package(folder: Path) -> None:
-    """Make the folder importable as the package of its name. Raises `ConfigurationError`."""
+def _enter_package(folder: Path, rank: int) -> None:
+    """Make the folder importable as the package of its name. Raises `ConfigurationError`.
+
+    `rank` is how many places on the path go before it.
+    """
     places = {
         place.parent for name in ("service.py", "contract.py") for place in folder.glob(f"*/{name}")
     }
-    for place in (folder, *sorted(places)):
+    for place in (folder, *sorted(places)) if places else ():
         if not place.name.isidentifier() or keyword.iskeyword(place.name):
             other = re.sub(r"\W", "_", place.name)
             remedy = f"rename it, for example to {other}" if other.isidentifier() else "rename it"
@@ -121,7 +174,9 @@ def _enter_package(folder: Path) -> None:
                 f"the folder {place} is a Python package, and {place.name!r} is no name for one; {remedy}"
             )
     if str(folder.parent) not in sys.path:
-        sys.path.insert(0, str(folder.parent))
+        sys.path.insert(rank, str(folder.parent))
+    if not places:
+        return  # nothing of it is a service; an application may still lie below
     try:
         package = importlib.import_module(folder.name)
     except Exception:
@@ -133,17 +188,50 @@ def _enter_package(folder: Path) -> None:
         )
 
 
+def needed_contracts(services: Sequence[type[Service]]) -> list[type[Any]]:
+    """The contracts that services ask for, whoever provides them."""
+    found: list[type[Any]] = []
+    for service in services:
+        with contextlib.suppress(Exception):  # what cannot be read is told by the wiring
+            kinds = typing.get_type_hints(service).values()
+            found += [kind for kind in kinds if contract_mark(kind) and kind not in found]
+    return found
+
+
+def _needed_elsewhere(
+    services: Sequence[type[Service]], known: Sequence[type[Any]], options: Options
+) -> list[type[Any]]:
+    """The contracts of external services that only those know who need them."""
+    needed = needed_contracts(services) if options.external else []
+    marks = [(kind, contract_mark(kind)) for kind in needed if kind not in known]
+    return [kind for kind, mark in marks if mark and mark.service in options.external]
+
+
+def _applications(options: Options) -> dict[str, ServiceFacts]:
+    """The services that are plain ASGI applications."""
+    return {name: facts for name, facts in sorted(options.services.items()) if facts.asgi}
+
+
 def _known_services(system: System) -> None:
     """Refuse facts of a service that is not there: they would have no effect."""
     marks = [contract_mark(cls) for cls in system.contracts]
     known = {mark.service for mark in marks if mark} | {
         service_name(cls) for cls in system.services
     }
-    for name in sorted(set(system.configuration.options.services) - known):
-        close = difflib.get_close_matches(name, known, 1)
-        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    options = system.configuration.options
+    for table, names in (("services", options.services), ("external", options.external)):
+        for name in sorted(set(names) - known):
+            close = difflib.get_close_matches(name, known, 1)
+            meant = (
+                f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+            )
+            raise ConfigurationError(
+                f"{table}.{name} in the configuration is no service here; {meant}"
+            )
+    here = {service_name(cls) for cls in system.services}
+    for name in sorted(here.intersection(options.external)):
         raise ConfigurationError(
-            f"services.{name} in the configuration is no service here; {meant}"
+            f"external.{name} in the configuration is a service of this system, too; remove one of the two"
         )
 
 
@@ -169,16 +257,43 @@ def contract_classes(cls: type[Service]) -> list[type[Any]]:
     return found
 
 
-def _service_modules(folder: Path, configuration: Configuration) -> list[str]:
-    named = {
-        name: facts.module for name, facts in configuration.options.services.items() if facts.module
-    }
+def _places(
+    folder: Path, configuration: Configuration, wanted: Mapping[str, str] | None
+) -> list[Place]:
+    """Where the classes of the wanted services stand, by module. Raises `ConfigurationError`."""
+    named: dict[str, Place] = {}
+    for name, facts in configuration.options.services.items():
+        ways = [way for way in ("module", "distribution", "asgi") if getattr(facts, way)]
+        if len(ways) > 1:
+            raise ConfigurationError(
+                f"services.{name} has {' and '.join(ways)}; a service is in one place: leave one"
+            )
+        if ways and ways[0] != "module" and (folder / name / "service.py").is_file():
+            raise ConfigurationError(
+                f"services.{name}.{ways[0]} is given, and {folder / name / 'service.py'} is there; "
+                "remove one of the two"
+            )
+        if not facts.asgi and (facts.allow or facts.needs):
+            option = "allow" if facts.allow else "needs"
+            raise ConfigurationError(
+                f"services.{name}.{option} is for ASGI applications; "
+                "a service's class says so itself, or name its application in asgi"
+            )
+        if facts.distribution and facts.version:
+            raise ConfigurationError(
+                f"services.{name}.version is that of the distribution {facts.distribution}; remove the option"
+            )
+        if facts.module:
+            named[name] = Place(facts.module)
+        elif facts.distribution and (wanted is None or name in wanted):
+            named[name] = place_in(facts.distribution, name)
     found = [
-        f"{folder.name}.{place.parent.name}.service"
+        Place(f"{folder.name}.{place.parent.name}.service")
         for place in sorted(folder.glob("*/service.py"))
         if place.parent.name not in named
     ]
-    return sorted([*found, *named.values()])
+    places = sorted([*found, *named.values()], key=lambda place: place.module)
+    return [place for place in places if wanted is None or place.module in wanted.values()]
 
 
 def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
@@ -208,27 +323,57 @@ def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
     return None
 
 
-def _service_class(name: str, faults: list[Fault]) -> type[Service] | None:
-    module = _imported(name, faults)
+def _service_class(place: Place, faults: list[Fault]) -> type[Service] | None:
+    module = _imported(place.module, faults)
     if module is None:
         return None
+    if place.class_name is None:
+        found = _only_class(module)
+    else:
+        found = _named_class(module, place.class_name)
+    if isinstance(found, Fault):
+        faults.append(found)
+        return None
+    if place.service not in (None, service_name(found)):
+        faults.append(
+            Fault(
+                f"the entry point {place.service} leads to the service {service_name(found)!r}",
+                "Give both one name",
+                *source_place(found),
+            )
+        )
+        return None
+    return found
+
+
+def _only_class(module: ModuleType) -> type[Service] | Fault:
+    name = module.__name__
     found = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Service) and value.__module__ == name
     ]
-    if len(found) != 1:
-        names = ", ".join(cls.__name__ for cls in found) or "none"
-        faults.append(
-            Fault(
-                f"{name} defines {len(found)} services ({names})",
-                "Define exactly one class that inherits borough.Service",
-                module.__file__,
-                source_place(found[1])[1] if len(found) > 1 else 1,
-            )
-        )
-        return None
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(cls.__name__ for cls in found) or "none"
+    return Fault(
+        f"{name} defines {len(found)} services ({names})",
+        "Define exactly one class that inherits borough.Service",
+        module.__file__,
+        source_place(found[1])[1] if len(found) > 1 else 1,
+    )
+
+
+def _named_class(module: ModuleType, class_name: str) -> type[Service] | Fault:
+    found = getattr(module, class_name, None)
+    if isinstance(found, type) and issubclass(found, Service):
+        return found
+    return Fault(
+        f"{module.__name__}:{class_name} is no service",
+        "Name a class that inherits borough.Service",
+        module.__file__,
+        1,
+    )
 
 
 def _contracts_of(name: str, faults: list[Fault]) -> list[type[Any]]:

@@ -319,7 +319,7 @@ class _Wiring:
                 ):
                     self.fault(
                         f"{cls.__name__}.{attribute} needs {kind.__name__}, which no service here provides",
-                        "Add the service to the system, or run it with --mock",
+                        "Add the service to the system, or [external.NAME] for one elsewhere, or run it with --mock",
                         cls,
                     )
             elif kind is Database:

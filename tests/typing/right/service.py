@@ -17,6 +17,7 @@ from borough import (
     Settings,
     Transaction,
     Unset,
+    client,
     current_call,
     every,
     in_thread,
@@ -152,6 +153,12 @@ async def uses(orders: Orders) -> int:
         print(problem.order_id, problem.status, problem.values)
         return 0
     return reply.value.price.cents + sum(order.count for order in page.items)
+
+
+async def in_an_application() -> int:
+    """A client that an application asks for is the contract, too."""
+    page = await client(Orders).orders(limit=5)
+    return len(page.items)
 
 
 async def in_a_test() -> None:

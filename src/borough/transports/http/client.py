@@ -62,7 +62,7 @@ class HttpClient:
     """A client for any number of origins.
 
     `ssl` is asked at each new connection, so that it may change. `first_headers` go with the first
-    request of each connection only, such as a proof of who calls.
+    request of each connection only, such as a proof of who calls; `headers` go with every request.
     """
 
     def __init__(
@@ -70,10 +70,12 @@ class HttpClient:
         limits: ClientLimits | None = None,
         ssl: Callable[[], tls.SSLContext] | None = None,
         first_headers: Fields = (),
+        headers: Fields = (),
     ) -> None:
         self.limits = limits or ClientLimits()
         self._first_fields = rendered_fields(first_headers)
         self._ssl = ssl
+        self._headers = rendered_fields(headers)
         self._pools: dict[Origin, OriginPool] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
@@ -210,6 +212,7 @@ class HttpClient:
         pool = OriginPool(origin, self.limits, self._ssl, self._deadlines, self._loop)
         if self._is_closed:
             raise Unavailable(f"The client of {pool.name} is closed")
+        pool.host_field += self._headers
         self._pools[origin] = pool
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep, self._loop)

@@ -1,0 +1,105 @@
+"""The documents of plain applications, joined to that of the contracts below their prefixes.
+
+Names of components, operations and security schemes get the service's name in front, so that two
+documents never mean two things by one name. What is no OpenAPI 3 document adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from borough.contracts.marks import Allow
+from borough.contracts.openapi import SECURITY
+
+__all__ = ["Joining", "joined"]
+
+_METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_COMPONENTS = "#/components/"
+Json = dict[str, Any]
+
+
+class Joining(msgspec.Struct, frozen=True):
+    """A document of an application: its service, where it is mounted, and who may reach it."""
+
+    service: str
+    path: str
+    allow: Allow
+    document: Mapping[str, Any]
+
+
+def joined(document: Mapping[str, Any], others: Sequence[Joining]) -> Json:
+    """The document with all of the others."""
+    whole: Json = {**document}
+    for other in others:
+        try:
+            paths, components = _moved(other)
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            continue  # it is somebody else's, and need not be right
+        whole["paths"] = {**whole.get("paths", {}), **paths}
+        whole["tags"] = [*whole.get("tags", ()), _tag(other)]
+        if other.allow.who == "user":
+            components.setdefault("securitySchemes", {})["bearer"] = SECURITY["bearer"]
+        before: Mapping[str, Json] = whole.get("components", {})
+        whole["components"] = {
+            kind: {**before.get(kind, {}), **components.get(kind, {})}
+            for kind in sorted({*before, *components})
+        }
+    return whole
+
+
+def _tag(other: Joining) -> Json:
+    title = other.document.get("info", {}).get("title")
+    return {"name": other.service, **({"description": title} if isinstance(title, str) else {})}
+
+
+def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
+    """Its paths and components under their new names."""
+    if not str(other.document.get("openapi", "")).startswith("3."):
+        raise ValueError("no OpenAPI 3 document")
+    general = other.document.get("security")
+    paths: Json = {}
+    for path, item in other.document.get("paths", {}).items():
+        moved = cast("Json", _renamed(item, other.service))
+        for method in _METHODS & moved.keys():
+            moved[method] = _operation(moved[method], general, other)
+        paths[other.path + path] = moved
+    components = {
+        kind: {
+            f"{other.service}.{name}": _renamed(part, other.service) for name, part in parts.items()
+        }
+        for kind, parts in other.document.get("components", {}).items()
+    }
+    return paths, components
+
+
+def _operation(operation: Json, general: Any, other: Joining) -> Json:
+    found: Json = {**operation, "tags": [other.service]}
+    if "operationId" in found:
+        found["operationId"] = f"{other.service}.{found['operationId']}"
+    if other.allow.who == "user":
+        # The edge asks for it, whatever the application asks for besides.
+        found["security"] = [{"bearer": list(other.allow.scopes)}]
+        return found
+    security = found.get("security", general)
+    if security is not None:
+        found["security"] = [
+            {f"{other.service}.{name}": scopes for name, scopes in each.items()}
+            for each in security
+        ]
+    return found
+
+
+def _renamed(part: Any, service: str) -> Any:
+    """The same with every reference to a component leading to its new name."""
+    if isinstance(part, dict):
+        members = cast("Json", part)
+        return {name: _renamed(value, service) for name, value in members.items()}
+    if isinstance(part, list):
+        return [_renamed(each, service) for each in part]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(part, str) and part.startswith(_COMPONENTS):
+        kind, slash, name = part.removeprefix(_COMPONENTS).partition("/")
+        return f"{_COMPONENTS}{kind}{slash}{service}.{name}" if slash else part
+    return part

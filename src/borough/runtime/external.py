@@ -1,0 +1,253 @@
+"""Services elsewhere (`[external.NAME]`): reached at their URL, by the contract that their callers have.
+
+At the start each contract is held against the descriptor or the OpenAPI document that borough.toml
+names. A file must be there; a document that cannot be had from the network now keeps nobody from starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from borough.clock import Clock
+from borough.contracts.operation import Contract, Operation
+from borough.errors import CallError, ConfigurationError, DeclarationFaults, Fault
+from borough.ports import Replica, Send, Transport
+from borough.runtime.configuration import Configuration
+from borough.runtime.discovery import Directory
+from borough.runtime.options import ExternalOptions
+from borough.runtime.wiring import Plan
+from borough.services.settings import Secret
+from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
+from borough.transports.http.external import ExternalPlace, ExternalTransport, place_at
+from borough.transports.http.limits import ClientLimits
+from borough.transports.http.message import rendered_fields
+from borough.transports.http.remote import RemoteTransport
+
+if TYPE_CHECKING:
+    from borough.contracts.descriptor import Descriptor
+
+__all__ = ["Externals"]
+
+_log = logging.getLogger("borough.host")
+_PATIENCE_S = 5.0
+_LARGEST_DOCUMENT = 8 * 1024 * 1024
+
+
+class Externals:
+    """The services elsewhere that services here call. `stand_ins` answer in their place."""
+
+    def __init__(
+        self, configuration: Configuration, plan: Plan, stand_ins: Iterable[type[Any]], clock: Clock
+    ) -> None:
+        """Raises `ConfigurationError` for a URL that is none."""
+        answered = set(stand_ins)
+        self._configuration = configuration
+        self._clock = clock
+        self._contracts: dict[str, list[Contract]] = {}
+        self._places: dict[str, ExternalPlace] = {}
+        self._secrets: dict[str, dict[str, Secret]] = {}
+        for contract in plan.absent.values():
+            external = configuration.options.external.get(contract.service)
+            if external is None or contract.cls in answered:
+                continue
+            self._contracts.setdefault(contract.service, []).append(contract)
+            self._places[contract.service] = _place(contract.service, external)
+
+    def beside(self, transport: Transport) -> Transport:
+        """The same transport for one caller, save for services elsewhere."""
+        return _Beside(transport, self._transports()) if self._contracts else transport
+
+    def _transports(self) -> dict[str, Transport]:
+        return {name: self._transport(name, place) for name, place in self._places.items()}
+
+    def _transport(self, name: str, place: ExternalPlace) -> Transport:
+        limits = self._configuration.options.limits
+        dependencies = Dependencies(
+            Directory({name: [Replica(name, place.host, place.port)]}),
+            lambda: HttpClient(limits.for_client(), place.ssl(), headers=self._fields(name)),
+            self._clock,
+            limits.for_dependency(),
+        )
+        return ExternalTransport(RemoteTransport(dependencies), place.path)
+
+    def _fields(self, name: str) -> list[tuple[bytes, bytes]]:
+        return [
+            (field.lower().encode(), secret.reveal().encode("latin-1"))
+            for field, secret in self._secrets.get(name, {}).items()
+        ]
+
+    async def check(self) -> None:
+        """Read the credentials, then hold every contract against what its service says of itself.
+
+        Raises `ConfigurationError` for credentials or a file that cannot be had, `DeclarationFaults`
+        with all that the services elsewhere do not offer.
+        """
+        for name in self._contracts:
+            self._secrets[name] = self._configuration.credentials(name)
+            try:
+                rendered_fields(self._fields(name))
+            except ValueError:
+                raise ConfigurationError(
+                    f"external.{name}.headers holds what no header field can carry; mend its reference"
+                ) from None
+        documents = await asyncio.gather(*map(self._document, self._contracts))
+        faults = [
+            fault
+            for name, document in zip(self._contracts, documents, strict=True)
+            if document is not None
+            for fault in self._judged(name, document)
+        ]
+        if faults:
+            raise DeclarationFaults(faults)
+
+    def _judged(self, name: str, said: Descriptor | dict[str, Any]) -> list[Fault]:
+        external = self._configuration.options.external[name]
+        path = self._places[name].path
+        remedy = f"Mend the contract, or take the {name} that it is meant for ({_source(external)})"
+        found: list[Fault] = []
+        for contract in self._contracts[name]:
+            file, line = contract.place
+            try:
+                sentences = _sentences(contract, said, path, external.headers)
+            except (AttributeError, TypeError) as error:
+                raise ConfigurationError(
+                    f"{_source(external)} of external.{name} is not made as OpenAPI is: {error}; mend it"
+                ) from None
+            found += [Fault(sentence, remedy, file or None, line or None) for sentence in sentences]
+        return found
+
+    async def _document(self, name: str) -> Descriptor | dict[str, Any] | None:
+        """What the service elsewhere says of itself: one contract, or its OpenAPI document."""
+        external = self._configuration.options.external[name]
+        if external.descriptor and external.openapi:
+            raise ConfigurationError(f"external.{name} has descriptor and openapi; leave one")
+        source = external.openapi or external.descriptor
+        if not source:
+            return None
+        option = f"external.{name}.{'openapi' if external.openapi else 'descriptor'}"
+        if external.openapi and source.startswith(("http://", "https://")):
+            content = await _fetched(option, place_at(source, option))
+            if content is None:
+                return None
+        else:
+            content = await asyncio.to_thread(_read, option, self._configuration.folder / source)
+        if external.descriptor:
+            return _described(option, content, self._contracts[name])
+        try:
+            return msgspec.json.decode(content, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(
+                f"{option} is no JSON document: {error}; write OpenAPI as JSON"
+            ) from None
+
+
+class _Beside:
+    """A transport beside those of services elsewhere."""
+
+    def __init__(self, inner: Transport, elsewhere: dict[str, Transport]) -> None:
+        self._inner = inner
+        self._elsewhere = elsewhere
+
+    def bind(self, operation: Operation) -> Send:
+        """See `Transport`."""
+        return self._elsewhere.get(operation.contract.service, self._inner).bind(operation)
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for transport in (*self._elsewhere.values(), self._inner):
+            await transport.close()
+
+
+def _place(name: str, external: ExternalOptions) -> ExternalPlace:
+    option = f"external.{name}.url"
+    place = place_at(external.url, option)
+    if place.query:
+        raise ConfigurationError(f"{option} has a query (?...); take it away")
+    if place.is_exposed and external.headers:
+        raise ConfigurationError(
+            f"{option} is clear text to another machine, and external.{name}.headers would be read on the way; "
+            "use https"
+        )
+    return place
+
+
+def _source(external: ExternalOptions) -> str:
+    return external.openapi or external.descriptor or external.url
+
+
+async def _fetched(option: str, place: ExternalPlace) -> bytes | None:
+    """A document from the network, without credentials; None, and a warning, where there is none now."""
+    client = HttpClient(ClientLimits(body_bytes=_LARGEST_DOCUMENT), place.ssl())
+    target = (place.path or "/") + (f"?{place.query}" if place.query else "")
+    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    fields = [(b"accept", b"application/json")]
+    try:
+        answer = await client.send(
+            (place.host, place.port), "GET", target, fields, deadline=deadline, idempotent=True
+        )
+    except CallError as error:
+        _log.warning("%s cannot be read, and is not checked: %s", option, error)
+        return None
+    finally:
+        await client.close()
+    if answer.status != 200:
+        _log.warning("%s answers %d, and is not checked", option, answer.status)
+        return None
+    return answer.body
+
+
+def _read(option: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{option} names {path}, which cannot be read: {error.strerror}; mend the path"
+        ) from None
+
+
+def _described(option: str, content: bytes, contracts: Iterable[Contract]) -> Descriptor:
+    """The descriptor of one of these contracts."""
+    from borough.contracts.descriptor import from_json
+
+    try:
+        descriptor = from_json(content)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{option}: {error}") from None
+    names = [contract.wire_name for contract in contracts]
+    if descriptor.wire_name not in names:
+        raise ConfigurationError(
+            f"{option} describes {descriptor.wire_name}, and {', '.join(names)} is called; name its descriptor"
+        )
+    return descriptor
+
+
+def _sentences(
+    contract: Contract, said: Descriptor | dict[str, Any], path: str, given: Collection[str]
+) -> list[str]:
+    """What is not offered of a contract. A descriptor speaks of its own contract alone, types included."""
+    from borough.contracts.descriptor import describe
+    from borough.contracts.elsewhere import judge_elsewhere
+
+    mine = describe(contract)
+    if isinstance(said, dict):
+        return judge_elsewhere(mine, said, path, given)
+    from borough.contracts.openapi import openapi
+    from borough.contracts.verdict import verdict
+
+    if said.wire_name != mine.wire_name:
+        return []
+    document = openapi([said], title="", version=said.version, public_only=True)
+    sentences = judge_elsewhere(mine, document, path, given)
+    for operation in mine.operations:
+        name = operation.wire_name
+        if not any(sentence.startswith(f"{name} ") for sentence in sentences):
+            wrong = verdict(mine, said, name, edge=True)
+            sentences += [] if wrong is None else [wrong.sentence.removesuffix(".")]
+    return sentences
