@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "dependency",
     "disk",
     "openapi",
+    "overload",
     "raw_http",
     "duplicates",
     "links",

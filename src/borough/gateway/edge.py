@@ -134,6 +134,12 @@ class Edge:
         cors = self._cors
         return self._answer(request) if cors is None else self._across(cors, request)
 
+    def mark(self, request: Request, response: Response) -> Response:
+        """What was refused before it came here, as other origins may read it."""
+        if self._cors is None:
+            return response
+        return self._cors.mark(request, Response(response.status, response.headers, response.body))
+
     async def _across(self, cors: Cors, request: Request) -> Response:
         """Other origins may ask."""
         return cors.preflight(request) or cors.mark(request, await self._answer(request))
@@ -163,7 +169,7 @@ def _without_claims(request: Request) -> Request:
         for name, value in request.headers.raw.items()
         if not name.startswith("borough-") or name == wire.TIMEOUT_MS
     }
-    return Request(
+    bare = Request(
         request.method,
         request.path,
         request.query,
@@ -171,3 +177,5 @@ def _without_claims(request: Request) -> Request:
         request.body,
         request.connection,
     )
+    bare.arrival = request.arrival
+    return bare

@@ -103,6 +103,8 @@ def _as_asked(request: Request) -> Request:
         del values["host"]
     else:
         values["host"] = host
-    return Request(
+    asked = Request(
         request.method, request.path, request.query, Headers(values), request.body, connection
     )
+    asked.arrival = request.arrival
+    return asked

@@ -17,6 +17,7 @@ from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
 from borough.gateway.segments import Handler
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.runtime.configuration import Configuration
+from borough.transports.http.entrance import Entrances
 from borough.transports.http.server import HttpServer
 
 __all__ = ["Front"]
@@ -117,10 +118,19 @@ class Front:
         )
         return self.edge
 
-    async def listen(self, edge: Edge, port: int) -> None:
-        """Open the public listener. Raises `ConfigurationError` where that cannot be had."""
+    async def listen(self, edge: Edge, port: int, entrances: Entrances | None = None) -> None:
+        """Open the public listener. Raises `ConfigurationError` where that cannot be had.
+
+        `entrances`: where the calls to services of this process are counted.
+        """
         options = self._configuration.options.edge
-        self._server = HttpServer(edge.answer, options.limits.for_server(), proxies=options.proxies)
+        self._server = HttpServer(
+            edge.answer,
+            options.limits.for_server(),
+            self._clock,
+            proxies=options.proxies,
+            entrances=entrances,
+        )
         await self._server.open(options.host, port)
 
     def prepare(self) -> None:

@@ -38,6 +38,7 @@ from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
 from borough.transports.http.door import Door
+from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.greeting import Greeting
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.remote import RemoteTransport
@@ -99,6 +100,7 @@ class Process:
         self._refuse_idle_issuers()
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
+        self.entrances = self._make_entrances()
         self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
@@ -118,7 +120,7 @@ class Process:
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
             if self._edge_port is not None:
-                await self.front.listen(self.make_edge(), self._edge_port)
+                await self.front.listen(self.make_edge(), self._edge_port, self.entrances)
         except BaseException:
             try:
                 await self.stop()
@@ -165,6 +167,19 @@ class Process:
                     f"or sign users in there and take the attribute out of {plan.name}"
                 )
 
+    def _make_entrances(self) -> Entrances:
+        limits = self.system.configuration.options.limits
+        bounds = EntranceLimits(
+            most=limits.calls_in_flight,
+            least=limits.calls_in_flight_least,
+            waiting=limits.calls_waiting,
+            wait_s=limits.calls_waiting_s,
+            default_timeout_s=limits.default_timeout_s,
+            longest_timeout_s=limits.longest_timeout_s,
+        )
+        names = [*self.host.plan.services, *self.host.plan.absent_services]
+        return Entrances(names, bounds, self.clock)
+
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
         declared = self.host.declared if self._declared is None else self._declared
@@ -195,7 +210,9 @@ class Process:
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
-        server = HttpServer(doors.answer, bounds)
+        server = HttpServer(
+            doors.answer, bounds, self.clock, entrances=self.entrances, is_inside=True
+        )
         host = self.system.configuration.options.internal.host
         await server.open(host, port, self.proof.listening())
         self.proof.begin()

@@ -202,7 +202,13 @@ class LimitOptions(Table, frozen=True):
     """Limits that hold for each service."""
 
     calls_in_flight: AtLeastOne = 512
-    """Calls at work at once; one more is refused (503)."""
+    """Calls at work at once; one more from outside of the process waits, one from inside is refused (503)."""
+    calls_in_flight_least: AtLeastOne = 2
+    """How far that falls, for calls from outside, while too many of them are answered late."""
+    calls_waiting: Annotated[int, msgspec.Meta(ge=0)] = 64
+    """Calls from outside that may wait, newest first; for one more the oldest is refused (503)."""
+    calls_waiting_s: Seconds = 0.1
+    """How long each may wait, in seconds, and never longer than half of its time; then it is refused (503)."""
     threads: AtLeastOne = 8
     """Threads for blocking work (`in_thread`)."""
     thread_queue: Annotated[int, msgspec.Meta(ge=0)] = 256

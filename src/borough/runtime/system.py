@@ -111,11 +111,7 @@ class System:
             folder, os.environ if environment is None else environment, flags
         )
         if release is not None:
-            if release.suffix == ".whl":
-                from borough.runtime.releases import unpack  # few systems have one
-
-                release = unpack(release, configuration.data_folder / "releases")
-            enter_release(release)
+            _enter(release, configuration.data_folder)
         places = _places(folder, configuration, modules)
         applications = {
             name: facts
@@ -155,6 +151,15 @@ class System:
         if modules is None:
             _known_services(system)
         return system
+
+
+def _enter(release: Path, data_folder: Path) -> None:
+    """Put the code of a release before all other; a wheel is unpacked first."""
+    if release.suffix == ".whl":
+        from borough.runtime.releases import unpack  # few systems have one
+
+        release = unpack(release, data_folder / "releases")
+    enter_release(release)
 
 
 def _enter_package(folder: Path, rank: int) -> None:

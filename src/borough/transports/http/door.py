@@ -19,6 +19,7 @@ from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
 from borough.errors import CallError, MethodNotAllowed, NotFound, ServiceFailure
+from borough.reliability.arrival import Arrival, Usual
 from borough.services.context import Call, Principal, WorkPool
 from borough.telemetry.masking import without_secrets_in
 from borough.telemetry.trace import TraceContext, read_traceparent
@@ -28,13 +29,15 @@ from borough.transports.http.media import JSON_BODY, check_media, media_of
 from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
 
-__all__ = ["Door", "Identify", "Identity", "Route", "problem_response"]
+__all__ = ["UNREADABLE", "Door", "Identify", "Identity", "Route", "problem_response"]
 
 _log = logging.getLogger("borough.http")
 _JSON = ((b"content-type", b"application/json"),)
 _NOTHING: tuple[tuple[bytes, bytes], ...] = ()
 _NDJSON = ((b"content-type", wire.NDJSON.encode()),)
 _TURN = 64
+UNREADABLE = -1.0
+"""The time of an arrival whose header cannot be read."""
 _PROBLEM = (b"content-type", b"application/problem+json")
 
 
@@ -52,7 +55,8 @@ class Route:
     """An operation behind a door, with its codec and what never changes in its answers."""
 
     __slots__ = (
-        "callee", "codec", "headers", "is_keyed", "media", "name", "pool", "service", "status", "stores_key",
+        "callee", "codec", "headers", "is_keyed", "media", "name", "pool", "service", "status",
+        "stores_key", "usual",
     )  # fmt: skip
 
     def __init__(self, callee: Callee, pool: WorkPool | None = None) -> None:
@@ -68,6 +72,14 @@ class Route:
         deprecated = callee.operation.mark.deprecated or callee.operation.contract.mark.deprecated
         kind = _NDJSON if callee.operation.stream else _JSON
         self.headers = (*kind, (b"deprecation", b"true")) if deprecated else kind
+        self.usual = Usual()
+
+    def tell(self, arrival: Arrival) -> None:
+        """Say which operation a call is for."""
+        arrival.usual = self.usual
+        own_s = self.callee.operation.mark.timeout_s
+        if own_s is not None and own_s < arrival.timeout_s:
+            arrival.timeout_s = own_s
 
 
 class Identify(Protocol):
@@ -146,10 +158,15 @@ class Door:
         arguments = route.codec.read_arguments(
             slots, request.query, header, request.body, strict=self._strict
         )
-        asked = wire.read_timeout_s(header(wire.TIMEOUT_MS))
-        timeout_s = (
-            self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
-        )
+        arrival = request.arrival
+        if arrival is not None and arrival.timeout_s != UNREADABLE:
+            deadline = arrival.came_at + arrival.timeout_s
+            route.tell(arrival)
+        else:
+            asked = wire.read_timeout_s(header(wire.TIMEOUT_MS))
+            deadline = self._clock.monotonic() + (
+                self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
+            )
         key = None
         if route.is_keyed:
             key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY))
@@ -160,7 +177,7 @@ class Door:
             route.service,
             identity.caller,
             identity.principal,
-            self._clock.monotonic() + timeout_s,
+            deadline,
             trace,
             key,
             None,

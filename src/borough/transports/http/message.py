@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from borough.reliability.arrival import Arrival
+
 __all__ = [
     "FIELD_NAMES",
     "Connection",
@@ -125,9 +127,10 @@ class Request:
     """One request, its body complete. `path` is raw: neither decoded nor normalised.
 
     When the client leaves, the task that answers is cancelled; nothing here needs to be polled.
+    `arrival` is set where calls are counted when they come.
     """
 
-    __slots__ = ("body", "connection", "headers", "method", "path", "query")
+    __slots__ = ("arrival", "body", "connection", "headers", "method", "path", "query")
 
     def __init__(
         self,
@@ -144,6 +147,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.connection = connection
+        self.arrival: Arrival | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.path}, {len(self.body)} bytes)"

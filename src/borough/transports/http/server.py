@@ -14,16 +14,21 @@ import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.transports.http import refusals
 from borough.transports.http.addresses import Proxies, client_of
 from borough.transports.http.holding import Holding
+from borough.transports.http.intake import Intake
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response, rendered_fields
 from borough.transports.http.refusals import REASONS, Refusal
 from borough.transports.http.server_connection import ServerConnection
+
+if TYPE_CHECKING:
+    from borough.transports.http.entrance import Entrances
 
 __all__ = ["HttpServer"]
 
@@ -38,6 +43,8 @@ _OTHER_FILES = 256
 """What connections leave of the file limit to databases, logs and calls to others."""
 _UNSENT_BYTES = 128 * 1024
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+_LONG_S = 0.002
+_LATE_S = 1.0
 _CANCEL_S = 5.0
 """A handler that was cancelled may clean up that long before closing goes on without it."""
 _DRAIN_GRACE_S = 0.1
@@ -49,6 +56,8 @@ class HttpServer:
 
     `requests`: how many have come since the start.
     `is_busy`: several requests came in one turn of the loop, so others are about to be answered.
+    `is_late`: what is read now may have waited, for the loop has had other things to do; on a new
+    connection that was so until `late_until`, for it had to be accepted first.
     """
 
     def __init__(
@@ -58,8 +67,15 @@ class HttpServer:
         clock: Clock | None = None,
         *,
         proxies: Sequence[str] = (),
+        entrances: Entrances | None = None,
+        is_inside: bool = False,
+        mark: Callable[[Request, Response], Response] | None = None,
     ) -> None:
-        """`proxies`: networks whose connections are many clients', and not counted by address."""
+        """`proxies`: networks whose connections are many clients', and not counted by address.
+
+        `entrances`: where calls are counted when they come; `is_inside`: they are services' of this
+        system; `mark` adds to what is refused there.
+        """
         self.answer = answer
         self.limits = limits or ServerLimits()
         self.holding = Holding(self.limits.held_bytes)
@@ -70,14 +86,22 @@ class HttpServer:
         self.requests = 0
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock or SystemClock()
+        self.monotonic = self._clock.monotonic
         self._server: asyncio.Server | None = None
+        self._intake: Intake | None = None
         self._connections: set[ServerConnection] = set()
         self._admitted = 0
         self._most = self.limits.connections
         self._proxies = Proxies(proxies)
         self._clients: dict[str, int] = {}
         self._heads: dict[tuple[int, Sequence[tuple[bytes, bytes]]], bytes] = {}
+        self.entrances = entrances
+        self.is_inside = is_inside
+        self.mark = mark
         self._came = 0
+        self._worked_at = 0.0
+        self.is_late = False
+        self.late_until = 0.0
         self._answers: list[tuple[asyncio.Transport, bytes]] = []
         self._date = b""
         self._dated = -1
@@ -102,6 +126,9 @@ class HttpServer:
             raise ConfigurationError(_why_not(host, port, error)) from error
         for listener in self._server.sockets:
             _keep_unsent_here(listener)
+        self._intake = Intake(
+            self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
 
@@ -110,6 +137,8 @@ class HttpServer:
         self.is_draining = True
         if self._server is not None:
             self._server.close()
+        if self._intake is not None:
+            self._intake.stop()
         until = self.loop.time() + seconds
         await self._until_empty(min(_DRAIN_GRACE_S, seconds))
         self.send_answers()
@@ -128,6 +157,8 @@ class HttpServer:
         if server is None:
             return
         server.close()
+        if self._intake is not None:
+            await self._intake.close()
         tasks = [task for each in list(self._connections) if (task := each.abort()) is not None]
         if tasks:
             _, deaf = await asyncio.wait(tasks, timeout=_CANCEL_S)
@@ -191,6 +222,20 @@ class HttpServer:
     def _turn(self) -> None:
         self.requests += self._came
         self.is_busy, self._came = self._came > 1, 0
+        self._worked_at = self.monotonic()
+        self.is_late = False
+
+    def end_work(self, now: float) -> None:
+        """A call has ended. One that computed for long has let others wait, unread or unanswered."""
+        took_s, self._worked_at = now - self._worked_at, now
+        if took_s > _LONG_S:
+            self.is_late = True
+            self.late_until = now + _LATE_S
+            if self._intake is not None:
+                self._intake.accept_all()
+            if self.is_busy:
+                self.is_busy = False
+                self.send_answers()
 
     def send_later(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write an answer after those that are about to follow: all at once wake clients once.

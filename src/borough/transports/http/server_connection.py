@@ -12,11 +12,13 @@ import logging
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, cast
 
+from borough.reliability.arrival import Arrival
 from borough.transports.http import refusals
 from borough.transports.http.chunked import ChunkedBody
 from borough.transports.http.message import Connection, Request, Response
 from borough.transports.http.refusals import FAILURE_BODY, PROBLEM_HEADERS, Refusal, Refused
 from borough.transports.http.request_head import CHUNKED, HeadReader
+from borough.transports.http.waited import waited_s
 
 if TYPE_CHECKING:
     from borough.transports.http.server import HttpServer
@@ -41,9 +43,9 @@ class ServerConnection(asyncio.Protocol):
     """The protocol of one accepted connection."""
 
     __slots__ = (
-        "_ahead", "_announced", "_body", "_client", "_connection", "_drained", "_head", "_incoming",
-        "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task", "_transport",
-        "_unread", "_write_paused_at",
+        "_ahead", "_announced", "_arrival", "_body", "_client", "_connection", "_drained", "_head",
+        "_incoming", "_is_new", "_is_reading", "_missing", "_server", "_since", "_started", "_state", "_task",
+        "_transport", "_unread", "_write_paused_at",
     )  # fmt: skip
 
     def __init__(self, server: HttpServer) -> None:
@@ -60,8 +62,9 @@ class ServerConnection(asyncio.Protocol):
         self._incoming: Request | None = None
         self._announced = self._missing = 0
         self._task: asyncio.Task[None] | None = None
+        self._arrival: Arrival | None = None
         self._client: str | None = None
-        self._is_reading = True
+        self._is_reading = self._is_new = True
         self._write_paused_at: float | None = None
         self._unread = 0
         self._drained: asyncio.Future[None] | None = None
@@ -88,6 +91,11 @@ class ServerConnection(asyncio.Protocol):
         self._let_go()
         if self._task is not None:
             self._task.cancel()
+            if self._arrival is not None:  # a task that never began could not say that it has ended
+                self._task.add_done_callback(self._abandon)
+        elif self._arrival is not None:
+            self._arrival.entrance.forget(self._arrival)
+            self._arrival = None
         self._release_writer()
         self._server.dismiss(self, self._client)
 
@@ -206,10 +214,59 @@ class ServerConnection(asyncio.Protocol):
         self._answer(request)
 
     def _answer(self, request: Request) -> None:
-        """Hand a complete request to the door, in a task of its own."""
+        """Hand a complete request to the door, once its service takes it."""
         self._state = ANSWERING
+        self._incoming = request
+        entrances = self._server.entrances
+        entrance = entrances.to(request.path) if entrances is not None else None
+        if entrance is None:
+            self.begin()
+            return
+        server = self._server
+        now = server.monotonic()
+        came_at = now
+        if server.is_late or (self._is_new and now < server.late_until):
+            came_at -= waited_s(self._transport)
+        self._is_new = False
+        self._arrival = arrival = entrance.arrive(request, self, now, came_at)
+        if arrival is not None and arrival.at_work:
+            self.begin()
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a service of this system calls."""
+        return self._server.is_inside
+
+    def begin(self) -> None:
+        """Answer the request at hand, in a task of its own."""
+        request, self._incoming = cast(Request, self._incoming), None
         self._server.count_request()
         self._task = self._server.loop.create_task(self._serve(request))
+
+    def turn_away(self, response: Response) -> None:
+        """Refuse the request at hand, at once and without a task; the connection goes on."""
+        request, self._incoming = cast(Request, self._incoming), None
+        self._arrival = None
+        server = self._server
+        if server.mark is not None:
+            response = server.mark(request, response)
+        server.send_answers()
+        self._write(response, cast(bytes, response.body), at_once=True)
+        if self._ahead:  # one after the other would be one within the other
+            server.loop.call_soon(self._go_on_or_close)
+        else:
+            self._go_on_or_close()
+
+    def _abandon(self, _task: object) -> None:
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            arrival.entrance.abandon(arrival)
+
+    def _leave(self) -> None:
+        """Tell the entrance that this call has ended, once."""
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
+            self._server.end_work(arrival.entrance.leave(arrival))
 
     # --- an answer goes out ----------------------------------------------------------------------
 
@@ -220,6 +277,7 @@ class ServerConnection(asyncio.Protocol):
             if type(body) is bytes:
                 self._write(response, body)
             else:
+                self._leave()  # a stream may go on for hours
                 await self._stream(response, cast("AsyncIterator[bytes]", body))
         except asyncio.CancelledError:
             task = self._task
@@ -235,9 +293,11 @@ class ServerConnection(asyncio.Protocol):
             logger.exception("%s %s failed", request.method, request.path)
             self._fail()
         self._task = None
+        if self._arrival is not None:
+            self._leave()
         self._go_on_or_close()
 
-    def _write(self, response: Response, body: bytes) -> None:
+    def _write(self, response: Response, body: bytes, *, at_once: bool = False) -> None:
         status = response.status
         head = self._server.head_of(status, response.headers)
         keep = self._head.keep_alive and not self._server.is_draining
@@ -256,7 +316,7 @@ class ServerConnection(asyncio.Protocol):
             return
         if keep:
             answer = b"%bcontent-length: %d\r\n\r\n%b" % (head, size, body)
-            if self._server.is_busy:
+            if self._server.is_busy and not at_once:
                 self._server.send_later(self._transport, answer)
             else:
                 self._transport.write(answer)
