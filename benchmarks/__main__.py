@@ -15,7 +15,7 @@ import msgspec
 from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
-NAMES = ("start", "local", "rest", "remote", "outbox", "events", "slow_query", "memory")
+NAMES = ("start", "local", "rest", "edge", "remote", "outbox", "events", "slow_query", "memory")
 _PACKAGES = (
     "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "grpcio", "httptools", "msgspec",
     "protobuf", "pydantic", "uvicorn", "uvloop",

@@ -16,7 +16,6 @@ import uvloop
 from benchmarks.report import Report
 from borough import Event, Key, contract
 from borough.brokers.embedded import EmbeddedBroker
-from borough.cli.run import settle_memory
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
 from borough.ports import Migration
@@ -24,6 +23,7 @@ from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import event_writers
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.footing import settle_memory
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay

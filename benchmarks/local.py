@@ -12,8 +12,8 @@ from benchmarks.children import SERVER_CORE, pinned
 from benchmarks.payload import BODY, CENTS
 from benchmarks.report import Report
 from benchmarks.servers import MARKET
-from borough.cli.run import settle_memory
 from borough.runtime.client import Caller
+from borough.runtime.footing import settle_memory
 from borough.runtime.system import System
 from borough.testing import start
 

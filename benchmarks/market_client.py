@@ -16,6 +16,7 @@ import msgspec
 from benchmarks.answering import answer_lines, run
 from benchmarks.servers import MARKET
 from borough.clock import SystemClock
+from borough.gateway.calling import dependencies_of
 from borough.gateway.internal import ServiceTokens
 from borough.gateway.mutual_tls import proof_of
 from borough.ports import Replica, Transport
@@ -23,7 +24,6 @@ from borough.runtime.client import Caller
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host
 from borough.runtime.system import System
-from borough.transports.http.dependency import Dependencies
 from borough.transports.http.remote import RemoteTransport
 
 
@@ -38,15 +38,8 @@ async def main() -> None:
     directory = Directory({"pricing": [Replica("pricing-1", "127.0.0.1", port)]})
 
     def remote(_host: Host, caller: str) -> Transport:
-        return RemoteTransport(
-            Dependencies(
-                directory,
-                lambda: proof.client(caller),
-                clock,
-                caller=caller,
-                place=proof.origin,
-            )
-        )
+        limits = system.configuration.options.limits
+        return RemoteTransport(dependencies_of(caller, proof, directory, clock, limits))
 
     host = Host(system, clock=clock, make_transport=remote, data_folder=data / "second")
     await host.start()

@@ -17,13 +17,13 @@ import uvloop
 from benchmarks.closed_loop import closed_loop
 from benchmarks.report import Report
 from borough import Event, Key, contract
-from borough.cli.run import settle_memory
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contracts
 from borough.ports import Migration
 from borough.runtime.client import Caller
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import event_writers
+from borough.runtime.footing import settle_memory
 from borough.runtime.pulse import Pulse
 from borough.services.context import CURRENT
 from borough.stores.schema import BOROUGH_MIGRATIONS

@@ -1,4 +1,4 @@
-"""What the shop's tests share: the three ways to run it, and a card issuer."""
+"""What the shop's tests share: the four ways to run it, and a card issuer."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ PORTS: Iterator[int] = itertools.cycle([*range(FIRST, 29_000), *range(21_000, FI
 
 @pytest.fixture(params=MODES)
 def mode(request: pytest.FixtureRequest) -> Mode:
-    """Each test that asks for it runs in the process, encoded, and over the wire."""
+    """Each test that asks for it runs in the process, encoded, over the wire, and in many processes."""
     chosen: Mode = request.param
     return chosen
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from borough.console import mounts
+from borough.console.one_process import mounts
 from borough.gateway.process import Process
 from borough.runtime.system import System
 from shop.conftest import free_port, running_issuer

@@ -15,11 +15,12 @@ from borough.errors import (
     KeyReused,
     ServiceFailure,
 )
-from borough.testing import MODES, Mode, Running, start
+from borough.testing import Mode, Running, start
 from tests.calls.town import Broken, Depot, Desk, Seen, Thing, town
+from tests.modes import IN_ONE_PROCESS
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=IN_ONE_PROCESS)
 async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     mode: Mode = request.param
     async with start(town(), mode=mode) as found:

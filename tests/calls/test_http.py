@@ -61,7 +61,7 @@ async def doors(tmp_path: Path) -> AsyncIterator[Doors]:
         data_folder=tmp_path / "data",
         edge_port=free_port(),
         internal_port=free_port(),
-        calls="wire",
+        make_transport="wire",
     )
     await process.start()
     try:
@@ -360,8 +360,8 @@ async def test_a_stream_that_never_waits_leaves_others_their_turn(doors: Doors) 
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(other())
-        assert doors.process.edge is not None
-        body = (await doors.process.edge.answer(request)).body
+        assert doors.process.front.edge is not None
+        body = (await doors.process.front.edge.answer(request)).body
         assert not isinstance(body, bytes)
         assert len([line async for line in body]) == 1001
         task.cancel()

@@ -9,7 +9,8 @@ import pytest
 
 from borough import Reply, Service, Struct, System, contract, get, post
 from borough.errors import InvalidRequest, ServiceFailure
-from borough.testing import MODES, Mode, Running, start
+from borough.testing import Mode, Running, start
+from tests.modes import IN_ONE_PROCESS
 
 
 class Reading(Struct):
@@ -82,7 +83,7 @@ class MeterService(Service, Meter):
         yield 1
 
 
-@pytest.fixture(params=MODES)
+@pytest.fixture(params=IN_ONE_PROCESS)
 async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     mode: Mode = request.param
     async with start(System([MeterService]), mode=mode) as found:

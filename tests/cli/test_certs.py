@@ -51,7 +51,7 @@ def switch_on(root: Path, said: str) -> None:
 def test_a_system_runs_with_what_it_makes_and_is_told_to_write(root: Path, say: Say) -> None:
     status, table, lines = say("certs", str(root))
     assert status == 0
-    assert [row.split()[0] for row in table.splitlines()] == ["CA", "notes"]
+    assert [row.split()[0] for row in table.splitlines()] == ["CA", "edge", "notes"]
     switch_on(root, lines)
     with running(root) as ran:
         assert ran.ready["internal"].startswith("https://127.0.0.1:")
@@ -75,7 +75,8 @@ def test_one_document_says_what_was_made(root: Path, say: Say, tmp_path: Path) -
         status, output, error = say(*words, *more)
         document = json.loads(output)
         assert (status, error) == (0, "")
-        (service,) = document["services"]
+        edge, service = document["services"]
+        assert edge["id"].endswith("/service/edge")
         assert service["done"] == done
         domain = document["trust_domain"]
         assert (document["ca"]["id"], service["id"]) == (
@@ -88,8 +89,8 @@ def test_one_document_says_what_was_made(root: Path, say: Say, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--services", "nots"), "there is no service 'nots'; there are notes"),
-        (("--services", ","), "there is no service ','; there are notes"),
+        (("--services", "nots"), "there is no service 'nots'; there are edge, notes"),
+        (("--services", ","), "there is no service ','; there are edge, notes"),
         (("--days", "0"), "'0' is no number of days from 1 to 3650"),
         (("--days", "a"), "'a' is no number of days from 1 to 3650"),
         (("--folder", os.devnull), "certificates cannot be kept in /dev/null"),

@@ -24,7 +24,7 @@ from borough import (
     post,
     scope,
 )
-from borough.console import mounts
+from borough.console.one_process import mounts
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.runtime.system import System

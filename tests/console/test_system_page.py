@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from borough import Service, contract, get
-from borough.console import mounts
 from borough.console.counts import SystemCounts, system_counts
 from borough.console.facts import SystemView, system_view
+from borough.console.one_process import mounts
 from borough.errors import ConfigurationError, ServiceFailure
 from borough.gateway.process import Process
 from borough.runtime.mocks import mocked

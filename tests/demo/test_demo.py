@@ -194,6 +194,24 @@ def test_the_comparison_says_what_is_wrong_and_exits_with_1(
     assert "doubled: one-charge: order " in capsys.readouterr().out
 
 
+def test_a_fleet_keeps_everything_with_a_process_for_each_service(tmp_path: Path) -> None:
+    done = subprocess.run(
+        _command(tmp_path / "fleet", "--for", "2s", "--topology", "fleet"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    pids = summary.pop("pids")
+    assert list(summary) == KEYS
+    assert (summary["lost"], summary["doubled"], summary["errors"]) == (0, 0, 0)
+    assert summary["orders"] > 0
+    assert sorted(pids) == sorted([*SERVICES, "edge"])
+    assert len(set(pids.values())) == len(pids)
+    assert "five databases and three ledgers agree" in done.stderr
+    assert not [pid for pid in pids.values() if Path(f"/proc/{pid}").exists()]
+
+
 def test_ctrl_c_ends_a_demo_that_has_no_end_and_everything_is_still_compared(
     tmp_path: Path,
 ) -> None:

@@ -72,6 +72,7 @@ def page() -> str:
     facts = [
         *rows(options.TeamFacts, "teams.NAME."),
         *rows(options.ServiceFacts, "services.NAME."),
+        *rows(options.DeployableFacts, "topologies.NAME.DEPLOYABLE."),
         *rows(options.ExternalOptions, "external.NAME."),
     ]
     tables = {

@@ -55,6 +55,8 @@ def test_every_option_has_a_sentence() -> None:
             "limits",
             "data",
             "events",
+            "fleet",
+            "topologies",
             "tls",
             "tokens",
             "discovery",

@@ -1,6 +1,6 @@
 """A small contract behind an edge or an internal door, and requests to it without a network."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol, final
 
@@ -24,6 +24,9 @@ from borough.contracts.reading import read_contract
 from borough.gateway.edge import Edge, EdgeSettings
 from borough.gateway.identity import EdgeIdentity
 from borough.gateway.keys import OwnKeys
+from borough.gateway.public import PublicDoor
+from borough.gateway.raw import RawMount
+from borough.gateway.timeouts import Timeouts
 from borough.gateway.tokens import OwnIssuer, TokenCheck
 from borough.reliability.admission import Gate
 from borough.testing.clock import ManualClock
@@ -116,13 +119,28 @@ def routes(clock: Clock) -> list[Route]:
 class Town:
     """The library's edge, its own token issuer and a clock that stands still."""
 
-    def __init__(self, folder: Path, settings: EdgeSettings | None = None, **parts: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: EdgeSettings | None = None,
+        *,
+        raws: Sequence[RawMount] = (),
+        timeouts: Timeouts | None = None,
+        **parts: Any,
+    ) -> None:
         self.folder = folder
         self.clock = ManualClock()
         self.keys = OwnKeys(folder / "keys", self.clock)
         self.issuer = OwnIssuer("library", self.keys, self.clock, longest_lifetime_s=3600)
         self.identity = EdgeIdentity(TokenCheck([self.issuer.issuer()], self.clock))
-        self.edge = Edge(routes(self.clock), self.identity, self.clock, settings, **parts)
+        public = PublicDoor(
+            routes(self.clock),
+            self.identity,
+            self.clock,
+            raws=raws,
+            timeouts=timeouts,
+        )
+        self.edge = Edge(public, self.identity, self.clock, settings, **parts)
 
     async def get(self, target: str, token: str | None = None, **more: Any) -> "Seen":
         """GET a target at the edge."""

@@ -10,6 +10,7 @@ import pytest
 from borough.contracts.descriptor import describe
 from borough.contracts.openapi import openapi
 from borough.contracts.reading import read_contract
+from borough.gateway.documents import described
 from borough.gateway.edge import OwnDocuments
 from tests.gateway.library import Library, Town
 from tests.requirements import require_tool
@@ -54,7 +55,7 @@ async def opened(town: Town, width: int = 1280) -> AsyncIterator[Page]:
 
 @pytest.fixture
 def town(tmp_path: Path) -> Town:
-    return Town(tmp_path, documents=OwnDocuments(describe=document))
+    return Town(tmp_path, documents=OwnDocuments(describe=described(document)))
 
 
 def form(page: Page, name: str) -> Locator:

@@ -12,8 +12,10 @@ import pytest
 from borough import ANYONE, USER, current_call, scope
 from borough.contracts.marks import Allow
 from borough.errors import ConfigurationError, NotFound
+from borough.gateway.documents import described
 from borough.gateway.edge import EdgeSettings, OwnDocuments
 from borough.gateway.raw import Asgi, RawMount
+from borough.gateway.timeouts import Timeouts
 from borough.transports.http.message import Request, Response
 from tests.gateway.library import Town, request
 from tests.transports.http.listening import Service
@@ -22,7 +24,7 @@ DOCUMENT = {"openapi": "3.1.0", "info": {"title": "library", "version": "1.0"}, 
 
 
 def documents(states: Mapping[str, str] | None = None) -> OwnDocuments:
-    return OwnDocuments(describe=lambda: DOCUMENT, states=lambda: states or {})
+    return OwnDocuments(describe=described(lambda: DOCUMENT), states=lambda: states or {})
 
 
 # --- documents and probes -------------------------------------------------------------------------
@@ -35,7 +37,7 @@ async def test_the_openapi_document_is_built_once_and_not_sent_twice(tmp_path: P
         built.append("once")
         return DOCUMENT
 
-    town = Town(tmp_path, documents=OwnDocuments(describe=describe))
+    town = Town(tmp_path, documents=OwnDocuments(describe=described(describe)))
     assert built == []
     first, second = await asyncio.gather(town.get("/openapi.json"), town.get("/openapi.json"))
     assert first.json == second.json == DOCUMENT
@@ -308,7 +310,7 @@ async def test_a_raw_application_that_never_answers_runs_out_of_time(tmp_path: P
     async def brooding(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    town = Town(tmp_path, EdgeSettings(longest_timeout_s=0.01), raws=[raw(brooding)])
+    town = Town(tmp_path, timeouts=Timeouts(default_s=0.01), raws=[raw(brooding)])
     assert (await town.get("/library/raw")).status == 504
 
 

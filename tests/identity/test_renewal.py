@@ -78,12 +78,13 @@ async def test_after_a_renewal_no_call_goes_over_an_older_connection(town: Town)
     process = await town.start(clock=clock)
     client = process.host.client(Readers, principal=Principal("anna"))
     await client.lend("emma")
-    clients = list(process.proof._clients["readers"])  # type: ignore[attr-defined]
-    pools = [pool for each in clients for pool in each._pools.values()]
-    before = {each for pool in pools for each in pool.members}
+    clients = process.proof._clients["readers"]  # type: ignore[attr-defined]
+    before = {each for http in clients for pool in http._pools.values() for each in pool.members}
+    assert before
     town.issue("readers")
     await clock.look()
     await client.lend("emma")
+    pools = [pool for http in clients for pool in http._pools.values()]
     after = [each for pool in pools for each in pool.members if each.is_fit]
     assert after
     assert before.isdisjoint(after)

@@ -62,7 +62,7 @@ class Town:
             clock=clock or SystemClock(),
             data_folder=self.folder / "data",
             internal_port=free_port(),
-            calls="wire",
+            make_transport="wire",
         )
         await process.start()
         self.processes.append(process)

@@ -20,7 +20,8 @@ from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.runtime.host import Host
 from borough.runtime.system import System
-from borough.testing import MODES, Mode, fake, free_port, start
+from borough.testing import Mode, fake, free_port, start
+from tests.modes import IN_ONE_PROCESS
 from tests.runtime.old_tax import Tax as OldTax
 
 LOG: list[str] = []
@@ -324,7 +325,7 @@ class TaxService(Service, Tax):
         return "nineteen"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
 async def test_two_majors_of_a_contract_answer_side_by_side(mode: Mode) -> None:
     async with start(System([TaxService]), mode=mode) as running:
         assert await running.client(Tax).rate() == "nineteen"

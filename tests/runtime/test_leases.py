@@ -152,9 +152,10 @@ async def test_a_lease_from_before_the_clock_was_set_back_holds_nobody_up(tmp_pa
                 await check_lease(tx, lease)
 
 
-async def test_a_role_that_is_not_to_be_had_for_three_terms_is_warned_about(
+async def test_a_role_that_is_not_to_be_had_for_three_terms_is_told_in_detail(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "borough.leases")
     terms = Terms(lasting_s=0.5, renewal_s=0.02)
     async with staged(tmp_path, terms=terms) as stage:
         place = await stage.place("orders")

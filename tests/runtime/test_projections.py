@@ -17,8 +17,9 @@ from borough.errors import (
     TransactionMisuse,
 )
 from borough.reliability.position import position_of, read_position
-from borough.testing import MODES, ManualClock, Mode, start
-from borough.testing.start import Running
+from borough.testing import ManualClock, Mode, start
+from borough.testing.running import Running
+from tests.modes import IN_ONE_PROCESS
 from tests.runtime.market import HearingService, Market, MarketService, Search, search, shown
 
 QUICK: dict[str, Any] = {"events.lease_s": 0.3}
@@ -164,7 +165,7 @@ async def test_a_table_that_cannot_be_emptied_is_told_and_stays(tmp_path: Path) 
         assert await shown(running.database("search")) == {"nut": (2, 2)}
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
 async def test_a_read_sees_the_write_whose_position_it_has(mode: Mode) -> None:
     async with start(market(search()), mode=mode) as running:
         writes, reads = running.client(Market), running.client(Search)

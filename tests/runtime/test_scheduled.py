@@ -13,7 +13,8 @@ from borough import Database, Event, Key, Service, System, Transaction, contract
 from borough.errors import TransactionMisuse
 from borough.reliability.lease import LeaseLost
 from borough.runtime.pulse import until_quiet
-from borough.testing import MODES, ManualClock, Mode, start
+from borough.testing import ManualClock, Mode, start
+from tests.modes import IN_ONE_PROCESS
 from tests.runtime.stage import TOPIC, Place, Placed, Stage, running, staged
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
@@ -321,7 +322,7 @@ class InnService(Service, Inn, name="inn"):
         await tx.execute("insert into told values ($1, 'today')", event.guest)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
 async def test_a_test_moves_the_clock_and_the_event_is_handled(mode: Mode) -> None:
     clock = ManualClock(START)
     async with start(System([InnService]), clock=clock, mode=mode) as inn:

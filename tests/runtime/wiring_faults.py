@@ -382,13 +382,22 @@ class Asking(Service, name="../Asking"):  # <-
         "Asking is the service '../Asking'",
         "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
     ),
+    "a service named as the edge is": (
+        """
+class Asking(Service, name="edge"):  # <-
+    pass
+""",
+        "Asking is the service 'edge', which is how the public door of a fleet proves itself "
+        "to services",
+        "Give the service another name",
+    ),
     "a service with Borough's own name": (
         """
 class Asking(Service, name="borough"):  # <-
     pass
 """,
         "Asking is the service 'borough', below which Borough answers itself",
-        "Give it another name",
+        "Give the service another name",
     ),
     "two settings classes": (
         """

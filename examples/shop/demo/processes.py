@@ -94,14 +94,20 @@ class Child:
             self.process.kill()
             self.process.wait()
 
-    def pss_mib(self) -> float:
-        """Its proportional share of memory; 0 where the system does not tell."""
-        try:
-            text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        except OSError:
-            return 0.0
-        sizes = [line.split()[1] for line in text.splitlines() if line.startswith("Pss:")]
-        return int(sizes[0]) / 1024 if sizes else 0.0
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self.process.pid
+
+
+def pss_mib(pid: int) -> float:
+    """A process's proportional share of memory; 0 where the system does not tell."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    sizes = [line.split()[1] for line in text.splitlines() if line.startswith("Pss:")]
+    return int(sizes[0]) / 1024 if sizes else 0.0
 
 
 def free_port(preferred: int) -> int:

@@ -1,7 +1,8 @@
 """The demo: a card issuer, the shop, its customers; and in the end, whether all was kept.
 
-Each is a process of its own. They are ended in the order in which they depend on each other:
-customers, then the server once its events are quiet, then the issuer. Then the ledgers speak.
+Each is a process of its own; the shop is one, or a fleet of them below their supervisor. They are
+ended in the order in which they depend on each other: customers, then the server once its events
+are quiet, then the issuer. Then the ledgers speak.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from borough.errors import ConfigurationError
 from shop.demo.places import Places
-from shop.demo.processes import Child, ChildFailed, free_port, is_free
+from shop.demo.processes import Child, ChildFailed, free_port, is_free, pss_mib
 from shop.demo.screen import Screen, progress_block, summary_block
 from shop.demo.watch import Watch
 
@@ -50,6 +51,7 @@ class Wishes(NamedTuple):
     keep: bool
     as_json: bool
     measure: bool
+    topology: str
 
 
 class Stopped(Exception):
@@ -64,6 +66,7 @@ class Demo:
         self._places = Places(folder)
         self._screen = screen
         self._children: list[Child] = []
+        self._pids: dict[str, int] = {}
         self._port = wishes.port or free_port(PORT)
         self._is_stopping = False
         self._tally: dict[str, Any] = {}
@@ -122,18 +125,28 @@ class Demo:
             self._stop(self._started_server())
         server = self._started_server()
         self._ready_ms = round((time.monotonic() - server.started_s) * 1000, 1)
-        self._memory["server_ready_mib"] = round(server.pss_mib(), 1)
+        self._memory["server_ready_mib"] = round(self._server_mib(server), 1)
         page = f"http://127.0.0.1:{self._port}"
         self._screen.say(f"The shop is open: {page}/   how it works: {page}/system")
+        if self._pids:
+            said = ", ".join(f"{name} {pid}" for name, pid in self._pids.items())
+            self._screen.say(f"A process for each service and for the public door: {said}")
         if self._wishes.seconds is None:
             self._screen.say("Customers come and go. Ctrl-C ends it and compares the ledgers.")
         return issuer, server
 
     def _started_server(self) -> Child:
         """A server that is ready: it says so itself, in a line of JSON."""
-        server = self._child("server", "-m", "borough", "run", str(self._wishes.shop), "--json")
-        self._first_line(server)
+        wishes = self._wishes
+        run = ("-m", "borough", "run", str(wishes.shop), "--json", "--topology", wishes.topology)
+        server = self._child("server", *run)
+        ready = self._first_line(server)
+        self._pids = {each["deployable"]: each["pid"] for each in ready.get("replicas", ())}
         return server
+
+    def _server_mib(self, server: Child) -> float:
+        """The shop's share of memory, in all its processes."""
+        return sum(map(pss_mib, {server.pid, *self._pids.values()}))
 
     def _start_customers(self) -> Child:
         wishes = self._wishes
@@ -211,9 +224,9 @@ class Demo:
         if self._tally and now_s < self._next_measure_s:
             return
         self._next_measure_s = now_s + MEASURE_EACH_S
-        ours = server.pss_mib()
+        ours = self._server_mib(server)
         together = ours + sum(
-            child.pss_mib() for child in self._children if child.name in ("issuer", "customers")
+            pss_mib(child.pid) for child in self._children if child.name in ("issuer", "customers")
         )
         memory = self._memory
         memory["server_peak_mib"] = round(max(memory["server_peak_mib"], ours), 1)
@@ -257,6 +270,8 @@ class Demo:
             "requests_per_s": tally["requests_per_s"],
             "ready_ms": self._ready_ms,
         }
+        if self._pids:
+            summary["pids"] = self._pids
         return summary, [*self._errors, *map(str, breaches)]
 
     @contextlib.contextmanager

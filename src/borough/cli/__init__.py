@@ -22,13 +22,14 @@ _COMMANDS = {
     "run": "borough.cli.run",
     "demo": "borough.cli.demo",
     "call": "borough.cli.call",
+    "scale": "borough.cli.scale",
     "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
 }
 _GROUPS = (
     ("write", "contracts"),
-    ("run", "run, demo, call, certs"),
+    ("run", "run, demo, call, certs, scale"),
     ("see", "events"),
 )
 

@@ -16,11 +16,15 @@ _FILE = "running.json"
 
 
 class Address(msgspec.Struct, frozen=True):
-    """A running process: its id, its public and its internal URL."""
+    """A running system: the process to ask for, the public URL and the internal one.
+
+    In a fleet each service has an internal URL of its own, and there is none for all.
+    """
 
     pid: int
     edge: str
-    internal: str
+    internal: str = ""
+    services: dict[str, str] = {}
 
 
 def write_address(folder: Path, address: Address) -> None:

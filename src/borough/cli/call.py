@@ -119,17 +119,19 @@ def _run(options: argparse.Namespace) -> int:
     origin: Origin
     if not options.service:
         origin = _origin(options.url or read_address(folder).edge, "http")
-    elif system.configuration.options.internal.tls.is_on:
-        from borough.gateway.mutual_tls import ServiceCertificates
-
-        proof = ServiceCertificates(system.configuration, SystemClock())
-        proof.open([options.service])
-        client = proof.client(options.service)
-        where = _origin(read_address(folder).internal, "https")
-        origin = proof.origin(operation.contract.service, *where)
     else:
-        headers += _proof(folder, options.service)
-        origin = _origin(read_address(folder).internal, "http")
+        address = read_address(folder)
+        url = address.services.get(operation.contract.service, address.internal)
+        if system.configuration.options.internal.tls.is_on:
+            from borough.gateway.mutual_tls import ServiceCertificates
+
+            proof = ServiceCertificates(system.configuration, SystemClock())
+            proof.open([options.service])
+            client = proof.client(options.service)
+            origin = proof.origin(operation.contract.service, *_origin(url, "https"))
+        else:
+            headers += _proof(folder, options.service)
+            origin = _origin(url, "http")
     request = (origin, operation.mark.method, sent.target, headers, sent.body or b"")
     return asyncio.run(_send(options, operation, client or HttpClient(), request))
 

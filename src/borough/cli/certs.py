@@ -28,7 +28,7 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "certs",
         help="make a CA and certificates for development",
-        description="Make a development CA, once, and a certificate for each service of the system.",
+        description="Make a development CA, once, and a certificate for each service of the system and for the edge.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -66,10 +66,12 @@ def _run(options: argparse.Namespace) -> int:
     from borough.gateway.certificates import make_certificates
     from borough.gateway.spiffe import trust_domain
     from borough.runtime.system import System, service_name
+    from borough.transports.http.wire import EDGE
 
     system = System.load(options.path)
     configuration = system.configuration
-    known = sorted(service_name(cls) for cls in system.services)
+    # The public door of a fleet proves itself like a service.
+    known = sorted({EDGE, *(service_name(cls) for cls in system.services)})
     domain = trust_domain(system.name, configuration.options.internal.tls.trust_domain)
     folder = Path(options.folder) if options.folder else configuration.data_folder / "certs"
     kept = make_certificates(

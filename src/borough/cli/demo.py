@@ -23,14 +23,19 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "demo",
-        help="watch a five-service shop take orders in one process",
+        help="watch a five-service shop take orders",
         description="Starts the example shop with a card issuer and customers, each a process of "
-        "its own, and shows what happens until Ctrl-C. Then it compares the five databases with "
+        "its own, and shows what happens until Ctrl-C. The shop is one process, or one for each of its "
+        "services and a public door. Then it compares the five databases with "
         "each other and with three ledgers outside of them. Exit status 1 if anything was lost, "
         "doubled or wrong.",
-        epilog="example: borough demo --for 10s --json",
+        epilog="examples:\n  borough demo --for 10s --json\n  borough demo --topology fleet",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="10s", help="then stop")
+    parser.add_argument(
+        "--topology", default="one", metavar="NAME", help="one process (one), or one each (fleet)"
+    )
     parser.add_argument("--json", action="store_true", help="a summary as the last line of output")
     parser.add_argument("--seed", type=int, default=1, help="of what customers do (1)")
     parser.add_argument("--in-flight", type=_at_least_one, default=8, help="how many customers (8)")
@@ -55,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         keep=options.keep,
         as_json=options.json,
         measure=options.measure,
+        topology=options.topology,
     )
     return int(show.show(wishes))
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import logging
 import os
-import resource
 import signal
 import sys
 import threading
@@ -22,26 +20,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
-from borough.cli.logs import begin_logging
 from borough.cli.output import complain, results, settle_output
 from borough.errors import ConfigurationError
+from borough.telemetry.logs import begin_logging
 
 if TYPE_CHECKING:
     from borough.gateway.process import Process
 
-__all__ = ["add", "settle_memory"]
+__all__ = ["add"]
 
-# Requests in flight are many and short-lived: the default of 700 looks at them while they live.
-_COLLECTED_EACH = (10_000, 20, 20)
-
-_STAGES = 3  # the edge, the internal listener, the events: each has its own drain
-_CLOSING_S = 5.0
-_FILES = 65_536
+ONE = "one"
 _LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
 _EXAMPLE = """examples:
   borough run examples/shop
   borough run examples/shop --port 9000 --data /var/lib/shop
   borough run examples/shop --mock payments --set edge.rate_limit=50/s
+  borough run examples/shop --topology fleet
   borough run examples/shop --explain"""
 
 
@@ -49,8 +43,8 @@ def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "run",
-        help="run a system in one process",
-        description="Wire, migrate, start and serve the services below PATH in one process.",
+        help="run a system in one process or in many",
+        description="Wire, migrate, start and serve the services below PATH.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -84,6 +78,12 @@ def add(subparsers: Any) -> None:
         default=[],
         metavar="SERVICE",
         help="answer this service's contracts from their examples",
+    )
+    parser.add_argument(
+        "--topology",
+        default=ONE,
+        metavar="NAME",
+        help="`one` process (the default), a `fleet` of one for each service, or one of borough.toml",
     )
     parser.add_argument("--reload", action="store_true", help="start anew when a file changes")
     parser.add_argument(
@@ -121,6 +121,10 @@ def _run(options: argparse.Namespace) -> int:
         from borough.cli.reload import run_and_reload
 
         return run_and_reload(Path(options.path))
+    if options.topology != ONE:
+        from borough.cli.fleet import run_fleet
+
+        return run_fleet(options, _flags(options))
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -167,8 +171,9 @@ def _known_resources(issuer: type[Any]) -> list[type[Any]]:
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    from borough.console import mounts
+    from borough.console.one_process import mounts
     from borough.gateway.process import Process
+    from borough.runtime.footing import allow_many_files, settle_memory
     from borough.runtime.mocks import mocked
     from borough.runtime.system import System
 
@@ -201,33 +206,10 @@ async def _serve(options: argparse.Namespace) -> int:
 
 async def _stop(process: Process) -> None:
     """Stop the process; one that does not let itself be stopped is left behind, and that is said."""
-    drain_s = process.system.configuration.options.limits.drain_s
-    patience_s = _STAGES * drain_s + _CLOSING_S
-    stopping = asyncio.ensure_future(process.stop())
-    done, _ = await asyncio.wait([stopping], timeout=patience_s)
-    if not done:
-        busy = [name for name, callee in process.host.callees.items() if callee.gate.in_flight]
-        what = ", ".join(busy) or "an event handler or a schedule"
-        complain(
-            f"borough: not stopped after {patience_s:g} s; left behind in a service of: {what}"
-        )
+    left = await process.stop_in_time()
+    if left is not None:
+        complain(f"borough: {left}")
         _exit(_LEFT_BEHIND)
-    await stopping
-
-
-def allow_many_files() -> None:
-    """Every connection is an open file, and shells hand down a limit of 1,024: raise it where allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def settle_memory() -> None:
-    """What was made at the start stays; the collector need not look at it again, nor look so often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTED_EACH)
 
 
 class _Stopping:

@@ -1,12 +1,15 @@
 """What a running system has done since its start, in numbers; read each second by the system page.
 
-Everything but the outbox is a plain counter. The outbox is counted up to a limit, so that looking
-at a system in trouble does not add to it. The JSON is documented in docs/reference/system-page.md.
+In a fleet each replica counts for itself, and the edge adds up what they say. Everything but the
+outbox is a plain counter. The outbox is counted up to a limit, so that looking at a system in
+trouble does not add to it. The JSON is documented in docs/reference/system-page.md.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -15,7 +18,7 @@ from borough.errors import StoreError
 from borough.runtime.host import Host
 from borough.runtime.running import RunningService
 
-__all__ = ["MOST_COUNTED", "SystemCounts", "system_counts"]
+__all__ = ["MOST_COUNTED", "SystemCounts", "merged_counts", "system_counts"]
 
 MOST_COUNTED = 1000
 """An outbox with more rows is said to have one more than this."""
@@ -24,8 +27,17 @@ _WAITING = f"select count(*) from (select 1 from borough_outbox limit {MOST_COUN
 _PATIENCE_S = 0.5
 
 
+class ProcessCounts(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """A process that runs a service, and the service's version there."""
+
+    pid: int
+    version: str
+
+
 class ServiceCounts(msgspec.Struct, kw_only=True):
     """One service's counts; null where nothing is known, as of a mock's calls in flight."""
+
+    processes: tuple[ProcessCounts, ...] = ()
 
     calls: int = 0
     failures: int = 0
@@ -58,7 +70,13 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
     """The counts of this moment."""
     waiting = await asyncio.gather(*[_waiting(service) for service in host.services.values()])
     services = {
-        service.name: ServiceCounts(in_flight=service.gate.in_flight, waiting=rows)
+        service.name: ServiceCounts(
+            processes=(
+                ProcessCounts(pid=os.getpid(), version=host.system.version_of(service.name)),
+            ),
+            in_flight=service.gate.in_flight,
+            waiting=rows,
+        )
         for service, rows in zip(host.services.values(), waiting, strict=True)
     }
     operations: dict[str, OperationCounts] = {}
@@ -78,6 +96,45 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
         at=host.clock.now(),
         services=services,
         operations=operations,
+    )
+
+
+def merged_counts(found: Sequence[SystemCounts], state: str, at: datetime) -> SystemCounts:
+    """What several processes count together, at least one. It began with the youngest of them."""
+    services: dict[str, ServiceCounts] = {}
+    operations: dict[str, OperationCounts] = {}
+    for counts in found:
+        for name, more in counts.services.items():
+            known = services.get(name)
+            services[name] = more if known is None else _sum(known, more)
+        for name, one in counts.operations.items():
+            other = operations.get(name, OperationCounts(calls=0, failures=0))
+            operations[name] = OperationCounts(
+                calls=one.calls + other.calls, failures=one.failures + other.failures
+            )
+    return SystemCounts(
+        state=state,
+        started_at=max(counts.started_at for counts in found),
+        at=at,
+        services=dict(sorted(services.items())),
+        operations=dict(sorted(operations.items())),
+    )
+
+
+def _sum(one: ServiceCounts, other: ServiceCounts) -> ServiceCounts:
+    """Replicas of a service share its database, and so what waits there."""
+    in_flight = [each.in_flight for each in (one, other) if each.in_flight is not None]
+    waiting = [each.waiting for each in (one, other) if each.waiting is not None]
+    return ServiceCounts(
+        processes=tuple(sorted((*one.processes, *other.processes))),
+        calls=one.calls + other.calls,
+        failures=one.failures + other.failures,
+        in_flight=sum(in_flight) if in_flight else None,
+        published=one.published + other.published,
+        handled=one.handled + other.handled,
+        retries=one.retries + other.retries,
+        duplicates=one.duplicates + other.duplicates,
+        waiting=max(waiting, default=None),
     )
 
 

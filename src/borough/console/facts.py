@@ -6,7 +6,7 @@ secret can be among them. The JSON is documented in docs/reference/system-page.m
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,9 +16,10 @@ from borough.contracts.operation import Contract, Operation
 from borough.runtime.options import Options, ServiceFacts, TeamFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
-__all__ = ["SystemView", "system_view"]
+__all__ = ["SystemView", "merged_views", "system_view"]
 
 Runs = Literal["here", "mock", "elsewhere"]
+_RANKS: dict[Runs, int] = {"here": 0, "mock": 1, "elsewhere": 2}
 
 
 class OperationView(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +123,27 @@ def system_view(plan: Plan, options: Options, answered: Collection[str]) -> Syst
         teams=_teams(services, options),
         calls=_calls(plan),
         hearings=_hearings(plan),
+    )
+
+
+def merged_views(found: Sequence[SystemView]) -> SystemView:
+    """One view out of several processes', at least one: each knows best what it runs itself."""
+    services: dict[str, ServiceView] = {}
+    calls: set[CallView] = set()
+    hearings: set[HearingView] = set()
+    for view in found:
+        calls.update(view.calls)
+        hearings.update(view.hearings)
+        for service in view.services:
+            known = services.get(service.name)
+            if known is None or _RANKS[service.runs] < _RANKS[known.runs]:
+                services[service.name] = service
+    first = found[0]
+    return msgspec.structs.replace(
+        first,
+        services=tuple(service for _, service in sorted(services.items())),
+        calls=tuple(sorted(calls)),
+        hearings=tuple(sorted(hearings)),
     )
 
 

@@ -7,57 +7,69 @@ name (a proxy in front, or a page elsewhere whose name was bent to 127.0.0.1, br
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
-
-from borough.console.counts import system_counts
+from borough.clock import Clock
 from borough.errors import ConfigurationError, NotFound
-from borough.gateway.documents import Document, described, only_get
-from borough.gateway.edge import Handler
+from borough.gateway.documents import Document, only_get
 from borough.gateway.pages import Pages
-from borough.gateway.process import Process
+from borough.gateway.segments import Handler
+from borough.runtime.options import EdgeOptions
 from borough.transports.http.message import Request, Response
 
-__all__ = ["mounts"]
+__all__ = ["LIVE", "SystemPage", "page_mounts"]
 
 PREFIX = "/system"
-_PAGE = Path(__file__).parent / "page"
-_LIVE = (
+LIVE = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
+"""Headers of what is another one a moment later."""
+_PAGE = Path(__file__).parent / "page"
+Build = Callable[[], Awaitable[bytes]]
 
 
-def mounts(process: Process) -> dict[str, Handler]:
-    """What the console adds to the edge of a process that has started: `/system`, or nothing.
+def page_mounts(
+    options: EdgeOptions, services: Iterable[str], page: Callable[[bool], SystemPage]
+) -> dict[str, Handler]:
+    """`/system`, or nothing, as the options of the edge have it; `page` is told whether to be local only.
 
     Raises `ConfigurationError` where a service is named `system`, whose paths it would hide.
     """
-    options = process.system.configuration.options.edge
     wanted = options.system_page
     if wanted is False or (wanted is None and not _is_loopback(options.host)):
         return {}
-    if any(contract.service == PREFIX[1:] for contract in process.host.plan.contracts.values()):
+    if PREFIX[1:] in services:
         raise ConfigurationError(
             "A service is named system, and the edge shows its system page there; "
             "rename the service or set edge.system_page = false"
         )
-    return {PREFIX: SystemPage(process, local_only=wanted is None).answer}
+    return {PREFIX: page(wanted is None).answer}
 
 
 class SystemPage:
-    """Answers `/system` and everything below it, by GET and HEAD."""
+    """Answers `/system` and everything below it, by GET and HEAD.
 
-    def __init__(self, process: Process, *, local_only: bool) -> None:
-        self._host = process.host
+    `facts` and `counts` are asked for their JSON: facts again when they are older than `facts_for_s`.
+    """
+
+    def __init__(
+        self,
+        facts: Build,
+        counts: Build,
+        clock: Clock,
+        *,
+        local_only: bool,
+        facts_for_s: float = float("inf"),
+    ) -> None:
+        self._counts = counts
         self._local_only = local_only
-        self._started_at = process.clock.now()
         self._pages = Pages(_PAGE)
-        self._facts = Document(described(self._describe), process.clock)
+        self._facts = Document(facts, clock, lifetime_s=facts_for_s)
 
     async def answer(self, request: Request) -> Response:
         """The page, one of its files, `facts.json` or `state.json`. Raises `NotFound`."""
@@ -70,21 +82,10 @@ class SystemPage:
             return await self._facts.answer(request)
         if below == "/state.json":
             only_get(request)
-            return Response(200, _LIVE, await self._counts())
+            return Response(200, LIVE, await self._counts())
         return await self._pages.answer(
             _moved(request, below if below.strip("/") else "/index.html")
         )
-
-    def _describe(self) -> dict[str, object]:
-        # Read when somebody looks, not at every start.
-        from borough.console.facts import system_view
-
-        host = self._host
-        view = system_view(host.plan, host.configuration.options, host.callees)
-        return msgspec.structs.asdict(view)
-
-    async def _counts(self) -> bytes:
-        return msgspec.json.encode(await system_counts(self._host, self._started_at))
 
 
 def _moved(request: Request, path: str) -> Request:

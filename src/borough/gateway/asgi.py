@@ -201,10 +201,10 @@ class _SystemApp:
 
     async def _open(self) -> None:
         await self._process.start()
-        self._process.edge = self._process.make_edge()  # closed by the process
+        self._process.make_edge()  # closed by the process
 
     async def _answer(self, request: Request) -> Response:
-        edge = self._process.edge
+        edge = self._process.front.edge
         if edge is None:
             return problem_response(Unavailable("The system is not started"))
         return await edge.answer(request)

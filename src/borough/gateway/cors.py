@@ -15,6 +15,7 @@ from borough.transports.http.message import Request, Response
 __all__ = ["Cors"]
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(?::\d{1,5})?\Z|https?://\[[0-9a-f:]+\](?::\d{1,5})?\Z")
+_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:, ?[A-Za-z0-9!#$%&'*+.^_`|~-]+)*\Z")
 _METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _ASKED = (
     "authorization", "content-type", "idempotency-key", "if-none-match", "traceparent",
@@ -28,9 +29,14 @@ class Cors:
     """Answers preflights and marks answers for the pages that may read them."""
 
     def __init__(
-        self, origins: Sequence[str], *, credentials: bool = False, headers: Iterable[str] = ()
+        self,
+        origins: Sequence[str],
+        *,
+        credentials: bool = False,
+        headers: Iterable[str] | None = (),
     ) -> None:
-        """`headers` are more request headers that operations read. Raises `ConfigurationError`."""
+        """`headers` are more request headers that operations read; with None, where nobody knows
+        them, a page may send those it asks for. Raises `ConfigurationError`."""
         self._any = "*" in origins
         if self._any and (len(origins) > 1 or credentials):
             raise ConfigurationError(
@@ -43,13 +49,10 @@ class Cors:
                     '"https://shop.example" or "http://localhost:5173", in lower case'
                 )
         self._origins = frozenset(origins)
-        asked = sorted({*_ASKED, *(name.lower() for name in headers)})
+        self._knows_headers = headers is not None
+        asked = sorted({*_ASKED, *(name.lower() for name in headers or ())})
         self._credentials = ((b"access-control-allow-credentials", b"true"),) if credentials else ()
-        self._preflight = (
-            (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", ", ".join(asked).encode()),
-            (b"access-control-max-age", b"600"),
-        )
+        self._headers = ", ".join(asked)
 
     def preflight(self, request: Request) -> Response | None:
         """The answer to a browser's question before a call; None where this is none."""
@@ -59,7 +62,19 @@ class Cors:
         if granted is None:
             refusal = Forbidden("Pages of this origin may not call here")
             return self.mark(request, problem_response(refusal))
-        return Response(204, (*granted, *self._preflight))
+        return Response(204, [*granted, *self._allowed(request)])
+
+    def _allowed(self, request: Request) -> tuple[tuple[bytes, bytes], ...]:
+        """What a page of a granted origin may send."""
+        headers = self._headers
+        wanted = request.headers.get("access-control-request-headers")
+        if not self._knows_headers and wanted is not None and _NAMES.match(wanted):
+            headers = wanted.lower()
+        return (
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", headers.encode()),
+            (b"access-control-max-age", b"600"),
+        )
 
     def mark(self, request: Request, response: Response) -> Response:
         """The response as the asking page may read it."""

@@ -15,9 +15,11 @@ from borough.clock import Clock
 from borough.contracts.operation import Contract
 from borough.errors import CallError
 from borough.gateway.documents import Document
+from borough.gateway.segments import Handler
 from borough.transports.http.door import problem_response
 from borough.transports.http.greeting import CONTRACTS, HELLO, Hello, Offer
 from borough.transports.http.message import Request, Response
+from borough.transports.http.wire import EDGE
 
 __all__ = ["HelloPage"]
 
@@ -28,7 +30,8 @@ class HelloPage:
     """Answers `/borough/hello` and `/borough/contracts/WIRE_NAME`, each built once and kept.
 
     `caller` proves who asks (`InternalIdentity.caller`). `services` have a version each; `contracts`
-    are those that this process answers.
+    are those that this process answers. `tells` has, by path below `/borough/`, what only the edge of
+    a fleet is told.
     """
 
     def __init__(
@@ -38,12 +41,15 @@ class HelloPage:
         contracts: Sequence[Contract],
         caller: Callable[[Request], object],
         clock: Clock,
+        *,
+        tells: Mapping[str, Handler] | None = None,
     ) -> None:
         self._system = system
         self._services = services
         self._contracts = contracts
         self._caller = caller
         self._clock = clock
+        self._tells = tells or {}
         self._pages = {HELLO: Document(self._hello, clock)}
         for contract in contracts:
             self._pages[CONTRACTS + contract.wire_name] = Document(_text_of(contract), clock)
@@ -53,7 +59,8 @@ class HelloPage:
         if not request.path.startswith(_BELOW):
             return None
         try:
-            self._caller(request)
+            if self._caller(request) == EDGE and request.path in self._tells:
+                return await self._tells[request.path](request)
             page = self._pages.get(request.path)
             return None if page is None else await page.answer(request)
         except CallError as error:

@@ -6,6 +6,8 @@ stranger by mistake. What a client says about callers or principals in other hea
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from borough.contracts.marks import Allow
 from borough.errors import Forbidden, Unauthenticated
 from borough.gateway.tokens import TokenCheck
@@ -13,7 +15,7 @@ from borough.services.context import Principal
 from borough.transports.http.door import Identity, Route
 from borough.transports.http.message import Request
 
-__all__ = ["EdgeIdentity", "bearer_token", "permit"]
+__all__ = ["EdgeIdentity", "PublicIdentity", "bearer_token", "permit"]
 
 _NOBODY = Identity(None, None)
 
@@ -43,8 +45,20 @@ def permit(allow: Allow, principal: Principal | None, what: str) -> None:
             raise Forbidden(f"{what} needs the {word} {', '.join(missing)}, which the token lacks")
 
 
+class PublicIdentity(Protocol):
+    """For whom a public request speaks, and whether an operation is for them."""
+
+    async def __call__(self, request: Request, route: Route) -> Identity:
+        """See `Identify`."""
+        ...
+
+    async def principal(self, request: Request) -> Principal | None:
+        """The end user; None where nobody is signed in. Raises `Unauthenticated`."""
+        ...
+
+
 class EdgeIdentity:
-    """The edge's `Identify`."""
+    """The edge's `PublicIdentity`."""
 
     def __init__(self, tokens: TokenCheck) -> None:
         self.tokens = tokens

@@ -103,7 +103,7 @@ class ServiceTokens:
 
     def open(self, own: Iterable[str], others: Iterable[str] = ()) -> None:
         """Have a token for each service; blocking, for the start. Raises `ConfigurationError`."""
-        for service in sorted({*own, *others}):
+        for service in sorted({*own, *others} - set(self._tokens)):
             path = self._folder / f"{service}.token"
             suffix = self._clock.token(8).hex()
             text = kept_secret(path, lambda: self._clock.token(32).hex().encode(), suffix).strip()
@@ -169,7 +169,10 @@ class ServiceTokens:
 
 
 class InternalIdentity:
-    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls."""
+    """The internal door's `Identify`. `declared`: the contracts, by wire name, a service calls.
+
+    It is read at each call, so whoever made it may change it.
+    """
 
     def __init__(
         self,
@@ -178,7 +181,7 @@ class InternalIdentity:
         edge: EdgeIdentity,
     ) -> None:
         self._proof = proof
-        self._declared = {service: frozenset(names) for service, names in declared.items()}
+        self._declared = declared
         self._edge = edge
 
     async def __call__(self, request: Request, route: Route) -> Identity:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,22 +17,26 @@ import msgspec
 
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
-from borough.gateway.edge import Edge, EdgeSettings, Handler, OwnDocuments
+from borough.gateway.calling import dependencies_of
+from borough.gateway.documents import described
+from borough.gateway.edge import Edge
+from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
+from borough.gateway.front import Front
 from borough.gateway.hello import HelloPage
-from borough.gateway.identity import EdgeIdentity
+from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
-from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
 from borough.gateway.mutual_tls import proof_of
+from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
-from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
+from borough.gateway.segments import Handler
+from borough.gateway.timeouts import Timeouts
 from borough.ports import Replica, Transport
 from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
-from borough.runtime.options import TokenOptions
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
-from borough.transports.http.dependency import Dependencies
+from borough.transports.http import wire
 from borough.transports.http.door import Door
 from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.greeting import Greeting
@@ -45,8 +49,10 @@ __all__ = ["Mounts", "Process"]
 _log = logging.getLogger("borough.host")
 
 Mounts = Callable[["Process"], Mapping[str, Handler]]
-"""Further handlers of the edge by path prefix, made once the host has started."""
-_PAUSE_S = 0.25  # longer than a ready process takes to say so
+"""Further handlers, made once the host has started: of the edge by path prefix, or, by path, what the
+process tells the edge of a fleet about itself."""
+_STAGES = 3  # the edge, the internal listener, the events: each has its own drain
+_CLOSING_S = 5.0
 
 
 class Process:
@@ -58,77 +64,70 @@ class Process:
         *,
         clock: Clock | None = None,
         stand_ins: Mapping[type[Any], Any] | None = None,
-        make_transport: MakeTransport | None = None,
+        make_transport: MakeTransport | Literal["wire"] | None = None,
         data_folder: Path | None = None,
         edge_port: int | None = None,
         internal_port: int | None = None,
         mounts: Mounts | None = None,
-        calls: Literal["local", "wire"] = "local",
+        tells: Mounts | None = None,
+        declared: Mapping[str, Collection[str]] | None = None,
     ) -> None:
+        """`make_transport="wire"` sends every call over HTTP to this very process. `declared` says what
+        the services of other processes call, read at each call; by default only what runs here may
+        call here."""
         self.clock: Clock = clock or SystemClock()
         self.system = system
         folder = data_folder or system.configuration.data_folder
         self._edge_port = edge_port
         self._internal_port = internal_port
         self._mounts = mounts
-        self._stand_ins = frozenset(stand_ins or ())
-        tokens = system.configuration.options.edge.tokens
-        self._uses_own_tokens = tokens.issuer == "own"
-        self._keys = OwnKeys(folder / "keys", self.clock)
-        self._own_issuer = OwnIssuer(system.name, self._keys, self.clock, audience=tokens.audience)
+        self._tells = tells
+        self._declared = declared
+        self.front = Front(system.configuration, self.clock, folder)
         internal = system.configuration.options.internal
         self.tokens = ServiceTokens(folder / "tokens", self.clock, internal.clear_text)
         self.proof = proof_of(system.configuration, self.tokens, self.clock)
-        self._check = TokenCheck([self._issuer()], self.clock)
-        self._identity = EdgeIdentity(self._check)
+        self._stand_ins = frozenset(stand_ins or ())
         self.host = Host(
             system,
             clock=self.clock,
-            resources={TokenIssuer: lambda _service: self._own_issuer},
+            resources={TokenIssuer: lambda _service: self.front.own_issuer},
             stand_ins=stand_ins,
-            make_transport=self.wire if calls == "wire" else make_transport,
+            make_transport=self.wire if make_transport == "wire" else make_transport,
             data_folder=folder,
+            declared_apart=declared,
         )
-        self._refuse_idle_issuers(tokens.issuer)
-        self.edge: Edge | None = None
+        self._refuse_idle_issuers()
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
         self.entrances = self._make_entrances()
-        self._edge_server: HttpServer | None = None
+        self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
         self._directory = Directory()
         self.greeting = Greeting(lambda: self.host.plan.contracts.values())
-        self._preparing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the host and open the listeners. On a failure what was started is stopped again."""
         try:
             if self._edge_port is not None:
-                self._pages()  # what must not be served is told before anything is made
+                self.front.pages()  # what must not be served is told before anything is made
             if self._internal_port is not None:
                 self._refuse_clear_text()
                 make_folder(self.host.data_folder)
                 own, others = self._services()
-                await asyncio.to_thread(self.proof.open, own, others)
+                await asyncio.to_thread(self.proof.open, own, {wire.EDGE, *others})
             await self.host.start()
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
             if self._edge_port is not None:
-                self._edge_server = await self._open_edge(self._edge_port)
+                await self.front.listen(self.make_edge(), self._edge_port, self.entrances)
         except BaseException:
             try:
                 await self.stop()
             except Exception:  # the first failure is the one to tell
                 _log.exception("stopping after a failed start failed, too")
             raise
-        self._preparing = asyncio.create_task(self._prepare())
-
-    async def _prepare(self) -> None:
-        """Import PyJWT before the first token asks for it, once the start is over and announced."""
-        await self.clock.sleep(_PAUSE_S)
-        await self._check.prepare()
-        if self._uses_own_tokens:
-            await self._keys.open()
+        self.front.prepare()
 
     def _services(self) -> tuple[set[str], set[str]]:
         """The services that are answered in this process, and all that there are."""
@@ -155,10 +154,11 @@ class Process:
             internal.host,
         )
 
-    def _refuse_idle_issuers(self, issuer: str) -> None:
+    def _refuse_idle_issuers(self) -> None:
         """A service must not issue tokens that its own edge refuses. Raises `ConfigurationError`."""
-        if self._uses_own_tokens:
+        if self.front.uses_own_tokens:
             return
+        issuer = self.system.configuration.options.edge.tokens.issuer
         for plan in self.host.plan.services.values():
             if TokenIssuer in plan.resources.values():
                 raise ConfigurationError(
@@ -180,34 +180,20 @@ class Process:
         names = [*self.host.plan.services, *self.host.plan.absent_services]
         return Entrances(names, bounds, self.clock)
 
-    def _issuer(self) -> Issuer:
-        options: TokenOptions = self.system.configuration.options.edge.tokens
-        if self._uses_own_tokens:
-            return self._own_issuer.issuer()
-        if options.jwks is None:
-            raise ConfigurationError(
-                f"edge.tokens.issuer is {options.issuer!r} and edge.tokens.jwks is missing; "
-                "name the URL or the file of its key set"
-            )
-        is_url = options.jwks.startswith(("https://", "http://"))
-        read = (
-            keys_at(options.jwks)
-            if is_url
-            else keys_in(self.system.configuration.folder / options.jwks)
-        )
-        return Issuer(
-            name=options.issuer,
-            audience=options.audience or self.system.name,
-            keys=KeySet(read, self.clock),
-            algorithms=options.algorithms,
-        )
-
     async def _open_internal(self, port: int) -> HttpServer:
         limits = self.system.configuration.options.limits
-        identity = InternalIdentity(self.proof, self.host.declared, self._identity)
+        declared = self.host.declared if self._declared is None else self._declared
+        identity = InternalIdentity(self.proof, declared, self.front.identity)
         facts = self.system.configuration.options.system
-        services = {name: self.system.version_of(name) for name in self.host.plan.services}
-        hello = HelloPage(facts.name, services, self.host.contracts, self.proof.caller, self.clock)
+        tells: Mapping[str, Handler] = self._tells(self) if self._tells is not None else {}
+        hello = HelloPage(
+            facts.name,
+            {name: self.system.version_of(name) for name in self.host.plan.services},
+            self.host.contracts,
+            self.proof.caller,
+            self.clock,
+            tells=tells,
+        )
         door = Door(
             self.host.routes,
             identity,
@@ -217,13 +203,15 @@ class Process:
             longest_timeout_s=limits.longest_timeout_s,
             otherwise=hello.answer,
         )
+        self._public = self._public_door(ForwardedIdentity(), self._raws())
+        doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
         edge = self.system.configuration.options.edge.limits
         own = ServerLimits()  # services share addresses, and are trusted with connections
         bounds = msgspec.structs.replace(
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
         server = HttpServer(
-            door.answer, bounds, self.clock, entrances=self.entrances, is_inside=True
+            doors.answer, bounds, self.clock, entrances=self.entrances, is_inside=True
         )
         host = self.system.configuration.options.internal.host
         await server.open(host, port, self.proof.listening())
@@ -233,72 +221,26 @@ class Process:
         self._directory.update({name: [itself] for name in names})
         return server
 
-    async def _open_edge(self, port: int) -> HttpServer:
-        self.edge = self.make_edge()
-        options = self.system.configuration.options.edge
-        server = HttpServer(
-            self.edge.answer,
-            options.limits.for_server(),
-            self.clock,
-            proxies=options.proxies,
-            entrances=self.entrances,
-            mark=self.edge.mark,
-        )
-        await server.open(options.host, port)
-        return server
-
-    def _pages(self) -> Path | None:
-        """The folder of pages. Refuses one that would make keys, databases or code public."""
-        options = self.system.configuration.options
-        if not options.edge.pages:
-            return None
-        pages = self.system.configuration.folder / options.edge.pages
-        if not pages.is_dir():
-            raise ConfigurationError(f"edge.pages names {pages}, which is no folder")
-        public = pages.resolve()
-        data = self.host.data_folder.resolve()
-        if data in public.parents:
-            raise ConfigurationError(
-                f"edge.pages names {pages}, which lies in the data folder {data}; "
-                "name a folder that holds nothing but pages"
-            )
-        for kept in (data, self.system.configuration.folder.resolve()):
-            if public == kept or public in kept.parents:
-                raise ConfigurationError(
-                    f"edge.pages names {pages}, which holds {kept}; "
-                    "name a folder that holds nothing but pages"
-                )
-        return pages
-
     def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
-        options = self.system.configuration.options
-        settings = EdgeSettings(
-            origins=options.edge.cors,
-            credentials=options.edge.cors_credentials,
-            rate=options.edge.rate_limit,
-            proxies=options.edge.proxies,
-            pages=self._pages(),
-            default_timeout_s=options.limits.default_timeout_s,
-            longest_timeout_s=options.limits.longest_timeout_s,
-        )
         mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
         self.mounted = tuple(mounts)
         raws = self._raws()
-        documents = OwnDocuments(
-            describe=self.document,
-            others=self._applications_documents(raws),
-            keys=self._keys.document if self._uses_own_tokens else None,
+        return self.front.make_edge(
+            self._public_door(self.front.identity, raws),
+            describe=described(self.document, self._applications_documents(raws)),
             states=self._states,
-        )
-        return Edge(
-            self.host.routes,
-            self._identity,
-            self.clock,
-            settings,
-            documents=documents,
             mounts=mounts,
+        )
+
+    def _public_door(self, identity: PublicIdentity, raws: Sequence[RawMount]) -> PublicDoor:
+        limits = self.system.configuration.options.limits
+        return PublicDoor(
+            self.host.routes,
+            identity,
+            self.clock,
             raws=raws,
+            timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
         )
 
     def _raws(self) -> list[RawMount]:
@@ -343,18 +285,13 @@ class Process:
     @property
     def edge_url(self) -> str:
         """Where the edge listens. Raises `ConfigurationError` where it has no listener."""
-        return self._url("http", self._edge_server, self.system.configuration.options.edge.host)
+        return _there(self.front.url)
 
     @property
     def internal_url(self) -> str:
         """Where the internal listener is. Raises `ConfigurationError` where there is none."""
-        host = self.system.configuration.options.internal.host
-        return self._url(self.proof.scheme, self._internal_server, host)
-
-    def _url(self, scheme: str, server: HttpServer | None, host: str) -> str:
-        if server is None:
-            raise ConfigurationError("this process has no such listener")
-        return f"{scheme}://{host}:{server.port}"
+        server, host = self._internal_server, self.system.configuration.options.internal.host
+        return _there(None if server is None else f"{self.proof.scheme}://{host}:{server.port}")
 
     @property
     def internal_origin(self) -> tuple[str, int]:
@@ -366,33 +303,54 @@ class Process:
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
         limits = self.system.configuration.options.limits
-        dependencies = Dependencies(
-            self._directory,
-            lambda: self.proof.client(caller, limits.for_client()),
-            self.clock,
-            limits.for_dependency(),
-            caller=caller,
-            greet=self.greeting.greet,
-            place=self.proof.origin,
+        greet = self.greeting.greet
+        return RemoteTransport(
+            dependencies_of(caller, self.proof, self._directory, self.clock, limits, greet)
         )
-        return RemoteTransport(dependencies)
+
+    @property
+    def requests(self) -> int:
+        """How many requests its listeners have been asked since the start."""
+        inside = self._internal_server.requests if self._internal_server is not None else 0
+        return self.front.requests + inside
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are at work."""
+        gates = {callee.gate for callee in self.host.callees.values()}
+        return sum(gate.in_flight for gate in gates)
+
+    async def stop_in_time(self) -> str | None:
+        """Stop; says what does not let itself be stopped, once patience has ended."""
+        drain_s = self.system.configuration.options.limits.drain_s
+        patience_s = _STAGES * drain_s + _CLOSING_S
+        stopping = asyncio.ensure_future(self.stop())
+        done, _ = await asyncio.wait([stopping], timeout=patience_s)
+        if not done:
+            busy = [name for name, callee in self.host.callees.items() if callee.gate.in_flight]
+            what = ", ".join(busy) or "an event handler or a schedule"
+            return f"not stopped after {patience_s:g} s; left behind in a service of: {what}"
+        await stopping
+        return None
 
     async def stop(self) -> None:
         """Drain the doors, then stop the host. Idempotent."""
         drain_s = self.system.configuration.options.limits.drain_s
         if self.host.state == "ready":
             self.host.state = "stopping"
-        if self._preparing is not None:
-            self._preparing.cancel()
-            await asyncio.gather(self._preparing, return_exceptions=True)
-        for server in (self._edge_server, self._internal_server):
-            if server is not None:
-                await server.drain(drain_s)
+        await self.front.drain(drain_s)
+        if self._internal_server is not None:
+            await self._internal_server.drain(drain_s)
         await self.proof.close()
-        if self.edge is not None:
-            await self.edge.close()
-        await self._check.close()
+        if self._public is not None:
+            await self._public.close()
+        await self.front.close()
         await self.host.stop()
-        for server in (self._edge_server, self._internal_server):
-            if server is not None:
-                await server.close()
+        if self._internal_server is not None:
+            await self._internal_server.close()
+
+
+def _there(url: str | None) -> str:
+    if url is None:
+        raise ConfigurationError("this process has no such listener")
+    return url

@@ -2,8 +2,9 @@
 
 The application finds the end user in `scope["state"]["principal"]`, and `current_call()` works.
 It speaks HTTP only; the lifespan of a plain application is run by its service (runtime/applications.py),
-that of any other is not run. It ends with its request, save for what it does after its last byte, which
-is given a moment when the edge closes, and then cancelled.
+that of any other is not run. The deadline of its call is that of an operation and covers its first chunk.
+It ends with its request, save for what it does after its last byte, which is given a moment when the edge
+closes, and then cancelled.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import msgspec
 from borough.clock import Clock
 from borough.contracts.marks import Allow
 from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
-from borough.gateway.identity import EdgeIdentity, permit
+from borough.gateway.identity import PublicIdentity, permit
+from borough.gateway.timeouts import Timeouts
 from borough.runtime.lifespan import Asgi, Message
 from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
@@ -114,12 +116,12 @@ class RawApp:
     """Answers requests by an ASGI application."""
 
     def __init__(
-        self, mount: RawMount, identity: EdgeIdentity, clock: Clock, timeout_s: float
+        self, mount: RawMount, identity: PublicIdentity, clock: Clock, timeouts: Timeouts
     ) -> None:
         self.mount = mount
         self._identity = identity
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._timeouts = timeouts
         self._running: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: Request) -> Response:
@@ -128,10 +130,11 @@ class RawApp:
         permit(self.mount.allow, principal, self.mount.path)
         if len(self._running) >= _MOST_LEFT_BEHIND:
             raise TooManyRequests(f"{self.mount.path} is busy", retry_after_s=1)
+        timeout_s = self._timeouts.of(request)
         exchange = _Exchange(request.body)
-        task = self._begin(request, principal, exchange)
+        task = self._begin(request, principal, exchange, timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 first = await exchange.chunks.get()
         except BaseException as error:
             exchange.leave()
@@ -154,7 +157,11 @@ class RawApp:
         return Response(exchange.start["status"], headers, body)
 
     def _begin(
-        self, request: Request, principal: Principal | None, exchange: _Exchange
+        self,
+        request: Request,
+        principal: Principal | None,
+        exchange: _Exchange,
+        timeout_s: float,
     ) -> asyncio.Task[None]:
         trace = read_traceparent(request.headers.get("traceparent"))
         call = Call(
@@ -162,7 +169,7 @@ class RawApp:
             self.mount.service,
             None,
             principal,
-            self._clock.monotonic() + self._timeout_s,
+            self._clock.monotonic() + timeout_s,
             trace if trace is not None else TraceContext.start(self._clock.token),
             pool=self.mount.pool,
         )

@@ -23,7 +23,7 @@ from borough.runtime.generations import start_generation
 from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, housekeeping_terms
 from borough.runtime.leases import Leases
 from borough.runtime.options import Options
-from borough.runtime.pulse import Pulse, until_quiet
+from borough.runtime.pulse import Pulse, Quietable, until_quiet
 from borough.runtime.relay import Relay
 from borough.runtime.running import RunningService
 from borough.runtime.schedule import Schedule, ScheduledHandler
@@ -199,8 +199,16 @@ class Carriage:
 
     async def quiet(self) -> None:
         """Wait until every outbox is empty and every event has been handled."""
+        await until_quiet(self._quietable, self._activity)
+
+    async def is_quiet(self) -> bool:
+        """Whether every outbox is empty, and every event has been handled, as it looks now."""
+        return all([await part.quiet() for part in self._quietable])
+
+    @property
+    def _quietable(self) -> list[Quietable]:
         consumers = [consumer for found in self._consumers.values() for consumer in found]
-        await until_quiet([*self._relays.values(), *consumers], self._activity)
+        return [*self._relays.values(), *consumers]
 
     @property
     def failures(self) -> list[tuple[str, str, int, BaseException]]:

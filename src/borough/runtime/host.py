@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +61,9 @@ class Host:
         stand_ins: Mapping[type[Any], Any] | None = None,
         make_transport: MakeTransport | None = None,
         data_folder: Path | None = None,
+        declared_apart: Mapping[str, Collection[str]] | None = None,
     ) -> None:
+        """`declared_apart` says which contracts the services of other processes declare to call."""
         self.system = system
         self.configuration = system.configuration
         self.clock: Clock = clock or SystemClock()
@@ -75,6 +77,8 @@ class Host:
         }
         self._stand_ins = dict(stand_ins or {})
         self.plan: Plan = make_plan(system, resources=self._resources, stand_ins=self._stand_ins)
+        nobody: Mapping[str, Collection[str]] = {}
+        self._declared_apart = nobody if declared_apart is None else declared_apart
         self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
         self._externals = Externals(self.configuration, self.plan, self._stand_ins, self.clock)
@@ -238,7 +242,8 @@ class Host:
                 f"{getattr(contract, '__name__', contract)} is no contract of this system"
             )
         account = caller or found.service
-        if account != found.service and found.wire_name not in self.declared.get(account, set()):
+        declared = {**self._declared_apart, **self.declared}
+        if account != found.service and found.wire_name not in declared.get(account, ()):
             raise Forbidden(undeclared(account, found))
         pools: dict[str, Any] = {service.name: service.pool for service in self.services.values()}
         timeout_s = self.configuration.options.limits.default_timeout_s
@@ -251,6 +256,20 @@ class Host:
             pools=pools,
         )
         return make_client(found, self._transport(account), on_account)  # type: ignore[no-any-return]
+
+    async def tick(self, schedule: str) -> None:
+        """Run an `@every` handler (`payments.reconcile`) once, now. Raises what the handler raises,
+        or `ConfigurationError` where no running service has it."""
+        for service in self.services.values():
+            for plan in service.plan.schedules:
+                if plan.name == schedule:
+                    await service.tick(plan)
+                    return
+        raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+
+    async def is_quiet(self) -> bool:
+        """Whether, at this moment, no event is on its way and nothing is being handled."""
+        return self.carriage is None or await self.carriage.is_quiet()
 
     async def quiet(self) -> None:
         """Wait until no event is on its way and nothing is being handled."""

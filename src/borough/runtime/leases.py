@@ -80,7 +80,7 @@ class Leases:
         and taken again a little later.
         """
         clock, patience_s = self._clock, self._terms.lasting_s * _PATIENCE_TERMS
-        warn_at = clock.monotonic() + patience_s
+        say_at = clock.monotonic() + patience_s
         while not stopping.is_set():
             try:
                 lease = await self.take(role)
@@ -90,10 +90,11 @@ class Leases:
             if lease is not None:
                 if await self._do(lease, work) and stopping.is_set():
                     return
-                warn_at = clock.monotonic() + patience_s
-            elif clock.monotonic() >= warn_at:
-                warn_at = math.inf
-                _log.warning("%s was not to be had for %.0f s; waiting on", role, patience_s)
+                say_at = clock.monotonic() + patience_s
+            elif clock.monotonic() >= say_at:
+                say_at = math.inf
+                # Among replicas that is how it should be; it is for whoever looks for a reason.
+                _log.debug("%s was not to be had for %.0f s; waiting on", role, patience_s)
             # A jitter keeps many who wait for the same role apart.
             await until_set(stopping, self._terms.renewal_s * (0.5 + self._clock.random.random()))
 

@@ -18,11 +18,13 @@ from borough.transports.http.limits import ClientLimits, DependencyLimits, Serve
 
 __all__ = [
     "DataOptions",
+    "DeployableFacts",
     "DiscoveryOptions",
     "EdgeLimits",
     "EdgeOptions",
     "EventOptions",
     "ExternalOptions",
+    "FleetOptions",
     "InternalOptions",
     "InternalTlsOptions",
     "LimitOptions",
@@ -290,6 +292,32 @@ class EventOptions(Table, frozen=True):
     """How often each service deletes what has been kept for long enough, in seconds."""
 
 
+class FleetOptions(Table, frozen=True):
+    """How `borough run --topology` keeps its processes running."""
+
+    start_within_s: Seconds = 60.0
+    """How long a process may take to become ready, in seconds; then it is ended and begun anew."""
+    silent_s: Seconds = 30.0
+    """How long a ready process may give no sign of life, in seconds; then it is ended and begun anew."""
+    restarts: AtLeastOne = 5
+    """How often a process may end by itself within `restarts_within_s`; once more and it stays down."""
+    restarts_within_s: Seconds = 60.0
+    """The time in which restarts are counted, in seconds."""
+    restart_first_s: Seconds = 0.2
+    """The longest wait before the first restart, in seconds; each next one may be twice as long."""
+    restart_last_s: Seconds = 10.0
+    """The longest wait before a restart, in seconds."""
+
+
+class DeployableFacts(Table, frozen=True):
+    """Services that ship and run together in one process."""
+
+    services: tuple[str, ...] = ()
+    """The services that run in it."""
+    replicas: AtLeastOne = 1
+    """How many processes of it there are."""
+
+
 class DiscoveryOptions(Table, frozen=True):
     """Where services of other processes are found, where no supervisor tells."""
 
@@ -313,4 +341,6 @@ class Options(Table, frozen=True):
     limits: LimitOptions = LimitOptions()
     data: DataOptions = DataOptions()
     events: EventOptions = EventOptions()
+    fleet: FleetOptions = FleetOptions()
+    topologies: dict[str, dict[str, DeployableFacts]] = {}
     discovery: DiscoveryOptions = DiscoveryOptions()

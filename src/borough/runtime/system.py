@@ -91,10 +91,13 @@ class System:
         *,
         flags: Mapping[str, Any] | None = None,
         environment: Mapping[str, str] | None = None,
+        modules: Mapping[str, str] | None = None,
         release: Path | None = None,
     ) -> System:
         """Find the services below `path`, a package folder with a borough.toml.
 
+        `modules` has, by service, the modules of those that are wanted, where not all are; the others'
+        code is not imported, and their contracts are known.
         `release` is a wheel, or one that is unpacked, whose code goes before all other in this process.
         Raises `ConfigurationError` for a folder that is no system, `DeclarationFaults` for modules
         that do not import or do not define one service.
@@ -108,34 +111,36 @@ class System:
             folder, os.environ if environment is None else environment, flags
         )
         if release is not None:
-            if release.suffix == ".whl":
-                from borough.runtime.releases import unpack  # few systems have one
-
-                release = unpack(release, configuration.data_folder / "releases")
-            enter_release(release)
-        places = _places(folder, configuration)
-        if not (
-            places or any(folder.glob("*/contract.py")) or _applications(configuration.options)
-        ):
+            _enter(release, configuration.data_folder)
+        places = _places(folder, configuration, modules)
+        applications = {
+            name: facts
+            for name, facts in _applications(configuration.options).items()
+            if modules is None or name in modules
+        }
+        if not (places or applications or any(folder.glob("*/contract.py"))):
             raise ConfigurationError(
                 f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
             )
         _enter_package(folder, 0 if release is None else 1)
         faults: list[Fault] = []
         contracts = [
-            found
+            contract
             for place in sorted(folder.glob("*/contract.py"))
-            for found in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
+            for contract in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
         ]
         services = [
             found for place in places if (found := _service_class(place, faults)) is not None
         ]
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
-        provided = [found for service in services for found in contract_classes(service)]
-        for name, facts in _applications(configuration.options).items():
-            services.append(asgi_service(name, facts, [*contracts, *provided]))
-        contracts += _needed_elsewhere(services, [*contracts, *provided], configuration.options)
+        known = [*contracts, *(found for each in services for found in contract_classes(each))]
+        for name, facts in applications.items():
+            services.append(asgi_service(name, facts, known))
+        if modules is None:
+            contracts += _needed_elsewhere(services, known, configuration.options)
+        else:
+            contracts += [kind for kind in needed_contracts(services) if kind not in known]
         versions = {place.service: place.version for place in places if place.service}
         system = cls(
             services,
@@ -143,8 +148,18 @@ class System:
             contracts=contracts,
             versions={name: version for name, version in versions.items() if version},
         )
-        _known_services(system)
+        if modules is None:
+            _known_services(system)
         return system
+
+
+def _enter(release: Path, data_folder: Path) -> None:
+    """Put the code of a release before all other; a wheel is unpacked first."""
+    if release.suffix == ".whl":
+        from borough.runtime.releases import unpack  # few systems have one
+
+        release = unpack(release, data_folder / "releases")
+    enter_release(release)
 
 
 def _enter_package(folder: Path, rank: int) -> None:
@@ -246,8 +261,10 @@ def contract_classes(cls: type[Service]) -> list[type[Any]]:
     return found
 
 
-def _places(folder: Path, configuration: Configuration) -> list[Place]:
-    """Where the classes of services stand, by module. Raises `ConfigurationError`."""
+def _places(
+    folder: Path, configuration: Configuration, wanted: Mapping[str, str] | None
+) -> list[Place]:
+    """Where the classes of the wanted services stand, by module. Raises `ConfigurationError`."""
     named: dict[str, Place] = {}
     for name, facts in configuration.options.services.items():
         ways = [way for way in ("module", "distribution", "asgi") if getattr(facts, way)]
@@ -272,14 +289,15 @@ def _places(folder: Path, configuration: Configuration) -> list[Place]:
             )
         if facts.module:
             named[name] = Place(facts.module)
-        elif facts.distribution:
+        elif facts.distribution and (wanted is None or name in wanted):
             named[name] = place_in(facts.distribution, name)
     found = [
         Place(f"{folder.name}.{place.parent.name}.service")
         for place in sorted(folder.glob("*/service.py"))
         if place.parent.name not in named
     ]
-    return sorted([*found, *named.values()], key=lambda place: place.module)
+    places = sorted([*found, *named.values()], key=lambda place: place.module)
+    return [place for place in places if wanted is None or place.module in wanted.values()]
 
 
 def _imported(name: str, faults: list[Fault]) -> ModuleType | None:

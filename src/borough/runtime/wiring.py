@@ -33,9 +33,14 @@ from borough.services.handlers import (
 from borough.services.projections import judge_projection
 from borough.services.service import Provided, Service
 from borough.services.settings import Settings
+from borough.transports.http import wire
 
 __all__ = ["HandlerPlan", "MountPlan", "Plan", "SchedulePlan", "ServicePlan", "make_plan"]
 
+_TAKEN = {
+    wire.EDGE: "which is how the public door of a fleet proves itself to services",
+    "borough": "below which Borough answers itself",
+}
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]*")
 _MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
@@ -188,12 +193,7 @@ class _Wiring:
                 "Use lower-case letters, digits, - and _; `class X(Service, name=...)` gives a name",
                 cls,
             )
-        if name == "borough":
-            self.fault(
-                f"{cls.__name__} is the service 'borough', below which Borough answers itself",
-                "Give it another name",
-                cls,
-            )
+        self._free(name, cls)
         makers = {
             value.contract: value.make
             for base in cls.__mro__
@@ -234,6 +234,14 @@ class _Wiring:
             mounts=mounts,
             folder=folder,
         )
+
+    def _free(self, name: str, cls: type[Any]) -> None:
+        if name in _TAKEN:
+            self.fault(
+                f"{cls.__name__} is the service {name!r}, {_TAKEN[name]}",
+                "Give the service another name",
+                cls,
+            )
 
     def _implements(self, cls: type[Service], contract: Contract) -> None:
         for operation in contract.operations.values():

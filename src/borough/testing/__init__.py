@@ -5,14 +5,15 @@
         await shop.quiet()
 
 The same test body runs in every mode of `MODES`: `local` (calls in the process), `honest` (each
-call encoded and decoded), `wire` (one process, each call over HTTP).
+call encoded and decoded), `wire` (one process, each call over HTTP), `processes` (a fleet).
 """
 
 from borough.brokers.memory import MemoryBroker
 from borough.testing.clock import ManualClock
 from borough.testing.fakes import calls, fake
 from borough.testing.ports import free_port
-from borough.testing.start import MODES, Mode, NotQuiet, Running, start
+from borough.testing.running import NotQuiet, Running
+from borough.testing.start import MODES, Mode, start
 
 __all__ = [
     "MODES",

@@ -200,16 +200,17 @@ async def test_the_sweep_asks_what_became_of_a_payment(
 
 
 async def test_a_repeat_goes_on_where_the_first_run_stopped(mode: Mode) -> None:
-    answers: list[Any] = [Unavailable("away")]
+    is_away = True  # for longer than a call over the wire is repeated
 
-    def at_second(order_id: str, lines: tuple[Wanted, ...]) -> Reservation:
-        if answers:
-            raise answers.pop()
+    def later(order_id: str, lines: tuple[Wanted, ...]) -> Reservation:
+        if is_away:
+            raise Unavailable("away")
         return reserve(order_id, lines)
 
-    async with shop_with(mode, search={"reserve": at_second}) as shop:
+    async with shop_with(mode, search={"reserve": later}) as shop:
         with pytest.raises(Unavailable):
             await shop.checkout()
+        is_away = False
         stopped = await shop.orders().order(order_id_for("ada", "first"))
         assert stopped.state is OrderState.PLACED
         order = await shop.checkout()

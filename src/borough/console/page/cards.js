@@ -74,12 +74,22 @@ export function service(each, facts, hue) {
     make("h3", { id: `title-${each.name}` }, each.name),
     make("p", {}, each.capability ?? each.contracts[0]?.doc ?? "Nobody has said yet what it does."),
     make("p", { class: "soft" }, about.filter(Boolean).join(" · ")),
+    each.runs === "elsewhere" ? "" : make("p", { class: "soft", "data-processes": "" }),
     each.runs === "elsewhere" ? "" : make("dl", { class: "numbers" }, numbers),
     make("dl", { class: "near" }, fact("Asks", asked), fact("Is asked by", asking), fact("Tells", told), fact("Hears from", telling)),
     each.contracts.map(contract));
 }
 
+// "Process 4711, version 1.2", or the same of several replicas.
+function processes(found) {
+  const said = ({ pid, version }) => (version ? `${pid} (version ${version})` : String(pid));
+  if (!found.length) return "";
+  return `${found.length === 1 ? "Process" : `${count(found.length)} processes:`} ${listed(found.map(said))}`;
+}
+
 export function showCounts(card, counts) {
+  const runners = card.querySelector("[data-processes]");
+  if (runners) say(runners, processes(counts.processes));
   for (const place of card.querySelectorAll("[data-count]")) {
     const name = place.dataset.count;
     const number = counts[name];

@@ -87,6 +87,11 @@ class Headers:
             for part in value.decode("latin-1").split("\n"):
                 yield key, part.strip(" \t")
 
+    @property
+    def raw(self) -> Mapping[str, bytes]:
+        """The values as they came, by lower-case name; several `Set-Cookie` are joined by LF."""
+        return self._values
+
     def __contains__(self, name: str) -> bool:
         return name in self._values or name.lower() in self._values
 
@@ -104,16 +109,20 @@ class Headers:
 class Connection:
     """One client's connection, the same object for all its requests.
 
-    `caller` belongs to the door: what it has once proven of the peer, it may remember here.
+    `caller` belongs to the door: what it has once proven of the peer, it may remember here. `door`
+    belongs to a listener with several: which of them answers what comes by this connection.
     `certificate` is what the peer has proven by TLS, as `ssl` tells it; None in clear text.
+    `is_public`: the peer is a service, and passes on what the public asks.
     """
 
-    __slots__ = ("caller", "certificate", "peer")
+    __slots__ = ("caller", "certificate", "door", "is_public", "peer")
 
     def __init__(self, peer: tuple[str, int]) -> None:
         self.peer = peer
         self.caller: Any = None
+        self.door: Any = None
         self.certificate: Mapping[str, Any] | None = None
+        self.is_public = False
 
 
 class Request:

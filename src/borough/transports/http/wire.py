@@ -2,7 +2,8 @@
 
 `Borough-Timeout-Ms` is the time left (relative, so clocks need not agree). `Borough-Service` with
 `Borough-Proof` names and proves the caller once per connection. `Borough-Principal` carries the end
-user as base64url JSON; it counts only from a proven service, and is never taken at the edge.
+user as base64url JSON; it counts only from a proven service, and is never taken at the edge. An edge
+that forwards adds what its own connection hides: `Borough-Host` and `Borough-Client`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from borough.errors import InvalidRequest
 from borough.services.context import Principal
 
 __all__ = [
+    "CLIENT",
+    "EDGE",
+    "HOST",
     "IDEMPOTENCY_KEY",
     "MAX_KEY_LENGTH",
     "NDJSON",
@@ -24,9 +28,11 @@ __all__ = [
     "PROOF",
     "SERVICE",
     "TIMEOUT_MS",
+    "read_client",
     "read_idempotency_key",
     "read_principal",
     "read_timeout_s",
+    "write_client",
     "write_idempotency_key",
     "write_principal",
 ]
@@ -35,9 +41,13 @@ TIMEOUT_MS = "borough-timeout-ms"
 SERVICE = "borough-service"
 PROOF = "borough-proof"
 PRINCIPAL = "borough-principal"
+HOST = "borough-host"
+CLIENT = "borough-client"
 IDEMPOTENCY_KEY = "idempotency-key"
 NDJSON = "application/x-ndjson"
 MAX_KEY_LENGTH = 255
+EDGE = "edge"
+"""Under which name the public door of a fleet proves itself; no service may have it."""
 
 _KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#-+\--:<-\[\]-~]+)')
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -73,6 +83,17 @@ def read_idempotency_key(value: str | None) -> str | None:
 def write_idempotency_key(key: str) -> bytes:
     """The header value for a key."""
     return b'"' + re.sub(rb'(["\\])', rb"\\\1", key.encode("ascii", "backslashreplace")) + b'"'
+
+
+def write_client(peer: tuple[str, int]) -> bytes:
+    """The header value for a client's address and port."""
+    return f"{peer[0]} {peer[1]}".encode("latin-1")
+
+
+def read_client(value: str | None) -> tuple[str, int]:
+    """The address and port in a header value; nobody's where there is none or it cannot be read."""
+    host, _, port = (value or "").partition(" ")
+    return (host, int(port)) if port.isdecimal() else ("", 0)
 
 
 def write_principal(principal: Principal) -> bytes:

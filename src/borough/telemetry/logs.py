@@ -1,4 +1,4 @@
-"""What a command says on standard error: log lines and last words, all of them masked."""
+"""What a process says on standard error: log lines and last words, all of them masked."""
 
 from __future__ import annotations
 

@@ -1,0 +1,207 @@
+"""`borough run PATH --topology NAME`: a process for each replica, kept running until told to stop.
+
+What the processes say goes to standard error with their names in front. The first SIGTERM or Ctrl-C
+drains them one wave after the other, a second one ends them at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from borough.cli.address import Address, forget_address, write_address
+from borough.cli.fleet_view import FleetView
+from borough.cli.output import complain, results, settle_output
+from borough.clock import SystemClock
+from borough.errors import ConfigurationError
+from borough.fleet.commands import Answer, CommandSocket, Scale
+from borough.fleet.control import DirectoryChanged
+from borough.fleet.member import Member
+from borough.fleet.supervisor import Launch, StartFailed, Supervisor
+from borough.runtime.host import OWN_RESOURCES, make_folder
+from borough.runtime.mocks import mocked
+from borough.runtime.system import System, service_name
+from borough.runtime.topology import make_topology
+from borough.runtime.wiring import Plan, make_plan
+from borough.services.identity import TokenIssuer
+from borough.telemetry.masking import masked_url, without_secrets
+
+__all__ = ["run_fleet"]
+
+_MOUNTS = "borough.console.many_processes:fleet_mounts"
+_TELLS = "borough.console.one_process:tells"
+
+
+def run_fleet(options: argparse.Namespace, flags: dict[str, Any]) -> int:
+    """Run a system as many processes; returns the exit status."""
+    if options.internal_port is not None:
+        raise ConfigurationError(
+            "--internal-port is for one process; each process of a fleet takes a free port"
+        )
+    return asyncio.run(_Fleet(options, flags).run())
+
+
+class _Fleet:
+    def __init__(self, options: argparse.Namespace, flags: dict[str, Any]) -> None:
+        self.options = options
+        whole = System.load(options.path, flags=flags)
+        self.system, stand_ins = mocked(whole, options.mock)
+        self.plan: Plan = make_plan(
+            self.system, resources=[TokenIssuer, *OWN_RESOURCES], stand_ins=stand_ins
+        )
+        written = self.system.configuration.options.topologies
+        self.topology = make_topology(
+            options.topology, written, [service_name(cls) for cls in whole.services]
+        ).mocking(options.mock)
+        self.folder = self.system.configuration.data_folder
+        self.launch = Launch(
+            path=str(Path(options.path).resolve()),
+            flags={name: value for name, value in flags.items() if value is not None},
+            code=tuple(folder for folder in sys.path if folder),
+            mounts=_MOUNTS,
+            tells=_TELLS,
+            log_level=10 if options.verbose else 20,
+        )
+        self.stopping = asyncio.Event()
+        self.address: Address | None = None
+        self.supervisor: Supervisor | None = None
+        self.view = FleetView(
+            sys.stderr, self._members, [each.name for each in self.topology.deployables]
+        )
+
+    async def run(self) -> int:
+        make_folder(self.folder)
+        supervisor = Supervisor(
+            self.system, self.plan, self.topology, self.launch, clock=SystemClock(), watcher=self
+        )
+        commands = CommandSocket(self.folder, {Scale: self._scale})
+        await commands.open()
+        self.supervisor = supervisor
+        try:
+            return await self._supervise(supervisor)
+        finally:
+            await commands.close()
+
+    async def _supervise(self, supervisor: Supervisor) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        starting = asyncio.ensure_future(supervisor.start())
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
+        try:
+            await starting
+        except asyncio.CancelledError:
+            return 130
+        except StartFailed as error:
+            complain(f"borough: {masked_url(without_secrets(str(error)))}")
+            return error.status
+        try:
+            self.address = self._leave_address(supervisor)
+            results(lambda: self._announce(supervisor))
+            self.view.begin_table()
+            await stopped
+            self.view.end_table()
+            down = supervisor.failed
+        finally:
+            if self.address is not None:
+                forget_address(self.folder, self.address)
+            await supervisor.stop()
+        return 1 if down else 0
+
+    def _signalled(self) -> None:
+        self.view.end_table()
+        if self.stopping.is_set():
+            if self.supervisor is not None:
+                self.supervisor.kill()
+            settle_output()
+            os._exit(130)
+        complain("stopping; once more exits at once")
+        self.stopping.set()
+
+    def _members(self) -> list[Member]:
+        return list(self.supervisor.members.values()) if self.supervisor is not None else []
+
+    # --- what happens ------------------------------------------------------------------------------
+
+    def line(self, member: Member, text: str) -> None:
+        """See `Watcher`."""
+        self.view.line(member.name, text)
+
+    def changed(self, member: Member, sentence: str) -> None:
+        """See `Watcher`."""
+        if sentence:
+            self.view.line(member.name, sentence, is_loud=member.state in ("failed", "waiting"))
+
+    def told(self, directory: DirectoryChanged) -> None:
+        """See `Watcher`. Commands that look for a service find it where it is now."""
+        if self.address is not None and self.supervisor is not None and not self.stopping.is_set():
+            with suppress(ConfigurationError):  # a full disk ends nothing that runs
+                self.address = self._leave_address(self.supervisor)
+
+    def _leave_address(self, supervisor: Supervisor) -> Address:
+        """Leave where everything is now, unless it stands there already."""
+        services = {
+            service: f"http://{peer.host}:{peer.port}"
+            for member in supervisor.members.values()
+            for service, peer in member.peers().items()
+        }
+        edge = self.address.edge if self.address is not None else supervisor.edge_url
+        address = Address(os.getpid(), edge, "", services)
+        if address != self.address:
+            write_address(self.folder, address)
+        return address
+
+    async def _scale(self, request: Scale) -> Answer:
+        assert self.supervisor is not None
+        for name, count in request.replicas.items():
+            self.supervisor.scalable(name, count)  # nothing is done where not all can be
+        facts: dict[str, Any] = {}
+        for name, count in request.replicas.items():
+            members = await self.supervisor.scale(name, count)
+            facts[name] = [_described(member) for member in members]
+        said = ", ".join(f"{name} has {len(found)}" for name, found in facts.items())
+        return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
+
+    def _announce(self, supervisor: Supervisor) -> None:
+        members = supervisor.members.values()
+        if self.options.json:
+            document = {
+                "system": self.system.name,
+                "topology": self.topology.name,
+                "pid": os.getpid(),
+                "edge": supervisor.edge_url,
+                "data": str(self.folder),
+                "replicas": [_described(member) for member in members],
+            }
+            print(msgspec.json.encode(document).decode(), flush=True)
+            return
+        name, count = self.system.name, len(members) + 1
+        print(f"{name} runs as {count} processes ({self.topology.name}), data in {self.folder}\n")
+        edge = self.system.configuration.options.edge
+        rows = [("page", f"{supervisor.edge_url}/")] if edge.pages else []
+        rows.append(("docs", f"{supervisor.edge_url}/docs"))
+        rows += [(member.name, f"{member.where} (pid {member.pid})") for member in members]
+        width = max(len(title) for title, _ in rows)
+        for title, where in rows:
+            print(f"  {title:<{width}}  {where}")
+        print("\nCtrl-C stops.", flush=True)
+
+
+def _described(member: Member) -> dict[str, Any]:
+    return {
+        "replica": member.name,
+        "deployable": member.deployable,
+        "services": list(member.assignment.services),
+        "pid": member.pid,
+        "internal": None if member.is_door else member.where,
+    }

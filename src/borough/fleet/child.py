@@ -1,0 +1,96 @@
+"""One operating-system process with the supervisor's ends of its lines: control, and what it prints."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+
+from borough.fleet.control import Assignment, Channel, FromReplica, ToReplica
+
+__all__ = ["Child"]
+
+_MODULE = "borough.fleet.replica"
+_CHUNK = 64 * 1024
+_LAST_WORDS_S = 1.0
+_LONGEST_LINE = 64 * 1024
+
+
+class Child:
+    """A started process. It has a session of its own: Ctrl-C reaches it through its supervisor."""
+
+    def __init__(self, process: Process, channel: Channel, say: Callable[[str], None]) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._channel = channel
+        self._reading = asyncio.ensure_future(self._read_lines(say))
+
+    @classmethod
+    async def begin(
+        cls,
+        assignment: Assignment,
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+    ) -> Child:
+        """Start a process and tell it what to run. `say` gets each line that it prints."""
+        here, there = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                _MODULE,
+                str(there.fileno()),
+                f"{assignment.deployable}.{assignment.number}",
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                env={**environment, "PYTHONUNBUFFERED": "1"},
+                pass_fds=[there.fileno()],
+                start_new_session=True,
+            )
+        except BaseException:
+            here.close()
+            raise
+        finally:
+            there.close()
+        channel = await Channel.over(here)
+        channel.send(assignment)
+        return cls(process, channel, say)
+
+    def tell(self, message: ToReplica) -> None:
+        """Say something to it."""
+        self._channel.send(message)
+
+    def messages(self) -> AsyncIterator[FromReplica]:
+        """What it says, until it has gone."""
+        return self._channel.receive(FromReplica)
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def ended(self) -> int:
+        """Wait until it has ended and all it printed is read; its exit status, negative for a signal."""
+        status = await self._process.wait()
+        self._channel.close()
+        _, still = await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
+        for reading in still:  # a process of its own has what it printed to
+            reading.cancel()
+        return status
+
+    async def _read_lines(self, say: Callable[[str], None]) -> None:
+        """Whole lines, and pieces of those that do not end."""
+        assert self._process.stdout is not None
+        left = b""
+        while chunk := await self._process.stdout.read(_CHUNK):
+            *lines, left = (left + chunk).split(b"\n")
+            if len(left) > _LONGEST_LINE:
+                lines, left = [*lines, left], b""
+            for line in lines:
+                say(line.decode("utf-8", "replace").rstrip("\r"))
+        if left:
+            say(left.decode("utf-8", "replace"))

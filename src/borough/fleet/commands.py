@@ -1,0 +1,153 @@
+"""How other commands reach a running fleet: one request and one answer, as JSON lines on a socket.
+
+The socket lies in the data folder and is for its owner only. A new command is a `Request` here and
+an entry of what is handed to `CommandSocket`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from borough.errors import BoroughError, ConfigurationError
+
+__all__ = ["Answer", "CommandSocket", "Handler", "Scale", "ask_fleet"]
+
+_FILE = "fleet.sock"
+_LONGEST_PATH = 100
+"""Socket addresses hold some hundred bytes; a longer path is reached through a short link."""
+_LONGEST_LINE = 1024 * 1024
+
+
+class Scale(msgspec.Struct, frozen=True, tag="scale"):
+    """Have so many replicas of each of these deployables."""
+
+    replicas: dict[str, int]
+
+
+Request = Scale
+"""What may be asked: a union, once there is more than one."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of it: the exit status for the command, what to say, and the facts for `--json`."""
+
+    status: int
+    sentence: str
+    facts: dict[str, Any] = {}
+
+
+Handler = Callable[[Any], Awaitable[Answer]]
+_decode_request = msgspec.json.Decoder(Request).decode
+_decode_answer = msgspec.json.Decoder(Answer).decode
+
+
+class CommandSocket:
+    """The supervisor's end. `handlers` says what is done for each type of request."""
+
+    def __init__(self, folder: Path, handlers: Mapping[type[Any], Handler]) -> None:
+        self._path = folder / _FILE
+        self._handlers = handlers
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen. Raises `ConfigurationError` where another fleet does, or the folder takes no socket."""
+        if _is_heard(self._path):
+            raise ConfigurationError(
+                f"a fleet runs on the data in {self._path.parent} already; stop it, or name another --data"
+            )
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.unlink(missing_ok=True)
+            before = os.umask(0o177)  # nobody else may ever connect
+            try:
+                with _short(self._path) as short:
+                    listener.bind(short)
+            finally:
+                os.umask(before)
+            self._server = await asyncio.start_unix_server(
+                self._serve, sock=listener, limit=_LONGEST_LINE
+            )
+        except OSError as error:
+            listener.close()
+            raise ConfigurationError(
+                f"{self._path} cannot be made: {error.strerror or error}; name another --data"
+            ) from error
+
+    async def close(self) -> None:
+        """Take the socket away. Idempotent."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            answer = await self._answer(await reader.readline())
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            await writer.drain()
+        except (ValueError, ConnectionError):
+            pass  # a line without an end, or somebody who does not wait
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> Answer:
+        try:
+            request = _decode_request(line)
+        except msgspec.DecodeError as error:
+            return Answer(
+                2, f"this fleet does not understand that: {error}; is it of another version?"
+            )
+        try:
+            return await self._handlers[type(request)](request)
+        except BoroughError as error:
+            return Answer(getattr(error, "status", 2), str(error))
+
+
+def ask_fleet(folder: Path, request: Request) -> Answer:
+    """Ask the fleet that runs on this data; blocking, for commands. Raises `ConfigurationError`."""
+    path = folder / _FILE
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        try:
+            with _short(path) as short:
+                connected.connect(short)
+            connected.sendall(msgspec.json.encode(request) + b"\n")
+            line = b"".join(iter(lambda: connected.recv(_LONGEST_LINE), b""))
+        except OSError:
+            raise ConfigurationError(
+                f"no fleet is known in {folder}; start it with `borough run --topology NAME`, or name --data"
+            ) from None
+    if not line:
+        raise ConfigurationError(f"the fleet in {folder} has ended before it answered")
+    return _decode_answer(line)
+
+
+def _is_heard(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            with _short(path) as short:
+                probe.connect(short)
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def _short(path: Path) -> Generator[str]:
+    """A path to the same place that a socket address can hold."""
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory(prefix="borough-") as folder:
+        link = Path(folder) / "d"
+        link.symlink_to(path.parent)
+        yield str(link / path.name)

@@ -1,0 +1,345 @@
+"""One replica's place in a fleet, whatever process fills it: begun, watched, begun anew, seen off.
+
+starting -> ready -> draining -> stopped        asked to leave
+starting | ready | draining -> waiting -> starting  its process has ended by itself
+                            -> failed           too often, or for a reason that will not go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from borough.clock import Clock
+from borough.errors import Unavailable
+from borough.fleet.child import Child
+from borough.fleet.control import (
+    AreYouQuiet,
+    Assignment,
+    Calm,
+    DirectoryChanged,
+    Done,
+    Drain,
+    Failed,
+    Figures,
+    FromReplica,
+    Leaving,
+    Peer,
+    Ready,
+    RunSchedule,
+    Seen,
+)
+from borough.reliability.restarts import Restarts
+from borough.runtime.pulse import set_within
+from borough.transports.http.wire import EDGE
+
+__all__ = ["Member", "Owner", "State"]
+
+_SILENT = "has given no sign of life for {:g} s"
+_HEARING_S = 1.0
+State = Literal["starting", "ready", "draining", "waiting", "failed", "stopped"]
+
+
+class Owner(Protocol):
+    """Whom a member tells what becomes of it."""
+
+    def said(self, member: Member, line: str) -> None:
+        """Its process has printed a line."""
+        ...
+
+    def changed(self, member: Member, sentence: str) -> None:
+        """Its state is another one."""
+        ...
+
+    def wants_to_leave(self, member: Member) -> None:
+        """Somebody else has told its process to stop."""
+        ...
+
+    def moved(self) -> None:
+        """Something that is not worth a sentence has changed."""
+        ...
+
+    def current_directory(self) -> DirectoryChanged:
+        """Who takes calls now."""
+        ...
+
+
+class Member:
+    """A replica's place. The public fields are for whoever shows it."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        owner: Owner,
+        clock: Clock,
+        terms: Restarts,
+        *,
+        start_within_s: float,
+        silent_s: float,
+        environment: dict[str, str],
+        is_held: bool = False,
+    ) -> None:
+        """One that `is_held` loads its code, and waits with its start for `let_start`."""
+        self.assignment = assignment
+        self.name = f"{assignment.deployable}.{assignment.number}"
+        self.state: State = "starting"
+        self.restarts = 0
+        self.ready: Ready | None = None
+        self.figures: Figures | None = None
+        self.requests_per_s = 0.0
+        self.cpu_percent = 0.0
+        self.seen = 0
+        self.failure: Failed | None = None
+        """Why it stays down."""
+        self._owner = owner
+        self._clock = clock
+        self._terms = terms
+        self._start_within_s = start_within_s
+        self._silent_s = silent_s
+        self._environment = environment
+        self._child: Child | None = None
+        self._is_held = is_held
+        self._timer: asyncio.TimerHandle | None = None
+        self._figured_at = 0.0
+        self._ends: tuple[float, ...] = ()
+        self._leave = asyncio.Event()
+        self._complaint = ""
+        self._has_been_ready = False
+        self._asked = 0
+        self._answers: dict[int, asyncio.Future[Calm | Done]] = {}
+        self._task = asyncio.ensure_future(self._run())
+
+    @property
+    def pid(self) -> int | None:
+        """The process that fills the place now."""
+        return self._child.pid if self._child is not None else None
+
+    @property
+    def deployable(self) -> str:
+        """What it is a replica of."""
+        return self.assignment.deployable
+
+    @property
+    def is_door(self) -> bool:
+        """Whether it is the public door."""
+        return self.assignment.deployable == EDGE
+
+    @property
+    def where(self) -> str:
+        """Its URL, empty while it has none."""
+        ready = self.ready
+        if ready is None:
+            return ""
+        return ready.edge or f"http://{ready.host}:{ready.port}"
+
+    @property
+    def version(self) -> str:
+        """The versions of its services, each once."""
+        services = self.ready.services if self.ready is not None else {}
+        return ", ".join(dict.fromkeys(version for version in services.values() if version))
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether it is to be found by others."""
+        return self.state == "ready"
+
+    def peers(self) -> dict[str, Peer]:
+        """How others reach it, by service."""
+        ready = self.ready
+        if not self.takes_calls or ready is None or ready.host is None or ready.port is None:
+            return {}
+        identity = f"{self.name}/{self.pid}"
+        return {
+            service: Peer(identity, ready.host, ready.port, version)
+            for service, version in ready.services.items()
+        }
+
+    # --- what others ask of it ---------------------------------------------------------------------
+
+    def let_start(self) -> None:
+        """Those whom it calls are ready. Its process starts once it knows a directory."""
+        self._is_held = False
+        self._begin_start()
+
+    def tell(self, directory: DirectoryChanged) -> None:
+        """Hand the directory on to its process."""
+        if self._child is not None and not self._is_held:
+            self._child.tell(directory)
+
+    def withdraw(self) -> None:
+        """Take no more calls from now on; its end is no failure any more."""
+        self._leave.set()
+        if self.state == "ready":
+            self._become("draining", "drains")
+
+    def drain(self) -> None:
+        """Let its process finish what runs, and end."""
+        if self._child is not None:
+            self._child.tell(Drain())
+
+    def kill(self) -> None:
+        """End its process at once."""
+        if self._child is not None:
+            self._child.kill()
+
+    async def ended(self) -> None:
+        """Wait until it stays down."""
+        await asyncio.wait([self._task])
+
+    async def is_quiet(self) -> Calm:
+        """Ask its process whether events are on their way. Raises `Unavailable` when that ends."""
+        answer = await self._ask(AreYouQuiet)
+        assert isinstance(answer, Calm)
+        return answer
+
+    async def run_schedule(self, schedule: str) -> str | None:
+        """Have its process run a schedule once; returns why that failed, if it did."""
+        answer = await self._ask(lambda number: RunSchedule(number, schedule))
+        assert isinstance(answer, Done)
+        return answer.refusal
+
+    async def _ask(self, question: Callable[[int], AreYouQuiet | RunSchedule]) -> Calm | Done:
+        if self._child is None:
+            raise Unavailable(f"{self.name} does not run")
+        self._asked += 1
+        answer = asyncio.get_running_loop().create_future()
+        self._answers[self._asked] = answer
+        self._child.tell(question(self._asked))
+        found: Calm | Done = await answer
+        return found
+
+    # --- what becomes of it ------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while True:
+            reason, is_final = await self._live()
+            if self._leave.is_set():
+                self._become("stopped", "has stopped")
+                return
+            self._ends = self._terms.counted(self._ends, self._clock.monotonic())
+            wait_s = self._terms.wait_s(self._ends, self._clock.random.random())
+            if is_final or wait_s is None:
+                self._become("failed", f"{reason}; it stays down")
+                return
+            self.restarts += 1
+            self._become("waiting", f"{reason}; begun anew in {wait_s:.1f} s")
+            if await set_within(self._leave, self._clock, wait_s):
+                self._become("stopped", "has stopped")
+                return
+
+    async def _live(self) -> tuple[str, bool]:
+        """One process from its start to its end: why it ended, and whether another would, too."""
+        self._become("starting", "")
+        self._complaint = ""
+        failed: list[Failed] = []
+        try:
+            child = await Child.begin(self.assignment, self._environment, self._say)
+        except OSError as error:
+            self.failure = Failed(f"cannot be started: {error.strerror or error}", 1, False)
+            return self.failure.sentence, False
+        self._child = child
+        self._begin_start()
+        if self._leave.is_set():
+            child.tell(Drain())
+        listening = asyncio.ensure_future(self._listen(child, failed))
+        try:
+            status = await child.ended()
+            await listening
+        finally:
+            self._expect_within(None, "")
+            child.kill()
+            self._child = None
+            self._forget()
+        said = failed[-1] if failed else Failed(self._complaint or _ending(status), 1, False)
+        self.failure = said
+        return said.sentence, said.is_final and not self._has_been_ready
+
+    def _begin_start(self) -> None:
+        if self._child is None or self._is_held:
+            return
+        self._child.tell(self._owner.current_directory())
+        self._expect_within(self._start_within_s, "has not been ready within {:g} s")
+
+    def _forget(self) -> None:
+        self.ready = self.figures = None
+        self.requests_per_s = self.cpu_percent = 0.0
+        self.seen = 0
+        answers, self._answers = self._answers, {}
+        for answer in answers.values():
+            if not answer.done():
+                answer.set_exception(Unavailable(f"{self.name} has ended before it answered"))
+
+    async def _listen(self, child: Child, failed: list[Failed]) -> None:
+        async for message in child.messages():
+            self._hear(message, failed)
+
+    def _hear(self, message: FromReplica, failed: list[Failed]) -> None:
+        match message:
+            case Ready():
+                self.ready = message
+                self._has_been_ready = True
+                self._expect_within(self._silent_s, _SILENT)
+                if not self._leave.is_set():
+                    self._become("ready", f"is ready (pid {self.pid}, {self.where})")
+            case Figures():
+                self._take_figures(message)
+                self._expect_within(self._silent_s, _SILENT)
+            case Failed():
+                failed.append(message)
+            case Leaving():
+                if self.state == "ready":
+                    self._become("draining", "was told by a signal to stop, and drains")
+                self._owner.wants_to_leave(self)
+            case Seen(number):
+                self.seen = number
+                self._owner.moved()
+            case Calm(number) | Done(number):
+                answer = self._answers.pop(number, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
+
+    def _take_figures(self, now: Figures) -> None:
+        at, before = self._clock.monotonic(), self.figures
+        if before is not None and at > self._figured_at:
+            seconds = at - self._figured_at
+            self.requests_per_s = (now.requests - before.requests) / seconds
+            self.cpu_percent = 100 * (now.cpu_s - before.cpu_s) / seconds
+        self.figures, self._figured_at = now, at
+        self._owner.moved()
+
+    def _expect_within(self, seconds: float | None, complaint: str) -> None:
+        """End the process unless something else is expected of it within that time; None for ever."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._suspect, complaint.format(seconds))
+
+    def _suspect(self, complaint: str) -> None:
+        # If this process itself has stood still, what it was told meanwhile is heard first.
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(_HEARING_S, self._end, complaint)
+
+    def _end(self, complaint: str) -> None:
+        if self._child is not None and self.state in ("starting", "ready"):
+            self._complaint = complaint
+            self._child.kill()
+
+    def _say(self, line: str) -> None:
+        self._owner.said(self, line)
+
+    def _become(self, state: State, sentence: str) -> None:
+        self.state = state
+        self._owner.changed(self, sentence)
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"has ended by itself with status {status}"
+    try:
+        return f"was ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"was ended by signal {-status}"

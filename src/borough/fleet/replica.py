@@ -1,0 +1,284 @@
+"""One process of a fleet: runs the services of a deployable, or the public door, as its supervisor says.
+
+It is told by its first line what to run, and from then on who else takes calls. It stops when it is
+told to, or when the supervisor is gone: `python -m borough.fleet.replica FILE_NUMBER NAME`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from borough.clock import SystemClock
+from borough.errors import (
+    BoroughError,
+    ConfigurationError,
+    DeclarationFaults,
+    MigrationRefused,
+    OpenFailed,
+)
+from borough.fleet.control import (
+    AreYouQuiet,
+    Assignment,
+    Calm,
+    Channel,
+    DirectoryChanged,
+    Done,
+    Drain,
+    Failed,
+    Figures,
+    Leaving,
+    Ready,
+    RunSchedule,
+    Seen,
+    ToReplica,
+)
+from borough.fleet.ways import Declared, take_up
+from borough.gateway.calling import dependencies_of
+from borough.gateway.edge_process import EdgeProcess
+from borough.gateway.process import Process
+from borough.ports import Transport
+from borough.runtime.configuration import Configuration
+from borough.runtime.discovery import Directory
+from borough.runtime.footing import allow_many_files, settle_memory
+from borough.runtime.host import Host
+from borough.runtime.mocks import mocked
+from borough.runtime.system import System
+from borough.telemetry.logs import begin_logging
+from borough.telemetry.masking import masked_url, without_secrets
+from borough.transports.http.remote import RemoteTransport
+from borough.transports.http.wire import EDGE
+from borough.transports.nearest import NearestTransport
+
+__all__ = ["main"]
+
+_log = logging.getLogger("borough.fleet")
+_FIGURES_S = 1.0
+_LEAVE_S = 2.0
+"""Who was told to stop by a signal waits that long until nobody calls it any more."""
+_LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
+_FINAL = (DeclarationFaults, ConfigurationError, MigrationRefused, OpenFailed)
+
+
+class _Replica:
+    """The process as its supervisor sees it."""
+
+    def __init__(self, assignment: Assignment, channel: Channel) -> None:
+        self._channel = channel
+        self._clock = SystemClock()
+        self._directory = Directory()
+        self._declared: Declared = {}
+        self._told = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._is_left = False
+        self._asked: set[asyncio.Task[None]] = set()
+        mounts: Any = None
+        if assignment.mounts is not None:
+            module, _, function = assignment.mounts.partition(":")
+            mounts = getattr(importlib.import_module(module), function)
+        make = self._door if assignment.deployable == EDGE else self._services
+        self.process = make(assignment, mounts)
+
+    def _door(self, assignment: Assignment, mounts: Any) -> EdgeProcess:
+        folder = Path(assignment.path)
+        configuration = Configuration.load(folder, os.environ, assignment.flags)
+        return EdgeProcess(
+            configuration,
+            assignment.services,
+            self._directory,
+            port=configuration.options.edge.port,
+            clock=self._clock,
+            mounts=mounts,
+        )
+
+    def _services(self, assignment: Assignment, tells: Any) -> Process:
+        system = System.load(assignment.path, flags=assignment.flags, modules=assignment.modules)
+        system, stand_ins = mocked(system, assignment.mocks)
+        return Process(
+            system,
+            clock=self._clock,
+            stand_ins=stand_ins,
+            make_transport=self._transport,
+            internal_port=0,
+            declared=self._declared,
+            tells=tells,
+        )
+
+    def _transport(self, host: Host, caller: str) -> Transport:
+        process, limits = self.process, host.configuration.options.limits
+        assert isinstance(process, Process)
+        greet = process.greeting.greet
+        dependencies = dependencies_of(
+            caller, process.proof, self._directory, self._clock, limits, greet
+        )
+        return NearestTransport(host.callees, RemoteTransport(dependencies))
+
+    async def run(self, messages: AsyncIterator[ToReplica]) -> int:
+        """Start, serve until told to stop, drain; returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        listening = asyncio.ensure_future(self._listen(messages))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        starting = asyncio.ensure_future(self._start())
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        starting.cancel()
+        try:
+            await starting
+        except asyncio.CancelledError:
+            return 0  # what was started has been stopped again
+        figures = asyncio.ensure_future(self._tell_figures())
+        await stopping
+        figures.cancel()
+        left = await self.process.stop_in_time()
+        if left is not None:
+            _log.error("%s", left)
+            os._exit(_LEFT_BEHIND)
+        self._channel.close()
+        await asyncio.gather(figures, listening, *self._asked, return_exceptions=True)
+        return 0
+
+    async def _start(self) -> None:
+        await self._told.wait()  # whoever calls at its start must find others
+        allow_many_files()
+        await self.process.start()
+        settle_memory()
+        self._channel.send(_ready(self.process))
+
+    async def _listen(self, messages: AsyncIterator[ToReplica]) -> None:
+        """Do what the supervisor says; without one there is nothing left to run for."""
+        async for message in messages:
+            match message:
+                case DirectoryChanged():
+                    await asyncio.to_thread(self.process.proof.open, (), {EDGE, *message.declared})
+                    take_up(message, self._directory, self._declared)
+                    self._told.set()
+                    self._channel.send(Seen(message.number))
+                case Drain():
+                    self._stop.set()
+                case AreYouQuiet(number):
+                    self._begin(self._answer_quiet(number))
+                case RunSchedule(number, schedule):
+                    self._begin(self._run_schedule(number, schedule))
+                case Assignment():
+                    pass
+        self._stop.set()
+
+    def _begin(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._asked.add(task)
+        task.add_done_callback(self._asked.discard)
+
+    def _signalled(self) -> None:
+        if self._is_left:
+            os._exit(130)
+        self._is_left = True
+        self._channel.send(Leaving())
+        asyncio.get_running_loop().call_later(_LEAVE_S, self._stop.set)
+
+    async def _tell_figures(self) -> None:
+        while True:
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            cpu_s = used.ru_utime + used.ru_stime
+            self._channel.send(Figures(self.process.requests, self.process.in_flight, cpu_s))
+            await self._clock.sleep(_FIGURES_S)
+
+    async def _answer_quiet(self, number: int) -> None:
+        if isinstance(self.process, EdgeProcess):
+            self._channel.send(Calm(number, True, 0))
+            return
+        host = self.process.host
+        seen = host.activity.count
+        quiet = await host.is_quiet() and host.activity.count == seen
+        failures = host.carriage.failures if host.carriage is not None else []
+        said = tuple(
+            f"{handler} has failed {attempts} times on event {event_id}: {type(error).__name__}: {error}"
+            for handler, event_id, attempts, error in failures
+        )
+        self._channel.send(Calm(number, quiet, seen, said))
+
+    async def _run_schedule(self, number: int, schedule: str) -> None:
+        try:
+            if isinstance(self.process, EdgeProcess):
+                raise ConfigurationError("the public door has no schedules")
+            await self.process.host.tick(schedule)
+        except Exception as error:
+            self._channel.send(Done(number, f"{type(error).__name__}: {error}"))
+        else:
+            self._channel.send(Done(number))
+
+
+def _ready(process: Process | EdgeProcess) -> Ready:
+    if isinstance(process, EdgeProcess):
+        return Ready(edge=process.edge_url)
+    host = process.host
+    place, port = process.internal_origin
+    versions: dict[str, str] = dict.fromkeys(host.plan.services, "")
+    for contract in host.contracts:
+        newest = versions.get(contract.service, "")
+        versions[contract.service] = max(newest, contract.mark.version, key=_order)
+    return Ready(
+        host=place,
+        port=port,
+        services=versions,
+        contracts={contract.wire_name: contract.mark.version for contract in host.contracts},
+        declares={name: tuple(sorted(names)) for name, names in host.declared.items()},
+    )
+
+
+def _order(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part]
+
+
+def _failed(error: BoroughError) -> Failed:
+    sentence = masked_url(without_secrets(str(error)))
+    return Failed(sentence, 2, isinstance(error, _FINAL))
+
+
+async def _run(connected: socket.socket) -> int:
+    channel = await Channel.over(connected)
+    messages = channel.receive(ToReplica)
+    assignment = await anext(messages, None)
+    if not isinstance(assignment, Assignment):
+        return 0  # the supervisor has gone before it could say anything
+    begin_logging(assignment.log_level)
+    sys.path[:0] = [folder for folder in assignment.code if folder not in sys.path]
+    try:
+        return await _Replica(assignment, channel).run(messages)
+    except BoroughError as error:
+        channel.send(_failed(error))
+        status = 2
+    except Exception as error:
+        _log.exception("the start failed")
+        channel.send(Failed(f"{type(error).__name__}: {error}", 1, False))
+        status = 1
+    await channel.flush()
+    channel.close()
+    return status
+
+
+def main() -> int:
+    """Run what the supervisor at the other end of the inherited socket says."""
+    import uvloop
+
+    connected = socket.socket(fileno=int(sys.argv[1]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status = runner.run(_run(connected))
+        if any(not thread.daemon for thread in threading.enumerate()[1:]):
+            # A thread cannot be stopped, and Python would wait for it. Everything is closed by now.
+            os._exit(status)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

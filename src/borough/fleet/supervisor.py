@@ -1,0 +1,353 @@
+"""Keeps the processes of a topology running: starts them in order, begins anew what ends, drains.
+
+It runs no service. Who is called starts first; the public door opens last and closes first. Before a
+replica drains, all others have been told that it takes no more calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+import msgspec
+
+from borough.clock import Clock
+from borough.errors import BoroughError, ConfigurationError
+from borough.fleet.control import Assignment, DirectoryChanged, Peer
+from borough.fleet.member import Member
+from borough.reliability.backoff import Backoff
+from borough.reliability.restarts import Restarts
+from borough.runtime.pulse import Pulse
+from borough.runtime.system import System, service_name
+from borough.runtime.topology import Deployable, Topology, start_waves
+from borough.runtime.wiring import Plan
+from borough.transports.http.wire import EDGE
+
+__all__ = ["Launch", "StartFailed", "Supervisor", "Watcher"]
+
+_SEEN_WITHIN_S = 2.0
+_STAGES = 3
+_CLOSING_S = 10.0
+
+
+class StartFailed(BoroughError):
+    """A process of the fleet could not be started; `status` is the exit status that it gave."""
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What every process of a fleet is started with."""
+
+    path: str
+    """The system's folder."""
+    flags: dict[str, Any]
+    """Options by path."""
+    code: tuple[str, ...] = ()
+    """Folders in which modules are looked for, before those that Python has anyway."""
+    mounts: str | None = None
+    """What else the public door serves: `module:function`."""
+    tells: str | None = None
+    """What every other process tells the door about itself, likewise."""
+    has_door: bool = True
+    """Whether there is a public door."""
+    environment: dict[str, str] = msgspec.field(default_factory=lambda: dict(os.environ))
+    log_level: int = 20
+
+
+class Watcher(Protocol):
+    """Whoever shows what happens."""
+
+    def line(self, member: Member, text: str) -> None:
+        """A process has printed this."""
+        ...
+
+    def changed(self, member: Member, sentence: str) -> None:
+        """A member has come to another state; an empty sentence is not worth saying."""
+        ...
+
+    def told(self, directory: DirectoryChanged) -> None:
+        """Others take calls now than before."""
+        ...
+
+
+class Supervisor:
+    """The fleet of one topology. `plan` is that of the whole system, `apart` who else answers: by service.
+
+    What a deployable runs is told by its modules; the supervisor's own code of services is never run.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        plan: Plan,
+        topology: Topology,
+        launch: Launch,
+        *,
+        clock: Clock,
+        watcher: Watcher,
+        apart: Mapping[str, Peer] | None = None,
+    ) -> None:
+        options = system.configuration.options
+        self.topology = topology
+        self.changes = Pulse()
+        """Beats whenever anything about the fleet has changed."""
+        self.members: dict[str, Member] = {}
+        self._plan = plan
+        self._launch = launch
+        self._clock = clock
+        self._watcher = watcher
+        self._apart = dict(apart or {})
+        self._modules = {service_name(cls): cls.__module__ for cls in system.services}
+        self._fleet = options.fleet
+        self._terms = Restarts(
+            options.fleet.restarts,
+            options.fleet.restarts_within_s,
+            Backoff(options.fleet.restart_first_s, options.fleet.restart_last_s),
+        )
+        self._patience_s = _STAGES * options.limits.drain_s + _CLOSING_S
+        self._directory = self._look_up(0)
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._scaling = asyncio.Lock()
+        self._is_stopping = False
+
+    # --- the whole ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start everything; returns once all are ready.
+
+        Raises `StartFailed` where one stays down, once all others have been stopped again.
+        """
+        waves = self._waves()
+        if self._launch.has_door:
+            reached = [name for each in self.topology.deployables for name in each.services]
+            waves.append([Deployable(EDGE, (*reached, *self._apart))])
+        # All load their code at once; they start one wave after the other.
+        added = [
+            [self._add(each, n + 1, is_held=True) for each in wave for n in range(each.replicas)]
+            for wave in waves
+        ]
+        try:
+            for members in added:
+                for member in members:
+                    member.let_start()
+                await self._until_ready(members, among=list(self.members.values()))
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """The door first, then those whom nobody calls any more. Idempotent."""
+        self._is_stopping = True
+        names = [(EDGE,), *(tuple(each.name for each in wave) for wave in reversed(self._waves()))]
+        for wave in names:
+            await self._see_off([m for m in self.members.values() if m.deployable in wave])
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+
+    def kill(self) -> None:
+        """End every process at once."""
+        for member in self.members.values():
+            member.kill()
+
+    @property
+    def edge_url(self) -> str:
+        """Where the public door listens. Raises `ConfigurationError` where there is none now."""
+        for member in self.members.values():
+            if member.ready is not None and member.ready.edge is not None:
+                return member.ready.edge
+        raise ConfigurationError("this fleet has no public door now")
+
+    @property
+    def failed(self) -> list[Member]:
+        """Those that stay down."""
+        return [member for member in self.members.values() if member.state == "failed"]
+
+    def _waves(self) -> list[list[Deployable]]:
+        needs = {
+            name: {contract.service for contract in service.clients.values()}
+            for name, service in self._plan.services.items()
+        }
+        named = {each.name: each for each in self.topology.deployables}
+        return [[named[name] for name in wave] for wave in start_waves(self.topology, needs)]
+
+    # --- replicas ----------------------------------------------------------------------------------
+
+    async def scale(self, name: str, replicas: int) -> list[Member]:
+        """Have so many replicas of a deployable; returns them.
+
+        Those that failed are replaced. Fewer: the newest leave, once nobody calls them any more.
+        Raises `ConfigurationError` for a deployable that there is not, `StartFailed`.
+        """
+        deployable = self.scalable(name, replicas)
+        async with self._scaling:
+            if self._is_stopping:
+                raise ConfigurationError("the fleet is stopping")
+            for member in self.failed:
+                if member.deployable == name:
+                    del self.members[member.name]
+            here = [member for member in self.members.values() if member.deployable == name]
+            await self._see_off(here[replicas:])
+            taken = {member.assignment.number for member in here}
+            free = [n for n in range(1, replicas + len(here) + 1) if n not in taken]
+            added = [self._add(deployable, n) for n in free[: replicas - len(here)]]
+            try:
+                await self._until_ready(added, among=added)
+            except BaseException:
+                await self._see_off(added)
+                raise
+        return [member for member in self.members.values() if member.deployable == name]
+
+    def scalable(self, name: str, replicas: int) -> Deployable:
+        """The deployable of that name. Raises `ConfigurationError` where it cannot have so many."""
+        deployable = next((each for each in self.topology.deployables if each.name == name), None)
+        if deployable is None:
+            raise ConfigurationError(self._no_deployable(name))
+        if replicas < 1:
+            raise ConfigurationError(f"{name}={replicas}: a deployable has at least 1 replica")
+        return deployable
+
+    def _no_deployable(self, name: str) -> str:
+        names = ", ".join(each.name for each in self.topology.deployables)
+        for each in self.topology.deployables:
+            if name in each.services:
+                return f"{name} runs in the deployable {each.name}; scale that"
+        return f"there is no deployable {name!r} in the topology {self.topology.name}; there are {names}"
+
+    def _add(self, deployable: Deployable, number: int, *, is_held: bool = False) -> Member:
+        launch, services = self._launch, deployable.services
+        is_door = deployable.name == EDGE
+        modules = {name: self._modules[name] for name in services if name in self._modules}
+        mocks = tuple(name for name in services if name not in self._modules)
+        assignment = Assignment(
+            path=launch.path,
+            flags=launch.flags,
+            deployable=deployable.name,
+            number=number,
+            services=deployable.services,
+            modules={} if is_door else modules,
+            mocks=() if is_door else mocks,
+            code=launch.code,
+            mounts=launch.mounts if is_door else launch.tells,
+            log_level=launch.log_level,
+        )
+        member = Member(
+            assignment,
+            self,
+            self._clock,
+            self._terms,
+            start_within_s=self._fleet.start_within_s,
+            silent_s=self._fleet.silent_s,
+            environment=launch.environment,
+            is_held=is_held,
+        )
+        self.members[member.name] = member
+        return member
+
+    async def _until_ready(self, members: Sequence[Member], among: Sequence[Member]) -> None:
+        """Wait until all are ready. Raises `StartFailed` as soon as one of `among` stays down."""
+        while True:
+            seen = self.changes.count
+            for member in among:
+                if member.state == "failed":
+                    assert member.failure is not None
+                    said = member.failure
+                    raise StartFailed(f"{member.name}: {said.sentence}", said.status)
+            if all(member.state == "ready" for member in members):
+                return
+            await self.changes.wait(seen)
+
+    async def _see_off(self, members: Collection[Member]) -> None:
+        """Out of the directory first, then drained; whoever takes too long is ended."""
+        for member in members:
+            member.withdraw()
+        await self._until_seen(but=members)
+        for member in members:
+            member.drain()
+        if members:
+            ends = [asyncio.ensure_future(member.ended()) for member in members]
+            _, late = await asyncio.wait(ends, timeout=self._patience_s)
+            for member in members:
+                if member.state not in ("stopped", "failed"):
+                    self._watcher.changed(
+                        member, f"has not stopped after {self._patience_s:g} s and is ended"
+                    )
+                    member.kill()
+            if late:
+                await asyncio.wait(late)
+        for member in members:
+            self.members.pop(member.name, None)
+
+    async def _until_seen(self, but: Iterable[Member]) -> None:
+        """Wait until every other process knows the directory as it is now, at most a little while."""
+        number, leaving = self._directory.number, set(but)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SEEN_WITHIN_S):
+                while True:
+                    seen = self.changes.count
+                    if all(
+                        member.seen >= number or member.state != "ready"
+                        for member in self.members.values()
+                        if member not in leaving
+                    ):
+                        return
+                    await self.changes.wait(seen)
+
+    # --- what members tell -------------------------------------------------------------------------
+
+    def said(self, member: Member, line: str) -> None:
+        """See `Owner`."""
+        self._watcher.line(member, line)
+
+    def changed(self, member: Member, sentence: str) -> None:
+        """See `Owner`. Everybody is told who takes calls now."""
+        self._watcher.changed(member, sentence)
+        now = self._look_up(self._directory.number + 1)
+        if (now.replicas, now.declared) != (self._directory.replicas, self._directory.declared):
+            self._directory = now
+            for each in self.members.values():
+                each.tell(now)
+            self._watcher.told(now)
+        self.changes.beat()
+
+    def moved(self) -> None:
+        """See `Owner`."""
+        self.changes.beat()
+
+    def wants_to_leave(self, member: Member) -> None:
+        """See `Owner`. It drains once nobody calls it any more; then another takes its place."""
+
+        async def let_go() -> None:
+            await self._until_seen(but=[member])
+            member.drain()
+
+        task = asyncio.ensure_future(let_go())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    def current_directory(self) -> DirectoryChanged:
+        """See `Owner`."""
+        return self._directory
+
+    def _look_up(self, number: int) -> DirectoryChanged:
+        replicas: dict[str, list[Peer]] = {name: [peer] for name, peer in self._apart.items()}
+        declared = {
+            name: {contract.wire_name for contract in service.clients.values()}
+            for name, service in self._plan.services.items()
+        }
+        for member in self.members.values():
+            for service, peer in member.peers().items():
+                replicas.setdefault(service, []).append(peer)
+            for service, names in member.ready.declares.items() if member.ready else ():
+                declared.setdefault(service, set()).update(names)
+        return DirectoryChanged(
+            number,
+            {service: tuple(peers) for service, peers in sorted(replicas.items())},
+            {service: tuple(sorted(names)) for service, names in sorted(declared.items())},
+        )

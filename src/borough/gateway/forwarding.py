@@ -1,0 +1,228 @@
+"""What stands behind the edge of a fleet: services in other processes, reached by forwarding.
+
+The first segment of a path names the service. A request goes on as it came and the answer comes
+back as it was given, for no contract is known here. What the edge alone can know is added: who the
+end user is, the client's address and host; what only means one connection is taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+from borough.clock import Clock
+from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
+from borough.gateway.identity import PublicIdentity
+from borough.gateway.segments import Handler
+from borough.gateway.timeouts import Timeouts
+from borough.services.context import Principal
+from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.transports.http import wire
+from borough.transports.http.client import ClientStream, sendable
+from borough.transports.http.dependency import Dependencies, Dependency, Opening, RequestKind
+from borough.transports.http.door import problem_response
+from borough.transports.http.message import Request, Response
+from borough.transports.http.paths import refuse_odd
+
+__all__ = ["Forwarding"]
+
+Fields = Sequence[tuple[bytes, bytes]]
+_HOP_BY_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
+        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+"""Fields that mean one connection (RFC 9110, 7.6.1), beside those that `Connection` names."""
+_NOT_ASKED = _HOP_BY_HOP | {"content-length", "expect", "host"}
+_NOT_ASKED_OF_NEW = _NOT_ASKED | {"traceparent", "tracestate"}
+"""Likewise where the client's own trace context cannot be read, and a new one is begun."""
+_NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
+_RETRY_AFTER_S = 1.0
+_WHOLE_BYTES = 256 * 1024
+"""An answer of a known length up to this is sent with its length, any other in chunks."""
+
+
+class Forwarding:
+    """The services of a fleet, `Behind` an edge. It takes over `dependencies`, and closes them."""
+
+    request_headers: Sequence[str] | None = None
+
+    def __init__(
+        self,
+        services: Sequence[str],
+        dependencies: Dependencies,
+        identity: PublicIdentity,
+        clock: Clock,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        timeouts = timeouts or Timeouts()
+        self._dependencies = dependencies
+        self._forwarders = {
+            service: _Forwarder(dependencies.of(service), identity, clock, timeouts)
+            for service in services
+        }
+
+    def handlers(self) -> Iterator[tuple[str, Handler]]:
+        """See `Behind`."""
+        for service, forwarder in self._forwarders.items():
+            yield service, forwarder.answer
+
+    @property
+    def requests(self) -> int:
+        """How many requests have come for services."""
+        return sum(forwarder.requests for forwarder in self._forwarders.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many of them wait for the head of their answer."""
+        return sum(forwarder.in_flight for forwarder in self._forwarders.values())
+
+    async def close(self) -> None:
+        """See `Behind`. Closes the connections to services."""
+        await self._dependencies.close()
+
+
+class _Forwarder:
+    """Answers for one service by what one of its replicas answers."""
+
+    def __init__(
+        self,
+        dependency: Dependency,
+        identity: PublicIdentity,
+        clock: Clock,
+        timeouts: Timeouts,
+    ) -> None:
+        self._dependency = dependency
+        self._identity = identity
+        self._clock = clock
+        self._timeouts = timeouts
+        self.requests = 0
+        self.in_flight = 0
+
+    async def answer(self, request: Request) -> Response:
+        """The service's answer, or why there is none."""
+        trace = read_traceparent(request.headers.get("traceparent"))
+        is_new = trace is None
+        if trace is None:
+            trace = TraceContext.start(self._clock.token)
+        self.requests += 1
+        self.in_flight += 1
+        try:
+            return await self._forward(request, trace if is_new else None)
+        except CallError as error:
+            return problem_response(error, trace)
+        finally:
+            self.in_flight -= 1
+
+    async def _forward(self, request: Request, new_trace: TraceContext | None) -> Response:
+        refuse_odd(request.path, strict=True)
+        deadline = self._clock.monotonic() + self._timeouts.of(request)
+        principal = await self._identity.principal(request)
+        headers, has_key = _fields_asked(request, principal, new_trace)
+        target = f"{request.path}?{request.query}" if request.query else request.path
+        kind = RequestKind(request.method, target, request.method == "GET" or has_key, "")
+        answer = self._dependency.open(kind, sendable(headers), request.body, deadline)
+        try:
+            return await _returned(answer)
+        except (DeadlineExceeded, ServiceFailure, Unavailable) as error:
+            raise self._told(error) from error
+
+    def _told(self, error: CallError) -> CallError:
+        """What the public is told: the service's name, and no address inside."""
+        service = self._dependency.service
+        if isinstance(error, Unavailable):
+            after_s = error.retry_after_s or _RETRY_AFTER_S
+            return Unavailable(f"{service} cannot take calls now", retry_after_s=after_s)
+        if isinstance(error, DeadlineExceeded):
+            return DeadlineExceeded(f"{service} did not answer in time")
+        return ServiceFailure(f"{service} broke off without an answer; the call may have run")
+
+
+def _fields_asked(
+    request: Request, principal: Principal | None, new_trace: TraceContext | None
+) -> tuple[Fields, bool]:
+    """The fields that go on: the client's own, without claims, and what the edge alone knows.
+
+    And whether a key is among them: then twice is as good as once, says the client.
+    """
+    raw = request.headers.raw
+    dropped = _NOT_ASKED if new_trace is None else _NOT_ASKED_OF_NEW
+    if "connection" in raw:
+        dropped = dropped | _named(raw["connection"])
+    headers = [
+        (name.encode("latin-1"), value)
+        for name, value in raw.items()
+        if name not in dropped and name[:8] != "borough-"
+    ]
+    host = raw.get("host")
+    if host is not None:
+        headers.append((b"borough-host", host))
+    headers.append((b"borough-client", wire.write_client(request.connection.peer)))
+    if new_trace is not None:
+        headers.append((b"traceparent", new_trace.traceparent.encode()))
+    if principal is not None:
+        headers.append((b"borough-principal", wire.write_principal(principal)))
+    return headers, wire.IDEMPOTENCY_KEY in raw and wire.IDEMPOTENCY_KEY not in dropped
+
+
+def _fields_answered(raw: Mapping[str, bytes]) -> Fields:
+    """The fields that go back."""
+    dropped = (
+        _NOT_ANSWERED if "connection" not in raw else _NOT_ANSWERED | _named(raw["connection"])
+    )
+    fields = [
+        (name.encode("latin-1"), value)
+        for name, value in raw.items()
+        if name not in dropped and name[:8] != "borough-"
+    ]
+    if "set-cookie" in raw:
+        cookies = raw["set-cookie"].split(b"\n")
+        fields = [field for field in fields if field[0] != b"set-cookie"]
+        return fields + [(b"set-cookie", cookie) for cookie in cookies]
+    # What says nothing but its kind recurs, and the server keeps it rendered.
+    return tuple(fields) if len(fields) == 1 else fields
+
+
+def _named(connection: bytes) -> set[str]:
+    """The fields that `Connection` names as meant for the next hop only."""
+    return {name.strip().lower() for name in connection.decode("latin-1").split(",")}
+
+
+async def _returned(answer: Opening) -> Response:
+    """The answer, whole where it is small, else as it comes."""
+    stream = await answer.__aenter__()
+    is_passed_on = False
+    try:
+        raw = stream.headers.raw
+        fields = _fields_answered(raw)
+        if stream.status in (204, 304):
+            return Response(stream.status, fields)
+        length = raw.get("content-length")
+        if length is not None and int(length) <= _WHOLE_BYTES:
+            return Response(stream.status, fields, await stream.read())
+        is_passed_on = True
+        return Response(stream.status, fields, _Passing(stream, answer))
+    finally:
+        if not is_passed_on:
+            await answer.__aexit__()
+
+
+class _Passing:
+    """A body on its way through; a class, as a generator never started runs no `finally`.
+
+    The server takes the next chunk when the client has taken the last, and so the service waits.
+    """
+
+    def __init__(self, stream: ClientStream, answer: Opening) -> None:
+        self._stream = stream
+        self._answer = answer
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._stream)
+
+    async def aclose(self) -> None:
+        """Nobody listens any more: the service is told unless it has said everything."""
+        await self._answer.__aexit__()

@@ -1,0 +1,183 @@
+"""The public door of a fleet as a process: what it says of services that run elsewhere."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from borough import System
+from borough.clock import SystemClock
+from borough.console.many_processes import fleet_mounts
+from borough.console.one_process import tells
+from borough.contracts.descriptor import describe, fingerprint, to_json
+from borough.contracts.reading import read_contract
+from borough.gateway.edge_process import EdgeProcess
+from borough.gateway.process import Process
+from borough.gateway.published import Published
+from borough.ports import Replica
+from borough.runtime.configuration import Configuration
+from borough.runtime.discovery import Directory
+from borough.transports.http.client import ClientResponse, HttpClient
+from borough.transports.http.greeting import Hello, Offer
+from borough.transports.http.message import Headers
+from tests.gateway.library import Library, LibraryService
+
+SERVICES = ("library", "payments")
+
+
+class Town:
+    """Replicas of the library, and their edge."""
+
+    def __init__(self, folder: Path, toml: str) -> None:
+        (folder / "borough.toml").write_text(toml)
+        self.configuration = Configuration.load(folder, {})
+        self.directory = Directory()
+        self.edge = EdgeProcess(
+            self.configuration, SERVICES, self.directory, port=0, mounts=fleet_mounts
+        )
+        self.replicas: list[Process] = []
+        self.client = HttpClient()
+
+    async def begin_replica(self) -> None:
+        system = System([LibraryService], configuration=self.configuration)
+        replica = Process(system, clock=SystemClock(), internal_port=0, tells=tells)
+        await replica.start()
+        self.replicas.append(replica)
+        found = [
+            Replica(f"library.{number}", *each.internal_origin)
+            for number, each in enumerate(self.replicas, 1)
+        ]
+        self.directory.update({"library": found})
+
+    async def get(self, target: str, *headers: tuple[bytes, bytes]) -> ClientResponse:
+        url = self.edge.edge_url
+        assert url is not None
+        host, _, port = url.removeprefix("http://").partition(":")
+        return await self.client.send((host, int(port)), "GET", target, headers)
+
+    async def json(self, target: str) -> Any:
+        return msgspec.json.decode((await self.get(target)).body)
+
+
+@asynccontextmanager
+async def town(folder: Path, toml: str = "", replicas: int = 1) -> AsyncGenerator[Town]:
+    found = Town(folder, toml)
+    await found.edge.start()
+    try:
+        for _ in range(replicas):
+            await found.begin_replica()
+        yield found
+    finally:
+        await found.client.close()
+        await found.edge.stop()
+        for replica in found.replicas:
+            await replica.stop()
+
+
+async def test_a_call_goes_through_the_edge_to_a_replica(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        assert await found.json("/library/who") == {"service": None, "user": None, "scopes": []}
+        assert (await found.get("/payments/x")).status == 503
+        assert (await found.get("/nowhere")).status == 404
+        assert found.edge.requests == 2
+        assert found.edge.in_flight == 0
+
+
+async def test_a_user_of_own_tokens_is_known_to_services(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        token = await found.replicas[0].front.own_issuer.issue("anna")
+        answer = await found.get("/library/shelf", (b"authorization", b"Bearer " + token.encode()))
+        assert msgspec.json.decode(answer.body)["user"] == "anna"
+        keys = await found.json("/.well-known/jwks.json")
+        assert len(keys["keys"]) == 1
+
+
+async def test_readiness_tells_which_service_has_no_replica(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        answer = await found.get("/readyz")
+        assert answer.status == 503
+        assert msgspec.json.decode(answer.body)["services"] == {
+            "library": "ready",
+            "payments": "unavailable",
+        }
+        assert (await found.get("/livez")).status == 200
+
+
+async def test_the_system_page_adds_up_what_replicas_tell(tmp_path: Path) -> None:
+    async with town(tmp_path, replicas=2) as found:
+        for _ in range(6):
+            await found.get("/library/who")
+        state = await found.json("/system/state.json")
+        assert state["state"] == "not ready"
+        assert state["services"]["library"]["calls"] == 6
+        assert [each["version"] for each in state["services"]["library"]["processes"]] == [
+            "0.1.0"
+        ] * 2
+        assert state["operations"]["library.Library.who"] == {"calls": 6, "failures": 0}
+        facts = await found.json("/system/facts.json")
+        assert [(each["name"], each["runs"]) for each in facts["services"]] == [("library", "here")]
+        await found.replicas[0].stop()
+        left = await found.json("/system/state.json")
+        assert len(left["services"]["library"]["processes"]) == 1
+        assert await found.json("/system/facts.json") == facts
+
+
+async def test_the_openapi_document_is_that_of_the_replicas(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        document = await found.json("/openapi.json")
+        assert document == found.replicas[0].document()
+        assert (await found.get("/docs")).status == 200
+
+
+async def test_what_replicas_tell_the_edge_is_told_nobody_else(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        assert (await found.get("/borough/system/state.json")).status == 404
+        origin = found.replicas[0].internal_origin
+        answer = await found.client.send(origin, "GET", "/borough/system/state.json")
+        assert answer.status == 404
+
+
+async def test_the_system_page_stays_on_this_machine_in_a_fleet_too(tmp_path: Path) -> None:
+    async with town(tmp_path, "[edge]\nsystem_page = false\n") as found:
+        assert (await found.get("/system/state.json")).status == 404
+
+
+# --- what they publish ----------------------------------------------------------------------------
+
+
+class Publishing:
+    """Replicas that answer for their contracts, and how often they were asked."""
+
+    def __init__(self) -> None:
+        self.descriptor = describe(read_contract(Library))
+        self.asked: list[str] = []
+
+    async def answer(self, _service: str, replica: Replica, target: str) -> ClientResponse:
+        self.asked.append(f"{replica.id} {target}")
+        offer = Offer("1.0", fingerprint(self.descriptor))
+        hello = msgspec.json.encode(Hello("p", "town", {}, {"library.Library": offer}))
+        body = hello if target == "/borough/hello" else to_json(self.descriptor)
+        return ClientResponse(200, Headers({}), body)
+
+
+async def test_a_contract_is_fetched_once_however_many_publish_it() -> None:
+    publishing = Publishing()
+    directory = Directory()
+    published = Published(SERVICES, directory, publishing.answer, title="town", version="1.2")
+    empty = msgspec.json.decode(await published.document())
+    assert (empty["info"], publishing.asked) == ({"title": "town", "version": "1.2"}, [])
+    document = empty
+    for replicas in (["a"], ["a"], ["a", "b"]):
+        directory.update({"library": [Replica(name, "127.0.0.1", 1) for name in replicas]})
+        document = msgspec.json.decode(await published.document())
+    assert "/library/who" in document["paths"]
+    assert "/library/books/{title}" not in document["paths"]
+    assert publishing.asked == [
+        "a /borough/hello",
+        "a /borough/contracts/library.Library",
+        "b /borough/hello",
+    ]
+    directory.update({})
+    assert msgspec.json.decode(await published.document()) == document
