@@ -62,7 +62,7 @@ class Child:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(
-                f"{self.process.args} ended with {self.process.wait()}; "
+                f"{self.process.args!r} ended with {self.process.wait()}; "
                 "BENCH_VERBOSE=1 shows what it says on standard error"
             )
         return msgspec.json.decode(line)

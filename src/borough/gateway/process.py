@@ -127,7 +127,8 @@ class Process:
             except Exception:  # the first failure is the one to tell
                 _log.exception("stopping after a failed start failed, too")
             raise
-        self.front.prepare()
+        if self._declared is None or self._issues_tokens():
+            self.front.prepare()  # elsewhere the door of the fleet reads the tokens
 
     def _services(self) -> tuple[set[str], set[str]]:
         """The services that are answered in this process, and all that there are."""
@@ -166,6 +167,10 @@ class Process:
                     'the edge would refuse its tokens. Set edge.tokens.issuer to "own", '
                     f"or sign users in there and take the attribute out of {plan.name}"
                 )
+
+    def _issues_tokens(self) -> bool:
+        plans = self.host.plan.services.values()
+        return any(TokenIssuer in plan.resources.values() for plan in plans)
 
     def _make_entrances(self) -> Entrances:
         limits = self.system.configuration.options.limits
