@@ -16,7 +16,7 @@ from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
 NAMES = (
-    "start", "alone", "local", "rest", "edge", "remote", "outbox", "events", "slow_query",
+    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "slow_query",
     "memory",
 )  # fmt: skip
 _PACKAGES = (
