@@ -70,9 +70,12 @@ def summary_block(summary: Mapping[str, Any], memory: Mapping[str, float]) -> li
 
 
 def _scenario_block(scenario: Mapping[str, Any]) -> list[str]:
+    phases = ["  " + _phase_line(phase) for phase in scenario["phases"]]
+    if not scenario["throughput_x"]:
+        return [f"  {scenario['name']}: cut short", *phases]
     return [
         f"  {scenario['name']}: {'met' if scenario['met'] else 'NOT MET'}",
-        *("  " + _phase_line(phase) for phase in scenario["phases"]),
+        *phases,
         f"    replicas: {scenario['throughput_x']} times the searches"
         f" (at least {scenario['throughput_at_least']}); a checkout took {scenario['checkout_x']}"
         f" times as long (at most {scenario['checkout_at_most']});"
