@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ async def _serve_services(
     host = apart.process.host
 
     @contextmanager
-    def ready() -> Iterator[None]:
+    def ready() -> Generator[None, None, None]:
         where = apart.process.internal_url
         document: dict[str, Any] = {
             "system": system.name,
@@ -132,7 +132,7 @@ async def _serve_door(options: argparse.Namespace, flags: Mapping[str, Any], pat
     apart = DoorApart(configuration, fleet_mounts)
 
     @contextmanager
-    def ready() -> Iterator[None]:
+    def ready() -> Generator[None, None, None]:
         edge = apart.process.edge_url or ""
         found = apart.addresses()
         document: dict[str, Any] = {

@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,7 +181,7 @@ async def _serve(options: argparse.Namespace) -> int:
     )
 
     @contextmanager
-    def ready() -> Iterator[None]:
+    def ready() -> Generator[None, None, None]:
         address = Address(os.getpid(), process.edge_url, process.internal_url)
         write_address(process.host.data_folder, address)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from typing import Generic, TypeVar
 
 from borough.clock import SystemClock
 from borough.contracts.reading import contract_mark
@@ -27,13 +28,14 @@ from borough.transports.nearest import NearestTransport
 
 __all__ = ["DoorApart", "ServicesApart", "all_services"]
 
+P = TypeVar("P", Process, EdgeProcess)
 _log = logging.getLogger("borough.fleet")
 
 
-class _Apart:
+class _Apart(Generic[P]):
     """Starts and stops a process together with the look-up of the services that it calls."""
 
-    process: Process | EdgeProcess
+    process: P
     discovery: ConfiguredDiscovery
     called: Collection[str]
 
@@ -61,10 +63,8 @@ class _Apart:
         await self.discovery.close()
 
 
-class ServicesApart(_Apart):
+class ServicesApart(_Apart[Process]):
     """Services of `system` in one process; all other services of it answer elsewhere."""
-
-    process: Process
 
     def __init__(
         self, system: System, services: Collection[str], mocks: Sequence[str], tells: Mounts
@@ -75,7 +75,6 @@ class ServicesApart(_Apart):
         own = [cls for cls in system.services if service_name(cls) in services]
         part, stand_ins = mocked(system.narrowed(own), mocks)
         self.discovery = ConfiguredDiscovery(options.discovery, clock)
-        self.mocked = frozenset(stand_ins)
         self.process = Process(
             part,
             clock=clock,
@@ -111,10 +110,8 @@ class ServicesApart(_Apart):
         return NearestTransport(host.callees, RemoteTransport(dependencies))
 
 
-class DoorApart(_Apart):
+class DoorApart(_Apart[EdgeProcess]):
     """The public door. It forwards to the services that `[discovery]` lists or, by DNS, to all."""
-
-    process: EdgeProcess
 
     def __init__(self, configuration: Configuration, mounts: EdgeMounts) -> None:
         """Raises `ConfigurationError` where no service is known."""
@@ -124,9 +121,8 @@ class DoorApart(_Apart):
         named = {name for name in options.discovery.static if self.discovery.knows(name)}
         if options.discovery.dns is not None:
             named |= set(options.services)
-            if any(
-                configuration.folder.glob("*/contract.py")
-            ):  # the contracts alone: it has nobody's code
+            # Of the code below the folder it reads the contracts alone.
+            if any(configuration.folder.glob("*/contract.py")):
                 named |= _answered(System.load(configuration.folder, modules={}))
         self.called = named - set(options.external)
         if not self.called:

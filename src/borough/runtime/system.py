@@ -255,10 +255,10 @@ def _known_services(system: System) -> None:
     known = {mark.service for mark in marks if mark} | {
         service_name(cls) for cls in system.services
     }
-    known |= {name for name, facts in options.services.items() if facts.needs}
-    known |= set(options.discovery.static)
+    apart = {name for name, facts in options.services.items() if facts.needs}
+    apart |= set(options.discovery.static)
     for table, names in (("services", options.services), ("external", options.external)):
-        for name in sorted(set(names) - known):
+        for name in sorted(set(names) - known - (apart if table == "services" else set())):
             close = difflib.get_close_matches(name, known, 1)
             meant = (
                 f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
