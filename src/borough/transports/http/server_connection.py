@@ -50,7 +50,7 @@ class ServerConnection(asyncio.Protocol):
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
-        self._head = HeadReader(server.limits)
+        self._head = HeadReader(server.limits, server.known)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any use
         self._connection = Connection(("", 0))
         self._state = NEW
