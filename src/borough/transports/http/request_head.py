@@ -18,9 +18,10 @@ from httptools import (
     HttpRequestParser,
 )
 
-from borough.transports.http import refusals
+from borough.transports.http import refusals, wire
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import FIELD_NAMES, Connection, Headers, Request, joined
+from borough.transports.http.own_heads import OwnHeads
 from borough.transports.http.refusals import Refused, malformed
 
 __all__ = ["CHUNKED", "HeadReader", "KnownParts"]
@@ -61,13 +62,14 @@ class KnownParts:
     All connections of a server share it, and its limits. Few are kept, and none that is long.
     """
 
-    __slots__ = ("_lines", "_names", "find_line", "find_names")
+    __slots__ = ("_lines", "_names", "find_line", "find_names", "own")
 
     def __init__(self) -> None:
         self._lines: dict[bytes, _Line] = {}
         self._names: dict[tuple[bytes, ...], _Names] = {}
         self.find_line = self._lines.get
         self.find_names = self._names.get
+        self.own = OwnHeads()
 
     def keep_line(self, text: bytes, line: _Line) -> None:
         """Know a start line again."""
@@ -88,8 +90,8 @@ class HeadReader:
     """Reads heads; after `read` the attributes tell how the last message is framed."""
 
     __slots__ = (
-        "_fields", "_host", "_known", "_limits", "_parser", "expects_continue", "is_head", "is_modern", "keep_alive",
-        "length", "on_header",
+        "_fields", "_host", "_is_parsed", "_known", "_limits", "_parser", "end", "expects_continue", "is_head",
+        "is_modern", "keep_alive", "length", "on_header",
     )  # fmt: skip
 
     def __init__(self, limits: ServerLimits, known: KnownParts) -> None:
@@ -102,11 +104,27 @@ class HeadReader:
         self.on_header = self._fields.__setitem__
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._host: bytes | None = b""  # the last one that was in order; most requests repeat it
+        self._is_parsed = False
         self.length = 0
+        self.end = 0
         self.is_head = False
         self.is_modern = True
         self.keep_alive = True
         self.expects_continue = False
+
+    def read_own(self, data: bytes, connection: Connection) -> Request | None:
+        """Read the head at the start of `data`, up to `end`, if it is known to be our own caller's."""
+        own = self._known.own.read(data)
+        if own is None:
+            return None
+        method, path, query, values, length, end = own
+        if length > self._limits.body_bytes or end > self._limits.head_bytes:
+            return None
+        self.length = length
+        self.end = end
+        self._is_parsed = self.is_head = self.expects_continue = False
+        self.is_modern = self.keep_alive = True
+        return Request(method, path, query, Headers(values), b"", connection)
 
     def read(self, head: bytes, connection: Connection) -> Request:
         """Read one head, from its first byte to the empty line. Raises `Refused`."""
@@ -118,19 +136,25 @@ class HeadReader:
         fields = self._fields
         fields.clear()
         self._parse(head)
+        self._is_parsed = True
         text = head[: head.find(b"\r\n")]
-        line = self._known.find_line(text) or self._read_line(text)
+        known = self._known.find_line(text)
+        line = known or self._read_line(text)
         method, path, query, authority, self.is_head, self.is_modern = line
         self.keep_alive = self.is_modern
         came = tuple(fields)
         names = self._known.find_names(came) or self._read_names(came)
         if len(names.keys) == count:
+            is_once = True
             values = dict(zip(names.keys, fields.values()))  # noqa: B905 - a keyword costs as much
         else:
+            is_once = False
             values = _read_repeated(head)
         self._read_framing(values, is_plain=names.is_plain)
         if authority is not None and "host" in values:
             _compare(authority, values["host"])
+        if wire.TIMEOUT_MS in values and known and is_once and self.is_modern and not self.is_head:
+            self._known.own.keep(head, method, path, query, values)
         return Request(method, path, query, Headers(values), b"", connection)
 
     def _read_line(self, text: bytes) -> _Line:
@@ -181,7 +205,7 @@ class HeadReader:
 
     def pass_body(self, body: bytes) -> None:
         """Tell the parser that the body of the last head has gone by."""
-        if self._parser is not None:
+        if self._is_parsed and self._parser is not None:
             self._parser.feed_data(body)
 
     def forget(self) -> None:
