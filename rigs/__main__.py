@@ -22,6 +22,7 @@ NAMES: tuple[str, ...] = (
     "crash_points",
     "dependency",
     "disk",
+    "fleet_crash",
     "openapi",
     "overload",
     "raw_http",
