@@ -23,6 +23,7 @@ NAMES: tuple[str, ...] = (
     "dependency",
     "disk",
     "fleet_crash",
+    "fleet_links",
     "openapi",
     "overload",
     "raw_http",

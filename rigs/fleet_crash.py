@@ -7,30 +7,23 @@ same data. A round ends in quiet: the ledgers are right, and nobody holds more t
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import random
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import uvloop
-
-from rigs.episodes import Episode, Fault, Rig
+from rigs.episodes import Fault, Rig
+from rigs.fleet.rounds import Rounds, add_arguments
 from rigs.fleet.shop import FleetShop, Traffic
-from rigs.shop import LEASE_S, ServerFailed
+from rigs.shop import LEASE_S
 
-CUSTOMERS = 12
-PER_ROUND = 60
 PLANTED_PER_ROUND = 12
-LONG_ROUND = 20
-"""From so many on a round waits in the end until connections that are kept are closed."""
 PAUSE_EACH = 6
 SUPERVISOR_EACH = 20
+SUPERVISOR_AT = 7
 PAUSES_IN_LEASES = (1.1, 2.5)
 LIVES_S = 0.6
 ALONE = 0.7
@@ -43,7 +36,7 @@ class Round:
     def __init__(self, folder: Path, seed: int, customers: int, fault: str) -> None:
         self._shop = FleetShop(folder, fault)
         self._traffic = Traffic(self._shop, seed, customers)
-        self.wrong: list[str] = []
+        self._wrong: list[str] = []
 
     async def start(self) -> None:
         """Start the fleet; all customers sign up."""
@@ -56,7 +49,7 @@ class Round:
         chance = random.Random(seed)
         await asyncio.sleep(chance.uniform(0.0, LIVES_S))
         is_pause = seed % PAUSE_EACH == 0
-        if seed % SUPERVISOR_EACH == SUPERVISOR_EACH - 1:
+        if seed % SUPERVISOR_EACH == SUPERVISOR_AT:
             return await self._upset_supervisor()
         members = self._shop.members()
         name = chance.choice(sorted(members))
@@ -77,14 +70,14 @@ class Round:
             _send(pid, signal.SIGCONT)
 
     async def _upset_supervisor(self) -> dict[str, Any]:
-        self.wrong += await self._shop.kill_supervisor()
+        self._wrong += await self._shop.kill_supervisor()
         await self._shop.start()
         return {"did": "kill", "whom": "supervisor"}
 
     async def judge(self, *, is_long: bool) -> tuple[list[str], dict[str, Any]]:
         """Let everything end, and compare."""
         wrong = await self._shop.judge(self._traffic, is_long=is_long)
-        return [*self.wrong, *wrong], self._traffic.figures
+        return [*self._wrong, *wrong], self._traffic.figures
 
     async def close(self) -> None:
         """End everything."""
@@ -93,59 +86,8 @@ class Round:
 
 
 def _send(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-async def play(
-    folder: Path, seeds: Sequence[int], customers: int, planted: str | None
-) -> list[Episode]:
-    """One round."""
-    trial = Round(folder, seeds[0], customers, planted or "")
-    facts: dict[int, dict[str, Any]] = {seed: {} for seed in seeds}
-    try:
-        await trial.start()
-        for seed in seeds:
-            facts[seed] = await trial.upset(seed)
-        wrong, figures = await trial.judge(is_long=len(seeds) >= LONG_ROUND)
-        facts[seeds[-1]] |= figures
-    except ServerFailed as error:
-        wrong = [*trial.wrong, f"stuck: {error}"]
-    finally:
-        await trial.close()
-    told = [f"the round of seeds {seeds[0]}-{seeds[-1]} is wrong: see its last"] if wrong else []
-    episodes = [Episode(seed, told, facts[seed]) for seed in seeds[:-1]]
-    return [*episodes, Episode(seeds[-1], wrong, facts[seeds[-1]])]
-
-
-def run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Episode]:
-    """Round after round; a bad one leaves its folder."""
-    size = PLANTED_PER_ROUND if planted is not None else options.round
-    for first in range(0, len(seeds), size):
-        folder = Path(tempfile.mkdtemp(prefix="borough-fleet-"))
-        is_bad = True
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                part = seeds[first : first + size]
-                episodes = runner.run(play(folder, part, options.customers, planted))
-            is_bad = any(episode.wrong for episode in episodes) and planted is None
-        finally:
-            if not is_bad:
-                shutil.rmtree(folder, ignore_errors=True)
-        if is_bad:
-            print(f"fleet_crash: everything is kept in {folder}", flush=True)
-        yield from episodes
-
-
-def _add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--round", type=int, default=PER_ROUND, help=f"episodes per folder ({PER_ROUND})"
-    )
-    parser.add_argument(
-        "--customers", type=int, default=CUSTOMERS, help=f"who buy at once ({CUSTOMERS})"
-    )
 
 
 PLANTED = {
@@ -153,4 +95,5 @@ PLANTED = {
     "orphans": Fault(2 * PLANTED_PER_ROUND, "left behind: "),
     "leak": Fault(PLANTED_PER_ROUND, "leaked: "),
 }
-RIG = Rig("kills and pauses", run, PLANTED, add_arguments=_add_arguments)
+ROUNDS = Rounds("fleet_crash", PLANTED_PER_ROUND, Round)
+RIG = Rig("kills and pauses", ROUNDS.run, PLANTED, add_arguments=add_arguments)

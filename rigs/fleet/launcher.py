@@ -17,7 +17,7 @@ from borough.cli import main as product
 from borough.fleet import child
 from borough.fleet.member import Member
 
-PLAN = "BOROUGH_RIG_PLAN"
+PLAN = "RIG_PLAN"
 
 
 class Plan(msgspec.Struct, frozen=True):

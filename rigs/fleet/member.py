@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 
 from borough.fleet import replica
+from borough.gateway.forwarding import _Forwarder
 from borough.transports.http.client import HttpClient
+from borough.transports.http.message import Request, Response
 from rigs.fleet.launcher import PLAN, Plan
 from rigs.planted import FAULTS, replace
 
@@ -29,7 +31,7 @@ def outlive_the_supervisor() -> None:
         async def endless() -> Any:
             async for message in messages:
                 yield message
-            await asyncio.Event().wait()
+            await self._stop.wait()  # who is asked to stop does
 
         await listen(self, endless())
 
@@ -50,7 +52,24 @@ def leave_tasks_behind() -> None:
     replace(HttpClient, "pool_of", careless)
 
 
-OWN_FAULTS = {"orphans": outlive_the_supervisor, "leak": leave_tasks_behind}
+def believe_in_success() -> None:
+    """Whoever writes a note is told that it was kept, whatever has become of the call."""
+    answer: Any = _Forwarder.answer
+
+    async def believe(self: Any, request: Request) -> Response:
+        response: Response = await answer(self, request)
+        if request.path == "/witness/notes" and response.status >= 500:
+            return Response(201, ((b"content-type", b"application/json"),), request.body)
+        return response
+
+    replace(_Forwarder, "answer", believe)
+
+
+OWN_FAULTS = {
+    "optimism": believe_in_success,
+    "orphans": outlive_the_supervisor,
+    "leak": leave_tasks_behind,
+}
 
 
 def _tell(folder: Path) -> None:

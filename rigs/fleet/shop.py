@@ -66,11 +66,15 @@ class FleetDoor(PatientShop):
         self.asked_again: Counter[str] = Counter()
 
     def is_final(self, status: int, document: Any) -> bool:
-        """Who was called and died may have done it or not: that is said, and is no final answer."""
-        is_broken_off = status == 500 and BROKE_OFF in str(document.get("detail"))
-        is_final = not is_broken_off and super().is_final(status, document)
+        """Who was called and died may have done it or not: that is said, and is no final answer.
+
+        What a service does wrong by itself would be told likewise, but with an error in its log.
+        """
+        is_failure = status == 500 and document.get("code") == "service-failure"
+        is_final = not is_failure and super().is_final(status, document)
         if not is_final:
-            self.asked_again[f"broken off {status}" if is_broken_off else str(status)] += 1
+            is_inside = is_failure and BROKE_OFF not in str(document.get("detail"))
+            self.asked_again[f"{status} inside" if is_inside else str(status)] += 1
         return is_final
 
 
@@ -216,9 +220,11 @@ class FleetShop:
         if not members.keys() >= MEMBERS or not ready.issuperset(members.values()):
             return False
         host, port = self.rigged.origin
-        with suppress(OSError):
-            with urllib.request.urlopen(f"http://{host}:{port}/readyz", timeout=2.0) as answer:
-                return bool(answer.status == 200)
+        with (
+            suppress(OSError),
+            urllib.request.urlopen(f"http://{host}:{port}/readyz", timeout=2.0) as answer,
+        ):
+            return bool(answer.status == 200)
         return False
 
     async def kill_supervisor(self) -> list[str]:
@@ -242,7 +248,9 @@ class FleetShop:
             if asyncio.get_running_loop().time() > ends:
                 names = [line.replace(b"\0", b" ").decode()[-40:] for line in left.values()]
                 self._end(left)
-                return [f"left behind: after {within_s:g} s there still is {name}" for name in names]
+                return [
+                    f"left behind: after {within_s:g} s there still is {name}" for name in names
+                ]
             await asyncio.sleep(LOOK_S)
         return []
 
@@ -300,7 +308,14 @@ class FleetShop:
             wrong.append(f"stuck: after {QUIET_S:.0f} s {'; '.join(unfinished)}")
         wrong += await self.leaks(is_long=is_long)
         wrong += await self.stop()
+        wrong += self.complaints()
         return wrong + await asyncio.to_thread(self.rigged.breaches)
+
+    def complaints(self) -> list[str]:
+        """Errors that processes have logged."""
+        said = self.rigged.log.read_text(errors="replace").splitlines()
+        found = [line for line in said if " ERROR " in line or "Traceback" in line]
+        return [f"logged: {line}" for line in found]
 
     async def close(self) -> None:
         """End what still runs."""
