@@ -35,13 +35,16 @@ class Round:
 
     def __init__(self, folder: Path, seed: int, customers: int, fault: str) -> None:
         self._shop = FleetShop(folder, fault)
-        self._traffic = Traffic(self._shop, seed, customers)
+        self._seed = seed
+        self._customers = customers
+        self._traffic: Traffic | None = None
         self._wrong: list[str] = []
 
     async def start(self) -> None:
         """Start the fleet; all customers sign up."""
         await self._shop.start()
         await self._shop.remember()
+        self._traffic = Traffic(self._shop, self._seed, self._customers)
         await self._traffic.admit()
 
     async def upset(self, seed: int) -> dict[str, Any]:
@@ -76,12 +79,14 @@ class Round:
 
     async def judge(self, *, is_long: bool) -> tuple[list[str], dict[str, Any]]:
         """Let everything end, and compare."""
+        assert self._traffic is not None
         wrong = await self._shop.judge(self._traffic, is_long=is_long)
         return [*self._wrong, *wrong], self._traffic.figures
 
     async def close(self) -> None:
         """End everything."""
-        await self._traffic.close()
+        if self._traffic is not None:
+            await self._traffic.close()
         await self._shop.close()
 
 

@@ -59,7 +59,9 @@ class Round:
             ports.add(any_port())
         self._doors = dict(zip(REPLICAS, sorted(ports), strict=True))
         self._shop = FleetShop(folder, fault, self._doors)
-        self._traffic = Traffic(self._shop, seed, customers)
+        self._seed = seed
+        self._customers = customers
+        self._traffic: Traffic | None = None
         self._chance = random.Random(seed)
         self._proxies: dict[str, ToxicProxy] = {}
         self._client = HttpClient()
@@ -80,6 +82,7 @@ class Round:
                 await proxy.open(self._doors[name])
         self._pids = self._shop.members()
         await self._shop.remember()
+        self._traffic = Traffic(self._shop, self._seed, self._customers)
         await self._traffic.admit()
 
     async def upset(self, seed: int) -> dict[str, Any]:
@@ -130,6 +133,7 @@ class Round:
 
     async def judge(self, *, is_long: bool) -> tuple[list[str], dict[str, Any]]:
         """Let everything end, and compare."""
+        assert self._traffic is not None
         now = self._shop.members()
         ended = sorted(name for name, pid in self._pids.items() if now.get(name) != pid)
         wrong = [f"ended: the process of {name}, for a link went bad" for name in ended]
@@ -140,7 +144,8 @@ class Round:
     async def close(self) -> None:
         """End everything."""
         await self._client.close()
-        await self._traffic.close()
+        if self._traffic is not None:
+            await self._traffic.close()
         await self._shop.close()
         for proxy in self._proxies.values():
             await proxy.close()

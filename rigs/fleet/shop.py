@@ -79,7 +79,7 @@ class FleetDoor(PatientShop):
 
 
 class Traffic:
-    """Customers, and writers of notes."""
+    """Customers, and writers of notes; they begin at once."""
 
     def __init__(self, shop: FleetShop, seed: int, customers: int) -> None:
         self._client = HttpClient()
@@ -263,13 +263,14 @@ class FleetShop:
     # --- what it holds -----------------------------------------------------------------------------
 
     async def remember(self) -> None:
-        """What every process holds now is what it may hold in the end. Before any traffic."""
+        """What a process of each kind holds now is what it may hold in the end. Before any traffic."""
         assert self.server is not None
         for name, pid in self.members().items():
             held = await holdings_of(pid, self._reports)
             if held is None:
                 raise ServerFailed(f"{name} does not tell what it holds")
-            self._at_first[name] = held
+            kind = _deployable(name)
+            self._at_first[kind] = _most(self._at_first.get(kind, held), held)
         self._supervisor_at_first = descriptors_of(self.server.pid)
 
     async def leaks(self, *, is_long: bool) -> list[str]:
@@ -284,7 +285,7 @@ class FleetShop:
     async def _grown(self, *, with_sockets: bool) -> list[str]:
         found: list[str] = []
         for name, pid in self.members().items():
-            first, now = self._at_first[name], await holdings_of(pid, self._reports)
+            first, now = self._at_first[_deployable(name)], await holdings_of(pid, self._reports)
             if now is None:
                 found.append(f"stuck: {name} does not tell what it holds")
                 continue
@@ -321,6 +322,16 @@ class FleetShop:
         """End what still runs."""
         await self.rigged.close()
         self._end(processes_of(self.data))
+
+
+def _deployable(member: str) -> str:
+    return member.partition(".")[0]
+
+
+def _most(one: Holdings, other: Holdings) -> Holdings:
+    """The more of each kind: of two replicas one has the roles, and later it may be the other."""
+    tasks = Counter(one.tasks) | Counter(other.tasks)
+    return Holdings(max(one.files, other.files), max(one.sockets, other.sockets), tasks)
 
 
 def _leaked(name: str, counts: list[tuple[str, int, int, int]]) -> list[str]:
