@@ -127,7 +127,7 @@ class Round:
             except CallError:
                 continue
             if answer.status < 500:
-                return asked - began
+                return loop.time() - began
             await asyncio.sleep(0.05)
         return None
 
