@@ -75,7 +75,7 @@ class Round:
             _send(pid, signal.SIGCONT)
 
     async def _upset_supervisor(self, chance: random.Random) -> dict[str, Any]:
-        if chance.random() < PAUSED_SUPERVISORS:
+        if chance.random() >= 1 - PAUSED_SUPERVISORS:
             assert self._shop.server is not None
             await self._pause(self._shop.server.pid, LEASE_S * chance.uniform(*PAUSES_IN_LEASES))
             await self._shop.until_whole()
