@@ -56,6 +56,7 @@ FILES = 16
 """Files that a process may open later than at its start: readers of a database, topics of the log."""
 CONNECTIONS = 11
 """The shop keeps up to eight connections to its card issuer."""
+COMPLAINTS = (" ERROR ", " CRITICAL ", "must prove itself", "does not prove", "does not declare")
 BROKE_OFF = "broke off without an answer; the call may have run"
 _READY = re.compile(r"is ready \(pid (\d+),")
 
@@ -315,9 +316,9 @@ class FleetShop:
         return wrong + await asyncio.to_thread(self.rigged.breaches)
 
     def complaints(self) -> list[str]:
-        """Errors that processes have logged."""
+        """Errors that processes have logged, and that one did not believe another."""
         said = self.rigged.log.read_text(errors="replace").splitlines()
-        found = [line for line in said if " ERROR " in line or " CRITICAL " in line]
+        found = [line for line in said if any(sign in line for sign in COMPLAINTS)]
         return [f"logged: {line}" for line in found]
 
     async def close(self) -> None:
