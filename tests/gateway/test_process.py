@@ -12,6 +12,7 @@ import pytest
 from borough import Service, System, TokenIssuer
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
+from borough.reliability.arrival import Arrival
 from borough.runtime.configuration import Configuration
 from borough.testing import free_port
 from borough.testing.clock import ManualClock
@@ -82,6 +83,26 @@ async def test_borough_toml_bounds_what_both_listeners_take(tmp_path: Path) -> N
             writer.close()
             await writer.wait_closed()
     finally:
+        await started.stop()
+
+
+async def test_a_service_whose_first_call_was_refused_as_it_came_has_proven_itself(
+    tmp_path: Path,
+) -> None:
+    toml = "[limits]\ncalls_in_flight = 1\ncalls_in_flight_least = 1\ncalls_waiting = 0\n"
+    started = process(tmp_path, toml, internal_port=free_port())
+    await started.start()
+    client = started.proof.client("library")
+    entrance = started.entrances.to("/library")
+    assert entrance is not None
+    try:
+        entrance.limit.begin(busy := Arrival(0.0, 10.0, entrance), 0.0)
+        refused = await client.send(started.internal_origin, "DELETE", "/library/books/emma")
+        entrance.leave(busy)
+        answer = await client.send(started.internal_origin, "DELETE", "/library/books/emma")
+        assert (refused.status, answer.status) == (503, 200)
+    finally:
+        await client.close()
         await started.stop()
 
 

@@ -218,7 +218,12 @@ class Process:
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
         server = HttpServer(
-            doors.answer, bounds, self.clock, entrances=self.entrances, is_inside=True
+            doors.answer,
+            bounds,
+            self.clock,
+            entrances=self.entrances,
+            is_inside=True,
+            mark=doors.refused,
         )
         host = self.system.configuration.options.internal.host
         await server.open(host, port, self.proof.listening())
