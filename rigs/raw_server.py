@@ -90,7 +90,7 @@ def plant(fault: str) -> None:
 
         def __init__(self, server: HttpServer) -> None:
             super().__init__(server)
-            self._head = reader(server.limits)
+            self._head = reader(server.limits, server.known)
 
     replace(product, "ServerConnection", PlantedConnection)
 

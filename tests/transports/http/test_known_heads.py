@@ -115,7 +115,7 @@ def test_a_body_above_the_limit_is_left_to_the_parser() -> None:
 
 
 def test_only_few_beginnings_are_kept() -> None:
-    known = KnownParts()
+    known, head = KnownParts(), OWN
     for number in range(1000):
         head = OWN.replace(b"totals", b"totals%d" % number)
         for _ in range(2):
