@@ -23,6 +23,9 @@ from tests.fleet.village import (
 )
 
 
+NO_LEDGER = "borough: no replica of ledger takes calls now\n"
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_village(tmp_path)
@@ -236,6 +239,17 @@ def test_a_process_that_always_ends_is_given_up_within_its_budget(tmp_path: Path
     assert refused.stderr.count("begun anew in") == 2
 
 
+def test_with_certificates_commands_find_services_by_their_https_address(root: Path) -> None:
+    made = subprocess.run(borough("certs", str(root)), capture_output=True, text=True, check=True)
+    lines = made.stderr[made.stderr.index("[internal.tls]") :]
+    (root / "borough.toml").write_text((root / "borough.toml").read_text() + lines)
+    with run_village(root, "fleet") as village:
+        told = {each["replica"]: each["internal"] for each in village.ready["replicas"]}
+        assert told["ledger.1"].startswith("https://")
+        asked = village.command("call", "ledger.secret", "--as", "clerk", "--system", str(root))
+        assert (asked.returncode, asked.stdout, asked.stderr) == (0, "42\n", "")
+
+
 def test_a_process_that_is_never_ready_is_given_up_however_long_each_start_takes(
     tmp_path: Path,
 ) -> None:
@@ -286,6 +300,8 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
         assert village.ask("/clerk/heard")[0] == 200
         assert village.ask("/readyz")[0] == 503
         (root / "ledger" / "service.py").write_text(LEDGER_SERVICE)
+        asked = village.command("call", "ledger.pid", "--as", "clerk", "--system", str(root))
+        assert (asked.returncode, asked.stderr) == (1, NO_LEDGER)
         assert village.command("scale", "ledger=1").returncode == 0
         assert village.ask("/clerk/pids")[0] == 200
         assert village.stop() == 0

@@ -20,6 +20,7 @@ import msgspec
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.fleet_view import FleetView
 from borough.cli.output import complain, results, settle_output
+from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, CommandSocket, Scale
@@ -89,6 +90,7 @@ class _Fleet:
             return await self._supervise(supervisor)
         finally:
             await commands.close()
+            quit_from_now_on()
 
     async def _supervise(self, supervisor: Supervisor) -> int:
         loop = asyncio.get_running_loop()
@@ -151,9 +153,9 @@ class _Fleet:
     def _leave_address(self, supervisor: Supervisor) -> Address:
         """Leave where everything is now, unless it stands there already."""
         services = {
-            service: f"http://{peer.host}:{peer.port}"
+            service: member.where
             for member in supervisor.members.values()
-            for service, peer in member.peers().items()
+            for service in member.peers()
         }
         edge = self.address.edge if self.address is not None else supervisor.edge_url
         address = Address(os.getpid(), edge, "", services)

@@ -21,6 +21,7 @@ import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.output import complain, results, settle_output
+from borough.cli.signals import quit_from_now_on
 from borough.errors import ConfigurationError
 from borough.telemetry.logs import begin_logging
 
@@ -201,6 +202,7 @@ async def _serve(options: argparse.Namespace) -> int:
     finally:
         forget_address(process.host.data_folder, address)
         await _stop(process)
+        quit_from_now_on()
     return 0
 
 

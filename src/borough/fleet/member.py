@@ -132,7 +132,7 @@ class Member:
         ready = self.ready
         if ready is None:
             return ""
-        return ready.edge or f"http://{ready.host}:{ready.port}"
+        return ready.edge or f"{ready.scheme}://{ready.host}:{ready.port}"
 
     @property
     def version(self) -> str:

@@ -248,6 +248,7 @@ def _ready(process: Process | EdgeProcess) -> Ready:
     return Ready(
         host=place,
         port=port,
+        scheme=process.proof.scheme,
         services=versions,
         contracts={contract.wire_name: contract.mark.version for contract in host.contracts},
         declares={name: tuple(sorted(names)) for name, names in host.declared.items()},
