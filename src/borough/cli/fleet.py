@@ -19,7 +19,8 @@ import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.fleet_view import FleetView
-from borough.cli.output import complain, results, settle_output
+from borough.cli.output import results, settle_output
+from borough.cli.patient_stream import PatientStream
 from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
@@ -39,6 +40,8 @@ __all__ = ["run_fleet"]
 
 _MOUNTS = "borough.console.many_processes:fleet_mounts"
 _TELLS = "borough.console.one_process:tells"
+_LAST_LINES_S = 2.0
+"""How long the end waits for a reader of standard error."""
 
 
 def run_fleet(options: argparse.Namespace, flags: dict[str, Any]) -> int:
@@ -74,8 +77,9 @@ class _Fleet:
         self.stopping = asyncio.Event()
         self.address: Address | None = None
         self.supervisor: Supervisor | None = None
+        self.stderr = PatientStream(sys.stderr.fileno())
         self.view = FleetView(
-            sys.stderr, self._members, [each.name for each in self.topology.deployables]
+            self.stderr, self._members, [each.name for each in self.topology.deployables]
         )
 
     async def run(self) -> int:
@@ -90,6 +94,7 @@ class _Fleet:
             return await self._supervise(supervisor)
         finally:
             await commands.close()
+            self.stderr.close(_LAST_LINES_S)
             quit_from_now_on()
 
     async def _supervise(self, supervisor: Supervisor) -> int:
@@ -105,7 +110,7 @@ class _Fleet:
         except asyncio.CancelledError:
             return 130
         except StartFailed as error:
-            complain(f"borough: {masked_url(without_secrets(str(error)))}")
+            self.view.say(f"borough: {masked_url(without_secrets(str(error)))}")
             return error.status
         try:
             self.address = self._leave_address(supervisor)
@@ -127,7 +132,7 @@ class _Fleet:
                 self.supervisor.kill()
             settle_output()
             os._exit(130)
-        complain("stopping; once more exits at once")
+        self.view.say("stopping; once more exits at once")
         self.stopping.set()
 
     def _members(self) -> list[Member]:
