@@ -20,7 +20,7 @@ async def count(request: Scale) -> Answer:
 async def test_only_one_fleet_at_a_time_has_a_data_folder(tmp_path: Path) -> None:
     first, second = (CommandSocket(tmp_path, {Scale: count}) for _ in range(2))
     await first.open()
-    with pytest.raises(ConfigurationError, match="a fleet runs on the data in .* already; stop it"):
+    with pytest.raises(ConfigurationError, match="already; stop it, or name another"):
         await second.open()
     await second.close()
     answer = await asyncio.to_thread(ask_fleet, tmp_path, Scale({"a": 1}))

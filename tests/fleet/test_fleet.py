@@ -22,7 +22,6 @@ from tests.fleet.village import (
     write_village,
 )
 
-
 NO_LEDGER = "borough: no replica of ledger takes calls now\n"
 
 
