@@ -22,6 +22,8 @@ from tests.fleet.village import (
     write_village,
 )
 
+NO_LEDGER = "borough: no replica of ledger takes calls now\n"
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
@@ -236,6 +238,40 @@ def test_a_process_that_always_ends_is_given_up_within_its_budget(tmp_path: Path
     assert refused.stderr.count("begun anew in") == 2
 
 
+def test_with_certificates_commands_find_services_by_their_https_address(root: Path) -> None:
+    made = subprocess.run(borough("certs", str(root)), capture_output=True, text=True, check=True)
+    lines = made.stderr[made.stderr.index("[internal.tls]") :]
+    (root / "borough.toml").write_text((root / "borough.toml").read_text() + lines)
+    with run_village(root, "fleet") as village:
+        told = {each["replica"]: each["internal"] for each in village.ready["replicas"]}
+        assert told["ledger.1"].startswith("https://")
+        asked = village.command("call", "ledger.secret", "--as", "clerk", "--system", str(root))
+        assert (asked.returncode, asked.stdout, asked.stderr) == (0, "42\n", "")
+
+
+def test_a_process_that_is_never_ready_is_given_up_however_long_each_start_takes(
+    tmp_path: Path,
+) -> None:
+    hanging = LEDGER_SERVICE.replace('print("the ledger is open")', "os.read(os.pipe()[0], 1)")
+    root = write_village(tmp_path, ledger__service=hanging)
+    slow = ["start_within_s=1", "restarts=1", "restarts_within_s=0.5", "restart_first_s=0.01"]
+    refused = refused_run(root, "fleet", *(f"--set=fleet.{each}" for each in slow))
+    assert refused.returncode == 1
+    assert "borough: ledger.1: has not been ready within 1 s" in refused.stderr
+
+
+def test_a_token_that_others_may_read_ends_the_start_with_its_remedy(
+    root: Path, tmp_path: Path
+) -> None:
+    token = tmp_path / "kept" / "tokens" / "ledger.token"
+    token.parent.mkdir(parents=True)
+    token.write_text("0" * 64)
+    refused = refused_run(root, "fleet", "--data", str(tmp_path / "kept"))
+    assert refused.returncode == 2
+    assert f"may be read by others; run `chmod 600 {token}`" in refused.stderr
+    assert "begun anew" not in refused.stderr
+
+
 def test_an_open_that_fails_is_told_at_once_as_in_one_process(tmp_path: Path) -> None:
     failing = LEDGER_SERVICE.replace('print("the ledger is open")', "raise ValueError('no ink')")
     refused = refused_run(write_village(tmp_path, ledger__service=failing), "fleet")
@@ -263,6 +299,8 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
         assert village.ask("/clerk/heard")[0] == 200
         assert village.ask("/readyz")[0] == 503
         (root / "ledger" / "service.py").write_text(LEDGER_SERVICE)
+        asked = village.command("call", "ledger.pid", "--as", "clerk", "--system", str(root))
+        assert (asked.returncode, asked.stderr) == (1, NO_LEDGER)
         assert village.command("scale", "ledger=1").returncode == 0
         assert village.ask("/clerk/pids")[0] == 200
         assert village.stop() == 0

@@ -19,7 +19,7 @@ from borough.cli.address import read_address
 from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract, Operation
 from borough.contracts.unreadable import pointer_of
-from borough.errors import ConfigurationError
+from borough.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
     from borough.transports.http.client import HttpClient, Origin
@@ -121,7 +121,10 @@ def _run(options: argparse.Namespace) -> int:
         origin = _origin(options.url or read_address(folder).edge, "http")
     else:
         address = read_address(folder)
-        url = address.services.get(operation.contract.service, address.internal)
+        callee = operation.contract.service
+        url = address.services.get(callee, address.internal)
+        if not url:
+            raise Unavailable(f"no replica of {callee} takes calls now")
         if system.configuration.options.internal.tls.is_on:
             from borough.gateway.mutual_tls import ServiceCertificates
 

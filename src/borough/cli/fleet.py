@@ -19,7 +19,9 @@ import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.fleet_view import FleetView
-from borough.cli.output import complain, results, settle_output
+from borough.cli.output import results, settle_output
+from borough.cli.patient_stream import PatientStream
+from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, CommandSocket, Scale
@@ -38,6 +40,8 @@ __all__ = ["run_fleet"]
 
 _MOUNTS = "borough.console.many_processes:fleet_mounts"
 _TELLS = "borough.console.one_process:tells"
+_LAST_LINES_S = 2.0
+"""How long the end waits for a reader of standard error."""
 
 
 def run_fleet(options: argparse.Namespace, flags: dict[str, Any]) -> int:
@@ -73,8 +77,9 @@ class _Fleet:
         self.stopping = asyncio.Event()
         self.address: Address | None = None
         self.supervisor: Supervisor | None = None
+        self.stderr = PatientStream(sys.stderr.fileno())
         self.view = FleetView(
-            sys.stderr, self._members, [each.name for each in self.topology.deployables]
+            self.stderr, self._members, [each.name for each in self.topology.deployables]
         )
 
     async def run(self) -> int:
@@ -89,6 +94,8 @@ class _Fleet:
             return await self._supervise(supervisor)
         finally:
             await commands.close()
+            self.stderr.close(_LAST_LINES_S)
+            quit_from_now_on()
 
     async def _supervise(self, supervisor: Supervisor) -> int:
         loop = asyncio.get_running_loop()
@@ -103,7 +110,7 @@ class _Fleet:
         except asyncio.CancelledError:
             return 130
         except StartFailed as error:
-            complain(f"borough: {masked_url(without_secrets(str(error)))}")
+            self.view.say(f"borough: {masked_url(without_secrets(str(error)))}")
             return error.status
         try:
             self.address = self._leave_address(supervisor)
@@ -125,7 +132,7 @@ class _Fleet:
                 self.supervisor.kill()
             settle_output()
             os._exit(130)
-        complain("stopping; once more exits at once")
+        self.view.say("stopping; once more exits at once")
         self.stopping.set()
 
     def _members(self) -> list[Member]:
@@ -151,9 +158,9 @@ class _Fleet:
     def _leave_address(self, supervisor: Supervisor) -> Address:
         """Leave where everything is now, unless it stands there already."""
         services = {
-            service: f"http://{peer.host}:{peer.port}"
+            service: member.where
             for member in supervisor.members.values()
-            for service, peer in member.peers().items()
+            for service in member.peers()
         }
         edge = self.address.edge if self.address is not None else supervisor.edge_url
         address = Address(os.getpid(), edge, "", services)

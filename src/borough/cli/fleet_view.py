@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TextIO
+from typing import Protocol
 
 from borough.fleet.member import Member
 from borough.fleet.usage import memory_mib
@@ -28,11 +28,21 @@ _LEFT = 3
 """So many columns are words, the others numbers."""
 
 
+class Stream(Protocol):
+    """What is written to."""
+
+    def isatty(self) -> bool: ...
+
+    def write(self, text: str, /) -> int: ...
+
+    def flush(self) -> None: ...
+
+
 class FleetView:
     """Writes to a stream; `members` gives what the table shows."""
 
     def __init__(
-        self, stream: TextIO, members: Callable[[], Iterable[Member]], names: Iterable[str]
+        self, stream: Stream, members: Callable[[], Iterable[Member]], names: Iterable[str]
     ) -> None:
         """`names` are those of the deployables."""
         self._stream = stream
@@ -57,6 +67,10 @@ class FleetView:
         if self._drawing is not None:
             self._drawing.cancel()
             self._drawing = None
+
+    def say(self, sentence: str) -> None:
+        """Say something of the fleet as a whole."""
+        self._write(f"{self._erased()}{sentence}\n")
 
     def line(self, name: str, text: str, *, is_loud: bool = False) -> None:
         """Say a line of a process."""

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn, Protocol
 
 from borough.cli.output import complain, settle_output
+from borough.cli.signals import quit_from_now_on
 
 __all__ = ["Served", "run_to_the_end", "serve"]
 
@@ -68,6 +69,7 @@ async def serve(served: Served, ready: Callable[[], AbstractContextManager[None]
             complain("stopping; once more exits at once")
     finally:
         await _stop(served)
+        quit_from_now_on()
     return 0
 
 

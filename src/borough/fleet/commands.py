@@ -1,12 +1,14 @@
 """How other commands reach a running fleet: one request and one answer, as JSON lines on a socket.
 
-The socket lies in the data folder and is for its owner only. A new command is a `Request` here and
+The socket lies in the data folder and is for its owner only; a lock on the folder makes sure that one fleet
+at a time has it, as two that start at once would each find nobody there. A new command is a `Request` here and
 an entry of what is handed to `CommandSocket`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import socket
 import tempfile
@@ -57,13 +59,11 @@ class CommandSocket:
         self._path = folder / _FILE
         self._handlers = handlers
         self._server: asyncio.Server | None = None
+        self._lock: int | None = None
 
     async def open(self) -> None:
         """Listen. Raises `ConfigurationError` where another fleet does, or the folder takes no socket."""
-        if _is_heard(self._path):
-            raise ConfigurationError(
-                f"a fleet runs on the data in {self._path.parent} already; stop it, or name another --data"
-            )
+        self._take_folder()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.unlink(missing_ok=True)
@@ -78,9 +78,31 @@ class CommandSocket:
             )
         except OSError as error:
             listener.close()
+            await self.close()
             raise ConfigurationError(
                 f"{self._path} cannot be made: {error.strerror or error}; name another --data"
             ) from error
+
+    def _take_folder(self) -> None:
+        """Lock the folder; the lock ends with this process, however that ends."""
+        folder = self._path.parent
+        try:
+            self._lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._let_folder_go()
+            if not isinstance(error, BlockingIOError):
+                raise ConfigurationError(
+                    f"{folder} cannot be locked: {error.strerror or error}; name another --data"
+                ) from error
+            raise ConfigurationError(
+                f"a fleet runs on the data in {folder} already; stop it, or name another --data"
+            ) from None
+
+    def _let_folder_go(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     async def close(self) -> None:
         """Take the socket away. Idempotent."""
@@ -89,6 +111,7 @@ class CommandSocket:
             server.close()
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
+        self._let_folder_go()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -122,6 +145,10 @@ def ask_fleet(folder: Path, request: Request) -> Answer:
                 connected.connect(short)
             connected.sendall(msgspec.json.encode(request) + b"\n")
             line = b"".join(iter(lambda: connected.recv(_LONGEST_LINE), b""))
+        except PermissionError:
+            raise ConfigurationError(
+                f"{path} is for the user who has started the fleet; be that user"
+            ) from None
         except OSError:
             raise ConfigurationError(
                 f"no fleet is known in {folder}; start it with `borough run --topology NAME`, or name --data"
@@ -129,16 +156,6 @@ def ask_fleet(folder: Path, request: Request) -> Answer:
     if not line:
         raise ConfigurationError(f"the fleet in {folder} has ended before it answered")
     return _decode_answer(line)
-
-
-def _is_heard(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            with _short(path) as short:
-                probe.connect(short)
-        except OSError:
-            return False
-    return True
 
 
 @contextmanager

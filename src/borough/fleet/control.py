@@ -106,6 +106,8 @@ class Ready(Message, frozen=True, kw_only=True):
 
     host: str | None = None
     port: int | None = None
+    scheme: str = "http"
+    """How the services there are spoken to: `https` with certificates."""
     edge: str | None = None
     """The public URL, of the door."""
     services: dict[str, str] = {}

@@ -132,7 +132,7 @@ class Member:
         ready = self.ready
         if ready is None:
             return ""
-        return ready.edge or f"http://{ready.host}:{ready.port}"
+        return ready.edge or f"{ready.scheme}://{ready.host}:{ready.port}"
 
     @property
     def version(self) -> str:
@@ -218,7 +218,10 @@ class Member:
             if self._leave.is_set():
                 self._become("stopped", "has stopped")
                 return
-            self._ends = self._terms.counted(self._ends, self._clock.monotonic())
+            now = self._clock.monotonic()
+            # One that has never been ready may take long to end, and would be tried for ever.
+            is_known = self._has_been_ready
+            self._ends = self._terms.counted(self._ends, now) if is_known else (*self._ends, now)
             wait_s = self._terms.wait_s(self._ends, self._clock.random.random())
             if is_final or wait_s is None:
                 self._become("failed", f"{reason}; it stays down")

@@ -140,6 +140,8 @@ class _Replica:
         try:
             await starting
         except asyncio.CancelledError:
+            if listening.done():
+                listening.result()
             return 0  # what was started has been stopped again
         figures = asyncio.ensure_future(self._tell_figures())
         await stopping
@@ -148,6 +150,8 @@ class _Replica:
         if left is not None:
             _log.error("%s", left)
             os._exit(_LEFT_BEHIND)
+        if listening.done():
+            listening.result()
         self._channel.close()
         await asyncio.gather(figures, listening, *self._asked, return_exceptions=True)
         return 0
@@ -160,23 +164,33 @@ class _Replica:
         self._channel.send(_ready(self.process))
 
     async def _listen(self, messages: AsyncIterator[ToReplica]) -> None:
-        """Do what the supervisor says; without one there is nothing left to run for."""
-        async for message in messages:
-            match message:
-                case DirectoryChanged():
-                    await asyncio.to_thread(self.process.proof.open, (), {EDGE, *message.declared})
-                    take_up(message, self._directory, self._declared)
-                    self._told.set()
-                    self._channel.send(Seen(message.number))
-                case Drain():
-                    self._stop.set()
-                case AreYouQuiet(number):
-                    self._begin(self._answer_quiet(number))
-                case RunSchedule(number, schedule):
-                    self._begin(self._run_schedule(number, schedule))
-                case Assignment():
-                    pass
-        self._stop.set()
+        """Do what the supervisor says; who hears none any more has nothing left to run for."""
+        try:
+            async for message in messages:
+                match message:
+                    case DirectoryChanged():
+                        await self._take_up(message)
+                    case Drain():
+                        self._stop.set()
+                    case AreYouQuiet(number):
+                        self._begin(self._answer_quiet(number))
+                    case RunSchedule(number, schedule):
+                        self._begin(self._run_schedule(number, schedule))
+                    case Assignment():
+                        pass
+        finally:
+            self._stop.set()
+
+    async def _take_up(self, told: DirectoryChanged) -> None:
+        try:
+            await asyncio.to_thread(self.process.proof.open, (), {EDGE, *told.declared})
+        except ConfigurationError as error:
+            if not self._told.is_set():
+                raise
+            _log.error("%s", error)  # who cannot be known is refused; all others are served
+        take_up(told, self._directory, self._declared)
+        self._told.set()
+        self._channel.send(Seen(told.number))
 
     def _begin(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -234,6 +248,7 @@ def _ready(process: Process | EdgeProcess) -> Ready:
     return Ready(
         host=place,
         port=port,
+        scheme=process.proof.scheme,
         services=versions,
         contracts={contract.wire_name: contract.mark.version for contract in host.contracts},
         declares={name: tuple(sorted(names)) for name, names in host.declared.items()},

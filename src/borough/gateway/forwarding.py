@@ -118,9 +118,11 @@ class _Forwarder:
         refuse_odd(request.path, strict=True)
         deadline = self._clock.monotonic() + self._timeouts.of(request)
         principal = await self._identity.principal(request)
-        headers, has_key = _fields_asked(request, principal, new_trace)
+        headers = _fields_asked(request, principal, new_trace)
         target = f"{request.path}?{request.query}" if request.query else request.path
-        kind = RequestKind(request.method, target, request.method == "GET" or has_key, "")
+        # No key makes a request safe here, for the operation may look at none; who has sent one can send
+        # it again. HEAD comes as GET.
+        kind = RequestKind(request.method, target, request.method == "GET", "")
         answer = self._dependency.open(kind, sendable(headers), request.body, deadline)
         try:
             return await _returned(answer)
@@ -140,11 +142,8 @@ class _Forwarder:
 
 def _fields_asked(
     request: Request, principal: Principal | None, new_trace: TraceContext | None
-) -> tuple[Fields, bool]:
-    """The fields that go on: the client's own, without claims, and what the edge alone knows.
-
-    And whether a key is among them: then twice is as good as once, says the client.
-    """
+) -> Fields:
+    """The fields that go on: the client's own, without claims, and what the edge alone knows."""
     raw = request.headers.raw
     dropped = _NOT_ASKED if new_trace is None else _NOT_ASKED_OF_NEW
     if "connection" in raw:
@@ -162,7 +161,7 @@ def _fields_asked(
         headers.append((b"traceparent", new_trace.traceparent.encode()))
     if principal is not None:
         headers.append((b"borough-principal", wire.write_principal(principal)))
-    return headers, wire.IDEMPOTENCY_KEY in raw and wire.IDEMPOTENCY_KEY not in dropped
+    return headers
 
 
 def _fields_answered(raw: Mapping[str, bytes]) -> Fields:

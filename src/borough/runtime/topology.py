@@ -83,7 +83,7 @@ def make_topology(
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, 1)
-    meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}."
     return f"there is no topology {name!r}; {meant} Others are tables [topologies.NAME] of borough.toml"
 
 

@@ -124,7 +124,7 @@ class Callee:
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            raise self._translated(error) from None
+            raise self._translated(error, call) from None
         finally:
             gate.in_flight -= 1
 
@@ -192,12 +192,12 @@ class Callee:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
-            raise self._translated(error) from None
+            raise self._translated(error, call) from None
         finally:
             self.gate.in_flight -= 1
             await _driven(context, generator.aclose())
 
-    def _translated(self, error: BaseException) -> BaseException:
+    def _translated(self, error: BaseException, call: Call) -> BaseException:
         """What the caller may see of an error: problems it declares, and failures without their insides."""
         name = self.operation.wire_name
         if isinstance(error, self._raises):
@@ -210,17 +210,21 @@ class Callee:
                 return error
             return self._about(self._nested(error))
         self.failures += 1
-        return self._about(self._failure(error))
+        return self._about(self._failure(error, call))
 
     def _about(self, error: CallError) -> CallError:
         error.about = self.operation.wire_name
         return error
 
-    def _failure(self, error: Exception) -> CallError:
+    def _failure(self, error: Exception, call: Call) -> CallError:
         name, service = self.operation.wire_name, self.operation.contract.service
         if isinstance(error, (StoreUnavailable, TransactionConflict)):
             _log.warning("%s: %s", name, error)
-            return Unavailable(f"The database of {service} is not available now", retry_after_s=1)
+            busy = Unavailable(f"The database of {service} is not available now", retry_after_s=1)
+            # What the handler did before, in another transaction or elsewhere, is done.
+            may_repeat = self.operation.mark.idempotent or call.key is not None
+            busy.retryable = may_repeat  # type: ignore[misc]
+            return busy
         if isinstance(error, (CommitFailed, ConfigurationError)):
             _log.error("%s: %s", name, error)
             failure = Unavailable(f"{service} cannot keep what it did now", retry_after_s=1)

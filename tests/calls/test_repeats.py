@@ -1,0 +1,106 @@
+"""What a caller repeats by itself: nothing that may have done something, unless twice is as good as once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import pytest
+
+from borough import ANYONE, IDEMPOTENCY_KEY, contract, get, post, put
+from borough.clock import SystemClock
+from borough.contracts.reading import read_contract
+from borough.errors import ServiceFailure, StoreUnavailable, TransactionConflict, Unavailable
+from borough.ports import Replica
+from borough.reliability.admission import Gate
+from borough.runtime.discovery import Directory
+from borough.services.context import Call
+from borough.transports.callee import Callee
+from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
+from borough.transports.http.remote import RemoteTransport
+
+CLOCK = SystemClock()
+
+
+@contract("till", version="1.0")
+class Till(Protocol):
+    @get("/total", allow=ANYONE)
+    async def total(self) -> int: ...
+
+    @put("/float", allow=ANYONE)
+    async def fill(self) -> int: ...
+
+    @post("/sales", allow=ANYONE)
+    async def sell(self) -> int: ...
+
+    @post("/payments", idempotent_by=IDEMPOTENCY_KEY)
+    async def pay(self) -> int: ...
+
+
+OPERATIONS = read_contract(Till).operations
+
+
+def call(name: str, key: str | None) -> Call:
+    wire_name, deadline = OPERATIONS[name].wire_name, CLOCK.monotonic() + 5
+    return Call(wire_name, "till", "orders", None, deadline, None, key)
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("full"), TransactionConflict("late")])
+@pytest.mark.parametrize(
+    ("name", "key", "may_repeat"),
+    [
+        ("total", None, True),
+        ("fill", None, True),
+        ("sell", None, False),
+        ("pay", None, False),
+        ("pay", "k", True),
+    ],
+)
+async def test_a_handler_whose_database_fails_is_repeated_only_where_that_is_safe(
+    error: Exception, name: str, key: str | None, may_repeat: bool
+) -> None:
+    async def handler() -> int:
+        raise error  # after the handler has done who knows what
+
+    callee = Callee(OPERATIONS[name], handler, Gate(1), CLOCK.monotonic)
+    with pytest.raises(Unavailable) as raised:
+        await callee.run((), call(name, key))
+    assert raised.value.retryable is may_repeat
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[tuple[list[bytes], RemoteTransport]]:
+    """What a server was asked that hangs up instead of answering, and a transport to it."""
+    asked: list[bytes] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    place = Replica("till.1", *server.sockets[0].getsockname()[:2])
+    transport = RemoteTransport(Dependencies(Directory({"till": [place]}), HttpClient, CLOCK))
+    yield asked, transport
+    await transport.close()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "is_repeated"),
+    [
+        ("total", None, True),
+        ("sell", None, False),
+        ("pay", None, False),
+        ("pay", "k", True),
+    ],
+)
+async def test_a_call_without_an_answer_is_sent_again_only_where_that_is_safe(
+    silent: tuple[list[bytes], RemoteTransport], name: str, key: str | None, is_repeated: bool
+) -> None:
+    asked, transport = silent
+    with pytest.raises(ServiceFailure):
+        await transport.bind(OPERATIONS[name])((), call(name, key))
+    assert (len(asked) > 1) is is_repeated
