@@ -54,7 +54,7 @@ _DRAIN_GRACE_S = 0.1
 class HttpServer:
     """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse.
 
-    `requests`: how many have come since the start.
+    `requests`: how many have come since the start; `failures`: how many were answered with a 5xx.
     `is_busy`: several requests came in one turn of the loop, so others are about to be answered.
     `is_late`: what is read now may have waited, for the loop has had other things to do; on a new
     connection that was so until `late_until`, for it had to be accepted first.
@@ -84,6 +84,7 @@ class HttpServer:
         self.is_busy = False
         self.now = 0.0
         self.requests = 0
+        self.failures = 0
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock or SystemClock()
         self.monotonic = self._clock.monotonic
