@@ -134,14 +134,19 @@ class HttpServer:
         self._sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Accept nothing more, finish what runs within `seconds`, then cancel it."""
+        """Finish what runs within `seconds`, then cancel it; who has connected already is answered, too."""
         self.is_draining = True
+        until = self.loop.time() + seconds
+        grace_s = min(_DRAIN_GRACE_S, seconds)
+        # A listener that is closed drops whom it has not accepted, with what they have sent.
+        if self._intake is not None:
+            await self._intake.take_all(grace_s)
+            await self._until_empty(grace_s)
+            await self._intake.take_all(grace_s)
+            self._intake.stop()
         if self._server is not None:
             self._server.close()
-        if self._intake is not None:
-            self._intake.stop()
-        until = self.loop.time() + seconds
-        await self._until_empty(min(_DRAIN_GRACE_S, seconds))
+        await self._until_empty(grace_s)
         self.send_answers()
         for connection in [each for each in self._connections if each.is_idle]:
             connection.close()
