@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
-from borough.runtime.code import Code, Kept, keep
+from borough.errors import ConfigurationError
+from borough.runtime.code import Code, Kept, keep, kept
 from tests.fleet.traffic import Asked, traffic
 from tests.fleet.versions import (
     write_broken,
@@ -185,8 +187,6 @@ def test_a_second_rollout_is_refused_while_one_runs(tmp_path: Path) -> None:
     grown = write_grown(tmp_path / "next")
     with run_village(root, "fleet", "--set", "fleet.watch_s=3") as village:
         with traffic(village.ready["edge"], [ADD]) as asked:
-            import threading
-
             first = threading.Thread(target=rolled, args=(village, grown))
             first.start()
             until(lambda: asked.kinds("POST /ledger/entries", "mood")["calm"])
@@ -207,7 +207,7 @@ def test_a_caller_refuses_an_operation_that_the_callees_version_does_not_fit(
     keep(root / ".borough", {"ledger": Kept(("ledger",), Code(str(other)))})
     with run_village(root, "fleet") as village:
         assert village.ask("/clerk/write", {"text": "a"})[0] == 500
-        refused = "ContractMismatch: the caller has ledger.Ledger 1.3 and the callee 1.4: "
+        refused = "clerk.Clerk.write failed in ledger.Ledger.add: the caller has ledger.Ledger 1.3 and the callee 1.4: "
         until(lambda: refused + "ledger.Ledger.add at /request/mood: the callee" in village.said)
         assert village.ask("/clerk/pids")[0] == 200
 
@@ -216,11 +216,8 @@ def test_a_record_whose_code_is_gone_is_told_with_the_remedy(tmp_path: Path) -> 
     data = tmp_path / "data"
     (data / "releases").mkdir(parents=True)
     keep(data, {"ledger": Kept(("ledger",), Code(str(tmp_path / "gone")))})
-    from borough.errors import ConfigurationError
-    from borough.runtime.code import kept
-
     with pytest.raises(
-        ConfigurationError, match="gone, which was rolled out, is gone; remove .*current.json"
+        ConfigurationError, match=r"gone, which was rolled out, is gone; remove .*current.json"
     ):
         kept(data, {"ledger": ("ledger",)})
     assert kept(data, {"ledger": ("ledger", "clerk")}) == {}

@@ -98,7 +98,7 @@ def _distribution(source: Path, wanted: Wanted, into: Path) -> Path:
     release = (
         unpack(source, into) if source.suffix == ".whl" else _copied(source, source.name, into)
     )
-    found = [path.name.rpartition("-")[0] for path in release.glob("*.dist-info")]
+    found = [path.stem.rpartition("-")[0] for path in release.glob("*.dist-info")]
     if canonicalize_name(wanted.distribution) not in [canonicalize_name(name) for name in found]:
         raise ConfigurationError(
             f"{source} is of the distribution {', '.join(found)}, and {wanted.service} is "
