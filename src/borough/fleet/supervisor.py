@@ -30,6 +30,8 @@ from borough.transports.http.wire import EDGE
 __all__ = ["Launch", "StartFailed", "Supervisor", "Watcher"]
 
 _SEEN_WITHIN_S = 2.0
+_LINGER_S = 0.5
+"""Who is told to nobody any more stays as it is that long: a call may have chosen it a moment before."""
 _STAGES = 3
 _CLOSING_S = 10.0
 
@@ -321,6 +323,8 @@ class Supervisor:
         for member in members:
             member.withdraw()
         await self.until_told(but=members)
+        if members and not self._is_stopping:
+            await self._clock.sleep(_LINGER_S)
         for member in members:
             member.drain()
         if members:
