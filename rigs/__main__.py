@@ -28,6 +28,7 @@ NAMES: tuple[str, ...] = (
     "duplicates",
     "links",
     "poison",
+    "rollouts",
     "shared_group",
     "slow_clients",
     "volume",
