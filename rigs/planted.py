@@ -24,7 +24,7 @@ from borough.services.context import NO_DEADLINE
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
 from borough.transports.callee import Callee
-from borough.transports.http.dependency import Dependency
+from borough.transports.http.dependency import Dependency, RequestKind
 
 LAG_S = 0.25
 
@@ -114,22 +114,23 @@ def pass_at_once() -> None:
 
 def send_twice() -> None:
     """The caller takes every request for one that may be sent again."""
-    exchange: Any = Dependency.exchange
+    send: Any = Dependency.send
 
-    def repeat(self: Any, *rest: Any, idempotent: bool = False, **named: Any) -> Any:
-        return exchange(self, *rest, idempotent=True, **named)
+    def repeat(self: Any, kind: RequestKind, *rest: Any) -> Any:
+        kind.idempotent = True
+        return send(self, kind, *rest)
 
-    replace(Dependency, "exchange", repeat)
+    replace(Dependency, "send", repeat)
 
 
 def wait_for_ever() -> None:
     """The caller looks at no deadline."""
-    exchange: Any = Dependency.exchange
+    send: Any = Dependency.send
 
-    def wait(self: Any, *rest: Any, deadline: float = NO_DEADLINE, **named: Any) -> Any:
-        return exchange(self, *rest, **named)
+    def wait(self: Any, kind: RequestKind, fields: bytes, body: bytes, _deadline: float) -> Any:
+        return send(self, kind, fields, body, NO_DEADLINE)
 
-    replace(Dependency, "exchange", wait)
+    replace(Dependency, "send", wait)
 
 
 def lose_dead_letters() -> None:

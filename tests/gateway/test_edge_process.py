@@ -113,7 +113,7 @@ async def test_the_system_page_adds_up_what_replicas_tell(tmp_path: Path) -> Non
         assert state["state"] == "not ready"
         assert state["services"]["library"]["calls"] == 6
         assert [each["version"] for each in state["services"]["library"]["processes"]] == [
-            "1.0"
+            "0.1.0"
         ] * 2
         assert state["operations"]["library.Library.who"] == {"calls": 6, "failures": 0}
         facts = await found.json("/system/facts.json")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from borough.gateway.forwarded import InternalDoors
 from borough.gateway.timeouts import Timeouts
 from borough.services.context import Principal
 from borough.transports.http import wire
+from borough.transports.http.message import Connection, Headers, Request, Response
 from tests.gateway.street import Recording, body_of, status_of, street
 
 JSON = b"Content-Type: application/json\r\n"
@@ -260,3 +262,17 @@ async def test_who_proves_to_be_another_on_one_connection_is_the_other(tmp_path:
         )
         assert (await client.answer())[0] == 401
         await client.close()
+
+
+async def test_what_the_edge_passes_on_waits_with_the_public() -> None:
+    async def nothing(_: Request) -> Response | None:
+        return None
+
+    recording = Recording()
+    connection = Connection(("127.0.0.1", 1))
+    request = Request("GET", "/library/who", "", Headers.of([(b"host", b"x")]), b"", connection)
+    for caller in (wire.EDGE, "readers"):
+        connection.door = None
+        doors = InternalDoors(lambda _, name=caller: name, recording, recording, nothing)  # type: ignore[arg-type, misc]
+        await doors.answer(request)
+        assert connection.is_public == (caller == wire.EDGE)

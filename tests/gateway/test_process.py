@@ -15,6 +15,7 @@ from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.testing import free_port
 from borough.testing.clock import ManualClock
+from borough.transports.http.message import Response
 from tests.gateway.library import Library, LibraryService, Seen, Shelf, request
 
 FOREIGN = '[edge.tokens]\nissuer = "https://id.example"\njwks = "jwks.json"\n'
@@ -159,3 +160,24 @@ async def test_a_folder_of_pages_is_refused_before_anything_is_made(tmp_path: Pa
     with pytest.raises(ConfigurationError, match="name a folder that holds nothing but pages"):
         await started.start()
     assert os.listdir(tmp_path) == ["borough.toml"]
+
+
+async def test_pages_of_other_origins_may_read_what_was_refused_at_the_listener(
+    tmp_path: Path,
+) -> None:
+    toml = '[edge]\ncors = ["https://shop.example"]\n[limits]\ncalls_in_flight = 1\n'
+    started = process(tmp_path, toml, edge_port=free_port())
+    await started.start()
+    try:
+        edge = started.front.edge
+        assert edge is not None
+        refused = Response(503, ((b"retry-after", b"1"),))
+        asked = request("GET", "/library/who", {"Origin": "https://shop.example"})
+        server = started.front._server
+        assert server is not None
+        assert server.mark is not None
+        marked = dict(server.mark(asked, refused).headers)
+        assert marked[b"access-control-allow-origin"] == b"https://shop.example"
+        assert refused.headers == ((b"retry-after", b"1"),)
+    finally:
+        await started.stop()

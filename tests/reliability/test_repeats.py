@@ -52,7 +52,7 @@ def test_the_wait_is_drawn_from_the_whole_span_up_to_a_growing_ceiling(
 ) -> None:
     wait = wait_s(Repeats(TERMS), attempts, chance=chance)
     assert wait is not None
-    assert wait == chance * TERMS.waits.first_s * 2 ** (attempts - 1)
+    assert wait == TERMS.waits.first_s * 2 ** (attempts - 1) * chance
 
 
 def test_after_the_last_attempt_there_is_no_other() -> None:

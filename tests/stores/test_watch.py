@@ -3,11 +3,12 @@
 import asyncio
 import math
 import time
+from pathlib import Path
 
 import pytest
 
 from borough.clock import SystemClock
-from borough.errors import ProcessStalled, StoreUnavailable, TransactionMisuse
+from borough.errors import DeadlineExceeded, ProcessStalled, StoreUnavailable, TransactionMisuse
 from borough.stores.sqlite import SqliteStore
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.watch import Hop, Watch
@@ -146,3 +147,28 @@ async def test_a_short_standstill_is_made_good(opened: Opener) -> None:
         await asyncio.sleep(0.1)
         await tx.execute(ADD, "b", 1)
     assert await names(store) == ["a", "b"]
+
+
+class BehindClock(SystemClock):
+    """One that says a little less than the timers of the loop."""
+
+    behind_s = 0.0
+
+    def monotonic(self) -> float:
+        return time.monotonic() - self.behind_s
+
+
+async def test_a_deadline_whose_timer_is_early_is_a_deadline(path: Path) -> None:
+    clock = BehindClock()
+    wait_s = 60.0
+    store = SqliteStore(path, clock=clock, deadline=lambda: clock.monotonic() + wait_s)
+    await store.open()
+    try:
+        await store.all(int, SLOW, 200_000)  # it is known as slow, and begins in the worker
+        wait_s = 0.3
+        asyncio.get_running_loop().call_later(0.1, setattr, clock, "behind_s", 0.2)
+        with pytest.raises(DeadlineExceeded):
+            async with store.transaction() as tx:
+                await tx.all(int, SLOW, 500_000_000)
+    finally:
+        await store.close()

@@ -71,7 +71,9 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
     waiting = await asyncio.gather(*[_waiting(service) for service in host.services.values()])
     services = {
         service.name: ServiceCounts(
-            processes=(ProcessCounts(pid=os.getpid(), version=service.plan.version),),
+            processes=(
+                ProcessCounts(pid=os.getpid(), version=host.system.version_of(service.name)),
+            ),
             in_flight=service.gate.in_flight,
             waiting=rows,
         )

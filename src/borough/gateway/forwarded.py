@@ -52,7 +52,8 @@ class InternalDoors:
             caller = self._caller(request)
         except Unauthenticated:
             return self._services.answer  # where it is refused in its turn
-        door = self._forwarded if caller == wire.EDGE else self._services.answer
+        connection.is_public = caller == wire.EDGE
+        door = self._forwarded if connection.is_public else self._services.answer
         if caller is not None:
             connection.door = door
         return door

@@ -130,6 +130,7 @@ class Front:
             self._clock,
             proxies=options.proxies,
             entrances=entrances,
+            mark=edge.mark,
         )
         await self._server.open(options.host, port)
 

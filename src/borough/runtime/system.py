@@ -137,10 +137,9 @@ class System:
         ]
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
-        provided = [found for service in services for found in contract_classes(service)]
+        known = [*contracts, *(found for each in services for found in contract_classes(each))]
         for name, facts in applications.items():
-            services.append(asgi_service(name, facts, [*contracts, *provided]))
-        known = [*contracts, *provided]
+            services.append(asgi_service(name, facts, known))
         if modules is None:
             contracts += _needed_elsewhere(services, known, configuration.options)
         else:

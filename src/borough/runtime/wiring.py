@@ -102,12 +102,6 @@ class ServicePlan(msgspec.Struct, frozen=True):
         )
         return bool(self.databases or self.handlers or self.schedules or keyed)
 
-    @property
-    def version(self) -> str:
-        """That of its newest contract; empty where it provides none."""
-        versions = [contract.mark.version for contract, _ in self.provides]
-        return max(versions, key=lambda each: [int(part) for part in each.split(".")], default="")
-
 
 class Plan(msgspec.Struct, frozen=True):
     """A wired system: services by name, contracts by wire name, contracts that nobody here provides."""

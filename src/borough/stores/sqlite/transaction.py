@@ -447,7 +447,8 @@ class SqliteTransaction:
         raise found from error
 
     def _why_interrupted(self, sql: str, *, began: bool) -> BaseException:
-        if self._clock.monotonic() >= self._deadline:
+        # Timers may be early by a moment, so which of the two ends came first is not asked of the clock.
+        if self._until >= self._deadline:
             return DeadlineExceeded(f"the deadline passed during: {sql}")
         return self._held_too_long(f"It was at: {sql}", stalled=not began)
 

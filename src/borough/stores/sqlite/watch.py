@@ -20,6 +20,7 @@ T = TypeVar("T")
 _LOOKS = 8
 _HARD_END = 3  # times `body_s`, whosever time it was
 _NEARLY = 0.75  # of `body_s`: a statement of its own that was interrupted began before that
+_EARLY_S = 0.005  # what a timer may be early
 
 
 class Watch:
@@ -96,7 +97,7 @@ class Watch:
         taken_s = self.clock.monotonic() - body.begun
         own_s = taken_s - self._excused_s(body)
         least_s = body_s if taken_s >= _HARD_END * body_s else _NEARLY * body_s
-        return taken_s >= body_s and own_s < least_s
+        return taken_s >= body_s - _EARLY_S and own_s < least_s
 
     def stop(self) -> None:
         """Look no more."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from borough.errors import DeadlineExceeded, InvalidRequest, Unavailable
+from borough.errors import CallError, DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
 from borough.transports.http.client_connection import (
     ClientResponse,
     ClientStream,
@@ -21,9 +21,17 @@ from borough.transports.http.client_connection import (
 from borough.transports.http.deadlines import Deadlines
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import rendered_fields
-from borough.transports.http.pool import Origin, OriginPool
+from borough.transports.http.pool import Origin, OriginPool, Unreachable
 
-__all__ = ["ClientResponse", "ClientStream", "HttpClient", "Origin", "RequestLine", "sendable"]
+__all__ = [
+    "ClientResponse",
+    "ClientStream",
+    "HttpClient",
+    "Origin",
+    "RequestLine",
+    "as_told",
+    "sendable",
+]
 
 _SWEEP_S = 5.0
 _USUALLY_BODILESS = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
@@ -56,6 +64,13 @@ def sendable(headers: Fields) -> bytes:
         return rendered_fields(headers)
     except ValueError as error:
         raise InvalidRequest(f"The request cannot be sent: {error}") from None
+
+
+def as_told(error: CallError) -> CallError:
+    """The error as it is told to who called: what only this room tells apart is one of the known kinds."""
+    if isinstance(error, ClosedUnanswered):
+        return ServiceFailure(error.detail)
+    return Unavailable(error.detail) if isinstance(error, Unreachable) else error
 
 
 class HttpClient:
@@ -115,24 +130,13 @@ class HttpClient:
         Leaving the block before the end closes the connection, so that the other side stops.
         `deadline` covers the head and the first chunk; from then on `stream_idle_s` does.
         """
-        stream = await self.open(origin, method, target, headers, body, deadline, idempotent)
+        stream: ClientStream = await self._exchange(
+            origin, method, target, headers, body, deadline, idempotent, is_streaming=True
+        )
         try:
             yield stream
         finally:
             stream.leave()
-
-    def open(
-        self,
-        origin: Origin,
-        method: str,
-        target: str,
-        headers: Fields = (),
-        body: bytes = b"",
-        deadline: float | None = None,
-        idempotent: bool = False,
-    ) -> Coroutine[Any, Any, ClientStream]:
-        """Like `stream`, for who calls `leave` himself, once, whatever happens."""
-        return self._exchange(origin, method, target, headers, body, deadline, idempotent, True)
 
     def renew(self) -> None:
         """Begin every further request on a new connection, or one that began after this. What runs goes on."""
@@ -168,12 +172,15 @@ class HttpClient:
         line = RequestLine(method, target)
         rest = line.followed_by(sendable(headers), body)
         try:
+            try:
+                return await self.send_once(pool, line, rest, deadline, is_streaming)
+            except ClosedUnanswered as closed:
+                if not (idempotent and closed.was_kept):
+                    raise
+            # The neighbours of a stale connection are closed by now: this one is new, and the last.
             return await self.send_once(pool, line, rest, deadline, is_streaming)
-        except ClosedUnanswered as closed:
-            if not (idempotent and closed.was_kept):
-                raise
-        # The neighbours of a stale connection are closed by now, so that this one is new and the last.
-        return await self.send_once(pool, line, rest, deadline, is_streaming)
+        except (ClosedUnanswered, Unreachable) as error:
+            raise as_told(error) from error
 
     async def send_once(
         self,

@@ -27,6 +27,7 @@ from borough.transports.http.client import (
     HttpClient,
     Origin,
     RequestLine,
+    as_told,
     sendable,
 )
 from borough.transports.http.limits import DependencyLimits
@@ -282,7 +283,7 @@ class Dependency:
                     attempts += 1
                     wait_s = self._wait_after(attempts, candidate, error, kind.idempotent, deadline)
                     if wait_s is None:
-                        raise
+                        raise as_told(error) from error.__cause__
                 finally:
                     if not goes_on:
                         candidate.in_flight -= 1
@@ -339,7 +340,7 @@ class Dependency:
                     contact.is_met = True
         except TimeoutError:
             raise DeadlineExceeded(f"{self.service} did not introduce itself in time") from None
-        except ServiceFailure as error:
+        except (ServiceFailure, Unavailable) as error:
             raise Unreachable(f"{self.service} did not introduce itself: {error}") from error
         return operation not in contact.incompatible
 

@@ -112,15 +112,17 @@ class Connection:
     `caller` belongs to the door: what it has once proven of the peer, it may remember here. `door`
     belongs to a listener with several: which of them answers what comes by this connection.
     `certificate` is what the peer has proven by TLS, as `ssl` tells it; None in clear text.
+    `is_public`: the peer is a service, and passes on what the public asks.
     """
 
-    __slots__ = ("caller", "certificate", "door", "peer")
+    __slots__ = ("caller", "certificate", "door", "is_public", "peer")
 
     def __init__(self, peer: tuple[str, int]) -> None:
         self.peer = peer
         self.caller: Any = None
         self.door: Any = None
         self.certificate: Mapping[str, Any] | None = None
+        self.is_public = False
 
 
 class Request:

@@ -75,6 +75,7 @@ class RemoteTransport:
         idempotent = operation.mark.idempotent or operation.keyed
         # A derived key is derived again by whoever answers; it may be longer than a header.
         sends_key = operation.mark.idempotent_by == IDEMPOTENCY_KEY
+        needs_key = sends_key and not operation.mark.idempotent
         dependency = self._dependencies.of(operation.contract.service)
         path = operation.path
         usual = RequestKind(method, path, idempotent, wire_name)
@@ -82,9 +83,13 @@ class RemoteTransport:
         async def send(arguments: Sequence[Any], call: Call) -> Any:
             try:
                 sent = codec.write_arguments(arguments)
-                target = sent.target
+                kind = usual
+                if sent.target != path or (needs_key and call.key is None):
+                    # Without its key an operation runs as often as it is sent.
+                    may_repeat = idempotent and not (needs_key and call.key is None)
+                    kind = RequestKind(method, sent.target, may_repeat, wire_name)
                 response = await dependency.send(
-                    usual if target == path else RequestKind(method, target, idempotent, wire_name),
+                    kind,
                     _fields(sent, call, call.key if sends_key else None),
                     sent.body or b"",
                     call.deadline,

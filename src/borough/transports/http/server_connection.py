@@ -234,8 +234,8 @@ class ServerConnection(asyncio.Protocol):
 
     @property
     def is_inside(self) -> bool:
-        """Whether a service of this system calls."""
-        return self._server.is_inside
+        """Whether a service of this system calls, for itself."""
+        return self._server.is_inside and not self._connection.is_public
 
     def begin(self) -> None:
         """Answer the request at hand, in a task of its own."""
