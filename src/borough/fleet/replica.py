@@ -58,7 +58,6 @@ from borough.runtime.footing import allow_many_files, settle_memory
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System
-from borough.runtime.wiring import ServicePlan
 from borough.telemetry.logs import begin_logging
 from borough.telemetry.masking import masked_url, without_secrets
 from borough.transports.http.remote import RemoteTransport
@@ -263,14 +262,17 @@ def _ready(process: Process | EdgeProcess) -> Ready:
 
 
 def _versions(process: Process) -> dict[str, str]:
-    """The version of each service: of its distribution, else of its newest contract."""
-    system, services = process.system, process.host.plan.services
-    return {name: system.versions.get(name) or _newest(plan) for name, plan in services.items()}
+    """The version of each service that answers here, mocked or not: of its distribution, else of its
+    newest contract."""
+    versions: dict[str, str] = dict.fromkeys(process.host.plan.services, "")
+    for contract in process.host.contracts:
+        newest = versions.get(contract.service, "")
+        versions[contract.service] = max(newest, contract.mark.version, key=_order)
+    return versions | process.system.versions
 
 
-def _newest(plan: ServicePlan) -> str:
-    versions = [contract.mark.version for contract, _ in plan.provides]
-    return max(versions, key=lambda each: [int(part) for part in each.split(".")], default="")
+def _order(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part]
 
 
 def _failed(error: BoroughError) -> Failed:
