@@ -151,22 +151,22 @@ def park_slowly() -> None:
     replace(Parking, "park", slow)
 
 
-def drain_before_leaving() -> None:
-    """A replica ends while everybody is still told that it takes calls."""
+def end_before_leaving() -> None:
+    """A replica ends at once, while everybody is still told that it takes calls."""
     see_off: Any = Supervisor.see_off
 
     async def early(self: Supervisor, members: Any) -> None:
         for member in members:
             member._leave.set()
-            member.drain()
-        await asyncio.sleep(1.5)
+            member.kill()
+        await asyncio.sleep(0.5)
         await see_off(self, members)
 
     replace(Supervisor, "see_off", early)
 
 
 FAULTS = {
-    "early-drain": drain_before_leaving,
+    "early-end": end_before_leaving,
     "letters": lose_dead_letters,
     "slow-parking": park_slowly,
     "twice": send_twice,

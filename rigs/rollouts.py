@@ -60,6 +60,8 @@ class Market:
         self._origin = ("127.0.0.1", free_port())
         self._client = HttpClient(ClientLimits(connections_per_origin=MOST_IN_FLIGHT))
         self._asked = 0
+        self.slowest_s = 0.0
+        self.most_in_flight = 0
 
     async def start(self) -> None:
         """Start the first release. Raises `RuntimeError`."""
@@ -113,14 +115,16 @@ class Market:
                 self.seen[service][found[service]] += 1
 
     async def _answer(self, method: str, target: str, body: bytes, wanted: int) -> Any:
-        until = asyncio.get_running_loop().time() + ANSWER_S
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             answer: ClientResponse = await self._client.send(
-                self._origin, method, target, JSON, body, until
+                self._origin, method, target, JSON, body, began + ANSWER_S
             )
         except CallError as error:
             self.failures[f"{target}: {type(error).__name__}"] += 1
             return None
+        self.slowest_s = max(self.slowest_s, loop.time() - began)
         if answer.status != wanted:
             said = answer.body[:200].decode(errors="replace")
             self.failures[f"{target}: {answer.status} {said}"] += 1
@@ -154,6 +158,7 @@ class Market:
                 continue
             task = asyncio.ensure_future(self.ask())
             running.add(task)
+            self.most_in_flight = max(self.most_in_flight, len(running))
             task.add_done_callback(running.discard)
         if running:
             await asyncio.wait(running)
@@ -191,6 +196,7 @@ async def one(market: Market, seed: int, rate: float) -> Episode:
     before = market.running[service]
     after = next(each for each in RELEASES if each != before)
     market.failures.clear()
+    market.slowest_s, market.most_in_flight = 0.0, 0
     for seen in market.seen.values():
         seen.clear()
     began, asked = asyncio.get_running_loop().time(), len(market.acknowledged)
@@ -214,6 +220,8 @@ async def one(market: Market, seed: int, rate: float) -> Episode:
         "answered": len(market.acknowledged) - asked,
         "seen": dict(market.seen[service]),
         "rate": round(rate),
+        "slowest_s": round(market.slowest_s, 3),
+        "most_in_flight": market.most_in_flight,
     }
     return Episode(seed, wrong, facts)
 
@@ -263,5 +271,5 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-PLANTED = {"early-drain": Fault(PER_ROUND, "failed: ")}
+PLANTED = {"early-end": Fault(PER_ROUND, "failed: ")}
 RIG = Rig("rollouts", run, PLANTED, add_arguments=_add_arguments)
