@@ -41,6 +41,8 @@ PAGE_EACH = 10
 """Each so many-th request asks `books`, which no order shows."""
 READY_S = 60.0
 QUIET_S = 60.0
+CALM_S = 6.0
+"""Nothing is rolled out that long, which tells how the machine does by itself."""
 JSON = [(b"content-type", b"application/json")]
 
 
@@ -60,6 +62,7 @@ class Market:
         self._origin = ("127.0.0.1", free_port())
         self._client = HttpClient(ClientLimits(connections_per_origin=MOST_IN_FLIGHT))
         self._asked = 0
+        self.unsent = 0
         self.slowest_s = 0.0
         self.most_in_flight = 0
 
@@ -154,7 +157,7 @@ class Market:
             if (wait_s := due - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
             if len(running) >= MOST_IN_FLIGHT:
-                self.failures["not even sent: too many are unanswered"] += 1
+                self.unsent += 1
                 continue
             task = asyncio.ensure_future(self.ask())
             running.add(task)
@@ -196,6 +199,7 @@ async def one(market: Market, seed: int, rate: float) -> Episode:
     before = market.running[service]
     after = next(each for each in RELEASES if each != before)
     market.failures.clear()
+    market.unsent = 0
     market.slowest_s, market.most_in_flight = 0.0, 0
     for seen in market.seen.values():
         seen.clear()
@@ -208,6 +212,10 @@ async def one(market: Market, seed: int, rate: float) -> Episode:
         wrong.append(f"not rolled out: {said}")
     await asyncio.sleep(0.5)  # the last answers of the old one
     wrong += [f"failed: {count} times {what}" for what, count in market.failures.items()]
+    if (
+        market.unsent
+    ):  # no fault is proven, but nor is anything else: the load was not what it should be
+        wrong.append(f"unsent: {market.unsent} requests, {MOST_IN_FLIGHT} others were unanswered")
     wrong += [
         f"unseen: {service} has not answered as {each} during its rollout"
         for each in RELEASES
@@ -235,13 +243,16 @@ async def play(folder: Path, seeds: Sequence[int], planted: str | None) -> list[
     try:
         await market.start()
         rate = LOAD * await market.capacity()
+        market.slowest_s = 0.0
         offering = asyncio.ensure_future(market.offer(rate, over))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(CALM_S)
+        calm = {"calm_slowest_s": round(market.slowest_s, 3), "calm_most": market.most_in_flight}
         episodes += [await one(market, seed, rate) for seed in seeds]
         over.set()
         await offering
         last = episodes.pop()
-        episodes.append(Episode(last.seed, [*last.wrong, *await market.judge()], last.facts))
+        facts = {**last.facts, **calm}
+        episodes.append(Episode(last.seed, [*last.wrong, *await market.judge()], facts))
     finally:
         over.set()
         await market.close()
