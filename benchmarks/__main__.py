@@ -15,7 +15,10 @@ import msgspec
 from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
-NAMES = ("start", "local", "rest", "edge", "remote", "outbox", "events", "slow_query", "memory")
+NAMES = (
+    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "slow_query",
+    "memory",
+)  # fmt: skip
 _PACKAGES = (
     "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "grpcio", "httptools", "msgspec",
     "protobuf", "pydantic", "uvicorn", "uvloop",
@@ -30,6 +33,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="every value, for machines")
     parser.add_argument("--against", metavar="REVISION", help="compare with this commit instead")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(NAMES)}")

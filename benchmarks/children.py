@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import msgspec
 __all__ = ["CLIENT_CORE", "ROOT", "SERVER_CORE", "Child", "free_port", "pinned", "pss_mib"]
 
 ROOT = Path(__file__).resolve().parents[1]
+_CODE = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = {_CORES[0]}, {_CORES[-1]}
 _LOWEST_PORT, _HIGHEST_PORT = 20_000, 32_000  # below what the kernel gives to outgoing connections
@@ -37,7 +38,12 @@ def pinned(cores: set[int] | None) -> Iterator[None]:
 class Child:
     """A Python process. `ask` sends it a line of JSON and reads one."""
 
-    def __init__(self, arguments: Sequence[str], cores: set[int] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        cores: set[int] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         with pinned(cores):
             self.process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -45,7 +51,7 @@ class Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=None if "BENCH_VERBOSE" in os.environ else subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": _CODE, **(environment or {})},
             )
         self.pid = self.process.pid
 
@@ -62,7 +68,7 @@ class Child:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(
-                f"{self.process.args} ended with {self.process.wait()}; "
+                f"{self.process.args!r} ended with {self.process.wait()}; "
                 "BENCH_VERBOSE=1 shows what it says on standard error"
             )
         return msgspec.json.decode(line)

@@ -33,9 +33,9 @@ def measure(rounds: int) -> Report:
             ready_ms, mib = _start(Path(folder))
             ready.values.append(ready_ms)
             memory.values.append(mib)
-            reference.values.append(_python(REFERENCE))
+            reference.values.append(run_python(REFERENCE))
             pairs = [
-                (_python("import borough"), _python("import msgspec"))
+                (run_python("import borough"), run_python("import msgspec"))
                 for _ in range(IMPORTS_PER_ROUND)
             ]
             front.values.append(statistics.median(pair[0] for pair in pairs))
@@ -59,7 +59,8 @@ def _start(folder: Path) -> tuple[float, float]:
         return (time.perf_counter() - started) * 1e3, pss_mib(it.pid)
 
 
-def _python(code: str) -> float:
+def run_python(code: str) -> float:
+    """Milliseconds of a Python process that runs this code and ends."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
     return (time.perf_counter() - started) * 1e3

@@ -22,6 +22,8 @@ NAMES: tuple[str, ...] = (
     "crash_points",
     "dependency",
     "disk",
+    "fleet_crash",
+    "fleet_links",
     "openapi",
     "overload",
     "raw_http",

@@ -96,12 +96,16 @@ class PatientShop(Shop):
                 document: Any = msgspec.json.decode(response.body) if response.body else None
             except msgspec.DecodeError:
                 self.refuse(f"{method} {path}: {response.status} without a document")
-            is_running = response.status == 409 and document.get("code") == "key-in-use"
-            if response.status not in TRY_LATER and not is_running:
+            if self.is_final(response.status, document):
                 return response.status, document
             why = f"{response.status} {document}"
             await asyncio.sleep(AGAIN_S * (0.5 + random.random()))
         self.stuck(f"{method} {path} has no answer after {PATIENCE_S:.0f} s: {why}")
+
+    def is_final(self, status: int, document: Any) -> bool:
+        """Whether this is an answer; any other is reason to ask again."""
+        is_running = status == 409 and document.get("code") == "key-in-use"
+        return status not in TRY_LATER and not is_running
 
     async def _until_alive(self) -> None:
         """Wait until the shop is said to live again, or a little: it may live without saying so."""

@@ -13,7 +13,7 @@ import random
 import signal
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rigs.episodes import ROOT
@@ -49,6 +49,8 @@ class Server:
         self._process = process
         self._log = log
         self.began_s = asyncio.get_running_loop().time()
+        self.announced = b""
+        """What it said when it was ready: a JSON document."""
         self.ready = asyncio.ensure_future(self._first_line())
 
     @property
@@ -56,10 +58,15 @@ class Server:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is no more."""
+        return self._process.returncode is not None
+
     async def _first_line(self) -> float:
         """How long it took to get ready, which it says in its first line."""
         assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+        self.announced = line = await self._process.stdout.readline()
         if not line.endswith(b"\n"):
             raise ServerFailed(f"the server ended before it was ready: {self.last_words()}")
         return asyncio.get_running_loop().time() - self.began_s
@@ -116,14 +123,24 @@ class Server:
 
 
 class RiggedShop:
-    """One folder and all that runs on it. `launcher` are Python's arguments in place of `-m borough`."""
+    """One folder and all that runs on it. `launcher` are Python's arguments in place of `-m borough`.
 
-    def __init__(self, folder: Path, launcher: Sequence[str] = ("-m", "borough")) -> None:
+    `arguments` are further ones of the command, `options` further variables of its environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        launcher: Sequence[str] = ("-m", "borough"),
+        arguments: Sequence[str] = (),
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.places = Places(folder)
         self.port = free_port(random.randrange(*PORTS))
         self.origin = ("127.0.0.1", self.port)
         self._launcher = launcher
-        self._log = folder / "server.log"
+        self._arguments = arguments
+        self.log = folder / "server.log"
         self._server: Server | None = None
         self._environment = dict(os.environ)
         paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
@@ -147,6 +164,7 @@ class RiggedShop:
             "BOROUGH_PAYMENTS_GIVE_UP_AFTER_S": "3.0",
             "BOROUGH_ORDERS_LEFT_AFTER_S": "6.0",  # later than any checkout can still be running
             "BOROUGH_NOTIFICATIONS_MAILBOX": str(self.places.mailbox),
+            **(options or {}),
         }
 
     def _issuer_port(self) -> int:
@@ -158,7 +176,7 @@ class RiggedShop:
 
     async def start_server(self, launcher: Sequence[str] | None = None) -> Server:
         """Start the server, once by another launcher if wished; it is not ready yet."""
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
@@ -167,13 +185,14 @@ class RiggedShop:
                 str(ROOT / "examples" / "shop"),
                 "--json",
                 *WITNESS,
+                *self._arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
             )
-        self._server = Server(process, self._log)
+        self._server = Server(process, self.log)
         return self._server
 
     async def until_quiet(self, within_s: float) -> list[str]:

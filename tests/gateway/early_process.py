@@ -1,6 +1,7 @@
 """A system that starts, and says when and in which thread PyJWT was imported.
 
-`request` sends a token before the process would import PyJWT by itself; `wait` lets that come.
+`request` sends a token before the process would import PyJWT by itself; `wait` lets that come;
+`behind` waits in a process of a fleet, which does not do so.
 """
 
 import asyncio
@@ -38,7 +39,8 @@ class Watch(MetaPathFinder):
 async def main(folder: Path, what: str) -> None:
     watch, clock = Watch(), ManualClock()
     sys.meta_path.insert(0, watch)
-    process = Process(System([LibraryService]), clock=clock, data_folder=folder)
+    declared: dict[str, list[str]] | None = {} if what == "behind" else None
+    process = Process(System([LibraryService]), clock=clock, data_folder=folder, declared=declared)
     await process.start()
     edge = process.make_edge()
     states = [process.host.ready, watch.seen.is_set()]
@@ -50,7 +52,7 @@ async def main(folder: Path, what: str) -> None:
     else:
         await asyncio.sleep(0)  # the process begins to wait
         clock.advance(1)
-        await asyncio.to_thread(watch.seen.wait, 30)
+        await asyncio.to_thread(watch.seen.wait, 0.5 if what == "behind" else 30)
     print(json.dumps([*states, watch.seen.is_set(), watch.on_the_loop, status]))
     await edge.close()
     await process.stop()

@@ -12,6 +12,7 @@ import pytest
 from borough import Service, System, TokenIssuer
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
+from borough.reliability.arrival import Arrival
 from borough.runtime.configuration import Configuration
 from borough.testing import free_port
 from borough.testing.clock import ManualClock
@@ -85,6 +86,26 @@ async def test_borough_toml_bounds_what_both_listeners_take(tmp_path: Path) -> N
         await started.stop()
 
 
+async def test_a_service_whose_first_call_was_refused_as_it_came_has_proven_itself(
+    tmp_path: Path,
+) -> None:
+    toml = "[limits]\ncalls_in_flight = 1\ncalls_in_flight_least = 1\ncalls_waiting = 0\n"
+    started = process(tmp_path, toml, internal_port=free_port())
+    await started.start()
+    client = started.proof.client("library")
+    entrance = started.entrances.to("/library")
+    assert entrance is not None
+    try:
+        entrance.limit.begin(busy := Arrival(0.0, 10.0, entrance), 0.0)
+        refused = await client.send(started.internal_origin, "DELETE", "/library/books/emma")
+        entrance.leave(busy)
+        answer = await client.send(started.internal_origin, "DELETE", "/library/books/emma")
+        assert (refused.status, answer.status) == (503, 200)
+    finally:
+        await client.close()
+        await started.stop()
+
+
 @final
 class IssuingLibrary(Shelf, Service, Library):
     """A library that signs its readers in."""
@@ -124,20 +145,28 @@ async def test_with_own_tokens_a_service_issues_what_the_edge_takes(tmp_path: Pa
         await started.stop()
 
 
-@pytest.mark.parametrize(("what", "status"), [("request", 401), ("wait", 0)])
-async def test_pyjwt_is_imported_after_the_start_and_never_on_the_loop(
-    tmp_path: Path, what: str, status: int
-) -> None:
+async def early_process(folder: Path, what: str) -> list[bool | int]:
+    """Ready, imported early, imported in the end, on the loop; and the status of an answer."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.gateway.early_process", str(tmp_path), what),
+        *("-m", "tests.gateway.early_process", str(folder), what),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=asyncio.subprocess.PIPE,
     )
     said, _ = await child.communicate()
-    is_ready, is_early, is_imported, on_the_loop, answered = json.loads(said)
-    assert (is_ready, is_early, is_imported, on_the_loop) == (True, False, True, False)
-    assert answered == status
+    found: list[bool | int] = json.loads(said)
+    return found
+
+
+@pytest.mark.parametrize(("what", "status"), [("request", 401), ("wait", 0)])
+async def test_pyjwt_is_imported_after_the_start_and_never_on_the_loop(
+    tmp_path: Path, what: str, status: int
+) -> None:
+    assert await early_process(tmp_path, what) == [True, False, True, False, status]
+
+
+async def test_a_process_behind_the_door_of_a_fleet_imports_no_pyjwt(tmp_path: Path) -> None:
+    assert await early_process(tmp_path, "behind") == [True, False, False, False, 0]
 
 
 @pytest.mark.parametrize("pages", [".", "..", "web/..", ".borough", ".borough/web", "link"])

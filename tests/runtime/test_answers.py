@@ -12,7 +12,13 @@ from borough.contracts.marks import IDEMPOTENCY_KEY, Reply, contract, post
 from borough.contracts.problem import Problem
 from borough.contracts.reading import read_contract
 from borough.contracts.struct import Struct
-from borough.errors import KeyInUse, KeyReused, TransactionConflict, TransactionMisuse
+from borough.errors import (
+    DeadlineExceeded,
+    KeyInUse,
+    KeyReused,
+    TransactionConflict,
+    TransactionMisuse,
+)
 from borough.ports import StoreTransaction
 from borough.runtime.answers import KeyedCalls, KeyedOperation, Mark
 from borough.services.context import CURRENT, Call, Principal
@@ -271,6 +277,36 @@ async def test_a_cancelled_run_gives_its_key_back(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await run
         assert await till.run(answering(1)) == Receipt(number=1)
+
+
+class LateStore:
+    """A store that is given no more time, once that is said."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.is_late = False
+
+    def transaction(self) -> Any:
+        if self.is_late:
+            raise DeadlineExceeded("the call's deadline has passed")
+        return self._store.transaction()
+
+
+async def test_a_key_that_cannot_be_given_back_in_time_hides_nothing_of_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        store: Any = LateStore(till.place.store)
+        till.calls = KeyedCalls(store, clock)
+
+        async def declined(tx: StoreTransaction) -> Any:
+            store.is_late = True
+            return CardDeclined(reason="stolen")
+
+        with pytest.raises(CardDeclined):
+            await till.run(declined)
+        assert "keeps its key 'order-1' until its deadline" in caplog.text
 
 
 async def test_a_second_answer_is_refused_and_a_rolled_back_one_is_none(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ def test_an_entry_point_that_leads_nowhere_is_told(
         ('module = "x.y"\n', "has module and distribution"),
         ('asgi = "x:y"\n', "has distribution and asgi"),
         ('version = "1"\n', "remove the option"),
-        ('needs = ["search.Search"]\n', "needs is for ASGI applications"),
+        ('allow = "anyone"\n', "allow is for ASGI applications"),
     ],
 )
 def test_a_service_is_in_one_place(tmp_path: Path, package: str, more: str, sentence: str) -> None:

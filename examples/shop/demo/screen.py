@@ -35,7 +35,8 @@ class Screen:
 def progress_block(
     seconds: float, tally: Mapping[str, Any], events: tuple[int, int], mib: float
 ) -> list[str]:
-    """How it stands, in four lines."""
+    """How it stands, in a few lines."""
+    scenario = tally.get("scenario", {})
     return [
         f"  {seconds:6.1f} s   {tally.get('requests', 0):>8,} requests"
         f"   {tally.get('requests_per_s', 0.0):>7,.0f}/s"
@@ -45,6 +46,7 @@ def progress_block(
         f"   cancelled {tally.get('cancelled', 0):,}   sent twice {tally.get('repeats', 0):,}",
         f"  events published {events[0]:,}   handled {events[1]:,}",
         f"  errors {tally.get('errors', 0):,}   memory {mib:.0f} MiB",
+        *map(_phase_line, scenario.get("phases", ())[-1:]),
     ]
 
 
@@ -63,4 +65,27 @@ def summary_block(summary: Mapping[str, Any], memory: Mapping[str, float]) -> li
         f" with issuer and customers {memory['peak_mib']:.0f} MiB",
         f"  lost {summary['lost']}, doubled {summary['doubled']}, errors {summary['errors']}"
         + (": five databases and three ledgers agree" if fine else ""),
+        *(_scenario_block(summary["scenario"]) if "scenario" in summary else ()),
     ]
+
+
+def _scenario_block(scenario: Mapping[str, Any]) -> list[str]:
+    phases = ["  " + _phase_line(phase) for phase in scenario["phases"]]
+    if not scenario["throughput_x"]:
+        return [f"  {scenario['name']}: cut short", *phases]
+    return [
+        f"  {scenario['name']}: {'met' if scenario['met'] else 'NOT MET'}",
+        *phases,
+        f"    replicas: {scenario['throughput_x']} times the searches"
+        f" (at least {scenario['throughput_at_least']}); a checkout took {scenario['checkout_x']}"
+        f" times as long (at most {scenario['checkout_at_most']});"
+        f" {scenario['failed']} requests failed",
+    ]
+
+
+def _phase_line(phase: Mapping[str, Any]) -> str:
+    return (
+        f"  {phase['name']}, {phase['replicas']} of search:"
+        f" {phase['searches_per_s']:,.0f} searches/s, half within {phase['search_p50_ms']:.1f} ms;"
+        f" {phase['checkouts']} checkouts, half within {phase['checkout_p50_ms']:.1f} ms"
+    )

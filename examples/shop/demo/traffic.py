@@ -12,13 +12,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from borough.transports.http.client import HttpClient
 from shop.demo.customer import Customer, Shop, Unexpected
 from shop.demo.journal import Journal
+from shop.demo.rush import Rush, SaleShop, Scale
 from shop.demo.tally import Tally
 
 REPORT_S = 0.25
@@ -93,15 +95,14 @@ class Traffic:
                     continue
 
 
-async def _report(tally: Tally, traffic: Traffic) -> None:
+async def _report(report: Callable[[], dict[str, Any]], stop: Callable[[], None]) -> None:
     """A line each `REPORT_S`, as long as somebody reads them."""
-    loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(REPORT_S)
         try:
-            print(json.dumps(tally.report(loop.time())), flush=True)
+            print(json.dumps(report()), flush=True)
         except BrokenPipeError:
-            traffic.stop()
+            stop()
             return
 
 
@@ -112,19 +113,32 @@ async def drive(options: argparse.Namespace) -> int:
     tally = Tally()
     client = HttpClient()
     journal = Journal(options.ledger)
-    shop = Shop(client, (edge.hostname or "127.0.0.1", edge.port or 80), tally)
+    origin = (edge.hostname or "127.0.0.1", edge.port or 80)
+    shop, sale = Shop(client, origin, tally), None
+    if options.sale is not None:
+        shop = SaleShop(client, origin, tally)
+        sale = Rush(shop, Scale(options.sale, tally.fail), options.seconds)
     run = os.urandom(3).hex()  # addresses and keys of earlier runs may stand in the databases
     customers = [
         Customer(shop, journal, options.seed, run, number) for number in range(options.in_flight)
     ]
     traffic = Traffic(customers, tally, options.pause)
+    stop = traffic.stop if sale is None else sale.stop
+
+    def report() -> dict[str, Any]:
+        scenario = {} if sale is None else {"scenario": sale.report(tally.errors)}
+        return tally.report(loop.time()) | scenario
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, traffic.stop)
+        loop.add_signal_handler(number, stop)
     reporter: asyncio.Task[None] | None = None
     try:
         await traffic.prepare()
-        reporter = asyncio.create_task(_report(tally, traffic))
-        await traffic.run(options.seconds)
+        reporter = asyncio.create_task(_report(report, stop))
+        if sale is None:
+            await traffic.run(options.seconds)
+        else:
+            await sale.run(traffic.run(float("inf")), traffic.stop)
     except* Unexpected:
         pass  # nobody could sign up: it has been counted, and there is nothing else to do
     finally:
@@ -132,8 +146,7 @@ async def drive(options: argparse.Namespace) -> int:
             reporter.cancel()
         await client.close()
         await journal.close()
-    report = tally.report(loop.time()) | {"final": True, "sentences": tally.sentences}
-    print(json.dumps(report), flush=True)
+    print(json.dumps(report() | {"final": True, "sentences": tally.sentences}), flush=True)
     return 1 if tally.errors or tally.doubled else 0
 
 
@@ -153,6 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--in-flight", type=int, default=8, help="how many customers")
     parser.add_argument(
         "--pause", type=float, default=0.0, metavar="SECONDS", help="between two visits"
+    )
+    parser.add_argument(
+        "--sale", type=Path, metavar="DATA", help="a flash sale, in the fleet with this data folder"
     )
     return asyncio.run(drive(parser.parse_args(arguments)))
 

@@ -2,7 +2,7 @@
 
 from typing import final
 
-from borough import Database, Page, Service
+from borough import Clock, Database, Page, Service
 from shop.search import data
 from shop.search.contract import (
     Item,
@@ -13,6 +13,7 @@ from shop.search.contract import (
     UnknownItem,
     Wanted,
 )
+from shop.search.engine import Engine, SearchSettings
 
 
 @final
@@ -20,11 +21,17 @@ class SearchService(Service, Search):
     """Finds what is for sale and holds the stock."""
 
     db: Database
+    settings: SearchSettings
+    clock: Clock
+
+    async def open(self) -> None:
+        self._engine = Engine(self.settings, self.clock)
 
     async def find(self, q: str = "", after: str | None = None, limit: int = 20) -> Page[Item]:
         # The catalogue hardly changes, so the cursor is simply how many items were seen already.
         skip = int(after) if after and after.isascii() and after.isdigit() else 0
         skip = min(skip, 1_000_000)
+        await self._engine.answered()
         found = await data.items(self.db, q, skip, limit + 1)
         more = len(found) > limit
         return Page(items=tuple(found[:limit]), next=str(skip + limit) if more else None)

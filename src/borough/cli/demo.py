@@ -28,13 +28,19 @@ def add(subparsers: Any) -> None:
         "its own, and shows what happens until Ctrl-C. The shop is one process, or one for each of its "
         "services and a public door. Then it compares the five databases with "
         "each other and with three ledgers outside of them. Exit status 1 if anything was lost, "
-        "doubled or wrong.",
-        epilog="examples:\n  borough demo --for 10s --json\n  borough demo --topology fleet",
+        "doubled or wrong, or a scenario did not keep what it promises.",
+        epilog="examples:\n  borough demo --for 10s --json\n  borough demo --topology fleet\n"
+        "  borough demo --topology fleet --scenario flash-sale",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="10s", help="then stop")
     parser.add_argument(
         "--topology", default="one", metavar="NAME", help="one process (one), or one each (fleet)"
+    )
+    parser.add_argument(
+        "--scenario",
+        choices=["flash-sale"],
+        help="of a fleet: ten times as many search, and search goes to three replicas and back",
     )
     parser.add_argument("--json", action="store_true", help="a summary as the last line of output")
     parser.add_argument("--seed", type=int, default=1, help="of what customers do (1)")
@@ -61,6 +67,7 @@ def _run(options: argparse.Namespace) -> int:
         as_json=options.json,
         measure=options.measure,
         topology=options.topology,
+        scenario=options.scenario,
     )
     return int(show.show(wishes))
 

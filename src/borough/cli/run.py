@@ -7,20 +7,19 @@ on. A second one exits at once; everything acknowledged is on disk by then.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
-import signal
 import sys
-import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
-from borough.cli.output import complain, results, settle_output
+from borough.cli.output import results
+from borough.cli.serving import run_to_the_end, serve
 from borough.errors import ConfigurationError
 from borough.telemetry.logs import begin_logging
 
@@ -30,12 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["add"]
 
 ONE = "one"
-_LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
 _EXAMPLE = """examples:
   borough run examples/shop
   borough run examples/shop --port 9000 --data /var/lib/shop
   borough run examples/shop --mock payments --set edge.rate_limit=50/s
   borough run examples/shop --topology fleet
+  borough run examples/shop --only orders,payments --internal-port 9001
+  borough run examples/shop --only edge
   borough run examples/shop --explain"""
 
 
@@ -85,6 +85,12 @@ def add(subparsers: Any) -> None:
         metavar="NAME",
         help="`one` process (the default), a `fleet` of one for each service, or one of borough.toml",
     )
+    parser.add_argument(
+        "--only",
+        metavar="NAMES",
+        help="run these services (or deployables of --topology), or the public door, `edge`, and find "
+        "all others by [discovery]",
+    )
     parser.add_argument("--reload", action="store_true", help="start anew when a file changes")
     parser.add_argument(
         "--explain", action="store_true", help="print every option with its source, and stop"
@@ -121,23 +127,15 @@ def _run(options: argparse.Namespace) -> int:
         from borough.cli.reload import run_and_reload
 
         return run_and_reload(Path(options.path))
+    if options.only is not None:
+        from borough.cli.apart import run_apart
+
+        return run_apart(options, _flags(options))
     if options.topology != ONE:
         from borough.cli.fleet import run_fleet
 
         return run_fleet(options, _flags(options))
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(_serve(options))
-        if any(not thread.daemon for thread in threading.enumerate()[1:]):
-            # A thread cannot be stopped, and Python would wait for it. Everything is closed by now.
-            _exit(status)
-    return status
-
-
-def _exit(status: int) -> NoReturn:
-    settle_output()
-    os._exit(status)
+    return run_to_the_end(_serve(options))
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -173,7 +171,6 @@ def _known_resources(issuer: type[Any]) -> list[type[Any]]:
 async def _serve(options: argparse.Namespace) -> int:
     from borough.console.one_process import mounts
     from borough.gateway.process import Process
-    from borough.runtime.footing import allow_many_files, settle_memory
     from borough.runtime.mocks import mocked
     from borough.runtime.system import System
 
@@ -182,59 +179,18 @@ async def _serve(options: argparse.Namespace) -> int:
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts
     )
-    allow_many_files()
-    stopping = _Stopping()
-    starting = asyncio.ensure_future(process.start())
-    stopping.cancels(starting)
-    try:
-        await starting
-    except asyncio.CancelledError:
-        await process.stop()
-        return 130
-    address = Address(os.getpid(), process.edge_url, process.internal_url)
-    try:
+
+    @contextmanager
+    def ready() -> Generator[None, None, None]:
+        address = Address(os.getpid(), process.edge_url, process.internal_url)
         write_address(process.host.data_folder, address)
-        settle_memory()
-        results(lambda: _announce(options, process, address, stand_ins))
-        await stopping.wait()
-        complain("stopping; once more exits at once")
-    finally:
-        forget_address(process.host.data_folder, address)
-        await _stop(process)
-    return 0
+        try:
+            results(lambda: _announce(options, process, address, stand_ins))
+            yield
+        finally:
+            forget_address(process.host.data_folder, address)
 
-
-async def _stop(process: Process) -> None:
-    """Stop the process; one that does not let itself be stopped is left behind, and that is said."""
-    left = await process.stop_in_time()
-    if left is not None:
-        complain(f"borough: {left}")
-        _exit(_LEFT_BEHIND)
-
-
-class _Stopping:
-    """Signals: the first asks to stop, the second exits."""
-
-    def __init__(self) -> None:
-        self._asked = asyncio.Event()
-        self._task: asyncio.Future[None] | None = None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
-
-    def cancels(self, task: asyncio.Future[None]) -> None:
-        """While the start is under way, a signal cancels it."""
-        self._task = task
-
-    def _signalled(self) -> None:
-        if self._asked.is_set():
-            os._exit(130)
-        self._asked.set()
-        if self._task is not None:
-            self._task.cancel()
-
-    async def wait(self) -> None:
-        await self._asked.wait()
+    return await serve(process, ready)
 
 
 def _announce(

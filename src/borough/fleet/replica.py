@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from borough.clock import SystemClock
 from borough.errors import (
@@ -48,7 +48,6 @@ from borough.fleet.control import (
 from borough.fleet.descriptions import descriptions_of
 from borough.fleet.ways import Declared, take_up
 from borough.gateway.calling import dependencies_of
-from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.process import Process
 from borough.ports import Transport
 from borough.runtime.configuration import Configuration
@@ -63,6 +62,9 @@ from borough.telemetry.masking import masked_url, without_secrets
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.wire import EDGE
 from borough.transports.nearest import NearestTransport
+
+if TYPE_CHECKING:
+    from borough.gateway.edge_process import EdgeProcess
 
 __all__ = ["main"]
 
@@ -94,6 +96,8 @@ class _Replica:
         self.process = make(assignment, mounts)
 
     def _door(self, assignment: Assignment, mounts: Any) -> EdgeProcess:
+        from borough.gateway.edge_process import EdgeProcess  # one process of a fleet is the door
+
         folder = Path(assignment.path)
         configuration = Configuration.load(folder, os.environ, assignment.flags)
         return EdgeProcess(
@@ -211,7 +215,7 @@ class _Replica:
             await self._clock.sleep(_FIGURES_S)
 
     async def _answer_quiet(self, number: int) -> None:
-        if isinstance(self.process, EdgeProcess):
+        if not isinstance(self.process, Process):
             self._channel.send(Calm(number, True, 0))
             return
         host = self.process.host
@@ -238,7 +242,7 @@ class _Replica:
 
     async def _run_schedule(self, number: int, schedule: str) -> None:
         try:
-            if isinstance(self.process, EdgeProcess):
+            if not isinstance(self.process, Process):
                 raise ConfigurationError("the public door has no schedules")
             await self.process.host.tick(schedule)
         except Exception as error:
@@ -248,7 +252,7 @@ class _Replica:
 
 
 def _ready(process: Process | EdgeProcess) -> Ready:
-    if isinstance(process, EdgeProcess):
+    if not isinstance(process, Process):
         return Ready(edge=process.edge_url)
     host = process.host
     place, port = process.internal_origin
@@ -264,8 +268,10 @@ def _ready(process: Process | EdgeProcess) -> Ready:
 def _versions(process: Process) -> dict[str, str]:
     """The version of each service that answers here, mocked or not: of its distribution, else of its
     newest contract."""
-    versions: dict[str, str] = dict.fromkeys(process.host.plan.services, "")
-    for contract in process.host.contracts:
+    plan = process.host.plan
+    versions: dict[str, str] = dict.fromkeys(plan.services, "")
+    own = [contract for each in plan.services.values() for contract, _ in each.provides]
+    for contract in [*own, *process.host.contracts]:  # the host has none of its own before its start
         newest = versions.get(contract.service, "")
         versions[contract.service] = max(newest, contract.mark.version, key=_order)
     return versions | process.system.versions

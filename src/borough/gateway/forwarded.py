@@ -44,6 +44,13 @@ class InternalDoors:
             door = self._choose(request)
         return door(request)
 
+    def refused(self, request: Request, response: Response) -> Response:
+        """The refusal of a request that comes to no door. The proof in it counts for the connection all
+        the same: a caller sends it once."""
+        if wire.SERVICE in request.headers.raw:
+            self._choose(request)
+        return response
+
     def _choose(self, request: Request) -> Handler:
         """The door for who is at the other end, kept with the connection once that is proven."""
         connection = request.connection

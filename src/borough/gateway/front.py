@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
-from borough.gateway.edge import Behind, Edge, EdgeSettings, OwnDocuments
 from borough.gateway.identity import EdgeIdentity
 from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
 from borough.gateway.segments import Handler
@@ -19,6 +19,9 @@ from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.runtime.configuration import Configuration
 from borough.transports.http.entrance import Entrances
 from borough.transports.http.server import HttpServer
+
+if TYPE_CHECKING:
+    from borough.gateway.edge import Behind, Edge
 
 __all__ = ["Front"]
 
@@ -99,6 +102,8 @@ class Front:
         mounts: Mapping[str, Handler],
     ) -> Edge:
         """The edge as borough.toml has it, without a listener; it is closed with this."""
+        from borough.gateway.edge import Edge, EdgeSettings, OwnDocuments  # replicas have none
+
         options = self._configuration.options.edge
         settings = EdgeSettings(
             origins=options.cors,

@@ -11,7 +11,7 @@ import hmac
 import ipaddress
 import re
 import ssl
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -131,7 +131,7 @@ class ServiceTokens:
     def caller(self, request: Request) -> str | None:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""
         header, connection = request.headers.get, request.connection
-        claimed = header(wire.SERVICE)
+        claimed = header(wire.SERVICE) if wire.SERVICE in request.headers.raw else None
         if claimed is None or claimed == connection.caller:
             known: str | None = connection.caller
             return known
@@ -184,17 +184,19 @@ class InternalIdentity:
         self._declared = declared
         self._edge = edge
 
-    async def __call__(self, request: Request, route: Route) -> Identity:
+    def __call__(self, request: Request, route: Route) -> Identity | Awaitable[Identity]:
         caller = self._proof.caller(request)
-        operation = route.callee.operation
         if caller is None:
+            operation = route.callee.operation
             if not operation.public:
                 raise Unauthenticated(
                     f"{operation.wire_name} is internal: the calling service must prove itself "
                     f"{self._proof.how}"
                 )
-            return await self._edge(request, route)
-        contract = operation.contract
-        if caller != contract.service and contract.wire_name not in self._declared.get(caller, ()):
-            raise Forbidden(undeclared(caller, contract))
-        return Identity(caller, wire.read_principal(request.headers.get(wire.PRINCIPAL)))
+            return self._edge(request, route)
+        if caller != route.service and route.contract not in self._declared.get(caller, ()):
+            raise Forbidden(undeclared(caller, route.callee.operation.contract))
+        headers = request.headers
+        if wire.PRINCIPAL not in headers.raw:
+            return Identity(caller, None)
+        return Identity(caller, wire.read_principal(headers.get(wire.PRINCIPAL)))

@@ -18,7 +18,7 @@ import msgspec
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.gateway.calling import dependencies_of
-from borough.gateway.documents import described
+from borough.gateway.documents import Probes, described
 from borough.gateway.edge import Edge
 from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
 from borough.gateway.front import Front
@@ -41,6 +41,7 @@ from borough.transports.http.door import Door
 from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.greeting import Greeting
 from borough.transports.http.limits import ServerLimits
+from borough.transports.http.message import Request, Response
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
 
@@ -127,13 +128,15 @@ class Process:
             except Exception:  # the first failure is the one to tell
                 _log.exception("stopping after a failed start failed, too")
             raise
-        self.front.prepare()
+        if self._declared is None or self._issues_tokens():
+            self.front.prepare()  # elsewhere the door of the fleet reads the tokens
 
     def _services(self) -> tuple[set[str], set[str]]:
         """The services that are answered in this process, and all that there are."""
         plan = self.host.plan
         stood_in = {each.service for each in plan.absent.values() if each.cls in self._stand_ins}
-        return stood_in | set(plan.services), {each.service for each in plan.contracts.values()}
+        others = {each.service for each in plan.contracts.values()}
+        return stood_in | set(plan.services), {*others, *(self._declared or ())}
 
     def _refuse_clear_text(self) -> None:
         """Where other machines reach the internal listener, it speaks TLS. Raises `ConfigurationError`."""
@@ -166,6 +169,10 @@ class Process:
                     'the edge would refuse its tokens. Set edge.tokens.issuer to "own", '
                     f"or sign users in there and take the attribute out of {plan.name}"
                 )
+
+    def _issues_tokens(self) -> bool:
+        plans = self.host.plan.services.values()
+        return any(TokenIssuer in plan.resources.values() for plan in plans)
 
     def _make_entrances(self) -> Entrances:
         limits = self.system.configuration.options.limits
@@ -201,7 +208,7 @@ class Process:
             strict=False,
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
-            otherwise=hello.answer,
+            otherwise=self._about_itself(hello),
         )
         self._public = self._public_door(ForwardedIdentity(), self._raws())
         doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
@@ -211,7 +218,12 @@ class Process:
             own, body_bytes=edge.body_bytes, connections_per_address=own.connections
         )
         server = HttpServer(
-            doors.answer, bounds, self.clock, entrances=self.entrances, is_inside=True
+            doors.answer,
+            bounds,
+            self.clock,
+            entrances=self.entrances,
+            is_inside=True,
+            mark=doors.refused,
         )
         host = self.system.configuration.options.internal.host
         await server.open(host, port, self.proof.listening())
@@ -220,6 +232,17 @@ class Process:
         names = {contract.service for contract in self.host.plan.contracts.values()}
         self._directory.update({name: [itself] for name in names})
         return server
+
+    def _about_itself(self, hello: HelloPage) -> Callable[[Request], Awaitable[Response | None]]:
+        """What the internal listener answers where no operation does: probes, and the hello."""
+        probes = Probes(self._states)
+        pages: dict[str, Handler] = {"/livez": probes.live, "/readyz": probes.ready}
+
+        async def answer(request: Request) -> Response | None:
+            probe = pages.get(request.path)
+            return await (hello.answer(request) if probe is None else probe(request))
+
+        return answer
 
     def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""

@@ -21,6 +21,7 @@ from borough.contracts.codec import JSON, Codec
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
 from borough.errors import (
+    DeadlineExceeded,
     KeyInUse,
     ServiceFailure,
     StoreError,
@@ -269,7 +270,7 @@ class KeyedOperation:
     async def _released(self, mark: Mark) -> None:
         try:
             await self._calls.release(mark)
-        except StoreError as error:
+        except (StoreError, DeadlineExceeded) as error:
             _log.warning("%s keeps its key %r until its deadline: %s", self._name, mark.key, error)
 
     def _scope(self, call: Call) -> str:

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.ports import Replica
+from borough.runtime.options import DiscoveryOptions
 
-__all__ = ["Directory", "DnsDiscovery", "Resolve", "StaticDiscovery"]
+__all__ = ["ConfiguredDiscovery", "Directory", "DnsDiscovery", "Resolve", "StaticDiscovery"]
 
 _log = logging.getLogger("borough.discovery")
 _ORIGIN = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})")
@@ -129,6 +130,36 @@ class DnsDiscovery:
             self._failing.discard(service)
             self._found[service] = tuple(_replica(each, self._port) for each in sorted(addresses))
         self._directory.update(self._found)
+
+
+class ConfiguredDiscovery:
+    """What `[discovery]` says: the list of a service that has one, else the addresses of its name."""
+
+    def __init__(self, options: DiscoveryOptions, clock: Clock) -> None:
+        """Raises `ConfigurationError` for what cannot be read."""
+        self._static = StaticDiscovery(options.static)
+        self._dns = None
+        if options.dns is not None:
+            self._dns = DnsDiscovery(options.dns, clock, options.dns_every_s)
+
+    def knows(self, service: str) -> bool:
+        """Whether it is said where the service is, whoever answers there."""
+        return self._dns is not None or bool(self._static.replicas(service))
+
+    async def open(self, services: Iterable[str]) -> None:
+        """Resolve the names of those of these services that have no list, and from now on again."""
+        if self._dns is not None:
+            await self._dns.open([each for each in services if not self._static.replicas(each)])
+
+    def replicas(self, service: str) -> tuple[Replica, ...]:
+        """See `Discovery`."""
+        listed = self._static.replicas(service)
+        return self._dns.replicas(service) if self._dns is not None and not listed else listed
+
+    async def close(self) -> None:
+        """Ask no more. Idempotent."""
+        if self._dns is not None:
+            await self._dns.close()
 
 
 def _replica(host: str, port: int) -> Replica:

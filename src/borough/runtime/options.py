@@ -89,7 +89,7 @@ class ServiceFacts(Table, frozen=True):
     allow: str | None = None
     """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
     needs: tuple[str, ...] = ()
-    """Contracts that it may call: `payments.Payments`, or `module:Payments` of an installed one."""
+    """Contracts that its application, or code that is not here, may call: `payments.Payments`, `module:Payments`."""
     settings: dict[str, Any] = {}
     """Values of its `Settings` class."""
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from borough.contracts.reading import contract_mark, read_contracts, source_place
+from borough.contracts.reading import contract_mark, read_contract, read_contracts, source_place
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.applications import asgi_service
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
@@ -29,7 +29,13 @@ from borough.runtime.distributions import Place, enter_release, place_in
 from borough.runtime.options import Options, ServiceFacts
 from borough.services.service import Provided, Service
 
-__all__ = ["System", "contract_classes", "needed_contracts", "service_name"]
+__all__ = [
+    "System",
+    "contract_classes",
+    "declared_contracts",
+    "needed_contracts",
+    "service_name",
+]
 
 
 class System:
@@ -137,6 +143,7 @@ class System:
         ]
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
+        _refuse_other_needs(services, configuration.options)
         known = [*contracts, *(found for each in services for found in contract_classes(each))]
         for name, facts in applications.items():
             services.append(asgi_service(name, facts, known))
@@ -205,6 +212,28 @@ def needed_contracts(services: Sequence[type[Service]]) -> list[type[Any]]:
     return found
 
 
+def declared_contracts(service: type[Service]) -> frozenset[str]:
+    """The contracts, by wire name, that a service asks for: those that it may call."""
+    found: set[str] = set()
+    for kind in needed_contracts([service]):
+        with contextlib.suppress(DeclarationFaults):  # told with all others by the wiring
+            found.add(read_contract(kind).wire_name)
+    return frozenset(found)
+
+
+def _refuse_other_needs(services: Sequence[type[Service]], options: Options) -> None:
+    """Facts say the needs of a service to processes without its code; here its class says them."""
+    for service in services:
+        name = service_name(service)
+        written = options.services.get(name, ServiceFacts()).needs
+        declared = declared_contracts(service) if written else ()
+        if written and declared != frozenset(written):
+            raise ConfigurationError(
+                f"services.{name}.needs is {', '.join(written)}, and {service.__name__} declares "
+                f"{', '.join(sorted(declared)) or 'none'}; write the same, or remove the option"
+            )
+
+
 def _needed_elsewhere(
     services: Sequence[type[Service]], known: Sequence[type[Any]], options: Options
 ) -> list[type[Any]]:
@@ -220,14 +249,19 @@ def _applications(options: Options) -> dict[str, ServiceFacts]:
 
 
 def _known_services(system: System) -> None:
-    """Refuse facts of a service that is not there: they would have no effect."""
+    """Refuse facts of a service that is not there: they would have no effect.
+
+    One that runs elsewhere, and of which there is no code here, has an address or its needs.
+    """
     marks = [contract_mark(cls) for cls in system.contracts]
+    options = system.configuration.options
     known = {mark.service for mark in marks if mark} | {
         service_name(cls) for cls in system.services
     }
-    options = system.configuration.options
+    apart = {name for name, facts in options.services.items() if facts.needs}
+    apart |= set(options.discovery.static)
     for table, names in (("services", options.services), ("external", options.external)):
-        for name in sorted(set(names) - known):
+        for name in sorted(set(names) - known - (apart if table == "services" else set())):
             close = difflib.get_close_matches(name, known, 1)
             meant = (
                 f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
@@ -280,10 +314,9 @@ def _places(
                 f"services.{name}.{ways[0]} is given, and {folder / name / 'service.py'} is there; "
                 "remove one of the two"
             )
-        if not facts.asgi and (facts.allow or facts.needs):
-            option = "allow" if facts.allow else "needs"
+        if facts.allow and not facts.asgi:
             raise ConfigurationError(
-                f"services.{name}.{option} is for ASGI applications; "
+                f"services.{name}.allow is for ASGI applications; "
                 "a service's class says so itself, or name its application in asgi"
             )
         if facts.distribution and facts.version:

@@ -51,6 +51,7 @@ class Callee:
 
     __slots__ = (
         "_handler",
+        "_loop",
         "_monotonic",
         "_raises",
         "_timeout_s",
@@ -79,6 +80,7 @@ class Callee:
         self.failures = 0
         self.stream_idle_s = stream_idle_s
         self._handler = handler
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._monotonic = monotonic
         self._raises = operation.mark.raises
         self._timeout_s = operation.mark.timeout_s
@@ -101,9 +103,12 @@ class Callee:
             else:
                 coroutine = self._keyed(self.keyed, arguments, call)
             must_arm = call.deadline < call.armed
+            loop = self._loop
+            if loop is None or not loop.is_running():
+                loop = self._loop = asyncio.get_running_loop()  # asks the kernel who we are
             if must_arm:
                 force_setattr(call, "armed", call.deadline)
-                force_setattr(call, "armed_in", asyncio.current_task())
+                force_setattr(call, "armed_in", asyncio.current_task(loop))
             # No exception carries the result out of the context: StopIteration costs as much as
             # the rest. And what ends without waiting needs no timer.
             result: list[Any] = []
@@ -111,7 +116,7 @@ class Callee:
             step = context.run(next, work, _ENDED)
             if step is not _ENDED:
                 # A timer of another task does not reach a call that a handler's own task makes.
-                if must_arm or call.armed_in is not asyncio.current_task():
+                if must_arm or call.armed_in is not asyncio.current_task(loop):
                     await self._timed(context, work, step, call)
                 else:
                     await _go_on(context, work, step)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borough.testing import Mode, start
+from borough.testing.clock import ManualClock
 from shop.search.catalogue import FILE, sql
 from shop.search.contract import (
     Item,
@@ -20,6 +21,7 @@ from shop.search.contract import (
     Wanted,
 )
 from shop.search.data import WORD, match_expression
+from shop.search.engine import Engine, SearchSettings
 
 SHOP = Path(__file__).parents[2]
 
@@ -37,6 +39,19 @@ async def test_a_word_in_the_name_weighs_more_than_one_in_the_description(mode: 
         named = [item.name.startswith("Rose ") for item in found]
         assert named == sorted(named, reverse=True)
         assert {True, False} == set(named)
+
+
+async def test_a_slow_engine_answers_so_many_searches_at_a_time() -> None:
+    clock = ManualClock()
+    engine = Engine(SearchSettings(engine_ms=20, engine_slots=2), clock)
+    asked = [asyncio.create_task(engine.answered()) for _ in range(3)]
+    await asyncio.sleep(0)
+    clock.advance(0.02)
+    await asyncio.gather(*asked[:2])
+    await asyncio.sleep(0)
+    assert not asked[2].done()
+    clock.advance(0.02)
+    await asked[2]
 
 
 async def test_pages_show_every_item_once(mode: Mode) -> None:

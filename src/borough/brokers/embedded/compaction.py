@@ -13,7 +13,6 @@ import hashlib
 import heapq
 import os
 import struct
-import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -44,6 +43,8 @@ def compact(segments: Segments, full: int, stopping: Callable[[], bool]) -> Trim
 
     Only by whoever is `trimming`. Raises `BrokerError`.
     """
+    import tempfile  # with what it brings, not at the start of every process
+
     segments.clean(_UNFINISHED)
     with opened(segments) as found:
         closed = found[:-1]

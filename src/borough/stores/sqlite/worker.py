@@ -89,8 +89,8 @@ class Worker:
                 await waiting
             except asyncio.CancelledError as request:
                 cancelled = request
-                if bound is not None and bound.on_cancel:
-                    bound.interrupt()
+                if bound is not None and bound.on_cancel and not ended:
+                    bound.interrupt()  # of a job that has ended it would never be stopped
         if cancelled is not None:
             raise cancelled
         result, error = ended[0]

@@ -54,6 +54,8 @@ Greet = Callable[[Ask], Awaitable[Incompatible]]
 Place = Callable[[str, str, int], Origin]
 """The origin of a service's replica at a host and port, with whatever a client needs to know of it."""
 
+_REFUSED_FOR_S = 5.0
+"""After so long a replica that must not be asked for something is met anew: another version may stand there."""
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -72,11 +74,12 @@ _NOT_RUN = _BUSY | {"key-in-use"}
 class _Contact:
     """A replica with what was found out at first contact."""
 
-    __slots__ = ("incompatible", "is_met", "meeting", "origin")
+    __slots__ = ("incompatible", "is_met", "meeting", "met_at", "origin")
 
     def __init__(self, origin: Origin, *, is_met: bool) -> None:
         self.origin = origin
         self.is_met = is_met
+        self.met_at = 0.0
         self.incompatible: Incompatible = {}
         self.meeting = asyncio.Lock()
 
@@ -309,7 +312,10 @@ class Dependency:
         if unfit and operation in unfit:
             able = [each for each in balance.candidates if operation not in each.peer.incompatible]
             if not able:
-                raise unfit[operation]()
+                if now - candidate.peer.met_at < _REFUSED_FOR_S:
+                    raise unfit[operation]()
+                candidate.peer.is_met = False
+                return candidate
             candidate = min(able, key=lambda each: (each.is_out, each.in_flight))
         return candidate
 
@@ -338,6 +344,7 @@ class Dependency:
                 if not contact.is_met:
                     contact.incompatible = await greet(ask)
                     contact.is_met = True
+                    contact.met_at = self._monotonic()
         except TimeoutError:
             raise DeadlineExceeded(f"{self.service} did not introduce itself in time") from None
         except (ServiceFailure, Unavailable) as error:

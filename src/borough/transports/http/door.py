@@ -55,8 +55,8 @@ class Route:
     """An operation behind a door, with its codec and what never changes in its answers."""
 
     __slots__ = (
-        "callee", "codec", "headers", "is_keyed", "media", "name", "pool", "service", "status",
-        "stores_key", "usual",
+        "_own_s", "callee", "codec", "contract", "headers", "is_keyed", "is_stream", "media", "name", "pool",
+        "service", "status", "stores_key", "usual",
     )  # fmt: skip
 
     def __init__(self, callee: Callee, pool: WorkPool | None = None) -> None:
@@ -66,18 +66,21 @@ class Route:
         self.media = media_of(callee.operation)
         self.name = callee.operation.wire_name
         self.service = callee.operation.contract.service
+        self.contract = callee.operation.contract.wire_name
         self.status = callee.operation.mark.status
         self.is_keyed = callee.operation.keyed
+        self.is_stream = callee.operation.stream
         self.stores_key = callee.operation.mark.idempotent_by == IDEMPOTENCY_KEY
         deprecated = callee.operation.mark.deprecated or callee.operation.contract.mark.deprecated
         kind = _NDJSON if callee.operation.stream else _JSON
         self.headers = (*kind, (b"deprecation", b"true")) if deprecated else kind
         self.usual = Usual()
+        self._own_s = callee.operation.mark.timeout_s
 
     def tell(self, arrival: Arrival) -> None:
         """Say which operation a call is for."""
         arrival.usual = self.usual
-        own_s = self.callee.operation.mark.timeout_s
+        own_s = self._own_s
         if own_s is not None and own_s < arrival.timeout_s:
             arrival.timeout_s = own_s
 
@@ -85,7 +88,7 @@ class Route:
 class Identify(Protocol):
     """Who is calling this operation, and may they. Raises `Unauthenticated` or `Forbidden`."""
 
-    def __call__(self, request: Request, route: Route) -> Awaitable[Identity]: ...
+    def __call__(self, request: Request, route: Route) -> Identity | Awaitable[Identity]: ...
 
 
 class Door:
@@ -119,10 +122,16 @@ class Door:
         trace: TraceContext | None = None
         route: Route | None = None
         try:
-            trace = self._trace(request)
+            trace = read_traceparent(request.headers.get("traceparent"))
+            if trace is None:
+                trace = TraceContext.start(self._clock.token)
             route, slots = self.router.find(request.method, request.path)
-            identity = await self._identify(request, route)
-            return await self._run(request, route, slots, identity, trace)
+            found = self._identify(request, route)
+            identity = found if isinstance(found, Identity) else await found
+            arguments, call = self._read(request, route, slots, identity, trace)
+            if route.is_stream:
+                return await self._stream(route, arguments, call)
+            return _answer(request, route, await route.callee.run(arguments, call))
         except Problem as problem:
             code = route.codec.code_of(problem) if route is not None else None
             if code is None:
@@ -130,26 +139,23 @@ class Door:
             document = problem_document(problem, code, trace.trace_id if trace else None)
             return Response(problem.status, (_PROBLEM,), _told(document))
         except NotFound as error:
-            found = None if self._otherwise is None else await self._otherwise(request)
-            return problem_response(error, trace) if found is None else found
+            other = None if self._otherwise is None else await self._otherwise(request)
+            return problem_response(error, trace) if other is None else other
         except CallError as error:
             return problem_response(error, trace)
         except Exception:
             _log.exception("%s %s failed", request.method, request.path)
             return problem_response(ServiceFailure("The service failed"), trace)
 
-    def _trace(self, request: Request) -> TraceContext:
-        found = read_traceparent(request.headers.get("traceparent"))
-        return found if found is not None else TraceContext.start(self._clock.token)
-
-    async def _run(
+    def _read(
         self,
         request: Request,
         route: Route,
         slots: Mapping[str, str],
         identity: Identity,
         trace: TraceContext,
-    ) -> Response:
+    ) -> tuple[tuple[Any, ...], Call]:
+        """What the request asks for. Raises `InvalidRequest`."""
         header = request.headers.get
         if self._strict and route.media is not None:
             kind = header("content-type")
@@ -183,10 +189,7 @@ class Door:
             None,
             route.pool,
         )
-        if route.callee.operation.stream:
-            return await self._stream(route, arguments, call)
-        result = await route.callee.run(arguments, call)
-        return _answer(request, route, result)
+        return arguments, call
 
     async def _stream(self, route: Route, arguments: tuple[Any, ...], call: Call) -> Response:
         stream = route.callee.stream(arguments, call)

@@ -80,12 +80,13 @@ class Entrance:
     ) -> Arrival | None:
         """Count a call in. None where it was refused; else it has begun if it is `at_work`, or waits."""
         limits = self._limits
-        text = request.headers.get(wire.TIMEOUT_MS)
         timeout_s = limits.default_timeout_s
-        if text is not None:
+        if wire.TIMEOUT_MS in request.headers.raw:
             try:
-                asked_s = wire.read_timeout_s(text)
-                timeout_s = timeout_s if asked_s is None else min(asked_s, limits.longest_timeout_s)
+                asked_s = wire.read_timeout_s(request.headers.get(wire.TIMEOUT_MS))
+                if asked_s is not None:
+                    longest_s = limits.longest_timeout_s
+                    timeout_s = asked_s if asked_s < longest_s else longest_s
             except InvalidRequest:
                 timeout_s = UNREADABLE
         arrival = request.arrival = Arrival(came_at, timeout_s, self)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from borough.reliability.arrival import Arrival
 
 __all__ = [
@@ -53,14 +55,13 @@ def rendered_fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     return rendered
 
 
-class Headers:
-    """Header fields, found by name in any case."""
+class Headers(msgspec.Struct, eq=False):
+    """Header fields, found by name in any case. A struct, since one is made for every message.
 
-    __slots__ = ("_values",)
+    `raw`: the values as they came, by lower-case name; several `Set-Cookie` are joined by LF.
+    """
 
-    def __init__(self, values: dict[str, bytes]) -> None:
-        """Take over `values`, whose keys are lower-case names."""
-        self._values = values
+    raw: dict[str, bytes]
 
     @classmethod
     def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -73,9 +74,9 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """The value, or None; the first one where `Set-Cookie` was sent several times."""
-        value = self._values.get(name)
+        value = self.raw.get(name)
         if value is None:
-            value = self._values.get(name.lower())
+            value = self.raw.get(name.lower())
             if value is None:
                 return None
         text = value.decode("latin-1").strip(" \t")  # httptools leaves what trails
@@ -83,27 +84,22 @@ class Headers:
 
     def items(self) -> Iterator[tuple[str, str]]:
         """Lower-case names and their values; `Set-Cookie` as often as it was sent."""
-        for key, value in self._values.items():
+        for key, value in self.raw.items():
             for part in value.decode("latin-1").split("\n"):
                 yield key, part.strip(" \t")
 
-    @property
-    def raw(self) -> Mapping[str, bytes]:
-        """The values as they came, by lower-case name; several `Set-Cookie` are joined by LF."""
-        return self._values
-
     def __contains__(self, name: str) -> bool:
-        return name in self._values or name.lower() in self._values
+        return name in self.raw or name.lower() in self.raw
 
     def has_any(self, names: frozenset[str]) -> bool:
         """Whether one of these lower-case names is there."""
-        return not names.isdisjoint(self._values)
+        return not names.isdisjoint(self.raw)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.raw)
 
     def __repr__(self) -> str:
-        return f"Headers({', '.join(self._values)})"
+        return f"Headers({', '.join(self.raw)})"
 
 
 class Connection:
@@ -125,37 +121,26 @@ class Connection:
         self.is_public = False
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One request, its body complete. `path` is raw: neither decoded nor normalised.
 
     When the client leaves, the task that answers is cancelled; nothing here needs to be polled.
     `arrival` is set where calls are counted when they come.
     """
 
-    __slots__ = ("arrival", "body", "connection", "headers", "method", "path", "query")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        query: str,
-        headers: Headers,
-        body: bytes,
-        connection: Connection,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.connection = connection
-        self.arrival: Arrival | None = None
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    body: bytes
+    connection: Connection
+    arrival: Arrival | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.path}, {len(self.body)} bytes)"
 
 
-class Response:
+class Response(msgspec.Struct, eq=False):
     """An answer: status, header fields and a body, or an iterator of a body's chunks.
 
     Length, encoding, date and `Connection` are the server's to write, never among `headers`.
@@ -163,17 +148,9 @@ class Response:
     iterator is closed (`aclose`) when the client leaves before its end.
     """
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(
-        self,
-        status: int,
-        headers: Sequence[tuple[bytes, bytes]],
-        body: bytes | AsyncIterator[bytes] = b"",
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes | AsyncIterator[bytes] = b""
 
     def __repr__(self) -> str:
         return f"Response({self.status})"

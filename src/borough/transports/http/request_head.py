@@ -1,12 +1,14 @@
 """Reads the head of a request: httptools parses, and what it lets pass is refused here.
 
 The whole head is fed at once and alone, so that the bytes after it are framed by what was read
-here and nothing else. A reader serves one connection, head after head.
+here and nothing else. A reader serves one connection, head after head. What it has found out about a
+start line, and about the names of the fields, it need not find out again for the same bytes.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from httptools import (
     HttpParserError,
@@ -16,12 +18,13 @@ from httptools import (
     HttpRequestParser,
 )
 
-from borough.transports.http import refusals
+from borough.transports.http import refusals, wire
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import FIELD_NAMES, Connection, Headers, Request, joined
+from borough.transports.http.own_heads import OwnHeads
 from borough.transports.http.refusals import Refused, malformed
 
-__all__ = ["CHUNKED", "HeadReader"]
+__all__ = ["CHUNKED", "HeadReader", "KnownParts"]
 
 CHUNKED = -1
 """The length of a body that comes in chunks."""
@@ -29,29 +32,99 @@ CHUNKED = -1
 _ONCE = frozenset({"host", "content-length", "transfer-encoding"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _FIRST_LETTER = 65
+_MOST_KNOWN = 256
+_KNOWN_BYTES = 512
+_SPECIAL = frozenset({"upgrade", "transfer-encoding", "connection", "expect"})
+"""The fields that say something of the message, besides its host and its length."""
+
+
+class _Line(NamedTuple):
+    """What a start line says."""
+
+    method: str
+    path: str
+    query: str
+    authority: bytes | None
+    is_head: bool
+    is_modern: bool
+
+
+class _Names(NamedTuple):
+    """The names of the fields of a head, each once, as they are kept."""
+
+    keys: tuple[str, ...]
+    is_plain: bool
+
+
+class KnownParts:
+    """Parts of heads that were in order, as they came, to what they mean: the same bytes mean the same again.
+
+    All connections of a server share it, and its limits. Few are kept, and none that is long.
+    """
+
+    __slots__ = ("_lines", "_names", "find_line", "find_names", "own")
+
+    def __init__(self) -> None:
+        self._lines: dict[bytes, _Line] = {}
+        self._names: dict[tuple[bytes, ...], _Names] = {}
+        self.find_line = self._lines.get
+        self.find_names = self._names.get
+        self.own = OwnHeads()
+
+    def keep_line(self, text: bytes, line: _Line) -> None:
+        """Know a start line again."""
+        if len(text) <= _KNOWN_BYTES:
+            if len(self._lines) >= _MOST_KNOWN:
+                self._lines.clear()
+            self._lines[text] = line
+
+    def keep_names(self, came: tuple[bytes, ...], names: _Names) -> None:
+        """Know the names of a head again."""
+        if sum(map(len, came)) <= _KNOWN_BYTES:
+            if len(self._names) >= _MOST_KNOWN:
+                self._names.clear()
+            self._names[came] = names
 
 
 class HeadReader:
     """Reads heads; after `read` the attributes tell how the last message is framed."""
 
     __slots__ = (
-        "_fields", "_host", "_limits", "_parser", "expects_continue", "is_head", "is_modern", "keep_alive",
-        "length", "on_header",
+        "_fields", "_host", "_is_parsed", "_known", "_limits", "_parser", "end", "expects_continue", "is_head",
+        "is_modern", "keep_alive", "length", "on_header",
     )  # fmt: skip
 
-    def __init__(self, limits: ServerLimits) -> None:
+    def __init__(self, limits: ServerLimits, known: KnownParts) -> None:
+        """`known` is shared by the readers of all connections that have these limits."""
         self._limits = limits
+        self._known = known
         self._fields: dict[bytes, bytes] = {}
         # httptools calls straight into the dictionary: half the cost of a method. A field sent
         # twice is then lost, which the number of lines gives away.
         self.on_header = self._fields.__setitem__
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._host: bytes | None = b""  # the last one that was in order; most requests repeat it
+        self._is_parsed = False
         self.length = 0
+        self.end = 0
         self.is_head = False
         self.is_modern = True
         self.keep_alive = True
         self.expects_continue = False
+
+    def read_own(self, data: bytes, connection: Connection) -> Request | None:
+        """Read the head at the start of `data`, up to `end`, if it is known to be our own caller's."""
+        own = self._known.own.read(data)
+        if own is None:
+            return None
+        method, path, query, values, length, end = own
+        if length > self._limits.body_bytes or end > self._limits.head_bytes:
+            return None
+        self.length = length
+        self.end = end
+        self._is_parsed = self.is_head = self.expects_continue = False
+        self.is_modern = self.keep_alive = True
+        return Request(method, path, query, Headers(values), b"", connection)
 
     def read(self, head: bytes, connection: Connection) -> Request:
         """Read one head, from its first byte to the empty line. Raises `Refused`."""
@@ -63,15 +136,33 @@ class HeadReader:
         fields = self._fields
         fields.clear()
         self._parse(head)
+        self._is_parsed = True
+        text = head[: head.find(b"\r\n")]
+        known = self._known.find_line(text)
+        line = known or self._read_line(text)
+        method, path, query, authority, self.is_head, self.is_modern = line
+        self.keep_alive = self.is_modern
+        came = tuple(fields)
+        names = self._known.find_names(came) or self._read_names(came)
+        if len(names.keys) == count:
+            is_once = True
+            values = dict(zip(names.keys, fields.values()))  # noqa: B905 - a keyword costs as much
+        else:
+            is_once = False
+            values = _read_repeated(head)
+        self._read_framing(values, is_plain=names.is_plain)
+        if authority is not None and "host" in values:
+            _compare(authority, values["host"])
+        if wire.TIMEOUT_MS in values and known and is_once and self.is_modern and not self.is_head:
+            self._known.own.keep(head, method, path, query, values)
+        return Request(method, path, query, Headers(values), b"", connection)
+
+    def _read_line(self, text: bytes) -> _Line:
         try:
-            method, target, version = head[: head.find(b"\r\n")].decode("ascii").split(" ")
+            method, target, version = text.decode("ascii").split(" ")
         except ValueError:
             raise Refused(refusals.START_LINE) from None
-        if version == "HTTP/1.1":
-            self.is_modern = self.keep_alive = True
-        elif version == "HTTP/1.0":
-            self.is_modern = self.keep_alive = False
-        else:
+        if version not in ("HTTP/1.1", "HTTP/1.0"):
             raise Refused(refusals.START_LINE)
         if len(target) > self._limits.url_bytes:
             raise Refused(refusals.URL)
@@ -81,17 +172,20 @@ class HeadReader:
             path, authority = _read_other_form(path, method)
         if "#" in target:
             raise Refused(refusals.TARGET)
-        names = FIELD_NAMES
-        values = {names.get(key) or _key(key): value for key, value in fields.items()}
-        if len(values) != count:
-            values = _read_repeated(head)
-        self._read_framing(values)
-        if authority is not None and "host" in values:
-            _compare(authority, values["host"])
-        self.is_head = method == "HEAD"
-        return Request(
-            "GET" if self.is_head else method, path, query, Headers(values), b"", connection
+        is_head = method == "HEAD"
+        line = _Line(
+            "GET" if is_head else method, path, query, authority, is_head, version == "HTTP/1.1"
         )
+        self._known.keep_line(text, line)
+        return line
+
+    def _read_names(self, came: tuple[bytes, ...]) -> _Names:
+        keys = tuple(FIELD_NAMES.get(name) or _key(name) for name in came)
+        if len(frozenset(keys)) < len(keys):
+            return _Names((), False)  # one that came twice, in two spellings
+        names = _Names(keys, _SPECIAL.isdisjoint(keys))
+        self._known.keep_names(came, names)
+        return names
 
     def _parse(self, head: bytes) -> None:
         parser = self._parser
@@ -111,37 +205,46 @@ class HeadReader:
 
     def pass_body(self, body: bytes) -> None:
         """Tell the parser that the body of the last head has gone by."""
-        if self._parser is not None:
+        if self._is_parsed and self._parser is not None:
             self._parser.feed_data(body)
 
     def forget(self) -> None:
         """Start with a fresh parser: the last body did not go through this one."""
         self._parser = None
 
-    def _read_framing(self, values: dict[str, bytes]) -> None:
-        modern = self.is_modern
+    def _read_framing(self, values: dict[str, bytes], *, is_plain: bool) -> None:
         host = values.get("host")
         if host != self._host:
             self._read_host(host)
+        length = values.get("content-length")
+        if not is_plain:
+            self._read_special(values)
+            if "transfer-encoding" in values:
+                return
+        else:
+            self.expects_continue = False
+        if length is None:
+            self.length = 0
+            return
+        digits = length.strip(b" \t")
+        if not digits.isdigit() or len(digits) > 18:
+            raise Refused(refusals.LENGTH)
+        self.length = int(digits)
+        if self.length > self._limits.body_bytes:
+            raise Refused(refusals.BODY)
+
+    def _read_special(self, values: dict[str, bytes]) -> None:
+        """What the fields say of the message that hardly any request has."""
         if "upgrade" in values:
             raise Refused(refusals.UPGRADE)
         if "transfer-encoding" in values:
             self._read_coding(values)
-        elif "content-length" in values:
-            length = values["content-length"].strip(b" \t")
-            if not length.isdigit() or len(length) > 18:
-                raise Refused(refusals.LENGTH)
-            self.length = int(length)
-            if self.length > self._limits.body_bytes:
-                raise Refused(refusals.BODY)
-        else:
-            self.length = 0
         if "connection" in values:
             options = values["connection"].lower()
             if b"close" in options and b"close" in map(bytes.strip, options.split(b",")):
                 self.keep_alive = False
         self.expects_continue = (
-            "expect" in values and modern and values["expect"].lower() == b"100-continue"
+            "expect" in values and self.is_modern and values["expect"].lower() == b"100-continue"
         )
 
     def _read_host(self, host: bytes | None) -> None:

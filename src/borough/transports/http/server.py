@@ -25,6 +25,7 @@ from borough.transports.http.intake import Intake
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response, rendered_fields
 from borough.transports.http.refusals import REASONS, Refusal
+from borough.transports.http.request_head import KnownParts
 from borough.transports.http.server_connection import ServerConnection
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class HttpServer:
         self.answer = answer
         self.limits = limits or ServerLimits()
         self.holding = Holding(self.limits.held_bytes)
+        self.known = KnownParts()
         self.port = 0
         self.is_draining = False
         self.is_busy = False

@@ -50,7 +50,7 @@ class ServerConnection(asyncio.Protocol):
 
     def __init__(self, server: HttpServer) -> None:
         self._server = server
-        self._head = HeadReader(server.limits)
+        self._head = HeadReader(server.limits, server.known)
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)  # set before any use
         self._connection = Connection(("", 0))
         self._state = NEW
@@ -138,15 +138,18 @@ class ServerConnection(asyncio.Protocol):
 
     def _take(self, data: bytes) -> None:
         """Read a head from the start of `data`, and its body if that is there too."""
-        start = 2 if data[0] == _CR and data[:2] == b"\r\n" else 0
-        end = data.find(b"\r\n\r\n", start) + 4
-        limits = self._server.limits
-        if end == 3 or end > limits.head_bytes:
-            self._take_part(data, start)
-            return
         reader = self._head
-        head = data if end == len(data) and not start else data[start:end]
-        request = reader.read(head, self._connection)
+        request = reader.read_own(data, self._connection)
+        if request is not None:
+            end = reader.end
+        else:
+            start = 2 if data[0] == _CR and data[:2] == b"\r\n" else 0
+            end = data.find(b"\r\n\r\n", start) + 4
+            if end == 3 or end > self._server.limits.head_bytes:
+                self._take_part(data, start)
+                return
+            head = data if end == len(data) and not start else data[start:end]
+            request = reader.read(head, self._connection)
         length = reader.length
         if length == 0:
             self._ahead = data[end:]
@@ -165,7 +168,7 @@ class ServerConnection(asyncio.Protocol):
         self._incoming = request
         self._announced = self._missing = length
         reader.forget()
-        self._body = ChunkedBody(limits) if length == CHUNKED else []
+        self._body = ChunkedBody(self._server.limits) if length == CHUNKED else []
         if reader.expects_continue and not size:
             self._server.send_answers()
             self._transport.write(_CONTINUE)

@@ -1,0 +1,109 @@
+"""Serves in this process until told to stop: the first SIGTERM or Ctrl-C drains, a second one exits at once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn, Protocol
+
+from borough.cli.output import complain, settle_output
+
+__all__ = ["Served", "run_to_the_end", "serve"]
+
+_LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
+
+
+class Served(Protocol):
+    """What is started, and stopped again."""
+
+    async def start(self) -> None:
+        """Open the listeners; on a failure nothing is left open."""
+        ...
+
+    async def stop_in_time(self) -> str | None:
+        """Drain; says what does not let itself be stopped, once patience has ended."""
+        ...
+
+    async def stop(self) -> None:
+        """End what was started. Idempotent."""
+        ...
+
+
+def run_to_the_end(serving: Coroutine[Any, Any, int]) -> int:
+    """Run this in an event loop of its own; returns its exit status."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status = runner.run(serving)
+        if any(not thread.daemon for thread in threading.enumerate()[1:]):
+            # A thread cannot be stopped, and Python would wait for it. Everything is closed by now.
+            _exit(status)
+    return status
+
+
+async def serve(served: Served, ready: Callable[[], AbstractContextManager[None]]) -> int:
+    """Start, serve until a signal comes, drain; returns the exit status.
+
+    `ready` is entered once everything is open, and left before anything is closed.
+    """
+    from borough.runtime.footing import allow_many_files, settle_memory
+
+    allow_many_files()
+    stopping = _Stopping()
+    starting = asyncio.ensure_future(served.start())
+    stopping.cancels(starting)
+    try:
+        await starting
+    except asyncio.CancelledError:
+        await served.stop()
+        return 130
+    try:
+        settle_memory()
+        with ready():
+            await stopping.wait()
+            complain("stopping; once more exits at once")
+    finally:
+        await _stop(served)
+    return 0
+
+
+async def _stop(served: Served) -> None:
+    """Stop; what does not let itself be stopped is left behind, and that is said."""
+    left = await served.stop_in_time()
+    if left is not None:
+        complain(f"borough: {left}")
+        _exit(_LEFT_BEHIND)
+
+
+def _exit(status: int) -> NoReturn:
+    settle_output()
+    os._exit(status)
+
+
+class _Stopping:
+    """Signals: the first asks to stop, the second exits."""
+
+    def __init__(self) -> None:
+        self._asked = asyncio.Event()
+        self._task: asyncio.Future[None] | None = None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+
+    def cancels(self, task: asyncio.Future[None]) -> None:
+        """While the start is under way, a signal cancels it."""
+        self._task = task
+
+    def _signalled(self) -> None:
+        if self._asked.is_set():
+            os._exit(130)
+        self._asked.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def wait(self) -> None:
+        await self._asked.wait()

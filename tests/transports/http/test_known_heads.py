@@ -1,0 +1,125 @@
+"""A head is read alike by who has read many and by who has read none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from borough.transports.http.limits import ServerLimits
+from borough.transports.http.message import Connection
+from borough.transports.http.refusals import Refused
+from borough.transports.http.request_head import HeadReader, KnownParts
+
+LIMITS = ServerLimits(body_bytes=10_000, fields=12)
+TRACE = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n"
+OWN = (
+    b"POST /pricing/totals HTTP/1.1\r\nhost: 127.0.0.1:5000\r\ncontent-type: application/json\r\n"
+    + TRACE
+    + b"borough-timeout-ms: 9999\r\ncontent-length: 355\r\n\r\n"
+)
+BARE = b"GET /pricing/nothing HTTP/1.1\r\nhost: x\r\n" + TRACE + b"borough-timeout-ms: 5\r\n\r\n"
+LINES = st.sampled_from(
+    [
+        b"host: x",
+        b"Host: y",
+        b"content-type: application/json",
+        b"content-length: 3",
+        b"content-length: 4",
+        b"Content-Length: 5 ",
+        b"borough-timeout-ms: 9999",
+        b"borough-timeout-ms: 08",
+        b"borough-timeout-ms: x",
+        TRACE[:-2],
+        TRACE[:-4] + b"01",
+        b"x-traceparent: 1",
+        b"transfer-encoding: chunked",
+        b"connection: close",
+        b"expect: 100-continue",
+        b"upgrade: h2c",
+        b" folded",
+        b"cookie: a=b",
+    ]
+)
+STARTS = st.sampled_from(
+    [
+        b"POST /pricing/totals HTTP/1.1",
+        b"POST /pricing/totals?x=1 HTTP/1.1",
+        b"GET /a HTTP/1.0",
+        b"HEAD /a HTTP/1.1",
+        b"GET http://x/a HTTP/1.1",
+        b"GET  /a HTTP/1.1",
+    ]
+)
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> bytes:
+    """Heads of a few lines, in order or not, and our own with one byte changed."""
+    if draw(st.booleans()):
+        lines = [draw(STARTS), *draw(st.lists(LINES, max_size=6)), b"", b""]
+        return b"\r\n".join(lines)
+    own = draw(st.sampled_from([OWN, BARE]))
+    at, byte = draw(st.integers(0, len(own) - 5)), draw(st.integers(0, 255))
+    return own[:at] + bytes([byte]) + own[at + 1 :]
+
+
+def read(reader: HeadReader, head: bytes, following: bytes) -> Any:
+    """What a connection gets to know of a head."""
+    connection = Connection(("", 0))
+    data = head + following
+    try:
+        request, end = reader.read_own(data, connection), reader.end
+        if request is None:
+            end = data.find(b"\r\n\r\n") + 4
+            request = reader.read(data[:end], connection)
+    except Refused as refused:
+        return refused.refusal.answer
+    framing = (reader.length, reader.is_head, reader.is_modern, reader.keep_alive)
+    asked = (request.method, request.path, request.query, list(request.headers.items()))
+    return end, framing, reader.expects_continue, asked
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(heads(), min_size=1, max_size=6), st.sampled_from([b"", b"{}", OWN]))
+@example([OWN.replace(b"content-type", b"content-length: 3\r\ncontent-type")], b"")
+@example([OWN.replace(b"host:", b"borough-timeout-ms: 7\r\nhost:")], b"")
+@example([b"POST /a HTTP/1.1\r\ncontent-length: 3\r\nhost: x\r\n" + BARE[41:]], b"abc")
+def test_what_was_read_before_changes_nothing(came: list[bytes], following: bytes) -> None:
+    known = KnownParts()
+    for head in (OWN, OWN, BARE, BARE, *came, *came, *came):
+        fresh = read(HeadReader(LIMITS, KnownParts()), head, following)
+        assert read(HeadReader(LIMITS, known), head, following) == fresh
+
+
+def test_the_head_of_our_own_caller_is_not_parsed_again() -> None:
+    known = KnownParts()
+    connection = Connection(("", 0))
+    for _ in range(2):
+        HeadReader(LIMITS, known).read(OWN, connection)
+    reader = HeadReader(LIMITS, known)
+    later = OWN.replace(b"9999", b"42").replace(b"355", b"2")
+    request = reader.read_own(later + b"{}", connection)
+    assert request is not None
+    assert (reader.length, reader.end) == (2, len(later))
+    assert request.headers.get("Borough-Timeout-Ms") == "42"
+
+
+def test_a_body_above_the_limit_is_left_to_the_parser() -> None:
+    known = KnownParts()
+    for _ in range(2):
+        HeadReader(LIMITS, known).read(OWN, Connection(("", 0)))
+    later = OWN.replace(b"355", b"10001")
+    assert HeadReader(LIMITS, known).read_own(later, Connection(("", 0))) is None
+
+
+def test_only_few_beginnings_are_kept() -> None:
+    known = KnownParts()
+    for number in range(1000):
+        head = OWN.replace(b"totals", b"totals%d" % number)
+        for _ in range(2):
+            HeadReader(LIMITS, known).read(head, Connection(("", 0)))
+    assert HeadReader(LIMITS, known).read_own(head, Connection(("", 0))) is not None
+    first = OWN.replace(b"totals", b"totals0")
+    assert HeadReader(LIMITS, known).read_own(first, Connection(("", 0))) is None
