@@ -30,6 +30,7 @@ NAMES: tuple[str, ...] = (
     "duplicates",
     "links",
     "poison",
+    "rollouts",
     "shared_group",
     "slow_clients",
     "volume",

@@ -5,12 +5,14 @@ The product has no branch for this: its functions are replaced in this process b
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from typing import Any
 
 from borough.cli import main
 from borough.errors import ServiceFailure
+from borough.fleet.supervisor import Supervisor
 from borough.ports import Message
 from borough.reliability.lease import Lease
 from borough.reliability.resequencing import Resequencer
@@ -149,7 +151,22 @@ def park_slowly() -> None:
     replace(Parking, "park", slow)
 
 
+def end_before_leaving() -> None:
+    """A replica ends at once, while everybody is still told that it takes calls."""
+    see_off: Any = Supervisor.see_off
+
+    async def early(self: Supervisor, members: Any) -> None:
+        for member in members:
+            member._leave.set()
+            member.kill()
+        await asyncio.sleep(0.5)
+        await see_off(self, members)
+
+    replace(Supervisor, "see_off", early)
+
+
 FAULTS = {
+    "early-end": end_before_leaving,
     "letters": lose_dead_letters,
     "slow-parking": park_slowly,
     "twice": send_twice,

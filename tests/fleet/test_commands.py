@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from borough.errors import ConfigurationError
-from borough.fleet.commands import Answer, CommandSocket, Scale, ask_fleet
+from borough.fleet.commands import Answer, CommandSocket, Say, Scale, ask_fleet
 
 
-async def count(request: Scale) -> Answer:
+async def count(request: Scale, _say: Say) -> Answer:
     return Answer(0, f"{len(request.replicas)} named")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from borough.errors import ConstraintViolated, MigrationRefused
@@ -10,6 +11,7 @@ from borough.ports import Migration
 from borough.stores.migrations import checksum, read_migrations
 from borough.stores.sqlite import SqliteStore
 from tests.stores.bodies import add, names
+from tests.stores.conftest import Opener
 
 FIRST = Migration("0001_a.sql", "create table a (id integer primary key); create table b (id);")
 SECOND = Migration("0002_b.sql", "insert into a values (1); insert into a values (2)")
@@ -95,7 +97,44 @@ async def test_a_changed_migration_is_refused_by_name_with_the_remedy(store: Sql
 
 async def test_a_missing_migration_is_refused_by_name_with_the_remedy(store: SqliteStore) -> None:
     await store.migrate("x", [FIRST, SECOND])
-    with pytest.raises(MigrationRefused, match=r"0002_b.sql .* is missing now. Put the file back"):
+    other = Migration("0001_other.sql", FIRST.sql)
+    with pytest.raises(MigrationRefused, match=r"0001_a.sql .* is missing now. Put the file back"):
+        await store.migrate("x", [other, SECOND])
+
+
+async def test_an_earlier_release_lives_with_later_migrations_that_only_expand(
+    store: SqliteStore,
+) -> None:
+    grown = Migration("0003_more.sql", "alter table a add column note text not null default '';")
+    await store.migrate("x", [FIRST, SECOND, grown])
+    assert await store.migrate("x", [FIRST]) == []
+    assert await store.migrate("x", [FIRST, SECOND, grown]) == []
+
+
+async def test_an_earlier_release_is_refused_where_a_later_migration_took_something_away(
+    store: SqliteStore,
+) -> None:
+    narrowed = Migration("0002_less.sql", "drop table a;")
+    await store.migrate("x", [FIRST, narrowed])
+    with pytest.raises(
+        MigrationRefused,
+        match=r"0002_less.sql .* newer release, and it takes away .*\. Run the release",
+    ):
+        await store.migrate("x", [FIRST])
+
+
+async def test_a_migration_from_before_it_was_judged_counts_as_one_that_takes_away(
+    opened: Opener, path: Path
+) -> None:
+    store = await opened()
+    await store.migrate("x", [FIRST, SECOND])
+    await store.close()
+    connection = apsw.Connection(str(path))
+    connection.execute("alter table borough_migrations drop column expands")
+    connection.close()
+    store = await opened()
+    assert await store.migrate("x", [FIRST, SECOND]) == []
+    with pytest.raises(MigrationRefused, match=r"0002_b.sql .* newer release"):
         await store.migrate("x", [FIRST])
 
 

@@ -23,13 +23,14 @@ _COMMANDS = {
     "demo": "borough.cli.demo",
     "call": "borough.cli.call",
     "scale": "borough.cli.scale",
+    "rollout": "borough.cli.rollout",
     "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
 }
 _GROUPS = (
     ("write", "contracts"),
-    ("run", "run, demo, call, certs, scale"),
+    ("run", "run, demo, call, certs, scale, rollout"),
     ("see", "events"),
 )
 

@@ -24,9 +24,11 @@ from borough.cli.patient_stream import PatientStream
 from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
-from borough.fleet.commands import Answer, CommandSocket, Scale
+from borough.fleet.commands import Answer, CommandSocket, Handler, Say, Scale
+from borough.fleet.commands import Rollout as RolloutRequest
 from borough.fleet.control import DirectoryChanged
 from borough.fleet.member import Member
+from borough.fleet.releases import Rollouts, kept_codes
 from borough.fleet.supervisor import Launch, StartFailed, Supervisor
 from borough.runtime.host import OWN_RESOURCES, make_folder
 from borough.runtime.mocks import mocked
@@ -85,9 +87,17 @@ class _Fleet:
     async def run(self) -> int:
         make_folder(self.folder)
         supervisor = Supervisor(
-            self.system, self.plan, self.topology, self.launch, clock=SystemClock(), watcher=self
+            self.system,
+            self.plan,
+            self.topology,
+            self.launch,
+            clock=SystemClock(),
+            watcher=self,
+            codes=kept_codes(self.folder, self.topology),
         )
-        commands = CommandSocket(self.folder, {Scale: self._scale})
+        rollouts = Rollouts(self.system, supervisor)
+        handlers: dict[type[Any], Handler] = {Scale: self._scale, RolloutRequest: rollouts.handle}
+        commands = CommandSocket(self.folder, handlers)
         await commands.open()
         self.supervisor = supervisor
         try:
@@ -168,7 +178,7 @@ class _Fleet:
             write_address(self.folder, address)
         return address
 
-    async def _scale(self, request: Scale) -> Answer:
+    async def _scale(self, request: Scale, _say: Say) -> Answer:
         assert self.supervisor is not None
         for name, count in request.replicas.items():
             self.supervisor.scalable(name, count)  # nothing is done where not all can be

@@ -1,4 +1,4 @@
-"""How other commands reach a running fleet: one request and one answer, as JSON lines on a socket.
+"""How other commands reach a running fleet: a request, what is said meanwhile, and an answer, as JSON lines.
 
 The socket lies in the data folder and is for its owner only; a lock on the folder makes sure that one fleet
 at a time has it, as two that start at once would each find nobody there. A new command is a `Request` here and
@@ -14,6 +14,7 @@ import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import msgspec
 
 from borough.errors import BoroughError, ConfigurationError
 
-__all__ = ["Answer", "CommandSocket", "Handler", "Scale", "ask_fleet"]
+__all__ = ["Answer", "CommandSocket", "Handler", "Rollout", "Say", "Scale", "ask_fleet"]
 
 _FILE = "fleet.sock"
 _LONGEST_PATH = 100
@@ -35,11 +36,24 @@ class Scale(msgspec.Struct, frozen=True, tag="scale"):
     replicas: dict[str, int]
 
 
-Request = Scale
-"""What may be asked: a union, once there is more than one."""
+class Rollout(msgspec.Struct, frozen=True, tag="rollout"):
+    """Let a service run another version, whose code lies at `source`, a whole path."""
+
+    service: str
+    source: str
 
 
-class Answer(msgspec.Struct, frozen=True):
+Request = Scale | Rollout
+"""What may be asked."""
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress"):
+    """What has been done so far, in a sentence."""
+
+    sentence: str
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
     """What became of it: the exit status for the command, what to say, and the facts for `--json`."""
 
     status: int
@@ -47,9 +61,13 @@ class Answer(msgspec.Struct, frozen=True):
     facts: dict[str, Any] = {}
 
 
-Handler = Callable[[Any], Awaitable[Answer]]
+Say = Callable[[str], None]
+Handler = Callable[[Any, Say], Awaitable[Answer]]
+"""Does what was asked for, and says meanwhile how far it is."""
 _decode_request = msgspec.json.Decoder(Request).decode
-_decode_answer = msgspec.json.Decoder(Answer).decode
+_decode_answer: Callable[[bytes], Progress | Answer] = msgspec.json.Decoder(
+    Progress | Answer
+).decode
 
 
 class CommandSocket:
@@ -115,7 +133,7 @@ class CommandSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await self._answer(await reader.readline())
+            answer = await self._answer(await reader.readline(), partial(_say, writer))
             writer.write(msgspec.json.encode(answer) + b"\n")
             await writer.drain()
         except (ValueError, ConnectionError):
@@ -123,7 +141,7 @@ class CommandSocket:
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes) -> Answer:
+    async def _answer(self, line: bytes, say: Say) -> Answer:
         try:
             request = _decode_request(line)
         except msgspec.DecodeError as error:
@@ -131,20 +149,33 @@ class CommandSocket:
                 2, f"this fleet does not understand that: {error}; is it of another version?"
             )
         try:
-            return await self._handlers[type(request)](request)
+            return await self._handlers[type(request)](request, say)
         except BoroughError as error:
             return Answer(getattr(error, "status", 2), str(error))
 
 
-def ask_fleet(folder: Path, request: Request) -> Answer:
-    """Ask the fleet that runs on this data; blocking, for commands. Raises `ConfigurationError`."""
+def _say(writer: asyncio.StreamWriter, sentence: str) -> None:
+    if not writer.is_closing():  # who asked may not wait any more
+        writer.write(msgspec.json.encode(Progress(sentence)) + b"\n")
+
+
+def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answer:
+    """Ask the fleet that runs on this data; blocking, for commands. Raises `ConfigurationError`.
+
+    `say` gets what is said on the way.
+    """
     path = folder / _FILE
+    said: Progress | Answer | None = None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
         try:
             with _short(path) as short:
                 connected.connect(short)
             connected.sendall(msgspec.json.encode(request) + b"\n")
-            line = b"".join(iter(lambda: connected.recv(_LONGEST_LINE), b""))
+            with connected.makefile("rb") as lines:
+                for line in lines:
+                    said = _decode_answer(line)
+                    if isinstance(said, Progress):
+                        say(said.sentence)
         except PermissionError:
             raise ConfigurationError(
                 f"{path} is for the user who has started the fleet; be that user"
@@ -153,9 +184,9 @@ def ask_fleet(folder: Path, request: Request) -> Answer:
             raise ConfigurationError(
                 f"no fleet is known in {folder}; start it with `borough run --topology NAME`, or name --data"
             ) from None
-    if not line:
+    if not isinstance(said, Answer):
         raise ConfigurationError(f"the fleet in {folder} has ended before it answered")
-    return _decode_answer(line)
+    return said
 
 
 @contextmanager

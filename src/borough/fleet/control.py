@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from borough.runtime.code import Code
+
 __all__ = [
     "AreYouQuiet",
     "Assignment",
     "Calm",
     "Channel",
+    "Describe",
+    "Described",
     "DirectoryChanged",
     "Done",
     "Drain",
@@ -29,6 +33,7 @@ __all__ = [
     "Ready",
     "RunSchedule",
     "Seen",
+    "ServiceSaid",
     "ToReplica",
 ]
 
@@ -59,6 +64,8 @@ class Assignment(Message, frozen=True, kw_only=True):
     """The modules of these services."""
     code: tuple[str, ...] = ()
     """Folders in which modules are looked for, before those that Python has anyway."""
+    version: Code = Code()
+    """What was rolled out."""
     mounts: str | None = None
     """What else the public door serves, and what any other process tells it: `module:function`."""
     log_level: int = 20
@@ -101,6 +108,28 @@ class RunSchedule(Message, frozen=True):
     schedule: str
 
 
+class Describe(Message, frozen=True):
+    """What do your services rely on? Answered by `Described`, also before the start."""
+
+    number: int
+
+
+class ServiceSaid(msgspec.Struct, frozen=True, kw_only=True):
+    """What others rely on in a service, and what it relies on. Contracts are descriptors as JSON."""
+
+    version: str = ""
+    provides: dict[str, str] = {}
+    """The contracts that it answers, by wire name."""
+    needs: dict[str, str] = {}
+    """The contracts that it calls, as it knows them."""
+    hears: dict[str, str] = {}
+    """The contract of each event that it hears, by the event's wire name."""
+    migrations: tuple[tuple[str, str], ...] = ()
+    """Name and SQL, in order."""
+    applied: tuple[str, ...] = ()
+    """The names of those that its database has."""
+
+
 class Ready(Message, frozen=True, kw_only=True):
     """It takes calls: where, and for what."""
 
@@ -119,11 +148,12 @@ class Ready(Message, frozen=True, kw_only=True):
 
 
 class Figures(Message, frozen=True):
-    """Once a second: requests answered since the start, calls at work, CPU seconds used."""
+    """Once a second: requests since the start, calls at work, CPU seconds used, answers with a 5xx."""
 
     requests: int
     in_flight: int
     cpu_s: float
+    failures: int = 0
 
 
 class Failed(Message, frozen=True):
@@ -164,8 +194,16 @@ class Done(Message, frozen=True):
     refusal: str | None = None
 
 
-ToReplica = Assignment | DirectoryChanged | Drain | AreYouQuiet | RunSchedule
-FromReplica = Ready | Figures | Failed | Leaving | Seen | Calm | Done
+class Described(Message, frozen=True):
+    """Its services, by name, or why that cannot be said."""
+
+    number: int
+    services: dict[str, ServiceSaid] = {}
+    refusal: str | None = None
+
+
+ToReplica = Assignment | DirectoryChanged | Drain | AreYouQuiet | RunSchedule | Describe
+FromReplica = Ready | Figures | Failed | Leaving | Seen | Calm | Done | Described
 
 
 class Channel:

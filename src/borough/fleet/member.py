@@ -13,12 +13,14 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from borough.clock import Clock
-from borough.errors import Unavailable
+from borough.errors import BoroughError, Unavailable
 from borough.fleet.child import Child
 from borough.fleet.control import (
     AreYouQuiet,
     Assignment,
     Calm,
+    Describe,
+    Described,
     DirectoryChanged,
     Done,
     Drain,
@@ -30,8 +32,10 @@ from borough.fleet.control import (
     Ready,
     RunSchedule,
     Seen,
+    ServiceSaid,
 )
 from borough.reliability.restarts import Restarts
+from borough.reliability.rollout import Tally
 from borough.runtime.pulse import set_within
 from borough.transports.http.wire import EDGE
 
@@ -108,7 +112,7 @@ class Member:
         self._complaint = ""
         self._has_been_ready = False
         self._asked = 0
-        self._answers: dict[int, asyncio.Future[Calm | Done]] = {}
+        self._answers: dict[int, asyncio.Future[Calm | Done | Described]] = {}
         self._task = asyncio.ensure_future(self._run())
 
     @property
@@ -139,6 +143,20 @@ class Member:
         """The versions of its services, each once."""
         services = self.ready.services if self.ready is not None else {}
         return ", ".join(dict.fromkeys(version for version in services.values() if version))
+
+    @property
+    def tally(self) -> Tally:
+        """What its process has answered, as of its last word."""
+        figures = self.figures
+        return Tally(figures.requests, figures.failures) if figures is not None else Tally()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the place is not filled as it was at first; None where it is."""
+        if self.state in ("ready", "starting") and not self.restarts:
+            return None
+        failure = self.failure.sentence if self.failure is not None else "it does not run any more"
+        return f"{self.name}: {failure}"
 
     @property
     def takes_calls(self) -> bool:
@@ -200,14 +218,25 @@ class Member:
         assert isinstance(answer, Done)
         return answer.refusal
 
-    async def _ask(self, question: Callable[[int], AreYouQuiet | RunSchedule]) -> Calm | Done:
+    async def description(self) -> dict[str, ServiceSaid]:
+        """Ask its process what its services rely on. Raises `Unavailable` when that ends, else
+        `BoroughError` with why it cannot say."""
+        answer = await self._ask(Describe)
+        assert isinstance(answer, Described)
+        if answer.refusal is not None:
+            raise BoroughError(answer.refusal)
+        return answer.services
+
+    async def _ask(
+        self, question: Callable[[int], AreYouQuiet | RunSchedule | Describe]
+    ) -> Calm | Done | Described:
         if self._child is None:
             raise Unavailable(f"{self.name} does not run")
         self._asked += 1
         answer = asyncio.get_running_loop().create_future()
         self._answers[self._asked] = answer
         self._child.tell(question(self._asked))
-        found: Calm | Done = await answer
+        found: Calm | Done | Described = await answer
         return found
 
     # --- what becomes of it ------------------------------------------------------------------------
@@ -243,6 +272,7 @@ class Member:
             self.failure = Failed(f"cannot be started: {error.strerror or error}", 1, False)
             return self.failure.sentence, False
         self._child = child
+        self._owner.moved()
         self._begin_start()
         if self._leave.is_set():
             child.tell(Drain())
@@ -298,7 +328,7 @@ class Member:
             case Seen(number):
                 self.seen = number
                 self._owner.moved()
-            case Calm(number) | Done(number):
+            case Calm(number) | Done(number) | Described(number):
                 answer = self._answers.pop(number, None)
                 if answer is not None and not answer.done():
                     answer.set_result(message)

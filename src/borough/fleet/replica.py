@@ -32,6 +32,8 @@ from borough.fleet.control import (
     Assignment,
     Calm,
     Channel,
+    Describe,
+    Described,
     DirectoryChanged,
     Done,
     Drain,
@@ -43,12 +45,14 @@ from borough.fleet.control import (
     Seen,
     ToReplica,
 )
+from borough.fleet.descriptions import descriptions_of
 from borough.fleet.ways import Declared, take_up
 from borough.gateway.calling import dependencies_of
 from borough.gateway.process import Process
 from borough.ports import Transport
 from borough.runtime.configuration import Configuration
 from borough.runtime.discovery import Directory
+from borough.runtime.distributions import enter_release
 from borough.runtime.footing import allow_many_files, settle_memory
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
@@ -106,7 +110,15 @@ class _Replica:
         )
 
     def _services(self, assignment: Assignment, tells: Any) -> Process:
-        system = System.load(assignment.path, flags=assignment.flags, modules=assignment.modules)
+        version = assignment.version
+        for release in reversed(version.releases.values()):
+            enter_release(Path(release))
+        system = System.load(
+            assignment.path,
+            flags=assignment.flags,
+            modules=assignment.modules,
+            package=Path(version.folder) if version.folder else None,
+        )
         system, stand_ins = mocked(system, assignment.mocks)
         return Process(
             system,
@@ -176,6 +188,8 @@ class _Replica:
                         self._begin(self._answer_quiet(number))
                     case RunSchedule(number, schedule):
                         self._begin(self._run_schedule(number, schedule))
+                    case Describe(number):
+                        self._begin(self._describe(number))
                     case Assignment():
                         pass
         finally:
@@ -205,10 +219,13 @@ class _Replica:
         asyncio.get_running_loop().call_later(_LEAVE_S, self._stop.set)
 
     async def _tell_figures(self) -> None:
+        process = self.process
         while True:
             used = resource.getrusage(resource.RUSAGE_SELF)
             cpu_s = used.ru_utime + used.ru_stime
-            self._channel.send(Figures(self.process.requests, self.process.in_flight, cpu_s))
+            self._channel.send(
+                Figures(process.requests, process.in_flight, cpu_s, process.failures)
+            )
             await self._clock.sleep(_FIGURES_S)
 
     async def _answer_quiet(self, number: int) -> None:
@@ -224,6 +241,18 @@ class _Replica:
             for handler, event_id, attempts, error in failures
         )
         self._channel.send(Calm(number, quiet, seen, said))
+
+    async def _describe(self, number: int) -> None:
+        """Say what the services rely on, or why that cannot be said."""
+        process = self.process
+        try:
+            assert isinstance(process, Process)
+            versions = _versions(process)
+            said = await asyncio.to_thread(descriptions_of, process.host, versions)
+        except BoroughError as error:
+            self._channel.send(Described(number, refusal=_failed(error).sentence))
+        else:
+            self._channel.send(Described(number, said))
 
     async def _run_schedule(self, number: int, schedule: str) -> None:
         try:
@@ -241,18 +270,27 @@ def _ready(process: Process | EdgeProcess) -> Ready:
         return Ready(edge=process.edge_url)
     host = process.host
     place, port = process.internal_origin
-    versions: dict[str, str] = dict.fromkeys(host.plan.services, "")
-    for contract in host.contracts:
-        newest = versions.get(contract.service, "")
-        versions[contract.service] = max(newest, contract.mark.version, key=_order)
     return Ready(
         host=place,
         port=port,
         scheme=process.proof.scheme,
-        services=versions,
+        services=_versions(process),
         contracts={contract.wire_name: contract.mark.version for contract in host.contracts},
         declares={name: tuple(sorted(names)) for name, names in host.declared.items()},
     )
+
+
+def _versions(process: Process) -> dict[str, str]:
+    """The version of each service that answers here, mocked or not: of its distribution, else of its
+    newest contract."""
+    plan = process.host.plan
+    versions: dict[str, str] = dict.fromkeys(plan.services, "")
+    own = [contract for each in plan.services.values() for contract, _ in each.provides]
+    # The host has none of its own before its start.
+    for contract in [*own, *process.host.contracts]:
+        newest = versions.get(contract.service, "")
+        versions[contract.service] = max(newest, contract.mark.version, key=_order)
+    return versions | process.system.versions
 
 
 def _order(version: str) -> list[int]:

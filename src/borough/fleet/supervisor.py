@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +20,7 @@ from borough.fleet.control import Assignment, DirectoryChanged, Peer
 from borough.fleet.member import Member
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
+from borough.runtime.code import Code
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
 from borough.runtime.topology import Deployable, Topology, start_waves
@@ -29,6 +30,8 @@ from borough.transports.http.wire import EDGE
 __all__ = ["Launch", "StartFailed", "Supervisor", "Watcher"]
 
 _SEEN_WITHIN_S = 2.0
+_LINGER_S = 0.5
+"""Who is told to nobody any more stays as it is that long: a call may have chosen it a moment before."""
 _STAGES = 3
 _CLOSING_S = 10.0
 
@@ -92,18 +95,23 @@ class Supervisor:
         clock: Clock,
         watcher: Watcher,
         apart: Mapping[str, Peer] | None = None,
+        codes: Mapping[str, Code] | None = None,
     ) -> None:
+        """`codes` has what was rolled out, by deployable."""
         options = system.configuration.options
         self.topology = topology
         self.changes = Pulse()
         """Beats whenever anything about the fleet has changed."""
+        self.codes = dict(codes or {})
+        """What each deployable runs where that is not the system's own code."""
         self.members: dict[str, Member] = {}
         self._plan = plan
         self._launch = launch
         self._clock = clock
         self._watcher = watcher
         self._apart = dict(apart or {})
-        self._modules = {service_name(cls): cls.__module__ for cls in system.services}
+        self.modules = {service_name(cls): cls.__module__ for cls in system.services}
+        """The module of each service that is not mocked."""
         self._fleet = options.fleet
         self._terms = Restarts(
             options.fleet.restarts,
@@ -114,6 +122,7 @@ class Supervisor:
         self._directory = self._look_up(0)
         self._leaving: set[asyncio.Task[None]] = set()
         self._scaling = asyncio.Lock()
+        self._rolling: asyncio.Task[Any] | None = None
         self._is_stopping = False
 
     # --- the whole ---------------------------------------------------------------------------------
@@ -136,7 +145,7 @@ class Supervisor:
             for members in added:
                 for member in members:
                     member.let_start()
-                await self._until_ready(members, among=list(self.members.values()))
+                await self.until_ready(members, among=list(self.members.values()))
         except BaseException:
             await self.stop()
             raise
@@ -144,9 +153,12 @@ class Supervisor:
     async def stop(self) -> None:
         """The door first, then those whom nobody calls any more. Idempotent."""
         self._is_stopping = True
+        if self._rolling is not None:
+            self._rolling.cancel()
+            await asyncio.wait([self._rolling])
         names = [(EDGE,), *(tuple(each.name for each in wave) for wave in reversed(self._waves()))]
         for wave in names:
-            await self._see_off([m for m in self.members.values() if m.deployable in wave])
+            await self.see_off([m for m in self.members.values() if m.deployable in wave])
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
@@ -192,17 +204,50 @@ class Supervisor:
             for member in self.failed:
                 if member.deployable == name:
                     del self.members[member.name]
-            here = [member for member in self.members.values() if member.deployable == name]
-            await self._see_off(here[replicas:])
-            taken = {member.assignment.number for member in here}
-            free = [n for n in range(1, replicas + len(here) + 1) if n not in taken]
-            added = [self._add(deployable, n) for n in free[: replicas - len(here)]]
+            here = self.replicas_of(name)
+            await self.see_off(here[replicas:])
+            added = [self.begin(deployable) for _ in range(replicas - len(here))]
             try:
-                await self._until_ready(added, among=added)
+                await self.until_ready(added)
             except BaseException:
-                await self._see_off(added)
+                await self.see_off(added)
                 raise
-        return [member for member in self.members.values() if member.deployable == name]
+        return self.replicas_of(name)
+
+    @asynccontextmanager
+    async def rolling(self, service: str) -> AsyncGenerator[Deployable]:
+        """The deployable of a service while another version of that is rolled out; one at a time.
+
+        Raises `ConfigurationError` for a service that is not run here, and while another rollout runs.
+        """
+        found = next((each for each in self.topology.deployables if service in each.services), None)
+        if found is None or service not in self.modules:
+            names = ", ".join(sorted(self.modules))
+            raise ConfigurationError(
+                f"no service {service!r} runs in this fleet; there are {names}"
+            )
+        if self._rolling is not None:
+            raise ConfigurationError("another rollout runs in this fleet; wait for its end")
+        self._rolling = asyncio.current_task()
+        try:
+            async with self._scaling:
+                if self._is_stopping:
+                    raise ConfigurationError("the fleet is stopping")
+                yield found
+        finally:
+            self._rolling = None
+
+    def replicas_of(self, deployable: str) -> list[Member]:
+        """Its replicas, whatever their state."""
+        return [each for each in self.members.values() if each.deployable == deployable]
+
+    def begin(
+        self, deployable: Deployable, code: Code | None = None, *, is_held: bool = False
+    ) -> Member:
+        """One more replica under a free number; None is the code that its deployable has."""
+        taken = {each.assignment.number for each in self.replicas_of(deployable.name)}
+        number = next(n for n in range(1, len(taken) + 2) if n not in taken)
+        return self._add(deployable, number, code, is_held=is_held)
 
     def scalable(self, name: str, replicas: int) -> Deployable:
         """The deployable of that name. Raises `ConfigurationError` where it cannot have so many."""
@@ -220,11 +265,18 @@ class Supervisor:
                 return f"{name} runs in the deployable {each.name}; scale that"
         return f"there is no deployable {name!r} in the topology {self.topology.name}; there are {names}"
 
-    def _add(self, deployable: Deployable, number: int, *, is_held: bool = False) -> Member:
+    def _add(
+        self,
+        deployable: Deployable,
+        number: int,
+        code: Code | None = None,
+        *,
+        is_held: bool = False,
+    ) -> Member:
         launch, services = self._launch, deployable.services
         is_door = deployable.name == EDGE
-        modules = {name: self._modules[name] for name in services if name in self._modules}
-        mocks = tuple(name for name in services if name not in self._modules)
+        modules = {name: self.modules[name] for name in services if name in self.modules}
+        mocks = tuple(name for name in services if name not in self.modules)
         assignment = Assignment(
             path=launch.path,
             flags=launch.flags,
@@ -234,6 +286,7 @@ class Supervisor:
             modules={} if is_door else modules,
             mocks=() if is_door else mocks,
             code=launch.code,
+            version=self.codes.get(deployable.name, Code()) if code is None else code,
             mounts=launch.mounts if is_door else launch.tells,
             log_level=launch.log_level,
         )
@@ -250,11 +303,13 @@ class Supervisor:
         self.members[member.name] = member
         return member
 
-    async def _until_ready(self, members: Sequence[Member], among: Sequence[Member]) -> None:
-        """Wait until all are ready. Raises `StartFailed` as soon as one of `among` stays down."""
+    async def until_ready(
+        self, members: Sequence[Member], among: Sequence[Member] | None = None
+    ) -> None:
+        """Wait until all are ready. Raises `StartFailed` as soon as one of `among`, or of these, stays down."""
         while True:
             seen = self.changes.count
-            for member in among:
+            for member in members if among is None else among:
                 if member.state == "failed":
                     assert member.failure is not None
                     said = member.failure
@@ -263,11 +318,13 @@ class Supervisor:
                 return
             await self.changes.wait(seen)
 
-    async def _see_off(self, members: Collection[Member]) -> None:
+    async def see_off(self, members: Collection[Member]) -> None:
         """Out of the directory first, then drained; whoever takes too long is ended."""
         for member in members:
             member.withdraw()
-        await self._until_seen(but=members)
+        await self.until_told(but=members)
+        if members and not self._is_stopping:
+            await self._clock.sleep(_LINGER_S)
         for member in members:
             member.drain()
         if members:
@@ -284,7 +341,7 @@ class Supervisor:
         for member in members:
             self.members.pop(member.name, None)
 
-    async def _until_seen(self, but: Iterable[Member]) -> None:
+    async def until_told(self, but: Iterable[Member] = ()) -> None:
         """Wait until every other process knows the directory as it is now, at most a little while."""
         number, leaving = self._directory.number, set(but)
         with suppress(TimeoutError):
@@ -324,7 +381,7 @@ class Supervisor:
         """See `Owner`. It drains once nobody calls it any more; then another takes its place."""
 
         async def let_go() -> None:
-            await self._until_seen(but=[member])
+            await self.until_told(but=[member])
             member.drain()
 
         task = asyncio.ensure_future(let_go())

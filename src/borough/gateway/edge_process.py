@@ -156,6 +156,11 @@ class EdgeProcess:
         return self._forwarding.requests if self._forwarding is not None else 0
 
     @property
+    def failures(self) -> int:
+        """None of its own: it answers what others have answered."""
+        return 0
+
+    @property
     def in_flight(self) -> int:
         """How many of them wait for their answer."""
         return self._forwarding.in_flight if self._forwarding is not None else 0

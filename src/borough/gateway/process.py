@@ -338,6 +338,11 @@ class Process:
         return self.front.requests + inside
 
     @property
+    def failures(self) -> int:
+        """How many requests of services were answered with a 5xx since the start."""
+        return self._internal_server.failures if self._internal_server is not None else 0
+
+    @property
     def in_flight(self) -> int:
         """How many calls are at work."""
         gates = {callee.gate for callee in self.host.callees.values()}

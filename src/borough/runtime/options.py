@@ -307,6 +307,8 @@ class FleetOptions(Table, frozen=True):
     """The longest wait before the first restart, in seconds; each next one may be twice as long."""
     restart_last_s: Seconds = 10.0
     """The longest wait before a restart, in seconds."""
+    watch_s: Seconds = 3.0
+    """How long `borough rollout` watches each new replica beside the old ones, in seconds, before one leaves."""
 
 
 class DeployableFacts(Table, frozen=True):

@@ -56,7 +56,7 @@ class System:
         self.services = tuple(services)
         self.configuration = configuration or Configuration.load(Path.cwd() / ".no-such-folder", {})
         self.contracts = tuple(contracts)
-        self._versions = dict(versions)
+        self.versions = dict(versions)
 
     def narrowed(self, services: Sequence[type[Service]]) -> System:
         """The same system with these services only; the contracts of the others stay known."""
@@ -67,7 +67,7 @@ class System:
             services,
             configuration=self.configuration,
             contracts=[*self.contracts, *left_out],
-            versions=self._versions,
+            versions=self.versions,
         )
 
     def configured(self, configuration: Configuration) -> System:
@@ -76,7 +76,7 @@ class System:
             self.services,
             configuration=configuration,
             contracts=self.contracts,
-            versions=self._versions,
+            versions=self.versions,
         )
 
     @property
@@ -88,7 +88,7 @@ class System:
         """The version of a service: of its distribution, else `services.NAME.version`, else the system's."""
         options = self.configuration.options
         facts = options.services.get(service, ServiceFacts())
-        return self._versions.get(service) or facts.version or options.system.version
+        return self.versions.get(service) or facts.version or options.system.version
 
     @classmethod
     def load(
@@ -99,12 +99,14 @@ class System:
         environment: Mapping[str, str] | None = None,
         modules: Mapping[str, str] | None = None,
         release: Path | None = None,
+        package: Path | None = None,
     ) -> System:
         """Find the services below `path`, a package folder with a borough.toml.
 
         `modules` has, by service, the modules of those that are wanted, where not all are; the others'
         code is not imported, and their contracts are known.
         `release` is a wheel, or one that is unpacked, whose code goes before all other in this process.
+        `package` is another folder of the same name, whose code counts; the configuration stays that of `path`.
         Raises `ConfigurationError` for a folder that is no system, `DeclarationFaults` for modules
         that do not import or do not define one service.
         """
@@ -118,6 +120,7 @@ class System:
         )
         if release is not None:
             _enter(release, configuration.data_folder)
+        folder = folder if package is None else package
         places = _places(folder, configuration, modules)
         applications = {
             name: facts
@@ -330,7 +333,11 @@ def _places(
         if place.parent.name not in named
     ]
     places = sorted([*found, *named.values()], key=lambda place: place.module)
-    return [place for place in places if wanted is None or place.module in wanted.values()]
+    return [
+        place
+        for place in places
+        if wanted is None or place.module in wanted.values() or place.service in wanted
+    ]
 
 
 def _imported(name: str, faults: list[Fault]) -> ModuleType | None:

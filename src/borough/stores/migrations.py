@@ -1,8 +1,8 @@
 """Numbered SQL migrations: reading a folder, and deciding what is still to be applied.
 
 `0001_orders.sql`, `0002_paid.sql`, ...: consecutive numbers from 1, one script each. A script that
-was applied is never edited: its checksum stands in the database, and a change is refused. Pure
-decisions over values; the store applies them.
+was applied is never edited: its checksum stands in the database, and a change is refused. So does whether
+it only expands, for then an older release still runs. Pure decisions over values; the store applies them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from borough.errors import MigrationRefused
 from borough.ports import Migration
 
-__all__ = ["checksum", "pending", "read_migrations"]
+__all__ = ["Applied", "checksum", "pending", "read_migrations"]
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9][a-z0-9_]*\.sql\Z")
 
@@ -44,28 +46,48 @@ def checksum(sql: str) -> str:
     return hashlib.sha256(normalised.encode()).hexdigest()
 
 
-def pending(
-    space: str, migrations: Sequence[Migration], applied: Mapping[str, str]
-) -> list[Migration]:
-    """What is left to apply, in order; `applied` maps names to checksums.
+class Applied(msgspec.Struct, frozen=True):
+    """What a database remembers of a migration. `expands`: whoever ran before can live with it."""
 
+    checksum: str
+    expands: bool = False
+
+
+def pending(
+    space: str, migrations: Sequence[Migration], applied: Mapping[str, Applied]
+) -> list[Migration]:
+    """What is left to apply, in order; `applied` is what was, by name.
+
+    Later ones than the newest here are a newer release's, and may be there if they only expand.
     Raises `MigrationRefused` when an applied one was changed or is missing, or a number is wrong.
     """
     _check_order(migrations, f"the migrations of {space!r}")
     known = {migration.name: migration for migration in migrations}
     for name, recorded in sorted(applied.items()):
         migration = known.get(name)
+        if migration is None and _is_later(name, migrations):
+            if recorded.expands:
+                continue
+            raise MigrationRefused(
+                f"{name} of {space!r} was applied to this database by a newer release, and it takes away "
+                f"or changes what this one needs. Run the release that has it"
+            )
         if migration is None:
             raise MigrationRefused(
                 f"{name} of {space!r} was applied to this database and is missing now. Put the "
                 f"file back, or run the release that has it"
             )
-        if checksum(migration.sql) != recorded:
+        if checksum(migration.sql) != recorded.checksum:
             raise MigrationRefused(
                 f"{name} of {space!r} was changed after it was applied. Restore the file and put "
                 f"the change into a new migration, {_next_name(migrations)}"
             )
     return [migration for migration in migrations if migration.name not in applied]
+
+
+def _is_later(name: str, migrations: Sequence[Migration]) -> bool:
+    match = _NAME.match(name)
+    return match is not None and int(match[1]) > len(migrations)
 
 
 def _check_order(migrations: Sequence[Migration], place: str) -> None:

@@ -10,26 +10,31 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import apsw
 
 from borough.clock import Clock
 from borough.errors import BoroughError, MigrationRefused, StoreError, StoreUnavailable
 from borough.ports import Migration
-from borough.stores.migrations import checksum, pending
+from borough.stores.migrations import Applied, checksum, pending
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import DISK_FAULTS, known_remedy, real_fault
 from borough.stores.sqlite.sql import refuse_rollback_clauses, words_of
 from borough.stores.sqlite.values import store_value
 
-__all__ = ["apply_migrations"]
+__all__ = ["apply_migrations", "read_applied"]
 
 _TABLE = """
 create table if not exists borough_migrations (
     space text not null, name text not null, checksum text not null, applied_at text not null,
-    primary key (space, name)
+    expands integer not null default 0, primary key (space, name)
 ) strict, without rowid"""
-_INSERT = "insert into borough_migrations values (?1, ?2, ?3, ?4)"
+_ADD_EXPANDS = "alter table borough_migrations add column expands integer not null default 0"
+_HAS_EXPANDS = "select 1 from pragma_table_info('borough_migrations') where name = 'expands'"
+_APPLIED = "select name, checksum, expands from borough_migrations where space = ?1"
+_INSERT = "insert into borough_migrations values (?1, ?2, ?3, ?4, ?5)"
 
 
 def apply_migrations(
@@ -41,14 +46,15 @@ def apply_migrations(
     names: list[str] = []
     try:
         connection.control(_TABLE)
-        query = "select name, checksum from borough_migrations where space = ?1"
-        applied: dict[str, str] = dict(inner.execute(query, (space,)).fetchall())
+        if inner.execute(_HAS_EXPANDS).fetchone() is None:
+            connection.control(_ADD_EXPANDS)
+        applied = _applied(inner.execute(_APPLIED, (space,)).fetchall())
         left = pending(space, migrations, applied)
         if left:
             connection.control("pragma foreign_keys = 0")
             connection.control("pragma legacy_alter_table = 0")
         for migration in left:
-            _apply(connection, space, migration, clock)
+            _apply(connection, space, migration, _expands(migration, migrations), clock)
             names.append(migration.name)
     except apsw.Error as error:
         remedy = known_remedy(error)
@@ -60,7 +66,40 @@ def apply_migrations(
     return names
 
 
-def _apply(connection: Connection, space: str, migration: Migration, clock: Clock) -> None:
+def read_applied(path: Path, space: str) -> dict[str, Applied]:
+    """What was applied to the database in a file, which is only read; nothing where there is none.
+
+    Raises `StoreUnavailable`.
+    """
+    if not path.exists():
+        return {}
+    try:
+        inner: Any = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            return _applied(inner.execute(_APPLIED, (space,)).fetchall())
+        finally:
+            inner.close()
+    except apsw.SQLError:
+        return {}  # made before there was anything to remember
+    except apsw.Error as error:
+        raise StoreUnavailable(f"{path} cannot be read: {error}") from error
+
+
+def _applied(rows: Sequence[tuple[str, str, int]]) -> dict[str, Applied]:
+    return {name: Applied(recorded, bool(expands)) for name, recorded, expands in rows}
+
+
+def _expands(migration: Migration, among: Sequence[Migration]) -> bool:
+    """Whether a release that ends just before this migration can live with it."""
+    from borough.stores.sqlite.expand import refuse_contraction  # few starts have anything to judge
+
+    before = [each for each in among if each.name < migration.name]
+    return not refuse_contraction(before, [migration])
+
+
+def _apply(
+    connection: Connection, space: str, migration: Migration, expands: bool, clock: Clock
+) -> None:
     stamp = store_value(None, 4, clock.now())
     try:
         refuse_rollback_clauses(words_of(migration.sql), migration.name)
@@ -70,7 +109,7 @@ def _apply(connection: Connection, space: str, migration: Migration, clock: Cloc
         if not connection.in_transaction:
             raise MigrationRefused(f"{migration.name} of {space!r} ended its transaction")
         _check_keys(connection, space, migration)
-        row = (space, migration.name, checksum(migration.sql), stamp)
+        row = (space, migration.name, checksum(migration.sql), stamp, int(expands))
         connection.inner.execute(_INSERT, row)
         connection.control("commit")
     except BaseException as error:

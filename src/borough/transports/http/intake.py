@@ -49,6 +49,12 @@ class Intake:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
+    async def take_all(self, seconds: float) -> None:
+        """Accept what waits, and wait until it is connected, at most `seconds`."""
+        self.accept_all()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     async def _take(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         try:

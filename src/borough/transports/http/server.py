@@ -55,7 +55,7 @@ _DRAIN_GRACE_S = 0.1
 class HttpServer:
     """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse.
 
-    `requests`: how many have come since the start.
+    `requests`: how many have come since the start; `failures`: how many were answered with a 5xx.
     `is_busy`: several requests came in one turn of the loop, so others are about to be answered.
     `is_late`: what is read now may have waited, for the loop has had other things to do; on a new
     connection that was so until `late_until`, for it had to be accepted first.
@@ -86,6 +86,7 @@ class HttpServer:
         self.is_busy = False
         self.now = 0.0
         self.requests = 0
+        self.failures = 0
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock or SystemClock()
         self.monotonic = self._clock.monotonic
@@ -135,14 +136,19 @@ class HttpServer:
         self._sweep()
 
     async def drain(self, seconds: float) -> None:
-        """Accept nothing more, finish what runs within `seconds`, then cancel it."""
+        """Finish what runs within `seconds`, then cancel it; who has connected already is answered, too."""
         self.is_draining = True
+        until = self.loop.time() + seconds
+        grace_s = min(_DRAIN_GRACE_S, seconds)
+        # A listener that is closed drops whom it has not accepted, with what they have sent.
+        if self._intake is not None:
+            await self._intake.take_all(grace_s)
+            await self._until_empty(grace_s)
+            await self._intake.take_all(grace_s)
+            self._intake.stop()
         if self._server is not None:
             self._server.close()
-        if self._intake is not None:
-            self._intake.stop()
-        until = self.loop.time() + seconds
-        await self._until_empty(min(_DRAIN_GRACE_S, seconds))
+        await self._until_empty(grace_s)
         self.send_answers()
         for connection in [each for each in self._connections if each.is_idle]:
             connection.close()

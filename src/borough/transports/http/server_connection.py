@@ -276,6 +276,7 @@ class ServerConnection(asyncio.Protocol):
     async def _serve(self, request: Request) -> None:
         try:
             response = await self._server.answer(request)
+            self._server.failures += response.status >= 500
             body = response.body
             if type(body) is bytes:
                 self._write(response, body)

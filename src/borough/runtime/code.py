@@ -1,0 +1,237 @@
+"""Which version of its services' code a process runs: the system's own, or what was rolled out.
+
+What is rolled out is copied beside the data first and never changed there, so that a process that is begun
+anew runs what ran before, whatever has become of the place it came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from borough.errors import ConfigurationError
+
+__all__ = ["Code", "Kept", "Wanted", "code_from", "keep", "kept"]
+
+_RECORD = "current.json"
+_LEFT_OUT = frozenset({"__pycache__", "node_modules"})
+_DIGITS = 12
+_MOST_BYTES = 512 * 1024 * 1024
+
+
+class Code(msgspec.Struct, frozen=True):
+    """Where a process takes code from, before all other places."""
+
+    folder: str = ""
+    """The folder of the system's package; empty for the system's own."""
+    releases: dict[str, str] = {}
+    """Unpacked distributions, by service."""
+
+    @property
+    def place(self) -> str:
+        """The folders, for people to read."""
+        return ", ".join([*([self.folder] if self.folder else []), *self.releases.values()])
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What the deployable of these services runs until the next rollout."""
+
+    services: tuple[str, ...]
+    code: Code
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """The service that gets another version: where its class stands, beside whom it runs, and what runs."""
+
+    service: str
+    module: str
+    distribution: str | None
+    alone: bool
+    """Whether it has its processes for itself."""
+    system: Path
+    """The system's folder."""
+    data: Path
+    """The system's data folder."""
+    now: Code = Code()
+
+
+def code_from(source: Path, wanted: Wanted) -> Code:
+    """The code with another version of one service: of a wheel, a distribution's folder, or a system's.
+
+    Copies or unpacks it below `data/releases`. Raises `ConfigurationError` for a place that has no other
+    version of that service.
+    """
+    into = wanted.data / "releases"
+    if source.suffix == ".whl" or (source.is_dir() and any(source.glob("*.dist-info/RECORD"))):
+        release = _distribution(source, wanted, into)
+        return Code(wanted.now.folder, {**wanted.now.releases, wanted.service: str(release)})
+    if not source.is_dir():
+        raise ConfigurationError(
+            f"there is no {source}; name a wheel, or the folder of a system with another version of "
+            f"{wanted.service}"
+        )
+    if wanted.distribution is not None:
+        built = " (build one: `uv build --wheel`)" if (source / "pyproject.toml").is_file() else ""
+        raise ConfigurationError(
+            f"{wanted.service} is the distribution {wanted.distribution}, and {source} is no wheel "
+            f"and no unpacked one; name a wheel{built}"
+        )
+    return Code(str(_system(source, wanted, into)), wanted.now.releases)
+
+
+def _distribution(source: Path, wanted: Wanted, into: Path) -> Path:
+    from packaging.utils import canonicalize_name
+
+    from borough.runtime.releases import unpack
+
+    if wanted.distribution is None:
+        raise ConfigurationError(
+            f"{wanted.service} is a folder of the system and {source.name} is a distribution; name a folder "
+            f"with {_below(wanted)}, or make it a distribution (services.{wanted.service}.distribution)"
+        )
+    release = (
+        unpack(source, into) if source.suffix == ".whl" else _copied(source, source.name, into)
+    )
+    found = [path.stem.rpartition("-")[0] for path in release.glob("*.dist-info")]
+    if canonicalize_name(wanted.distribution) not in [canonicalize_name(name) for name in found]:
+        raise ConfigurationError(
+            f"{source} is of the distribution {', '.join(found)}, and {wanted.service} is "
+            f"{wanted.distribution}; name a wheel of that one"
+        )
+    return release
+
+
+def _below(wanted: Wanted) -> str:
+    """Where the module of the service stands below the system's folder."""
+    package, _, rest = wanted.module.partition(".")
+    if package != wanted.system.name or not rest:
+        raise ConfigurationError(
+            f"{wanted.service} is the module {wanted.module}, outside of the system's package "
+            f"{wanted.system.name}; make it a distribution (services.{wanted.service}.distribution)"
+        )
+    return rest.replace(".", "/") + ".py"
+
+
+def _system(source: Path, wanted: Wanted, into: Path) -> Path:
+    below = _below(wanted)
+    if not (source / below).is_file():
+        raise ConfigurationError(
+            f"{source} has no {below}; name the folder of a system with another version of {wanted.service}"
+        )
+    name = wanted.system.name
+    if wanted.alone:
+        return _copied(source.resolve(), name, into)
+    # The others of the process stay as they are.
+    within = below.partition("/")[0]
+    base = Path(wanted.now.folder) if wanted.now.folder else wanted.system
+    return _copied(base, name, into, within=within, instead=source.resolve() / within)
+
+
+def _copied(
+    source: Path, name: str, into: Path, *, within: str | None = None, instead: Path | None = None
+) -> Path:
+    """A copy of a folder that is named by its content, whole or not at all; `instead` goes to `within`."""
+    try:
+        files = [
+            (path, below)
+            for path, below in _files(source, source, into)
+            if within is None or below.parts[0] != within
+        ]
+        if instead is not None and within is not None:
+            files += [(path, within / below) for path, below in _files(instead, instead, into)]
+        target = into / f"{name}-{_digest(files)}" / name
+        if not target.is_dir():
+            into.mkdir(parents=True, exist_ok=True)
+            _copy(files, target)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{source} cannot be copied to {into}: {error.strerror or error}"
+        ) from error
+    return target
+
+
+def _files(folder: Path, top: Path, but: Path) -> Iterator[tuple[Path, Path]]:
+    """Files below a folder, with their paths from the top; nothing hidden, no data, no caches."""
+    for path in sorted(folder.iterdir()):
+        is_data = but.parent in (path, path.resolve())
+        if path.name in _LEFT_OUT or path.name.startswith(".") or is_data:
+            continue
+        if path.is_dir():
+            yield from _files(path, top, but)
+        elif path.is_file():
+            yield path, path.relative_to(top)
+
+
+def _digest(files: list[tuple[Path, Path]]) -> str:
+    total, digest = 0, hashlib.sha256()
+    for path, below in sorted(files, key=lambda each: each[1]):
+        content = path.read_bytes()
+        total += len(content)
+        if total > _MOST_BYTES:
+            raise ConfigurationError(f"more than {_MOST_BYTES} bytes are not copied: {path}")
+        digest.update(f"{below}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _copy(files: list[tuple[Path, Path]], target: Path) -> None:
+    top = target.parent
+    beside = Path(tempfile.mkdtemp(prefix=f".{top.name}-", dir=top.parent))
+    try:
+        for path, below in files:
+            place = beside / target.name / below
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, place)
+        beside.chmod(0o755)
+        try:
+            os.rename(beside, top)
+        except OSError:
+            if not target.is_dir():  # else another process was first, with the same content
+                raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def keep(data: Path, current: dict[str, Kept]) -> None:
+    """Remember what each deployable runs, for the next start. Raises `ConfigurationError`."""
+    place = data / "releases" / _RECORD
+    beside = place.with_suffix(".new")
+    try:
+        beside.write_bytes(msgspec.json.encode(current))
+        os.replace(beside, place)
+    except OSError as error:
+        raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from error
+
+
+def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]:
+    """What rollouts have left, for deployables that run the same services still.
+
+    Raises `ConfigurationError` for a record that cannot be read, or code that is gone.
+    """
+    place = data / "releases" / _RECORD
+    try:
+        found = msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(
+            f"{place} cannot be read: {error}; remove it to run the system's own code"
+        ) from error
+    current = {
+        name: each
+        for name, each in found.items()
+        if sorted(each.services) == sorted(deployables.get(name, ()))
+    }
+    for each in current.values():
+        for folder in filter(None, [each.code.folder, *each.code.releases.values()]):
+            if not Path(folder).is_dir():
+                raise ConfigurationError(
+                    f"{folder}, which was rolled out, is gone; remove {place} to run the system's own code"
+                )
+    return current

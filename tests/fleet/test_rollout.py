@@ -1,0 +1,223 @@
+"""A service of a running fleet comes to another version, or stays, and nobody who asks it notices."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from borough.errors import ConfigurationError
+from borough.runtime.code import Code, Kept, keep, kept
+from tests.fleet.traffic import Asked, traffic
+from tests.fleet.versions import (
+    write_broken,
+    write_contracting,
+    write_grown,
+    write_incompatible,
+)
+from tests.fleet.village import LEDGER_SERVICE, Village, run_village, until, write_village
+
+WRITE: Asked = ("POST", "/clerk/write", {"text": "a"})
+ADD: Asked = ("POST", "/ledger/entries", {"text": "b"})
+QUICK = ("--set", "fleet.watch_s=0.5")
+
+
+def rolled(village: Village, source: Path, service: str = "ledger") -> tuple[int, dict[str, Any]]:
+    """Exit status and document of a rollout."""
+    done = village.command("rollout", service, "--from", str(source), "--json")
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def pids(village: Village) -> Any:
+    status, found = village.ask("/clerk/pids")
+    assert status == 200
+    return found
+
+
+def test_versions_take_over_under_traffic_and_the_next_start_runs_the_last(tmp_path: Path) -> None:
+    # The earlier version reads whole rows, and so sees a column that it does not know.
+    whole = LEDGER_SERVICE.replace("returning id, text", "returning *")
+    root = write_village(tmp_path / "now", ledger__service=whole)
+    grown = write_grown(tmp_path / "next")
+    with run_village(root, "fleet", *QUICK) as village:
+        before = pids(village)
+        with traffic(village.ready["edge"], [WRITE, ADD], clients=2) as asked:
+            for source, versions in ((grown, ("1.3", "1.4")), (root, ("1.4", "1.3"))):
+                status, said = rolled(village, source)
+                assert (status, said["state"]) == (0, "done"), said
+                assert (said["before"], said["after"]) == versions
+            status, said = rolled(village, grown)
+            assert (status, said["after"]) == (0, "1.4")
+        assert not asked.failures
+        moods = asked.kinds("POST /ledger/entries", "mood")
+        assert moods["calm"] > 10 < moods[None]
+        now = pids(village)
+        assert (now["clerk"], now["ledger"]) == (before["clerk"], now["ledger"])
+        assert now["ledger"] != before["ledger"]
+        ids = [
+            *asked.answers["POST /clerk/write"],
+            *(e["id"] for e in asked.answers["POST /ledger/entries"]),
+        ]
+        assert len(set(ids)) == len(ids)
+        rows = apsw.Connection(str(village.data / "ledger.db")).execute(
+            "select count(*) from entries"
+        )
+        assert list(rows) == [(len(ids),)]
+        assert village.stop() == 0
+    with run_village(root, "fleet") as village:
+        assert village.ask("/ledger/entries", {"text": "c", "mood": "glad"})[1]["mood"] == "glad"
+
+
+def test_what_does_not_fit_what_runs_is_refused_with_the_reason(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    with run_village(root, "fleet", *QUICK) as village:
+        before = pids(village)
+        for source, reasons in (
+            (write_broken(tmp_path / "a"), ["No module named 'nowhere'"]),
+            (
+                write_incompatible(tmp_path / "b"),
+                [
+                    "clerk calls ledger: the caller has ledger.Ledger 1.3 and the callee 1.4",
+                    "/request/mood",
+                ],
+            ),
+            (
+                write_contracting(tmp_path / "c"),
+                [
+                    "0002_said.sql: the column entries.text is named said now, and the running version uses it"
+                ],
+            ),
+        ):
+            status, said = rolled(village, source)
+            assert (status, said["state"]) == (1, "refused")
+            assert all(reason in "; ".join(said["reasons"]) for reason in reasons), said
+            assert said["replicas"] == ["ledger.1"]
+        assert pids(village) == before
+        rows = apsw.Connection(str(village.data / "ledger.db")).execute(
+            "select name from borough_migrations where space = 'service'"
+        )
+        assert list(rows) == [("0001_entries.sql",)]
+        for words, sentence in (
+            (
+                ("nobody", "--from", str(root)),
+                "no service 'nobody' runs in this fleet; there are clerk, ledger",
+            ),
+            (
+                ("ledger", "--from", str(tmp_path / "gone")),
+                "name a wheel, or the folder of a system",
+            ),
+            (("ledger", "--from", str(tmp_path)), "has no ledger/service.py"),
+        ):
+            refused = village.command("rollout", *words)
+            assert (refused.returncode, sentence in refused.stderr) == (2, True), refused.stderr
+
+
+BAD = {
+    "does not open": ('raise RuntimeError("no ledger today")', "no ledger today"),
+    "ends soon after": (
+        "asyncio.get_running_loop().call_later(0.2, os._exit, 3)",
+        "ended by itself with status 3",
+    ),
+}
+
+
+def test_a_version_that_fails_is_rolled_back_by_itself(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    failing = write_grown(tmp_path / "failing")
+    service = failing / "ledger/service.py"
+    service.write_text(
+        service.read_text().replace(
+            "async with self.db", "raise KeyError(text)\n        async with self.db"
+        )
+    )
+    with run_village(root, "fleet", "--set", "fleet.watch_s=4") as village:
+        before = pids(village)
+        for name, (opens, reason) in BAD.items():
+            source = write_grown(tmp_path / name, opens=opens)
+            place = source / "ledger/service.py"
+            place.write_text("import asyncio\n" + place.read_text())
+            status, said = rolled(village, source)
+            assert (status, said["state"], said["replicas"]) == (1, "rolled back", ["ledger.1"])
+            assert reason in said["reasons"][0], said
+        with traffic(village.ready["edge"], [ADD], clients=2):
+            status, said = rolled(village, failing)
+        assert (status, said["state"]) == (1, "rolled back")
+        assert "requests failed with 1.4, and 0 of" in said["reasons"][0]
+        assert pids(village) == before
+
+
+def test_replicas_that_had_gone_come_back_when_a_later_one_fails(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    mark = tmp_path / "first"
+    opens = f"Path({str(mark)!r}).open('x').close()"  # the second one finds it there
+    with run_village(root, "pairs", *QUICK) as village:
+        with traffic(village.ready["edge"], [WRITE, ADD], clients=2) as asked:
+            status, said = rolled(village, write_grown(tmp_path / "next", opens=opens))
+        assert (status, said["state"]) == (1, "rolled back")
+        assert "FileExistsError" in said["reasons"][0]
+        assert len(said["replicas"]) == 2
+        assert not asked.failures
+        assert asked.kinds("POST /ledger/entries", "mood")["calm"] > 0
+        assert {
+            village.ask("/ledger/entries", {"text": "z"})[1].get("mood") for _ in range(20)
+        } == {None}
+
+
+def test_one_service_of_a_shared_process_comes_to_another_version(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    broken = write_village(tmp_path / "next", clerk__service="import nowhere\n")
+    write_grown(tmp_path / "other")
+    for name in ("contract.py", "service.py", "migrations/sqlite/0002_moods.sql"):
+        text = (tmp_path / "other/village/ledger" / name).read_text()
+        (broken / "ledger" / name).write_text(text)
+    with run_village(root, "together", *QUICK) as village:
+        status, said = rolled(village, broken)
+        assert (status, said["state"]) == (0, "done"), said
+        assert village.ask("/ledger/entries", {"text": "a"})[1]["mood"] == "calm"
+        assert village.ask("/clerk/write", {"text": "a"})[0] == 200
+
+
+def test_a_second_rollout_is_refused_while_one_runs(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    grown = write_grown(tmp_path / "next")
+    with run_village(root, "fleet", "--set", "fleet.watch_s=3") as village:
+        with traffic(village.ready["edge"], [ADD]) as asked:
+            first = threading.Thread(target=rolled, args=(village, grown))
+            first.start()
+            until(lambda: asked.kinds("POST /ledger/entries", "mood")["calm"])
+            refused = village.command("rollout", "clerk", "--from", str(root))
+            assert refused.returncode == 2
+            assert "another rollout runs in this fleet; wait for its end" in refused.stderr
+            first.join()
+        assert not asked.failures
+
+
+def test_a_caller_refuses_an_operation_that_the_callees_version_does_not_fit(
+    tmp_path: Path,
+) -> None:
+    root = write_village(tmp_path / "now")
+    other = write_incompatible(tmp_path / "next")
+    releases = root / ".borough" / "releases"
+    releases.mkdir(parents=True)
+    keep(root / ".borough", {"ledger": Kept(("ledger",), Code(str(other)))})
+    with run_village(root, "fleet") as village:
+        assert village.ask("/clerk/write", {"text": "a"})[0] == 500
+        refused = "clerk.Clerk.write failed in ledger.Ledger.add: the caller has ledger.Ledger 1.3 and the callee 1.4: "
+        until(lambda: refused + "ledger.Ledger.add at /request/mood: the callee" in village.said)
+        assert village.ask("/clerk/pids")[0] == 200
+
+
+def test_a_record_whose_code_is_gone_is_told_with_the_remedy(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "releases").mkdir(parents=True)
+    keep(data, {"ledger": Kept(("ledger",), Code(str(tmp_path / "gone")))})
+    with pytest.raises(
+        ConfigurationError, match=r"gone, which was rolled out, is gone; remove .*current.json"
+    ):
+        kept(data, {"ledger": ("ledger",)})
+    assert kept(data, {"ledger": ("ledger", "clerk")}) == {}

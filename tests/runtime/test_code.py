@@ -1,0 +1,88 @@
+"""The code of another version is copied beside the data, under a name made of what it is."""
+
+from pathlib import Path
+
+import pytest
+
+from borough.errors import ConfigurationError
+from borough.runtime.code import Code, Wanted, code_from
+from tests.runtime.wheels import search_wheel
+
+
+def wanted(folder: Path, **facts: object) -> Wanted:
+    given: dict[str, object] = {
+        "service": "search",
+        "module": "shop.search.service",
+        "distribution": None,
+        "alone": True,
+        "system": folder / "shop",
+        "data": folder / "data",
+        **facts,
+    }
+    return Wanted(**given)  # type: ignore[arg-type]
+
+
+def system_at(folder: Path, **files: str) -> Path:
+    for name, text in {"search__service.py": "v = 1\n", **files}.items():
+        place = folder / name.replace("__", "/", 1)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    return folder
+
+
+def test_a_folder_is_copied_once_under_the_systems_name_without_data_and_hidden_files(
+    tmp_path: Path,
+) -> None:
+    source = system_at(tmp_path / "next", **{".git__config": "", "node_modules__a.js": ""})
+    code = code_from(source, wanted(tmp_path))
+    copied = Path(code.folder)
+    assert copied.name == "shop"
+    assert [path.name for path in copied.iterdir()] == ["search"]
+    assert code_from(source, wanted(tmp_path)) == code
+    (source / "search/service.py").write_text("v = 2\n")
+    assert code_from(source, wanted(tmp_path)) != code
+    assert (copied / "search/service.py").read_text() == "v = 1\n"
+
+
+def test_of_a_shared_process_only_the_folder_of_the_service_is_exchanged(tmp_path: Path) -> None:
+    system_at(tmp_path / "shop", orders__service="orders = 1\n")
+    source = system_at(tmp_path / "next", search__service="", orders__service="orders = 2\n")
+    (source / "search/service.py").write_text("v = 2\n")
+    copied = Path(code_from(source, wanted(tmp_path, alone=False)).folder)
+    assert (copied / "search/service.py").read_text() == "v = 2\n"
+    assert (copied / "orders/service").read_text() == "orders = 1\n"
+
+
+def test_what_has_no_other_version_of_the_service_is_refused_with_the_remedy(
+    tmp_path: Path,
+) -> None:
+    wheel = search_wheel(tmp_path, "search_pkg")
+    plain = system_at(tmp_path / "next")
+    (plain / "pyproject.toml").touch()
+    for source, facts, sentence in (
+        (tmp_path / "gone", {}, "there is no .*gone; name a wheel"),
+        (tmp_path, {}, "has no search/service.py"),
+        (plain, {"module": "elsewhere.search"}, "outside of the system's package shop"),
+        (
+            plain,
+            {"distribution": "search-pkg"},
+            r"is no wheel .* \(build one: `uv build --wheel`\)",
+        ),
+        (wheel, {}, "is a folder of the system and .* is a distribution"),
+        (
+            wheel,
+            {"distribution": "other"},
+            "is of the distribution search_pkg, and search is other",
+        ),
+    ):
+        with pytest.raises(ConfigurationError, match=sentence):
+            code_from(source, wanted(tmp_path, **facts))
+
+
+def test_a_wheel_stands_beside_what_was_rolled_out_of_the_other_services(tmp_path: Path) -> None:
+    wheel = search_wheel(tmp_path, "search_pkg")
+    now = Code("/code/shop", {"orders": "/code/orders-1"})
+    code = code_from(wheel, wanted(tmp_path, distribution="search-pkg", now=now))
+    assert code.folder == "/code/shop"
+    assert code.releases["orders"] == "/code/orders-1"
+    assert Path(code.releases["search"]).name == "search-pkg-1.0.0"
