@@ -90,7 +90,7 @@ class Entrance:
             except InvalidRequest:
                 timeout_s = UNREADABLE
         arrival = request.arrival = Arrival(came_at, timeout_s, self)
-        if came_at < now and came_at + timeout_s / 2 < now:
+        if came_at < now and came_at + timeout_s / 2 < now and timeout_s != UNREADABLE:
             self.limit.was_full = True
             waiter.turn_away(self._late)
             return None

@@ -1,0 +1,46 @@
+"""What the entrance makes of a call before anything else looks at it."""
+
+from __future__ import annotations
+
+from borough.testing import ManualClock
+from borough.transports.http.entrance import Entrance, EntranceLimits
+from borough.transports.http.message import Connection, Headers, Request, Response
+
+LIMITS = EntranceLimits(
+    most=4, least=1, waiting=0, wait_s=0.1, default_timeout_s=2.0, longest_timeout_s=3.0
+)
+
+
+class Refused:
+    """Who calls from outside, and has been refused so often."""
+
+    is_inside = False
+    count = 0
+
+    def begin(self) -> None:
+        """Its call may begin now."""
+
+    def turn_away(self, response: Response) -> None:
+        """Its call is refused."""
+        assert response.status == 503
+        self.count += 1
+
+
+def asked(timeout_ms: bytes) -> Request:
+    """A request with a time of its own."""
+    headers = Headers.of([(b"borough-timeout-ms", timeout_ms)])
+    return Request("GET", "/booth/left", "", headers, b"", Connection(("", 0)))
+
+
+def test_a_call_that_lay_unread_for_half_of_its_time_is_refused() -> None:
+    caller, entrance = Refused(), Entrance("booth", LIMITS, ManualClock())
+    assert entrance.arrive(asked(b"100"), caller, 10.0, 9.94) is None
+    assert caller.count == 1
+
+
+def test_a_time_that_cannot_be_read_is_told_at_the_door_however_long_it_lay_unread() -> None:
+    caller, entrance = Refused(), Entrance("booth", LIMITS, ManualClock())
+    arrival = entrance.arrive(asked(b"soon"), caller, 10.0, 9.999)
+    assert arrival is not None
+    assert arrival.at_work == 1
+    assert caller.count == 0
