@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import signal
 from types import FrameType
@@ -15,10 +16,23 @@ _ENDED = 130
 def quit_from_now_on() -> None:
     """Everything has been seen off: one more signal ends the command, with the status of a second one."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.remove_signal_handler(number)
-        signal.signal(number, _quit)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    # One that comes between the two handlers waits: by itself it would end the process as if killed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, _quit)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    atexit.register(_hear_none)
 
 
 def _quit(_number: int, _frame: FrameType | None) -> None:
     os._exit(_ENDED)
+
+
+def _hear_none() -> None:
+    """Python is about to take its handlers back: from there a signal would end the process as if killed."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
