@@ -258,16 +258,21 @@ async def test_after_a_handler_that_computed_all_who_wait_are_accepted(town: Tow
             client.close()
 
 
+async def _connect_on(port: int) -> None:
+    """Connect again and again: who is on the way when a drain begins is still taken, and answered."""
+    async with asyncio.timeout(10):
+        while True:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await asyncio.sleep(0.01)
+
+
 async def test_a_server_that_drains_is_soon_not_connected_to(town: Town) -> None:
     asked = asyncio.create_task(town.ask("/kiosk/papers/1"))
     await town.until_begun(1)
     stopping = asyncio.create_task(town.process.stop())
     with pytest.raises(ConnectionRefusedError):
-        async with asyncio.timeout(10):
-            while True:  # who was on the way is still taken, and answered
-                _, writer = await asyncio.open_connection("127.0.0.1", town.port)
-                writer.close()
-                await asyncio.sleep(0.01)
+        await _connect_on(town.port)
     assert not asked.done()
     town.kiosk.printed.set()
     assert (await asked).status == 200
