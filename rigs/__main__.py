@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def add_rig(subparsers: Any, name: str, rig: Rig, what: str) -> None:
     """Add a rig as a command: what every rig takes, and what only this one takes."""
+    what = what.replace("%", "%%")  # for argparse
     parser = subparsers.add_parser(name, help=what, description=what)
     default = ALL if rig.is_finite else rig.per_episode
     parser.add_argument("--count", type=int, default=default, help=f"{rig.counts}, in all")
