@@ -13,8 +13,8 @@ __all__ = ["add"]
 
 _EXAMPLE = """examples:
   borough rollout search --from dist/search-1.1.0-py3-none-any.whl
-  borough rollout search --from ../shop-next examples/shop
-  borough rollout search --from ../shop examples/shop --json    back to an earlier version"""
+  borough rollout search --from ../shop-next --system examples/shop
+  borough rollout search --from ../shop --json    back to an earlier version"""
 
 
 def add(subparsers: Any) -> None:
@@ -37,7 +37,7 @@ def add(subparsers: Any) -> None:
         help="a wheel, or the folder of a system with another version of the service",
     )
     parser.add_argument(
-        "system", nargs="?", default=".", metavar="PATH", help="the system's folder (default: here)"
+        "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
     )
     parser.add_argument("--data", metavar="FOLDER", help="its data folder, where not the usual one")
     parser.add_argument("--json", action="store_true", help="print what has become of it as JSON")
