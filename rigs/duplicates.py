@@ -21,7 +21,8 @@ from typing import Any
 
 import apsw
 
-from rigs.episodes import ROOT, Episode, Fault, Rig
+from rigs.episodes import Episode, Fault, Rig
+from rigs.launching import module_path
 from rigs.pair.system import Pair
 from rigs.unruly import MOST_COPIES, WRITERS, Task
 from shop.demo.places import Rows
@@ -40,10 +41,7 @@ class Process:
         self._folder = folder
         self._task = task
         self._log = folder / "process.log"
-        paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
-        self._environment = dict(os.environ) | {
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path)
-        }
+        self._environment = dict(os.environ) | {"PYTHONPATH": module_path()}
 
     def live(self, kill_at: int | None) -> list[str]:
         """Let the process live until it has done all, or until it has noted so many effects."""

@@ -23,7 +23,8 @@ import msgspec
 import uvloop
 
 from borough.transports.http.client import HttpClient
-from rigs.episodes import ROOT, Episode, Fault, Rig
+from rigs.episodes import Episode, Fault, Rig
+from rigs.launching import module_path
 from rigs.link.caller import Task
 from rigs.pair.system import any_port
 from rigs.shop import Server
@@ -68,10 +69,9 @@ class Trial:
         self._folder = folder
         self._port = any_port()
         self._server: Server | None = None
-        paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
         self._environment = dict(os.environ) | {
             "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            "PYTHONPATH": module_path(),
         }
 
     async def start(self) -> None:
@@ -80,17 +80,8 @@ class Trial:
         system.mkdir()
         (system / "borough.toml").write_text(SYSTEM)
         log = self._folder / "server.log"
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "borough", "run", str(system), "--json"),
-                *("--port", str(self._port), "--data", str(self._folder / "data")),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                env=self._environment,
-                start_new_session=True,
-            )
-        self._server = Server(process, log)
+        words = ("--port", str(self._port), "--data", str(self._folder / "data"))
+        self._server = await Server.begin(system, log, self._environment, words)
         await self._server.until_ready()
 
     async def play(self, seed: int, fault: str) -> Episode:

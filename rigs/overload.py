@@ -12,7 +12,6 @@ import asyncio
 import os
 import random
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from rigs.episodes import ROOT, Episode, Fault, Rig
+from rigs.episodes import Episode, Fault, Rig
+from rigs.launching import module_path
 from rigs.open_loop import Load, Outcome, kinds_of
 from rigs.pair.system import any_port
 from rigs.shop import Server
@@ -63,10 +63,9 @@ class Mill:
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         self._folder = folder
         self.port = any_port()
-        paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
         self._environment = dict(os.environ) | {
             "BOROUGH_EDGE_RATE_LIMIT": "",
-            "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+            "PYTHONPATH": module_path(),
             **options,
         }
         self._server: Server | None = None
@@ -77,17 +76,8 @@ class Mill:
         system.mkdir()
         (system / "borough.toml").write_text(SYSTEM)
         log = self._folder / "server.log"
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "borough", "run", str(system), "--json"),
-                *("--port", str(self.port), "--data", str(self._folder / "data")),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                env=self._environment,
-                start_new_session=True,
-            )
-        self._server = Server(process, log)
+        words = ("--port", str(self.port), "--data", str(self._folder / "data"))
+        self._server = await Server.begin(system, log, self._environment, words)
         await self._server.until_ready()
 
     def processor(self) -> Processor:

@@ -14,7 +14,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,8 @@ from borough.errors import CallError
 from borough.testing import free_port
 from borough.transports.http.client import ClientResponse, HttpClient
 from borough.transports.http.limits import ClientLimits
-from rigs.episodes import ROOT, Episode, Fault, Rig
+from rigs.episodes import Episode, Fault, Rig
+from rigs.launching import launch, module_path
 from rigs.market import RELEASES, SERVICES, breaches, unfinished, write_release
 
 PER_ROUND = 10
@@ -57,6 +57,7 @@ class Market:
         self.acknowledged: list[str] = []
         self.seen: dict[str, Counter[str]] = {name: Counter() for name in SERVICES}
         self._log = folder / "fleet.log"
+        self._environment = {**os.environ, "PYTHONPATH": module_path()}
         self._launcher = launcher
         self._process: asyncio.subprocess.Process | None = None
         self._origin = ("127.0.0.1", free_port())
@@ -70,33 +71,27 @@ class Market:
         """Start the first release. Raises `RuntimeError`."""
         where = ("--data", str(self.data), "--port", str(self._origin[1]))
         with self._log.open("ab") as errors:
-            self._process = await self._begin(
+            self._process = await launch(
                 *self._launcher,
                 *("run", str(self.roots["a"]), "--topology", "fleet", "--json"),
                 *("--set", f"fleet.watch_s={WATCH_S}"),
                 *where,
-                errors=errors.fileno(),
+                environment=self._environment,
+                errors=errors,
             )
         assert self._process.stdout is not None
         async with asyncio.timeout(READY_S):
             if not await self._process.stdout.readline():
                 raise RuntimeError(f"the fleet did not start: {self._log.read_text()[-2000:]}")
 
-    async def _begin(self, *words: str, errors: int) -> asyncio.subprocess.Process:
-        paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", *words),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-            start_new_session=True,
-        )
-
     async def roll_out(self, service: str, release: str) -> tuple[int, str]:
         """Run `borough rollout`; its exit status and all that it said."""
         words = ("rollout", service, "--from", str(self.roots[release]), "--data", str(self.data))
-        process = await self._begin("-m", "borough", *words, errors=asyncio.subprocess.STDOUT)
+        process = await launch(
+            *("-m", "borough", *words),
+            environment=self._environment,
+            errors=asyncio.subprocess.STDOUT,
+        )
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode(errors="replace")
 

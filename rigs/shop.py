@@ -11,12 +11,12 @@ import json
 import os
 import random
 import signal
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rigs.episodes import ROOT
+from rigs.launching import launch, module_path
 from shop.demo.evidence import Evidence, read_evidence
 from shop.demo.places import SERVICES, Places, Rows
 from shop.demo.processes import Child, free_port
@@ -43,7 +43,7 @@ class ServerFailed(Exception):
 
 
 class Server:
-    """One life of the shop's process."""
+    """One life of a process that runs the shop, or a smaller system."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
@@ -52,6 +52,21 @@ class Server:
         self.announced = b""
         """What it said when it was ready: a JSON document."""
         self.ready = asyncio.ensure_future(self._first_line())
+
+    @classmethod
+    async def begin(
+        cls,
+        system: Path,
+        log: Path,
+        environment: Mapping[str, str],
+        arguments: Sequence[str] = (),
+        launcher: Sequence[str] = ("-m", "borough"),
+    ) -> Server:
+        """Start a process that runs the system in this folder; it is not ready yet."""
+        words = (*launcher, "run", str(system), "--json", *arguments)
+        with log.open("ab") as errors:
+            process = await launch(*words, environment=environment, errors=errors)
+        return cls(process, log)
 
     @property
     def pid(self) -> int:
@@ -143,8 +158,7 @@ class RiggedShop:
         self.log = folder / "server.log"
         self._server: Server | None = None
         self._environment = dict(os.environ)
-        paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
-        self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        self._environment["PYTHONPATH"] = module_path()
         self._issuer = Child(
             "issuer",
             ("-m", "shop.demo.issuer", "--port", "0", "--ledger", str(self.places.issuer),
@@ -176,23 +190,13 @@ class RiggedShop:
 
     async def start_server(self, launcher: Sequence[str] | None = None) -> Server:
         """Start the server, once by another launcher if wished; it is not ready yet."""
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                *(launcher or self._launcher),
-                "run",
-                str(ROOT / "examples" / "shop"),
-                "--json",
-                *WITNESS,
-                *self._arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env=self._environment,
-                start_new_session=True,
-            )
-        self._server = Server(process, self.log)
+        self._server = await Server.begin(
+            ROOT / "examples" / "shop",
+            self.log,
+            self._environment,
+            (*WITNESS, *self._arguments),
+            launcher or self._launcher,
+        )
         return self._server
 
     async def until_quiet(self, within_s: float) -> list[str]:

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,8 @@ from typing import Any
 import msgspec
 
 from borough.transports.http.client import HttpClient
-from rigs.episodes import ROOT, Episode, Fault, Rig
+from rigs.episodes import Episode, Fault, Rig
+from rigs.launching import module_path
 from rigs.pair.system import any_port
 from rigs.shop import Server
 from shop.demo.places import Rows
@@ -68,7 +68,7 @@ class Flood:
             "BOROUGH_DATA_FOLDER": str(self._data),
             "BOROUGH_EVENTS_INBOX_FOR": INBOX_FOR,
             "BOROUGH_EVENTS_HOUSEKEEPING_EVERY_S": str(SWEPT_EACH_S if swept else 86_400),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": module_path(),
         }
         self._client = HttpClient()
         self._server: Server | None = None
@@ -79,17 +79,8 @@ class Flood:
     async def start(self) -> None:
         """Start the process."""
         log = self._folder / "server.log"
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "borough", "run", str(self._system), "--json"),
-                *("--port", str(self._port)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                env=self._environment,
-                start_new_session=True,
-            )
-        self._server = Server(process, log)
+        words = ("--port", str(self._port))
+        self._server = await Server.begin(self._system, log, self._environment, words)
         await self._server.until_ready()
 
     async def episode(self, seed: int) -> Episode:

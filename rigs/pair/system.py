@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from rigs.episodes import ROOT
+from rigs.launching import launch, module_path
 from rigs.shop import MANY_LIVES, PORTS, Server
 from shop.demo.places import Rows
 from shop.demo.processes import free_port
@@ -48,36 +47,22 @@ class Pair:
             **MANY_LIVES,
             **(options or {}),
         }
-        paths = [str(ROOT), str(ROOT / "examples"), os.environ.get("PYTHONPATH", "")]
-        self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+        self._environment["PYTHONPATH"] = module_path()
         self.servers: list[Server] = []
         """What runs, and is ended by `close`."""
 
     async def start(self, port: int, launcher: Sequence[str]) -> Server:
         """Start a process; it is not ready yet."""
         log = self._folder / f"server-{port}.log"
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", *launcher, "run", str(self._system), "--json"),
-                *("--port", str(port)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                env=self._environment,
-                start_new_session=True,
-            )
-        return Server(process, log)
+        words = ("--port", str(port))
+        return await Server.begin(self._system, log, self._environment, words, launcher)
 
     async def ask(self, *arguments: str) -> tuple[int, str]:
         """Run a command of `borough` about this system; returns its status and what it said."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", "borough", *arguments),
-            *("--system", str(self._system), "--data", str(self.data)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=self._environment,
-            start_new_session=True,
+        process = await launch(
+            *("-m", "borough", *arguments, "--system", str(self._system), "--data", str(self.data)),
+            environment=self._environment,
+            errors=asyncio.subprocess.STDOUT,
         )
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode(errors="replace")
