@@ -6,7 +6,6 @@ no other door. Who runs a fleet takes certificates from the platform (cert-manag
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
+from borough.gateway.secret_file import written_aside
 from borough.gateway.spiffe import spiffe_id
 
 if TYPE_CHECKING:
@@ -293,13 +293,5 @@ def _pem_of_key(key: EllipticCurvePrivateKey) -> bytes:
 
 def _write(path: Path, content: bytes, clock: Clock) -> None:
     """Put the file there whole, for its owner only."""
-    draft = path.with_name(f".{path.name}.{clock.token(8).hex()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with written_aside(path, content, clock.token(8).hex()) as draft:
         draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from borough.errors import ConfigurationError
 
-__all__ = ["kept_secret", "read_secret"]
+__all__ = ["kept_secret", "read_secret", "written_aside"]
 
 
 def kept_secret(path: Path, make: Callable[[], bytes], suffix: str) -> bytes:
@@ -25,7 +25,9 @@ def kept_secret(path: Path, make: Callable[[], bytes], suffix: str) -> bytes:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _place(path, make(), suffix)
+            with written_aside(path, make(), suffix) as aside, contextlib.suppress(FileExistsError):
+                # Unlike a rename, it never replaces what another process wrote.
+                os.link(aside, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(
@@ -35,7 +37,12 @@ def kept_secret(path: Path, make: Callable[[], bytes], suffix: str) -> bytes:
     return read_secret(path)
 
 
-def _place(path: Path, content: bytes, suffix: str) -> None:
+@contextlib.contextmanager
+def written_aside(path: Path, content: bytes, suffix: str) -> Generator[Path]:
+    """A file beside `path` with this content, on disk and for its owner only, until the block ends.
+
+    `suffix` is unique to this try. Raises `OSError`.
+    """
     aside = path.with_name(f".{path.name}.{suffix}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -43,10 +50,9 @@ def _place(path: Path, content: bytes, suffix: str) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)  # unlike a rename, it never replaces what another process wrote
+        yield aside
     finally:
-        os.unlink(aside)
+        aside.unlink(missing_ok=True)
 
 
 def read_secret(path: Path) -> bytes:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
 from borough.errors import ConfigurationError
+from borough.runtime.whole_folder import written_whole
 
 __all__ = ["Code", "Kept", "Wanted", "code_from", "keep", "kept"]
 
@@ -181,21 +181,12 @@ def _digest(files: list[tuple[Path, Path]]) -> str:
 
 
 def _copy(files: list[tuple[Path, Path]], target: Path) -> None:
-    top = target.parent
-    beside = Path(tempfile.mkdtemp(prefix=f".{top.name}-", dir=top.parent))
-    try:
+    # Another process that is first has the same content: the folder is named by it.
+    with written_whole(target.parent, target) as beside:
         for path, below in files:
             place = beside / target.name / below
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, place)
-        beside.chmod(0o755)
-        try:
-            os.rename(beside, top)
-        except OSError:
-            if not target.is_dir():  # else another process was first, with the same content
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def keep(data: Path, current: dict[str, Kept]) -> None:

@@ -10,13 +10,10 @@ import base64
 import csv
 import hashlib
 import io
-import os
 import platform
 import re
-import shutil
 import stat
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from email.message import Message
@@ -30,6 +27,7 @@ from packaging.tags import sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from borough.errors import ConfigurationError
+from borough.runtime.whole_folder import written_whole
 
 __all__ = ["unpack"]
 
@@ -204,22 +202,11 @@ def _unmet(need: Requirement) -> str | None:
 
 
 def _extract(archive: zipfile.ZipFile, files: Mapping[str, zipfile.ZipInfo], target: Path) -> None:
-    """Write everything beside the target, then give it its name in one step."""
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
+    # Another process may be first, with the same or another wheel: who asked compares them.
+    with written_whole(target, target) as beside:
         for path, entry in files.items():
             place = beside / path
             place.parent.mkdir(parents=True, exist_ok=True)
             with place.open("wb") as file:
                 for part in _parts(archive, entry):
                     file.write(part)
-        beside.chmod(0o755)
-        try:
-            os.rename(beside, target)
-        except OSError:
-            if (
-                not target.is_dir()
-            ):  # else another process was first, with the same or another wheel
-                raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
