@@ -17,13 +17,14 @@ from typing import Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
-from borough.cli.output import results
-from borough.cli.serving import run_to_the_end, serve
+from borough.cli.output import results, settle_output
+from borough.cli.serving import serve
 from borough.console.many_processes import fleet_mounts
 from borough.console.one_process import tells
 from borough.errors import ConfigurationError
 from borough.fleet.apart import DoorApart, ServicesApart, all_services
 from borough.runtime.configuration import Configuration
+from borough.runtime.footing import run_to_the_end
 from borough.runtime.system import System, service_name
 from borough.runtime.topology import ONE, make_topology
 from borough.transports.http.wire import EDGE
@@ -43,13 +44,13 @@ def run_apart(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
             raise ConfigurationError(
                 f"{options.path} is no folder; name the folder with borough.toml"
             )
-        return run_to_the_end(_serve_door(options, flags, path))
+        return run_to_the_end(_serve_door(options, flags, path), settle_output)
     if EDGE in names:
         raise ConfigurationError(
             f"--only {options.only}: the public door is a process of its own; start it with --only {EDGE}"
         )
     _refuse(options, "host", "port", of=f"services; the public door is --only {EDGE}")
-    return run_to_the_end(_serve_services(options, flags, names))
+    return run_to_the_end(_serve_services(options, flags, names), settle_output)
 
 
 def _refuse(options: argparse.Namespace, *names: str, of: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from borough.cli.scale import add_fleet, fleet_folder
+
 __all__ = ["add"]
 
 _EXAMPLE = """examples:
@@ -36,16 +38,12 @@ def add(subparsers: Any) -> None:
         metavar="PATH",
         help="a wheel, or the folder of a system with another version of the service",
     )
-    parser.add_argument(
-        "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
-    )
-    parser.add_argument("--data", metavar="FOLDER", help="its data folder, where not the usual one")
+    add_fleet(parser)
     parser.add_argument("--json", action="store_true", help="print what has become of it as JSON")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from borough.cli.scale import fleet_folder
     from borough.fleet.commands import Rollout, ask_fleet
 
     def say(sentence: str) -> None:

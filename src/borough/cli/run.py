@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
-from borough.cli.output import results
-from borough.cli.serving import run_to_the_end, serve
+from borough.cli.output import results, settle_output
+from borough.cli.serving import serve
 from borough.errors import ConfigurationError
+from borough.runtime.footing import run_to_the_end
 from borough.telemetry.logs import begin_logging
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _run(options: argparse.Namespace) -> int:
         from borough.cli.fleet import run_fleet
 
         return run_fleet(options, _flags(options))
-    return run_to_the_end(_serve(options))
+    return run_to_the_end(_serve(options), settle_output)
 
 
 def _explain(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ import msgspec
 
 from borough.errors import ConfigurationError
 
-__all__ = ["add"]
+__all__ = ["add", "add_fleet", "fleet_folder"]
 
 _EXAMPLE = """examples:
   borough scale search=3 --system examples/shop
@@ -30,12 +30,17 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("replicas", nargs="+", metavar="NAME=COUNT", help="such as search=3")
+    add_fleet(parser)
+    parser.add_argument("--json", action="store_true", help="print the replicas as JSON")
+    parser.set_defaults(run=_run)
+
+
+def add_fleet(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which running fleet is meant, for `fleet_folder`."""
     parser.add_argument(
         "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
     )
     parser.add_argument("--data", metavar="FOLDER", help="its data folder, where not the usual one")
-    parser.add_argument("--json", action="store_true", help="print the replicas as JSON")
-    parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn, Protocol
+from typing import Protocol
 
 from borough.cli.output import complain, settle_output
 from borough.cli.signals import quit_from_now_on
+from borough.runtime.footing import LEFT_BEHIND, allow_many_files, settle_memory
 
-__all__ = ["Served", "run_to_the_end", "serve"]
-
-_LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
+__all__ = ["Served", "serve"]
 
 
 class Served(Protocol):
@@ -34,25 +32,11 @@ class Served(Protocol):
         ...
 
 
-def run_to_the_end(serving: Coroutine[Any, Any, int]) -> int:
-    """Run this in an event loop of its own; returns its exit status."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(serving)
-        if any(not thread.daemon for thread in threading.enumerate()[1:]):
-            # A thread cannot be stopped, and Python would wait for it. Everything is closed by now.
-            _exit(status)
-    return status
-
-
 async def serve(served: Served, ready: Callable[[], AbstractContextManager[None]]) -> int:
     """Start, serve until a signal comes, drain; returns the exit status.
 
     `ready` is entered once everything is open, and left before anything is closed.
     """
-    from borough.runtime.footing import allow_many_files, settle_memory
-
     allow_many_files()
     stopping = _Stopping()
     starting = asyncio.ensure_future(served.start())
@@ -78,12 +62,8 @@ async def _stop(served: Served) -> None:
     left = await served.stop_in_time()
     if left is not None:
         complain(f"borough: {left}")
-        _exit(_LEFT_BEHIND)
-
-
-def _exit(status: int) -> NoReturn:
-    settle_output()
-    os._exit(status)
+        settle_output()
+        os._exit(LEFT_BEHIND)
 
 
 class _Stopping:

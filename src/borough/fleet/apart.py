@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 from borough.clock import SystemClock
 from borough.contracts.reading import contract_mark
 from borough.errors import ConfigurationError
-from borough.gateway.calling import dependencies_of
 from borough.gateway.edge_process import EdgeMounts, EdgeProcess
 from borough.gateway.process import Mounts, Process
 from borough.ports import Transport
@@ -23,8 +22,6 @@ from borough.runtime.discovery import ConfiguredDiscovery
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System, declared_contracts, service_name
-from borough.transports.http.remote import RemoteTransport
-from borough.transports.nearest import NearestTransport
 
 __all__ = ["DoorApart", "ServicesApart", "all_services"]
 
@@ -101,13 +98,8 @@ class ServicesApart(_Apart[Process]):
                 )
         _warn_of_deaf_handlers(self.process.host)
 
-    def _transport(self, host: Host, caller: str) -> Transport:
-        process, limits = self.process, host.configuration.options.limits
-        greet = process.greeting.greet
-        dependencies = dependencies_of(
-            caller, process.proof, self.discovery, process.clock, limits, greet
-        )
-        return NearestTransport(host.callees, RemoteTransport(dependencies))
+    def _transport(self, _host: Host, caller: str) -> Transport:
+        return self.process.nearest(self.discovery, caller)
 
 
 class DoorApart(_Apart[EdgeProcess]):

@@ -14,7 +14,6 @@ import resource
 import signal
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,21 +46,23 @@ from borough.fleet.control import (
 )
 from borough.fleet.descriptions import descriptions_of
 from borough.fleet.ways import Declared, take_up
-from borough.gateway.calling import dependencies_of
 from borough.gateway.process import Process
 from borough.ports import Transport
 from borough.runtime.configuration import Configuration
 from borough.runtime.discovery import Directory
 from borough.runtime.distributions import enter_release
-from borough.runtime.footing import allow_many_files, settle_memory
+from borough.runtime.footing import (
+    LEFT_BEHIND,
+    allow_many_files,
+    run_to_the_end,
+    settle_memory,
+)
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System
 from borough.telemetry.logs import begin_logging
 from borough.telemetry.masking import masked_url, without_secrets
-from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.wire import EDGE
-from borough.transports.nearest import NearestTransport
 
 if TYPE_CHECKING:
     from borough.gateway.edge_process import EdgeProcess
@@ -72,7 +73,6 @@ _log = logging.getLogger("borough.fleet")
 _FIGURES_S = 1.0
 _LEAVE_S = 2.0
 """Who was told to stop by a signal waits that long until nobody calls it any more."""
-_LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
 _FINAL = (DeclarationFaults, ConfigurationError, MigrationRefused, OpenFailed)
 
 
@@ -130,14 +130,9 @@ class _Replica:
             tells=tells,
         )
 
-    def _transport(self, host: Host, caller: str) -> Transport:
-        process, limits = self.process, host.configuration.options.limits
-        assert isinstance(process, Process)
-        greet = process.greeting.greet
-        dependencies = dependencies_of(
-            caller, process.proof, self._directory, self._clock, limits, greet
-        )
-        return NearestTransport(host.callees, RemoteTransport(dependencies))
+    def _transport(self, _host: Host, caller: str) -> Transport:
+        assert isinstance(self.process, Process)
+        return self.process.nearest(self._directory, caller)
 
     async def run(self, messages: AsyncIterator[ToReplica]) -> int:
         """Start, serve until told to stop, drain; returns the exit status."""
@@ -161,7 +156,7 @@ class _Replica:
         left = await self.process.stop_in_time()
         if left is not None:
             _log.error("%s", left)
-            os._exit(_LEFT_BEHIND)
+            os._exit(LEFT_BEHIND)
         if listening.done():
             listening.result()
         self._channel.close()
@@ -326,15 +321,7 @@ async def _run(connected: socket.socket) -> int:
 
 def main() -> int:
     """Run what the supervisor at the other end of the inherited socket says."""
-    import uvloop
-
-    connected = socket.socket(fileno=int(sys.argv[1]))
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        status = runner.run(_run(connected))
-        if any(not thread.daemon for thread in threading.enumerate()[1:]):
-            # A thread cannot be stopped, and Python would wait for it. Everything is closed by now.
-            os._exit(status)
-    return status
+    return run_to_the_end(_run(socket.socket(fileno=int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

@@ -394,10 +394,7 @@ class Supervisor:
 
     def _look_up(self, number: int) -> DirectoryChanged:
         replicas: dict[str, list[Peer]] = {name: [peer] for name, peer in self._apart.items()}
-        declared = {
-            name: {contract.wire_name for contract in service.clients.values()}
-            for name, service in self._plan.services.items()
-        }
+        declared = {name: set(names) for name, names in self._plan.declared.items()}
         for member in self.members.values():
             for service, peer in member.peers().items():
                 replicas.setdefault(service, []).append(peer)

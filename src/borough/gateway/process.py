@@ -17,7 +17,6 @@ import msgspec
 
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
-from borough.gateway.calling import dependencies_of
 from borough.gateway.documents import Probes, described
 from borough.gateway.edge import Edge
 from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
@@ -30,13 +29,14 @@ from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
-from borough.ports import Replica, Transport
+from borough.ports import Discovery, Replica, Transport
 from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.greeting import Greeting
@@ -44,6 +44,7 @@ from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
+from borough.transports.nearest import NearestTransport
 
 __all__ = ["Mounts", "Process"]
 
@@ -73,7 +74,9 @@ class Process:
         tells: Mounts | None = None,
         declared: Mapping[str, Collection[str]] | None = None,
     ) -> None:
-        """`make_transport="wire"` sends every call over HTTP to this very process. `declared` says what
+        """Each parameter is what a way to run a system chooses: alone, in a fleet, apart, or in a test.
+
+        `make_transport="wire"` sends every call over HTTP to this very process. `declared` says what
         the services of other processes call, read at each call; by default only what runs here may
         call here."""
         self.clock: Clock = clock or SystemClock()
@@ -325,10 +328,25 @@ class Process:
 
     def wire(self, _host: Host, caller: str) -> Transport:
         """The transport that sends every call of `caller` over HTTP to this very process."""
+        return self._remote(self._directory, caller)
+
+    def nearest(self, discovery: Discovery, caller: str) -> Transport:
+        """The transport that calls in this process where that answers, and else whom `discovery` knows."""
+        return NearestTransport(self.host.callees, self._remote(discovery, caller))
+
+    def _remote(self, discovery: Discovery, caller: str) -> RemoteTransport:
+        """Raises `ConfigurationError` where the caller cannot prove itself."""
         limits = self.system.configuration.options.limits
-        greet = self.greeting.greet
         return RemoteTransport(
-            dependencies_of(caller, self.proof, self._directory, self.clock, limits, greet)
+            Dependencies(
+                discovery,
+                lambda: self.proof.client(caller, limits.for_client()),
+                self.clock,
+                limits.for_dependency(),
+                caller=caller,
+                greet=self.greeting.greet,
+                place=self.proof.origin,
+            )
         )
 
     @property

@@ -1,11 +1,19 @@
-"""What a process that serves asks of the machine and of Python: open files, a calm collector."""
+"""What a process that serves asks of the machine and of Python: a loop, open files, a calm collector, an end."""
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import os
 import resource
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any
 
-__all__ = ["allow_many_files", "settle_memory"]
+__all__ = ["LEFT_BEHIND", "allow_many_files", "run_to_the_end", "settle_memory"]
+
+LEFT_BEHIND = 70  # EX_SOFTWARE of sysexits.h
+"""The exit status of a process that something in it did not let stop."""
 
 # Requests in flight are many and short-lived: the default of 700 looks at them while they live.
 _COLLECTED_EACH = (10_000, 20, 20)
@@ -25,3 +33,21 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTED_EACH)
+
+
+def run_to_the_end(
+    serving: Coroutine[Any, Any, int], settle: Callable[[], None] = lambda: None
+) -> int:
+    """Run this in an event loop of its own; returns its exit status.
+
+    A thread cannot be stopped, and Python would wait for it: where one is left, the process exits
+    here, after `settle`. Everything is closed by then.
+    """
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status = runner.run(serving)
+        if any(not thread.daemon for thread in threading.enumerate()[1:]):
+            settle()
+            os._exit(status)
+    return status

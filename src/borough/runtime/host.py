@@ -215,12 +215,9 @@ class Host:
         ]
 
     @property
-    def declared(self) -> dict[str, set[str]]:
-        """Which contracts (by wire name) each service has declared to call."""
-        return {
-            service.name: {contract.wire_name for contract in service.clients.values()}
-            for service in self.plan.services.values()
-        }
+    def declared(self) -> dict[str, frozenset[str]]:
+        """See `Plan.declared`."""
+        return self.plan.declared
 
     def client(
         self,

@@ -21,7 +21,6 @@ from borough.fleet.control import Calm, DirectoryChanged, Peer
 from borough.fleet.member import Member
 from borough.fleet.supervisor import Launch, Supervisor
 from borough.fleet.ways import take_up
-from borough.gateway.calling import dependencies_of
 from borough.gateway.process import Process
 from borough.ports import StoreTransaction, Transport
 from borough.runtime.database import ServiceDatabase
@@ -37,8 +36,6 @@ from borough.services.data import Database, Reader
 from borough.services.identity import TokenIssuer
 from borough.stores.sqlite import SqliteStore
 from borough.testing.running import NotQuiet, Running
-from borough.transports.http.remote import RemoteTransport
-from borough.transports.nearest import NearestTransport
 
 __all__ = ["start_fleet"]
 
@@ -215,22 +212,9 @@ async def start_fleet(
     plan = make_plan(system, resources=[TokenIssuer, *OWN_RESOURCES], stand_ins=fakes)  # type: ignore[arg-type]
     topology = make_topology(FLEET, {}, [service_name(cls) for cls in system.services])
     beholder = _Beholder()
-    declared = {
-        name: frozenset(contract.wire_name for contract in service.clients.values())
-        for name, service in plan.services.items()
-    }
 
-    def transport(host: Host, caller: str) -> Transport:
-        limits = host.configuration.options.limits
-        dependencies = dependencies_of(
-            caller,
-            process.proof,
-            beholder.directory,
-            host.clock,
-            limits,
-            process.greeting.greet,
-        )
-        return NearestTransport(host.callees, RemoteTransport(dependencies))
+    def transport(_host: Host, caller: str) -> Transport:
+        return process.nearest(beholder.directory, caller)
 
     process = Process(
         system.narrowed(()),
@@ -238,7 +222,7 @@ async def start_fleet(
         make_transport=transport,
         data_folder=data,
         internal_port=0,
-        declared=declared,
+        declared=plan.declared,
     )
     await process.start()
     try:
