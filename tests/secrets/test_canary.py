@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -119,9 +120,22 @@ def talk(leaky: Leaky, program: str) -> tuple[bytes, bytes]:
     """What a process answers, and what it logs until it is told to stop."""
     with leaky.running(program) as (process, edge):
         answers = asked(edge)
+        said = said_by_itself(process)
         process.send_signal(signal.SIGTERM)
         out, errors = process.communicate(timeout=PATIENCE_S)
-    return answers, out + errors
+    return answers, out + said + errors
+
+
+def said_by_itself(process: subprocess.Popen[bytes]) -> bytes:
+    """What it logs until an event and a schedule have failed, which nobody asks for."""
+    assert process.stderr is not None
+    file, said = process.stderr.fileno(), b""
+    while not all(words in said for words in (b"event with ", b"schedule with ")):
+        assert select.select([file], [], [], PATIENCE_S)[0], said
+        chunk = os.read(file, 65_536)
+        assert chunk, said
+        said += chunk
+    return said
 
 
 def test_a_running_process_keeps_its_secrets(leaky: Leaky) -> None:
