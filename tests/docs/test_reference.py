@@ -60,6 +60,9 @@ def test_every_option_has_a_sentence() -> None:
             "tls",
             "tokens",
             "discovery",
+            "postgres",
+            "rabbitmq",
+            "kafka",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

@@ -18,7 +18,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from borough.engines.started import started
 from borough.errors import ConfigurationError
+from borough.runtime.adapters import engines_without_address
+from borough.runtime.configuration import Configuration, variable_of
 from shop.demo import flash_sale
 from shop.demo.places import Places
 from shop.demo.processes import Child, ChildFailed, free_port, is_free, pss_mib
@@ -53,6 +56,8 @@ class Wishes(NamedTuple):
     as_json: bool
     measure: bool
     topology: str
+    engines: Mapping[str, str]
+    """Which store and which broker, where they are not the embedded ones."""
     scenario: str | None
 
 
@@ -78,6 +83,7 @@ class Demo:
         self._errors: list[str] = []
         self._memory = {"server_ready_mib": 0.0, "server_peak_mib": 0.0, "peak_mib": 0.0}
         self._ready_ms = 0.0
+        self._options: dict[str, str] = dict(wishes.engines)
         self._environment = dict(os.environ)
         paths = [str(wishes.shop.parent), os.environ.get("PYTHONPATH", "")]
         self._environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
@@ -85,7 +91,7 @@ class Demo:
     def run(self) -> tuple[dict[str, Any], list[str]]:
         """From the first process to the comparison: the summary, and what is wrong in words."""
         try:
-            with self._signals():
+            with self._signals(), self._engines():
                 issuer, server = self._start()
                 watch = Watch(self._places)
                 self._events_before = watch.counts()
@@ -96,7 +102,7 @@ class Demo:
                 watch.close()
                 self._stop(server)
                 self._stop(issuer)
-            return self._judge()
+                return self._judge()
         finally:
             for child in self._children:
                 child.kill()
@@ -129,6 +135,7 @@ class Demo:
             "BOROUGH_PAYMENTS_ISSUER_URL": url,
             "BOROUGH_NOTIFICATIONS_MAILBOX": str(places.mailbox),
         }
+        self._environment |= {variable_of(name): value for name, value in self._options.items()}
         if self._wishes.scenario:
             self._environment |= flash_sale.SETTINGS
         if not places.data.exists():
@@ -290,6 +297,17 @@ class Demo:
         if self._wishes.scenario:
             summary["scenario"] = tally["scenario"]
         return summary, [*self._errors, *map(str, breaches)]
+
+    @contextlib.contextmanager
+    def _engines(self) -> Iterator[None]:
+        """The servers that the shop needs outlive it: in the end the databases are read."""
+        configuration = Configuration.load(self._wishes.shop, os.environ, self._options)
+        names = engines_without_address(configuration.options)
+        if names:
+            self._screen.say(f"Starting {', '.join(names)} ...")
+        with started(names, self._places.folder) as found:
+            self._options |= found
+            yield
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

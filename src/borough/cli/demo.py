@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from borough.cli.engines import add_engine_options, engine_flags
 from borough.errors import ConfigurationError
 
 __all__ = ["add"]
@@ -30,6 +31,7 @@ def add(subparsers: Any) -> None:
         "each other and with three ledgers outside of them. Exit status 1 if anything was lost, "
         "doubled or wrong, or a scenario did not keep what it promises.",
         epilog="examples:\n  borough demo --for 10s --json\n  borough demo --topology fleet\n"
+        "  borough demo --store postgres --broker rabbitmq\n"
         "  borough demo --topology fleet --scenario flash-sale",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,6 +39,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--topology", default="one", metavar="NAME", help="one process (one), or one each (fleet)"
     )
+    add_engine_options(parser)
     parser.add_argument(
         "--scenario",
         choices=["flash-sale"],
@@ -67,6 +70,7 @@ def _run(options: argparse.Namespace) -> int:
         as_json=options.json,
         measure=options.measure,
         topology=options.topology,
+        engines=engine_flags(options),
         scenario=options.scenario,
     )
     return int(show.show(wishes))

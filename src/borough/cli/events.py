@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from borough.cli.engines import add_engine_options, engine_flags, running_engines
 from borough.cli.output import complain
 from borough.errors import ConfigurationError
 
@@ -95,6 +96,7 @@ def _add_place(action: argparse.ArgumentParser) -> None:
         "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
     )
     action.add_argument("--data", metavar="FOLDER", help="where databases live (data.folder)")
+    add_engine_options(action)
 
 
 def _count(text: str) -> int:
@@ -112,8 +114,11 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"borough events {options.action}: say which: a name, --group, --id, or --all"
         )
-    flags = {"data.folder": str(Path(options.data).resolve())} if options.data else None
-    system = System.load(options.system, flags=flags)
+    folder = {"data.folder": str(Path(options.data).resolve())} if options.data else {}
+    system = System.load(
+        options.system,
+        flags=running_engines(Path(options.system), {**folder, **engine_flags(options)}),
+    )
     if options.action == "rebuild":
         return asyncio.run(_rebuild(options, system))
     return asyncio.run(_act(options, system))
@@ -134,8 +139,7 @@ async def _rebuild(options: argparse.Namespace, system: System) -> int:
         known = ", ".join(sorted(projections)) or "none"
         raise ConfigurationError(f"there is no projection {options.name}; projections are {known}")
     service, tables = projections[options.name]
-    folder = system.configuration.data_folder
-    async with opened_store(folder, service, SystemClock()) as store:
+    async with opened_store(system.configuration, service, SystemClock()) as store:
         if store is None:
             raise ConfigurationError(f"{service} has no database yet; there is nothing to rebuild")
         generation = await rebuild(store, options.name, tables)
@@ -169,7 +173,7 @@ async def _act(options: argparse.Namespace, system: System) -> int:
             chosen = Selection(options.name, options.group, options.id)
     found: list[Any] = []
     for service in services:
-        async with opened_store(system.configuration.data_folder, service, clock) as store:
+        async with opened_store(system.configuration, service, clock) as store:
             if store is not None:
                 found += await _asked(DeadLetters(store, clock), options, chosen, known)
     if options.name and not found and options.name not in known.union(handlers):

@@ -18,6 +18,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
+from borough.cli.engines import (
+    add_engine_options,
+    engine_flags,
+    running_engines,
+    with_own_engines,
+)
 from borough.cli.output import results, settle_output
 from borough.cli.serving import serve
 from borough.errors import ConfigurationError
@@ -35,6 +41,7 @@ _EXAMPLE = """examples:
   borough run examples/shop --port 9000 --data /var/lib/shop
   borough run examples/shop --mock payments --set edge.rate_limit=50/s
   borough run examples/shop --topology fleet
+  borough run examples/shop --store postgres --broker rabbitmq
   borough run examples/shop --only orders,payments --internal-port 9001
   borough run examples/shop --only edge
   borough run examples/shop --explain"""
@@ -66,6 +73,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--data", metavar="FOLDER", help="where databases, event logs and keys live (data.folder)"
     )
+    add_engine_options(parser)
     parser.add_argument(
         "--set",
         action="append",
@@ -111,6 +119,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "edge.port": options.port,
         "internal.port": options.internal_port,
         "data.folder": str(Path(options.data).resolve()) if options.data else None,
+        **engine_flags(options),
     }
     for pair in options.set:
         name, equals, value = pair.partition("=")
@@ -131,12 +140,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.only is not None:
         from borough.cli.apart import run_apart
 
-        return run_apart(options, _flags(options))
-    if options.topology != ONE:
-        from borough.cli.fleet import run_fleet
+        return run_apart(options, running_engines(Path(options.path), _flags(options)))
+    with with_own_engines(Path(options.path), _flags(options)) as flags:
+        if options.topology != ONE:
+            from borough.cli.fleet import run_fleet
 
-        return run_fleet(options, _flags(options))
-    return run_to_the_end(_serve(options), settle_output)
+            return run_fleet(options, flags)
+        return run_to_the_end(_serve(options, flags), settle_output)
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -169,13 +179,13 @@ def _known_resources(issuer: type[Any]) -> list[type[Any]]:
     return [issuer, *OWN_RESOURCES]
 
 
-async def _serve(options: argparse.Namespace) -> int:
+async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     from borough.console.one_process import mounts
     from borough.gateway.process import Process
     from borough.runtime.mocks import mocked
     from borough.runtime.system import System
 
-    system, stand_ins = mocked(System.load(options.path, flags=_flags(options)), options.mock)
+    system, stand_ins = mocked(System.load(options.path, flags=flags), options.mock)
     edge, internal = system.configuration.options.edge, system.configuration.options.internal
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts

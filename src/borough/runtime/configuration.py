@@ -151,6 +151,21 @@ class Configuration:
                 ) from None
         return found
 
+    def address(self, option: str, given: str) -> Secret:
+        """What `env:NAME` or `file:PATH` stands for, or the text itself. Raises `ConfigurationError`.
+
+        A password in clear is refused. Keep the secret as long as the address is in use: it is hidden so long.
+        """
+        if not given.startswith(("env:", "file:")):
+            if masked_url(given) != given:
+                _refuse_clear_text(option, given, self._sources.get(option, CONFIGURATION_FILE))
+            return Secret(given)
+        try:
+            found: Secret = self._secret(Secret, given)
+        except ValueError as error:
+            raise ConfigurationError(f"{option}: {error}; give it there") from None
+        return found
+
     def _secret(self, kind: type[Any], value: Any) -> Any:
         if kind is not Secret:
             raise NotImplementedError(f"a setting cannot be of type {kind.__name__}")

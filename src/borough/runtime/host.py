@@ -14,12 +14,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from borough.brokers.embedded import EmbeddedBroker
 from borough.clock import Clock, SystemClock
 from borough.contracts.operation import Contract
 from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
+from borough.runtime.adapters import make_broker, make_store
 from borough.runtime.carriage import Carriage
 from borough.runtime.client import Caller, make_client
 from borough.runtime.external import Externals
@@ -30,7 +30,6 @@ from borough.runtime.system import System
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.context import CURRENT, Principal
 from borough.services.projections import Projections
-from borough.stores.sqlite import SqliteStore
 from borough.transports.callee import Callee
 from borough.transports.http.door import Route
 from borough.transports.local import LocalTransport
@@ -84,7 +83,7 @@ class Host:
         self._externals = Externals(self.configuration, self.plan, self._stand_ins, self.clock)
         self.services: dict[str, RunningService] = {}
         self.callees: dict[str, Callee] = {}
-        self.broker: Broker = EmbeddedBroker(self.data_folder / "events", self.clock)
+        self.broker: Broker = make_broker(self.configuration, self.data_folder, self.clock)
         self.carriage: Carriage | None = None
         self.state = "new"
 
@@ -157,9 +156,7 @@ class Host:
     def _store(self, plan: ServicePlan) -> Store | None:
         if not plan.needs_database:
             return None
-        return SqliteStore(
-            self.data_folder / f"{plan.name}.db", clock=self.clock, deadline=_deadline
-        )
+        return make_store(self.configuration, self.data_folder, plan.name, self.clock, _deadline)
 
     def _answer_stand_ins(self) -> None:
         for contract in self.plan.absent.values():

@@ -27,8 +27,11 @@ __all__ = [
     "FleetOptions",
     "InternalOptions",
     "InternalTlsOptions",
+    "KafkaOptions",
     "LimitOptions",
     "Options",
+    "PostgresOptions",
+    "RabbitmqOptions",
     "ServiceFacts",
     "SystemFacts",
     "Table",
@@ -40,6 +43,8 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+StoreKind = Literal["sqlite", "postgres"]
+BrokerKind = Literal["embedded", "rabbitmq", "kafka"]
 _SERVER = ServerLimits()
 
 
@@ -90,6 +95,8 @@ class ServiceFacts(Table, frozen=True):
     """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
     needs: tuple[str, ...] = ()
     """Contracts that its application, or code that is not here, may call: `payments.Payments`, `module:Payments`."""
+    store: StoreKind | None = None
+    """What its database is, where that is another one than `data.store`."""
     settings: dict[str, Any] = {}
     """Values of its `Settings` class."""
 
@@ -266,16 +273,44 @@ class LimitOptions(Table, frozen=True):
         )
 
 
+class PostgresOptions(Table, frozen=True):
+    """Where PostgreSQL is, for services whose store it is."""
+
+    url: str | None = None
+    """Its URL, or `env:NAME` or `file:PATH` for one with a password; if not given, `borough run` starts a server itself."""
+
+
 class DataOptions(Table, frozen=True):
     """What the process keeps."""
 
     folder: str = ".borough"
     """Where databases, event logs and keys live, relative to the system's folder."""
+    store: StoreKind = "sqlite"
+    """What the services' databases are: `sqlite`, files in that folder, or `postgres`."""
+    postgres: PostgresOptions = PostgresOptions()
+
+
+class RabbitmqOptions(Table, frozen=True):
+    """Where RabbitMQ is, if it is the broker."""
+
+    url: str | None = None
+    """Its URL, or `env:NAME` or `file:PATH` for one with a password; if not given, `borough run` starts a server itself."""
+
+
+class KafkaOptions(Table, frozen=True):
+    """Where Kafka is, if it is the broker."""
+
+    servers: tuple[str, ...] = ()
+    """`host:port` of some of its brokers; if not given, `borough run` starts one of its own."""
 
 
 class EventOptions(Table, frozen=True):
-    """How events and schedules are shared among processes, and how often an event is tried."""
+    """How events travel, how they are shared among processes, and how often one is tried."""
 
+    broker: BrokerKind = "embedded"
+    """What carries them: `embedded`, files in the data folder, or `rabbitmq`, or `kafka`."""
+    rabbitmq: RabbitmqOptions = RabbitmqOptions()
+    kafka: KafkaOptions = KafkaOptions()
     lease_s: Seconds = 6.0
     """How long the roles of a process (relays, consumers, schedules) stay its own when it has died, in seconds."""
     attempts: AtLeastOne = 12

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import msgspec
 
-from borough.brokers.embedded import EmbeddedBroker
 from borough.clock import Clock
 from borough.contracts.operation import Contract
 from borough.contracts.reading import read_contracts
 from borough.errors import ConfigurationError, StoreError
 from borough.ports import Store, TopicFacts
+from borough.runtime.adapters import has_database, make_broker, make_store
+from borough.runtime.configuration import Configuration
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
-from borough.stores.sqlite import SqliteStore
 
 __all__ = ["HandlerState", "TopicState", "handlers_of", "opened_store", "survey"]
 
@@ -65,17 +64,20 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
     publishing = sorted((c for c in contracts if c.events), key=lambda c: c.wire_name)
     handlers = handlers_of(system)
     heard = _heard(handlers, publishing)
-    folder = system.configuration.data_folder
-    broker = EmbeddedBroker(folder / "events", clock)
+    configuration = system.configuration
+    folder = configuration.data_folder
+    broker = make_broker(configuration, folder, clock)
     found: list[TopicState] = []
-    begun = (folder / "events").is_dir()
+    begun = configuration.options.events.broker != "embedded" or (folder / "events").is_dir()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(broker.close)
         if begun:
             await broker.open()
         stores: dict[str, Store | None] = {}
         for service in {*handlers, *(contract.service for contract in publishing)}:
-            stores[service] = await stack.enter_async_context(opened_store(folder, service, clock))
+            stores[service] = await stack.enter_async_context(
+                opened_store(configuration, service, clock)
+            )
         for contract in publishing:
             topic = contract.wire_name
             facts = await broker.facts(topic) if begun else _NOTHING
@@ -142,16 +144,18 @@ async def _on_their_way(store: Store | None, topic: str) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def opened_store(folder: Path, service: str, clock: Clock) -> AsyncGenerator[Store | None]:
+async def opened_store(
+    configuration: Configuration, service: str, clock: Clock
+) -> AsyncGenerator[Store | None]:
     """A service's database, beside the process that runs it; None while there is none.
 
     Raises `ConfigurationError` where it cannot be had.
     """
-    path = folder / f"{service}.db"
-    if not path.exists():
+    folder = configuration.data_folder
+    if not has_database(configuration, folder, service):
         yield None
         return
-    store = SqliteStore(path, clock=clock)
+    store = make_store(configuration, folder, service, clock)
     try:
         await store.open()
         yield store

@@ -9,9 +9,9 @@ call encoded and decoded), `wire` (one process, each call over HTTP), `processes
 """
 
 from borough.brokers.memory import MemoryBroker
+from borough.engines.ports import free_port
 from borough.testing.clock import ManualClock
 from borough.testing.fakes import calls, fake
-from borough.testing.ports import free_port
 from borough.testing.running import NotQuiet, Running
 from borough.testing.start import MODES, Mode, start
 

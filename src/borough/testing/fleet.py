@@ -23,6 +23,7 @@ from borough.fleet.supervisor import Launch, Supervisor
 from borough.fleet.ways import take_up
 from borough.gateway.process import Process
 from borough.ports import StoreTransaction, Transport
+from borough.runtime.adapters import make_store
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.discovery import Directory
 from borough.runtime.envelope import EventWriter
@@ -34,7 +35,6 @@ from borough.runtime.topology import FLEET, make_topology
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.data import Database, Reader
 from borough.services.identity import TokenIssuer
-from borough.stores.sqlite import SqliteStore
 from borough.testing.running import NotQuiet, Running
 
 __all__ = ["start_fleet"]
@@ -144,7 +144,7 @@ class _Beside:
     """A service's database, opened by the test when it first looks into it."""
 
     def __init__(self, plan: ServicePlan, host: Host) -> None:
-        self.store = SqliteStore(host.data_folder / f"{plan.name}.db", clock=host.clock)
+        self.store = make_store(host.configuration, host.data_folder, plan.name, host.clock)
         events = [event for contract, _ in plan.provides for event in contract.events.values()]
         source = f"/{host.system.name}/{plan.name}"
         writers = {event.kind: EventWriter(event, source) for event in events}

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from borough.clock import Clock
+from borough.engines.ports import free_port
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
 from borough.runtime.host import MakeTransport
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.service import Service
-from borough.testing.ports import free_port
 from borough.testing.running import Running
 from borough.transports.honest import Hardship, HonestTransport
 

@@ -1,0 +1,145 @@
+"""A server program as a child of this process: started, awaited, stopped, killed by its own id.
+
+It has a folder of its own and writes what it says into a log there. On Linux it is told to stop when this process
+dies, however that comes about; elsewhere it outlives a killed parent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from borough.clock import SystemClock
+from borough.errors import ConfigurationError
+
+__all__ = ["ServerProcess", "found_program"]
+
+_LOOK_S = 0.02
+_PR_SET_PDEATHSIG = 1
+_LAST_LINES = 15
+
+
+def found_program(name: str, folders: Sequence[Path], remedy: str) -> Path:
+    """The program, looked for in these folders and then on PATH.
+
+    Raises `ConfigurationError` with the remedy where it is not installed.
+    """
+    for folder in folders:
+        if os.access(folder / name, os.X_OK):
+            return folder / name
+    found = shutil.which(name)
+    if found is None:
+        raise ConfigurationError(f"{name} is not installed here: {remedy}")
+    return Path(found)
+
+
+class ServerProcess:
+    """One run of a server program.
+
+    `user` is the account that it runs as, where this process may choose (root); `stop_signal` asks it to
+    end, `stop_s` is how long that may take.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Sequence[str | Path],
+        folder: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        stop_s: float = 30.0,
+    ) -> None:
+        """Start it. Raises `ConfigurationError` where the program cannot be run."""
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._stop_signal = stop_signal
+        self._stop_s = stop_s
+        with self.log.open("ab") as log:
+            try:
+                self._process = subprocess.Popen(
+                    [str(each) for each in arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=folder,
+                    env=dict(os.environ if environment is None else environment),
+                    process_group=0,  # a Ctrl-C in the terminal reaches it through its parent
+                    user=user,
+                    preexec_fn=_end_with_parent(stop_signal),
+                )
+            except OSError as error:
+                raise ConfigurationError(f"{name} cannot be started: {error}") from None
+        self.pid = self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def wait_until(self, is_ready: Callable[[], bool], within_s: float) -> None:
+        """Wait for it to be ready; a server of others tells nobody, so it is asked again and again.
+
+        Raises `ConfigurationError` with its last words when it ends before, or is too late; it is then killed.
+        """
+        clock = SystemClock()
+        ends = clock.monotonic() + within_s
+        while not is_ready():
+            late = clock.monotonic() > ends
+            if late or not self.is_running:
+                what = f"is not ready after {within_s:.0f} s" if late else "ended at its start"
+                self.kill()
+                raise ConfigurationError(f"{self.name} {what}:\n{self.last_words()}")
+            time.sleep(_LOOK_S)
+
+    def stop(self) -> None:
+        """Ask it to end and wait; kill it when that takes too long. Idempotent."""
+        self._signal(self._stop_signal)
+        try:
+            self._process.wait(self._stop_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once, as `kill -9` does, and wait for that. Idempotent."""
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def pause(self) -> None:
+        """Let it stand still (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it run again (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-_LAST_LINES:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.is_running:
+            self._process.send_signal(number)
+
+
+def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """What the child does before it becomes the server: it asks the kernel for a signal at the parent's end."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(
+        None, use_errno=True
+    ).prctl  # found before the fork: nothing is loaded after it
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(number))
+
+    return ask

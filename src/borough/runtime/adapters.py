@@ -1,0 +1,80 @@
+"""Which adapter stands behind a port: what borough.toml chooses, made. Nothing else knows all of them.
+
+Each is imported when it is chosen, so that nobody pays for an engine that is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from borough.clock import Clock
+from borough.errors import ConfigurationError
+from borough.ports import Broker, Store
+from borough.runtime.configuration import Configuration
+from borough.runtime.options import Options, ServiceFacts, StoreKind
+
+__all__ = ["engines_without_address", "has_database", "make_broker", "make_store", "store_kind"]
+
+Deadline = Callable[[], float | None]
+"""The monotonic deadline of the call at hand, or None."""
+
+
+def store_kind(options: Options, service: str) -> StoreKind:
+    """What the database of a service is."""
+    return options.services.get(service, ServiceFacts()).store or options.data.store
+
+
+def make_store(
+    configuration: Configuration,
+    folder: Path,
+    service: str,
+    clock: Clock,
+    deadline: Deadline | None = None,
+) -> Store:
+    """The database of a service, not open yet; `folder` is the data folder.
+
+    Raises `ConfigurationError` where its extra is not installed or its address is missing.
+    """
+    kind = store_kind(configuration.options, service)
+    if kind == "postgres":
+        raise ConfigurationError("the store postgres is not here yet")
+    from borough.stores.sqlite import SqliteStore
+
+    path = folder / f"{service}.db"
+    if deadline is None:
+        return SqliteStore(path, clock=clock)
+    return SqliteStore(path, clock=clock, deadline=deadline)
+
+
+def has_database(configuration: Configuration, folder: Path, service: str) -> bool:
+    """Whether a service's database can be looked into: a file that a first start has made, or a server's."""
+    is_file = store_kind(configuration.options, service) == "sqlite"
+    return not is_file or (folder / f"{service}.db").exists()
+
+
+def make_broker(configuration: Configuration, folder: Path, clock: Clock) -> Broker:
+    """What carries the system's events, not open yet; `folder` is the data folder.
+
+    Raises `ConfigurationError` where its extra is not installed or its address is missing.
+    """
+    kind = configuration.options.events.broker
+    if kind != "embedded":
+        raise ConfigurationError(f"the broker {kind} is not here yet")
+    from borough.brokers.embedded import EmbeddedBroker
+
+    return EmbeddedBroker(folder / "events", clock)
+
+
+def engines_without_address(options: Options) -> list[str]:
+    """The engines that are chosen while nothing says where they are: `postgres`, `rabbitmq`, `kafka`."""
+    found: list[str] = []
+    kinds = {options.data.store, *(facts.store for facts in options.services.values())}
+    if "postgres" in kinds and options.data.postgres.url is None:
+        found.append("postgres")
+    events = options.events
+    if events.broker == "rabbitmq" and events.rabbitmq.url is None:
+        found.append("rabbitmq")
+    if events.broker == "kafka" and not events.kafka.servers:
+        found.append("kafka")
+    return found
