@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -36,7 +36,7 @@ _ADDRESS = "address"
 
 
 @contextmanager
-def started(names: Iterable[str], folder: Path) -> Iterator[dict[str, str]]:
+def started(names: Iterable[str], folder: Path) -> Generator[dict[str, str]]:
     """Run these engines, with their data below `folder/engines`, as long as the block lasts.
 
     Gives the options that say where they are. Raises `ConfigurationError` where one cannot be had.
@@ -68,7 +68,7 @@ def running(names: Iterable[str], folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _told(path: Path, address: str) -> Iterator[None]:
+def _told(path: Path, address: str) -> Generator[None]:
     """Leave the address for other commands."""
     path.write_text(address + "\n", encoding="utf-8")
     try:

@@ -277,7 +277,7 @@ class PostgresOptions(Table, frozen=True):
     """Where PostgreSQL is, for services whose store it is."""
 
     url: str | None = None
-    """Its URL, or `env:NAME` or `file:PATH` for one with a password; if not given, `borough run` starts a server itself."""
+    """Its URL; one with a password by `env:NAME` or `file:PATH`. If not given, `borough run` starts a server itself."""
 
 
 class DataOptions(Table, frozen=True):
@@ -294,7 +294,7 @@ class RabbitmqOptions(Table, frozen=True):
     """Where RabbitMQ is, if it is the broker."""
 
     url: str | None = None
-    """Its URL, or `env:NAME` or `file:PATH` for one with a password; if not given, `borough run` starts a server itself."""
+    """Its URL; one with a password by `env:NAME` or `file:PATH`. If not given, `borough run` starts a server itself."""
 
 
 class KafkaOptions(Table, frozen=True):
