@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from borough.clock import Clock
+from borough.clock import Clock, thread_cpu_s
 from borough.errors import ConfigurationError, StoreError
 from borough.stores.sqlite.faults import DISK_FAULTS, real_fault
 from borough.stores.sqlite.options import SqliteOptions
@@ -69,6 +69,7 @@ class Connection:
         "inner",
         "until",
         "wal_pages",
+        "worked_s",
     )
 
     def __init__(
@@ -77,6 +78,7 @@ class Connection:
         self.clock = clock
         self.until = math.inf
         self.wal_pages = 0
+        self.worked_s = 0.0
         self._free = False
         self._pragmas = _READING_PRAGMAS
         self._plans = plans
@@ -256,13 +258,17 @@ class Connection:
     def off_loop(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a thread, without the guard: each of its looks would wait for the loop.
 
-        Whoever waits for the end calls `interrupt()` when it is time.
+        Whoever waits for the end calls `interrupt()` when it is time. `worked_s` is then what it took of a core:
+        on a busy machine a thread waits, and that makes no text a slow one.
         """
         self.inner.set_progress_handler(None)
         try:
             if self.clock.monotonic() >= self.until:
                 raise NeverBegan
-            return work(self)
+            before = thread_cpu_s()
+            found = work(self)
+            self.worked_s = thread_cpu_s() - before
+            return found
         finally:
             self.inner.set_progress_handler(self._is_over, _STEPS)
 

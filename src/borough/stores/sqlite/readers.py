@@ -88,7 +88,7 @@ class Readers:
         self._options = options
         loop = asyncio.get_running_loop()
         self._lanes = [
-            Lane(connect, Worker(loop, f"{name}-read-{number}"))
+            Lane(connect, Worker(loop, f"{name}-read-{number}", gives_way=True))
             for number in range(options.reader_threads)
         ]
         self._free = list(reversed(self._lanes))
@@ -134,9 +134,8 @@ class Readers:
                 return quick
         lane = await self.take(deadline)
         try:
-            begun = self._clock.monotonic()
             result = await lane.run(deadline, work)
-            statement.ran(self._clock.monotonic() - begun, self._options.slow_s)
+            statement.ran((await lane.ready()).worked_s, self._options.slow_s)
             return result
         finally:
             self.give(lane)
@@ -331,9 +330,8 @@ class Snapshot:
                 return quick
         self._busy += 1
         try:
-            begun = self._clock.monotonic()
             found = await lane.run(self._until, work)
-            statement.ran(self._clock.monotonic() - begun, slow_s)
+            statement.ran(connection.worked_s, slow_s)
         finally:
             self._busy -= 1
             if self._over and not self._busy and self._lane is not None:

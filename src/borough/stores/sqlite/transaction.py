@@ -367,9 +367,8 @@ class SqliteTransaction:
             else:
                 statement.ran(self._clock.monotonic() - begun, slow_s)
                 return result
-        begun = self._clock.monotonic()
         result = await self._in_worker(statement, work)
-        statement.ran(self._clock.monotonic() - begun, slow_s)
+        statement.ran(self._writer.connection.worked_s, slow_s)
         return result
 
     async def _in_worker(self, statement: Statement, work: Callable[[Connection], T]) -> T:

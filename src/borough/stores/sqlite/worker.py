@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -12,6 +15,7 @@ __all__ = ["Bound", "Worker"]
 
 T = TypeVar("T")
 _AGAIN_S = 0.01
+_GIVES_WAY = 5  # of nice(2): a third of a share
 Done = Callable[[Any, BaseException | None], None]
 Job = tuple[Callable[[], Any], Done]
 
@@ -47,11 +51,18 @@ class Bound:
 
 
 class Worker:
-    """One thread, started by its first job."""
+    """One thread, started by its first job.
 
-    __slots__ = ("_jobs", "_loop", "_name", "_thread")
+    One that `gives_way` has slow work of which nothing else waits: on Linux, where threads have priorities, all
+    others of a busy machine go first.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    __slots__ = ("_gives_way", "_jobs", "_loop", "_name", "_thread")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, name: str, *, gives_way: bool = False
+    ) -> None:
+        self._gives_way = gives_way
         self._loop = loop
         self._name = name
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -107,6 +118,8 @@ class Worker:
             self._thread = None
 
     def _run(self) -> None:
+        if self._gives_way:
+            _give_way()
         while (job := self._jobs.get()) is not None:
             function, done = job
             result: Any = None
@@ -120,3 +133,13 @@ class Worker:
             except RuntimeError:  # the loop was closed before its store
                 return
             del job, function, done, result, failure
+
+
+def _give_way() -> None:
+    """Lower the priority of the calling thread."""
+    if sys.platform != "linux":  # elsewhere that would be the whole process's
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):
+        now = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, now + _GIVES_WAY)
