@@ -104,9 +104,7 @@ class RabbitmqBroker:
     async def subscribe(self, group: str, topic: str, _position: int) -> QueueSubscription:
         """Read the queue of the handler; what it has not handed back comes first."""
         self._refuse_closed()
-        subscription = QueueSubscription(
-            group, topic, self._consuming, self._topology, self._terms
-        )
+        subscription = QueueSubscription(group, topic, self._consuming, self._topology, self._terms)
         self._subscriptions.add(subscription)
         await subscription.open()
         return subscription

@@ -328,9 +328,7 @@ class BrokerConformance:
                     )
 
 
-async def _tell_done(
-    broker: Broker, subscription: Subscription, taken: Sequence[Delivery]
-) -> int:
+async def _tell_done(broker: Broker, subscription: Subscription, taken: Sequence[Delivery]) -> int:
     """Hand back what was taken, one by one where there is no order; returns the last position."""
     for delivery in taken if not broker.keeps_order else taken[-1:]:
         await subscription.done(delivery.position)
