@@ -7,6 +7,7 @@ import pytest
 from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
 from borough.engines.rabbitmq import RabbitmqServer
 from borough.ports import Broker
+from borough.services.settings import Secret
 from borough.testing.conformance import BrokerConformance
 from tests.servers.rabbitmq import rabbitmq
 
@@ -21,4 +22,4 @@ class TestRabbitmqBroker(BrokerConformance):
         self.url = rabbitmq.url
 
     async def make_broker(self, folder: Path) -> Broker:
-        return RabbitmqBroker(self.url, RabbitmqTerms(prefix=folder.name))
+        return RabbitmqBroker(Secret(self.url), RabbitmqTerms(prefix=folder.name))

@@ -122,7 +122,7 @@ class RabbitmqServer:
 
     def _begin(self) -> None:
         environment = self._environment()
-        arguments = [self._mapper_program, "-port", str(self._mapper_port)]
+        arguments: list[str | Path] = [self._mapper_program, "-port", str(self._mapper_port)]
         self._mapper = ServerProcess("epmd", arguments, self._folder, environment=environment)
         try:
             self._mapper.wait_until(lambda: _accepts(self._mapper_port), _ANSWER_S * 5)

@@ -17,6 +17,7 @@ from borough.brokers.rabbitmq.topology import Topology
 from borough.contracts.retention import Retention
 from borough.errors import BrokerError
 from borough.ports import LONGEST_EVENT, Message, TopicFacts, Trimmed
+from borough.services.settings import Secret
 
 __all__ = ["RabbitmqBroker"]
 
@@ -31,11 +32,12 @@ class RabbitmqBroker:
     keeps_order = False
     keeps_history = False
 
-    def __init__(self, url: str, terms: RabbitmqTerms | None = None) -> None:
+    def __init__(self, url: Secret, terms: RabbitmqTerms | None = None) -> None:
         self._terms = terms or RabbitmqTerms()
         self._topology = Topology(self._terms)
-        self._publishing = Link(url, "borough publishes", self._terms)
-        self._consuming = Link(url, "borough consumes", self._terms)
+        self._url = url  # kept: it is hidden from logs as long as it lives
+        self._publishing = Link(url.reveal(), "borough publishes", self._terms)
+        self._consuming = Link(url.reveal(), "borough consumes", self._terms)
         self._publisher = Publisher(self._publishing, self._topology, self._terms)
         self._subscriptions: set[QueueSubscription] = set()
         self._open = False
@@ -75,36 +77,36 @@ class RabbitmqBroker:
     async def waiting(self, group: str, topic: str) -> int:
         """How many events lie in the handler's queues, those aside that its reader holds."""
         self._refuse_closed()
+        for subscription in self._subscriptions:
+            if subscription.reads(group, topic):
+                return await subscription.waiting()
         channel = await self._consuming.channel()
-        names = self._topology
-        count = 0
         async with spoken(self._consuming.place, self._terms.patience_s):
-            for queue in (names.queue(group, topic), names.dead_queue(group, topic)):
-                declared = await channel.queue_declare(queue, passive=True)
-                count += declared.message_count or 0
+            count = await self._topology.count(channel, group, topic)
             await channel.close()
         return count
 
-    async def end(self, _topic: str) -> int:
+    async def end(self, topic: str) -> int:
         """0: positions are receipts."""
         return 0
 
-    async def earliest(self, _topic: str) -> int:
+    async def earliest(self, topic: str) -> int:
         """0: positions are receipts."""
         return 0
 
-    async def facts(self, _topic: str) -> TopicFacts:
+    async def facts(self, topic: str) -> TopicFacts:
         """Nothing: a topic holds nothing here, its publisher's database does."""
         return _NOTHING
 
-    async def trim(self, _topic: str, _retention: Retention, _now_s: float) -> Trimmed:
+    async def trim(self, topic: str, retention: Retention, now_s: float) -> Trimmed:
         """Nothing: what every handler has done is gone already."""
         return Trimmed()
 
-    async def subscribe(self, group: str, topic: str, _position: int) -> QueueSubscription:
+    async def subscribe(self, group: str, topic: str, position: int) -> QueueSubscription:
         """Read the queue of the handler; what it has not handed back comes first."""
         self._refuse_closed()
         subscription = QueueSubscription(group, topic, self._consuming, self._topology, self._terms)
+        self._subscriptions = {one for one in self._subscriptions if not one.is_closed}
         self._subscriptions.add(subscription)
         await subscription.open()
         return subscription

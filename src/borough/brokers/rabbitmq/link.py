@@ -81,7 +81,7 @@ class Link:
                 raise BrokerError("the connection to RabbitMQ is closed")
             if self._connection is None or not self._connection.is_opened:
                 await self._drop()
-                connection = aiormq.Connection(self._url)
+                connection: Any = aiormq.Connection(self._url)
                 try:
                     async with asyncio.timeout(_OPENING_S):
                         await connection.connect()
@@ -119,6 +119,6 @@ async def spoken(place: str, patience_s: float) -> AsyncGenerator[None]:
             "and take what the old ones still hold from its publisher"
         ) from error
     except (AMQPError, ChannelInvalidStateError, OSError) as error:
-        raise BrokerError(f"RabbitMQ at {place}: {error or type(error).__name__}") from error
+        raise BrokerError(f"RabbitMQ at {place}: {str(error) or type(error).__name__}") from error
     except RuntimeError as error:  # how the library says that a connection has just been closed
         raise BrokerError(f"RabbitMQ at {place}: {error}") from error

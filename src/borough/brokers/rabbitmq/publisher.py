@@ -148,6 +148,6 @@ def _frames(message: Message, exchange: str, number: int, largest: int) -> list[
     sent = Basic.Publish(exchange=exchange, routing_key=message.type, mandatory=True)
     header = ContentHeader(properties=properties_of(message), body_size=len(body))
     parts = [frame.marshal(sent, number), frame.marshal(header, number)]
-    for first in range(0, len(body), largest):
-        parts.append(frame.marshal(ContentBody(body[first : first + largest]), number))
+    pieces = (body[first : first + largest] for first in range(0, len(body), largest))
+    parts += (frame.marshal(ContentBody(piece), number) for piece in pieces)
     return parts

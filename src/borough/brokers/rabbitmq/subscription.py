@@ -80,16 +80,26 @@ class QueueSubscription:
             self._receipts.add(tag)
             self._handed_back.set()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def reads(self, group: str, topic: str) -> bool:
+        """Whether it is the reading of this handler, and works."""
+        here = (self._group, self._topic) == (group, topic)
+        return here and not self._closed and self._channel is not None
+
     async def waiting(self) -> int:
         """How many events wait for this handler, at the broker or here."""
         channel = self._channel
         if channel is None or channel.is_closed:
             await self._opened()
             channel = self._channel
-        count = 0
         async with spoken(self._link.place, self._terms.patience_s):
-            for queue in self._queues():
-                count += (await channel.queue_declare(queue, passive=True)).message_count or 0
+            count = await self._topology.count(channel, self._group, self._topic)
+            # What was counted as given is on its way here; what is asked next comes behind it.
+            await self._topology.count(channel, self._group, self._topic)
         return count + len(self._ready)
 
     async def close(self) -> None:
@@ -147,9 +157,9 @@ class QueueSubscription:
             """The queue was deleted: it is made again."""
             await channel.close()
 
-        channel.closing.add_done_callback(lambda _: self._come.set())
-        cancelled: set[Any] = getattr(channel, "on_consumer_cancel_callbacks")  # noqa: B009
-        cancelled.add(lose)
+        given: Any = channel
+        given.closing.add_done_callback(lambda _: self._come.set())  # pyright: ignore[reportUnknownLambdaType]
+        given.on_consumer_cancel_callbacks.add(lose)
         await channel.basic_qos(prefetch_count=self._terms.prefetch)
         self._channel = channel
         for queue in self._queues():

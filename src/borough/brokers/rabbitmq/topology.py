@@ -7,7 +7,7 @@ goes to a second queue, from which the same handler reads: it is our database th
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from aiormq.abc import AbstractChannel
 
@@ -50,7 +50,10 @@ class Topology:
         terms = self._terms
         queue, dead = self.queue(group, topic), self.dead_queue(group, topic)
         dead_exchange = f"{terms.prefix}.dead"
-        expires = {"x-queue-type": "quorum", "x-expires": int(terms.unused_for_s * _MS)}
+        expires: dict[str, Any] = {
+            "x-queue-type": "quorum",
+            "x-expires": int(terms.unused_for_s * _MS),
+        }
         await self.declare_topic(channel, topic)
         await channel.exchange_declare(dead_exchange, exchange_type="direct", durable=True)
         await channel.queue_declare(
@@ -72,6 +75,14 @@ class Topology:
             },
         )
         await channel.queue_bind(queue, self.exchange(topic), "#")
+
+    async def count(self, channel: AbstractChannel, group: str, topic: str) -> int:
+        """How many messages lie ready for a handler."""
+        found = 0
+        for queue in (self.queue(group, topic), self.dead_queue(group, topic)):
+            declared = await channel.queue_declare(queue, passive=True)
+            found += declared.message_count or 0
+        return found
 
 
 def _checked(name: str) -> str:
