@@ -2,8 +2,9 @@
 
 First the broker has them durably, then their rows are deleted (or kept as history, where the broker
 keeps none), in a transaction that checks the relay's lease. Killed anywhere between, the next relay
-publishes the same ids again, which is harmless: at least once, and without a gap. On SQLite writers take turns, so the row's number is the
-order of commit, and no row below the last one seen can appear later.
+publishes the same ids again, which is harmless: at least once, and without a gap. On SQLite writers
+take turns, so the row's number is the order of commit, and no row below the last one seen can appear
+later.
 """
 
 from __future__ import annotations
