@@ -214,11 +214,26 @@ class Broker(Protocol):
     keeps_order: bool
     """Whether a topic is read in the order of `sequence`. Where it is not, positions are receipts
     in any order, and `Subscription.done` is told each by itself."""
+    keeps_history: bool
+    """Whether a topic can be read from its earliest retained event. Where it cannot, the publisher's
+    database retains events, and serves who asks for them."""
 
     async def open(self) -> None: ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Durable when it returns. Publishing the same ids again is harmless. Raises `BrokerError`."""
+        ...
+
+    async def join(self, group: str, topic: str) -> None:
+        """From now on the handler `group` is owed what is published. Nothing to do where positions
+        live with the reader. Raises `BrokerError`."""
+        ...
+
+    async def waiting(self, group: str, topic: str) -> int:
+        """How many events the broker holds for the handler, besides those that its reader has been given.
+
+        0 where positions live with the reader. Raises `BrokerError`.
+        """
         ...
 
     async def end(self, topic: str) -> int:

@@ -55,6 +55,7 @@ class Shuffling:
 
     keeps_positions = True
     keeps_order = False
+    keeps_history = True
 
     def __init__(self, seed: int, reach: int) -> None:
         self.random = random.Random(seed)
@@ -70,6 +71,12 @@ class Shuffling:
     async def subscribe(self, group: str, topic: str, position: int) -> Subscription:
         self.subscription = Shuffled(self)
         return self.subscription
+
+    async def join(self, group: str, topic: str) -> None:
+        pass
+
+    async def waiting(self, group: str, topic: str) -> int:
+        return 0
 
     async def end(self, topic: str) -> int:
         return 0

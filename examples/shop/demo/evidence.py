@@ -106,6 +106,11 @@ def read_evidence(places: Places) -> Evidence:
                 HandledRow._make, rows("select handler, event_id from borough_inbox")
             )
             found.left_in_outbox += [row[0] for row in rows("select id from borough_outbox")]
+            # Where the broker keeps no history, the publisher does.
+            found.events += [
+                EventRow(event_id, kind.rpartition(".")[2], key or "")
+                for event_id, kind, key in rows("select id, type, key from borough_history")
+            ]
     for topic in TOPICS:
         found.events += _events(places.data / "events", topic)
     found.answers = list(read_journal(places.answers, Acknowledged))

@@ -19,10 +19,10 @@ class Watch:
         for service, rows in self._rows.items():
             if rows("select 1 from borough_outbox limit 1"):
                 found.append(f"{service} has events in its outbox")
-            for handler, topic, position in rows(
-                "select handler, topic, position from borough_positions"
+            for handler, topic, position, sequence in rows(
+                "select handler, topic, position, sequence from borough_positions"
             ):
-                if position < self._end(topic):
+                if position < self._end(topic) or sequence < self._last(topic):
                     found.append(f"{handler} has not heard all of {topic}")
             if rows("select 1 from borough_parked where due is not null limit 1"):
                 found.append(f"{service} has parked events")
@@ -44,6 +44,12 @@ class Watch:
             )
             handled += rows("select count(*) from borough_inbox")[0][0]
         return published, handled
+
+    def _last(self, topic: str) -> int:
+        """The number of the last event, where the publisher keeps the history; else 0."""
+        sql = "select topic, max(sequence) from borough_history group by topic"
+        publisher = self._rows.get(topic.partition(".")[0])
+        return dict(publisher(sql)).get(topic, 0) if publisher is not None else 0
 
     def _end(self, topic: str) -> int:
         reader = LogReader(self._places.data / "events" / topic)

@@ -38,6 +38,7 @@ class MemoryBroker:
 
     keeps_positions = False
     keeps_order = True
+    keeps_history = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -66,6 +67,13 @@ class MemoryBroker:
                 topic.events.append((topic.end + 1, now_s, message))
                 for reader in topic.readers:
                     reader.wake()
+
+    async def join(self, group: str, topic: str) -> None:
+        """Nothing: where a handler begins lives with it."""
+
+    async def waiting(self, _group: str, _topic: str) -> int:
+        """0: nothing is kept for a handler."""
+        return 0
 
     async def end(self, topic: str) -> int:
         """How many events the topic has had."""

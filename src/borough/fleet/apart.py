@@ -22,6 +22,7 @@ from borough.runtime.discovery import ConfiguredDiscovery
 from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System, declared_contracts, service_name
+from borough.runtime.topics import histories_heard
 
 __all__ = ["DoorApart", "ServicesApart", "all_services"]
 
@@ -162,7 +163,10 @@ def _declared(system: System) -> dict[str, frozenset[str]]:
         for name, facts in system.configuration.options.services.items()
         if facts.needs
     }
-    declared.update({service_name(cls): declared_contracts(cls) for cls in system.services})
+    heard = histories_heard(system)
+    for cls in system.services:
+        name = service_name(cls)
+        declared[name] = declared_contracts(cls) | heard.get(name, frozenset())
     return declared
 
 

@@ -20,6 +20,7 @@ from borough.fleet.control import Assignment, DirectoryChanged, Peer
 from borough.fleet.member import Member
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
+from borough.runtime.callers import declared_callers
 from borough.runtime.code import Code
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
@@ -394,7 +395,7 @@ class Supervisor:
 
     def _look_up(self, number: int) -> DirectoryChanged:
         replicas: dict[str, list[Peer]] = {name: [peer] for name, peer in self._apart.items()}
-        declared = {name: set(names) for name, names in self._plan.declared.items()}
+        declared = {name: set(names) for name, names in declared_callers(self._plan).items()}
         for member in self.members.values():
             for service, peer in member.peers().items():
                 replicas.setdefault(service, []).append(peer)

@@ -40,6 +40,13 @@ class Resequencer(Generic[T]):
         return len(self._held)
 
     @property
+    def missing(self) -> tuple[int, int] | None:
+        """Between which numbers the events lack that what is held waits for; None where that is not known."""
+        if not self._held or self.last is None:
+            return None
+        return self.last, self._held[min(self._held)][0]
+
+    @property
     def due(self) -> float | None:
         """When patience with the oldest gap ends; None where nothing is held."""
         while self._arrived and self._arrived[0][1] not in self._held:

@@ -59,11 +59,38 @@ def make_broker(configuration: Configuration, folder: Path, clock: Clock) -> Bro
     Raises `ConfigurationError` where its extra is not installed or its address is missing.
     """
     kind = configuration.options.events.broker
+    if kind == "rabbitmq":
+        return _rabbitmq(configuration)
     if kind != "embedded":
         raise ConfigurationError(f"the broker {kind} is not here yet")
     from borough.brokers.embedded import EmbeddedBroker
 
     return EmbeddedBroker(folder / "events", clock)
+
+
+def _rabbitmq(configuration: Configuration) -> Broker:
+    options = configuration.options.events.rabbitmq
+    try:
+        from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the broker rabbitmq needs {error.name}: pip install 'borough[rabbitmq]'"
+        ) from None
+    if options.url is None:
+        raise ConfigurationError(
+            "nothing says where RabbitMQ is: set [events.rabbitmq] url in borough.toml"
+        )
+    url = configuration.address("events.rabbitmq.url", options.url)
+    terms = RabbitmqTerms(
+        prefix=options.prefix,
+        version=options.version,
+        prefetch=options.prefetch,
+        delivery_limit=options.delivery_limit,
+        queue_events=options.queue_events,
+        queue_bytes=options.queue_bytes,
+        unused_for_s=options.unused_for.seconds,
+    )
+    return RabbitmqBroker(url, terms)
 
 
 def engines_without_address(options: Options) -> list[str]:

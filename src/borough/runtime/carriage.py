@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from borough.clock import Clock
@@ -20,6 +20,7 @@ from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.generations import start_generation
+from borough.runtime.history import Past
 from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, housekeeping_terms
 from borough.runtime.leases import Leases
 from borough.runtime.options import Options
@@ -63,8 +64,11 @@ class Carriage:
         clock: Clock,
         activity: Pulse,
         options: Options,
+        past: Callable[[RunningService, str], Past] | None = None,
     ) -> None:
+        """`past` makes what a service reads the history of a topic with, where the broker keeps none."""
         events = options.events
+        self._past = past
         self._services = services
         self._terms = lease_terms(events.lease_s)
         waits = Backoff(events.retry_first_s, events.retry_last_s)
@@ -146,6 +150,7 @@ class Carriage:
                 self._activity,
                 service.pool,
                 self._inbox,
+                None if self._past is None else self._past(service, topic),
             )
             for topic in sorted({event.topic for event in handler.events})
         ]

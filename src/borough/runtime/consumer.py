@@ -12,7 +12,8 @@ import logging
 import msgspec
 
 from borough.clock import Clock
-from borough.ports import Broker
+from borough.errors import BrokerError
+from borough.ports import Broker, Subscription
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Lease
 from borough.runtime.course import Course
@@ -20,9 +21,11 @@ from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.generations import generation_of
 from borough.runtime.handling import Handling
+from borough.runtime.history import Past
 from borough.runtime.in_order import InOrder
 from borough.runtime.leases import Leases
 from borough.runtime.parking import Parking
+from borough.runtime.past_first import PastFirst
 from borough.runtime.positions import Noted, Positions
 from borough.runtime.pulse import Pulse
 from borough.services.context import WorkPool
@@ -50,7 +53,9 @@ class Consumer:
         activity: Pulse,
         pool: WorkPool | None = None,
         terms: InboxTerms | None = None,
+        past: Past | None = None,
     ) -> None:
+        """`past` is what the topic's publisher retains, for a broker without history."""
         self.handler = handler
         self.topic = topic
         self.handled = 0
@@ -66,8 +71,14 @@ class Consumer:
         self.broker = broker
         self.clock = clock
         self.activity = activity
+        self._past = past
         self.positions = Positions(
-            handler.name, topic, database, broker, is_projection=handler.projection is not None
+            handler.name,
+            topic,
+            database,
+            broker,
+            is_projection=handler.projection is not None,
+            past=past,
         )
         self.stopping = asyncio.Event()
         self.hurried = 0
@@ -88,7 +99,7 @@ class Consumer:
 
     async def register(self) -> None:
         """Note where a new handler begins. Do it before anything is published that it must hear."""
-        await self.positions.read()
+        await self.positions.register()
 
     async def run(self) -> None:
         """Consume while this process has the role, until `stop`."""
@@ -116,15 +127,25 @@ class Consumer:
         if course is not None and not await self._is_current():
             return False
         if not self.broker.keeps_order:
-            return course is None or (
-                course.idle and self._in_order is not None and not self._in_order.held
-            )
+            return await self._nothing_waits() and self._is_idle()
         if course is not None:
             return course.idle and course.position >= await self.broker.end(self.topic)
         if self.broker.keeps_positions:
             return True
         noted = await self.positions.read()
         return noted.position >= await self.broker.end(self.topic)
+
+    def _is_idle(self) -> bool:
+        course, in_order = self._course, self._in_order
+        if course is None:
+            return True
+        return course.idle and in_order is not None and not in_order.held and in_order.is_level
+
+    async def _nothing_waits(self) -> bool:
+        try:
+            return await self.broker.waiting(self.handler.name, self.topic) == 0
+        except BrokerError:
+            return False
 
     async def place(self, noted: Noted) -> int:
         """The position up to which all is done: here it may be beyond what is noted."""
@@ -180,11 +201,20 @@ class Consumer:
             position = subscription.position  # it may begin before what was noted, or behind
         else:
             position = 0
-            last = noted.sequence or None
-            self._in_order = subscription = InOrder(subscription, name, last, self.clock)
+            self._in_order = subscription = self._ordered(subscription, noted)
         course = self._course = Course(self, subscription, lease, position)
         try:
             await course.run()
         finally:
             self._course = None
             await subscription.close()
+
+    def _ordered(self, subscription: Subscription, noted: Noted) -> InOrder:
+        name, past = self.handler.name, self._past
+        last = noted.sequence or None
+        if past is None or self.handler.projection is None:
+            return InOrder(subscription, name, last, self.clock, past)
+        if noted.target and noted.sequence >= noted.target:
+            return InOrder(subscription, name, last, self.clock, past)
+        first = PastFirst(subscription, past, noted.sequence)
+        return InOrder(first, name, noted.sequence, self.clock, past)

@@ -20,9 +20,11 @@ from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
 from borough.runtime.adapters import make_broker, make_store
+from borough.runtime.callers import declared_callers
 from borough.runtime.carriage import Carriage
 from borough.runtime.client import Caller, make_client
 from borough.runtime.external import Externals
+from borough.runtime.history import HistoryKeeper, Past, history_contract
 from borough.runtime.housekeeping import refuse_short_inbox
 from borough.runtime.pulse import Pulse
 from borough.runtime.running import Resources, RunningService
@@ -124,13 +126,18 @@ class Host:
         for service in self.services.values():
             service.build(self._resources)
             self.callees.update(service.callees)
+        if not self.broker.keeps_history:
+            self._serve_history()
         self._answer_stand_ins()
         pools = {service.name: service.pool for service in self.services.values()}
         for service in self.services.values():
             service.caller.pools.update(pools)
             service.connect(self._transport(service.name))
         options = self.configuration.options
-        self.carriage = Carriage(self.services, self.broker, self.clock, self.activity, options)
+        past = None if self.broker.keeps_history else self._past
+        self.carriage = Carriage(
+            self.services, self.broker, self.clock, self.activity, options, past
+        )
         await self.carriage.register()
         await self._each([service.open() for service in self.services.values()])
         await self.carriage.start()
@@ -141,6 +148,23 @@ class Host:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    def _serve_history(self) -> None:
+        """Have each publisher answer for what it retains; the broker does not."""
+        for service in self.services.values():
+            if (
+                service.store is not None
+                and service.database is not None
+                and service.database.events
+            ):
+                service.add_callees(history_contract(service.name), HistoryKeeper(service.store))
+                self.callees.update(service.callees)
+
+    def _past(self, service: RunningService, topic: str) -> Past:
+        """What a service reads the history of a topic with, wherever its publisher runs."""
+        publisher = history_contract(self.plan.contracts[topic].service)
+        reader = make_client(publisher, self._transport(service.name), service.caller)
+        return Past(topic, reader)
 
     def _folder(self, service: str) -> Path:
         """A service's own folder, for what it keeps beside its database."""
@@ -213,8 +237,8 @@ class Host:
 
     @property
     def declared(self) -> dict[str, frozenset[str]]:
-        """See `Plan.declared`."""
-        return self.plan.declared
+        """See `declared_callers`."""
+        return declared_callers(self.plan)
 
     def client(
         self,

@@ -20,6 +20,7 @@ from borough.errors import BrokerError, ConfigurationError, StoreError
 from borough.ports import Broker, Store
 from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.reliability.lease import Lease, LeaseLost
+from borough.runtime.history import trim_statement
 from borough.runtime.leases import Leases, check_lease
 from borough.runtime.options import Options
 from borough.runtime.pulse import set_within
@@ -204,14 +205,22 @@ class Housekeeping:
         # A run that is late may still store its answer under a mark that nobody took over.
         counts.marks += await self._clear(lease, _MARKS, now - LONGEST_MARK_S)
         for topic, retention in self._topics.items():
-            try:
-                trimmed = await self._broker.trim(topic, retention, now)
-            except BrokerError as error:  # the other topics are none the worse for it
-                counts.failed += 1
-                _log.warning("%s: %s is not trimmed: %s", self._service, topic, error)
-                continue
-            counts.trimmed_events += trimmed.records
-            counts.trimmed_bytes += trimmed.bytes
+            if self._broker.keeps_history:
+                await self._trim(topic, retention, now)
+            elif (trim := trim_statement(retention, now)) is not None:
+                statement, bound = trim
+                counts.trimmed_events += await self._clear(lease, statement, topic, bound)
+
+    async def _trim(self, topic: str, retention: Retention, now: float) -> None:
+        counts = self.counts
+        try:
+            trimmed = await self._broker.trim(topic, retention, now)
+        except BrokerError as error:  # the other topics are none the worse for it
+            counts.failed += 1
+            _log.warning("%s: %s is not trimmed: %s", self._service, topic, error)
+            return
+        counts.trimmed_events += trimmed.records
+        counts.trimmed_bytes += trimmed.bytes
 
     async def _noted(self, now: float) -> dict[str, float]:
         """By handler, until when it is sure to have been at work.

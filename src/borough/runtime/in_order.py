@@ -3,7 +3,7 @@
 Patience with a gap does not run while nobody reads: a slow handler, or a paused process, would pass
 over what lies ready at the broker. Positions count what has passed here. A receipt of the broker is
 handed back when all before it is done: what is held back or was never handled is delivered again
-after a crash.
+after a crash. What does not come in time is asked of its publisher, where that keeps the history.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from collections import deque
 from collections.abc import Sequence
 
 from borough.clock import Clock
+from borough.errors import BrokerError
 from borough.ports import Delivery, Subscription
 from borough.reliability.resequencing import Resequencer
+from borough.runtime.history import Past
 
 __all__ = ["InOrder"]
 
 _log = logging.getLogger("borough.events")
 
 _SHORTEST_LOOK_S = 0.05
+_PAST = -(1 << 62)
+"""The receipt of what no broker has given."""
 _LONGEST_LOOK_S = 1.0  # a process that is paused meanwhile has looked no longer than that
 
 
@@ -29,9 +33,15 @@ class InOrder:
     """A `Subscription` whose positions grow with the events' numbers. `last` is None for an unknown beginning."""
 
     def __init__(
-        self, subscription: Subscription, name: str, last: int | None, clock: Clock
+        self,
+        subscription: Subscription,
+        name: str,
+        last: int | None,
+        clock: Clock,
+        past: Past | None = None,
     ) -> None:
         self._inner = subscription
+        self._past = past
         self._name = name
         self._clock = clock
         self._resequencer: Resequencer[Delivery] = Resequencer(last)
@@ -57,6 +67,11 @@ class InOrder:
         """How many wait for one before them."""
         return self._resequencer.held
 
+    @property
+    def is_level(self) -> bool:
+        """Whether nothing is at hand that was not taken."""
+        return not self._ready
+
     async def take(self, limit: int) -> Sequence[Delivery]:
         """The next ones in order, at least one."""
         while not self._ready:
@@ -71,6 +86,7 @@ class InOrder:
                     )
                 )
             if is_over and not arrivals:  # what is at hand is looked at first
+                await self._fill_gap()
                 self._pass(self._resequencer.expire(self._read_s))
             self._tell()
         return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
@@ -88,6 +104,34 @@ class InOrder:
             return ()
         finally:
             self._read_s += min(self._clock.monotonic() - began, look_s)
+
+    async def _fill_gap(self) -> None:
+        """Take what is missing from its publisher: a lost queue, or a reader that stands still with it."""
+        missing, past = self._resequencer.missing, self._past
+        if past is None or missing is None:
+            return
+        count, (last, next_held) = 0, missing
+        try:
+            while last < next_held - 1:
+                events, _ = await past.read(last)
+                lacking = [event for event in events if event.sequence < next_held]
+                for event in lacking:
+                    found = Delivery(event, _PAST)
+                    self._pass(
+                        self._resequencer.offer(event.sequence, event.previous, found, self._read_s)
+                    )
+                count += len(lacking)
+                if not events or len(lacking) < len(events):
+                    break
+                last = events[-1].sequence
+        except BrokerError as error:
+            _log.warning("%s: %s", self._name, error)
+        if count:
+            _log.warning(
+                "%s: %d events did not come in time and were taken from their publisher",
+                self._name,
+                count,
+            )
 
     def _pass(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
@@ -109,6 +153,8 @@ class InOrder:
         """All up to here is handled: their receipts are handed back."""
         while self._receipts and self._receipts[0][0] <= position:
             _, receipt = self._receipts.popleft()
+            if receipt == _PAST:
+                continue
             await self._inner.done(receipt)
 
     async def close(self) -> None:

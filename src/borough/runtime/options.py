@@ -295,6 +295,20 @@ class RabbitmqOptions(Table, frozen=True):
 
     url: str | None = None
     """Its URL; one with a password by `env:NAME` or `file:PATH`. If not given, `borough run` starts a server itself."""
+    prefix: str = "borough"
+    """How the names of its exchanges and queues begin; systems with a prefix each share a virtual host."""
+    version: AtLeastOne = 1
+    """Of the queues. To be raised where settings of queues were changed that exist."""
+    prefetch: Annotated[int, msgspec.Meta(ge=500, le=20_000)] = 1000
+    """How many events a handler is given before it has handed one back."""
+    delivery_limit: AtLeastOne = 100
+    """How often RabbitMQ gives an event to processes that die, before it comes by the handler's side queue."""
+    queue_events: AtLeastOne = 10_000_000
+    """How many events wait for a handler; above it publishers keep theirs in the outbox."""
+    queue_bytes: AtLeastOne = 8 << 30
+    """How many bytes wait for a handler; above it publishers keep theirs in the outbox."""
+    unused_for: Duration = Duration("30d")
+    """After how long a queue is deleted that no handler reads any more; at most 49d."""
 
 
 class KafkaOptions(Table, frozen=True):

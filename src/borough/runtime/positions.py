@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+
 import msgspec
 
+from borough.errors import BrokerError
 from borough.ports import Broker
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
+from borough.runtime.history import Past
 from borough.runtime.leases import check_lease
 
 __all__ = ["Noted", "Positions"]
@@ -16,19 +21,22 @@ select position, sequence, noted_at, target from borough_positions
 where handler = $1 and topic = $2
 """
 _BEGIN = """
-insert into borough_positions (handler, topic, position, noted_at, target)
-values ($1, $2, $3, $4, $5) on conflict (handler, topic) do nothing
+insert into borough_positions (handler, topic, position, noted_at, target, sequence)
+values ($1, $2, $3, $4, $5, $6) on conflict (handler, topic) do nothing
 """
 _WRITE = """
 update borough_positions set position = $3, sequence = max(sequence, $4), noted_at = $5
 where handler = $1 and topic = $2
 """
+_log = logging.getLogger("borough.events")
+_PATIENCE_S = 2.0
 
 
 class Noted(msgspec.Struct, frozen=True):
     """How far a handler is: `position` is the broker's, `sequence` that of the last event done.
 
-    `target` is the position where the topic ended when a projection began.
+    `target` is the position where the topic ended when a projection began: that of the broker, or the
+    number of the last event where its publisher keeps the history; 0 where that was not known.
     """
 
     position: int
@@ -48,12 +56,27 @@ class Positions:
         broker: Broker,
         *,
         is_projection: bool = False,
+        past: Past | None = None,
     ) -> None:
         self._handler = handler
         self._topic = topic
         self._database = database
         self._broker = broker
         self._is_projection = is_projection
+        self._past = past
+
+    async def register(self) -> None:
+        """Have the broker keep what is published from now on, and note where a new handler begins.
+
+        Raises `BrokerError` for a new one that the broker does not know yet.
+        """
+        if await self.look() is None:
+            await self.read()
+            return
+        try:
+            await self._broker.join(self._handler, self._topic)
+        except BrokerError as error:  # it joins when it reads
+            _log.warning("%s: %s", self._handler, error)
 
     async def look(self) -> Noted | None:
         """What was noted last, None before the beginning."""
@@ -69,12 +92,16 @@ class Positions:
         found = await self.look()
         if found is not None:
             return found
+        await self._broker.join(self._handler, self._topic)
         first = end = await self._broker.end(self._topic)
+        sequence = 0
+        if self._past is not None:  # asked after it has joined: nothing falls in between
+            sequence = end = await _ending(self._past, self._handler)
         if self._is_projection:
-            first = await self._broker.earliest(self._topic)
+            first, sequence = await self._broker.earliest(self._topic), 0
         async with self._database.transaction() as tx:
             now = self._database.clock.epoch_s()
-            await tx.execute(_BEGIN, self._handler, self._topic, first, now, end)
+            await tx.execute(_BEGIN, self._handler, self._topic, first, now, end, sequence)
             noted = await tx.one(Noted, _READ, self._handler, self._topic)
         return noted
 
@@ -84,3 +111,13 @@ class Positions:
             await check_lease(tx, lease)
             now = self._database.clock.epoch_s()
             await tx.execute(_WRITE, self._handler, self._topic, position, sequence, now)
+
+
+async def _ending(past: Past, handler: str) -> int:
+    """The number of the last event of a topic, 0 where its publisher does not say so in time."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return (await past.read(1 << 62))[1]
+    except (TimeoutError, BrokerError) as error:
+        _log.debug("%s begins without knowing where its topic ends: %s", handler, error)
+        return 0

@@ -1,9 +1,10 @@
 """The relay: moves events from a service's outbox to the broker, in the order of their commits.
 
-First the broker has them durably, then their rows are deleted, in a transaction that checks the
-relay's lease. Killed anywhere between, the next relay publishes the same ids again, which is
-harmless: at least once, and without a gap. On SQLite writers take turns, so the row's number is the
-order of commit, and no row below the last one seen can appear later.
+First the broker has them durably, then their rows are deleted (or kept as history, where the broker
+keeps none), in a transaction that checks the relay's lease. Killed anywhere between, the next relay
+publishes the same ids again, which is harmless: at least once, and without a gap. On SQLite writers
+take turns, so the row's number is the order of commit, and no row below the last one seen can appear
+later.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from borough.errors import BrokerError, StoreError
 from borough.ports import Broker, Message, Store
 from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.outbox import RelayPace, RelayTerms
+from borough.runtime.history import KEEP_HISTORY
 from borough.runtime.leases import Leases, check_lease, until_set
 from borough.runtime.pulse import Pulse
 from borough.runtime.scheduled import IS_DUE, ScheduledEvents
@@ -161,6 +163,8 @@ class Relay:
         moved = [topic for topic, sequence in last.items() if known.get(topic) != sequence]
         async with self._store.transaction() as tx:
             await check_lease(tx, lease)
+            if not self._broker.keeps_history:
+                await tx.execute(KEEP_HISTORY, rows[-1].sequence, self._clock.epoch_s())
             await tx.execute(_DELETE, rows[-1].sequence)
             for topic in moved:
                 await tx.execute(_LAST, topic, last[topic])

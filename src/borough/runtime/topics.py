@@ -14,15 +14,17 @@ from borough.clock import Clock
 from borough.contracts.operation import Contract
 from borough.contracts.reading import read_contracts
 from borough.errors import ConfigurationError, StoreError
-from borough.ports import Store, TopicFacts
+from borough.ports import Broker, Store, TopicFacts
 from borough.runtime.adapters import has_database, make_broker, make_store
 from borough.runtime.configuration import Configuration
+from borough.runtime.history import events_behind, history_facts, history_name
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
 
-__all__ = ["HandlerState", "TopicState", "handlers_of", "opened_store", "survey"]
+__all__ = ["HandlerState", "TopicState", "handlers_of", "histories_heard", "opened_store", "survey"]
 
 _POSITION = "select position from borough_positions where handler = $1 and topic = $2"
+_SEQUENCE = "select sequence from borough_positions where handler = $1 and topic = $2"
 _PARKED = "select count(*) from borough_parked where handler = $1 and topic = $2"
 _DEAD = "select count(*) from borough_dead where handler = $1 and topic = $2"
 _WAITING = "select count(*) from borough_outbox where topic = $1"
@@ -59,20 +61,14 @@ class TopicState(msgspec.Struct, frozen=True):
 
 async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
     """Every topic that a contract of the system publishes, by name."""
-    classes = [cls for service in system.services for cls in contract_classes(service)]
-    contracts = read_contracts(dict.fromkeys([*classes, *system.contracts]))
-    publishing = sorted((c for c in contracts if c.events), key=lambda c: c.wire_name)
+    publishing = _publishing(system)
     handlers = handlers_of(system)
     heard = _heard(handlers, publishing)
     configuration = system.configuration
-    folder = configuration.data_folder
-    broker = make_broker(configuration, folder, clock)
     found: list[TopicState] = []
-    begun = configuration.options.events.broker != "embedded" or (folder / "events").is_dir()
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(broker.close)
-        if begun:
-            await broker.open()
+        broker = await _opened_broker(stack, configuration, clock)
+        keeps_own = configuration.options.events.broker == "rabbitmq"
         stores: dict[str, Store | None] = {}
         for service in {*handlers, *(contract.service for contract in publishing)}:
             stores[service] = await stack.enter_async_context(
@@ -80,13 +76,55 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
             )
         for contract in publishing:
             topic = contract.wire_name
-            facts = await broker.facts(topic) if begun else _NOTHING
+            publisher = stores[contract.service]
+            facts = _NOTHING
+            if broker is not None:
+                facts = await broker.facts(topic)
+            elif publisher is not None and keeps_own:
+                facts = await history_facts(publisher, topic)
             names = heard[topic] | await _left_behind(stores, topic)
-            states = [await _handler_state(stores, name, topic, facts) for name in sorted(names)]
+            counted = publisher if keeps_own else None
+            states = [
+                await _handler_state(stores, name, topic, facts, counted) for name in sorted(names)
+            ]
             outbox, scheduled = await _on_their_way(stores[contract.service], topic)
             retains = contract.retention.words
             found.append(TopicState(topic, retains, facts, outbox, scheduled, states))
     return found
+
+
+def histories_heard(system: System) -> dict[str, frozenset[str]]:
+    """By service, the histories (wire names of their contracts) that its handlers may ask for."""
+    services = {event.kind: c.service for c in _publishing(system) for event in c.events.values()}
+    return {
+        service: frozenset(
+            history_name(services[kind])
+            for _, mark in marks
+            for kind in mark.events
+            if kind in services
+        )
+        for service, marks in handlers_of(system).items()
+    }
+
+
+def _publishing(system: System) -> list[Contract]:
+    """The contracts that publish, by name."""
+    classes = [cls for service in system.services for cls in contract_classes(service)]
+    contracts = read_contracts(dict.fromkeys([*classes, *system.contracts]))
+    return sorted((c for c in contracts if c.events), key=lambda c: c.wire_name)
+
+
+async def _opened_broker(
+    stack: AsyncExitStack, configuration: Configuration, clock: Clock
+) -> Broker | None:
+    """The broker, None where it holds nothing (yet): a publisher's database keeps the history itself."""
+    kind, folder = configuration.options.events.broker, configuration.data_folder
+    if kind == "rabbitmq" or (kind == "embedded" and not (folder / "events").is_dir()):
+        return None
+    broker = make_broker(configuration, folder, clock)
+    stack.push_async_callback(broker.close)
+    await broker.open()
+    return broker
 
 
 def handlers_of(system: System) -> dict[str, list[tuple[str, OnMark]]]:
@@ -114,15 +152,26 @@ def _heard(
 
 
 async def _handler_state(
-    stores: Mapping[str, Store | None], name: str, topic: str, facts: TopicFacts
+    stores: Mapping[str, Store | None],
+    name: str,
+    topic: str,
+    facts: TopicFacts,
+    publisher: Store | None,
 ) -> HandlerState:
+    """`publisher` is the database in which events are counted, None where the broker counts them."""
     store = stores.get(name.partition(".")[0])
     if store is None:
         return HandlerState(name, None, 0, 0)
-    position = await store.maybe(int, _POSITION, name, topic)
+    behind: int | None
+    if publisher is not None:
+        sequence = await store.maybe(int, _SEQUENCE, name, topic)
+        behind = None if sequence is None else await events_behind(publisher, topic, sequence)
+    else:
+        position = await store.maybe(int, _POSITION, name, topic)
+        behind = None if position is None else max(0, facts.end - max(position, facts.earliest))
     return HandlerState(
         name,
-        None if position is None else max(0, facts.end - max(position, facts.earliest)),
+        behind,
         await store.one(int, _PARKED, name, topic),
         await store.one(int, _DEAD, name, topic),
     )

@@ -115,14 +115,6 @@ class Plan(msgspec.Struct, frozen=True):
         """Services of which only contracts are known here."""
         return {contract.service for contract in self.absent.values()} - self.services.keys()
 
-    @property
-    def declared(self) -> dict[str, frozenset[str]]:
-        """Which contracts (by wire name) each service has declared to call."""
-        return {
-            name: frozenset(contract.wire_name for contract in service.clients.values())
-            for name, service in self.services.items()
-        }
-
 
 def make_plan(
     system: System, *, resources: Iterable[type[Any]] = (), stand_ins: Iterable[type[Any]] = ()

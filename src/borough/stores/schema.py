@@ -172,10 +172,24 @@ _PROJECTIONS = """
 alter table borough_positions add column target integer not null default 0;  -- the end when it began
 """
 
+_HISTORY = """
+create table borough_history (                   -- published; kept where the broker keeps no history
+    sequence integer not null primary key,       -- the one it had in the outbox
+    topic text not null,
+    id text not null,
+    type text not null,
+    key text,
+    body blob not null,
+    kept_at double precision not null
+);
+create index borough_history_topic on borough_history (topic, sequence);
+"""
+
 BOROUGH_MIGRATIONS: Final[Sequence[Migration]] = (
     Migration("0001_events.sql", _EVENTS),
     Migration("0002_answers.sql", _ANSWERS),
     Migration("0003_waiting.sql", _WAITING),
     Migration("0004_ages.sql", _AGES),
     Migration("0005_projections.sql", _PROJECTIONS),
+    Migration("0006_history.sql", _HISTORY),
 )

@@ -24,6 +24,7 @@ from borough.fleet.ways import take_up
 from borough.gateway.process import Process
 from borough.ports import StoreTransaction, Transport
 from borough.runtime.adapters import make_store
+from borough.runtime.callers import declared_callers
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.discovery import Directory
 from borough.runtime.envelope import EventWriter
@@ -222,7 +223,7 @@ async def start_fleet(
         make_transport=transport,
         data_folder=data,
         internal_port=0,
-        declared=plan.declared,
+        declared=declared_callers(plan),
     )
     await process.start()
     try:

@@ -75,6 +75,7 @@ class EmbeddedBroker:
 
     keeps_positions = False
     keeps_order = True
+    keeps_history = True
 
     def __init__(
         self, folder: str | os.PathLike[str], clock: Clock, *, full: int = FULL_SEGMENT
@@ -165,6 +166,13 @@ class EmbeddedBroker:
             if not work.cancelled():
                 work.exception()  # nobody else will ask for it
             raise
+
+    async def join(self, group: str, topic: str) -> None:
+        """Nothing: where a handler begins lives with it."""
+
+    async def waiting(self, _group: str, _topic: str) -> int:
+        """0: nothing is kept for a handler."""
+        return 0
 
     async def end(self, topic: str) -> int:
         """The end of the topic's log, behind its last whole record."""

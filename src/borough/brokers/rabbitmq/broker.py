@@ -1,0 +1,125 @@
+"""Events on RabbitMQ: it remembers what each handler has done, and forgets what all have done.
+
+It gives no order that survives a crash or a lost connection, and keeps no history: the numbers of
+events restore the order, and their publisher's database serves what it retains.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from borough.brokers.rabbitmq.link import Link, spoken
+from borough.brokers.rabbitmq.publisher import Publisher
+from borough.brokers.rabbitmq.subscription import QueueSubscription
+from borough.brokers.rabbitmq.terms import RabbitmqTerms
+from borough.brokers.rabbitmq.topology import Topology
+from borough.contracts.retention import Retention
+from borough.errors import BrokerError
+from borough.ports import LONGEST_EVENT, Message, TopicFacts, Trimmed
+from borough.services.settings import Secret
+
+__all__ = ["RabbitmqBroker"]
+
+_log = logging.getLogger("borough.events")
+_NOTHING = TopicFacts(0, 0, 0, 0, 0, None)
+
+
+class RabbitmqBroker:
+    """RabbitMQ 3.10 or later at `url` (`amqp://`, or `amqps://` for TLS)."""
+
+    keeps_positions = True
+    keeps_order = False
+    keeps_history = False
+
+    def __init__(self, url: Secret, terms: RabbitmqTerms | None = None) -> None:
+        self._terms = terms or RabbitmqTerms()
+        self._topology = Topology(self._terms)
+        self._url = url  # kept: it is hidden from logs as long as it lives
+        self._publishing = Link(url.reveal(), "borough publishes", self._terms)
+        self._consuming = Link(url.reveal(), "borough consumes", self._terms)
+        self._publisher = Publisher(self._publishing, self._topology, self._terms)
+        self._subscriptions: set[QueueSubscription] = set()
+        self._open = False
+
+    async def open(self) -> None:
+        """Try to connect. A broker that is away is told and found later: calls need none.
+
+        Raises `ConfigurationError` where it refuses user or password.
+        """
+        self._open = True
+        try:
+            channel = await self._publishing.channel()
+        except BrokerError as error:
+            _log.warning("events wait until RabbitMQ can be had: %s", error)
+        else:
+            await channel.close()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Have RabbitMQ keep them, confirmed by a majority of each queue's replicas. Raises `BrokerError`."""
+        self._refuse_closed()
+        for message in messages:
+            if len(message.body) > LONGEST_EVENT:
+                raise BrokerError(
+                    f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
+                    f"an event at most {LONGEST_EVENT}"
+                )
+        await self._publisher.publish(messages)
+
+    async def join(self, group: str, topic: str) -> None:
+        """Have the queue of the handler, bound to the topic. Raises `BrokerError`."""
+        self._refuse_closed()
+        channel = await self._consuming.channel()
+        async with spoken(self._consuming.place, self._terms.patience_s):
+            await self._topology.declare_handler(channel, group, topic)
+            await channel.close()
+
+    async def waiting(self, group: str, topic: str) -> int:
+        """How many events lie in the handler's queues, those aside that its reader holds."""
+        self._refuse_closed()
+        for subscription in self._subscriptions:
+            if subscription.reads(group, topic):
+                return await subscription.waiting()
+        channel = await self._consuming.channel()
+        async with spoken(self._consuming.place, self._terms.patience_s):
+            count = await self._topology.count(channel, group, topic)
+            await channel.close()
+        return count
+
+    async def end(self, topic: str) -> int:
+        """0: positions are receipts."""
+        return 0
+
+    async def earliest(self, topic: str) -> int:
+        """0: positions are receipts."""
+        return 0
+
+    async def facts(self, topic: str) -> TopicFacts:
+        """Nothing: a topic holds nothing here, its publisher's database does."""
+        return _NOTHING
+
+    async def trim(self, topic: str, retention: Retention, now_s: float) -> Trimmed:
+        """Nothing: what every handler has done is gone already."""
+        return Trimmed()
+
+    async def subscribe(self, group: str, topic: str, position: int) -> QueueSubscription:
+        """Read the queue of the handler; what it has not handed back comes first."""
+        self._refuse_closed()
+        subscription = QueueSubscription(group, topic, self._consuming, self._topology, self._terms)
+        self._subscriptions = {one for one in self._subscriptions if not one.is_closed}
+        self._subscriptions.add(subscription)
+        await subscription.open()
+        return subscription
+
+    async def close(self) -> None:
+        """End what is being read, and the connections. Idempotent."""
+        self._open = False
+        for subscription in self._subscriptions:
+            await subscription.close()
+        self._subscriptions.clear()
+        await self._publishing.close()
+        await self._consuming.close()
+
+    def _refuse_closed(self) -> None:
+        if not self._open:
+            raise BrokerError("the broker is not open")

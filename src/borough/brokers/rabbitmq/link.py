@@ -1,0 +1,124 @@
+"""A connection to RabbitMQ that is made when it is needed, and made anew when it was lost.
+
+There is one for each direction: RabbitMQ stops reading from a connection whose publisher is too
+fast, and acknowledgements must not wait behind that. Whatever goes wrong is a `BrokerError`; who
+asks again later finds a new connection, once the broker takes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiormq
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ChannelInvalidStateError,
+    ChannelPreconditionFailed,
+    ProbableAuthenticationError,
+)
+from yarl import URL
+
+from borough.brokers.rabbitmq.terms import RabbitmqTerms
+from borough.errors import BrokerError, ConfigurationError
+
+__all__ = ["Link", "spoken"]
+
+_CLOSING_S = 5.0
+_OPENING_S = 5.0
+
+
+class Link:
+    """The connection of one process and direction; `purpose` is its name at the broker."""
+
+    def __init__(self, url: str, purpose: str, terms: RabbitmqTerms) -> None:
+        self._url = URL(url).update_query(heartbeat=str(terms.heartbeat_s), name=purpose)
+        self._terms = terms
+        self._turn = asyncio.Lock()
+        self._connection: Any = None
+        self._closed = False
+
+    @property
+    def place(self) -> str:
+        """Where the broker is, without any secret."""
+        return f"{self._url.host}:{self._url.port or 5672}"
+
+    async def channel(self, *, confirms: bool = False) -> AbstractChannel:
+        """A channel of its own. Raises `BrokerError`, `ConfigurationError` where it is refused for good."""
+        async with spoken(self.place, self._terms.patience_s):
+            connection = await self._connected()
+            channel: AbstractChannel = await connection.channel(
+                publisher_confirms=confirms, on_return_raises=True
+            )
+            return channel
+
+    async def unblocked(self) -> None:
+        """Wait while the broker takes nothing for want of memory or disk. Raises `BrokerError`."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(self._terms.patience_s):
+                await connection.ready()
+        except TimeoutError:
+            raise BrokerError(
+                f"RabbitMQ at {self.place} takes no events for now: it is short of memory or disk"
+            ) from None
+
+    async def close(self) -> None:
+        """End it for good. Idempotent."""
+        self._closed = True
+        async with self._turn:
+            await self._drop()
+
+    async def _connected(self) -> Any:
+        async with self._turn:
+            if self._closed:
+                raise BrokerError("the connection to RabbitMQ is closed")
+            if self._connection is None or not self._connection.is_opened:
+                await self._drop()
+                connection: Any = aiormq.Connection(self._url)
+                try:
+                    async with asyncio.timeout(_OPENING_S):
+                        await connection.connect()
+                except BaseException:
+                    with suppress(Exception):
+                        await connection.close()
+                    raise
+                self._connection = connection
+            return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception, TimeoutError):
+                async with asyncio.timeout(_CLOSING_S):
+                    await connection.close()
+
+
+@asynccontextmanager
+async def spoken(place: str, patience_s: float) -> AsyncGenerator[None]:
+    """What the client library raises in the block becomes a sentence of ours."""
+    try:
+        async with asyncio.timeout(patience_s):
+            yield
+    except TimeoutError:
+        raise BrokerError(f"RabbitMQ at {place} did not answer in {patience_s:g} s") from None
+    except (ProbableAuthenticationError, AuthenticationError) as error:
+        raise ConfigurationError(
+            f"RabbitMQ at {place} refuses the user or the password; set events.rabbitmq.url"
+        ) from error
+    except ChannelPreconditionFailed as error:
+        raise ConfigurationError(
+            f"RabbitMQ at {place} has it with other settings: {error}. Undo the change in "
+            "[events.rabbitmq], or raise events.rabbitmq.version: handlers then have new queues, "
+            "and take what the old ones still hold from its publisher"
+        ) from error
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+        raise BrokerError(f"RabbitMQ at {place}: {str(error) or type(error).__name__}") from error
+    except RuntimeError as error:  # how the library says that a connection has just been closed
+        raise BrokerError(f"RabbitMQ at {place}: {error}") from error
