@@ -19,13 +19,13 @@ import apsw
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
 from borough.ports import Companion, Migration
+from borough.stores.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import unusable
 from borough.stores.sqlite.migrate import apply_migrations
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.readers import Readers, Snapshot
-from borough.stores.sqlite.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.sql import Texts
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.worker import Worker
