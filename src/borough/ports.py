@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "Broker",
     "Companion",
     "Delivery",
+    "Dialect",
     "Discovery",
     "Message",
     "Migration",
@@ -40,6 +41,10 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+Dialect = Literal["sqlite", "postgres"]
+"""The SQL that a database speaks; a service's folder of migrations is called so."""
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -102,6 +107,11 @@ class Companion(Protocol):
 class Store(Reader, Protocol):
     """One service's database. Every wait is bounded by the deadline of the call at hand."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL that it speaks."""
+        ...
+
     async def open(self) -> None:
         """Open or create; recover. Raises `ConfigurationError` (folder, rights) or `StoreUnavailable`."""
         ...
@@ -114,11 +124,13 @@ class Store(Reader, Protocol):
         ...
 
     def transaction(
-        self, companion: Companion | None = None
+        self, companion: Companion | None = None, *, serializable: bool = True
     ) -> AbstractAsyncContextManager[StoreTransaction]:
         """A serializable transaction; when the block has been left it is durable.
 
-        Without a companion it can neither publish nor answer (`TransactionMisuse`).
+        Without a companion it can neither publish nor answer (`TransactionMisuse`). One that is not
+        `serializable` may be less: each statement sees what was committed before it, the rows that it
+        changes are its own until the end, and it conflicts with nobody. It is for the runtime's own rows.
         """
         ...
 

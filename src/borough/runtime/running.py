@@ -26,7 +26,7 @@ from borough.runtime.pulse import Pulse
 from borough.runtime.wiring import SchedulePlan, ServicePlan
 from borough.services.context import CURRENT
 from borough.stores.migrations import read_migrations
-from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.schema import borough_migrations
 from borough.transports.callee import Callee
 
 __all__ = ["Resources", "RunningService"]
@@ -75,7 +75,7 @@ class RunningService:
         if self.store is None:
             return
         await self.store.open()
-        await self.store.migrate("borough", BOROUGH_MIGRATIONS)
+        await self.store.migrate("borough", borough_migrations)
         folder = self.plan.folder / "migrations" / "sqlite"
         if folder.is_dir():
             try:

@@ -12,13 +12,13 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import apsw
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
-from borough.ports import Companion, Migration
+from borough.ports import Companion, Dialect, Migration
 from borough.stores.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import Connection
@@ -44,6 +44,8 @@ def no_deadline() -> float | None:
 
 class SqliteStore:
     """One database file. `deadline()` is the monotonic deadline of the call at hand, or None."""
+
+    dialect: ClassVar[Dialect] = "sqlite"
 
     def __init__(
         self,
@@ -158,8 +160,10 @@ class SqliteStore:
 
     # --- reading and writing ----------------------------------------------------------------------
 
-    def transaction(self, companion: Companion | None = None) -> SqliteTransaction:
-        """A serializable transaction; when the block has been left it is durable."""
+    def transaction(
+        self, companion: Companion | None = None, *, serializable: bool = True
+    ) -> SqliteTransaction:
+        """A transaction, serializable in any case; when the block has been left it is durable."""
         if self._writer is None:
             raise self._not_open()
         deadline = self._deadline()
