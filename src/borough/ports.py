@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -17,14 +17,13 @@ from borough.contracts.operation import Operation
 from borough.contracts.retention import Retention
 from borough.contracts.struct import Event
 from borough.services.context import Call
-from borough.services.data import Reader, Transaction
+from borough.services.data import Dialect, Reader, Transaction
 
 __all__ = [
     "LONGEST_EVENT",
     "Broker",
     "Companion",
     "Delivery",
-    "Dialect",
     "Discovery",
     "Message",
     "Migration",
@@ -41,10 +40,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-Dialect = Literal["sqlite", "postgres"]
-"""The SQL that a database speaks; a service's folder of migrations is called so."""
 
 
 class Migration(msgspec.Struct, frozen=True):

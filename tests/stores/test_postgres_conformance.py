@@ -8,6 +8,7 @@ import pytest
 from borough.clock import SystemClock
 from borough.engines.postgres import PostgresServer
 from borough.ports import Store
+from borough.services.settings import Secret
 from borough.stores.postgres import PostgresLimits, PostgresStore
 from borough.testing.conformance import StoreConformance
 from tests.servers.postgres import postgres_server
@@ -34,5 +35,5 @@ class TestPostgresStore(StoreConformance):
             await connection.close()
         limits = PostgresLimits(wait_s=60.0)
         return PostgresStore(
-            f"{self.url}/{name}", service="shop", clock=SystemClock(), limits=limits
+            Secret(f"{self.url}/{name}"), service="shop", clock=SystemClock(), limits=limits
         )

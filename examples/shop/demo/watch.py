@@ -1,9 +1,9 @@
-"""Looks at a running server from outside, through its files."""
+"""Looks at a running server from outside, through its databases and its log of events."""
 
 from collections.abc import Sequence
 
 from borough.brokers.embedded.reader import LogReader
-from shop.demo.places import SERVICES, Places, Rows
+from shop.demo.places import SERVICES, TOPICS, Places, rows_of
 
 
 class Watch:
@@ -11,7 +11,7 @@ class Watch:
 
     def __init__(self, places: Places, services: Sequence[str] = SERVICES) -> None:
         self._places = places
-        self._rows = {name: Rows(places.data / f"{name}.db") for name in services}
+        self._rows = {name: rows_of(places, name) for name in services}
 
     def unfinished(self) -> list[str]:
         """What is under way, in words; nothing when all is quiet."""
@@ -36,13 +36,10 @@ class Watch:
 
     def counts(self) -> tuple[int, int]:
         """How many events have been published, and how many were handled."""
-        published = handled = 0
-        for rows in self._rows.values():
-            published += sum(
-                row[0]
-                for row in rows("select seq from sqlite_sequence where name = 'borough_outbox'")
-            )
-            handled += rows("select count(*) from borough_inbox")[0][0]
+        published = sum(map(self._end, TOPICS))
+        handled = sum(
+            rows("select count(*) from borough_inbox")[0][0] for rows in self._rows.values()
+        )
         return published, handled
 
     def _last(self, topic: str) -> int:

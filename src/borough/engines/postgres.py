@@ -140,9 +140,11 @@ class PostgresServer:
 def postgres_is_installed() -> bool:
     """Whether the programs are on this machine."""
     try:
-        return bool(_program("initdb") and _program("postgres"))
+        _program("initdb")
+        _program("postgres")
     except ConfigurationError:
         return False
+    return True
 
 
 def _program(name: str) -> Path:

@@ -25,6 +25,7 @@ from borough.runtime.envelope import EventWriter
 from borough.runtime.pulse import Pulse
 from borough.runtime.scheduled import CANCEL_SCHEDULED, due_time
 from borough.services.context import CURRENT
+from borough.services.data import Dialect
 
 __all__ = ["ServiceDatabase"]
 
@@ -54,6 +55,7 @@ class ServiceDatabase:
         "_start_id",
         "all",
         "clock",
+        "dialect",
         "events",
         "maybe",
         "one",
@@ -71,6 +73,7 @@ class ServiceDatabase:
         published: Pulse,
     ) -> None:
         self.store = store
+        self.dialect: Dialect = store.dialect
         self.events = events
         self.clock = clock
         self.published = published

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from borough.contracts.struct import Event
 
-__all__ = ["Database", "Reader", "Transaction"]
+__all__ = ["Database", "Dialect", "Reader", "Transaction"]
 
 T = TypeVar("T")
+
+Dialect = Literal["sqlite", "postgres"]
+"""The SQL that a database speaks; a service's folder of migrations is called so."""
 
 
 class Reader(Protocol):
@@ -85,6 +88,11 @@ class Transaction(Reader, Protocol):
 
 class Database(Reader, Protocol):
     """A service's own database, nobody else's. Reads outside a transaction see the last commit."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL that it speaks, for a service that promises both and has to say something in two ways."""
+        ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a serializable transaction; leaving the block commits, an exception rolls back.

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from borough.ports import Dialect, Migration
+from borough.ports import Migration
+from borough.services.data import Dialect
 
-__all__ = ["INSERT_OUTBOX", "INSERT_SCHEDULED", "PLACES", "borough_migrations"]
+__all__ = ["INSERT_OUTBOX", "INSERT_SCHEDULED", "MOVE_SCHEDULED", "PLACES", "borough_migrations"]
 
 PLACES: Final = 20
 """On PostgreSQL: how many bits of an event's number are its place within its transaction."""
@@ -28,6 +29,21 @@ INSERT_SCHEDULED: Final = (
     "values ($1, $2, $3, $4, $5, $6)"
 )
 """And what it has published for later."""
+
+_MOVE = """
+insert into borough_outbox ({columns}id, topic, type, key, body)
+select {number}id, topic, type, key, body from borough_scheduled
+where (due, number) <= ($1, $2) order by due, number
+"""
+_PLACED = (
+    f"(pg_current_xact_id()::text::bigint << {PLACES}) + row_number() over (order by due, number), "
+)
+
+MOVE_SCHEDULED: Final[Mapping[Dialect, str]] = {
+    "sqlite": _MOVE.format(columns="", number=""),
+    "postgres": _MOVE.format(columns="sequence, ", number=_PLACED),
+}
+"""How what is due takes its place in the outbox, up to a time and a number."""
 
 _EVENTS = """
 create table borough_outbox (

@@ -1,4 +1,4 @@
-"""Applying migrations to a PostgreSQL database, each in a transaction of its own.
+"""Making a PostgreSQL database, and applying migrations to it, each in a transaction of its own.
 
 An advisory lock of the database lets one process apply them; the others find it done. A script has its
 own transaction, so it may not end it, nor do what PostgreSQL does outside of transactions only.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -17,10 +18,11 @@ from borough.ports import Migration
 from borough.stores.migrations import Applied, checksum, pending
 from borough.stores.postgres.connection import Connection
 from borough.stores.postgres.expand import expands
-from borough.stores.postgres.faults import LOST, is_lost
+from borough.stores.postgres.faults import LOST, connect_fault, is_lost
+from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.sql import first_words
 
-__all__ = ["apply_migrations"]
+__all__ = ["apply_migrations", "make_database"]
 
 _LOCK = 0x626F726F756768  # "borough"
 _LOCK_S = 60.0
@@ -49,6 +51,29 @@ _CONTROL = frozenset(
         "SET",
     )
 )
+
+
+async def make_database(url: str, name: str, limits: PostgresLimits) -> None:
+    """Make a database that is missing, with the rights of its own role.
+
+    Raises `ConfigurationError` where they do not suffice, `StoreUnavailable`.
+    """
+    parts = urlsplit(url)
+    maintenance = urlunsplit(parts._replace(path="/postgres"))
+    database = unquote(parts.path.removeprefix("/")).replace('"', '""')
+    try:
+        inner = await asyncpg.connect(maintenance, timeout=limits.connect_s)
+        try:
+            # Text sorts by code point, as on SQLite.
+            await inner.execute(
+                f"create database \"{database}\" template template0 encoding 'UTF8' lc_collate 'C'"
+            )
+        except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+            return  # another process was first
+        finally:
+            await inner.close(timeout=limits.connect_s)
+    except (*LOST, asyncpg.PostgresError) as error:
+        raise connect_fault(error, name) from error
 
 
 async def apply_migrations(

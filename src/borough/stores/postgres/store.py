@@ -21,10 +21,12 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
-from borough.ports import Companion, Dialect, Migration
+from borough.ports import Companion, Migration
+from borough.services.data import Dialect
+from borough.services.settings import Secret
 from borough.stores.postgres.connection import Connection, connect
 from borough.stores.postgres.faults import LOST, is_lost, statement_fault
-from borough.stores.postgres.migrate import apply_migrations
+from borough.stores.postgres.migrate import apply_migrations, make_database
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.snapshot import Snapshot
@@ -45,13 +47,16 @@ def no_deadline() -> float | None:
 
 
 class PostgresStore:
-    """One database. `url` may have a password; `deadline()` is the monotonic deadline of the call at hand."""
+    """One database, made where it is missing and the role may do so.
+
+    `deadline()` is the monotonic deadline of the call at hand, or None.
+    """
 
     dialect: ClassVar[Dialect] = "postgres"
 
     def __init__(
         self,
-        url: str,
+        url: Secret,
         *,
         service: str,
         clock: Clock,
@@ -59,7 +64,8 @@ class PostgresStore:
         limits: PostgresLimits = _DEFAULTS,
     ) -> None:
         self._url = url
-        self.name = _name_of(url)
+        self.name, password = _told(url.reveal())
+        self._password = Secret(password)  # hidden wherever it turns up
         self._service = service
         self._clock = clock
         self._deadline = deadline
@@ -75,7 +81,13 @@ class PostgresStore:
         if self._pool is not None:
             raise TransactionMisuse(f"{self.name} is open already")
         pool = Pool(self._connect, self.name, self._clock, self._limits)
-        connection = await pool.take(self._until())
+        try:
+            connection = await pool.take(self._until())
+        except ConfigurationError as error:
+            if not isinstance(error.__cause__, asyncpg.InvalidCatalogNameError):
+                raise
+            await make_database(self._url.reveal(), self.name, self._limits)
+            connection = await pool.take(self._until())
         version = connection.inner.get_server_version()
         pool.give_back(connection)
         if version.major * 10_000 < _OLDEST:
@@ -87,7 +99,7 @@ class PostgresStore:
 
     async def _connect(self, within_s: float) -> Connection:
         name = f"borough {self._service}"
-        return await connect(self._url, name, self._plans, self._limits, within_s)
+        return await connect(self._url.reveal(), name, self._plans, self._limits, within_s)
 
     async def close(self) -> None:
         """Finish what runs, release. Idempotent."""
@@ -180,8 +192,8 @@ class PostgresStore:
         return self._pool
 
 
-def _name_of(url: str) -> str:
-    """A database without its password. Raises `ConfigurationError` for what is no URL of PostgreSQL's."""
+def _told(url: str) -> tuple[str, str]:
+    """A database without its password, and that. Raises `ConfigurationError` for what is no URL of PostgreSQL's."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -191,4 +203,4 @@ def _name_of(url: str) -> str:
         raise ConfigurationError(
             "data.postgres.url is no URL of PostgreSQL's; write postgresql://USER@HOST:PORT/DATABASE"
         )
-    return f"postgresql://{parts.hostname or ''}:{port or 5432}{parts.path}"
+    return f"postgresql://{parts.hostname or ''}:{port or 5432}{parts.path}", parts.password or ""

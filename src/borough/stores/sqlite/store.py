@@ -18,7 +18,8 @@ import apsw
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
-from borough.ports import Companion, Dialect, Migration
+from borough.ports import Companion, Migration
+from borough.services.data import Dialect
 from borough.stores.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import Connection
