@@ -36,11 +36,23 @@ class Watch:
 
     def counts(self) -> tuple[int, int]:
         """How many events have been published, and how many were handled."""
-        published = sum(map(self._end, TOPICS))
-        handled = sum(
-            rows("select count(*) from borough_inbox")[0][0] for rows in self._rows.values()
-        )
+        published, handled = sum(map(self._logged, TOPICS)), 0
+        for rows in self._rows.values():
+            # Where the broker keeps no history, the publisher does.
+            published += rows("select count(*) from borough_history")[0][0]
+            handled += rows("select count(*) from borough_inbox")[0][0]
         return published, handled
+
+    def _logged(self, topic: str) -> int:
+        """How many events the log of a topic has."""
+        reader = LogReader(self._places.data / "events" / topic)
+        try:
+            if not reader.seek():
+                return 0
+            first = reader.position
+            return reader.find_end() - first
+        finally:
+            reader.close()
 
     def _last(self, topic: str) -> int:
         """The number of the last event, where the publisher keeps the history; else 0."""

@@ -3,7 +3,8 @@
 The relay moves an event from the outbox into `borough_history` when the broker has it, in the
 transaction that it needs anyway. A reader is answered from both: what has committed is found, whether
 the broker has it yet or not, so that whoever first joins a topic and then reads its history misses
-nothing; what is not settled yet comes to the broker later than that. It is read by an operation like any other, in this process or over the wire.
+nothing. What is not settled yet comes to the broker later than that. It is read by an operation like any
+other, in this process or over the wire.
 """
 
 from __future__ import annotations

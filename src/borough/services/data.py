@@ -7,7 +7,7 @@ is released only after COMMIT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeVar
@@ -98,6 +98,14 @@ class Database(Reader, Protocol):
         """Begin a serializable transaction; leaving the block commits, an exception rolls back.
 
         Raises `CommitFailed`, `TransactionConflict`, or `StoreUnavailable` when the writer cannot be had.
+        """
+        ...
+
+    async def transact(self, body: Callable[[Transaction], Awaitable[T]], /) -> T:
+        """Run `body` in a transaction, again where another one was first; returns what it returns.
+
+        Only what it does by its transaction may count, for it may run several times. Raises
+        `TransactionConflict` where that takes too many runs, and what `transaction()` raises.
         """
         ...
 
