@@ -5,7 +5,8 @@ Each is imported when it is chosen, so that nobody pays for an engine that is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,8 +16,10 @@ from borough.ports import Broker, Store
 from borough.runtime.configuration import Configuration
 from borough.runtime.options import Options, ServiceFacts, StoreKind
 from borough.services.settings import Secret
+from borough.stores.migrations import Applied
 
 __all__ = [
+    "applied_to",
     "engines_without_address",
     "has_database",
     "make_broker",
@@ -96,6 +99,21 @@ def postgres_url(configuration: Configuration, service: str) -> Secret:
             "place, or in the reference (`file:secrets/{service}.url`)"
         )
     return Secret(found.replace(_SERVICE, service))
+
+
+def applied_to(configuration: Configuration, folder: Path, service: str) -> Mapping[str, Applied]:
+    """Which of its own migrations a service's database has, where it has a database; blocking.
+
+    Raises `ConfigurationError` or `StoreUnavailable`.
+    """
+    if store_kind(configuration.options, service) == "sqlite":
+        from borough.stores.sqlite.migrate import read_applied
+
+        return read_applied(folder / f"{service}.db", "service")
+    url = postgres_url(configuration, service)
+    from borough.stores.postgres.migrate import read_applied_there
+
+    return asyncio.run(read_applied_there(url.reveal(), "service"))
 
 
 def has_database(configuration: Configuration, folder: Path, service: str) -> bool:

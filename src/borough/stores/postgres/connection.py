@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
-
 from borough.errors import StoreError
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.values import Encoder
 from borough.stores.rows import Columns, RowPlans

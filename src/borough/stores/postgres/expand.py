@@ -7,8 +7,11 @@ null or have a default, and rows of its own.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["expands"]
+from borough.ports import Migration
+
+__all__ = ["doubts", "expands", "refuse_contraction"]
 
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _ADDS = (
@@ -28,8 +31,37 @@ _ADDS = (
 )
 
 
+_ROWS = re.compile(r"(?:insert into|update|delete from|merge into) .*")
+
+
 def expands(script: str) -> bool:
-    """Whether every statement only adds."""
+    """Whether every statement only adds, or changes rows."""
+    return all(_ROWS.fullmatch(statement) for statement in _others(script))
+
+
+def refuse_contraction(_applied: Sequence[Migration], new: Sequence[Migration]) -> list[str]:
+    """Why the running version may not live with the schema that `new` makes, each with the remedy."""
+    return [
+        f"{migration.name} does more than to add: {statement[:100]}. Let it add (a table, an index, a column with "
+        "a default), and take away in a release after the one that no longer uses it"
+        for migration in new
+        for statement in _others(migration.sql)
+        if not _ROWS.fullmatch(statement)
+    ]
+
+
+def doubts(_applied: Sequence[Migration], new: Sequence[Migration]) -> list[str]:
+    """What is allowed and should be looked at: rows that are changed or deleted."""
+    return [
+        f"{migration.name} changes rows: {statement[:100]}"
+        for migration in new
+        for statement in _others(migration.sql)
+        if _ROWS.fullmatch(statement)
+    ]
+
+
+def _others(script: str) -> list[str]:
+    """The statements that do not only add, in lower case and on one line."""
     statements = _COMMENT.sub(" ", script).split(";")
     told = [" ".join(statement.lower().split()) for statement in statements]
-    return all(any(adds.fullmatch(each) for adds in _ADDS) for each in told if each)
+    return [each for each in told if each and not any(adds.fullmatch(each) for adds in _ADDS)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncpg
-
 from borough.errors import (
     CommitFailed,
     ConfigurationError,
@@ -14,6 +12,7 @@ from borough.errors import (
     TransactionConflict,
     TransactionMisuse,
 )
+from borough.stores.postgres.driver import asyncpg
 
 __all__ = ["LOST", "commit_fault", "connect_fault", "is_lost", "statement_fault"]
 

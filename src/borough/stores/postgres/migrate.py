@@ -10,22 +10,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-import asyncpg
-
 from borough.clock import Clock
 from borough.errors import MigrationRefused, StoreError, StoreUnavailable
 from borough.ports import Migration
 from borough.stores.migrations import Applied, checksum, pending
 from borough.stores.postgres.connection import Connection
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.expand import expands
 from borough.stores.postgres.faults import LOST, connect_fault, is_lost
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.sql import first_words
 
-__all__ = ["apply_migrations", "make_database"]
+__all__ = ["apply_migrations", "make_database", "read_applied_there"]
 
 _LOCK = 0x626F726F756768  # "borough"
 _LOCK_S = 60.0
+_LOOK_S = 5.0
 _SESSION = (
     "set session characteristics as transaction read write; set statement_timeout = 0; "
     "set idle_in_transaction_session_timeout = 0; set lock_timeout = '60s'"
@@ -106,6 +106,25 @@ async def apply_migrations(
         raise MigrationRefused(f"the migrations of {space!r} cannot be read: {error}") from error
     finally:
         await connection.close(_LOCK_S)  # which gives the lock back, too
+
+
+async def read_applied_there(url: str, space: str) -> dict[str, Applied]:
+    """What was applied to a database; nothing where it has not been made, or nothing was.
+
+    Raises `StoreUnavailable`.
+    """
+    try:
+        inner = await asyncpg.connect(url, timeout=_LOOK_S)
+        try:
+            rows = await inner.fetch(_APPLIED, space)
+        finally:
+            await inner.close(timeout=_LOOK_S)
+    except (asyncpg.InvalidCatalogNameError, asyncpg.UndefinedTableError):
+        return {}
+    except (*LOST, asyncpg.PostgresError) as error:
+        said = " ".join(str(error).split())
+        raise StoreUnavailable(f"the migrations of a service cannot be read: {said}") from error
+    return {row[0]: Applied(row[1], row[2]) for row in rows}
 
 
 async def _apply(inner: Any, space: str, migration: Migration, clock: Clock) -> None:

@@ -10,11 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-import asyncpg
-
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable
 from borough.stores.postgres.connection import Connection
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, connect_fault
 from borough.stores.postgres.options import PostgresLimits
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
-import asyncpg
-
 from borough.clock import Clock
 from borough.errors import DeadlineExceeded, TransactionMisuse, WrongRowCount
 from borough.stores.postgres.connection import Connection, Control
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost, statement_fault
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool

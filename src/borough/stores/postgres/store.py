@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
-
-import asyncpg
 
 from borough.clock import Clock
 from borough.errors import (
@@ -25,6 +23,7 @@ from borough.ports import Companion, Migration
 from borough.services.data import Dialect
 from borough.services.settings import Secret
 from borough.stores.postgres.connection import Connection, connect
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost, statement_fault
 from borough.stores.postgres.migrate import apply_migrations, make_database
 from borough.stores.postgres.options import PostgresLimits
@@ -52,8 +51,6 @@ class PostgresStore:
     `deadline()` is the monotonic deadline of the call at hand, or None.
     """
 
-    dialect: ClassVar[Dialect] = "postgres"
-
     def __init__(
         self,
         url: Secret,
@@ -63,6 +60,7 @@ class PostgresStore:
         deadline: Callable[[], float | None] = no_deadline,
         limits: PostgresLimits = _DEFAULTS,
     ) -> None:
+        self.dialect: Dialect = "postgres"
         self._url = url
         self.name, password = _told(url.reveal())
         self._password = Secret(password)  # hidden wherever it turns up

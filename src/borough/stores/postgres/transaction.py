@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
-import asyncpg
-
 from borough.clock import Clock
 from borough.errors import (
     CommitFailed,
@@ -29,6 +27,7 @@ from borough.ports import Companion
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.postgres.connection import Connection, Control
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, commit_fault, is_lost, statement_fault
 from borough.stores.postgres.numbers import insert_events, transaction_of
 from borough.stores.postgres.options import PostgresLimits

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -46,8 +46,6 @@ def no_deadline() -> float | None:
 class SqliteStore:
     """One database file. `deadline()` is the monotonic deadline of the call at hand, or None."""
 
-    dialect: ClassVar[Dialect] = "sqlite"
-
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -56,6 +54,7 @@ class SqliteStore:
         deadline: Callable[[], float | None] = no_deadline,
         options: SqliteOptions = _DEFAULTS,
     ) -> None:
+        self.dialect: Dialect = "sqlite"
         self.path = os.path.abspath(path)
         self._clock = clock
         self._deadline = deadline
