@@ -27,7 +27,7 @@ from borough.runtime.footing import settle_memory
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay
-from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.schema import borough_migrations
 from borough.stores.sqlite import SqliteStore
 
 WHAT = "outbox, relay, log, inbox and effect, each durable; one process, two databases, 400-byte events"
@@ -172,7 +172,7 @@ async def _street(folder: Path) -> AsyncGenerator[_Street]:
     places: list[tuple[ServiceDatabase, Leases, Pulse]] = []
     for store, events in zip(stores, (SALES_CONTRACT.events.values(), ()), strict=True):
         await store.open()
-        await store.migrate("borough", BOROUGH_MIGRATIONS)
+        await store.migrate("borough", borough_migrations(store.dialect))
         await store.migrate("service", [Migration("0001_sales.sql", SALES)])
         published = Pulse()
         database = ServiceDatabase(store, event_writers(events, "bench", "sales"), clock, published)

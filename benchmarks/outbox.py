@@ -26,7 +26,7 @@ from borough.runtime.envelope import event_writers
 from borough.runtime.footing import settle_memory
 from borough.runtime.pulse import Pulse
 from borough.services.context import CURRENT
-from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.schema import borough_migrations
 from borough.stores.sqlite import SqliteStore
 
 WHAT = "64 in flight, WAL, synchronous=FULL, one business row and one outbox row per transaction"
@@ -98,7 +98,7 @@ async def _borough(stack: AsyncExitStack, path: Path) -> Sell:
     store = SqliteStore(path, clock=clock)
     await store.open()
     stack.push_async_callback(store.close)
-    await store.migrate("borough", BOROUGH_MIGRATIONS)
+    await store.migrate("borough", borough_migrations(store.dialect))
     await store.migrate("service", [Migration("0001_sales.sql", SALES)])
     found = read_contracts([Sales])[0]
     writers = event_writers(found.events.values(), "bench", "sales")

@@ -20,6 +20,7 @@ __all__ = [
     "BrokerError",
     "CallError",
     "CommitFailed",
+    "CommitUnknown",
     "ConfigurationError",
     "ConstraintViolated",
     "ContractMismatch",
@@ -251,6 +252,13 @@ class StoreError(BoroughError):
 
 class CommitFailed(StoreError):
     """COMMIT failed: nothing of this transaction is kept, nothing of it was released."""
+
+
+class CommitUnknown(StoreError):
+    """COMMIT was sent and its answer never came: all of the transaction is kept, or nothing.
+
+    What is repeated under the same key finds out.
+    """
 
 
 class TransactionConflict(StoreError):

@@ -17,7 +17,7 @@ from borough.contracts.operation import Operation
 from borough.contracts.retention import Retention
 from borough.contracts.struct import Event
 from borough.services.context import Call
-from borough.services.data import Reader, Transaction
+from borough.services.data import Dialect, Reader, Transaction
 
 __all__ = [
     "LONGEST_EVENT",
@@ -102,6 +102,11 @@ class Companion(Protocol):
 class Store(Reader, Protocol):
     """One service's database. Every wait is bounded by the deadline of the call at hand."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL that it speaks."""
+        ...
+
     async def open(self) -> None:
         """Open or create; recover. Raises `ConfigurationError` (folder, rights) or `StoreUnavailable`."""
         ...
@@ -114,11 +119,13 @@ class Store(Reader, Protocol):
         ...
 
     def transaction(
-        self, companion: Companion | None = None
+        self, companion: Companion | None = None, *, serializable: bool = True
     ) -> AbstractAsyncContextManager[StoreTransaction]:
         """A serializable transaction; when the block has been left it is durable.
 
-        Without a companion it can neither publish nor answer (`TransactionMisuse`).
+        Without a companion it can neither publish nor answer (`TransactionMisuse`). One that is not
+        `serializable` may be less: each statement sees what was committed before it, the rows that it
+        changes are its own until the end, and it conflicts with nobody. It is for the runtime's own rows.
         """
         ...
 

@@ -23,7 +23,7 @@ from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse
 from borough.runtime.relay import Relay
-from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.schema import borough_migrations
 from borough.stores.sqlite import SqliteStore
 
 TABLES = """
@@ -97,7 +97,7 @@ class Stage:
         store = SqliteStore(self.folder / f"{name}.db", clock=self.clock)
         await store.open()
         self._open.append(store)
-        await store.migrate("borough", BOROUGH_MIGRATIONS)
+        await store.migrate("borough", borough_migrations(store.dialect))
         await store.migrate("service", [Migration("0001_tables.sql", TABLES)])
         return Place(name, store, self.clock, self.terms)
 

@@ -286,10 +286,10 @@ class LateStore:
         self._store = store
         self.is_late = False
 
-    def transaction(self) -> Any:
+    def transaction(self, *, serializable: bool = True) -> Any:
         if self.is_late:
             raise DeadlineExceeded("the call's deadline has passed")
-        return self._store.transaction()
+        return self._store.transaction(serializable=serializable)
 
 
 async def test_a_key_that_cannot_be_given_back_in_time_hides_nothing_of_the_run(

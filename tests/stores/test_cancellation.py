@@ -11,10 +11,10 @@ import pytest
 
 from borough.clock import SystemClock
 from borough.errors import TransactionMisuse
+from borough.stores.rows import RowPlans
 from borough.stores.sqlite import SqliteStore
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.options import SqliteOptions
-from borough.stores.sqlite.rows import RowPlans
 from tests.stores.bodies import ADD, SLOW, Stepped, add, names, outcome
 from tests.stores.conftest import Opener
 from tests.stores.disk import failing_disk

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from borough import Meta, OpenEnum, Struct
 from borough.errors import StoreError
 from borough.stores.sqlite import SqliteStore
-from borough.stores.sqlite.values import compare_decimals
+from borough.stores.values import compare_decimals
 
 
 class Colour(Enum):

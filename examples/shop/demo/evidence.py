@@ -12,10 +12,8 @@ from typing import NamedTuple
 
 from borough.brokers.embedded.reader import LogReader
 from shop.demo.journal import Acknowledged, IssuerEntry, read_journal
-from shop.demo.places import SERVICES, Places, Rows
+from shop.demo.places import SERVICES, TOPICS, Places, Tables, rows_of
 from shop.search.catalogue import items
-
-TOPICS = ("accounts.Accounts", "orders.Orders", "payments.Payments")
 
 
 class OrderRow(NamedTuple):
@@ -100,7 +98,7 @@ def read_evidence(places: Places) -> Evidence:
     """Read everything that a demo has left."""
     found = Evidence(stock_at_first={item.sku: item.stock for item in items()})
     for service in SERVICES:
-        with Rows(places.data / f"{service}.db") as rows:
+        with rows_of(places, service) as rows:
             READ[service](rows, found)
             found.handled += map(
                 HandledRow._make, rows("select handler, event_id from borough_inbox")
@@ -123,11 +121,11 @@ def _lines(text: str) -> tuple[tuple[str, int], ...]:
     return tuple((line["sku"], line["quantity"]) for line in json.loads(text))
 
 
-def _read_accounts(rows: Rows, found: Evidence) -> None:
+def _read_accounts(rows: Tables, found: Evidence) -> None:
     found.accounts = [row[0] for row in rows("select account_id from accounts")]
 
 
-def _read_search(rows: Rows, found: Evidence) -> None:
+def _read_search(rows: Tables, found: Evidence) -> None:
     found.stock = dict(rows("select sku, stock from items"))
     found.reservations = [
         Held(order_id, _lines(lines), bool(released))
@@ -135,7 +133,7 @@ def _read_search(rows: Rows, found: Evidence) -> None:
     ]
 
 
-def _read_orders(rows: Rows, found: Evidence) -> None:
+def _read_orders(rows: Tables, found: Evidence) -> None:
     found.orders = [
         OrderRow(order_id, account_id, state, cents, _lines(lines))
         for order_id, account_id, state, cents, lines in rows(
@@ -144,7 +142,7 @@ def _read_orders(rows: Rows, found: Evidence) -> None:
     ]
 
 
-def _read_payments(rows: Rows, found: Evidence) -> None:
+def _read_payments(rows: Tables, found: Evidence) -> None:
     found.payments = list(
         map(PaymentRow._make, rows("select order_id, state, cents from payments"))
     )
@@ -153,7 +151,7 @@ def _read_payments(rows: Rows, found: Evidence) -> None:
     )
 
 
-def _read_notifications(rows: Rows, found: Evidence) -> None:
+def _read_notifications(rows: Tables, found: Evidence) -> None:
     found.mails = list(map(MailRow._make, rows("select mail_id, about, subject from mails")))
 
 

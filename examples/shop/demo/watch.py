@@ -1,9 +1,9 @@
-"""Looks at a running server from outside, through its files."""
+"""Looks at a running server from outside, through its databases and its log of events."""
 
 from collections.abc import Sequence
 
 from borough.brokers.embedded.reader import LogReader
-from shop.demo.places import SERVICES, Places, Rows
+from shop.demo.places import SERVICES, TOPICS, Places, rows_of
 
 
 class Watch:
@@ -11,7 +11,7 @@ class Watch:
 
     def __init__(self, places: Places, services: Sequence[str] = SERVICES) -> None:
         self._places = places
-        self._rows = {name: Rows(places.data / f"{name}.db") for name in services}
+        self._rows = {name: rows_of(places, name) for name in services}
 
     def unfinished(self) -> list[str]:
         """What is under way, in words; nothing when all is quiet."""
@@ -36,14 +36,23 @@ class Watch:
 
     def counts(self) -> tuple[int, int]:
         """How many events have been published, and how many were handled."""
-        published = handled = 0
+        published, handled = sum(map(self._logged, TOPICS)), 0
         for rows in self._rows.values():
-            published += sum(
-                row[0]
-                for row in rows("select seq from sqlite_sequence where name = 'borough_outbox'")
-            )
+            # Where the broker keeps no history, the publisher does.
+            published += rows("select count(*) from borough_history")[0][0]
             handled += rows("select count(*) from borough_inbox")[0][0]
         return published, handled
+
+    def _logged(self, topic: str) -> int:
+        """How many events the log of a topic has."""
+        reader = LogReader(self._places.data / "events" / topic)
+        try:
+            if not reader.seek():
+                return 0
+            first = reader.position
+            return reader.find_end() - first
+        finally:
+            reader.close()
 
     def _last(self, topic: str) -> int:
         """The number of the last event, where the publisher keeps the history; else 0."""

@@ -23,8 +23,8 @@ async def mails_of(db: Database, account_id: str, after: str | None, limit: int)
     """A customer's mails, the latest first, those older than `after`."""
     return await db.all(
         Mail,
-        "select * from mails where account_id = $1 and ($2 is null or (sent_at, mail_id) <"
-        " (select sent_at, mail_id from mails where mail_id = $2))"
+        "select * from mails where account_id = $1 and ((sent_at, mail_id) <"
+        " (select sent_at, mail_id from mails where mail_id = $2) or $2 is null)"
         " order by sent_at desc, mail_id desc limit $3",
         account_id,
         after,

@@ -103,8 +103,8 @@ async def orders_of(db: Database, account_id: str, after: str | None, limit: int
     """A customer's orders, the latest first, those older than `after`."""
     return await db.all(
         OrderRow,
-        "select * from orders where account_id = $1 and ($2 is null or (placed_at, order_id) <"
-        " (select placed_at, order_id from orders where order_id = $2))"
+        "select * from orders where account_id = $1 and ((placed_at, order_id) <"
+        " (select placed_at, order_id from orders where order_id = $2) or $2 is null)"
         " order by placed_at desc, order_id desc limit $3",
         account_id,
         after,

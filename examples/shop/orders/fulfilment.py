@@ -44,14 +44,17 @@ class Fulfilment:
         """Make an order of what is in the basket. Raises `BasketEmpty`."""
         account = await self.accounts.account(account_id)
         buyer = Buyer(account_id=account_id, name=account.name, email=account.email)
-        async with self.db.transaction() as tx:
+
+        async def body(tx: Transaction) -> OrderRow:
             lines = await data.basket(tx, account_id)
             if not lines:
                 raise BasketEmpty()
             order = await data.place(tx, order_id, buyer, lines, self.clock.now())
             await data.empty(tx, account_id)
             tx.publish(OrderPlaced(order_id=order_id, account_id=account_id))
-        return order
+            return order
+
+        return await self.db.transact(body)
 
     async def reserve(self, order: OrderRow) -> OrderRow:
         """Have the stock held; an order for what is sold out is abandoned."""
@@ -72,9 +75,12 @@ class Fulfilment:
             Line(sku=held.sku, name=held.name, quantity=held.quantity, price_cents=held.price_cents)
             for held in reservation.lines
         )
-        async with self.db.transaction() as tx:
+
+        async def body(tx: Transaction) -> OrderRow:
             await data.price(tx, order.order_id, lines)
             return await self.take(tx, order.order_id, Step.RESERVE)
+
+        return await self.db.transact(body)
 
     async def pay(self, order: OrderRow, card: str) -> OrderRow:
         """Have the card charged. Without an answer the order stays `paying`."""
@@ -117,8 +123,9 @@ class Fulfilment:
         self, order_id: str, step: Step, reason: str = "", *, missing_sku: str | None = None
     ) -> OrderRow:
         """Take a step in a transaction of its own."""
-        async with self.db.transaction() as tx:
-            return await self.take(tx, order_id, step, reason, missing_sku=missing_sku)
+        return await self.db.transact(
+            lambda tx: self.take(tx, order_id, step, reason, missing_sku=missing_sku)
+        )
 
     async def take(
         self,

@@ -7,7 +7,7 @@ gets no answer stays `pending` until `reconcile` has asked the issuer what becam
 from datetime import timedelta
 from typing import final
 
-from borough import Clock, Database, Service, Settings, every
+from borough import Clock, Database, Service, Settings, Transaction, every
 from shop.payments import data
 from shop.payments.contract import (
     CardDeclined,
@@ -71,13 +71,15 @@ class PaymentService(Service, Payments):
         return await self._capture(order_id, issuer_id)
 
     async def settle(self, order_id: str) -> Payment:
-        async with self.db.transaction() as tx:
+        async def body(tx: Transaction) -> PaymentRow:
             payment = await data.payment(tx, order_id)
             if payment is None:
                 reason = "the payment was never begun"
                 payment = await data.close(tx, order_id, reason, self.clock.now())
                 tx.publish(PaymentFailed(order_id=order_id, reason=reason))
-        return payment.shown()
+            return payment
+
+        return (await self.db.transact(body)).shown()
 
     async def refund(self, order_id: str) -> Payment:
         async with self.db.transaction() as tx:
@@ -122,7 +124,7 @@ class PaymentService(Service, Payments):
             return await tx.answer(payment.shown())
 
     async def _capture(self, order_id: str, issuer_id: str) -> Payment:
-        async with self.db.transaction() as tx:
+        async def body(tx: Transaction) -> Payment:
             payment = await data.existing(tx, order_id)
             if payment.state is PENDING:
                 payment = await data.move(tx, order_id, CAPTURED)
@@ -130,19 +132,25 @@ class PaymentService(Service, Payments):
                 tx.publish(PaymentCaptured(order_id=order_id, amount=payment.amount))
             return await tx.answer(payment.shown())
 
+        return await self.db.transact(body)
+
     async def _fail(self, order_id: str, reason: str) -> PaymentRow:
-        async with self.db.transaction() as tx:
+        async def body(tx: Transaction) -> PaymentRow:
             payment = await data.existing(tx, order_id)
             if payment.state is PENDING:
                 payment = await data.move(tx, order_id, FAILED, reason)
                 tx.publish(PaymentFailed(order_id=order_id, reason=reason))
-        return payment
+            return payment
+
+        return await self.db.transact(body)
 
     async def _give_back(self, order_id: str, issuer_id: str) -> Payment:
-        async with self.db.transaction() as tx:
+        async def body(tx: Transaction) -> Payment:
             payment = await data.existing(tx, order_id)
             if payment.state is CAPTURED:
                 payment = await data.move(tx, order_id, REFUNDED)
                 await data.book(tx, "refund", payment, issuer_id, self.clock.now())
                 tx.publish(PaymentRefunded(order_id=order_id, amount=payment.amount))
             return await tx.answer(payment.shown())
+
+        return await self.db.transact(body)

@@ -6,12 +6,16 @@ file. No randomness: every price and stock is worked out from the name.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 from zlib import crc32
 
 from shop.search.contract import Item
 
-FILE = Path(__file__).parent / "migrations" / "sqlite" / "0002_catalogue.sql"
+Dialect = Literal["sqlite", "postgres"]
+DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
+MIGRATIONS = Path(__file__).parent / "migrations"
+FILE = "0002_catalogue.sql"
+INDEX = "\ninsert into item_words (item_words) values ('rebuild');\n"  # PostgreSQL keeps its own up to date
 
 
 class Shelf(NamedTuple):
@@ -166,7 +170,7 @@ def _with_article(name: str) -> str:
     return f"{article} {name.lower()}"
 
 
-def sql() -> str:
+def sql(dialect: Dialect) -> str:
     """The migration that puts the items on sale."""
     rows = ",\n".join(
         f"    ({_quoted(item.sku)}, {_quoted(item.name)}, {_quoted(item.category)}, "
@@ -176,8 +180,8 @@ def sql() -> str:
     return (
         "-- Written by `python -m shop.search.catalogue`.\n"
         "insert into items (sku, name, category, description, price_cents, stock) values\n"
-        f"{rows};\n\n"
-        "insert into item_words (item_words) values ('rebuild');\n"
+        f"{rows};\n"
+        f"{INDEX if dialect == 'sqlite' else ''}"
     )
 
 
@@ -186,4 +190,5 @@ def _quoted(text: str) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(sql(), encoding="utf-8")
+    for dialect in DIALECTS:
+        (MIGRATIONS / dialect / FILE).write_text(sql(dialect), encoding="utf-8")

@@ -27,22 +27,35 @@ async def items(db: Database, q: str, skip: int, limit: int) -> list[Item]:
         return await db.all(
             Item, f"select {ITEM} from items order by name, item_id limit $1 offset $2", limit, skip
         )
-    return await db.all(
-        Item,
+    matching, expression = MATCHING[db.dialect]
+    return await db.all(Item, matching, expression(words), limit, skip)
+
+
+def fts5_expression(words: Sequence[str]) -> str:
+    """Each word as a quoted prefix: nothing that was typed can be read as an FTS5 operator."""
+    return " ".join(f'"{word}"*' for word in words)
+
+
+def tsquery_expression(words: Sequence[str]) -> str:
+    """The same for PostgreSQL."""
+    return " & ".join(f"'{word}':*" for word in words)
+
+
+# A word in the name weighs more than one in the category or the description.
+MATCHING = {
+    "sqlite": (
         "select i.sku, i.name, i.category, i.description, i.price_cents, i.stock"
         " from item_words join items i on i.item_id = item_words.rowid"
         " where item_words match $1"
-        # A word in the name weighs more than one in the category or the description.
         " order by bm25(item_words, 10.0, 4.0, 1.0), i.item_id limit $2 offset $3",
-        match_expression(words),
-        limit,
-        skip,
-    )
-
-
-def match_expression(words: Sequence[str]) -> str:
-    """Each word as a quoted prefix: nothing that was typed can be read as an FTS5 operator."""
-    return " ".join(f'"{word}"*' for word in words)
+        fts5_expression,
+    ),
+    "postgres": (
+        f"select {ITEM} from items, to_tsquery('simple', $1) as question where words @@ question"
+        " order by ts_rank('{0, 0.1, 0.4, 1}', words, question) desc, item_id limit $2 offset $3",
+        tsquery_expression,
+    ),
+}
 
 
 async def item(db: Database, sku: str) -> Item | None:

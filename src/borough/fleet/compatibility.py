@@ -7,13 +7,14 @@ old version must live with its migrations. Pure: descriptions in, sentences out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from importlib import import_module
+from typing import Any
 
 from borough.contracts.descriptor import Descriptor, from_json
 from borough.contracts.difference import changes
 from borough.contracts.verdict import judge, verdict, verdict_on_event
 from borough.fleet.control import ServiceSaid
 from borough.ports import Migration
-from borough.stores.sqlite.expand import doubts, refuse_contraction
 
 __all__ = ["doubts_about", "refusals"]
 
@@ -33,7 +34,7 @@ def refusals(
         *_of_hearers(new, running),
         *_of_its_needs(new, running, elsewhere),
         *_of_what_it_hears(new, running),
-        *refuse_contraction(*_migrations(new)),
+        *_judge_of(new).refuse_contraction(*_migrations(new)),
     ]
 
 
@@ -46,7 +47,12 @@ def doubts_about(service: str, new: ServiceSaid, running: Running) -> list[str]:
             found += _of_the_public(
                 from_json(text.encode()), from_json(new.provides[name].encode())
             )
-    return [*found, *doubts(*_migrations(new))]
+    return [*found, *_judge_of(new).doubts(*_migrations(new))]
+
+
+def _judge_of(new: ServiceSaid) -> Any:
+    """Who judges the migrations of its database."""
+    return import_module(f"borough.stores.{new.dialect}.expand")
 
 
 def _of_callers(service: str, new: ServiceSaid, running: Running) -> Iterator[str]:

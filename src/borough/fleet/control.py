@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from borough.runtime.code import Code
+from borough.services.data import Dialect
 
 __all__ = [
     "AreYouQuiet",
@@ -128,6 +129,8 @@ class ServiceSaid(msgspec.Struct, frozen=True, kw_only=True):
     """Name and SQL, in order."""
     applied: tuple[str, ...] = ()
     """The names of those that its database has."""
+    dialect: Dialect = "sqlite"
+    """What they are written in."""
 
 
 class Ready(Message, frozen=True, kw_only=True):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from borough.contracts.descriptor import describe, to_json
 from borough.contracts.operation import Contract
 from borough.fleet.control import ServiceSaid
+from borough.runtime.adapters import applied_to, store_kind
 from borough.runtime.host import Host
 from borough.runtime.wiring import Plan, ServicePlan
-from borough.stores.migrations import read_migrations
-from borough.stores.sqlite.migrate import read_applied
+from borough.stores.migrations import migrations_of
 
 __all__ = ["descriptions_of"]
 
@@ -25,9 +25,9 @@ def descriptions_of(host: Host, versions: dict[str, str]) -> dict[str, ServiceSa
 
 
 def _said(host: Host, service: ServicePlan, version: str) -> ServiceSaid:
-    folder = service.folder / "migrations" / "sqlite"
-    migrations = read_migrations(folder) if folder.is_dir() else ()
-    applied = read_applied(host.data_folder / f"{service.name}.db", "service")
+    dialect = store_kind(host.configuration.options, service.name)
+    migrations = migrations_of(service.folder, dialect) if service.needs_database else ()
+    applied = applied_to(host.configuration, host.data_folder, service.name)
     return ServiceSaid(
         version=version,
         provides=dict(_text(contract) for contract, _ in service.provides),
@@ -35,6 +35,7 @@ def _said(host: Host, service: ServicePlan, version: str) -> ServiceSaid:
         hears=_heard(host.plan, service),
         migrations=tuple((each.name, each.sql) for each in migrations),
         applied=tuple(sorted(applied)),
+        dialect=dialect,
     )
 
 

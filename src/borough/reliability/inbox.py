@@ -21,8 +21,7 @@ class InboxTerms(msgspec.Struct, frozen=True):
     """How a consumer works.
 
     `deadline_s` bounds one run of the handler, `at_once` how many run, `window` how many deliveries
-    may be unfinished, `grace_s` how long running ones may take when it stops, `conflict_reruns` how
-    often form one runs again at once after a conflict. After a crash the attempts on the first
+    may be unfinished, `grace_s` how long running ones may take when it stops. After a crash the attempts on the first
     `suspects` events are counted before they run.
     """
 
@@ -30,7 +29,6 @@ class InboxTerms(msgspec.Struct, frozen=True):
     at_once: int = 64
     window: int = 1000
     grace_s: float = 20.0
-    conflict_reruns: int = 5
     suspects: int = 128
     retries: Retries = Retries()
 

@@ -5,17 +5,31 @@ Each is imported when it is chosen, so that nobody pays for an engine that is no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.ports import Broker, Store
 from borough.runtime.configuration import Configuration
 from borough.runtime.options import Options, ServiceFacts, StoreKind
+from borough.services.settings import Secret
+from borough.stores.migrations import Applied
 
-__all__ = ["engines_without_address", "has_database", "make_broker", "make_store", "store_kind"]
+__all__ = [
+    "applied_to",
+    "engines_without_address",
+    "has_database",
+    "make_broker",
+    "make_store",
+    "postgres_url",
+    "store_kind",
+]
 
+POSTGRES_URL = "data.postgres.url"
+_SERVICE = "{service}"
 Deadline = Callable[[], float | None]
 """The monotonic deadline of the call at hand, or None."""
 
@@ -38,13 +52,68 @@ def make_store(
     """
     kind = store_kind(configuration.options, service)
     if kind == "postgres":
-        raise ConfigurationError("the store postgres is not here yet")
+        return _postgres_store(configuration, service, clock, deadline)
     from borough.stores.sqlite import SqliteStore
 
     path = folder / f"{service}.db"
     if deadline is None:
         return SqliteStore(path, clock=clock)
     return SqliteStore(path, clock=clock, deadline=deadline)
+
+
+def _postgres_store(
+    configuration: Configuration, service: str, clock: Clock, deadline: Deadline | None
+) -> Store:
+    url = postgres_url(configuration, service)
+    try:
+        from borough.stores.postgres import PostgresStore
+    except ImportError:
+        raise ConfigurationError(_missing_extra("the store postgres", "postgres")) from None
+    if deadline is None:
+        return PostgresStore(url, service=service, clock=clock)
+    return PostgresStore(url, service=service, clock=clock, deadline=deadline)
+
+
+def _missing_extra(what: str, extra: str) -> str:
+    return f"{what} needs a package that is not installed: pip install 'borough[{extra}]'"
+
+
+def postgres_url(configuration: Configuration, service: str) -> Secret:
+    """Where a service's database is: `{service}` stands for its name, and so does a missing database.
+
+    Raises `ConfigurationError` where nothing tells the databases of two services apart.
+    """
+    given = configuration.options.data.postgres.url
+    if given is None:
+        raise ConfigurationError(
+            f"nothing says where the database of {service} is: set data.postgres.url, or let `borough run` "
+            "start a server itself"
+        )
+    found = configuration.address(POSTGRES_URL, given.replace(_SERVICE, service)).reveal()
+    parts = urlsplit(found)
+    if parts.path in ("", "/"):
+        found = urlunsplit(parts._replace(path=f"/{service}"))
+    elif _SERVICE not in given + found:
+        raise ConfigurationError(
+            f"{POSTGRES_URL} names one database for all services, and each has its own: write {_SERVICE} in its "
+            "place, or in the reference (`file:secrets/{service}.url`)"
+        )
+    return Secret(found.replace(_SERVICE, service))
+
+
+def applied_to(configuration: Configuration, folder: Path, service: str) -> Mapping[str, Applied]:
+    """Which of its own migrations a service's database has, where it has a database; blocking.
+
+    Raises `ConfigurationError` or `StoreUnavailable`.
+    """
+    if store_kind(configuration.options, service) == "sqlite":
+        from borough.stores.sqlite.migrate import read_applied
+
+        return read_applied(folder / f"{service}.db", "service")
+    url = postgres_url(configuration, service)
+    from borough.stores.postgres.migrate import read_applied_there
+
+    return asyncio.run(read_applied_there(url.reveal(), "service"))
 
 
 def has_database(configuration: Configuration, folder: Path, service: str) -> bool:

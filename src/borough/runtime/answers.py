@@ -25,7 +25,6 @@ from borough.errors import (
     KeyInUse,
     ServiceFailure,
     StoreError,
-    TransactionConflict,
     TransactionMisuse,
 )
 from borough.ports import Store
@@ -37,6 +36,7 @@ from borough.reliability.idempotency import (
     decide,
     fingerprint,
 )
+from borough.runtime.reruns import rerun
 from borough.services.context import Call
 
 __all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
@@ -45,8 +45,6 @@ _log = logging.getLogger("borough.calls")
 
 Encoded = tuple[Literal["value", "problem"], bytes]
 """An answer as it is stored: what it is, and its JSON."""
-
-_RERUNS = 5
 
 _TAKE = """
 insert into borough_marks (operation, scope, key, owner, until)
@@ -65,7 +63,7 @@ delete from borough_marks where operation = $1 and scope = $2 and key = $3 and o
 """
 _STORE = """
 insert into borough_answers (operation, scope, key, fingerprint, kind, answer, created_at)
-values ($1, $2, $3, $4, $5, $6, $7)
+values ($1, $2, $3, $4, $5, $6, $7) on conflict (operation, scope, key) do nothing
 """
 
 
@@ -106,19 +104,22 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
     held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
     if not held:
         raise KeyInUse("Another run has taken this idempotency key over")
-    await tx.execute(
+    # The mark may have been taken in the moment in which the run before gave its answer.
+    stored = await tx.execute(
         _STORE, mark.operation, mark.scope, mark.key, mark.fingerprint, kind, answer, now
     )
+    if not stored:
+        raise KeyInUse("Another run has answered under this idempotency key meanwhile")
 
 
 class KeyedCalls:
     """The keys of one service's database."""
 
-    __slots__ = ("_clock", "_store")
+    __slots__ = ("_store", "clock")
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
-        self._clock = clock
+        self.clock = clock
 
     async def begin(
         self,
@@ -134,13 +135,13 @@ class KeyedCalls:
         Raises `KeyReused` when the key has answered another request, `KeyInUse` while another run
         holds it.
         """
-        clock = self._clock
+        clock = self.clock
         now = clock.epoch_s()
         until = now + min(max(deadline - clock.monotonic(), 0.0), LONGEST_MARK_S)
         owner = str(clock.new_id())
         stored: StoredAnswer | None = None
         marked: Marked | None = None
-        async with self._store.transaction() as tx:
+        async with self._store.transaction(serializable=False) as tx:
             taken = await tx.execute(
                 _TAKE, operation, scope, key, owner, until, now, now + LONGEST_MARK_S
             )
@@ -159,7 +160,7 @@ class KeyedCalls:
         """Give the key back after a run that stored no answer; nothing for one that did."""
         if mark.settled:
             return
-        async with self._store.transaction() as tx:
+        async with self._store.transaction(serializable=False) as tx:
             await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
 
 
@@ -250,13 +251,7 @@ class KeyedOperation:
         return self._replay(StoredAnswer(mark.stored[0], mark.stored[1], mark.fingerprint))
 
     async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
-        for _ in range(_RERUNS):
-            try:
-                return await proceed()
-            except TransactionConflict:
-                if mark.settled:
-                    raise
-        return await proceed()
+        return await rerun(proceed, self._calls.clock, unless=lambda: mark.settled)
 
     async def _give_back(self, mark: Mark) -> None:
         # Shielded: a cancelled call gives its key back too, or a repeat waits for its deadline.

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 from borough.errors import (
     BrokerError,
     CommitFailed,
+    CommitUnknown,
     ProcessStalled,
     StoreError,
     StoreUnavailable,
+    TransactionConflict,
 )
 from borough.ports import Delivery, Subscription
 from borough.reliability.backoff import Backoff
@@ -46,8 +48,8 @@ _NOTED_IDLE_S = 600.0
 _LOOK_FOR_PARKED_S = 2.0  # replayed by another process
 _PARKED_AT_ONCE = 16
 _BACKOFF = Backoff(0.1, 10.0)
-_INNOCENT = (StoreUnavailable, CommitFailed)
-"""What says nothing about the event: the service's own database could not be had."""
+_INNOCENT = (StoreUnavailable, CommitFailed, CommitUnknown, TransactionConflict)
+"""What says nothing about the event: the service's own database could not be had, or others were first."""
 
 
 class Course:

@@ -8,7 +8,7 @@ rows or not at all. A savepoint that rolls back takes its events with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -23,8 +23,10 @@ from borough.ports import LONGEST_EVENT, Store, StoreTransaction
 from borough.runtime.answers import Mark, store_answer
 from borough.runtime.envelope import EventWriter
 from borough.runtime.pulse import Pulse
+from borough.runtime.reruns import rerun
 from borough.runtime.scheduled import CANCEL_SCHEDULED, due_time
 from borough.services.context import CURRENT
+from borough.services.data import Dialect
 
 __all__ = ["ServiceDatabase"]
 
@@ -54,6 +56,7 @@ class ServiceDatabase:
         "_start_id",
         "all",
         "clock",
+        "dialect",
         "events",
         "maybe",
         "one",
@@ -71,6 +74,7 @@ class ServiceDatabase:
         published: Pulse,
     ) -> None:
         self.store = store
+        self.dialect: Dialect = store.dialect
         self.events = events
         self.clock = clock
         self.published = published
@@ -91,6 +95,15 @@ class ServiceDatabase:
     def transaction(self) -> AbstractAsyncContextManager[StoreTransaction]:
         """Begin a serializable transaction; see `borough.services.data.Database`."""
         return self.store.transaction(self)
+
+    async def transact(self, body: Callable[[StoreTransaction], Awaitable[T]], /) -> T:
+        """Run a body in a transaction until nobody is in its way; see `borough.services.data.Database`."""
+
+        async def once() -> T:
+            async with self.store.transaction(self) as tx:
+                return await body(tx)
+
+        return await rerun(once, self.clock)
 
     def publish(self, tx: StoreTransaction, event: Event, due: datetime | None = None) -> str:
         """Publish an event of this service when `tx` commits, or when it is due; returns its id.

@@ -9,26 +9,28 @@ is kept.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container, Sequence
+from functools import partial
 
 import msgspec
 
 from borough.clock import Clock
 from borough.ports import Store, StoreTransaction
 from borough.runtime.parking import release_next
+from borough.runtime.reruns import rerun
 
 __all__ = ["DeadEvent", "DeadGroup", "DeadLetters", "Selection"]
 
 _AT_ONCE = 100
 _WHERE = """
-where ($1 is null or handler = $1) and ($2 is null or fingerprint = $2)
-and ($3 is null or event_id = $3) and number > $4
+where (handler = $1 or $1 is null) and (fingerprint = $2 or $2 is null)
+and (event_id = $3 or $3 is null) and number > $4
 """
 _GROUPS = f"""
 select handler, fingerprint, error, frame, count(*) as events, min(died_at) as first_at,
  max(died_at) as last_at, (
     select cause from borough_dead as latest
     where latest.handler = borough_dead.handler and latest.fingerprint = borough_dead.fingerprint
-    and ($3 is null or latest.event_id = $3)
+    and (latest.event_id = $3 or $3 is null)
     order by latest.died_at desc, latest.number desc limit 1
  ) as cause
 from borough_dead {_WHERE} group by handler, fingerprint, error, frame order by last_at desc
@@ -141,12 +143,19 @@ class DeadLetters:
         done: list[DeadEvent] = []
         last = 0
         while True:
-            async with self._store.transaction() as tx:
-                found = await tx.all(DeadEvent, _EVENTS, *_values(chosen), last, _AT_ONCE)
-                done += [event for event in found if await act(tx, event)]
+            found, acted = await rerun(partial(self._some, chosen, last, act))
             if not found:
                 return done
+            done += acted
             last = found[-1].number
+
+    async def _some(
+        self, chosen: Selection, last: int, act: _Act
+    ) -> tuple[Sequence[DeadEvent], list[DeadEvent]]:
+        """In one transaction: what is there, and what of it was acted upon."""
+        async with self._store.transaction() as tx:
+            found = await tx.all(DeadEvent, _EVENTS, *_values(chosen), last, _AT_ONCE)
+            return found, [event for event in found if await act(tx, event)]
 
     async def _replay(self, tx: StoreTransaction, event: DeadEvent) -> None:
         if event.key is not None:

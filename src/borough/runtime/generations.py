@@ -15,6 +15,7 @@ import msgspec
 
 from borough.errors import ConfigurationError, StoreError
 from borough.ports import Store, StoreTransaction
+from borough.runtime.reruns import rerun
 
 __all__ = ["Generation", "generation_of", "rebuild", "start_generation"]
 
@@ -56,6 +57,17 @@ async def start_generation(
     are not empty: what is in them may be somebody's.
     """
     full = [table for table in tables if await _has_rows(store, projection, table)]
+    await rerun(lambda: _start(store, projection, tables, full, declared, now))
+
+
+async def _start(
+    store: Store,
+    projection: str,
+    tables: Sequence[str],
+    full: Sequence[str],
+    declared: int,
+    now: float,
+) -> None:
     async with store.transaction() as tx:
         found = await tx.maybe(Generation, _READ, projection)
         if found is not None and (
@@ -80,12 +92,16 @@ async def rebuild(store: Store, projection: str, tables: Sequence[str]) -> int:
 
     Raises `ConfigurationError` for a projection that has never run.
     """
-    async with store.transaction() as tx:
-        found = await tx.maybe(Generation, _READ, projection)
-        if found is None:
-            raise ConfigurationError(f"{projection} has never run; there is nothing to rebuild")
-        await _begin(tx, projection, tables, Generation(found.generation + 1, found.declared))
-    return found.generation + 1
+
+    async def begin() -> int:
+        async with store.transaction() as tx:
+            found = await tx.maybe(Generation, _READ, projection)
+            if found is None:
+                raise ConfigurationError(f"{projection} has never run; there is nothing to rebuild")
+            await _begin(tx, projection, tables, Generation(found.generation + 1, found.declared))
+        return found.generation + 1
+
+    return await rerun(begin)
 
 
 async def _has_rows(store: Store, projection: str, table: str) -> bool:

@@ -16,7 +16,6 @@ from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.contracts.struct import Event
-from borough.errors import TransactionConflict
 from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
@@ -25,6 +24,7 @@ from borough.runtime.envelope import CloudEvent, EventReader
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import check_lease
 from borough.runtime.parking import ParkedEvent, Parking
+from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext, read_traceparent
 
@@ -114,8 +114,7 @@ class Handling:
                 if self._handler.takes_transaction:
                     return await self._with_transaction(event, remove)
                 await self._handler.function(event)
-                async with self._database.transaction() as tx:
-                    return await remove(tx)
+                return await self._in_one(remove)
         finally:
             _let_go()
 
@@ -154,18 +153,14 @@ class Handling:
     async def _with_transaction(
         self, event: Event, enter: Callable[[StoreTransaction], Awaitable[Outcome]]
     ) -> Outcome:
-        reruns = self._terms.conflict_reruns
-        while True:
-            try:
-                async with self._database.transaction() as tx:
-                    outcome = await enter(tx)
-                    if outcome is Outcome.DONE:
-                        await self._handler.function(event, tx)
-                return outcome
-            except TransactionConflict:
-                if not reruns:
-                    raise
-                reruns -= 1
+        async def work() -> Outcome:
+            async with self._database.transaction() as tx:
+                outcome = await enter(tx)
+                if outcome is Outcome.DONE:
+                    await self._handler.function(event, tx)
+            return outcome
+
+        return await rerun(work, self._clock)
 
     async def _without_transaction(self, message: Message, event: Event, lease: Lease) -> Outcome:
         if await self.is_done(message.id):
@@ -173,8 +168,16 @@ class Handling:
         if message.key is not None and await self._behind(message.key):
             return Outcome.BEHIND
         await self._handler.function(event)
-        async with self._database.transaction() as tx:
-            return await self._enter(tx, message, lease, None)
+        return await self._in_one(lambda tx: self._enter(tx, message, lease, None))
+
+    async def _in_one(self, note: Callable[[StoreTransaction], Awaitable[Outcome]]) -> Outcome:
+        """Note that the handler has done it, which must not run again because another was first."""
+
+        async def work() -> Outcome:
+            async with self._database.transaction() as tx:
+                return await note(tx)
+
+        return await rerun(work, self._clock)
 
     async def _enter(
         self, tx: StoreTransaction, message: Message, lease: Lease, key: str | None

@@ -1,9 +1,10 @@
 """What a publisher retains of its topics where the broker keeps no history, and how others read it.
 
 The relay moves an event from the outbox into `borough_history` when the broker has it, in the
-transaction that it needs anyway. A reader is answered from both tables: what has committed is found,
-whether the broker has it yet or not, so that whoever first joins a topic and then reads its history
-misses nothing. It is read by an operation like any other, in this process or over the wire.
+transaction that it needs anyway. A reader is answered from both: what has committed is found, whether
+the broker has it yet or not, so that whoever first joins a topic and then reads its history misses
+nothing. What is not settled yet comes to the broker later than that. It is read by an operation like any
+other, in this process or over the wire.
 """
 
 from __future__ import annotations
@@ -39,15 +40,18 @@ on conflict (sequence) do nothing
 _PUBLISHED = """
 select sequence, {0} from borough_history where topic = $1 and sequence > $2
 union all
-select sequence, {0} from borough_outbox where topic = $1 and sequence > $2
+select sequence, {0} from borough_settled where topic = $1 and sequence > $2
 order by sequence limit $3
 """
 _SIZES = _PUBLISHED.format("length(body)")
 _ROWS = _PUBLISHED.format("id, type, key, body")
 _BEHIND = "select count(*) from borough_history where topic = $1 and sequence > $2"
 _END = """
-select max(coalesce((select sequence from borough_topics where topic = $1), 0),
-           coalesce((select max(sequence) from borough_outbox where topic = $1), 0))
+select coalesce(max(sequence), 0) from (
+    select sequence from borough_topics where topic = $1
+    union all
+    select max(sequence) from borough_settled where topic = $1
+) as ends
 """
 _FACTS = """
 select coalesce(min(sequence), 0), count(*), coalesce(sum(length(body)), 0), min(kept_at)

@@ -21,7 +21,7 @@ from borough.ports import Broker, Store
 from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.history import trim_statement
-from borough.runtime.leases import Leases, check_lease
+from borough.runtime.leases import Leases, hold_lease
 from borough.runtime.options import Options
 from borough.runtime.pulse import set_within
 from borough.runtime.wiring import Plan
@@ -239,8 +239,8 @@ class Housekeeping:
         while not self._stopping.is_set():
             limit = self._batch
             try:
-                async with self._store.transaction() as tx:
-                    await check_lease(tx, lease)
+                async with self._store.transaction(serializable=False) as tx:
+                    await hold_lease(tx, lease)
                     began = clock.monotonic()
                     count = await tx.execute(statement, *values, limit)
                     took_s = clock.monotonic() - began

@@ -15,10 +15,10 @@ from typing import Protocol
 
 from borough.clock import Clock
 from borough.errors import StoreError
-from borough.ports import Store
+from borough.ports import Store, StoreTransaction
 from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
 
-__all__ = ["Leases", "check_lease", "until_set"]
+__all__ = ["Leases", "check_lease", "hold_lease", "until_set"]
 
 _log = logging.getLogger("borough.leases")
 
@@ -29,8 +29,12 @@ _WRITE = """
 insert into borough_leases (role, owner, epoch, until) values ($1, $2, $3, $4)
 on conflict (role) do update
 set owner = excluded.owner, epoch = excluded.epoch, until = excluded.until
+where borough_leases.epoch = excluded.epoch - 1
 """
 _RENEW = "update borough_leases set until = $1 where role = $2 and owner = $3 and epoch = $4"
+_HOLD = """
+update borough_leases set until = until where role = $1 and owner = $2 and epoch = $3
+"""
 _CHECK = "select 1 from borough_leases where role = $1 and owner = $2 and epoch = $3"
 
 
@@ -41,8 +45,17 @@ class _Questions(Protocol):
     def maybe(self) -> Callable[..., Awaitable[int | None]]: ...
 
 
+async def hold_lease(tx: StoreTransaction, lease: Lease) -> None:
+    """Raise `LeaseLost` unless this very lease is in force; nobody takes it before `tx` commits.
+
+    For the runtime's own transactions, one at a time: the row is theirs until the end.
+    """
+    if not await tx.execute(_HOLD, lease.role, lease.owner, lease.epoch):
+        raise LeaseLost(f"{lease.role} is held by another process now")
+
+
 async def check_lease(tx: _Questions, lease: Lease) -> None:
-    """Raise `LeaseLost` unless this very lease is in force; the check holds until `tx` commits."""
+    """Raise `LeaseLost` unless this very lease is in force, as `tx` sees it; many may do so side by side."""
     if await tx.maybe(int, _CHECK, lease.role, lease.owner, lease.epoch) is None:
         raise LeaseLost(f"{lease.role} is held by another process now")
 
@@ -104,19 +117,20 @@ class Leases:
         row = await self._store.maybe(LeaseRow, _READ, role)
         if take(row, role, self._owner, self._clock.epoch_s(), self._terms) is None:
             return None
-        async with self._store.transaction() as tx:
+        async with self._store.transaction(serializable=False) as tx:
             row = await tx.maybe(LeaseRow, _READ, role)
             taken = take(row, role, self._owner, self._clock.epoch_s(), self._terms)
-            if taken is None:
-                return None
-            await tx.execute(_WRITE, taken.role, taken.owner, taken.epoch, taken.until)
+            if taken is None or not await tx.execute(
+                _WRITE, taken.role, taken.owner, taken.epoch, taken.until
+            ):
+                return None  # another process has it, or was first
         until = began + self._terms.lasting_s
         after_crash = row is not None and row.until > 0
         return Lease(role, self._owner, taken.epoch, until, after_crash=after_crash)
 
     async def release(self, lease: Lease) -> None:
         """Let others have the role at once."""
-        async with self._store.transaction() as tx:
+        async with self._store.transaction(serializable=False) as tx:
             await tx.execute(_RENEW, 0.0, lease.role, lease.owner, lease.epoch)
 
     async def _do(self, lease: Lease, work: Callable[[Lease], Awaitable[None]]) -> bool:
@@ -176,7 +190,7 @@ class Leases:
         until = self._clock.epoch_s() + self._terms.lasting_s
         held = list(self._held.values())
         lost: list[asyncio.Task[None]] = []
-        async with self._store.transaction() as tx:
+        async with self._store.transaction(serializable=False) as tx:
             for lease, task in held:
                 if not await tx.execute(_RENEW, until, lease.role, lease.owner, lease.epoch):
                     lost.append(task)

@@ -12,7 +12,7 @@ from borough.ports import Broker
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.history import Past
-from borough.runtime.leases import check_lease
+from borough.runtime.leases import hold_lease
 
 __all__ = ["Noted", "Positions"]
 
@@ -25,7 +25,7 @@ insert into borough_positions (handler, topic, position, noted_at, target, seque
 values ($1, $2, $3, $4, $5, $6) on conflict (handler, topic) do nothing
 """
 _WRITE = """
-update borough_positions set position = $3, sequence = max(sequence, $4), noted_at = $5
+update borough_positions set position = $3, sequence = case when sequence < $4 then $4 else sequence end, noted_at = $5
 where handler = $1 and topic = $2
 """
 _log = logging.getLogger("borough.events")
@@ -99,7 +99,7 @@ class Positions:
             sequence = end = await _ending(self._past, self._handler)
         if self._is_projection:
             first, sequence = await self._broker.earliest(self._topic), 0
-        async with self._database.transaction() as tx:
+        async with self._database.store.transaction(serializable=False) as tx:
             now = self._database.clock.epoch_s()
             await tx.execute(_BEGIN, self._handler, self._topic, first, now, end, sequence)
             noted = await tx.one(Noted, _READ, self._handler, self._topic)
@@ -107,8 +107,8 @@ class Positions:
 
     async def write(self, lease: Lease, position: int, sequence: int) -> None:
         """Note that all up to `position` and `sequence` is done. Raises `LeaseLost`."""
-        async with self._database.transaction() as tx:
-            await check_lease(tx, lease)
+        async with self._database.store.transaction(serializable=False) as tx:
+            await hold_lease(tx, lease)
             now = self._database.clock.epoch_s()
             await tx.execute(_WRITE, self._handler, self._topic, position, sequence, now)
 

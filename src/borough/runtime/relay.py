@@ -2,9 +2,8 @@
 
 First the broker has them durably, then their rows are deleted (or kept as history, where the broker
 keeps none), in a transaction that checks the relay's lease. Killed anywhere between, the next relay
-publishes the same ids again, which is harmless: at least once, and without a gap. On SQLite writers
-take turns, so the row's number is the order of commit, and no row below the last one seen can appear
-later.
+publishes the same ids again, which is harmless: at least once, and without a gap. It reads the view
+`borough_settled`: no row below the last one that is seen there can appear later, however the store commits.
 """
 
 from __future__ import annotations
@@ -20,24 +19,26 @@ from borough.ports import Broker, Message, Store
 from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.outbox import RelayPace, RelayTerms
 from borough.runtime.history import KEEP_HISTORY
-from borough.runtime.leases import Leases, check_lease, until_set
+from borough.runtime.leases import Leases, hold_lease, until_set
 from borough.runtime.pulse import Pulse
 from borough.runtime.scheduled import IS_DUE, ScheduledEvents
 
 __all__ = ["Relay"]
 
+_SETTLE_S = 0.005  # a transaction that was begun before may still run
+
 _log = logging.getLogger("borough.events")
 
 # Their sizes are in the rows' heads: to sum them up costs little, to find the last one is rarely needed.
 _READ = """
-select sequence, id, topic, type, key, body from borough_outbox
+select sequence, id, topic, type, key, body from borough_settled
 where sequence <= case
     when (select coalesce(sum(length(body)), 0) from (
-        select body from borough_outbox order by sequence limit $1
+        select body from borough_settled order by sequence limit $1
     ) as first) <= $2 then 9223372036854775807
     else (select max(sequence) from (
         select sequence, sum(size) over (order by sequence) - size as before from (
-            select sequence, length(body) as size from borough_outbox order by sequence limit $1
+            select sequence, length(body) as size from borough_settled order by sequence limit $1
         ) as sizes
     ) as sums where before < $2)
 end
@@ -49,6 +50,7 @@ insert into borough_topics (topic, sequence) values ($1, $2)
 on conflict (topic) do update set sequence = excluded.sequence
 """
 _ALL_LAST = "select topic, sequence from borough_topics"
+_UNSETTLED = "select 1 from borough_outbox limit 1"
 _LEFT = f"""
 select 1 where exists (select 1 from borough_outbox) or exists ({IS_DUE})
 """
@@ -136,7 +138,9 @@ class Relay:
                     return
                 continue
             wait_s = pace.moved(moved)
-            if wait_s:
+            if wait_s and await self._store.maybe(int, _UNSETTLED) is not None:
+                await self._hint.wait(seen, _SETTLE_S)
+            elif wait_s:
                 if stopping:
                     return
                 await self._hint.wait(seen, wait_s)
@@ -161,8 +165,8 @@ class Relay:
             raise LeaseLost(f"the relay of {self._service} was too late to renew its lease")
         await self._broker.publish(messages)
         moved = [topic for topic, sequence in last.items() if known.get(topic) != sequence]
-        async with self._store.transaction() as tx:
-            await check_lease(tx, lease)
+        async with self._store.transaction(serializable=False) as tx:
+            await hold_lease(tx, lease)
             if not self._broker.keeps_history:
                 await tx.execute(KEEP_HISTORY, rows[-1].sequence, self._clock.epoch_s())
             await tx.execute(_DELETE, rows[-1].sequence)

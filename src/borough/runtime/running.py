@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from borough.runtime.envelope import EventWriter
 from borough.runtime.pool import ThreadPool
 from borough.runtime.projections import ServiceProjections
 from borough.runtime.pulse import Pulse
+from borough.runtime.reruns import rerun
 from borough.runtime.wiring import SchedulePlan, ServicePlan
 from borough.services.context import CURRENT
-from borough.stores.migrations import read_migrations
-from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.migrations import migrations_of
+from borough.stores.schema import borough_migrations
 from borough.transports.callee import Callee
 
 __all__ = ["Resources", "RunningService"]
@@ -75,13 +77,14 @@ class RunningService:
         if self.store is None:
             return
         await self.store.open()
-        await self.store.migrate("borough", BOROUGH_MIGRATIONS)
-        folder = self.plan.folder / "migrations" / "sqlite"
-        if folder.is_dir():
-            try:
-                await self.store.migrate("service", read_migrations(folder))
-            except MigrationRefused as error:
-                raise MigrationRefused(f"{self.name}: {error}") from error
+        dialect = self.store.dialect
+        await self.store.migrate("borough", borough_migrations(dialect))
+        try:
+            migrations = migrations_of(self.plan.folder, dialect)
+            if migrations:
+                await self.store.migrate("service", migrations)
+        except MigrationRefused as error:
+            raise MigrationRefused(f"{self.name}: {error}") from error
 
     def build(self, resources: Resources) -> None:
         """Make the instance with everything it asked for, and the callees of its operations."""
@@ -125,6 +128,8 @@ class RunningService:
     def add_callees(self, contract: Contract, answering: Any) -> None:
         """Make `answering`'s methods the callees of a contract."""
         idle = self._configuration.options.limits.stream_idle_s
+        side_by_side = self.store is not None and self.store.dialect != "sqlite"
+        again = partial(rerun, clock=self.clock) if side_by_side else None
         for operation in contract.operations.values():
             keyed = (
                 KeyedOperation(self.keyed, Codec(operation))
@@ -137,6 +142,7 @@ class RunningService:
                 self.gate,
                 self.clock.monotonic,
                 keyed=keyed,
+                rerun=again,
                 stream_idle_s=idle,
             )
 

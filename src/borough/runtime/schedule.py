@@ -15,11 +15,12 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
-from borough.errors import StoreError
+from borough.errors import StoreError, TransactionConflict
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.leases import Leases, check_lease
+from borough.runtime.leases import Leases, check_lease, hold_lease
 from borough.runtime.pulse import set_within
+from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext
 
@@ -85,6 +86,9 @@ class Schedule:
                 self.handled += 1
             except LeaseLost:
                 raise
+            except TransactionConflict as error:
+                self.failed += 1
+                _log.warning("%s comes again at its next time: %s", self._handler.name, error)
             except Exception as error:
                 self.failed += 1
                 _log.error("%s failed, again at its next time", self._handler.name, exc_info=error)
@@ -95,8 +99,8 @@ class Schedule:
         last: float | None = await self._database.maybe(float, _READ, name)
         if last is None:
             last = self._clock.epoch_s()
-            async with self._database.transaction() as tx:
-                await check_lease(tx, lease)
+            async with self._database.store.transaction(serializable=False) as tx:
+                await hold_lease(tx, lease)
                 await tx.execute(_WRITE, name, last)
         return last + self._handler.interval_s
 
@@ -125,7 +129,10 @@ class Schedule:
         force_setattr(call, "armed_in", asyncio.current_task())
         context = copy_context()
         context.run(CURRENT.set, call)
-        work = self._transacted(lease, now) if handler.takes_transaction else self._free(lease, now)
+        if handler.takes_transaction:
+            work = rerun(lambda: self._transacted(lease, now), clock)
+        else:
+            work = self._free(lease, now)
         task = asyncio.create_task(work, context=context, name=handler.name)
         try:
             async with asyncio.timeout(lasting_s):
@@ -149,8 +156,8 @@ class Schedule:
 
     async def _note(self, lease: Lease, now: float) -> None:
         try:
-            async with self._database.transaction() as tx:
-                await check_lease(tx, lease)
+            async with self._database.store.transaction(serializable=False) as tx:
+                await hold_lease(tx, lease)
                 await tx.execute(_WRITE, self._handler.name, now)
         except StoreError as error:
             _log.warning("%s: its last run was not noted: %s", self._handler.name, error)

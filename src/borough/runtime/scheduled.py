@@ -19,8 +19,9 @@ from borough.clock import Clock
 from borough.errors import TransactionMisuse
 from borough.ports import Store
 from borough.reliability.lease import Lease
-from borough.runtime.leases import check_lease
+from borough.runtime.leases import hold_lease
 from borough.runtime.pulse import Pulse
+from borough.stores.schema import MOVE_SCHEDULED
 
 __all__ = ["CANCEL_SCHEDULED", "IS_DUE", "ScheduledEvents", "due_time"]
 
@@ -31,11 +32,6 @@ _NEXT = "select due from borough_scheduled order by due limit 1"
 _DUE = """
 select due, number, length(body) as size from borough_scheduled
 where due <= $1 order by due, number limit $2
-"""
-_MOVE = """
-insert into borough_outbox (id, topic, type, key, body)
-select id, topic, type, key, body from borough_scheduled
-where (due, number) <= ($1, $2) order by due, number
 """
 _REMOVE = "delete from borough_scheduled where (due, number) <= ($1, $2)"
 
@@ -125,9 +121,9 @@ class ScheduledEvents:
             if size > _BATCH_BYTES:
                 break
             last = row
-        async with self._store.transaction() as tx:
-            await check_lease(tx, lease)
-            moved = await tx.execute(_MOVE, last.due, last.number)
+        async with self._store.transaction(serializable=False) as tx:
+            await hold_lease(tx, lease)
+            moved = await tx.execute(MOVE_SCHEDULED[self._store.dialect], last.due, last.number)
             await tx.execute(_REMOVE, last.due, last.number)
         return moved
 

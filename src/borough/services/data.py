@@ -7,16 +7,19 @@ is released only after COMMIT.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from borough.contracts.struct import Event
 
-__all__ = ["Database", "Reader", "Transaction"]
+__all__ = ["Database", "Dialect", "Reader", "Transaction"]
 
 T = TypeVar("T")
+
+Dialect = Literal["sqlite", "postgres"]
+"""The SQL that a database speaks; a service's folder of migrations is called so."""
 
 
 class Reader(Protocol):
@@ -86,10 +89,23 @@ class Transaction(Reader, Protocol):
 class Database(Reader, Protocol):
     """A service's own database, nobody else's. Reads outside a transaction see the last commit."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL that it speaks, for a service that promises both and has to say something in two ways."""
+        ...
+
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Begin a serializable transaction; leaving the block commits, an exception rolls back.
 
         Raises `CommitFailed`, `TransactionConflict`, or `StoreUnavailable` when the writer cannot be had.
+        """
+        ...
+
+    async def transact(self, body: Callable[[Transaction], Awaitable[T]], /) -> T:
+        """Run `body` in a transaction, again where another one was first; returns what it returns.
+
+        Only what it does by its transaction may count, for it may run several times. Raises
+        `TransactionConflict` where that takes too many runs, and what `transaction()` raises.
         """
         ...
 

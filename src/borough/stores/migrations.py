@@ -16,10 +16,34 @@ import msgspec
 
 from borough.errors import MigrationRefused
 from borough.ports import Migration
+from borough.services.data import Dialect
 
-__all__ = ["Applied", "checksum", "pending", "read_migrations"]
+__all__ = ["Applied", "checksum", "migrations_of", "pending", "read_migrations"]
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9][a-z0-9_]*\.sql\Z")
+
+
+def migrations_of(service: Path, dialect: Dialect) -> tuple[Migration, ...]:
+    """The migrations of a service, whose code lies in a folder, for a database; nothing where it has none at all.
+
+    They lie in `migrations/DIALECT`; those for SQLite may lie in `migrations` itself. Raises
+    `MigrationRefused` where they are written for another database only.
+    """
+    folder = service / "migrations"
+    if (folder / dialect).is_dir():
+        return read_migrations(folder / dialect)
+    for_sqlite = any(folder.glob("*.sql"))
+    if dialect == "sqlite" and for_sqlite:
+        return read_migrations(folder)
+    others = (
+        ["sqlite"] if for_sqlite else [p.name for p in folder.glob("*/") if any(p.glob("*.sql"))]
+    )
+    if others:
+        raise MigrationRefused(
+            f"its migrations are for {' and '.join(sorted(others))}, and its database is {dialect}: write them "
+            f"for that in {folder / dialect}, or choose another store for it"
+        )
+    return ()
 
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:

@@ -11,6 +11,7 @@ import logging
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from typing import Any, Protocol, cast
 
 from msgspec.structs import force_setattr
@@ -20,6 +21,7 @@ from borough.contracts.problem import Problem
 from borough.errors import (
     CallError,
     CommitFailed,
+    CommitUnknown,
     ConfigurationError,
     DeadlineExceeded,
     KeyInUse,
@@ -46,6 +48,10 @@ class KeyedRun(Protocol):
     ) -> Any: ...
 
 
+Rerun = Callable[[Callable[[], Awaitable[Any]]], Coroutine[Any, Any, Any]]
+"""Does something again until no other transaction is in its way."""
+
+
 class Callee:
     """One operation with the object that answers it. `count` and `failures` are plain counters."""
 
@@ -60,6 +66,7 @@ class Callee:
         "gate",
         "keyed",
         "operation",
+        "rerun",
         "stream_idle_s",
     )
 
@@ -71,11 +78,14 @@ class Callee:
         monotonic: Callable[[], float],
         *,
         keyed: KeyedRun | None = None,
+        rerun: Rerun | None = None,
         stream_idle_s: float = 60.0,
     ) -> None:
+        """`rerun` does an idempotent operation without a key again where another transaction was first."""
         self.operation = operation
         self.gate = gate
         self.keyed = keyed
+        self.rerun = rerun if operation.mark.idempotent else None
         self.count = 0
         self.failures = 0
         self.stream_idle_s = stream_idle_s
@@ -98,10 +108,12 @@ class Callee:
         self.count += 1
         try:
             context = copy_context()
-            if self.keyed is None or call.key is None:
-                coroutine = self._handler(*arguments)
-            else:
+            if self.keyed is not None and call.key is not None:
                 coroutine = self._keyed(self.keyed, arguments, call)
+            elif self.rerun is not None:
+                coroutine = self.rerun(partial(self._handler, *arguments))
+            else:
+                coroutine = self._handler(*arguments)
             must_arm = call.deadline < call.armed
             loop = self._loop
             if loop is None or not loop.is_running():
@@ -225,7 +237,7 @@ class Callee:
             may_repeat = self.operation.mark.idempotent or call.key is not None
             busy.retryable = may_repeat  # type: ignore[misc]
             return busy
-        if isinstance(error, (CommitFailed, ConfigurationError)):
+        if isinstance(error, (CommitFailed, CommitUnknown, ConfigurationError)):
             _log.error("%s: %s", name, error)
             failure = Unavailable(f"{service} cannot keep what it did now", retry_after_s=1)
             # The handler has run; what it did outside of the database is done.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from borough.testing import Mode, start
 from borough.testing.clock import ManualClock
-from shop.search.catalogue import FILE, sql
+from shop.search.catalogue import DIALECTS, FILE, MIGRATIONS, sql
 from shop.search.contract import (
     Item,
     OutOfStock,
@@ -20,7 +20,7 @@ from shop.search.contract import (
     UnknownItem,
     Wanted,
 )
-from shop.search.data import WORD, match_expression
+from shop.search.data import WORD, fts5_expression
 from shop.search.engine import Engine, SearchSettings
 
 SHOP = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ async def test_odd_input_finds_little_and_never_fails(q: str) -> None:
 @given(st.text(max_size=60))
 def test_whatever_is_typed_becomes_a_question_that_the_index_understands(q: str) -> None:
     if words := WORD.findall(q):
-        INDEX.execute("select * from words where words match ?", (match_expression(words),))
+        INDEX.execute("select * from words where words match ?", (fts5_expression(words),))
 
 
 INDEX = apsw.Connection(":memory:")
@@ -145,4 +145,5 @@ async def test_what_is_scarce_is_sold_as_often_as_it_is_there(mode: Mode) -> Non
 
 
 def test_the_catalogue_is_what_its_generator_writes() -> None:
-    assert FILE.read_text(encoding="utf-8") == sql()
+    for dialect in DIALECTS:
+        assert (MIGRATIONS / dialect / FILE).read_text(encoding="utf-8") == sql(dialect)

@@ -17,11 +17,11 @@ import apsw
 
 from borough.clock import Clock, thread_cpu_s
 from borough.errors import ConfigurationError, StoreError
+from borough.stores.rows import RowPlans
 from borough.stores.sqlite.faults import DISK_FAULTS, real_fault
 from borough.stores.sqlite.options import SqliteOptions
-from borough.stores.sqlite.rows import RowPlans
 from borough.stores.sqlite.sql import Statement
-from borough.stores.sqlite.values import check_floats, compare_decimals, store_value
+from borough.stores.values import check_floats, compare_decimals, store_value
 
 __all__ = ["BODY", "Connection", "NeverBegan", "savepoint_name"]
 

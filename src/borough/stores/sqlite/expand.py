@@ -15,7 +15,7 @@ import apsw
 from borough.ports import Migration
 from borough.stores.sqlite.catalog import Catalog, Column, Table, Unique, View, read_catalog
 from borough.stores.sqlite.sql import tokens_of
-from borough.stores.sqlite.values import compare_decimals
+from borough.stores.values import compare_decimals
 
 __all__ = ["doubts", "refuse_contraction"]
 

@@ -22,7 +22,7 @@ from borough.stores.migrations import Applied, checksum, pending
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import DISK_FAULTS, known_remedy, real_fault
 from borough.stores.sqlite.sql import refuse_rollback_clauses, words_of
-from borough.stores.sqlite.values import store_value
+from borough.stores.values import store_value
 
 __all__ = ["apply_migrations", "read_applied"]
 

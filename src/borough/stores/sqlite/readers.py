@@ -23,10 +23,10 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
+from borough.stores.rows import only_row, within_limit
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
-from borough.stores.sqlite.rows import only_row, within_limit
 from borough.stores.sqlite.sql import Statement, Texts
 from borough.stores.sqlite.worker import Bound, Worker
 

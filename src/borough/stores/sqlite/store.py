@@ -19,13 +19,14 @@ import apsw
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
 from borough.ports import Companion, Migration
+from borough.services.data import Dialect
+from borough.stores.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import unusable
 from borough.stores.sqlite.migrate import apply_migrations
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.readers import Readers, Snapshot
-from borough.stores.sqlite.rows import RowPlans, only_row, within_limit
 from borough.stores.sqlite.sql import Texts
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.worker import Worker
@@ -53,6 +54,7 @@ class SqliteStore:
         deadline: Callable[[], float | None] = no_deadline,
         options: SqliteOptions = _DEFAULTS,
     ) -> None:
+        self.dialect: Dialect = "sqlite"
         self.path = os.path.abspath(path)
         self._clock = clock
         self._deadline = deadline
@@ -158,8 +160,10 @@ class SqliteStore:
 
     # --- reading and writing ----------------------------------------------------------------------
 
-    def transaction(self, companion: Companion | None = None) -> SqliteTransaction:
-        """A serializable transaction; when the block has been left it is durable."""
+    def transaction(
+        self, companion: Companion | None = None, *, serializable: bool = True
+    ) -> SqliteTransaction:
+        """A transaction, serializable in any case; when the block has been left it is durable."""
         if self._writer is None:
             raise self._not_open()
         deadline = self._deadline()

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -19,25 +17,22 @@ from typing import Any, NoReturn, TypeVar
 import apsw
 
 from borough.clock import Clock
-from borough.contracts.struct import Event
 from borough.errors import (
     ConstraintViolated,
     DeadlineExceeded,
     ProcessStalled,
     StoreError,
     StoreUnavailable,
-    TransactionConflict,
     TransactionMisuse,
     WrongRowCount,
 )
-from borough.ports import Companion, OutboxRow, ScheduledRow
-from borough.reliability.position import position_of
-from borough.services.context import IN_TRANSACTION, OpenTransaction
+from borough.ports import Companion
+from borough.services.context import IN_TRANSACTION
+from borough.stores.body import StoreBody
+from borough.stores.rows import only_row, within_limit
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
-from borough.stores.sqlite.rows import only_row, within_limit
-from borough.stores.sqlite.savepoint import Savepoint
 from borough.stores.sqlite.sql import Statement, Texts
 from borough.stores.sqlite.watch import Hop
 from borough.stores.sqlite.worker import Bound
@@ -47,38 +42,26 @@ __all__ = ["SqliteTransaction"]
 
 T = TypeVar("T")
 _CHUNK = 64
-_THEMSELVES = (ConstraintViolated, StoreUnavailable, TransactionConflict, TransactionMisuse)
 _UNRESOLVED_KEYS = apsw.SQLITE_DBSTATUS_DEFERRED_FKS
 
 
-class SqliteTransaction:
+class SqliteTransaction(StoreBody):
     """One body. Made by `SqliteStore.transaction()`, used once."""
 
     __slots__ = (
         "_clock",
-        "_companion",
         "_deadline",
-        "_depth",
-        "_doomed",
-        "_doomed_depth",
         "_ended",
-        "_entered",
         "_failure",
         "_future",
         "_options",
-        "_outer",
         "_texts",
         "_until",
         "_writer",
         "begun",
         "busy",
         "hops_s",
-        "is_open",
         "late_before_s",
-        "mark",
-        "outbox",
-        "scheduled",
-        "sequence",
     )
 
     def __init__(
@@ -90,25 +73,15 @@ class SqliteTransaction:
         deadline: float,
         companion: Companion | None = None,
     ) -> None:
+        StoreBody.__init__(self, writer, companion)
         self._writer = writer
         self._texts = texts
         self._clock = clock
         self._options = options
         self._deadline = deadline
-        self._companion = companion
-        self.outbox: list[OutboxRow] = []
-        self.scheduled: list[ScheduledRow] | None = None
-        self.mark: object = None
-        self.sequence = 0
-        self.is_open = False
-        self._entered = False
-        self._depth = 0
-        self._doomed: BaseException | None = None
-        self._doomed_depth = 0
         self._ended = False
         self._failure: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
-        self._outer: OpenTransaction | None = None
         self.begun = self.late_before_s = self.hops_s = 0.0
         self.busy = False
 
@@ -124,23 +97,10 @@ class SqliteTransaction:
             raise StoreUnavailable("the call's deadline has passed; the transaction has not begun")
         if not self._writer.try_enter(self, now):
             await self._writer.enter(self, deadline)
-        self._entered = self.is_open = True
         until = self.begun + self._options.body_s
         self._until = until if until < deadline else deadline
-        self._outer = outer
-        IN_TRANSACTION.set(self)
+        self._open(outer)
         return self
-
-    def _refuse_nesting(self, outer: OpenTransaction | None) -> None:
-        if self._entered:
-            raise TransactionMisuse("this transaction was entered before; ask for a new one")
-        while isinstance(outer, SqliteTransaction):
-            if outer._writer is self._writer and outer.is_open:
-                raise TransactionMisuse(
-                    "transaction() inside a transaction() of the same service. Pass the `tx` "
-                    "on, or use tx.savepoint() for a part that may fail alone"
-                )
-            outer = outer._outer
 
     async def __aexit__(
         self,
@@ -148,10 +108,7 @@ class SqliteTransaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.is_open = False
-        if IN_TRANSACTION.get() is self:  # a generator may be left in another context
-            IN_TRANSACTION.set(self._outer)
-        self._outer = None
+        self._close()
         if self.busy:
             if isinstance(
                 error, GeneratorExit
@@ -181,9 +138,8 @@ class SqliteTransaction:
                 await self._future
             except asyncio.CancelledError as request:  # the outcome first
                 cancelled = request
-        if self._failure is None and (self.outbox or self.scheduled or self.mark is not None):
-            assert self._companion is not None
-            self._companion.committed(self)
+        if self._failure is None:
+            self._tell_committed()
         if cancelled is not None:
             raise cancelled
         if self._failure is not None:  # one failure for all members; each raises its own
@@ -198,17 +154,6 @@ class SqliteTransaction:
             raise
         if error is None:
             self._doom(TransactionMisuse("the body ended while one of its statements was running"))
-
-    def _raise_why(self) -> NoReturn:
-        doomed = self._doomed
-        if doomed is None:
-            raise TransactionMisuse("the body ended inside a savepoint()")
-        if isinstance(doomed, _THEMSELVES):
-            raise doomed
-        raise TransactionMisuse(
-            f"a statement failed, so nothing of the transaction is kept; the body went on all the "
-            f"same. Let the error pass, or use tx.savepoint(). It was: {doomed}"
-        ) from doomed
 
     def settle(self, failure: StoreError | None) -> None:
         """The group has ended."""
@@ -304,38 +249,6 @@ class SqliteTransaction:
         found = await self._rows(kind, sql, args, self._options.row_limit)
         return within_limit(found, self._options.row_limit, sql)
 
-    def savepoint(self) -> AbstractAsyncContextManager[None]:
-        """A part that may fail alone, with what it published and answered."""
-        return Savepoint(self)
-
-    def publish(
-        self, event: Event, /, *, at: datetime | None = None, after: timedelta | None = None
-    ) -> str:
-        """Publish an event when the transaction commits, or at a time; returns its id."""
-        if at is None and after is None:
-            return self._added().publish(self, event)
-        return self._added().schedule(self, event, at, after)
-
-    async def cancel(self, event_id: str, /) -> bool:
-        """Take an event back that was published for later."""
-        return await self._added().cancel(self, event_id)
-
-    @property
-    def position(self) -> str:
-        """After the block: the place of what it has published."""
-        if not self._ended or self._failure is not None:
-            raise TransactionMisuse("a position is had after the block of the transaction")
-        return position_of([row[1] for row in self.outbox], self.sequence)
-
-    async def answer(self, value: T, /) -> T:
-        """Store the keyed operation's answer with the effects, and return it."""
-        return await self._added().answer(self, value)
-
-    def _added(self) -> Companion:
-        if self._companion is None:
-            raise TransactionMisuse("this transaction belongs to no service; it publishes nothing")
-        return self._companion
-
     async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         self._check()
         try:
@@ -409,24 +322,6 @@ class SqliteTransaction:
 
     # --- failing ----------------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        if not self.is_open:
-            raise TransactionMisuse(
-                "the transaction is over; its statements stand inside `async with`"
-            )
-        if self._doomed is not None:
-            if isinstance(self._doomed, (TransactionMisuse, StoreUnavailable)):
-                raise self._doomed
-            raise TransactionMisuse(
-                f"a statement of this transaction has failed; only leaving it, or the savepoint, "
-                f"is left. It was: {self._doomed}"
-            ) from self._doomed
-
-    def _doom(self, error: BaseException) -> None:
-        if self._doomed is None:
-            self._doomed = error
-            self._doomed_depth = self._depth
-
     def _fail(self, error: BaseException, sql: str) -> NoReturn:
         if isinstance(error, (asyncio.CancelledError, WrongRowCount)):
             if isinstance(error, asyncio.CancelledError):
@@ -453,7 +348,7 @@ class SqliteTransaction:
 
     # --- savepoints -------------------------------------------------------------------------------
 
-    def enter_savepoint(self) -> int:
+    async def enter_savepoint(self) -> int:
         """Begin a part; returns its depth."""
         self._check()
         if self.busy:
@@ -462,7 +357,7 @@ class SqliteTransaction:
         self._writer.connection.mark(f"savepoint {savepoint_name(self._depth)}")
         return self._depth
 
-    def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
+    async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
         if not self.is_open or depth != self._depth or self.busy:
             self._doom(TransactionMisuse("savepoints end in the order in which they nest"))

@@ -27,7 +27,7 @@ from borough.errors import (
     WrongRowCount,
 )
 from borough.ports import Migration, Store, StoreTransaction
-from borough.stores.schema import BOROUGH_MIGRATIONS
+from borough.stores.schema import borough_migrations
 from borough.testing.conformance.suite import check, equal, raising
 
 __all__ = ["StoreConformance"]
@@ -245,7 +245,7 @@ class StoreConformance:
 
     async def test_events_commit_with_the_body_in_their_order(self) -> None:
         async with self._store() as store:
-            await store.migrate("borough", BOROUGH_MIGRATIONS)
+            await store.migrate("borough", borough_migrations(store.dialect))
             publisher = _Publisher()
             async with store.transaction(publisher) as tx:
                 await tx.execute(_ADD, 1, "a", 1)

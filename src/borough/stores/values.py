@@ -1,4 +1,4 @@
-"""How values of the portable types are stored. SQLite itself knows int, float, str, bytes and null.
+"""How values of the portable types are stored as text or number, for SQLite and for columns of text.
 
 bool 0/1; datetime text in UTC, always `2025-01-31T12:00:00.000000Z`, so that it sorts; date ISO
 text; Decimal text as written, sorted by `collate decimal`; UUID text; an enum's value; struct,

@@ -1,7 +1,8 @@
 """Rows as the type asked for: a struct by column names, a tuple by place, a dict, or one value.
 
-What a type needs is worked out once per (type, columns) and kept. Columns that SQLite stores in
+What a type needs is worked out once per (type, columns) and kept. Columns that a database stores in
 another form (bool, datetime, JSON) are turned back one by one; msgspec does the rest in one call.
+A row whose values are just what a struct's plain fields take becomes one without either.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence, Set
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
 import msgspec
 
@@ -23,6 +25,7 @@ Columns = tuple[tuple[str, str | None], ...]
 Shape = Callable[[Sequence[tuple[Any, ...]]], list[Any]]
 Column = Callable[[Any], Any]
 _PLANS = 1000
+_PLAIN = frozenset((bool, int, float, str, bytes, datetime, date, UUID, Decimal))
 
 
 def only_row(found: list[Any], sql: str) -> list[Any]:
@@ -90,7 +93,7 @@ def _struct_shape(kind: Any, struct: type[msgspec.Struct], names: list[str]) -> 
     turned = [(key, turn) for key, turn in columns if turn is not None]
     picked = None if len(taken) == len(names) else [index for index, _ in taken]
 
-    def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def convert(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         if picked is not None:  # columns that the struct does not know, as after `select *`
             rows = [tuple(row[index] for index in picked) for row in rows]
         found = [dict(zip(keys, row, strict=True)) for row in rows]
@@ -100,7 +103,47 @@ def _struct_shape(kind: Any, struct: type[msgspec.Struct], names: list[str]) -> 
                     values[key] = turn(value)
         return _convert(found, list[kind])
 
+    takes = [_taken_as_is(hints[name]) for name in fields]
+    if not all(takes) or list(fields) != names or not _is_made_by_place(struct):
+        return convert
+    return _quick_shape(struct, takes, convert)
+
+
+def _quick_shape(
+    struct: type[msgspec.Struct], takes: Sequence[frozenset[type]], convert: Shape
+) -> Shape:
+    """Make the struct of a row at once where each value is of a type that its field takes as it is."""
+    fitting: set[tuple[type, ...]] = set()
+
+    def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        for row in rows:
+            kinds = tuple(map(type, row))
+            if kinds not in fitting:
+                if not all(kind in taken for kind, taken in zip(kinds, takes, strict=True)):
+                    return convert(rows)
+                fitting.add(kinds)
+        return [struct(*row) for row in rows]
+
     return shape
+
+
+def _taken_as_is(kind: Any) -> frozenset[type]:
+    """The types whose values a field takes without a look at them; none where it has constraints."""
+    if get_origin(kind) in (Union, types.UnionType):
+        parts = get_args(kind)
+    else:
+        parts = (kind,)
+    return (
+        frozenset(parts)
+        if all(part in _PLAIN or part is type(None) for part in parts)
+        else frozenset()
+    )
+
+
+def _is_made_by_place(struct: type[msgspec.Struct]) -> bool:
+    """Whether it can be made of its fields in their order, and does nothing else when it is."""
+    names = tuple(field.name for field in msgspec.structs.fields(struct))
+    return struct.__match_args__ == names and not hasattr(struct, "__post_init__")
 
 
 def _tuple_shape(kind: Any, names: list[str]) -> Shape:
@@ -212,7 +255,7 @@ def _bool(name: str) -> Column:
 def _datetime(name: str) -> Column:
     def turn(value: Any) -> datetime:
         try:
-            found = datetime.fromisoformat(value)
+            found = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         except (TypeError, ValueError) as error:
             raise StoreError(f"column {name} holds {value!r}, which is no time") from error
         if found.tzinfo is None:

@@ -1,0 +1,168 @@
+"""One connection to the server: its session, and running a statement on it.
+
+Each text is prepared once per connection, with how its values go and its rows come. A statement has two ends:
+the server's own `statement_timeout`, and a little later the driver's, for a server that does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from borough.errors import StoreError
+from borough.stores.postgres.driver import asyncpg
+from borough.stores.postgres.options import PostgresLimits
+from borough.stores.postgres.values import Encoder
+from borough.stores.rows import Columns, RowPlans
+
+__all__ = ["Connection", "Control", "connect"]
+
+_GRACE_S = 0.25
+_LEAST_MS = 1
+
+
+class _Prepared:
+    """A statement that the server knows, with how its values go and what its columns are."""
+
+    __slots__ = ("columns", "encoder", "statement")
+
+    def __init__(self, statement: Any) -> None:
+        self.statement = statement
+        self.encoder = Encoder([kind.name for kind in statement.get_parameters()])
+        self.columns: Columns = tuple(
+            (column.name, column.type.name) for column in statement.get_attributes()
+        )
+
+
+class Control:
+    """The texts with which a transaction begins, by what it is for."""
+
+    @staticmethod
+    def begin(limits: PostgresLimits, left_s: float, *, serializable: bool) -> str:
+        """Begin to read and write; each statement ends within `left_s`."""
+        level = "serializable" if serializable else "read committed"
+        # A look through a whole small table would make every change of it a conflict.
+        index = "; set local enable_seqscan = off" if serializable else ""
+        left_ms = max(_LEAST_MS, int(left_s * 1000))
+        lock_ms = max(_LEAST_MS, min(left_ms, int(limits.lock_s * 1000)))
+        return (
+            f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
+            f"set local lock_timeout = {lock_ms}{index}"
+        )
+
+    @staticmethod
+    def begin_snapshot(left_s: float) -> str:
+        """Begin to read one state."""
+        left_ms = max(_LEAST_MS, int(left_s * 1000))
+        return f"begin isolation level repeatable read read only; set local statement_timeout = {left_ms}"
+
+
+class Connection:
+    """An `asyncpg` connection with the store's session. Used by one task at a time."""
+
+    __slots__ = ("_limit", "_plans", "_prepared", "inner")
+
+    def __init__(self, inner: Any, plans: RowPlans, limits: PostgresLimits) -> None:
+        self.inner = inner
+        self._plans = plans
+        self._limit = limits.statements
+        self._prepared: dict[str, _Prepared] = {}
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is there, and no transaction is open on it."""
+        return not self.inner.is_closed() and not self.inner.is_in_transaction()
+
+    async def control(self, text: str, within_s: float) -> None:
+        """Run the store's own text, which may have several statements."""
+        await self.inner.execute(text, timeout=within_s)
+
+    async def change(self, sql: str, args: Sequence[Any], left_s: float) -> int:
+        """Run a statement; returns how many rows it has changed."""
+        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
+        _, status = await self._run(prepared, sql, args, 0, left_s)
+        verb, _, count = status.rpartition(b" ")
+        return int(count) if verb[:6] in (b"INSERT", b"UPDATE", b"DELETE") else 0
+
+    async def change_many(self, counted: str, rows: Sequence[Sequence[Any]], left_s: float) -> int:
+        """Run a statement that counts its rows for each of `rows`, all in one journey."""
+        prepared = self._prepared.get(counted) or await self._prepare(counted, left_s)
+        encoder = prepared.encoder
+        for args in rows:
+            if len(args) != encoder.count:
+                raise _wrong_count(encoder.count, args, counted)
+        values = [encoder.encode(args) for args in rows]
+        found = await prepared.statement.fetchmany(values, timeout=left_s + _GRACE_S)
+        return sum(record[0] for record in found)
+
+    async def rows(
+        self, kind: Any, sql: str, args: Sequence[Any], limit: int, left_s: float
+    ) -> list[Any]:
+        """Run a statement and shape at most `limit` rows; one more is read, to be counted."""
+        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
+        if not prepared.columns:
+            raise StoreError(f"the statement gives no rows: {sql}")
+        found, _ = await self._run(prepared, sql, args, limit + 1, left_s)
+        if not found:
+            return []
+        return self._plans.of(kind, prepared.columns)([tuple(record) for record in found])
+
+    async def _prepare(self, sql: str, left_s: float) -> _Prepared:
+        if len(self._prepared) >= self._limit:
+            self._prepared.clear()
+        prepared = _Prepared(await self.inner.prepare(sql, timeout=left_s + _GRACE_S))
+        self._prepared[sql] = prepared
+        return prepared
+
+    async def _run(
+        self, prepared: _Prepared, sql: str, args: Sequence[Any], limit: int, left_s: float
+    ) -> tuple[list[Any], bytes]:
+        encoder = prepared.encoder
+        if len(args) != encoder.count:
+            raise _wrong_count(encoder.count, args, sql)
+        # The driver's public methods give either the rows without a bound, or how many were changed.
+        protocol, state = self.inner._protocol, prepared.statement._state
+        try:
+            found, status, _ = await protocol.bind_execute(
+                state, encoder.encode(args), "", limit, True, left_s + _GRACE_S
+            )
+        except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
+            self._prepared.clear()  # the tables have been changed
+            raise
+        return found, status or b""
+
+    def give_up(self) -> None:
+        """Close it at once, whatever it does."""
+        self.inner.terminate()
+
+    async def close(self, within_s: float) -> None:
+        """Close it in order, or at once where that takes too long."""
+        try:
+            await self.inner.close(timeout=within_s)
+        except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            self.inner.terminate()
+
+
+async def connect(
+    url: str, name: str, plans: RowPlans, limits: PostgresLimits, within_s: float
+) -> Connection:
+    """Make a connection; `name` is what the server shows of it. Raises what the driver raises."""
+    idle_ms = int(limits.body_s * 500)
+    settings = {
+        "application_name": name[:63],
+        "default_transaction_read_only": "on",
+        "statement_timeout": str(int(limits.wait_s * 1000)),
+        "lock_timeout": str(int(limits.lock_s * 1000)),
+        "idle_in_transaction_session_timeout": str(idle_ms),
+        "synchronous_commit": "on",
+        "timezone": "UTC",
+        "jit": "off",  # it pays for long questions, of which a service has few
+    }
+    inner = await asyncpg.connect(
+        url, timeout=within_s, statement_cache_size=0, server_settings=settings
+    )
+    return Connection(inner, plans, limits)
+
+
+def _wrong_count(wanted: int, args: Sequence[Any], sql: str) -> StoreError:
+    return StoreError(f"{wanted} parameters and {len(args)} values are in: {sql}")

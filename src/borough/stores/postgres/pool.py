@@ -1,0 +1,158 @@
+"""The connections of one process to one service's database: made when needed, bounded, and given in turn.
+
+A connection that is lost is not given again, and whoever waited for it makes another one. Waiting ends
+at the deadline: then nothing has run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from borough.clock import Clock
+from borough.errors import ConfigurationError, StoreUnavailable
+from borough.stores.postgres.connection import Connection
+from borough.stores.postgres.driver import asyncpg
+from borough.stores.postgres.faults import LOST, connect_fault
+from borough.stores.postgres.options import PostgresLimits
+
+__all__ = ["Pool"]
+
+Connect = Callable[[float], Awaitable[Connection]]
+"""Makes a connection within so many seconds."""
+
+_AGAIN_S = 0.05
+
+
+class Pool:
+    """Gives connections, and takes them back. `name` goes into what it says, and tells no password."""
+
+    def __init__(self, connect: Connect, name: str, clock: Clock, limits: PostgresLimits) -> None:
+        self._connect = connect
+        self._name = name
+        self._clock = clock
+        self._limits = limits
+        self._idle: list[Connection] = []
+        self._made = 0
+        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._closed = False
+        self._empty = asyncio.Event()
+
+    async def take(self, deadline: float) -> Connection:
+        """A connection on which no transaction is open. Raises `StoreUnavailable` at the deadline."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._name} is being closed")
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable:
+                return connection
+            self._made -= 1
+        if self._made < self._limits.connections:
+            return await self._make(deadline)
+        return await self._wait(deadline)
+
+    async def _wait(self, deadline: float) -> Connection:
+        if len(self._waiting) >= self._limits.waiting:
+            raise StoreUnavailable(
+                f"{len(self._waiting)} wait for a connection to {self._name} already"
+            )
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                connection = await turn
+        except BaseException as error:
+            self._leave(turn)
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailable(
+                    f"no connection to {self._name} could be had in time; all "
+                    f"{self._limits.connections} are in use"
+                ) from None
+            raise
+        if connection is None:  # a lost one has made room
+            return await self._make(deadline)
+        return connection
+
+    def _leave(self, turn: asyncio.Future[Connection | None]) -> None:
+        """Whoever waited has gone; what was given meanwhile goes on to the next."""
+        if not turn.done():
+            self._waiting.remove(turn)
+        elif not turn.cancelled():
+            given = turn.result()
+            if given is None:
+                self._make_room()
+            else:
+                self.give_back(given)
+        else:
+            self._waiting.remove(turn)
+
+    async def _make(self, deadline: float) -> Connection:
+        """Make a connection; a server that starts just now is asked again until the deadline."""
+        self._made += 1
+        try:
+            while True:
+                left_s = deadline - self._clock.monotonic()
+                if left_s <= 0:
+                    raise StoreUnavailable(f"{self._name} could not be reached in time")
+                try:
+                    return await self._connect(min(left_s, self._limits.connect_s))
+                except (*LOST, asyncpg.PostgresError) as error:
+                    fault = connect_fault(error, self._name)
+                    again_s = _AGAIN_S * (1 + self._clock.random.random())
+                    if isinstance(fault, ConfigurationError) or left_s < again_s:
+                        raise fault from error
+                await self._clock.sleep(again_s)
+        except BaseException:
+            self._made -= 1
+            self._make_room()
+            raise
+
+    def _make_room(self) -> None:
+        """One connection less: the first who waits may make another one."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._look_empty()
+
+    def give_back(self, connection: Connection) -> None:
+        """Take a connection back, for whoever is next."""
+        if not connection.is_usable or self._closed:
+            self.lose(connection)
+            return
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        self._idle.append(connection)
+
+    def lose(self, connection: Connection) -> None:
+        """Take a connection back that is of no more use."""
+        connection.give_up()
+        self._made -= 1
+        self._make_room()
+
+    def _look_empty(self) -> None:
+        if self._closed and self._made == 0:
+            self._empty.set()
+
+    async def close(self) -> None:
+        """Wait for those in use, for a while, and close all. Who waits for one is refused."""
+        self._closed = True
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(StoreUnavailable(f"{self._name} is being closed"))
+        idle, self._idle = self._idle, []
+        self._made -= len(idle)
+        for connection in idle:
+            await connection.close(self._limits.rollback_s)
+        self._look_empty()
+        try:
+            async with asyncio.timeout(self._limits.wait_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return  # whoever holds one still gives it back, and it is closed then

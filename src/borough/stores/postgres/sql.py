@@ -1,0 +1,107 @@
+"""SQL text as the store accepts it: one statement, no control of the transaction or the session.
+
+The server refuses a second statement itself, and outside of a transaction it refuses to write; here it is
+read what must not come to it at all, and what the statement does. A text is read once and kept.
+"""
+
+from __future__ import annotations
+
+import re
+
+from borough.errors import StoreError, TransactionMisuse
+
+__all__ = ["Text", "Texts", "first_words"]
+
+_TOKEN = re.compile(
+    r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
+    |(?P<quoted>[eE]?'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?:(?P=tag)|\Z))
+    |(?P<word>[^\W\d][\w$]*)
+    |(?P<other>.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_CONTROL = frozenset(
+    (
+        *(
+            "BEGIN",
+            "START",
+            "COMMIT",
+            "END",
+            "ROLLBACK",
+            "ABORT",
+            "SAVEPOINT",
+            "RELEASE",
+            "PREPARE",
+        ),
+        *("SET", "RESET", "DISCARD", "LISTEN", "UNLISTEN", "DEALLOCATE", "EXECUTE", "DECLARE"),
+        *("FETCH", "MOVE", "CLOSE", "COPY", "LOAD"),
+    )
+)
+_CHANGES = frozenset(("INSERT", "UPDATE", "DELETE"))
+_READS = frozenset(("SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN"))
+_TEXTS = 2000
+
+
+class Text:
+    """One text. `reads`: it only reads. `counted` is a form of it that gives the number of rows it changes.
+
+    Many of the latter travel together, and answer with a number each; it is empty where there is none.
+    """
+
+    __slots__ = ("counted", "reads", "sql")
+
+    def __init__(self, sql: str, verb: str, *, returns: bool) -> None:
+        self.sql = sql
+        self.reads = verb in _READS
+        plain = verb in _CHANGES and not returns
+        self.counted = (
+            f"with borough_changed as ({sql} returning 1) select count(*) from borough_changed"
+            if plain
+            else ""
+        )
+
+
+class Texts:
+    """The texts a store has read. One more than it keeps, and it starts afresh."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[str, Text] = {}
+
+    def of(self, sql: str) -> Text:
+        """The text of a statement. Raises `TransactionMisuse` for one that is refused."""
+        text = self._known.get(sql)
+        if text is None:
+            text = _read(sql)
+            if len(self._known) >= _TEXTS:
+                self._known.clear()
+            self._known[sql] = text
+        return text
+
+
+def _read(sql: str) -> Text:
+    words = [token[0].upper() for token in _TOKEN.finditer(sql) if token.lastgroup == "word"]
+    if not words:
+        raise StoreError("the statement is empty")
+    first = words[0]
+    if first in _CONTROL:
+        raise TransactionMisuse(
+            f"{first} is not for a statement: transaction() and tx.savepoint() begin and end "
+            f"transactions, and the session is the store's. In: {sql}"
+        )
+    has_end = any(token[0] == ";" for token in _TOKEN.finditer(sql))
+    has_comment = "--" in sql
+    return Text(sql, first, returns=has_end or has_comment or "RETURNING" in words)
+
+
+def first_words(script: str) -> list[str]:
+    """The first bare word of each statement of a script, in upper case."""
+    found: list[str] = []
+    at_start = True
+    for token in _TOKEN.finditer(script):
+        if token.lastgroup == "word" and at_start:
+            found.append(token[0].upper())
+            at_start = False
+        elif token[0] == ";":
+            at_start = True
+    return found

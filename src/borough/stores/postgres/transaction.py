@@ -1,0 +1,370 @@
+"""A serializable transaction on a connection of its own.
+
+Entering begins it, leaving commits. COMMIT is awaited whatever cancels the task meanwhile: where its
+answer never comes, another connection asks the server what became of the transaction. The events go
+last, in one journey; their numbers are made of the transaction's id, see `numbers.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+from borough.clock import Clock
+from borough.errors import (
+    CommitFailed,
+    CommitUnknown,
+    DeadlineExceeded,
+    StoreError,
+    StoreUnavailable,
+    TransactionConflict,
+    TransactionMisuse,
+    WrongRowCount,
+)
+from borough.ports import Companion
+from borough.services.context import IN_TRANSACTION
+from borough.stores.body import StoreBody
+from borough.stores.postgres.connection import Connection, Control
+from borough.stores.postgres.driver import asyncpg
+from borough.stores.postgres.faults import LOST, commit_fault, is_lost, statement_fault
+from borough.stores.postgres.numbers import insert_events, transaction_of
+from borough.stores.postgres.options import PostgresLimits
+from borough.stores.postgres.pool import Pool
+from borough.stores.postgres.sql import Text, Texts
+from borough.stores.rows import only_row, within_limit
+from borough.stores.schema import INSERT_SCHEDULED
+
+__all__ = ["PostgresTransaction"]
+
+T = TypeVar("T")
+_STATUS = "select pg_xact_status($1::text::xid8)"
+_ASK_AGAIN_S = 0.1
+
+
+class PostgresTransaction(StoreBody):
+    """One body. Made by `PostgresStore.transaction()`, used once."""
+
+    __slots__ = (
+        "_busy",
+        "_clock",
+        "_connection",
+        "_deadline",
+        "_limits",
+        "_number",
+        "_pool",
+        "_serializable",
+        "_texts",
+        "_until",
+        "_wrote",
+    )
+
+    def __init__(
+        self,
+        pool: Pool,
+        texts: Texts,
+        clock: Clock,
+        limits: PostgresLimits,
+        deadline: float,
+        companion: Companion | None,
+        serializable: bool,
+    ) -> None:
+        super().__init__(pool, companion)
+        self._pool = pool
+        self._texts = texts
+        self._clock = clock
+        self._limits = limits
+        self._deadline = self._until = deadline
+        self._serializable = serializable
+        self._busy = False
+        self._wrote = False
+        self._number = 0
+
+    # --- entering and leaving ---------------------------------------------------------------------
+
+    async def __aenter__(self) -> PostgresTransaction:
+        outer = IN_TRANSACTION.get()
+        if outer is not None or self._entered:
+            self._refuse_nesting(outer)
+        deadline, limits = self._deadline, self._limits
+        while True:
+            now = self._clock.monotonic()
+            if now >= deadline:
+                raise StoreUnavailable(
+                    "the call's deadline has passed; the transaction has not begun"
+                )
+            connection = await self._pool.take(deadline)
+            left_s = max(deadline - self._clock.monotonic(), 0.001)
+            begin = Control.begin(
+                limits, min(left_s, limits.body_s), serializable=self._serializable
+            )
+            try:
+                await connection.control(begin, left_s)
+                break
+            except (*LOST, asyncpg.PostgresError) as error:
+                self._pool.lose(connection)  # the server was started anew; nothing has run
+                if not is_lost(error):
+                    raise statement_fault(error, "begin") from error
+            except BaseException:
+                self._pool.lose(connection)
+                raise
+        self._connection = connection
+        self._until = min(deadline, self._clock.monotonic() + limits.body_s)
+        self._open(outer)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+        if self._busy:  # another task's statement still runs: its connection is of no more use
+            self._pool.lose(self._connection)
+            if error is None:
+                raise TransactionMisuse("the body ended while one of its statements was running")
+            return
+        if error is not None or self._doomed is not None or self._depth:
+            await self._roll_back(error)
+            if error is None:
+                self._raise_why()
+            return
+        await self._to_its_end(self._finish())
+        self._tell_committed()
+
+    async def _to_its_end(self, work: Awaitable[None]) -> None:
+        """Await `work` whatever cancels this task meanwhile; the outcome first."""
+        task = asyncio.ensure_future(work)
+        cancelled: asyncio.CancelledError | None = None
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as request:
+                cancelled = request
+        if cancelled is not None:
+            if task.exception() is None:
+                self._tell_committed()
+            raise cancelled
+        task.result()
+
+    async def _roll_back(self, error: BaseException | None) -> None:
+        connection = self._connection
+        if isinstance(error, GeneratorExit):  # may not wait
+            self._pool.lose(connection)
+            return
+        try:
+            await connection.control("rollback", self._limits.rollback_s)
+        except (*LOST, asyncpg.PostgresError):
+            self._pool.lose(connection)
+        except BaseException:
+            self._pool.lose(connection)
+            raise
+        else:
+            self._pool.give_back(connection)
+
+    async def _finish(self) -> None:
+        """The events, and COMMIT. The connection goes back in any case."""
+        connection = self._connection
+        try:
+            left_s = max(self._until - self._clock.monotonic(), 0.001)
+            await self._put_events(connection, left_s)
+        except BaseException as error:
+            await self._roll_back(error)
+            raise statement_fault(error, "the events") from error
+        try:
+            await connection.control("commit", left_s + self._limits.rollback_s)
+        except (*LOST, asyncpg.PostgresError) as error:
+            self._pool.lose(connection)
+            if not is_lost(error):
+                raise commit_fault(error) from error
+            await self._ask_what_became(error)
+        except BaseException:
+            self._pool.lose(connection)
+            raise
+        else:
+            self._pool.give_back(connection)
+
+    async def _put_events(self, connection: Connection, left_s: float) -> None:
+        if self.scheduled:
+            await connection.change_many(
+                f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put",
+                self.scheduled,
+                left_s,
+            )
+        if self.outbox:
+            self.sequence = await insert_events(connection, self.outbox, left_s)
+
+    async def _ask_what_became(self, lost: BaseException) -> None:
+        """The answer of COMMIT never came. Returns where it is kept all the same."""
+        if not self._wrote and not self.sequence:
+            raise StoreUnavailable(
+                "the connection was lost at the end of a transaction that only read"
+            ) from lost
+        if self.sequence:
+            status = await self._status_of(transaction_of(self.sequence))
+            if status == "committed":
+                return
+            if status == "aborted":
+                raise CommitFailed(
+                    "nothing of it is kept: the connection was lost before COMMIT"
+                ) from lost
+        raise CommitUnknown(
+            "the connection was lost during COMMIT; whether it is kept is not known"
+        ) from lost
+
+    async def _status_of(self, transaction: int) -> str | None:
+        """What became of a transaction; None where that cannot be found out in time."""
+        until = self._clock.monotonic() + self._limits.commit_known_s
+        while self._clock.monotonic() < until:
+            try:
+                connection = await self._pool.take(until)
+            except StoreError:
+                return None
+            try:
+                found = await connection.rows(str | None, _STATUS, (str(transaction),), 1, 1.0)
+            except (*LOST, asyncpg.PostgresError, StoreError):
+                self._pool.lose(connection)
+                continue
+            except BaseException:
+                self._pool.lose(connection)
+                raise
+            self._pool.give_back(connection)
+            status: str | None = found[0]
+            if status != "in progress":
+                return status
+            await self._clock.sleep(_ASK_AGAIN_S)
+        return None
+
+    # --- statements -------------------------------------------------------------------------------
+
+    async def execute(self, sql: str, /, *args: Any) -> int:
+        """Run one statement; returns the number of rows changed."""
+        return await self._run(
+            sql, lambda text, left_s: self._connection.change(text.sql, args, left_s)
+        )
+
+    async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
+        """Run one statement for each row of parameters; returns the number of rows changed."""
+        if not rows:
+            self._check()
+            return 0
+
+        async def work(text: Text, left_s: float) -> int:
+            if text.counted and len(rows) > 1:
+                return await self._connection.change_many(text.counted, rows, left_s)
+            return sum([await self._connection.change(sql, args, left_s) for args in rows])
+
+        return await self._run(sql, work)
+
+    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
+        """The only row."""
+        found = only_row(await self._rows(kind, sql, args, 1), sql)
+        if not found:
+            raise WrongRowCount(f"no row, one was asked for: {sql}")
+        row: T = found[0]
+        return row
+
+    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
+        """The only row or None."""
+        found = only_row(await self._rows(kind, sql, args, 1), sql)
+        return found[0] if found else None
+
+    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
+        """Every row, at most the store's row limit."""
+        limit = self._limits.row_limit
+        return within_limit(await self._rows(kind, sql, args, limit), limit, sql)
+
+    async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
+        return await self._run(
+            sql, lambda text, left_s: self._connection.rows(kind, text.sql, args, limit, left_s)
+        )
+
+    async def _run(self, sql: str, work: Callable[[Text, float], Awaitable[T]]) -> T:
+        if not self.is_open or self._doomed is not None:
+            self._check()
+        try:
+            text = self._texts.of(sql)
+            if self._busy:
+                raise TransactionMisuse(
+                    "another statement of this transaction is running; await it first"
+                )
+            left_s = self._until - self._clock.monotonic()
+            if left_s <= 0:
+                raise self._out_of_time(sql)
+            self._wrote = self._wrote or not text.reads
+            self._busy = True
+            try:
+                return await work(text, left_s)
+            finally:
+                self._busy = False
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
+
+    # --- failing ----------------------------------------------------------------------------------
+
+    def _out_of_time(self, sql: str) -> StoreError | DeadlineExceeded:
+        if self._until >= self._deadline:
+            return DeadlineExceeded(f"the deadline passed during: {sql}")
+        return TransactionMisuse(
+            f"the body was open for more than {self._limits.body_s:g} s and was undone. It was at: {sql}"
+        )
+
+    def _fail(self, error: BaseException, sql: str) -> NoReturn:
+        if isinstance(error, (asyncio.CancelledError, WrongRowCount)):
+            if isinstance(error, asyncio.CancelledError):
+                self._doom(TransactionMisuse("a statement was cancelled"))
+            raise error
+        found = statement_fault(error, sql)
+        if isinstance(found, DeadlineExceeded) and self._until < self._deadline:
+            found = self._out_of_time(sql)
+        self._doom(found)
+        if isinstance(found, TransactionConflict) or is_lost(error):
+            self._doomed_depth = -1  # no savepoint saves the body
+        if found is error:
+            raise error
+        raise found from error
+
+    # --- savepoints -------------------------------------------------------------------------------
+
+    async def enter_savepoint(self) -> int:
+        """Begin a part; returns its depth."""
+        self._check()
+        if self._busy:
+            raise TransactionMisuse("a statement of this transaction is running; await it first")
+        await self._mark(f"savepoint borough_{self._depth + 1}")
+        self._depth += 1
+        return self._depth
+
+    async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
+        """End a part: keep it, or undo it and clear what doomed it."""
+        if not self.is_open or depth != self._depth or self._busy:
+            self._doom(TransactionMisuse("savepoints end in the order in which they nest"))
+            self._check()
+        self._depth -= 1
+        doomed = self._doomed
+        if doomed is not None and self._doomed_depth < depth:
+            return  # the whole body is gone; leaving it says so
+        name = f"borough_{depth}"
+        undo = f"rollback to {name}; " if error is not None or doomed is not None else ""
+        await self._mark(f"{undo}release {name}")
+        self._doomed = None
+        if error is None and doomed is not None:
+            raise TransactionMisuse(
+                f"a statement failed inside the savepoint and the body went on; let the error "
+                f"leave the savepoint. It was: {doomed}"
+            ) from doomed
+
+    async def _mark(self, text: str) -> None:
+        """Run one of the store's own savepoint statements."""
+        left_s = max(self._until - self._clock.monotonic(), 0.001)
+        self._busy = True
+        try:
+            await self._connection.control(text, left_s + self._limits.rollback_s)
+        except (Exception, asyncio.CancelledError) as error:
+            self._doomed_depth = -1
+            self._doomed = None
+            self._fail(error, text)
+        finally:
+            self._busy = False
