@@ -24,6 +24,7 @@ from tests.servers.rabbitmq import rabbitmq
 __all__ = ["rabbitmq"]
 
 TOPIC = "orders.Orders"
+COUNT = 2000
 QUICK = RabbitmqTerms(patience_s=3.0)
 
 
@@ -93,10 +94,11 @@ async def test_publishing_and_reading_go_on_within_ten_seconds_of_a_restart(
         first = await taken(subscription, 2)
         await subscription.done(first[0].position)
         await asyncio.sleep(0.05)  # its receipt is on its way
-        await asyncio.to_thread(getattr(rabbitmq, end))
+        rabbitmq.settle()
+        getattr(rabbitmq, end)()
         with pytest.raises(BrokerError):
             await broker.publish([event(3)])
-        await asyncio.to_thread(rabbitmq.restart)
+        rabbitmq.restart()  # not in a thread: it would end with that
         began = time.monotonic()
         while True:
             try:
@@ -120,15 +122,15 @@ async def test_a_full_queue_is_told_and_loses_nothing(
     async with opened(rabbitmq, tmp_path, RabbitmqTerms(queue_events=5)) as broker:
         await broker.join("mail.send", TOPIC)
         with pytest.raises(BrokerError, match="a queue is full"):
-            await broker.publish([event(number) for number in range(1, 101)])
+            await broker.publish([event(number) for number in range(1, COUNT + 1)])
         subscription = await broker.subscribe("mail.send", TOPIC, 0)
         found: set[int] = set()
-        while len(found) < 100:
+        while len(found) < COUNT:
             with suppress(BrokerError):
-                await broker.publish([event(n) for n in range(1, 101) if n not in found][:3])
+                await broker.publish([event(n) for n in range(1, COUNT + 1) if n not in found][:30])
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.1):
-                    for delivery in await subscription.take(10):
+                    for delivery in await subscription.take(100):
                         found.add(delivery.message.sequence)
                         await subscription.done(delivery.position)
 
@@ -261,9 +263,10 @@ async def test_others_hear_cloud_events_by_their_type(
         got = await channel.basic_get(queue, no_ack=True)
         properties = got.header.properties
         assert properties.content_type == "application/cloudevents+json"
-        assert properties.headers == {
+        ours = {
             "cloudEvents:sequence": 2,
             "cloudEvents:previous": 1,
             "cloudEvents:partitionkey": "customer-5",
         }
+        assert ours.items() <= properties.headers.items()
         assert got.body == event(2).body
