@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
+from pamqp.common import FieldTable
 
 from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
 from borough.engines.rabbitmq import RabbitmqServer
@@ -232,7 +233,7 @@ async def test_others_publish_cloud_events_in_both_modes(
         document = event(7).body
         structured = Basic.Properties(content_type="application/cloudevents+json; charset=utf-8")
         await channel.basic_publish(document, exchange=exchange, properties=structured)
-        headers = {
+        headers: FieldTable = {
             "cloudEvents:specversion": "1.0",
             "cloudEvents:id": "b1",
             "cloudEvents:source": "/elsewhere",
@@ -268,5 +269,6 @@ async def test_others_hear_cloud_events_by_their_type(
             "cloudEvents:previous": 1,
             "cloudEvents:partitionkey": "customer-5",
         }
+        assert properties.headers is not None
         assert ours.items() <= properties.headers.items()
         assert got.body == event(2).body
