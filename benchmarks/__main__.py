@@ -16,11 +16,11 @@ from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
 NAMES = (
-    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "slow_query",
-    "memory",
+    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "rabbitmq",
+    "slow_query", "memory",
 )  # fmt: skip
 _PACKAGES = (
-    "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "grpcio", "httptools", "msgspec",
+    "aio-pika", "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "faststream", "grpcio", "httptools", "msgspec",
     "protobuf", "pydantic", "uvicorn", "uvloop",
 )  # fmt: skip
 

@@ -18,7 +18,7 @@ from borough import Event, Key, contract
 from borough.brokers.embedded import EmbeddedBroker
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
-from borough.ports import Migration
+from borough.ports import Broker, Migration
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import event_writers
@@ -29,6 +29,8 @@ from borough.runtime.pulse import Pulse, until_quiet
 from borough.runtime.relay import Relay
 from borough.stores.schema import borough_migrations
 from borough.stores.sqlite import SqliteStore
+
+__all__ = ["EVENTS", "Street", "measure", "street"]
 
 WHAT = "outbox, relay, log, inbox and effect, each durable; one process, two databases, 400-byte events"
 PUBLISHING = 64
@@ -72,13 +74,14 @@ async def _measure(rounds: int) -> Report:
     p50 = report.new("p50 from publish to effect, 50 events/s", "ms")
     p99 = report.new("p99 of it", "ms")
     with tempfile.TemporaryDirectory(prefix="borough-bench-") as folder:
-        async with _street(Path(folder)) as street:
+        broker = EmbeddedBroker(Path(folder) / "events", SystemClock())
+        async with street(Path(folder), broker) as sales:
             settle_memory()
             for _ in range(rounds):
-                seconds, cpu_s = await street.burst()
+                seconds, cpu_s = await sales.burst()
                 rate.values.append(EVENTS / seconds)
                 cost.values.append(cpu_s / EVENTS * 1e6)
-                times = sorted(await street.trickle())
+                times = sorted(await sales.trickle())
                 p50.values.append(statistics.median(times) * 1e3)
                 p99.values.append(times[int(len(times) * 0.99)] * 1e3)
     report.hold(rate, at_least=5_000)
@@ -86,7 +89,7 @@ async def _measure(rounds: int) -> Report:
     return report
 
 
-class _Street:
+class Street:
     """A publisher, a handler, and what it has seen."""
 
     def __init__(
@@ -163,10 +166,10 @@ class _Street:
 
 
 @asynccontextmanager
-async def _street(folder: Path) -> AsyncGenerator[_Street]:
+async def street(folder: Path, broker: Broker) -> AsyncGenerator[Street]:
+    """Two services on this broker, which is opened and closed."""
     clock = SystemClock()
     activity = Pulse()
-    broker = EmbeddedBroker(folder / "events", clock)
     await broker.open()
     stores = [SqliteStore(folder / f"{name}.db", clock=clock) for name in ("sales", "mail")]
     places: list[tuple[ServiceDatabase, Leases, Pulse]] = []
@@ -179,9 +182,9 @@ async def _street(folder: Path) -> AsyncGenerator[_Street]:
         places.append((database, Leases(store, clock, str(clock.new_id())), published))
     (shop, shop_leases, published), (mail, mail_leases, _) = places
     parts: list[Relay | Consumer] = []
-    street = _Street(shop, mail, lambda: until_quiet(parts, activity))
+    found = Street(shop, mail, lambda: until_quiet(parts, activity))
     heard = tuple(SALES_CONTRACT.events.values())
-    handler = EventHandler("mail.hear", "mail", street.hear, True, heard)
+    handler = EventHandler("mail.hear", "mail", found.hear, True, heard)
     topic = SALES_CONTRACT.wire_name
     relay = Relay("sales", stores[0], broker, shop_leases, clock, published, activity)
     consumer = Consumer(handler, topic, mail, broker, mail_leases, clock, activity)
@@ -189,7 +192,7 @@ async def _street(folder: Path) -> AsyncGenerator[_Street]:
     await consumer.register()
     tasks = [asyncio.create_task(part.run()) for part in parts]
     try:
-        yield street
+        yield found
     finally:
         for part in parts:
             part.stop()

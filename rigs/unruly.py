@@ -63,7 +63,7 @@ class Unruly:
     async def join(self, group: str, topic: str) -> None:
         """Nothing: every reading begins at the start."""
 
-    async def waiting(self, _group: str, _topic: str) -> int:
+    async def waiting(self, group: str, topic: str) -> int:
         """It cannot say how much is still on its way."""
         return 0
 

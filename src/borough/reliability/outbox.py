@@ -22,7 +22,7 @@ class RelayTerms(msgspec.Struct, frozen=True):
     """No further event is moved along with ones of so many bytes; a single one may be larger."""
     poll_s: float = 1.0
     idle_poll_s: float = 5.0
-    backoff: Backoff = Backoff(0.1, 10.0)
+    backoff: Backoff = Backoff(0.1, 5.0)
 
 
 class RelayPace:

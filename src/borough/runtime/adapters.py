@@ -30,6 +30,7 @@ __all__ = [
 
 POSTGRES_URL = "data.postgres.url"
 _SERVICE = "{service}"
+_LONGEST_EXPIRY_S = 49 * 86_400.0
 Deadline = Callable[[], float | None]
 """The monotonic deadline of the call at hand, or None."""
 
@@ -148,6 +149,10 @@ def _rabbitmq(configuration: Configuration) -> Broker:
     if options.url is None:
         raise ConfigurationError(
             "nothing says where RabbitMQ is: set [events.rabbitmq] url in borough.toml"
+        )
+    if options.unused_for.seconds > _LONGEST_EXPIRY_S:
+        raise ConfigurationError(
+            f"events.rabbitmq.unused_for is {options.unused_for}; RabbitMQ takes at most 49d"
         )
     url = configuration.address("events.rabbitmq.url", options.url)
     terms = RabbitmqTerms(

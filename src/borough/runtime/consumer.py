@@ -127,7 +127,7 @@ class Consumer:
         if course is not None and not await self._is_current():
             return False
         if not self.broker.keeps_order:
-            return await self._nothing_waits() and self._is_idle()
+            return await self._nothing_waits() and self._is_idle() and await self._is_caught_up()
         if course is not None:
             return course.idle and course.position >= await self.broker.end(self.topic)
         if self.broker.keeps_positions:
@@ -140,6 +140,13 @@ class Consumer:
         if course is None:
             return True
         return course.idle and in_order is not None and not in_order.held and in_order.is_level
+
+    async def _is_caught_up(self) -> bool:
+        """Whether what was published before it began is done, too."""
+        if self._past is None:
+            return True
+        noted = await self.positions.read()
+        return noted.sequence >= noted.target
 
     async def _nothing_waits(self) -> bool:
         try:

@@ -47,7 +47,7 @@ _NOTED_EACH_S = 0.2
 _NOTED_IDLE_S = 600.0
 _LOOK_FOR_PARKED_S = 2.0  # replayed by another process
 _PARKED_AT_ONCE = 16
-_BACKOFF = Backoff(0.1, 10.0)
+_BACKOFF = Backoff(0.1, 5.0)
 _INNOCENT = (StoreUnavailable, CommitFailed, CommitUnknown, TransactionConflict)
 """What says nothing about the event: the service's own database could not be had, or others were first."""
 

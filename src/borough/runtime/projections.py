@@ -104,7 +104,8 @@ class ServiceProjections:
             waiting_since = noted.noted_at if published is None else published
             oldest = waiting_since if oldest is None else min(oldest, waiting_since)
         seconds = 0.0 if oldest is None else max(0.0, now - oldest)
-        return Lag(seconds=seconds, rebuilding=place < noted.target)
+        shown = place if consumer.broker.keeps_history else noted.sequence
+        return Lag(seconds=seconds, rebuilding=shown < noted.target)
 
     async def _caught_up(self, consumer: Consumer, position: int) -> bool:
         if consumer.broker.keeps_positions:

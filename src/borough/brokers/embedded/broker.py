@@ -170,7 +170,7 @@ class EmbeddedBroker:
     async def join(self, group: str, topic: str) -> None:
         """Nothing: where a handler begins lives with it."""
 
-    async def waiting(self, _group: str, _topic: str) -> int:
+    async def waiting(self, group: str, topic: str) -> int:
         """0: nothing is kept for a handler."""
         return 0
 

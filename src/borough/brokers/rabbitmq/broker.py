@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from borough.brokers.rabbitmq.link import Link, spoken
+from borough.brokers.rabbitmq.link import Link, ended, spoken
 from borough.brokers.rabbitmq.publisher import Publisher
 from borough.brokers.rabbitmq.subscription import QueueSubscription
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
@@ -53,7 +53,7 @@ class RabbitmqBroker:
         except BrokerError as error:
             _log.warning("events wait until RabbitMQ can be had: %s", error)
         else:
-            await channel.close()
+            await ended(channel.close())
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Have RabbitMQ keep them, confirmed by a majority of each queue's replicas. Raises `BrokerError`."""
@@ -72,7 +72,7 @@ class RabbitmqBroker:
         channel = await self._consuming.channel()
         async with spoken(self._consuming.place, self._terms.patience_s):
             await self._topology.declare_handler(channel, group, topic)
-            await channel.close()
+        await ended(channel.close())
 
     async def waiting(self, group: str, topic: str) -> int:
         """How many events lie in the handler's queues, those aside that its reader holds."""
@@ -83,7 +83,7 @@ class RabbitmqBroker:
         channel = await self._consuming.channel()
         async with spoken(self._consuming.place, self._terms.patience_s):
             count = await self._topology.count(channel, group, topic)
-            await channel.close()
+        await ended(channel.close())
         return count
 
     async def end(self, topic: str) -> int:

@@ -8,8 +8,8 @@ asks again later finds a new connection, once the broker takes one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiormq
@@ -26,7 +26,7 @@ from yarl import URL
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
 from borough.errors import BrokerError, ConfigurationError
 
-__all__ = ["Link", "spoken"]
+__all__ = ["Link", "ended", "spoken"]
 
 _CLOSING_S = 5.0
 _OPENING_S = 5.0
@@ -86,8 +86,7 @@ class Link:
                     async with asyncio.timeout(_OPENING_S):
                         await connection.connect()
                 except BaseException:
-                    with suppress(Exception):
-                        await connection.close()
+                    await ended(connection.close())
                     raise
                 self._connection = connection
             return self._connection
@@ -95,17 +94,36 @@ class Link:
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(Exception, TimeoutError):
-                async with asyncio.timeout(_CLOSING_S):
-                    await connection.close()
+            await ended(connection.close())
+
+
+async def ended(closing: Coroutine[Any, Any, Any]) -> None:
+    """Let the library close something, for a while; how that ends is of no interest.
+
+    It is a task of its own: what is closed cancels whoever waits for it.
+    """
+    task = asyncio.ensure_future(closing)
+    try:
+        await asyncio.wait([task], timeout=_CLOSING_S)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_CLOSING_S)
+        if task.done() and not task.cancelled():
+            task.exception()  # nobody else asks for it
 
 
 @asynccontextmanager
 async def spoken(place: str, patience_s: float) -> AsyncGenerator[None]:
     """What the client library raises in the block becomes a sentence of ours."""
+    task = asyncio.current_task()
     try:
         async with asyncio.timeout(patience_s):
             yield
+    except asyncio.CancelledError:
+        if task is None or task.cancelling():
+            raise
+        raise BrokerError(f"the connection to RabbitMQ at {place} was closed") from None
     except TimeoutError:
         raise BrokerError(f"RabbitMQ at {place} did not answer in {patience_s:g} s") from None
     except (ProbableAuthenticationError, AuthenticationError) as error:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from aiormq.abc import AbstractChannel, ChannelFrame
@@ -21,7 +20,7 @@ from pamqp.body import ContentBody
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
 
-from borough.brokers.rabbitmq.link import Link, spoken
+from borough.brokers.rabbitmq.link import Link, ended, spoken
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
 from borough.brokers.rabbitmq.topology import Topology
 from borough.brokers.rabbitmq.wire import properties_of
@@ -83,6 +82,7 @@ class Publisher:
         async with self._turn:
             for first in range(0, len(messages), self._terms.window):
                 part = messages[first : first + self._terms.window]
+                await self._link.unblocked()
                 try:
                     await self._publish(part)
                 except BaseException:
@@ -94,7 +94,6 @@ class Publisher:
         if channel is None or channel.is_closed:
             channel = self._channel = await self._link.channel(confirms=True)
             self._declared.clear()
-        await self._link.unblocked()
         async with spoken(self._link.place, self._terms.patience_s):
             for topic in dict.fromkeys(message.topic for message in messages):
                 if topic not in self._declared:
@@ -138,9 +137,7 @@ class Publisher:
     async def _give_up(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None and not channel.is_closed:
-            with suppress(Exception, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await channel.close()
+            await ended(channel.close())
 
 
 def _frames(message: Message, exchange: str, number: int, largest: int) -> list[bytes]:

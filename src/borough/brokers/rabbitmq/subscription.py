@@ -9,7 +9,6 @@ fails is put aside in the handler's own database.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,16 +16,14 @@ from typing import Any, Final
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
-from borough.brokers.rabbitmq.link import Link, spoken
+from borough.brokers.rabbitmq.link import Link, ended, spoken
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
 from borough.brokers.rabbitmq.topology import Topology
 from borough.brokers.rabbitmq.wire import read_message
-from borough.errors import BoroughError, BrokerError
+from borough.errors import BrokerError
 from borough.ports import Delivery
 
 __all__ = ["QueueSubscription"]
-
-_log = logging.getLogger("borough.events")
 
 _CHANNEL_BITS: Final = 40  # of a receipt are the delivery's number
 _CLOSING_S: Final = 2.0
@@ -56,6 +53,7 @@ class QueueSubscription:
         self._handed_back = asyncio.Event()
         self._handing: asyncio.Task[None] | None = None
         self._closed = False
+        self._is_lost = False
 
     async def open(self) -> None:
         """Begin to read. Raises `BrokerError`."""
@@ -66,7 +64,7 @@ class QueueSubscription:
         while True:
             if self._closed:
                 raise BrokerError(f"the subscription of {self._group} to {self._topic} is closed")
-            if self._channel is None or self._channel.is_closed:
+            if self._channel is None or self._channel.is_closed or self._is_lost:
                 await self._opened()
             if self._ready:
                 return [self._delivery() for _ in range(min(limit, len(self._ready)))]
@@ -110,12 +108,7 @@ class QueueSubscription:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
-        channel, self._channel = self._channel, None
-        if channel is not None and not channel.is_closed:
-            with suppress(Exception, TimeoutError):
-                async with asyncio.timeout(_CLOSING_S):
-                    await self._hand_back(channel)
-                    await channel.close()
+        await self._leave()
 
     def _queues(self) -> tuple[str, str]:
         names = self._topology
@@ -129,20 +122,33 @@ class QueueSubscription:
         """Read on a channel that works; who gives up waiting does not end the attempt."""
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open_channel())
-        await asyncio.shield(self._opening)
+        opening = self._opening
+        await asyncio.wait([opening])
+        if opening.cancelled():
+            raise BrokerError(f"the subscription of {self._group} to {self._topic} is closed")
+        opening.result()
+
+    async def _leave(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None and not channel.is_closed:
+            with suppress(BrokerError):
+                async with spoken(self._link.place, _CLOSING_S):
+                    await self._hand_back(channel)
+            await ended(channel.close())
 
     async def _open_channel(self) -> None:
+        await self._leave()
         channel = await self._link.channel()
         try:
             async with spoken(self._link.place, self._terms.patience_s):
                 await self._topology.declare_handler(channel, self._group, self._topic)
                 await self._read(channel)
         except BaseException:
-            with suppress(Exception):
-                await channel.close()
+            await ended(channel.close())
             raise
 
     async def _read(self, channel: AbstractChannel) -> None:
+        self._is_lost = False
         self._number += 1
         number = self._number
         self._ready.clear()  # what a lost channel gave comes again
@@ -154,8 +160,9 @@ class QueueSubscription:
                 self._come.set()
 
         async def lose(*_: object) -> None:
-            """The queue was deleted: it is made again."""
-            await channel.close()
+            """The queue was deleted: it is made again, on another channel."""
+            self._is_lost = True
+            self._come.set()
 
         given: Any = channel
         given.closing.add_done_callback(lambda _: self._come.set())  # pyright: ignore[reportUnknownLambdaType]
@@ -174,11 +181,9 @@ class QueueSubscription:
             channel = self._channel
             if channel is None or channel.is_closed:
                 continue
-            try:
-                await self._hand_back(channel)
-            except (BoroughError, Exception) as error:
-                # Its deliveries come again, and the inbox knows them.
-                _log.debug("%s: receipts of a lost channel: %s", self._group, error)
+            with suppress(BrokerError):  # then its deliveries come again, and the inbox knows them
+                async with spoken(self._link.place, self._terms.patience_s):
+                    await self._hand_back(channel)
 
     async def _hand_back(self, channel: AbstractChannel) -> None:
         for tag, multiple in self._receipts.settle():

@@ -1,0 +1,224 @@
+"""Restarts the broker under the shop's traffic, every other time by kill -9; the ledgers must agree.
+
+The shop goes on taking orders meanwhile: its events wait in outboxes. Each restart is judged by how
+long it takes, from the moment when the broker takes connections again, until publishers publish; ten
+seconds are the most. At the end of a round all is compared as in every rig of the shop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from borough.transports.http.client import HttpClient
+from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, write_notes
+from rigs.episodes import Episode, Fault, Rig
+from rigs.shop import RiggedShop, Server, ServerFailed
+from shop.demo.customer import Unexpected
+from shop.demo.journal import Journal
+from shop.demo.places import Rows
+from shop.demo.tally import Tally
+
+CUSTOMERS = 12
+WRITERS = 2
+RESTARTS_PER_ROUND = 25
+LIVES_S = 2.0
+"""How long the broker lives between two restarts, at most."""
+AWAY_S = 1.5
+"""How long it is away before it is started again, at most."""
+RESUMES_WITHIN_S = 10.0
+LOOK_S = 0.02
+SETTLE_S = 90.0
+QUIET_S = 60.0
+BROKERS = {
+    "rabbitmq": ("borough.engines.rabbitmq", "RabbitmqServer", "BOROUGH_EVENTS_RABBITMQ_URL"),
+    "kafka": ("borough.engines.kafka", "KafkaServer", "BOROUGH_EVENTS_KAFKA_SERVERS"),
+}
+
+
+class Round:
+    """One folder, its restarts, and its judgement."""
+
+    def __init__(self, folder: Path, seed: int, options: Any, launcher: Sequence[str]) -> None:
+        self._folder = folder
+        self._broker = options.broker
+        # A server ends with the thread that has started it: this one lives as long as the round.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._engine: Any = None
+        self._launcher = launcher
+        self._seed = seed
+        self._customers = options.customers
+        self._shop: RiggedShop | None = None
+        self._server: Server | None = None
+        self._tally = Tally()
+        self._client = HttpClient()
+        self._stopping = asyncio.Event()
+        self._traffic: list[asyncio.Future[Any]] = []
+        self._journal: Journal | None = None
+        self._count = 0
+
+    async def open(self) -> None:
+        """Start the broker, the shop and its customers."""
+        module, kind, variable = BROKERS[self._broker]
+        start = getattr(importlib.import_module(module), kind).start
+        self._engine = await self._in_thread(start, self._folder / "engine")
+        options = {variable: self._engine.address, "BOROUGH_EVENTS_BROKER": self._broker}
+        self._shop = RiggedShop(self._folder, self._launcher, options=options)
+        self._journal = Journal(self._shop.places.answers)
+        self._server = await self._shop.start_server()
+        await self._server.until_ready()
+        if hasattr(self._engine, "settle"):  # what is young there may not outlive a kill
+            await self._in_thread(self._engine.settle)
+        door = PatientShop(self._client, self._shop.origin, self._tally)
+        door.opens()
+        run, hashing = os.urandom(3).hex(), asyncio.Semaphore(HASHES_AT_ONCE)
+        known = asyncio.Semaphore(0)
+        for number in range(self._customers):
+            customer = PatientCustomer(door, self._journal, self._seed, run, number)
+            life = customer.live(self._stopping, hashing, known)
+            self._traffic.append(asyncio.ensure_future(life))
+        for number in range(WRITERS):
+            notes = write_notes(door, self._journal, f"{run}-{number}", self._stopping)
+            self._traffic.append(asyncio.ensure_future(notes))
+
+    async def restart(self, seed: int) -> tuple[list[str], Mapping[str, Any]]:
+        """One end of the broker and its return; what is wrong, and how long it took to publish again."""
+        chance = random.Random(seed)
+        self._count += 1
+        how = "kill" if self._count % 2 else "stop"
+        await asyncio.sleep(chance.uniform(0.0, LIVES_S))
+        await self._in_thread(getattr(self._engine, how))
+        await asyncio.sleep(chance.uniform(0.0, AWAY_S))
+        await self._in_thread(self._engine.restart)
+        took_s = await self._until_published()
+        wrong = []
+        if took_s > RESUMES_WITHIN_S:
+            wrong = [f"late: publishing took {took_s:.1f} s to resume after a {how}"]
+        return wrong, {"how": how, "resumed_ms": round(took_s * 1000)}
+
+    async def _until_published(self) -> float:
+        """How long it takes until a publisher's outbox moves on."""
+        assert self._shop is not None
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        with Rows(self._shop.places.data / "witness.db") as rows:
+            before = rows("select coalesce(max(sequence), 0) from borough_topics")
+            while loop.time() - began_s < SETTLE_S:
+                if rows("select coalesce(max(sequence), 0) from borough_topics") != before:
+                    break
+                await asyncio.sleep(LOOK_S)
+        return loop.time() - began_s
+
+    async def judge(self) -> list[str]:
+        """Let all that is under way end, and compare; returns what is wrong."""
+        assert self._shop is not None
+        assert self._server is not None
+        self._stopping.set()
+        _, left = await asyncio.wait(self._traffic, timeout=SETTLE_S)
+        wrong = [f"stuck: {len(left)} customers have no end after {SETTLE_S:.0f} s"] if left else []
+        for task in set(self._traffic) - left:
+            error = task.exception()
+            if error is not None and not isinstance(error, Unexpected):
+                wrong.append(f"the traffic failed: {error!r}")
+        wrong += self._tally.sentences
+        unfinished = await self._shop.until_quiet(QUIET_S)
+        if unfinished:
+            wrong.append(f"stuck: after {QUIET_S:.0f} s {'; '.join(unfinished)}")
+        await self._server.stop()
+        return wrong + await asyncio.to_thread(self._shop.breaches)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What has come of the round."""
+        return {"orders": self._tally.orders, "paid": self._tally.paid}
+
+    async def close(self) -> None:
+        """End everything."""
+        for task in self._traffic:
+            task.cancel()
+        await asyncio.gather(*self._traffic, return_exceptions=True)
+        await self._client.close()
+        if self._journal is not None:
+            await self._journal.close()
+        if self._shop is not None:
+            await self._shop.close()
+        if self._engine is not None:
+            await self._in_thread(self._engine.stop)
+        self._thread.shutdown()
+
+    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+
+async def play(
+    folder: Path, seeds: Sequence[int], options: Any, planted: str | None
+) -> list[Episode]:
+    """One round."""
+    launcher = ("-m", "borough") if planted is None else ("-m", "rigs.planted", planted)
+    trial = Round(folder, seeds[0], options, launcher)
+    found: list[Episode] = []
+    try:
+        await trial.open()
+        for seed in seeds:
+            late, facts = await trial.restart(seed)
+            found.append(Episode(seed, late, facts))
+        wrong = await trial.judge()
+    except ServerFailed as error:
+        wrong = [f"stuck: {error}"]
+    finally:
+        await trial.close()
+    if wrong or len(found) < len(seeds):
+        # What is lost is lost by the round; none of its restarts is good.
+        told = [*wrong, f"the round of seeds {seeds[0]}-{seeds[-1]} is wrong"]
+        return [Episode(seed, told, {}) for seed in seeds]
+    last = found[-1]
+    return [*found[:-1], Episode(last.seed, last.wrong, {**last.facts, **trial.figures})]
+
+
+def run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Episode]:
+    """Round after round; a bad one leaves its folder."""
+    for first in range(0, len(seeds), options.round):
+        folder = Path(tempfile.mkdtemp(prefix="borough-restarts-"))
+        is_bad = True
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                part = seeds[first : first + options.round]
+                episodes = runner.run(play(folder, part, options, planted))
+            is_bad = any(episode.wrong for episode in episodes) and planted is None
+        finally:
+            if not is_bad:
+                shutil.rmtree(folder, ignore_errors=True)
+        if is_bad:
+            print(f"broker_restarts: everything is kept in {folder}", flush=True)
+        yield from episodes
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--broker", choices=sorted(BROKERS), default="rabbitmq", help="which one (rabbitmq)"
+    )
+    parser.add_argument(
+        "--round",
+        type=int,
+        default=RESTARTS_PER_ROUND,
+        help=f"restarts per folder ({RESTARTS_PER_ROUND})",
+    )
+    parser.add_argument(
+        "--customers", type=int, default=CUSTOMERS, help=f"who buy at once ({CUSTOMERS})"
+    )
+
+
+PLANTED = {"inbox": Fault(50, "doubled: ")}
+RIG = Rig("restarts", run, PLANTED, add_arguments=_add_arguments)
