@@ -251,6 +251,14 @@ class Broker(Protocol):
         """The position after which a reader of all that is retained starts."""
         ...
 
+    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
+        """The position after which the new handler `group` starts: the end of the topic, or the earliest event.
+
+        A broker that keeps something for each group, a queue or offsets, begins with it here: what is
+        published from now on comes to it.
+        """
+        ...
+
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""
         ...

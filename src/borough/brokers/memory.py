@@ -84,6 +84,10 @@ class MemoryBroker:
         found = self._topic(topic)
         return found.events[0][0] - 1 if found.events else found.removed
 
+    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
+        """A position is all that a new handler needs."""
+        return await (self.earliest(topic) if at_earliest else self.end(topic))
+
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""
         found = self._topic(topic)

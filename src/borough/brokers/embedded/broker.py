@@ -182,6 +182,10 @@ class EmbeddedBroker:
         """Where the topic's first segment begins."""
         return earliest(self._log(topic).segments)
 
+    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
+        """A position is all that a new handler needs."""
+        return await (self.earliest(topic) if at_earliest else self.end(topic))
+
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""
         return await self._in_thread(self._threads, topic_facts, self._log(topic).segments)

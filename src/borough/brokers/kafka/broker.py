@@ -1,0 +1,134 @@
+"""The port over Kafka: publishing, and readings whose positions are numbers in the consumers' databases.
+
+librdkafka works in threads of its own; nothing here waits on the loop's. Who reads is decided by the lease in the
+consumer's database, not by a consumer group: partitions are assigned, and the group only keeps offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from borough.brokers.kafka.places import start_of
+from borough.brokers.kafka.publishing import Publishing
+from borough.brokers.kafka.reading import KafkaSubscription
+from borough.brokers.kafka.terms import KafkaTerms
+from borough.brokers.kafka.topics import Topics
+from borough.clock import Clock
+from borough.contracts.retention import Retention
+from borough.errors import BrokerError
+from borough.ports import LONGEST_EVENT, Message, TopicFacts, Trimmed
+
+__all__ = ["KafkaBroker"]
+
+_THREADS: Final = 512
+"""One for each reading that waits, made when it is needed."""
+
+
+class KafkaBroker:
+    """Events of a system in a Kafka cluster."""
+
+    keeps_positions = False
+    keeps_order = True
+
+    def __init__(self, terms: KafkaTerms, clock: Clock) -> None:
+        self._terms = terms
+        self._clock = clock
+        self._publishing = Publishing(terms)
+        self._topics: Topics | None = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._readings: set[KafkaSubscription] = set()
+
+    async def open(self) -> None:
+        """Take events from now on. The cluster may still be away: events wait in their outboxes."""
+        if self._topics is None:
+            self._topics = Topics(self._terms, self._clock)
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-kafka")
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Acknowledged by all replicas in sync when it returns. Raises `BrokerError`."""
+        topics = self._opened()
+        for message in messages:
+            if len(message.body) > LONGEST_EVENT:
+                raise BrokerError(
+                    f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
+                    f"an event at most {LONGEST_EVENT}"
+                )
+        for topic in {message.topic for message in messages}:
+            await self._made(topics, topic)
+        await self._publishing.send(messages)
+
+    async def end(self, topic: str) -> int:
+        """How many events the topic has had, over all partitions."""
+        topics = self._opened()
+        _, high = await topics.bounds(topic, await topics.partitions(topic))
+        return sum(high.values())
+
+    async def earliest(self, topic: str) -> int:
+        """How many of them retention has removed."""
+        topics = self._opened()
+        low, _ = await topics.bounds(topic, await topics.partitions(topic))
+        return sum(low.values())
+
+    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
+        """See `borough.ports.Broker`; the group notes the offsets that the position stands for."""
+        topics = self._opened()
+        partitions = await self._made(topics, topic)
+        low, high = await topics.bounds(topic, partitions)
+        offsets = low if at_earliest else high
+        await topics.commit(group, topic, offsets)
+        return sum(offsets.values())
+
+    async def facts(self, topic: str) -> TopicFacts:
+        """What the topic holds now; Kafka tells no sizes. Each partition is a segment."""
+        topics = self._opened()
+        partitions = await topics.partitions(topic)
+        low, high = await topics.bounds(topic, partitions)
+        earliest, end = sum(low.values()), sum(high.values())
+        oldest_s = await topics.oldest_s(topic, partitions)
+        return TopicFacts(earliest, end, end - earliest, 0, len(partitions), oldest_s)
+
+    async def trim(self, topic: str, retention: Retention, now_s: float) -> Trimmed:
+        """Tell the cluster what the topic retains; it removes the rest by itself."""
+        await self._opened().retain(topic, retention)
+        return Trimmed()
+
+    async def subscribe(self, group: str, topic: str, position: int) -> KafkaSubscription:
+        """Read `topic` after `position`; the group knows the offsets behind it."""
+        topics = self._opened()
+        assert self._threads is not None
+        partitions = await self._made(topics, topic)
+        low, high = await topics.bounds(topic, partitions)
+        committed = await topics.committed(group, topic, partitions)
+        start = start_of(position, low, high, committed)
+        reading = KafkaSubscription(
+            self._terms, topics, self._threads, self._clock, group, topic, start
+        )
+        self._readings.add(reading)
+        reading.when_closed(self._readings.discard)
+        return reading
+
+    async def close(self) -> None:
+        """End what is being read. Idempotent."""
+        for reading in tuple(self._readings):
+            await reading.close()
+        await self._publishing.close()
+        threads, self._threads, self._topics = self._threads, None, None
+        if threads is not None:
+            threads.shutdown(wait=False)
+
+    async def _made(self, topics: Topics, topic: str) -> tuple[int, ...]:
+        """The partitions of a topic. Raises `BrokerError` where there is none, and none may be made."""
+        found = await topics.ensure(topic)
+        if not found:
+            raise BrokerError(
+                f"Kafka has no topic {self._terms.topic(topic)}, and events.kafka.creates is off; "
+                "make it, with max.message.bytes of 1114112 or more"
+            )
+        return found
+
+    def _opened(self) -> Topics:
+        if self._topics is None:
+            raise BrokerError("the broker is not open")
+        return self._topics
