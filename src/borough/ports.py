@@ -231,9 +231,12 @@ class Broker(Protocol):
         """Durable when it returns. Publishing the same ids again is harmless. Raises `BrokerError`."""
         ...
 
-    async def join(self, group: str, topic: str) -> None:
-        """From now on the handler `group` is owed what is published. Nothing to do where positions
-        live with the reader. Raises `BrokerError`."""
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
+        """From now on the handler `group` is owed what is published. Raises `BrokerError`.
+
+        Nothing to do where a position says all. `anew` forgets what the broker knows of an earlier
+        handler of that name.
+        """
         ...
 
     async def waiting(self, group: str, topic: str) -> int:
@@ -249,14 +252,6 @@ class Broker(Protocol):
 
     async def earliest(self, topic: str) -> int:
         """The position after which a reader of all that is retained starts."""
-        ...
-
-    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
-        """The position after which the new handler `group` starts: the end of the topic, or the earliest event.
-
-        A broker that keeps something for each group, a queue or offsets, begins with it here: what is
-        published from now on comes to it.
-        """
         ...
 
     async def facts(self, topic: str) -> TopicFacts:

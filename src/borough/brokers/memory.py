@@ -68,7 +68,7 @@ class MemoryBroker:
                 for reader in topic.readers:
                     reader.wake()
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Nothing: where a handler begins lives with it."""
 
     async def waiting(self, _group: str, _topic: str) -> int:
@@ -83,10 +83,6 @@ class MemoryBroker:
         """How many of them have been trimmed at its beginning."""
         found = self._topic(topic)
         return found.events[0][0] - 1 if found.events else found.removed
-
-    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
-        """A position is all that a new handler needs."""
-        return await (self.earliest(topic) if at_earliest else self.end(topic))
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""

@@ -167,7 +167,7 @@ class EmbeddedBroker:
                 work.exception()  # nobody else will ask for it
             raise
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Nothing: where a handler begins lives with it."""
 
     async def waiting(self, _group: str, _topic: str) -> int:
@@ -181,10 +181,6 @@ class EmbeddedBroker:
     async def earliest(self, topic: str) -> int:
         """Where the topic's first segment begins."""
         return earliest(self._log(topic).segments)
-
-    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
-        """A position is all that a new handler needs."""
-        return await (self.earliest(topic) if at_earliest else self.end(topic))
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""

@@ -31,6 +31,7 @@ class KafkaBroker:
 
     keeps_positions = False
     keeps_order = True
+    keeps_history = True
 
     def __init__(self, terms: KafkaTerms, clock: Clock) -> None:
         self._terms = terms
@@ -55,9 +56,23 @@ class KafkaBroker:
                     f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
                     f"an event at most {LONGEST_EVENT}"
                 )
+        self._publishing.open()
         for topic in {message.topic for message in messages}:
             await self._made(topics, topic)
         await self._publishing.send(messages)
+
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
+        """Note where the topic ends as the offsets of the group, unless it has some."""
+        topics = self._opened()
+        partitions = await self._made(topics, topic)
+        if not anew and await topics.committed(group, topic, partitions):
+            return
+        _, high = await topics.bounds(topic, partitions)
+        await topics.commit(group, topic, high)
+
+    async def waiting(self, _group: str, _topic: str) -> int:
+        """0: positions live with the reader."""
+        return 0
 
     async def end(self, topic: str) -> int:
         """How many events the topic has had, over all partitions."""
@@ -70,15 +85,6 @@ class KafkaBroker:
         topics = self._opened()
         low, _ = await topics.bounds(topic, await topics.partitions(topic))
         return sum(low.values())
-
-    async def begin(self, group: str, topic: str, *, at_earliest: bool) -> int:
-        """See `borough.ports.Broker`; the group notes the offsets that the position stands for."""
-        topics = self._opened()
-        partitions = await self._made(topics, topic)
-        low, high = await topics.bounds(topic, partitions)
-        offsets = low if at_earliest else high
-        await topics.commit(group, topic, offsets)
-        return sum(offsets.values())
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now; Kafka tells no sizes. Each partition is a segment."""

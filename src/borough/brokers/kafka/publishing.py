@@ -25,6 +25,7 @@ _log = logging.getLogger("borough.kafka")
 
 _LOOK_S: Final = 0.1
 _CLOSE_S: Final = 1.0
+_ERRORS: Final = 3  # of syslog: warnings tell of what is tried again by itself
 
 
 class _Batch:
@@ -63,9 +64,23 @@ class Publishing:
         self._polling: threading.Thread | None = None
         self._ending = threading.Event()
 
+    def open(self) -> Producer:
+        """The producer, which becomes acquainted with the cluster as soon as it is there."""
+        if self._producer is None:
+            self._ending = threading.Event()
+            self._producer = Producer({**self._terms.producer(), "logger": _log, "log_level": _ERRORS})
+            self._polling = threading.Thread(
+                target=_poll,
+                args=(self._producer, self._ending),
+                name="borough-kafka-publishing",
+                daemon=True,
+            )
+            self._polling.start()
+        return self._producer
+
     async def send(self, messages: Sequence[Message]) -> None:
         """Returns when all are durable. Raises `BrokerError`."""
-        producer = self._opened()
+        producer = self.open()
         batch = _Batch(len(messages))
         topic_of = self._terms.topic
         for number, message in enumerate(messages):
@@ -99,19 +114,6 @@ class Publishing:
         self._ending.set()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _end, producer, polling)
-
-    def _opened(self) -> Producer:
-        if self._producer is None:
-            self._ending = threading.Event()
-            self._producer = Producer({**self._terms.producer(), "logger": _log})
-            self._polling = threading.Thread(
-                target=_poll,
-                args=(self._producer, self._ending),
-                name="borough-kafka-publishing",
-                daemon=True,
-            )
-            self._polling.start()
-        return self._producer
 
     def _replace_if_fatal(self, error: Any) -> None:
         """A producer that has lost its place takes nothing any more."""

@@ -35,6 +35,7 @@ _ASKED_AT_ONCE: Final = 500
 _LOOK_S: Final = 0.1
 _LOOK_FOR_PARTITIONS_S: Final = 30.0
 _CLOSE_S: Final = 5.0
+_CRITICAL: Final = 2  # of syslog: that the cluster is away is said by the publisher, once
 _CROWDED: Final = 5000
 _ROOM_AGAIN: Final = 1000
 _OUT_OF_RANGE: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
@@ -84,7 +85,7 @@ class KafkaSubscription:
                 start.skip_to,
                 topic,
             )
-        self._consumer = Consumer({**terms.consumer(group), "logger": _kafka_log})
+        self._consumer = Consumer({**terms.consumer(group), "logger": _kafka_log, "log_level": _CRITICAL})
         self._consumer.assign(self._assigned(start.offsets))
 
     async def take(self, limit: int) -> Sequence[Delivery]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import confluent_kafka.admin
 from confluent_kafka import (
@@ -25,19 +25,25 @@ from borough.errors import BrokerError
 
 __all__ = ["Topics"]
 
+T = TypeVar("T")
+
 # Half of its names are not typed, or not said to be public.
 _ADMIN: Final[Any] = confluent_kafka.admin
 _log = logging.getLogger("borough.events")
 
 _ANSWER_S: Final = 10.0
 _LOOK_AGAIN_S: Final = 30.0
-_NEW_S: Final = 5.0
+_PATIENCE_S: Final = 10.0
 _LOOK_S: Final = 0.05
-_NO_LEADER_YET: Final = (
+_NOT_YET: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
 )
+"""What a topic that was just made, or whose leader was just lost, answers for a moment."""
 _SAFE_REPLICAS: Final = 3
 _TOMBSTONES_S: Final = 86_400
 _SEGMENT_S: Final = 3600
@@ -58,7 +64,7 @@ class Topics:
     def __init__(self, terms: KafkaTerms, clock: Clock) -> None:
         self._terms = terms
         self._clock = clock
-        self._admin = _ADMIN.AdminClient({**terms.client(), "client.id": "borough-admin"})
+        self._admin = _ADMIN.AdminClient({**terms.client(), "client.id": "borough-admin", "log_level": 2})
         self._partitions: dict[str, tuple[float, tuple[int, ...]]] = {}
         self._retained: dict[str, Retention] = {}
 
@@ -86,7 +92,7 @@ class Topics:
         if found or not self._terms.creates:
             return found
         await self._create(topic)
-        ends = self._clock.monotonic() + _NEW_S
+        ends = self._clock.monotonic() + _PATIENCE_S
         while not (found := await self.partitions(topic)):
             if self._clock.monotonic() > ends:
                 raise BrokerError(f"Kafka: {topic} was made and is not to be seen")
@@ -149,21 +155,19 @@ class Topics:
         asked = {TopicPartition(name, each): which for each in partitions}
         if not asked:
             return {}
-        ends = self._clock.monotonic() + _NEW_S
-        while True:
+
+        async def ask() -> dict[int, tuple[int, int]]:
             found = self._admin.list_offsets(
                 asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_ANSWER_S
             )
-            try:
-                answers = [(each.partition, await _answer(told)) for each, told in found.items()]
-            except KafkaException as error:
-                # A topic that was just made, or whose leader was just lost, has none for a moment.
-                if _code(error) in _NO_LEADER_YET and self._clock.monotonic() < ends:
-                    await self._clock.sleep(_LOOK_S)
-                    continue
-                self._partitions.pop(topic, None)
-                raise _failed(f"the offsets of {topic} cannot be had", error) from error
+            answers = [(each.partition, await _answer(told)) for each, told in found.items()]
             return {partition: (told.offset, told.timestamp) for partition, told in answers}
+
+        try:
+            return await self._patiently(f"the offsets of {topic} cannot be had", ask)
+        except BrokerError:
+            self._partitions.pop(topic, None)  # it may have been made anew meanwhile
+            raise
 
     async def committed(self, group: str, topic: str, partitions: Sequence[int]) -> Offsets:
         """What a group has committed, by partition; partitions of which nothing is known are left out."""
@@ -171,29 +175,34 @@ class Topics:
         asked = ConsumerGroupTopicPartitions(
             self._terms.group(group), [TopicPartition(name, each) for each in partitions]
         )
-        try:
+
+        async def ask() -> Offsets:
             (told,) = self._admin.list_consumer_group_offsets(
                 [asked], request_timeout=_ANSWER_S
             ).values()
-            found = await _answer(told)
-        except KafkaException as error:
-            if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise _failed(f"the offsets of {group} cannot be had", error) from error
-        return {each.partition: each.offset for each in found.topic_partitions if each.offset >= 0}
+            try:
+                found = (await _answer(told)).topic_partitions
+            except KafkaException as error:
+                if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
+                    return {}
+                raise
+            return {each.partition: each.offset for each in found if each.offset >= 0}
+
+        return await self._patiently(f"the offsets of {group} cannot be had", ask)
 
     async def commit(self, group: str, topic: str, offsets: Offsets) -> None:
         """Note for a group that does not read yet where it begins. Raises `BrokerError`."""
         name = self._terms.topic(topic)
         wanted = [TopicPartition(name, each, at) for each, at in offsets.items()]
         asked = ConsumerGroupTopicPartitions(self._terms.group(group), wanted)
-        try:
+
+        async def ask() -> None:
             (told,) = self._admin.alter_consumer_group_offsets(
                 [asked], request_timeout=_ANSWER_S
             ).values()
             await _answer(told)
-        except KafkaException as error:
-            raise _failed(f"the beginning of {group} cannot be noted", error) from error
+
+        await self._patiently(f"the beginning of {group} cannot be noted", ask)
 
     async def retain(self, topic: str, retention: Retention) -> None:
         """Let the cluster keep what the contract says; it is told when this process does not know that it was."""
@@ -217,6 +226,17 @@ class Topics:
         except KafkaException as error:
             raise _failed(f"{topic} cannot be told what it retains", error) from error
         self._retained[topic] = retention
+
+    async def _patiently(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again while the cluster is about to know. Raises `BrokerError`."""
+        ends = self._clock.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return await ask()
+            except KafkaException as error:
+                if _code(error) not in _NOT_YET or self._clock.monotonic() > ends:
+                    raise _failed(what, error) from error
+            await self._clock.sleep(_LOOK_S)
 
 
 def _retaining(retention: Retention) -> Mapping[str, str]:

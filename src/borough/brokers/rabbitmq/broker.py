@@ -66,7 +66,7 @@ class RabbitmqBroker:
                 )
         await self._publisher.publish(messages)
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Have the queue of the handler, bound to the topic. Raises `BrokerError`."""
         self._refuse_closed()
         channel = await self._consuming.channel()
