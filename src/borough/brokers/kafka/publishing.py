@@ -68,7 +68,9 @@ class Publishing:
         """The producer, which becomes acquainted with the cluster as soon as it is there."""
         if self._producer is None:
             self._ending = threading.Event()
-            self._producer = Producer({**self._terms.producer(), "logger": _log, "log_level": _ERRORS})
+            self._producer = Producer(
+                {**self._terms.producer(), "logger": _log, "log_level": _ERRORS}
+            )
             self._polling = threading.Thread(
                 target=_poll,
                 args=(self._producer, self._ending),

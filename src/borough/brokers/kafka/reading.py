@@ -1,8 +1,9 @@
 """One handler's reading of a topic: all its partitions, in one order, committed behind the database.
 
 A worker thread asks librdkafka for what has come; one question is open at a time, and its answer outlives
-whoever was cancelled while he waited for it. What is done is committed to the group without waiting:
-where it is lost, the position in the database still stands, and what is read again is known to the inbox.
+whoever was cancelled while he waited for it. A consumer may be used by one thread at a time, so all else that
+it is told waits in a line for that thread. What is done is committed to the group without waiting: where
+that is lost, the position in the database still stands, and what is read again is known to the inbox.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -70,6 +72,8 @@ class KafkaSubscription:
         self._done = dict(start.offsets)
         self._committed = start.offsets if start.missed == 0 else {}
         self._paused: set[int] = set()
+        self._orders: deque[Callable[[], object]] = deque()
+        """What the consumer is to be told by the worker thread."""
         self._closing = threading.Event()
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reading: asyncio.Future[list[Any]] | None = None
@@ -85,7 +89,9 @@ class KafkaSubscription:
                 start.skip_to,
                 topic,
             )
-        self._consumer = Consumer({**terms.consumer(group), "logger": _kafka_log, "log_level": _CRITICAL})
+        self._consumer = Consumer(
+            {**terms.consumer(group), "logger": _kafka_log, "log_level": _CRITICAL}
+        )
         self._consumer.assign(self._assigned(start.offsets))
 
     async def take(self, limit: int) -> Sequence[Delivery]:
@@ -201,7 +207,7 @@ class KafkaSubscription:
         if self._reading is None:
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(
-                self._threads, _poll, self._consumer, self._closing
+                self._threads, _poll, self._consumer, self._orders, self._closing
             )
         due = self._merge.due()
         wait_s = None if due is None else max(0.0, due - self._clock.epoch_s())
@@ -231,7 +237,8 @@ class KafkaSubscription:
         else:
             self.missed += max(0, low[partition] - at)
         self._fetched[partition] = low[partition]
-        self._consumer.seek(TopicPartition(self._name, partition, low[partition]))
+        place = TopicPartition(self._name, partition, low[partition])
+        self._orders.append(partial(self._consumer.seek, place))
 
     async def _look_for_partitions(self) -> None:
         """Read partitions too that were added meanwhile, from their beginning."""
@@ -246,7 +253,8 @@ class KafkaSubscription:
             self._merge.add_partition(each)
             self._next[each] = self._fetched[each] = self._done[each] = 0
         if added:
-            self._consumer.incremental_assign(self._assigned(dict.fromkeys(added, 0)))
+            places = self._assigned(dict.fromkeys(added, 0))
+            self._orders.append(partial(self._consumer.incremental_assign, places))
 
     def _assigned(self, offsets: dict[int, int]) -> list[TopicPartition]:
         return [TopicPartition(self._name, each, at) for each, at in offsets.items()]
@@ -260,31 +268,43 @@ class KafkaSubscription:
         ]
         if crowded and len(self._next) > 1:
             self._paused.update(crowded)
-            self._consumer.pause([TopicPartition(self._name, each) for each in crowded])
+            places = [TopicPartition(self._name, each) for each in crowded]
+            self._orders.append(partial(self._consumer.pause, places))
 
     def _make_room(self) -> None:
         free = [each for each in self._paused if self._merge.waiting(each) < _ROOM_AGAIN]
         if free:
             self._paused.difference_update(free)
-            self._consumer.resume([TopicPartition(self._name, each) for each in free])
+            places = [TopicPartition(self._name, each) for each in free]
+            self._orders.append(partial(self._consumer.resume, places))
 
     def _commit(self) -> None:
         changed = {each: at for each, at in self._done.items() if self._committed.get(each) != at}
         self._committed = dict(self._done)
-        try:
-            self._consumer.commit(offsets=self._assigned(changed), asynchronous=True)
-        except (KafkaException, RuntimeError) as error:
-            _log.debug("%s: offsets of %s were not committed: %s", self._group, self._topic, error)
+        places = self._assigned(changed)
+        self._orders.append(partial(self._consumer.commit, offsets=places, asynchronous=True))
 
     def _end(self) -> None:
         """In a thread: `close` waits for the answer to what was committed."""
+        try:
+            _tell(self._orders)
+        except (KafkaException, RuntimeError) as error:
+            _log.debug("%s: offsets of %s were not committed: %s", self._group, self._topic, error)
         self._consumer.close()
 
 
-def _poll(consumer: Consumer, closing: threading.Event) -> list[Any]:
+def _poll(
+    consumer: Consumer, orders: deque[Callable[[], object]], closing: threading.Event
+) -> list[Any]:
     """What has come, at least one record or the end of a partition; nothing at the end of the reading."""
     while not closing.is_set():
+        _tell(orders)
         first = consumer.poll(_LOOK_S)
         if first is not None:
             return [first, *consumer.consume(_ASKED_AT_ONCE - 1, 0)]
     return []
+
+
+def _tell(orders: deque[Callable[[], object]]) -> None:
+    while orders:
+        orders.popleft()()

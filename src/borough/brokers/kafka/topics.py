@@ -64,7 +64,9 @@ class Topics:
     def __init__(self, terms: KafkaTerms, clock: Clock) -> None:
         self._terms = terms
         self._clock = clock
-        self._admin = _ADMIN.AdminClient({**terms.client(), "client.id": "borough-admin", "log_level": 2})
+        self._admin = _ADMIN.AdminClient(
+            {**terms.client(), "client.id": "borough-admin", "log_level": 2}
+        )
         self._partitions: dict[str, tuple[float, tuple[int, ...]]] = {}
         self._retained: dict[str, Retention] = {}
 
