@@ -42,6 +42,8 @@ _NOT_YET: Final = (
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.NOT_COORDINATOR,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
 )
 """What a topic that was just made, or whose leader was just lost, answers for a moment."""
 _SAFE_REPLICAS: Final = 3
