@@ -6,10 +6,12 @@ consumer's database, not by a consumer group: partitions are assigned, and the g
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from borough.brokers.kafka.group import Group, made_consumer
 from borough.brokers.kafka.places import start_of
 from borough.brokers.kafka.publishing import Publishing
 from borough.brokers.kafka.reading import KafkaSubscription
@@ -49,7 +51,7 @@ class KafkaBroker:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Acknowledged by all replicas in sync when it returns. Raises `BrokerError`."""
-        topics = self._opened()
+        topics, _ = self._opened()
         for message in messages:
             if len(message.body) > LONGEST_EVENT:
                 raise BrokerError(
@@ -63,12 +65,16 @@ class KafkaBroker:
 
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Note where the topic ends as the offsets of the group, unless it has some."""
-        topics = self._opened()
+        topics, threads = self._opened()
         partitions = await self._made(topics, topic)
-        if not anew and await topics.committed(group, topic, partitions):
-            return
-        _, high = await topics.bounds(topic, partitions)
-        await topics.commit(group, topic, high)
+        consumer = made_consumer(self._terms, group)
+        try:
+            offsets = Group(consumer, self._terms.topic(topic), threads, self._clock)
+            if anew or not await offsets.committed(partitions):
+                _, high = await topics.bounds(topic, partitions)
+                await offsets.commit(high)
+        finally:
+            await asyncio.get_running_loop().run_in_executor(threads, consumer.close)
 
     async def waiting(self, _group: str, _topic: str) -> int:
         """0: positions live with the reader."""
@@ -76,19 +82,19 @@ class KafkaBroker:
 
     async def end(self, topic: str) -> int:
         """How many events the topic has had, over all partitions."""
-        topics = self._opened()
+        topics, _ = self._opened()
         _, high = await topics.bounds(topic, await topics.partitions(topic))
         return sum(high.values())
 
     async def earliest(self, topic: str) -> int:
         """How many of them retention has removed."""
-        topics = self._opened()
+        topics, _ = self._opened()
         low, _ = await topics.bounds(topic, await topics.partitions(topic))
         return sum(low.values())
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now; Kafka tells no sizes. Each partition is a segment."""
-        topics = self._opened()
+        topics, _ = self._opened()
         partitions = await topics.partitions(topic)
         low, high = await topics.bounds(topic, partitions)
         earliest, end = sum(low.values()), sum(high.values())
@@ -97,19 +103,24 @@ class KafkaBroker:
 
     async def trim(self, topic: str, retention: Retention, now_s: float) -> Trimmed:
         """Tell the cluster what the topic retains; it removes the rest by itself."""
-        await self._opened().retain(topic, retention)
+        await self._opened()[0].retain(topic, retention)
         return Trimmed()
 
     async def subscribe(self, group: str, topic: str, position: int) -> KafkaSubscription:
         """Read `topic` after `position`; the group knows the offsets behind it."""
-        topics = self._opened()
-        assert self._threads is not None
+        topics, threads = self._opened()
+        name = self._terms.topic(topic)
         partitions = await self._made(topics, topic)
-        low, high = await topics.bounds(topic, partitions)
-        committed = await topics.committed(group, topic, partitions)
+        consumer = made_consumer(self._terms, group)
+        try:
+            committed = await Group(consumer, name, threads, self._clock).committed(partitions)
+            low, high = await topics.bounds(topic, partitions)
+        except BaseException:
+            threads.submit(consumer.close)
+            raise
         start = start_of(position, low, high, committed)
         reading = KafkaSubscription(
-            self._terms, topics, self._threads, self._clock, group, topic, start
+            consumer, name, topics, threads, self._clock, group, topic, start
         )
         self._readings.add(reading)
         reading.when_closed(self._readings.discard)
@@ -134,7 +145,7 @@ class KafkaBroker:
             )
         return found
 
-    def _opened(self) -> Topics:
-        if self._topics is None:
+    def _opened(self) -> tuple[Topics, ThreadPoolExecutor]:
+        if self._topics is None or self._threads is None:
             raise BrokerError("the broker is not open")
-        return self._topics
+        return self._topics, self._threads

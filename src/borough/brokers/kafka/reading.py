@@ -22,7 +22,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from borough.brokers.kafka.merge import Merge, Record
 from borough.brokers.kafka.places import Start
 from borough.brokers.kafka.records import NotAnEvent, message_of
-from borough.brokers.kafka.terms import KafkaTerms
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
 from borough.errors import BrokerError
@@ -31,24 +30,23 @@ from borough.ports import Delivery, Message
 __all__ = ["KafkaSubscription"]
 
 _log = logging.getLogger("borough.events")
-_kafka_log = logging.getLogger("borough.kafka")
 
 _ASKED_AT_ONCE: Final = 500
 _LOOK_S: Final = 0.1
 _LOOK_FOR_PARTITIONS_S: Final = 30.0
 _CLOSE_S: Final = 5.0
-_CRITICAL: Final = 2  # of syslog: that the cluster is away is said by the publisher, once
 _CROWDED: Final = 5000
 _ROOM_AGAIN: Final = 1000
 _OUT_OF_RANGE: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 
 
 class KafkaSubscription:
-    """See `borough.ports.Subscription`."""
+    """See `borough.ports.Subscription`; `name` is what the topic is called in the cluster."""
 
     def __init__(
         self,
-        terms: KafkaTerms,
+        consumer: Consumer,
+        name: str,
         topics: Topics,
         threads: ThreadPoolExecutor,
         clock: Clock,
@@ -56,13 +54,13 @@ class KafkaSubscription:
         topic: str,
         start: Start,
     ) -> None:
-        self._terms = terms
+        self._consumer = consumer
+        self._name = name
         self._topics = topics
         self._threads = threads
         self._clock = clock
         self._group = group
         self._topic = topic
-        self._name = terms.topic(topic)
         self._next = dict(start.offsets)
         self._fetched = dict(start.offsets)
         self._merge: Merge[Message | None] = Merge(start.offsets)
@@ -89,9 +87,6 @@ class KafkaSubscription:
                 start.skip_to,
                 topic,
             )
-        self._consumer = Consumer(
-            {**terms.consumer(group), "logger": _kafka_log, "log_level": _CRITICAL}
-        )
         self._consumer.assign(self._assigned(start.offsets))
 
     async def take(self, limit: int) -> Sequence[Delivery]:

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 
 import confluent_kafka.admin
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -39,9 +38,6 @@ _NOT_YET: Final = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
 )
@@ -172,41 +168,6 @@ class Topics:
         except BrokerError:
             self._partitions.pop(topic, None)  # it may have been made anew meanwhile
             raise
-
-    async def committed(self, group: str, topic: str, partitions: Sequence[int]) -> Offsets:
-        """What a group has committed, by partition; partitions of which nothing is known are left out."""
-        name = self._terms.topic(topic)
-        asked = ConsumerGroupTopicPartitions(
-            self._terms.group(group), [TopicPartition(name, each) for each in partitions]
-        )
-
-        async def ask() -> Offsets:
-            (told,) = self._admin.list_consumer_group_offsets(
-                [asked], request_timeout=_ANSWER_S
-            ).values()
-            try:
-                found = (await _answer(told)).topic_partitions
-            except KafkaException as error:
-                if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
-                    return {}
-                raise
-            return {each.partition: each.offset for each in found if each.offset >= 0}
-
-        return await self._patiently(f"the offsets of {group} cannot be had", ask)
-
-    async def commit(self, group: str, topic: str, offsets: Offsets) -> None:
-        """Note for a group that does not read yet where it begins. Raises `BrokerError`."""
-        name = self._terms.topic(topic)
-        wanted = [TopicPartition(name, each, at) for each, at in offsets.items()]
-        asked = ConsumerGroupTopicPartitions(self._terms.group(group), wanted)
-
-        async def ask() -> None:
-            (told,) = self._admin.alter_consumer_group_offsets(
-                [asked], request_timeout=_ANSWER_S
-            ).values()
-            await _answer(told)
-
-        await self._patiently(f"the beginning of {group} cannot be noted", ask)
 
     async def retain(self, topic: str, retention: Retention) -> None:
         """Let the cluster keep what the contract says; it is told when this process does not know that it was."""
