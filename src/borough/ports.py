@@ -225,6 +225,9 @@ class Broker(Protocol):
     """Whether a topic can be read from its earliest retained event. Where it cannot, the publisher's
     database retains events, and serves who asks for them."""
 
+    tells_types_apart: bool
+    """Whether `latest per key` keeps the newest event of each type and key, or of each key alone."""
+
     async def open(self) -> None: ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -252,6 +255,13 @@ class Broker(Protocol):
 
     async def earliest(self, topic: str) -> int:
         """The position after which a reader of all that is retained starts."""
+        ...
+
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
+        """The handler has given the event up, and its database has it. Raises `BrokerError`.
+
+        Where people look for dead letters at the broker it keeps a copy; the database is the truth.
+        """
         ...
 
     async def facts(self, topic: str) -> TopicFacts:

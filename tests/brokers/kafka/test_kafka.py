@@ -106,7 +106,7 @@ async def test_an_event_of_another_publisher_is_heard_and_what_is_none_is_passed
     other = Producer({"bootstrap.servers": ",".join(terms.servers)})
     other.produce(terms.topic(TOPIC), b"no event", b"k", partition=0)
     event = b'{"specversion":"1.0","id":"x","source":"/s","type":"orders.Orders.Placed","data":{}}'
-    kind = {"content-type": "application/cloudevents+json"}
+    kind: dict[str, str | bytes | None] = {"content-type": "application/cloudevents+json"}
     other.produce(terms.topic(TOPIC), event, b"k", partition=0, headers=kind)
     await asyncio.to_thread(other.flush, 30)
     (found,) = await taken(subscription, 1)

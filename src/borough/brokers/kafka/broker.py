@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import msgspec
+
 from borough.brokers.kafka.group import Group, made_consumer
 from borough.brokers.kafka.places import start_of
 from borough.brokers.kafka.publishing import Publishing
 from borough.brokers.kafka.reading import KafkaSubscription
+from borough.brokers.kafka.records import dead_headers
 from borough.brokers.kafka.terms import KafkaTerms
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
@@ -24,6 +27,7 @@ from borough.ports import LONGEST_EVENT, Message, TopicFacts, Trimmed
 
 __all__ = ["KafkaBroker"]
 
+_DEAD_FOR: Final = Retention("age", 14 * 86_400)
 _THREADS: Final = 512
 """One for each reading that waits, made when it is needed."""
 
@@ -34,6 +38,7 @@ class KafkaBroker:
     keeps_positions = False
     keeps_order = True
     keeps_history = True
+    tells_types_apart = False
 
     def __init__(self, terms: KafkaTerms, clock: Clock) -> None:
         self._terms = terms
@@ -47,6 +52,7 @@ class KafkaBroker:
         """Take events from now on. The cluster may still be away: events wait in their outboxes."""
         if self._topics is None:
             self._topics = Topics(self._terms, self._clock)
+            self._publishing.open()  # half a second until it may publish; better now than later
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-kafka")
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -58,7 +64,6 @@ class KafkaBroker:
                     f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
                     f"an event at most {LONGEST_EVENT}"
                 )
-        self._publishing.open()
         for topic in {message.topic for message in messages}:
             await self._made(topics, topic)
         await self._publishing.send(messages)
@@ -91,6 +96,16 @@ class KafkaBroker:
         topics, _ = self._opened()
         low, _ = await topics.bounds(topic, await topics.partitions(topic))
         return sum(low.values())
+
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
+        """Put a copy into the topic `TOPIC.dead`, that keeps it for a fortnight."""
+        topics, _ = self._opened()
+        grave = f"{message.topic}.dead"
+        if not await topics.partitions(grave):
+            await self._made(topics, grave)
+            await topics.retain(grave, _DEAD_FOR)
+        copy = msgspec.structs.replace(message, topic=grave)
+        await self._publishing.send([copy], dead_headers(group, attempts, cause))
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now; Kafka tells no sizes. Each partition is a segment."""

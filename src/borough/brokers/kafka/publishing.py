@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from borough.brokers.kafka.records import headers_of
+from borough.brokers.kafka.records import Headers, headers_of
 from borough.brokers.kafka.terms import KafkaTerms
 from borough.errors import BrokerError
 from borough.ports import Message
@@ -80,8 +80,8 @@ class Publishing:
             self._polling.start()
         return self._producer
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Returns when all are durable. Raises `BrokerError`."""
+    async def send(self, messages: Sequence[Message], headers: Headers = ()) -> None:
+        """Returns when all are durable, with these headers beside their own. Raises `BrokerError`."""
         producer = self.open()
         batch = _Batch(len(messages))
         topic_of = self._terms.topic
@@ -91,7 +91,7 @@ class Publishing:
                     topic_of(message.topic),
                     message.body,
                     message.key if message.key is None else message.key.encode(),
-                    headers=headers_of(message),
+                    headers=[*headers_of(message), *headers],
                     on_delivery=batch.told,
                 )
             except (BufferError, KafkaException) as error:

@@ -13,7 +13,7 @@ import msgspec
 
 from borough.ports import Message
 
-__all__ = ["NotAnEvent", "headers_of", "message_of"]
+__all__ = ["Headers", "NotAnEvent", "dead_headers", "headers_of", "message_of"]
 
 _CONTENT_TYPE: Final = b"application/cloudevents+json; charset=UTF-8"
 _STRUCTURED: Final = b"application/cloudevents"
@@ -49,6 +49,15 @@ def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
         (_TYPE, message.type),
         (_SEQUENCE, str(message.sequence)),
         (_PREVIOUS, str(message.previous)),
+    ]
+
+
+def dead_headers(group: str, attempts: int, cause: str) -> Headers:
+    """What the copy of a dead letter says beside what it said alive."""
+    return [
+        ("borough-handler", group),
+        ("borough-attempts", str(attempts)),
+        ("borough-cause", cause),
     ]
 
 
