@@ -174,10 +174,15 @@ def _kafka(configuration: Configuration, clock: Clock) -> Broker:
         raise ConfigurationError(
             "nothing says where Kafka is: set [events.kafka] servers in borough.toml"
         )
-    settings = {
-        name: str(configuration.address(f"events.kafka.settings.{name}", given).reveal())
-        for name, given in options.settings.items()
-    }
+    settings: dict[str, str] = {}
+    for name, given in options.settings.items():
+        option = f"events.kafka.settings.{name}"
+        is_secret = "password" in name or "secret" in name
+        if is_secret and not given.startswith(("env:", "file:")):
+            raise ConfigurationError(
+                f'{option} is a secret in clear; write "env:NAME" or "file:PATH" instead'
+            )
+        settings[name] = configuration.address(option, given).reveal()
     terms = KafkaTerms(
         servers=options.servers,
         prefix=options.prefix,

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import msgspec
+from confluent_kafka import KafkaException
 
 from borough.brokers.kafka.group import Group, made_consumer
 from borough.brokers.kafka.places import start_of
@@ -22,7 +23,7 @@ from borough.brokers.kafka.terms import KafkaTerms
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
 from borough.contracts.retention import Retention
-from borough.errors import BrokerError
+from borough.errors import BrokerError, ConfigurationError
 from borough.ports import LONGEST_EVENT, Message, TopicFacts, Trimmed
 
 __all__ = ["KafkaBroker"]
@@ -49,11 +50,21 @@ class KafkaBroker:
         self._readings: set[KafkaSubscription] = set()
 
     async def open(self) -> None:
-        """Take events from now on. The cluster may still be away: events wait in their outboxes."""
-        if self._topics is None:
+        """Take events from now on. The cluster may still be away: events wait in their outboxes.
+
+        Raises `ConfigurationError` for settings that the client does not take.
+        """
+        if self._topics is not None:
+            return
+        try:
             self._topics = Topics(self._terms, self._clock)
             self._publishing.open()  # half a second until it may publish; better now than later
-            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-kafka")
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"Kafka's client refuses its settings ({error.args[0].str()}); "
+                "correct events.kafka.settings in borough.toml"
+            ) from None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-kafka")
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Acknowledged by all replicas in sync when it returns. Raises `BrokerError`."""
