@@ -29,7 +29,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 BIN  := $(VENV)/bin
 SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
 
-.PHONY: help demo test lint format types imports bench rig wheel lock clean asked-for
+.PHONY: help demo test lint format types imports bench kafka rig wheel lock clean asked-for
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ imports: $(VENV)/.dev  ## who may import whom
 
 bench: $(VENV)/.bench  ## measurements against peers (BENCH_ARGS=...)
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+kafka: $(VENV)/.run  ## Apache Kafka for this machine, from Maven Central, into .tools; needs Java 17
+	@$(BIN)/python -m borough.engines.kafka .tools
 
 rig: $(VENV)/.dev  ## a long trial (RIG_ARGS="crash --count 100 --seed 1")
 	@$(BIN)/python -m rigs $(RIG_ARGS)

@@ -47,6 +47,7 @@ class Unruly:
     keeps_positions = True
     keeps_order = False
     keeps_history = True
+    tells_types_apart = True
 
     def __init__(self, inner: Broker, folder: Path, chance: random.Random) -> None:
         self._inner = inner
@@ -60,12 +61,15 @@ class Unruly:
     async def publish(self, messages: Sequence[Message]) -> None:
         await self._inner.publish(messages)
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Nothing: every reading begins at the start."""
 
     async def waiting(self, group: str, topic: str) -> int:
         """It cannot say how much is still on its way."""
         return 0
+
+    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+        """Nothing: the database has it."""
 
     async def end(self, topic: str) -> int:
         return await self._inner.end(topic)

@@ -225,15 +225,21 @@ class Broker(Protocol):
     """Whether a topic can be read from its earliest retained event. Where it cannot, the publisher's
     database retains events, and serves who asks for them."""
 
+    tells_types_apart: bool
+    """Whether `latest per key` keeps the newest event of each type and key, or of each key alone."""
+
     async def open(self) -> None: ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Durable when it returns. Publishing the same ids again is harmless. Raises `BrokerError`."""
         ...
 
-    async def join(self, group: str, topic: str) -> None:
-        """From now on the handler `group` is owed what is published. Nothing to do where positions
-        live with the reader. Raises `BrokerError`."""
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
+        """From now on the handler `group` is owed what is published. Raises `BrokerError`.
+
+        Nothing to do where a position says all. `anew` forgets what the broker knows of an earlier
+        handler of that name.
+        """
         ...
 
     async def waiting(self, group: str, topic: str) -> int:
@@ -249,6 +255,13 @@ class Broker(Protocol):
 
     async def earliest(self, topic: str) -> int:
         """The position after which a reader of all that is retained starts."""
+        ...
+
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
+        """The handler has given the event up, and its database has it. Raises `BrokerError`.
+
+        Where people look for dead letters at the broker it keeps a copy; the database is the truth.
+        """
         ...
 
     async def facts(self, topic: str) -> TopicFacts:

@@ -56,6 +56,7 @@ class Shuffling:
     keeps_positions = True
     keeps_order = False
     keeps_history = True
+    tells_types_apart = True
 
     def __init__(self, seed: int, reach: int) -> None:
         self.random = random.Random(seed)
@@ -72,11 +73,14 @@ class Shuffling:
         self.subscription = Shuffled(self)
         return self.subscription
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         pass
 
     async def waiting(self, group: str, topic: str) -> int:
         return 0
+
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
+        pass
 
     async def end(self, topic: str) -> int:
         return 0

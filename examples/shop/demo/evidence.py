@@ -10,7 +10,7 @@ from email.parser import BytesHeaderParser
 from pathlib import Path
 from typing import NamedTuple
 
-from borough.brokers.embedded.reader import LogReader
+from shop.demo.event_log import events_of
 from shop.demo.journal import Acknowledged, IssuerEntry, read_journal
 from shop.demo.places import SERVICES, TOPICS, Places, Tables, rows_of
 from shop.search.catalogue import items
@@ -110,7 +110,7 @@ def read_evidence(places: Places) -> Evidence:
                 for event_id, kind, key in rows("select id, type, key from borough_history")
             ]
     for topic in TOPICS:
-        found.events += _events(places.data / "events", topic)
+        found.events += _events(places, topic)
     found.answers = list(read_journal(places.answers, Acknowledged))
     found.issuer = list(read_journal(places.issuer, IssuerEntry))
     found.mailbox = list(_message_ids(places.mailbox))
@@ -164,19 +164,13 @@ READ = {
 }
 
 
-def _events(folder: Path, topic: str) -> Iterator[EventRow]:
+def _events(places: Places, topic: str) -> Iterator[EventRow]:
     """What was published. The relay may append an event again, under the same id: that is one."""
-    reader = LogReader(folder / topic)
     seen: set[str] = set()
-    try:
-        while deliveries := reader.read(500):
-            for delivery in deliveries:
-                message = delivery.message
-                if message.id not in seen:
-                    seen.add(message.id)
-                    yield EventRow(message.id, message.type.rpartition(".")[2], message.key or "")
-    finally:
-        reader.close()
+    for event in events_of(places, topic):
+        if event.id not in seen:
+            seen.add(event.id)
+            yield EventRow(event.id, event.type.rpartition(".")[2], event.key)
 
 
 def _message_ids(mailbox: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from borough.brokers.embedded.reader import LogReader
+from shop.demo.event_log import count_of, end_of
 from shop.demo.places import SERVICES, TOPICS, Places, rows_of
 
 
@@ -22,7 +22,7 @@ class Watch:
             for handler, topic, position, sequence in rows(
                 "select handler, topic, position, sequence from borough_positions"
             ):
-                if position < self._end(topic) or sequence < self._last(topic):
+                if position < end_of(self._places, topic) or sequence < self._last(topic):
                     found.append(f"{handler} has not heard all of {topic}")
             if rows("select 1 from borough_parked where due is not null limit 1"):
                 found.append(f"{service} has parked events")
@@ -36,36 +36,18 @@ class Watch:
 
     def counts(self) -> tuple[int, int]:
         """How many events have been published, and how many were handled."""
-        published, handled = sum(map(self._logged, TOPICS)), 0
+        published, handled = sum(count_of(self._places, topic) for topic in TOPICS), 0
         for rows in self._rows.values():
             # Where the broker keeps no history, the publisher does.
             published += rows("select count(*) from borough_history")[0][0]
             handled += rows("select count(*) from borough_inbox")[0][0]
         return published, handled
 
-    def _logged(self, topic: str) -> int:
-        """How many events the log of a topic has."""
-        reader = LogReader(self._places.data / "events" / topic)
-        try:
-            if not reader.seek():
-                return 0
-            first = reader.position
-            return reader.find_end() - first
-        finally:
-            reader.close()
-
     def _last(self, topic: str) -> int:
         """The number of the last event, where the publisher keeps the history; else 0."""
         sql = "select topic, max(sequence) from borough_history group by topic"
         publisher = self._rows.get(topic.partition(".")[0])
         return dict(publisher(sql)).get(topic, 0) if publisher is not None else 0
-
-    def _end(self, topic: str) -> int:
-        reader = LogReader(self._places.data / "events" / topic)
-        try:
-            return reader.find_end()
-        finally:
-            reader.close()
 
     def close(self) -> None:
         """Release the files."""

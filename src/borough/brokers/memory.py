@@ -39,6 +39,7 @@ class MemoryBroker:
     keeps_positions = False
     keeps_order = True
     keeps_history = True
+    tells_types_apart = True
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -68,7 +69,7 @@ class MemoryBroker:
                 for reader in topic.readers:
                     reader.wake()
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Nothing: where a handler begins lives with it."""
 
     async def waiting(self, group: str, topic: str) -> int:
@@ -83,6 +84,9 @@ class MemoryBroker:
         """How many of them have been trimmed at its beginning."""
         found = self._topic(topic)
         return found.events[0][0] - 1 if found.events else found.removed
+
+    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+        """Nothing: the handler's database has it."""
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""

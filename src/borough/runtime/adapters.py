@@ -131,8 +131,8 @@ def make_broker(configuration: Configuration, folder: Path, clock: Clock) -> Bro
     kind = configuration.options.events.broker
     if kind == "rabbitmq":
         return _rabbitmq(configuration)
-    if kind != "embedded":
-        raise ConfigurationError(f"the broker {kind} is not here yet")
+    if kind == "kafka":
+        return _kafka(configuration, clock)
     from borough.brokers.embedded import EmbeddedBroker
 
     return EmbeddedBroker(folder / "events", clock)
@@ -165,6 +165,40 @@ def _rabbitmq(configuration: Configuration) -> Broker:
         unused_for_s=options.unused_for.seconds,
     )
     return RabbitmqBroker(url, terms)
+
+
+def _kafka(configuration: Configuration, clock: Clock) -> Broker:
+    options = configuration.options.events.kafka
+    try:
+        from borough.brokers.kafka import KafkaBroker, KafkaTerms
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"the broker kafka needs {error.name}: pip install 'borough[kafka]'"
+        ) from None
+    if not options.servers:
+        raise ConfigurationError(
+            "nothing says where Kafka is: set [events.kafka] servers in borough.toml"
+        )
+    settings: dict[str, str] = {}
+    for name, given in options.settings.items():
+        option = f"events.kafka.settings.{name}"
+        is_secret = "password" in name or "secret" in name
+        if is_secret and not given.startswith(("env:", "file:")):
+            raise ConfigurationError(
+                f'{option} is a secret in clear; write "env:NAME" or "file:PATH" instead'
+            )
+        settings[name] = configuration.address(option, given).reveal()
+    terms = KafkaTerms(
+        servers=options.servers,
+        prefix=options.prefix,
+        partitions=options.partitions,
+        replicas=options.replicas,
+        in_sync=options.in_sync,
+        creates=options.creates,
+        publish_s=options.publish_s,
+        settings=settings,
+    )
+    return KafkaBroker(terms, clock)
 
 
 def engines_without_address(options: Options) -> list[str]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from borough.clock import Clock
+from borough.contracts.operation import Contract
+from borough.contracts.retention import FOREVER, Retention
 from borough.ports import Broker
 from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
@@ -109,7 +111,7 @@ class Carriage:
             clock,
             self._broker,
             [handler.name for handler in plan.handlers],
-            {made.wire_name: made.retention for made, _ in plan.provides if made.events},
+            {made.wire_name: self._retention(made) for made, _ in plan.provides if made.events},
             self._housekeeping_terms,
         )
         self._consumers[name] = []
@@ -121,6 +123,12 @@ class Carriage:
                 schedule.name, name, schedule.interval_s, run, schedule.takes_transaction
             )
             self._schedules.append(Schedule(timed, database, leases, clock, service.pool))
+
+    def _retention(self, contract: Contract) -> Retention:
+        """What the broker is to keep: all, where it would take events of one type for those of another."""
+        kept = contract.retention
+        mixed = len(contract.events) > 1 and not self._broker.tells_types_apart
+        return FOREVER if kept.kind == "latest" and mixed else kept
 
     def _consumers_of(
         self,

@@ -199,7 +199,7 @@ class Consumer:
         position = 0 if broker.keeps_positions else noted.position
         subscription = await broker.subscribe(name, self.topic, position)
         if broker.keeps_order:
-            if subscription.position < position:
+            if subscription.position < position and await broker.end(self.topic) < position:
                 _log.error(
                     "%s: %s ends before what was read of it; was it restored from a backup?",
                     name,

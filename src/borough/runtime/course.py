@@ -24,14 +24,14 @@ from borough.errors import (
     StoreUnavailable,
     TransactionConflict,
 )
-from borough.ports import Delivery, Subscription
+from borough.ports import Delivery, Message, Subscription
 from borough.reliability.backoff import Backoff
 from borough.reliability.lanes import Lanes, Start
 from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.retries import Verdict
 from borough.runtime.envelope import EventUnreadable
 from borough.runtime.handling import Outcome
-from borough.runtime.parking import ParkedEvent, ParkingFull, grave_of
+from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of
 from borough.runtime.pulse import Pulse
 
 if TYPE_CHECKING:
@@ -238,6 +238,7 @@ class Course:
             elif verdict is Verdict.BURY:
                 grave = grave_of(error, self._consumer.handler.folder)
                 await self._parking.bury(message, attempts, grave, self._lease)
+                await self._tell_broker(message, attempts, grave)
                 self._consumer.buried += 1
                 self._consumer.failures.pop(message.id, None)
         except (StoreError, ParkingFull) as refused:
@@ -254,6 +255,13 @@ class Course:
             self._lanes.succeed(entry.position)
             self._advanced(1)
         self._activity.beat()
+
+    async def _tell_broker(self, message: Message, attempts: int, grave: Grave) -> None:
+        """Let the broker have a copy of a dead letter; that the database has it is what counts."""
+        try:
+            await self._consumer.broker.bury(self._name, message, attempts, grave.error)
+        except BrokerError as error:
+            _log.warning("%s: the broker has no copy of dead %s: %s", self._name, message.id, error)
 
     def _wait_for_room(self, entry: Start[Delivery], full: ParkingFull) -> None:
         """The event has not run; it and all that is read wait until parked ones are done."""
@@ -359,9 +367,9 @@ class Course:
         if _is_innocent(error):
             attempts -= 1
         elif verdict is Verdict.BURY:
-            await self._parking.give_up(
-                parked, grave_of(error, consumer.handler.folder), self._lease
-            )
+            grave = grave_of(error, consumer.handler.folder)
+            await self._parking.give_up(parked, grave, self._lease)
+            await self._tell_broker(parked.message(consumer.topic), attempts, grave)
             consumer.buried += 1
             consumer.failures.pop(parked.event_id, None)
             self._tell(parked.event_id, attempts, verdict, 0.0, error)

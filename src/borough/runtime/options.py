@@ -316,6 +316,20 @@ class KafkaOptions(Table, frozen=True):
 
     servers: tuple[str, ...] = ()
     """`host:port` of some of its brokers; if not given, `borough run` starts one of its own."""
+    prefix: str = ""
+    """What stands before the names of topics and groups, so that systems can share a cluster."""
+    creates: bool = True
+    """Whether missing topics are made, and told what they retain; else somebody else does both."""
+    partitions: AtLeastOne = 3
+    """How many partitions a topic is made with."""
+    replicas: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many brokers keep each event; 0 are three, or as many brokers as there are."""
+    in_sync: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How many of them must have an event before it counts as published; 0 is one less than `replicas`."""
+    publish_s: Seconds = 5.0
+    """How long publishing may take, in seconds; then the relay tries it again. Well below `events.lease_s`."""
+    settings: dict[str, str] = {}
+    """Settings of librdkafka for TLS and SASL, secrets by `env:NAME` or `file:PATH`: `"sasl.password" = "env:PW"`."""
 
 
 class EventOptions(Table, frozen=True):

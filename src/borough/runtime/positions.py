@@ -92,7 +92,7 @@ class Positions:
         found = await self.look()
         if found is not None:
             return found
-        await self._broker.join(self._handler, self._topic)
+        await self._broker.join(self._handler, self._topic, anew=True)
         first = end = await self._broker.end(self._topic)
         sequence = 0
         if self._past is not None:  # asked after it has joined: nothing falls in between

@@ -116,8 +116,9 @@ class ServiceProjections:
         """When the first event after a position was published; None where that cannot be known."""
         if consumer.broker.keeps_positions:  # reading would take the event away
             return None
-        name = f"{consumer.handler.name} lag"
-        subscription = await consumer.broker.subscribe(name, consumer.topic, position)
+        subscription = await consumer.broker.subscribe(
+            consumer.handler.name, consumer.topic, position
+        )
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 taken = await subscription.take(1)

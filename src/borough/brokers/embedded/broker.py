@@ -76,6 +76,7 @@ class EmbeddedBroker:
     keeps_positions = False
     keeps_order = True
     keeps_history = True
+    tells_types_apart = True
 
     def __init__(
         self, folder: str | os.PathLike[str], clock: Clock, *, full: int = FULL_SEGMENT
@@ -167,7 +168,7 @@ class EmbeddedBroker:
                 work.exception()  # nobody else will ask for it
             raise
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Nothing: where a handler begins lives with it."""
 
     async def waiting(self, group: str, topic: str) -> int:
@@ -181,6 +182,9 @@ class EmbeddedBroker:
     async def earliest(self, topic: str) -> int:
         """Where the topic's first segment begins."""
         return earliest(self._log(topic).segments)
+
+    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+        """Nothing: the handler's database has it."""
 
     async def facts(self, topic: str) -> TopicFacts:
         """What the topic holds now."""

@@ -31,6 +31,7 @@ class RabbitmqBroker:
     keeps_positions = True
     keeps_order = False
     keeps_history = False
+    tells_types_apart = True
 
     def __init__(self, url: Secret, terms: RabbitmqTerms | None = None) -> None:
         self._terms = terms or RabbitmqTerms()
@@ -66,7 +67,7 @@ class RabbitmqBroker:
                 )
         await self._publisher.publish(messages)
 
-    async def join(self, group: str, topic: str) -> None:
+    async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Have the queue of the handler, bound to the topic. Raises `BrokerError`."""
         self._refuse_closed()
         channel = await self._consuming.channel()
@@ -93,6 +94,9 @@ class RabbitmqBroker:
     async def earliest(self, topic: str) -> int:
         """0: positions are receipts."""
         return 0
+
+    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+        """Nothing: the handler's database has it."""
 
     async def facts(self, topic: str) -> TopicFacts:
         """Nothing: a topic holds nothing here, its publisher's database does."""

@@ -1,0 +1,142 @@
+"""Publishing to Kafka: an idempotent producer, whose thread tells when every replica in sync has a batch.
+
+A batch is durable when all of it was acknowledged. Where one event was not in time, the batch has failed: the
+relay sends it again, in its order, and readers know by number and id what came twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from borough.brokers.kafka.records import Headers, headers_of
+from borough.brokers.kafka.terms import KafkaTerms
+from borough.errors import BrokerError
+from borough.ports import Message
+
+__all__ = ["Publishing"]
+
+_log = logging.getLogger("borough.kafka")
+
+_LOOK_S: Final = 0.1
+_CLOSE_S: Final = 1.0
+_ERRORS: Final = 3  # of syslog: warnings tell of what is tried again by itself
+
+
+class _Batch:
+    """What waits for its acknowledgements; told by the producer's thread, one after another."""
+
+    __slots__ = ("_left", "_loop", "done", "error")
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._left = count
+        self.error: KafkaError | None = None
+        self.done: asyncio.Future[None] = self._loop.create_future()
+
+    def told(self, error: KafkaError | None, _record: Any) -> None:
+        """One event was acknowledged, or given up."""
+        self._left -= 1
+        if error is not None and self.error is None:
+            self.error = error
+        if self._left == 0:
+            try:
+                self._loop.call_soon_threadsafe(self._finish)
+            except RuntimeError:  # the loop has ended, and nobody waits
+                return
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+
+class Publishing:
+    """The producer of one process, made when it is first needed, and anew when it has failed for good."""
+
+    def __init__(self, terms: KafkaTerms) -> None:
+        self._terms = terms
+        self._producer: Producer | None = None
+        self._polling: threading.Thread | None = None
+        self._ending = threading.Event()
+
+    def open(self) -> Producer:
+        """The producer, which becomes acquainted with the cluster as soon as it is there."""
+        if self._producer is None:
+            self._ending = threading.Event()
+            self._producer = Producer(
+                {**self._terms.producer(), "logger": _log, "log_level": _ERRORS}
+            )
+            self._polling = threading.Thread(
+                target=_poll,
+                args=(self._producer, self._ending),
+                name="borough-kafka-publishing",
+                daemon=True,
+            )
+            self._polling.start()
+        return self._producer
+
+    async def send(self, messages: Sequence[Message], headers: Headers = ()) -> None:
+        """Returns when all are durable, with these headers beside their own. Raises `BrokerError`."""
+        producer = self.open()
+        batch = _Batch(len(messages))
+        topic_of = self._terms.topic
+        for number, message in enumerate(messages):
+            try:
+                producer.produce(
+                    topic_of(message.topic),
+                    message.body,
+                    message.key if message.key is None else message.key.encode(),
+                    headers=[*headers_of(message), *headers],
+                    on_delivery=batch.told,
+                )
+            except (BufferError, KafkaException) as error:
+                self._replace_if_fatal(error.args[0] if error.args else None)
+                # Those before it are on their way; to send them again is harmless.
+                raise BrokerError(
+                    f"Kafka took {number} of {len(messages)} events: {error}"
+                ) from error
+        await batch.done
+        if batch.error is not None:
+            self._replace_if_fatal(batch.error)
+            raise BrokerError(
+                f"Kafka has not acknowledged {batch_name(messages)}: {batch.error.str()}"
+            )
+
+    async def close(self) -> None:
+        """Let go of the producer; what it has not delivered stays in the outbox. Idempotent."""
+        producer, polling = self._producer, self._polling
+        self._producer = self._polling = None
+        if producer is None or polling is None:
+            return
+        self._ending.set()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, _end, producer, polling)
+
+    def _replace_if_fatal(self, error: Any) -> None:
+        """A producer that has lost its place takes nothing any more."""
+        if isinstance(error, KafkaError) and error.fatal():
+            _log.error("the producer has failed for good and is made anew: %s", error.str())
+            self._ending.set()
+            self._producer = self._polling = None
+
+
+def batch_name(messages: Sequence[Message]) -> str:
+    """The topics of a batch, for a sentence."""
+    topics = sorted({message.topic for message in messages})
+    return f"{len(messages)} events of {', '.join(topics)}"
+
+
+def _poll(producer: Producer, ending: threading.Event) -> None:
+    while not ending.is_set():
+        producer.poll(_LOOK_S)
+
+
+def _end(producer: Producer, polling: threading.Thread) -> None:
+    polling.join()
+    producer.purge()
+    producer.flush(_CLOSE_S)

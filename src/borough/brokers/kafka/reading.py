@@ -1,0 +1,305 @@
+"""One handler's reading of a topic: all its partitions, in one order, committed behind the database.
+
+A worker thread asks librdkafka for what has come; one question is open at a time, and its answer outlives
+whoever was cancelled while he waited for it. A consumer may be used by one thread at a time, so all else that
+it is told waits in a line for that thread. What is done is committed to the group without waiting: where
+that is lost, the position in the database still stands, and what is read again is known to the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from borough.brokers.kafka.merge import Merge, Record
+from borough.brokers.kafka.places import Start
+from borough.brokers.kafka.records import NotAnEvent, message_of
+from borough.brokers.kafka.topics import Topics
+from borough.clock import Clock
+from borough.errors import BrokerError
+from borough.ports import Delivery, Message
+
+__all__ = ["KafkaSubscription"]
+
+_log = logging.getLogger("borough.events")
+
+_ASKED_AT_ONCE: Final = 500
+_LOOK_S: Final = 0.1
+_LOOK_FOR_PARTITIONS_S: Final = 30.0
+_CLOSE_S: Final = 5.0
+_CROWDED: Final = 5000
+_ROOM_AGAIN: Final = 1000
+_OUT_OF_RANGE: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
+
+
+class KafkaSubscription:
+    """See `borough.ports.Subscription`; `name` is what the topic is called in the cluster."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        name: str,
+        topics: Topics,
+        threads: ThreadPoolExecutor,
+        clock: Clock,
+        group: str,
+        topic: str,
+        start: Start,
+    ) -> None:
+        self._consumer = consumer
+        self._name = name
+        self._topics = topics
+        self._threads = threads
+        self._clock = clock
+        self._group = group
+        self._topic = topic
+        self._next = dict(start.offsets)
+        self._fetched = dict(start.offsets)
+        self._merge: Merge[Message | None] = Merge(start.offsets)
+        self._skip_to = start.skip_to
+        self._receipts: deque[tuple[int, int, int]] = deque()
+        """By position: the partition and the offset that are done with it."""
+        self._done = dict(start.offsets)
+        self._committed = start.offsets if start.missed == 0 else {}
+        self._paused: set[int] = set()
+        self._orders: deque[Callable[[], object]] = deque()
+        """What the consumer is to be told by the worker thread."""
+        self._closing = threading.Event()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._reading: asyncio.Future[list[Any]] | None = None
+        self._when_closed: list[Callable[[KafkaSubscription], object]] = []
+        self._look_at = clock.monotonic() + _LOOK_FOR_PARTITIONS_S
+        self.position = start.position
+        self.missed = start.missed
+        if start.is_lost:
+            _log.error(
+                "%s: where position %d of %s is, the cluster does not know any more; it is read from "
+                "the earliest retained event, and what lies before is passed over",
+                group,
+                start.skip_to,
+                topic,
+            )
+        self._consumer.assign(self._assigned(start.offsets))
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        """The next ones, in the order of the publisher's numbers; waits for one."""
+        while True:
+            if self._closing.is_set():
+                raise BrokerError(f"the subscription to {self._topic} is closed")
+            found = self._ready(limit)
+            if found:
+                return found
+            await self._look_for_partitions()
+            await self._wait()
+
+    async def done(self, position: int) -> None:
+        """Commit what is done in each partition; the database has it already."""
+        moved = False
+        while self._receipts and self._receipts[0][0] <= position:
+            _, partition, after = self._receipts.popleft()
+            self._done[partition] = after
+            moved = True
+        if moved:
+            self._commit()
+
+    def when_closed(self, call: Callable[[KafkaSubscription], object]) -> None:
+        """Call this at the end."""
+        self._when_closed.append(call)
+
+    async def close(self) -> None:
+        """Give what was committed last a moment to arrive, and let go. Idempotent."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        if not self._closed.done():
+            self._closed.set_result(None)
+        for call in self._when_closed:
+            call(self)
+        if self._reading is not None:
+            await asyncio.wait([self._reading])
+        loop = asyncio.get_running_loop()
+        ending = loop.run_in_executor(self._threads, self._end)
+        await asyncio.wait([ending], timeout=_CLOSE_S)
+
+    # --- from records to deliveries --------------------------------------------------------------
+
+    def _ready(self, limit: int) -> list[Delivery]:
+        found: list[Delivery] = []
+        merge = self._merge
+        now_s = self._clock.epoch_s()
+        while len(found) < limit and (record := merge.next(now_s)) is not None:
+            self._advance(record.partition, record.after, 1)
+            message = record.item
+            if message is not None and self.position > self._skip_to:
+                found.append(Delivery(message, self.position))
+        if self._paused:
+            self._make_room()
+        return found
+
+    def _advance(self, partition: int, after: int, least: int) -> None:
+        """All of a partition up to here has been read; a record counts, also where offsets begin anew."""
+        more = max(after - self._next[partition], least)
+        if more > 0:
+            self._next[partition] = after
+            self.position += more
+            self._receipts.append((self.position, partition, after))
+
+    def _sort(self, records: Sequence[Any]) -> set[int]:
+        """Put all that has come into its place; returns the partitions that were overtaken. Raises `BrokerError`."""
+        merge = self._merge
+        overtaken: set[int] = set()
+        problem: KafkaError | None = None
+        for record in records:
+            error = record.error()
+            partition, offset = record.partition(), record.offset()
+            if error is None:
+                self._fetched[partition] = offset + 1
+                merge.offer(self._read(record, partition, offset))
+                continue
+            code = error.code()
+            if code == KafkaError._PARTITION_EOF:
+                if merge.end(partition):
+                    self._advance(partition, offset, 0)
+            elif code in _OUT_OF_RANGE:
+                overtaken.add(partition)
+            else:
+                problem = error
+        self._pause_crowded()
+        if problem is not None:
+            raise BrokerError(f"Kafka: {self._topic}: {problem.str()}")
+        return overtaken
+
+    def _read(self, record: Any, partition: int, offset: int) -> Record[Message | None]:
+        published_s = record.timestamp()[1] / 1000
+        try:
+            message = message_of(self._topic, record.key(), record.value(), record.headers() or ())
+        except NotAnEvent as error:
+            _log.error(
+                "%s passes over offset %d in partition %d of %s, which is no event: %s",
+                self._group,
+                offset,
+                partition,
+                self._name,
+                error,
+            )
+            return Record(partition, offset + 1, 0, 0, published_s, None)
+        return Record(
+            partition, offset + 1, message.sequence, message.previous, published_s, message
+        )
+
+    # --- the worker thread -----------------------------------------------------------------------
+
+    async def _wait(self) -> None:
+        """Until something has come, a gap has become old enough, or the reading is closed."""
+        if self._reading is None:
+            loop = asyncio.get_running_loop()
+            self._reading = loop.run_in_executor(
+                self._threads, _poll, self._consumer, self._orders, self._closing
+            )
+        due = self._merge.due()
+        wait_s = None if due is None else max(0.0, due - self._clock.epoch_s())
+        waiting: list[asyncio.Future[Any]] = [self._reading, self._closed]
+        await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        if self._reading.done():
+            reading, self._reading = self._reading, None
+            try:
+                records = reading.result()
+            except (KafkaException, RuntimeError) as error:
+                raise BrokerError(f"Kafka: {self._topic} cannot be read: {error}") from error
+            for partition in self._sort(records):
+                await self._begin_anew(partition)
+
+    async def _begin_anew(self, partition: int) -> None:
+        """Go on with the earliest record: retention was faster, or the cluster has lost what it acknowledged."""
+        low, high = await self._topics.bounds(self._topic, [partition])
+        at = self._fetched[partition]
+        if at > high[partition]:
+            _log.error(
+                "%s: partition %d of %s has lost records that were acknowledged; it is read from its "
+                "earliest one",
+                self._group,
+                partition,
+                self._name,
+            )
+        else:
+            self.missed += max(0, low[partition] - at)
+        self._fetched[partition] = low[partition]
+        place = TopicPartition(self._name, partition, low[partition])
+        self._orders.append(partial(self._consumer.seek, place))
+
+    async def _look_for_partitions(self) -> None:
+        """Read partitions too that were added meanwhile, from their beginning."""
+        now = self._clock.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_FOR_PARTITIONS_S
+        added = [
+            each for each in await self._topics.partitions(self._topic) if each not in self._next
+        ]
+        for each in added:
+            self._merge.add_partition(each)
+            self._next[each] = self._fetched[each] = self._done[each] = 0
+        if added:
+            places = self._assigned(dict.fromkeys(added, 0))
+            self._orders.append(partial(self._consumer.incremental_assign, places))
+
+    def _assigned(self, offsets: dict[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._name, each, at) for each, at in offsets.items()]
+
+    def _pause_crowded(self) -> None:
+        """A partition that is far ahead of the others, behind a gap, need not be read further now."""
+        crowded = [
+            each
+            for each in self._next
+            if each not in self._paused and self._merge.waiting(each) > _CROWDED
+        ]
+        if crowded and len(self._next) > 1:
+            self._paused.update(crowded)
+            places = [TopicPartition(self._name, each) for each in crowded]
+            self._orders.append(partial(self._consumer.pause, places))
+
+    def _make_room(self) -> None:
+        free = [each for each in self._paused if self._merge.waiting(each) < _ROOM_AGAIN]
+        if free:
+            self._paused.difference_update(free)
+            places = [TopicPartition(self._name, each) for each in free]
+            self._orders.append(partial(self._consumer.resume, places))
+
+    def _commit(self) -> None:
+        changed = {each: at for each, at in self._done.items() if self._committed.get(each) != at}
+        self._committed = dict(self._done)
+        places = self._assigned(changed)
+        self._orders.append(partial(self._consumer.commit, offsets=places, asynchronous=True))
+
+    def _end(self) -> None:
+        """In a thread: `close` waits for the answer to what was committed."""
+        try:
+            _tell(self._orders)
+        except (KafkaException, RuntimeError) as error:
+            _log.debug("%s: offsets of %s were not committed: %s", self._group, self._topic, error)
+        self._consumer.close()
+
+
+def _poll(
+    consumer: Consumer, orders: deque[Callable[[], object]], closing: threading.Event
+) -> list[Any]:
+    """What has come, at least one record or the end of a partition; nothing at the end of the reading."""
+    while not closing.is_set():
+        _tell(orders)
+        first = consumer.poll(_LOOK_S)
+        if first is not None:
+            return [first, *consumer.consume(_ASKED_AT_ONCE - 1, 0)]
+    return []
+
+
+def _tell(orders: deque[Callable[[], object]]) -> None:
+    while orders:
+        orders.popleft()()

@@ -1,0 +1,108 @@
+"""An event as a record of Kafka: the CloudEvents binding, in structured mode, which others read and write.
+
+The value is the document, the key its `partitionkey`. Headers repeat what a reader would have to decode
+the document for, and carry the place in the topic. A record in binary mode is put together to a document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from borough.ports import Message
+
+__all__ = ["Headers", "NotAnEvent", "dead_headers", "headers_of", "message_of"]
+
+_CONTENT_TYPE: Final = b"application/cloudevents+json; charset=UTF-8"
+_STRUCTURED: Final = b"application/cloudevents"
+_KIND: Final = "content-type"
+_ID: Final = "ce_id"
+_TYPE: Final = "ce_type"
+_SEQUENCE: Final = "borough-sequence"
+_PREVIOUS: Final = "borough-previous"
+_BINARY: Final = "ce_specversion"
+
+Headers = Sequence[tuple[str, Any]]
+
+
+class NotAnEvent(ValueError):
+    """It is no CloudEvent, in neither mode."""
+
+
+class _Envelope(msgspec.Struct):
+    id: str
+    type: str
+    partitionkey: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def headers_of(message: Message) -> list[tuple[str, str | bytes | None]]:
+    """The headers of an event's record."""
+    return [
+        (_KIND, _CONTENT_TYPE),
+        (_ID, message.id),
+        (_TYPE, message.type),
+        (_SEQUENCE, str(message.sequence)),
+        (_PREVIOUS, str(message.previous)),
+    ]
+
+
+def dead_headers(group: str, attempts: int, cause: str) -> Headers:
+    """What the copy of a dead letter says beside what it said alive."""
+    return [
+        ("borough-handler", group),
+        ("borough-attempts", str(attempts)),
+        ("borough-cause", cause),
+    ]
+
+
+def message_of(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Message:
+    """The event in a record. Raises `NotAnEvent`."""
+    found = {name.lower(): _bytes(each) for name, each in headers}
+    try:
+        if not found.get(_KIND, b"").startswith(_STRUCTURED):
+            if _BINARY not in found:
+                raise NotAnEvent("it has neither the content type nor the headers of a CloudEvent")
+            value = _document(found, key, value)
+        elif _SEQUENCE in found and _ID in found and _TYPE in found:
+            return Message(
+                found[_ID].decode(),
+                topic,
+                found[_TYPE].decode(),
+                None if key is None else key.decode(),
+                int(found[_SEQUENCE]),
+                value or b"",
+                int(found.get(_PREVIOUS, b"0")),
+            )
+        body = value or b""
+        envelope = _decode(body)
+        given = envelope.partitionkey if key is None else key.decode()
+        return Message(envelope.id, topic, envelope.type, given, 0, body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise NotAnEvent(str(error)) from error
+
+
+def _document(headers: Mapping[str, bytes], key: bytes | None, value: bytes | None) -> bytes:
+    """The structured form of a record in binary mode."""
+    document: dict[str, Any] = {
+        name[3:]: each.decode() for name, each in headers.items() if name.startswith("ce_")
+    }
+    if key is not None:
+        document.setdefault("partitionkey", key.decode())
+    kind = headers.get(_KIND)
+    if kind is not None:
+        document["datacontenttype"] = kind.decode()
+    if value is not None and (kind is None or b"json" in kind):
+        document["data"] = msgspec.Raw(value)
+    elif value is not None:
+        document["data_base64"] = value
+    return _encode(document)
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value or "").encode()

@@ -1,0 +1,176 @@
+"""What Kafka is told, what others see of it, and what its broker's end does."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import confluent_kafka.admin
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from borough.brokers.kafka import KafkaBroker, KafkaTerms
+from borough.clock import SystemClock
+from borough.contracts.retention import FOREVER, LATEST_PER_KEY, Retention
+from borough.engines.kafka import KafkaServer
+from borough.errors import BrokerError
+from borough.ports import Delivery, Message, Subscription
+from tests.servers.kafka import kafka, terms
+
+__all__ = ["kafka", "terms"]
+
+TOPIC = "orders.Orders"
+ADMIN: Any = confluent_kafka.admin
+
+
+@pytest.fixture
+async def broker(terms: KafkaTerms) -> AsyncIterator[KafkaBroker]:
+    broker = KafkaBroker(terms, SystemClock())
+    await broker.open()
+    yield broker
+    await broker.close()
+
+
+def messages(first: int, last: int) -> list[Message]:
+    return [
+        Message(
+            f"e{number}",
+            TOPIC,
+            "orders.Orders.Placed",
+            f"k{number % 7}",
+            number,
+            json.dumps({"specversion": "1.0", "id": f"e{number}"}).encode(),
+            number - 1,
+        )
+        for number in range(first, last)
+    ]
+
+
+async def taken(subscription: Subscription, count: int) -> list[Delivery]:
+    found: list[Delivery] = []
+    async with asyncio.timeout(60):
+        while len(found) < count:
+            found += await subscription.take(500)
+    return found
+
+
+def settings_of(terms: KafkaTerms, topic: str) -> dict[str, str]:
+    admin = ADMIN.AdminClient({"bootstrap.servers": ",".join(terms.servers)})
+    resource = ADMIN.ConfigResource(ADMIN.ResourceType.TOPIC, terms.topic(topic))
+    (told,) = admin.describe_configs([resource]).values()
+    return {name: entry.value for name, entry in told.result(20).items()}
+
+
+async def test_a_topic_is_made_so_that_nothing_is_lost_and_told_what_it_retains(
+    broker: KafkaBroker, terms: KafkaTerms
+) -> None:
+    await broker.publish(messages(1, 4))
+    made = settings_of(terms, TOPIC)
+    wanted = {"retention.ms": "-1", "cleanup.policy": "delete", "min.insync.replicas": "1"}
+    wanted |= {"unclean.leader.election.enable": "false", "max.message.bytes": "1114112"}
+    assert {name: made[name] for name in wanted} == wanted
+    await broker.trim(TOPIC, Retention("age", 7200), 0.0)
+    assert settings_of(terms, TOPIC)["retention.ms"] == "7200000"
+    await broker.trim(TOPIC, LATEST_PER_KEY, 0.0)
+    assert settings_of(terms, TOPIC)["cleanup.policy"] == "compact"
+    await broker.trim(TOPIC, FOREVER, 0.0)
+    kept = settings_of(terms, TOPIC)
+    assert (kept["cleanup.policy"], kept["retention.ms"]) == ("delete", "-1")
+
+
+async def test_others_read_our_events_as_cloudevents_with_their_keys(
+    broker: KafkaBroker, terms: KafkaTerms
+) -> None:
+    await broker.publish(messages(1, 2))
+    other = Consumer(
+        {
+            "bootstrap.servers": ",".join(terms.servers),
+            "group.id": f"{terms.prefix}other",
+            "auto.offset.reset": "earliest",
+        }
+    )
+    other.subscribe([terms.topic(TOPIC)])
+    record = await asyncio.to_thread(other.poll, 30)
+    await asyncio.to_thread(other.close)
+    assert record is not None
+    headers = dict(record.headers() or ())
+    assert headers["content-type"] == b"application/cloudevents+json; charset=UTF-8"
+    assert record.key() == b"k1"
+    assert json.loads(record.value() or b"")["id"] == "e1"
+
+
+async def test_an_event_of_another_publisher_is_heard_and_what_is_none_is_passed_over(
+    broker: KafkaBroker, terms: KafkaTerms, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    other = Producer({"bootstrap.servers": ",".join(terms.servers)})
+    other.produce(terms.topic(TOPIC), b"no event", b"k", partition=0)
+    event = b'{"specversion":"1.0","id":"x","source":"/s","type":"orders.Orders.Placed","data":{}}'
+    kind: dict[str, str | bytes | None] = {"content-type": "application/cloudevents+json"}
+    other.produce(terms.topic(TOPIC), event, b"k", partition=0, headers=kind)
+    await asyncio.to_thread(other.flush, 30)
+    (found,) = await taken(subscription, 1)
+    assert (found.message.id, found.message.key, found.message.sequence) == ("x", "k", 0)
+    assert found.position == 2 == await broker.end(TOPIC)
+    assert "offset 0 in partition 0" in caplog.text
+
+
+async def test_what_is_done_is_committed_so_that_any_tool_of_kafka_shows_the_lag(
+    broker: KafkaBroker, terms: KafkaTerms
+) -> None:
+    await broker.publish(messages(1, 101))
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    found = await taken(subscription, 100)
+    await subscription.done(found[59].position)
+    await subscription.close()
+    other = Consumer({"bootstrap.servers": ",".join(terms.servers), "group.id": terms.group("one")})
+    places = [TopicPartition(terms.topic(TOPIC), each) for each in range(terms.partitions)]
+    committed = await asyncio.to_thread(other.committed, places, 30)
+    await asyncio.to_thread(other.close)
+    assert sum(each.offset for each in committed) == 60
+    again = await broker.subscribe("one", TOPIC, found[59].position)
+    assert [d.message.sequence for d in await taken(again, 40)] == list(range(61, 101))
+
+
+async def test_a_new_handler_of_an_old_name_hears_nothing_of_before(broker: KafkaBroker) -> None:
+    await broker.publish(messages(1, 11))
+    first = await broker.subscribe("one", TOPIC, 0)
+    await first.done((await taken(first, 3))[-1].position)
+    await first.close()
+    await broker.join("one", TOPIC, anew=True)
+    subscription = await broker.subscribe("one", TOPIC, await broker.end(TOPIC))
+    await broker.publish(messages(11, 12))
+    assert [d.message.sequence for d in await taken(subscription, 1)] == [11]
+
+
+async def test_a_position_that_the_cluster_has_forgotten_is_found_again(
+    broker: KafkaBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    await broker.publish(messages(1, 51))
+    subscription = await broker.subscribe("never committed", TOPIC, 30)
+    assert [d.message.sequence for d in await taken(subscription, 20)] == list(range(31, 51))
+    assert "does not know any more" in caplog.text
+
+
+async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on(
+    kafka: KafkaServer, broker: KafkaBroker
+) -> None:
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    await broker.publish(messages(1, 101))
+    first = await taken(subscription, 100)
+    await asyncio.to_thread(kafka.kill)
+    with pytest.raises(BrokerError):
+        await broker.publish(messages(101, 201))
+    await asyncio.to_thread(kafka.restart)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await broker.publish(messages(101, 201))
+                break
+            except BrokerError:
+                await asyncio.sleep(0.1)
+    numbers = {delivery.message.sequence for delivery in first}
+    async with asyncio.timeout(30):
+        while len(numbers) < 200:
+            numbers.update(d.message.sequence for d in await subscription.take(500))
+    assert numbers == set(range(1, 201))
