@@ -17,9 +17,6 @@ from borough.testing.running import Running
 from tests.cli.systems import write_system
 from tests.cli.test_rebuild import PROJECTION
 from tests.runtime.market import HearingService, Market, MarketService, Search, search, shown
-from tests.servers.rabbitmq import rabbitmq
-
-__all__ = ["rabbitmq"]
 
 NEAR_AND_FAR: tuple[Mode, ...] = ("local", "wire")
 
