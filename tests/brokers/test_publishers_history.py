@@ -8,15 +8,15 @@ import aiormq
 import pytest
 
 from borough import Service, System
+from borough.clock import SystemClock
 from borough.engines.rabbitmq import RabbitmqServer
+from borough.runtime.configuration import Configuration
+from borough.runtime.topics import survey
 from borough.testing import Mode, start
 from borough.testing.running import Running
 from tests.cli.systems import write_system
 from tests.cli.test_rebuild import PROJECTION
 from tests.runtime.market import HearingService, Market, MarketService, Search, search, shown
-from tests.servers.rabbitmq import rabbitmq
-
-__all__ = ["rabbitmq"]
 
 NEAR_AND_FAR: tuple[Mode, ...] = ("local", "wire")
 
@@ -51,6 +51,10 @@ async def test_a_new_projection_begins_with_the_earliest_event(
         await set_prices(running, ("nut", 1), ("nut", 2), ("bolt", 5))
     async with start(market(search()), data=tmp_path, settings=settings, mode=mode) as running:
         await running.quiet()
+        flags = {**settings, "data.folder": str(tmp_path)}
+        [topic] = await survey(market(search()).configured(_configured(flags)), SystemClock())
+        assert (topic.facts.records, topic.facts.end) == (3, 3)
+        assert [(each.name, each.behind) for each in topic.handlers] == [("search.prices", 0)]
         assert await shown(running.database("search")) == {"nut": (2, 2), "bolt": (5, 1)}
         position = await set_prices(running, ("nut", 3))
         assert await running.client(Search).price("nut", position) == 3
@@ -120,6 +124,10 @@ async def test_a_projection_of_another_process_is_made_anew(
         await client.write("one more")
         await running.quiet(20)
         assert len(await running.client(readers).read()) == 6
+
+
+def _configured(flags: dict[str, Any]) -> Configuration:
+    return Configuration.load(Path("/no-system"), {}, flags)
 
 
 def _contracts(root: Path) -> tuple[Any, Any]:

@@ -20,9 +20,6 @@ from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Broker, Delivery, Message, Subscription
 from borough.services.settings import Secret
 from borough.testing.conformance import BrokerConformance
-from tests.servers.rabbitmq import rabbitmq
-
-__all__ = ["rabbitmq"]
 
 TOPIC = "orders.Orders"
 COUNT = 2000

@@ -182,6 +182,8 @@ def _nowhere(who: str, service: str, listed: Iterable[str]) -> str:
 
 def _warn_of_deaf_handlers(host: Host) -> None:
     """The embedded broker carries events through the data folder, and so on one machine only."""
+    if host.configuration.options.events.broker != "embedded":
+        return
     plan, folder = host.plan, host.data_folder
     publishers = {
         event.kind: contract.service
