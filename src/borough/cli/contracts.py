@@ -41,17 +41,17 @@ def add(subparsers: Any) -> None:
     )
     export = actions.add_parser(
         "export",
-        help="write OpenAPI or descriptors",
+        help="write OpenAPI, AsyncAPI or descriptors",
         epilog="example: borough contracts export --system examples/shop --public > shop.json",
     )
-    export.add_argument("--format", choices=("openapi", "descriptor"), default="openapi")
+    export.add_argument("--format", choices=("openapi", "asyncapi", "descriptor"), default="openapi")
     export.add_argument(
         "--out", metavar="FOLDER", help="write files there instead of standard output"
     )
     export.add_argument(
         "--public",
         action="store_true",
-        help="OpenAPI of public operations only, as the edge serves it",
+        help="of OpenAPI and AsyncAPI only what the edge serves",
     )
     for action in (show, export):
         action.add_argument("name", nargs="?", help="a service or a contract (default: all)")
@@ -136,6 +136,19 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
         )
         content = msgspec.json.format(msgspec.json.encode(document), indent=2)
         files = {f"{facts.name}.openapi.json": content + b"\n"}
+    elif options.format == "asyncapi":
+        from borough.contracts.asyncapi import asyncapi
+
+        facts = system.configuration.options.system
+        document = asyncapi(
+            descriptors,
+            title=facts.name,
+            version=facts.version,
+            heard={} if options.public else _heard(system, contracts),
+            public_only=options.public,
+        )
+        content = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        files = {f"{facts.name}.asyncapi.json": content + b"\n"}
     else:
         files = {f"{d.service}.{d.name}.json": to_json(d) + b"\n" for d in descriptors}
     if options.out is None:
@@ -151,3 +164,17 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from None
     return 0
+
+
+def _heard(system: Any, contracts: list[Contract]) -> dict[str, list[str]]:
+    """The events, by wire name, that each service hears."""
+    from borough.runtime.system import service_name
+    from borough.services.handlers import ON_MARK
+
+    names = {event.kind: name for contract in contracts for name, event in contract.events.items()}
+    found: dict[str, list[str]] = {}
+    for cls in system.services:
+        marks = [getattr(getattr(cls, name, None), ON_MARK, None) for name in dir(cls)]
+        kinds = {kind for mark in marks if mark is not None for kind in mark.events}
+        found[service_name(cls)] = sorted(names[kind] for kind in kinds if kind in names)
+    return found
