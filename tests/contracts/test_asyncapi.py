@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import msgspec
 import pytest
 
-from borough import Event, Key, contract
+from borough import Event, Key, contract, upcast
 from borough.contracts.asyncapi import asyncapi
 from borough.contracts.descriptor import describe, from_json, to_json
 from borough.contracts.reading import read_contract
@@ -23,21 +23,21 @@ Draft7Validator: Any = importlib.import_module("jsonschema").Draft7Validator
 SCRIPT = Path(__file__).parents[1] / "node" / "asyncapi.mjs"
 
 
-class Moved(Event, version=3):
+class Moved(Event, version=2):
     """Somebody moved."""
 
     number: Key[int]
     pair: tuple[int, str] = (0, "")
 
+    @staticmethod
+    @upcast(1)
+    def with_pair(data: dict[str, Any]) -> dict[str, Any]:
+        return {**data, "pair": [0, ""]}
+
 
 @contract("people", version="2.0", publishes=[Moved], retains="latest per key")
 class People(Protocol):
     """Knows where people live."""
-
-
-@contract("weather", version="1.0", publishes=[], retains="forever")
-class Weather(Protocol):
-    """Publishes nothing."""
 
 
 DESCRIPTORS = [
@@ -126,3 +126,18 @@ def test_retention_is_that_of_the_topic() -> None:
 def test_only_public_contracts_are_shown_to_the_public() -> None:
     public = asyncapi(DESCRIPTORS, title="Shop", version="1", public_only=True)
     assert set(public["channels"]) == {"orders.Orders"}
+
+
+async def test_the_edge_serves_what_public_contracts_publish(tmp_path: Path) -> None:
+    async with running_issuer(tmp_path) as issuer:
+        system = System.load(SHOP, flags=issuer.settings, environment={})
+        process = Process(system, data_folder=tmp_path / "data", edge_port=free_port())
+        await process.start()
+        try:
+            document = process.events_document()
+            served = await get(process.edge_port, "/asyncapi.json")
+        finally:
+            await process.stop()
+    assert msgspec.json.decode(served) == document
+    assert "orders.Orders" in document["channels"]
+    assert "payments.Payments" not in document["channels"]

@@ -1,4 +1,4 @@
-"""`borough contracts`: show what a system's services promise, and export it as documents."""
+"""`borough contracts`: show what services promise, export it as documents, write clients, import others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from borough.cli.contract_client import add_client, run_client
 from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 
@@ -18,15 +19,16 @@ _EXAMPLE = """examples:
   borough contracts show --system examples/shop
   borough contracts show orders.Orders --system examples/shop
   borough contracts export --system examples/shop --format openapi > shop.json
-  borough contracts export payments --format descriptor --out contracts/"""
+  borough contracts export payments --format descriptor --out contracts/
+  borough contracts client examples/shop orders --lang typescript --out web/src"""
 
 
 def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "contracts",
-        help="show or export what services promise",
-        description="Show or export the contracts of a system.",
+        help="show or export what services promise, write clients",
+        description="Show or export the contracts of a system, or write clients of them.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -58,10 +60,13 @@ def add(subparsers: Any) -> None:
         action.add_argument(
             "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
         )
+    add_client(actions)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.action == "client":
+        return run_client(options)
     from borough.contracts.reading import read_contracts
     from borough.runtime.system import System, contract_classes
 
