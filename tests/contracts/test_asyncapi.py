@@ -40,9 +40,7 @@ class People(Protocol):
     """Knows where people live."""
 
 
-DESCRIPTORS = [
-    from_json(to_json(describe(read_contract(cls)))) for cls in (Bazaar, Orders, People)
-]
+DESCRIPTORS = [from_json(to_json(describe(read_contract(cls)))) for cls in (Bazaar, Orders, People)]
 HEARD = {"mail": ["orders.Orders.OrderPaid"], "idle": ["nobody.Knows.This"]}
 WHOLE = asyncapi(DESCRIPTORS, title="Shop", version="1", heard=HEARD)
 
@@ -126,18 +124,3 @@ def test_retention_is_that_of_the_topic() -> None:
 def test_only_public_contracts_are_shown_to_the_public() -> None:
     public = asyncapi(DESCRIPTORS, title="Shop", version="1", public_only=True)
     assert set(public["channels"]) == {"orders.Orders"}
-
-
-async def test_the_edge_serves_what_public_contracts_publish(tmp_path: Path) -> None:
-    async with running_issuer(tmp_path) as issuer:
-        system = System.load(SHOP, flags=issuer.settings, environment={})
-        process = Process(system, data_folder=tmp_path / "data", edge_port=free_port())
-        await process.start()
-        try:
-            document = process.events_document()
-            served = await get(process.edge_port, "/asyncapi.json")
-        finally:
-            await process.stop()
-    assert msgspec.json.decode(served) == document
-    assert "orders.Orders" in document["channels"]
-    assert "payments.Payments" not in document["channels"]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 import importlib.util
+import os
+import subprocess
 import sys
+from collections.abc import Mapping
+from datetime import date as Day
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
 import pytest
 
+from borough import Event, Key, Struct, contract, field, get, post, upcast
 from borough.contracts.descriptor import describe, fingerprint, from_json, to_json
 from borough.contracts.python_client import python_client
 from borough.contracts.reading import read_contract
@@ -20,7 +28,56 @@ from shop.payments.contract import Payments
 from shop.search.contract import Search
 from tests.contracts.bazaar import Bazaar
 
-CONTRACTS = [Bazaar, Orders, Payments, Search, Accounts, Notifications]
+
+class Size(enum.Enum):
+    """A type whose name is that of its module's import elsewhere."""
+
+    SMALL = "S"
+
+
+class Point(Struct):
+    """Where."""
+
+    x: int = 0
+    date: Day | None = None
+
+
+class Meta(Struct, tag_field="kind", tag="meta"):
+    """Is called as Borough's own, with "quotes" and a \\ in it."""
+
+    at: Point = Point(x=3)
+    size: Size = Size.SMALL
+    price: Decimal = Decimal("1.50")
+    names: Mapping[str, int] = field(default_factory=lambda: {"a": 1})
+    sizes: tuple[Size, ...] = (Size.SMALL,)
+    since: Day = Day(2026, 1, 1)
+    raw: bytes = b"\x00x"
+    nothing: tuple[()] = ()
+
+
+class Changed(Event, version=2):
+    """It changed."""
+
+    key: Key[UUID]
+
+    @staticmethod
+    @upcast(1)
+    def with_key(data: dict[str, Any]) -> dict[str, Any]:
+        return data
+
+
+@contract("odd-one", version="1.4", publishes=[Changed], retains="36h")
+class Odd(Protocol):
+    """Uses names that a module needs for itself."""
+
+    @post("/{int}", timeout_s=0.25)
+    async def use(self, int: str, *, first: int = 0, last: Meta) -> None: ...
+
+    @get("/", example={"return": None})
+    async def nothing(self) -> Meta | None: ...
+
+
+CONTRACTS: list[type[Any]] = [Bazaar, Orders, Payments, Search, Accounts, Notifications, Odd]
 
 
 def written(folder: Path, contract: Any) -> ModuleType:
@@ -43,3 +100,32 @@ def test_the_written_contract_is_the_same(contract: type[Any], tmp_path: Path) -
     mine = describe(read_contract(contract))
     assert to_json(again) == to_json(mine)
     assert fingerprint(again) == fingerprint(mine)
+
+
+def test_strict_type_checkers_take_every_written_contract(tmp_path: Path) -> None:
+    for cls in CONTRACTS:
+        written(tmp_path, cls)
+    (tmp_path / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    source = str(Path(__file__).parents[2] / "src")
+    environment = {**os.environ, "MYPYPATH": source}
+    files = sorted(map(str, tmp_path.glob("*.py")))
+    for words in (
+        ["mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path / "cache"), *files],
+        ["pyright", "--pythonpath", sys.executable, "-p", str(tmp_path)],
+    ):
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_names_that_python_or_borough_use_are_left_to_the_contract(tmp_path: Path) -> None:
+    module = written(tmp_path, Odd)
+    assert module.Meta().at == module.Point(x=3)
+
+
+def test_an_older_event_asks_for_its_upcast(tmp_path: Path) -> None:
+    module = written(tmp_path, Odd)
+    with pytest.raises(NotImplementedError, match="version 1 of Changed is in no descriptor"):
+        module.Changed.from_version_1({})

@@ -31,8 +31,6 @@ def _major(node: str) -> int:
 def run_node(node: str, *arguments: str | Path, given: bytes = b"", timeout_s: float = 60) -> bytes:
     """What a script prints. It ends well, or the test fails with what it said."""
     command = [node, *map(str, arguments)]
-    done = subprocess.run(
-        command, input=given, capture_output=True, check=False, timeout=timeout_s
-    )
+    done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=timeout_s)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
     return done.stdout

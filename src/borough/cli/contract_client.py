@@ -36,8 +36,12 @@ def add_client(actions: Any) -> None:
         help="a system's folder (default: here), a file of descriptors, or the URL of a running system",
     )
     client.add_argument("contract", help="the contract, by its name or that of its service")
-    client.add_argument("--lang", choices=("python", "typescript"), required=True, help="in which language")
-    client.add_argument("--out", metavar="FOLDER", help="write files there instead of standard output")
+    client.add_argument(
+        "--lang", choices=("python", "typescript"), required=True, help="in which language"
+    )
+    client.add_argument(
+        "--out", metavar="FOLDER", help="write files there instead of standard output"
+    )
 
 
 def run_client(options: argparse.Namespace) -> int:
@@ -116,4 +120,6 @@ def write_files(files: dict[str, str], out: str | None) -> None:
             print(path, file=sys.stderr)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise ConfigurationError(f"{folder} cannot be written: {reason}; name another folder") from None
+        raise ConfigurationError(
+            f"{folder} cannot be written: {reason}; name another folder"
+        ) from None

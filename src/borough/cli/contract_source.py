@@ -81,7 +81,9 @@ def _texts(content: bytes, source: str) -> list[Descriptor]:
     if content.lstrip()[:1] != b"[":
         return [from_json(content)]
     try:
-        return [from_json(bytes(text)) for text in msgspec.json.decode(content, type=list[msgspec.Raw])]
+        return [
+            from_json(bytes(text)) for text in msgspec.json.decode(content, type=list[msgspec.Raw])
+        ]
     except msgspec.DecodeError as error:
         raise ConfigurationError(
             f"{source} is no JSON: {error}; write `borough contracts show --json` into it"
@@ -100,7 +102,9 @@ async def _fetched(url: str) -> list[Descriptor]:
             return _texts(await _get(client, place, place.path), url)
         return await _published(client, place, url)
     except CallError as error:
-        raise ConfigurationError(f"{url} does not answer: {error}; is the system running?") from None
+        raise ConfigurationError(
+            f"{url} does not answer: {error}; is the system running?"
+        ) from None
     finally:
         await client.close()
 

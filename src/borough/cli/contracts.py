@@ -46,7 +46,9 @@ def add(subparsers: Any) -> None:
         help="write OpenAPI, AsyncAPI or descriptors",
         epilog="example: borough contracts export --system examples/shop --public > shop.json",
     )
-    export.add_argument("--format", choices=("openapi", "asyncapi", "descriptor"), default="openapi")
+    export.add_argument(
+        "--format", choices=("openapi", "asyncapi", "descriptor"), default="openapi"
+    )
     export.add_argument(
         "--out", metavar="FOLDER", help="write files there instead of standard output"
     )

@@ -14,9 +14,9 @@ import msgspec
 
 from borough.contracts.descriptor import Descriptor, EventDescriptor
 from borough.contracts.examples import NoExample, example_event
-from borough.contracts.json_schema import Schema, named_schema
+from borough.contracts.json_schema import Refer, Schema, named_schema
 from borough.contracts.retention import FOREVER, LATEST_PER_KEY, WEEK, Retention
-from borough.contracts.shapes import RefShape, StructShape, names_used
+from borough.contracts.shapes import RefShape, names_used
 
 __all__ = ["asyncapi"]
 
@@ -114,7 +114,7 @@ class _Document:
         }
 
 
-def _refers(descriptor: Descriptor) -> Any:
+def _refers(descriptor: Descriptor) -> Refer:
     return lambda name: f"{_SCHEMAS}{descriptor.wire_name}.{name}"
 
 
@@ -210,7 +210,7 @@ def _example(event: EventDescriptor, descriptor: Descriptor) -> Schema:
 def _draft_07(schema: Any) -> Any:
     """The same schema in the words of draft-07."""
     if isinstance(schema, list):
-        return [_draft_07(each) for each in cast("list[Any]", schema)]
+        return [_draft_07(each) for each in schema]  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(schema, dict):
         return schema
     members = cast("Schema", schema)

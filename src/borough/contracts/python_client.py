@@ -7,9 +7,8 @@ descriptor does not hold is not there: upcasts of older events are left to whoev
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-import msgspec
 from msgspec import UNSET
 
 from borough.contracts.descriptor import (
@@ -127,7 +126,8 @@ class _Module:
         version = f", version={event.version}" if event.version > 1 else ""
         lines = self._body(f"class {event.type}({parent}{version}):", event.doc, struct)
         for older in range(1, event.version):
-            data = f"{self.names.use('builtins', 'dict')}[{self.names.use('builtins', 'str')}, {self.names.use('typing', 'Any')}]"
+            text, anything = self.names.use("builtins", "str"), self.names.use("typing", "Any")
+            data = f"{self.names.use('builtins', 'dict')}[{text}, {anything}]"
             said = f"version {older} of {event.type} is in no descriptor; write this upcast"
             lines += [
                 "",

@@ -57,7 +57,9 @@ class PythonTypes:
         """The annotation of a shape; `marks` are further arguments of `Annotated`."""
         bare = self._bare(shape)
         limits = {name: getattr(shape, name, None) for name in _LIMITS}
-        words = [f"{name}={python_data(limit)}" for name, limit in limits.items() if limit is not None]
+        words = [
+            f"{name}={python_data(limit)}" for name, limit in limits.items() if limit is not None
+        ]
         if shape.doc:
             words.append(f"description={python_text(shape.doc)}")
         if shape.examples:

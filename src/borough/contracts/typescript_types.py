@@ -162,4 +162,3 @@ def comment(doc: str, indent: str = "") -> list[str]:
         return [f"{indent}/** {text[0]} */"]
     body = [f"{indent} * {line}".rstrip() for line in text]
     return [f"{indent}/**", *body, f"{indent} */"]
-
