@@ -59,14 +59,14 @@ def run_client(options: argparse.Namespace) -> int:
     return 0
 
 
-def python_package(descriptor: Descriptor) -> dict[str, str]:
+def python_package(descriptor: Descriptor, source: str = "the descriptor") -> dict[str, str]:
     """A distribution of a contract's package: its module comes first."""
     from borough.contracts.python_client import python_client
 
     package = f"{descriptor.service.replace('-', '_')}_contract"
     return {
-        f"{package}/{_stem(descriptor, '_')}.py": python_client(descriptor),
-        f"{package}/__init__.py": f'"""What {descriptor.service} promises; written by `borough contracts client`."""\n',
+        f"{package}/{_stem(descriptor, '_')}.py": python_client(descriptor, source),
+        f"{package}/__init__.py": f'"""What {descriptor.service} promises."""\n',
         f"{package}/py.typed": "",
         "pyproject.toml": _PYPROJECT.format(
             name=package.replace("_", "-"),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from borough.cli.contract_client import add_client, run_client
+from borough.cli.contract_import import add_import, run_import
 from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 
@@ -20,7 +21,8 @@ _EXAMPLE = """examples:
   borough contracts show orders.Orders --system examples/shop
   borough contracts export --system examples/shop --format openapi > shop.json
   borough contracts export payments --format descriptor --out contracts/
-  borough contracts client examples/shop orders --lang typescript --out web/src"""
+  borough contracts client examples/shop orders --lang typescript --out web/src
+  borough contracts import bank.openapi.json --service bank --out ."""
 
 
 def add(subparsers: Any) -> None:
@@ -63,12 +65,15 @@ def add(subparsers: Any) -> None:
             "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
         )
     add_client(actions)
+    add_import(actions)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.action == "client":
         return run_client(options)
+    if options.action == "import":
+        return run_import(options)
     from borough.contracts.reading import read_contracts
     from borough.runtime.system import System, contract_classes
 

@@ -39,9 +39,9 @@ _WIDTH = 100
 _INDENT = "    "
 
 
-def python_client(descriptor: Descriptor) -> str:
-    """The text of the module."""
-    return _Module(descriptor).text()
+def python_client(descriptor: Descriptor, source: str = "the descriptor") -> str:
+    """The text of the module; `source` is what it was written from."""
+    return _Module(descriptor).text(source)
 
 
 class _Module:
@@ -60,7 +60,7 @@ class _Module:
             and isinstance(operation.request, RefShape)
         }
 
-    def text(self) -> str:
+    def text(self, source: str) -> str:
         """All of it."""
         classes = [self._class(name, self.descriptor.types[name]) for name in self._order()]
         parts = [*(part for part in classes if part), self._contract()]
@@ -68,7 +68,7 @@ class _Module:
         head = [
             f'"""{first}',
             "",
-            "Written by `borough contracts client` from the descriptor; write it again when that changes.",
+            f"Written by `borough contracts` from {source}; write it again when that changes.",
             '"""',
             "",
             "from __future__ import annotations",
