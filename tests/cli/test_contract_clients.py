@@ -1,4 +1,4 @@
-"""`borough contracts client`: what it writes calls the running shop, from Python and from TypeScript."""
+"""`borough contracts client` and `import`: what they write calls the running shop, from Python and from TypeScript."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from borough import System, cli
+from borough import Service, System, cli
 from borough.contracts.descriptor import describe, fingerprint
 from borough.contracts.reading import read_contract
 from borough.gateway.process import Process
+from borough.runtime.configuration import Configuration
 from borough.testing import free_port, start
 from shop.accounts.contract import Accounts
 from shop.conftest import running_issuer
@@ -83,7 +84,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     finally:
         sys.path.remove(str(tmp_path))
         for name in set(sys.modules) - before:
-            if name.split(".")[0] in ("accounts_contract", "desk_repository"):
+            if name.split(".")[0] in ("accounts_contract", "market_contract", "desk_repository"):
                 del sys.modules[name]
 
 
@@ -111,6 +112,34 @@ async def test_a_service_in_another_repository_calls_the_shop_by_its_written_con
         client = running.client(promised.Desk)
         assert await client.admit("ada.desk@shop.example") == "Ada"
         assert await client.admit("ada.desk@shop.example") == "taken"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_contract_imported_from_openapi_calls_the_service(
+    shop: Process, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = elsewhere / "shop.json"
+    document.write_bytes(msgspec.json.encode(shop.document()))
+    words = ["contracts", "import", str(document), "--service", "market", "--out", str(elsewhere)]
+    assert await asyncio.to_thread(cli.main, words) == 0
+    assert "market.Market: 14 operations" in capsys.readouterr().err
+    imported: Any = importlib.import_module("market_contract.market")
+    (elsewhere / "borough.toml").write_text(
+        f'[external.market]\nurl = "{shop.edge_url}"\nopenapi = "shop.json"\n', encoding="utf-8"
+    )
+    configuration = Configuration.load(elsewhere, {})
+    market = imported.Market
+    system = System([asking(market)], configuration=configuration, contracts=[market])
+    async with start(system) as running:
+        page = await running.service("asker").market.find(q="kettle", limit=1)
+        assert [item.sku for item in page.items] == [
+            (await running.service("asker").market.item(page.items[0].sku)).sku
+        ]
+
+
+def asking(cls: type[Any]) -> type[Service]:
+    """A service that needs a contract."""
+    return type("Asker", (Service,), {"__annotations__": {"market": cls}})
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -143,6 +143,10 @@ class _Reader:
             raise Unmappable(f"its path parameters {', '.join(sorted(lacking))} are not described")
         request = next((each.shape for each in parameters if each.place == "body"), None)
         status, result, stream = self._answer(said, title)
+        if method == "get" and status != 200:
+            if result is not None or status != 204:
+                raise Unmappable(f"a GET answers 200 in a contract, and {status} there")
+            status = 200  # an empty one is sent as 204
         needed = [each for each in parameters if each.required]
         self.operations[name] = OperationDescriptor(
             name=name,
@@ -211,6 +215,8 @@ class _Reader:
     ) -> ParameterDescriptor | None:
         if place == "header" and wire.lower() in _TAKEN_HEADERS:
             return None  # sent by HTTP itself, or by [external.NAME.headers]
+        if place == "path" and wire not in slots:
+            return None  # the path has no such slot, whatever the document says
         where: ParameterPlace
         name = slots.get(wire, "") if place == "path" else python_name(wire)
         if place == "path":
@@ -268,6 +274,8 @@ class _Reader:
         body = self.schemas.resolved(said.get("requestBody"))
         content = members(body.get("content"))
         if not content:
+            if body.get("required"):
+                raise Unmappable("its body is required, and not described")
             return
         if method in ("get", "delete"):
             if body.get("required"):
@@ -341,7 +349,8 @@ class _Reader:
             for wire, part in members(own.get("properties")).items()
             if wire not in RESERVED_MEMBERS - {"detail"}
         }
-        schema = {"properties": fields, "required": own.get("required", ()), "type": "object"}
+        needed = [wire for wire in own.get("required", ()) if wire in fields]
+        schema = {"properties": fields, "required": needed, "type": "object"}
         shape = self.schemas.shape(schema, name) if fields else RefShape(name=name)
         kind = shape.name if isinstance(shape, RefShape) else name
         self.schemas.types.setdefault(kind, StructShape(fields=()))

@@ -143,10 +143,14 @@ class ImportedSchemas:
             if choices:
                 return self._union(schema, choices, name)
         parts: list[Any] = schema.get("allOf", [])
-        if len(parts) == 1 and not schema.get("properties"):
-            return self.shape(parts[0], name)
         kind = schema.get("type")
-        if parts or kind == "object" or (kind is None and "properties" in schema):
+        if len(parts) == 1 and kind is None and "properties" not in schema:
+            return self.shape(parts[0], name)
+        if (
+            (parts and kind is None)
+            or kind == "object"
+            or (kind is None and "properties" in schema)
+        ):
             return self._object(schema, name)
         if kind == "array" or (kind is None and ("items" in schema or "prefixItems" in schema)):
             return self._array(schema, name)
@@ -250,6 +254,9 @@ class ImportedSchemas:
                 self.notes.append(f"{name}.{wire} is left out: {error}")
                 if wire in required:
                     self.incomplete.add(name)
+        for wire in sorted(required - properties.keys()):
+            self.notes.append(f"{name}.{wire} is left out: it is required, and not described")
+            self.incomplete.add(name)
         self.types[name] = StructShape(fields=tuple(fields), doc=_doc(schema))
 
     def _field(
