@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from borough import Event, Key, contract, upcast
+from borough.brokers.rabbitmq.terms import RabbitmqTerms
+from borough.brokers.rabbitmq.topology import Topology
 from borough.contracts.asyncapi import asyncapi
 from borough.contracts.descriptor import describe, from_json, to_json
 from borough.contracts.reading import read_contract
@@ -121,6 +123,15 @@ def test_retention_is_that_of_the_topic() -> None:
     assert settings["orders.Orders"] == {"cleanup.policy": ["delete"], "retention.ms": 604_800_000}
 
 
+def test_a_topic_is_an_exchange_in_rabbitmq() -> None:
+    terms = RabbitmqTerms(prefix="market")
+    document = asyncapi(DESCRIPTORS, title="Shop", version="1", exchange_prefix="market")
+    exchange = document["channels"]["orders.Orders"]["bindings"]["amqp"]["exchange"]
+    assert exchange["name"] == Topology(terms).exchange("orders.Orders")
+    assert (exchange["type"], exchange["durable"]) == ("topic", True)
+
+
 def test_only_public_contracts_are_shown_to_the_public() -> None:
     public = asyncapi(DESCRIPTORS, title="Shop", version="1", public_only=True)
     assert set(public["channels"]) == {"orders.Orders"}
+    assert "bindings" not in public["channels"]["orders.Orders"]

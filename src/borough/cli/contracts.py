@@ -158,6 +158,7 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
             version=facts.version,
             heard={} if options.public else _heard(system, contracts),
             public_only=options.public,
+            exchange_prefix=system.configuration.options.events.rabbitmq.prefix,
         )
         content = msgspec.json.format(msgspec.json.encode(document), indent=2)
         files = {f"{facts.name}.asyncapi.json": content + b"\n"}

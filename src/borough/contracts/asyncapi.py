@@ -33,14 +33,15 @@ def asyncapi(
     title: str,
     version: str,
     heard: Mapping[str, Sequence[str]] | None = None,
-    servers: Mapping[str, Mapping[str, Any]] | None = None,
     public_only: bool = False,
+    exchange_prefix: str = "borough",
 ) -> dict[str, Any]:
     """The document. `heard` names, by service, the events (by wire name) that it hears.
 
-    With `public_only` it has the events of contracts that are declared `public=True`.
+    With `public_only` it has the events of contracts that are declared `public=True`, and nothing of
+    the broker, which the public does not reach. `exchange_prefix` is that of exchanges in RabbitMQ.
     """
-    document = _Document(heard or {})
+    document = _Document(heard or {}, None if public_only else exchange_prefix)
     for descriptor in sorted(descriptors, key=lambda d: d.wire_name):
         if descriptor.events and (descriptor.public or not public_only):
             document.add(descriptor)
@@ -49,16 +50,15 @@ def asyncapi(
         "info": {"title": title, "version": version},
         "defaultContentType": _CLOUD_EVENT,
     }
-    if servers:
-        whole["servers"] = servers
     return {**whole, **document.parts()}
 
 
 class _Document:
     """The document while contracts are added to it."""
 
-    def __init__(self, heard: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, heard: Mapping[str, Sequence[str]], prefix: str | None) -> None:
         self.heard = heard
+        self.prefix = prefix
         self.channels: dict[str, Schema] = {}
         self.operations: dict[str, Schema] = {}
         self.messages: dict[str, Schema] = {}
@@ -73,8 +73,10 @@ class _Document:
             "title": f"Events of {descriptor.name}",
             **({"description": descriptor.doc} if descriptor.doc else {}),
             "messages": names,
-            "bindings": _channel_bindings(descriptor),
         }
+        if self.prefix is not None:
+            bindings = _channel_bindings(descriptor, f"{self.prefix}.{topic}")
+            self.channels[topic]["bindings"] = bindings
         for event in descriptor.events:
             self.messages[event.wire_name] = _message(event, descriptor)
         roots = [RefShape(name=event.type) for event in descriptor.events]
@@ -118,8 +120,8 @@ def _refers(descriptor: Descriptor) -> Refer:
     return lambda name: f"{_SCHEMAS}{descriptor.wire_name}.{name}"
 
 
-def _channel_bindings(descriptor: Descriptor) -> Schema:
-    """What the topic is in Kafka and in RabbitMQ."""
+def _channel_bindings(descriptor: Descriptor, exchange: str) -> Schema:
+    """What the topic is in Kafka and in RabbitMQ, where the type of an event is its routing key."""
     retention = WEEK if descriptor.retains is None else Retention.read(descriptor.retains)
     latest = retention == LATEST_PER_KEY
     settings: Schema = {"cleanup.policy": ["compact" if latest else "delete"]}
@@ -130,7 +132,7 @@ def _channel_bindings(descriptor: Descriptor) -> Schema:
         "kafka": {"topic": topic, "topicConfiguration": settings, "bindingVersion": _KAFKA},
         "amqp": {
             "is": "routingKey",
-            "exchange": {"name": topic, "type": "topic", "durable": True, "autoDelete": False},
+            "exchange": {"name": exchange, "type": "topic", "durable": True, "autoDelete": False},
             "bindingVersion": _AMQP,
         },
     }
