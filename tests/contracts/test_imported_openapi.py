@@ -11,7 +11,8 @@ import pytest
 
 from borough.contracts.descriptor import Descriptor, describe, to_json
 from borough.contracts.elsewhere import judge_elsewhere
-from borough.contracts.imported_openapi import Imported, imported_openapi
+from borough.contracts.imported import Imported
+from borough.contracts.imported_openapi import imported_openapi
 from borough.contracts.openapi import openapi
 from borough.contracts.python_client import python_client
 from borough.contracts.reading import read_contract

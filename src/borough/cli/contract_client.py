@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +53,16 @@ def run_client(options: argparse.Namespace) -> int:
     if options.lang == "typescript":
         from borough.contracts.typescript_client import typescript_client
 
-        files = {f"{_stem(descriptor, '-')}.ts": typescript_client(descriptor)}
+        name = f"{_stem(descriptor, '-')}.ts"
+        write_files({name: typescript_client(descriptor)}, options.out)
     else:
-        files = python_package(descriptor)
-    write_files(files, options.out)
+        write_files(python_package(descriptor), options.out)
     return 0
 
 
-def python_package(descriptor: Descriptor, source: str = "the descriptor") -> dict[str, str]:
+def python_package(
+    descriptor: Descriptor, source: str = "the descriptor"
+) -> dict[str, str | bytes]:
     """A distribution of a contract's package: its module comes first."""
     from borough.contracts.python_client import python_client
 
@@ -101,13 +104,13 @@ def _stem(descriptor: Descriptor, joint: str) -> str:
     return name if major == "1" else f"{name}{joint}v{major}"
 
 
-def write_files(files: dict[str, str], out: str | None) -> None:
+def write_files(files: Mapping[str, str | bytes], out: str | None) -> None:
     """Write files below a folder, or the first of them to standard output.
 
     A `pyproject.toml` that is there is its owner's, and stays. Raises `ConfigurationError`.
     """
     if out is None:
-        sys.stdout.write(next(iter(files.values())))
+        sys.stdout.write(str(next(iter(files.values()))))
         return
     folder = Path(out)
     try:
@@ -116,7 +119,7 @@ def write_files(files: dict[str, str], out: str | None) -> None:
             if path.name == "pyproject.toml" and path.exists():
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content, encoding="utf-8")
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
             print(path, file=sys.stderr)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -1,4 +1,4 @@
-"""`borough contracts import`: a typed contract of a service elsewhere, from its own document."""
+"""`borough contracts import`: a typed contract of a service elsewhere, from its OpenAPI or `.proto` file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from borough.cli.contract_client import python_package, write_files
 from borough.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from borough.contracts.imported_openapi import Imported
+    from borough.contracts.imported import Imported
 
 __all__ = ["add_import", "run_import"]
 
 _EXAMPLE = """examples:
   borough contracts import bank.openapi.json --service bank --out .
-  borough contracts import bank.openapi.json --service bank --contract Payments > payments.py"""
+  borough contracts import bank.openapi.json --service bank --contract Payments > payments.py
+  borough contracts import rates.proto --service rates --contract RateService --out ."""
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _CONTRACT = re.compile(r"[A-Z][A-Za-z0-9]*\Z")
 
@@ -29,11 +30,11 @@ def add_import(actions: Any) -> None:
     """Add the action to `borough contracts`."""
     wanted = actions.add_parser(
         "import",
-        help="write a typed contract of a service elsewhere from its OpenAPI document",
+        help="write a typed contract of a service elsewhere from its OpenAPI or .proto file",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    wanted.add_argument("file", help="an OpenAPI 3 document, as JSON")
+    wanted.add_argument("file", help="an OpenAPI 3 document as JSON, or a .proto file")
     wanted.add_argument(
         "--service",
         default="",
@@ -44,7 +45,14 @@ def add_import(actions: Any) -> None:
         "--contract",
         default="",
         metavar="NAME",
-        help="what the contract is called (default: as the service)",
+        help="what the contract is called (default: as the service); of a .proto file, which service",
+    )
+    wanted.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="where a .proto file's imports are looked for besides its own folder; may be repeated",
     )
     wanted.add_argument(
         "--out",
@@ -63,9 +71,13 @@ def run_import(options: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"--contract {options.contract!r} is no name of a contract; use a class name, such as Payments"
         )
-    found = _imported(options)
-    source = Path(options.file).name
-    write_files(python_package(found.descriptor, source), options.out)
+    path = Path(options.file)
+    if path.suffix == ".proto":
+        files, found = _of_proto(options, path)
+    else:
+        found = _of_openapi(options)
+        files = python_package(found.descriptor, path.name)
+    write_files(files, options.out)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     count = len(found.descriptor.operations)
@@ -73,7 +85,7 @@ def run_import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _imported(options: argparse.Namespace) -> Imported:
+def _of_openapi(options: argparse.Namespace) -> Imported:
     from borough.cli.contract_source import read_text
     from borough.contracts.imported_openapi import imported_openapi
 
@@ -87,3 +99,15 @@ def _imported(options: argparse.Namespace) -> Imported:
         return imported_openapi(document, service=options.service, name=options.contract)
     except ConfigurationError as error:
         raise ConfigurationError(f"{options.file}: {error}") from None
+
+
+def _of_proto(options: argparse.Namespace, path: Path) -> tuple[dict[str, str | bytes], Imported]:
+    """The package of a contract, with the compiled file that calls need; and what was found."""
+    from borough.cli.proto_compiler import compiled_proto, proto_files
+    from borough.contracts.imported_proto import imported_proto
+
+    compiled = compiled_proto(path, [Path(each) for each in options.include])
+    found = imported_proto(proto_files(compiled), service=options.service, name=options.contract)
+    files = python_package(found.descriptor, path.name)
+    folder = next(iter(files)).rpartition("/")[0]
+    return {**files, f"{folder}/{path.stem}.binpb": compiled}, found

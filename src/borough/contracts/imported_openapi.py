@@ -21,8 +21,9 @@ from borough.contracts.descriptor import (
     ProblemDescriptor,
 )
 from borough.contracts.fit import misfit
+from borough.contracts.imported import Imported, Json, Unmappable
 from borough.contracts.imported_names import class_name, free_name, python_name
-from borough.contracts.imported_schemas import ImportedSchemas, Json, Unmappable, members
+from borough.contracts.imported_schemas import ImportedSchemas, members
 from borough.contracts.operation import ParameterPlace
 from borough.contracts.problem import RESERVED_MEMBERS
 from borough.contracts.shapes import (
@@ -40,7 +41,7 @@ from borough.contracts.shapes import (
 )
 from borough.errors import ConfigurationError
 
-__all__ = ["Imported", "imported_openapi"]
+__all__ = ["imported_openapi"]
 
 _METHODS = ("get", "put", "post", "delete", "patch")
 _OTHER_METHODS = ("head", "options", "trace")
@@ -49,13 +50,6 @@ _SEGMENT = re.compile(r"[A-Za-z0-9_.~-]+\Z|\{[^{}/]+\}\Z")
 _SLOT = re.compile(r"\{([^{}/]+)\}")
 _TAKEN_HEADERS = frozenset({"accept", "authorization", "content-type", "cookie", "idempotency-key"})
 _PROBLEM = "application/problem+json"
-
-
-class Imported(msgspec.Struct, frozen=True):
-    """A contract, and in sentences what of the document it leaves out."""
-
-    descriptor: Descriptor
-    notes: tuple[str, ...]
 
 
 def imported_openapi(document: Json, *, service: str = "", name: str = "") -> Imported:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from borough.contracts.fit import misfit
+from borough.contracts.imported import Json, Unmappable
 from borough.contracts.imported_names import class_name, free_name, member_constant, python_name
 from borough.contracts.shapes import (
     ArrayShape,
@@ -41,9 +42,8 @@ from borough.contracts.shapes import (
     UuidShape,
 )
 
-__all__ = ["ImportedSchemas", "Unmappable", "members"]
+__all__ = ["ImportedSchemas", "members"]
 
-Json = Mapping[str, Any]
 _DEEPEST = 32
 _TEXTS: dict[str, Shape] = {
     "uuid": UuidShape(),
@@ -52,10 +52,6 @@ _TEXTS: dict[str, Shape] = {
     "byte": BytesShape(),
     "decimal": DecimalShape(),
 }
-
-
-class Unmappable(ValueError):
-    """A schema that no shape can be; the text says why."""
 
 
 def members(part: Any) -> Json:
