@@ -42,7 +42,8 @@ def compiled_proto(path: Path, include: Sequence[Path] = ()) -> bytes:
             check=False,
         )
         if done.returncode != 0:
-            said = "; ".join(done.stderr.strip().splitlines()[:3])
+            lines = [line.removeprefix(f"{path}:").strip(". ") for line in done.stderr.splitlines()]
+            said = "; ".join(lines[:3])
             raise ConfigurationError(
                 f"{path} is refused by the compiler: {said}; mend it, or add --include"
             )

@@ -200,7 +200,7 @@ def _place(name: str, external: ExternalOptions) -> ExternalPlace:
     if place.is_exposed and external.headers:
         raise ConfigurationError(
             f"{option} is clear text to another machine, and external.{name}.headers would be read on the way; "
-            "use https"
+            f"use {'grpcs' if external.url.startswith(_GRPC) else 'https'}"
         )
     return place
 

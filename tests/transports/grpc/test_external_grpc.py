@@ -32,7 +32,7 @@ from borough.errors import (
     Unavailable,
 )
 from borough.runtime.configuration import Configuration
-from borough.testing import Running, free_port, start
+from borough.testing import free_port, start
 
 PROTO = Path(__file__).parent / "rates.proto"
 GOLD = {
@@ -62,7 +62,7 @@ class Bank:
         self.pause_s = 0.0
         self.left = asyncio.Event()
         self.answer = GetMessageClass(service.FindMethodByName("GetRate").output_type)
-        methods = {
+        methods: dict[str, Any] = {
             name: make(
                 getattr(self, name),
                 request_deserializer=GetMessageClass(
@@ -116,29 +116,27 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def calling(
-    package: Path, **settings: object
-) -> AsyncIterator[tuple[Bank, Any, Any, Running]]:
-    """The bank, a client of it, the written module, and the system that calls."""
+async def calling(package: Path, **settings: object) -> AsyncIterator[tuple[Bank, Any, Any]]:
+    """The bank, a client of it, and the written module."""
     compiled = package / "rates_contract" / "rates.binpb"
     bank = Bank(compiled.read_bytes())
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((bank.handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    written: Any = importlib.import_module("rates_contract.rate_service")
-    kind = type("Desk", (Service,), {"__annotations__": {"rates": written.RateService}})
     flags = {
         "external.rates.url": f"grpc://127.0.0.1:{port}",
         "external.rates.proto": str(compiled),
         "external.rates.headers": {"x-who": "env:WHO"},
         **settings,
     }
-    configuration = Configuration.load(package, {"WHO": "desk"}).with_flags(flags)
-    system = System([kind], configuration=configuration, contracts=[written.RateService])
+    written: Any = importlib.import_module("rates_contract.rate_service")
+    kind = type("Desk", (Service,), {"__annotations__": {"rates": written.RateService}})
     try:
+        configuration = Configuration.load(package, {"WHO": "desk"}).with_flags(flags)
+        system = System([kind], configuration=configuration, contracts=[written.RateService])
         async with start(system) as running:
-            yield bank, running.service("desk").rates, written, running
+            yield bank, running.service("desk").rates, written
     finally:
         await server.stop(None)
 
@@ -163,7 +161,7 @@ def test_a_proto_file_is_a_contract(package: Path) -> None:
 
 
 async def test_a_call_carries_every_kind_of_value(package: Path) -> None:
-    async with calling(package) as (bank, rates, written, _):
+    async with calling(package) as (bank, rates, written):
         rate = await rates.get_rate(written.RateRequest(currency="XAU", digits=0))
         assert rate == written.Rate(
             currency="XAU",
@@ -183,7 +181,7 @@ async def test_a_call_carries_every_kind_of_value(package: Path) -> None:
 
 
 async def test_a_value_that_is_not_known_yet_is_read_as_unknown(package: Path) -> None:
-    async with calling(package) as (bank, rates, written, _):
+    async with calling(package) as (bank, rates, written):
         bank.says = {"quality": 99}
         rate = await rates.get_rate(written.RateRequest(currency="XAU"))
         assert rate.quality is written.Quality.UNKNOWN
@@ -191,7 +189,7 @@ async def test_a_value_that_is_not_known_yet_is_read_as_unknown(package: Path) -
 
 
 async def test_a_stream_ends_and_whoever_leaves_it_ends_it_there(package: Path) -> None:
-    async with calling(package) as (bank, rates, written, _):
+    async with calling(package) as (bank, rates, written):
         request = written.RateRequest(currency="XAU")
         assert [each.micros async for each in rates.watch_rate(request)] == [0, 1, 2]
         bank.left.clear()
@@ -215,7 +213,7 @@ async def test_a_stream_ends_and_whoever_leaves_it_ends_it_there(package: Path) 
 async def test_a_status_is_the_error_that_it_means(
     package: Path, status: grpc.StatusCode, kind: type[CallError], retryable: bool
 ) -> None:
-    async with calling(package) as (bank, rates, written, _):
+    async with calling(package) as (bank, rates, written):
         bank.status = status
         with pytest.raises(kind, match="not now") as caught:
             await rates.get_rate(written.RateRequest())
@@ -225,7 +223,7 @@ async def test_a_status_is_the_error_that_it_means(
 
 
 async def test_the_time_left_is_that_of_the_call(package: Path) -> None:
-    async with calling(package, **{"limits.default_timeout": "300ms"}) as (bank, rates, written, _):
+    async with calling(package, **{"limits.default_timeout_s": 0.3}) as (bank, rates, written):
         bank.pause_s = 30.0
         with pytest.raises(DeadlineExceeded):
             await rates.get_rate(written.RateRequest())
@@ -235,7 +233,7 @@ async def test_the_time_left_is_that_of_the_call(package: Path) -> None:
 
 async def test_what_is_not_reached_has_surely_not_run(package: Path) -> None:
     url = {"external.rates.url": f"grpc://127.0.0.1:{free_port()}"}
-    async with calling(package, **url) as (_, rates, written, _running):
+    async with calling(package, **url) as (_, rates, written):
         with pytest.raises(Unavailable) as caught:
             await rates.get_rate(written.RateRequest())
         assert caught.value.retryable
@@ -248,7 +246,7 @@ async def test_what_is_not_reached_has_surely_not_run(package: Path) -> None:
         ({"external.rates.proto": "none.binpb"}, "none.binpb, which cannot be read"),
         ({"external.rates.proto": str(PROTO)}, "is no compiled .proto file"),
         ({"external.rates.url": "grpc://x:1/path"}, "has a path, and a gRPC server has none"),
-        ({"external.rates.url": "http://x:1"}, "external.rates.url is none; write grpc://"),
+        ({"external.rates.url": "http://127.0.0.1:1"}, "external.rates.url is none; write grpc://"),
     ],
 )
 async def test_what_cannot_be_called_is_said_at_the_start(
@@ -265,7 +263,10 @@ def test_a_file_that_the_compiler_refuses_is_told(
     wrong = tmp_path / "wrong.proto"
     wrong.write_text('syntax = "proto3"; message {', encoding="utf-8")
     assert cli.main(["contracts", "import", str(wrong)]) == 2
-    assert "wrong.proto is refused by the compiler: wrong.proto:1:28" in capsys.readouterr().err
+    assert (
+        "wrong.proto is refused by the compiler: 1:28: Expected message name; mend it"
+        in capsys.readouterr().err
+    )
     assert cli.main(["contracts", "import", str(tmp_path / "none.proto")]) == 2
     assert cli.main(["contracts", "import", str(PROTO), "--contract", "Other"]) == 2
     assert "has the services RateService; name one by --contract" in capsys.readouterr().err
