@@ -14,13 +14,14 @@ import pytest
 import pytest_asyncio
 
 from borough import Service, System, cli
-from borough.contracts.descriptor import describe, fingerprint
+from borough.contracts.descriptor import describe, fingerprint, to_json
 from borough.contracts.reading import read_contract
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.testing import free_port, start
 from shop.accounts.contract import Accounts
 from shop.conftest import running_issuer
+from shop.orders.contract import Orders
 from tests.contracts.typescript import compiled
 from tests.node.tools import require_node, run_node
 
@@ -181,3 +182,44 @@ async def test_the_edge_serves_what_public_contracts_publish(shop: Process) -> N
     document = msgspec.json.decode(served)
     assert document == shop.events_document()
     assert set(document["channels"]) == {"orders.Orders"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["none.json", "till"], "none.json cannot be read: no such file or directory; name a file"),
+        (["empty", "till"], "has no services"),
+        (["text.txt", "till"], "This is no contract descriptor"),
+        (["list.json", "till"], "list.json is no JSON"),
+        (["all.json", "till"], "there is no contract till in all.json; it has orders.Orders"),
+        (["http://127.0.0.1:1", "till"], "http://127.0.0.1:1 does not answer"),
+        (["http://127.0.0.1:1/x y", "till"], "is no URL of http or https"),
+    ],
+)
+def test_a_source_without_the_contract_is_a_sentence(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("hello", encoding="utf-8")
+    (tmp_path / "list.json").write_text("[1", encoding="utf-8")
+    orders = to_json(describe(read_contract(Orders))).decode()
+    (tmp_path / "all.json").write_text(f"[{orders}]", encoding="utf-8")
+    assert cli.main(["contracts", "client", *words, "--lang", "python"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("borough: ")
+    assert sentence in said
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    words = [str(SHOP), "orders", "--lang", "typescript", "--out", str(tmp_path / "file")]
+    assert cli.main(["contracts", "client", *words]) == 2
+    assert "cannot be written" in capsys.readouterr().err
