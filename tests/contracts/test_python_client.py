@@ -21,6 +21,7 @@ from borough import Event, Key, Struct, contract, field, get, post, upcast
 from borough.contracts.descriptor import describe, fingerprint, from_json, to_json
 from borough.contracts.python_client import python_client
 from borough.contracts.reading import read_contract
+from borough.errors import ConfigurationError
 from shop.accounts.contract import Accounts
 from shop.notifications.contract import Notifications
 from shop.orders.contract import Orders
@@ -129,3 +130,24 @@ def test_an_older_event_asks_for_its_upcast(tmp_path: Path) -> None:
     module = written(tmp_path, Odd)
     with pytest.raises(NotImplementedError, match="version 1 of Changed is in no descriptor"):
         module.Changed.from_version_1({})
+
+
+@pytest.mark.parametrize(
+    ("told", "lie"),
+    [
+        ('"Bottle"', '"Bottle(Struct): pass #"'),
+        ('"name":"many"', '"name":"class"'),
+        ('"name":"litres"', '"name":"litres: int = print(1)"'),
+        ('"name":"many"', '"name":"many(self): pass\\n#"'),
+        ('"name":"SMALL"', '"name":"SMALL = 1\\n    x"'),
+        ('"service":"bazaar"', '"service":"bazaar\\"\\"\\"\\nimport os"'),
+        ('"version":"2.3"', '"version":"2.3\\n"'),
+        ('"path":"/bazaar/v2"', '"path":"/bazaar/${process.exit()}`"'),
+        ('"wire_name":"bazaar.Bazaar.v2"', '"wire_name":"bazaar.Bazaar\\nimport os"'),
+    ],
+)
+def test_a_descriptor_with_names_that_no_code_has_is_refused(told: str, lie: str) -> None:
+    text = to_json(describe(read_contract(Bazaar))).decode()
+    assert told in text
+    with pytest.raises(ConfigurationError, match="The descriptor is broken"):
+        from_json(text.replace(told, lie))
