@@ -37,7 +37,7 @@ help:  ## this list
 demo: $(VENV)/.run  ## the shop under traffic, until Ctrl-C (DEMO_ARGS="--for 10s --json")
 	@$(BIN)/borough demo $(DEMO_ARGS)
 
-test: $(VENV)/.dev  ## the test suite (TEST_ARGS="-k outbox")
+test: $(VENV)/.dev .tools/node  ## the test suite (TEST_ARGS="-k outbox")
 	@$(BIN)/python -m pytest -n auto $(TEST_ARGS)
 
 lint: $(VENV)/.dev  ## style and formatting
@@ -91,6 +91,17 @@ $(VENV)/.dev: $(VENV)/.run
 $(VENV)/.bench: $(VENV)/.dev
 	@$(SYNC) --group bench
 	@touch $@
+
+# What tests run in Node, where there is one; the suite lists what it could not test without it.
+.tools/node: tests/node/package.json tests/node/package-lock.json
+	@command -v npm >/dev/null || exit 0; \
+	echo "packages for Node -> $@" >&2; \
+	rm -rf $@ $@.new; mkdir -p $@.new; cp $^ $@.new; \
+	if (cd $@.new && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2); then \
+		mv $@.new $@; touch $@; \
+	else \
+		echo "they cannot be had now; what needs them is left out" >&2; rm -rf $@.new; \
+	fi
 
 # The interpreter by its full path: a version manager's shim may exist and yet not run.
 $(VENV).python: $(if $(PYTHON),asked-for)

@@ -131,6 +131,13 @@ async def test_the_openapi_document_is_that_of_the_replicas(tmp_path: Path) -> N
         assert (await found.get("/docs")).status == 200
 
 
+async def test_the_asyncapi_document_is_that_of_the_replicas(tmp_path: Path) -> None:
+    async with town(tmp_path) as found:
+        document = await found.json("/asyncapi.json")
+        assert document == found.replicas[0].events_document()
+        assert document["asyncapi"] == "3.0.0"
+
+
 async def test_what_replicas_tell_the_edge_is_told_nobody_else(tmp_path: Path) -> None:
     async with town(tmp_path) as found:
         assert (await found.get("/borough/system/state.json")).status == 404

@@ -1,4 +1,4 @@
-"""`borough contracts`: show what a system's services promise, and export it as documents."""
+"""`borough contracts`: show what services promise, export it as documents, write clients, import others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from borough.cli.contract_client import add_client, run_client
+from borough.cli.contract_import import add_import, run_import
 from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 
@@ -18,15 +20,17 @@ _EXAMPLE = """examples:
   borough contracts show --system examples/shop
   borough contracts show orders.Orders --system examples/shop
   borough contracts export --system examples/shop --format openapi > shop.json
-  borough contracts export payments --format descriptor --out contracts/"""
+  borough contracts export payments --format descriptor --out contracts/
+  borough contracts client examples/shop orders --lang typescript --out web/src
+  borough contracts import bank.openapi.json --service bank --out ."""
 
 
 def add(subparsers: Any) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "contracts",
-        help="show or export what services promise",
-        description="Show or export the contracts of a system.",
+        help="show or export what services promise, write clients",
+        description="Show or export the contracts of a system, or write clients of them.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -41,27 +45,35 @@ def add(subparsers: Any) -> None:
     )
     export = actions.add_parser(
         "export",
-        help="write OpenAPI or descriptors",
+        help="write OpenAPI, AsyncAPI or descriptors",
         epilog="example: borough contracts export --system examples/shop --public > shop.json",
     )
-    export.add_argument("--format", choices=("openapi", "descriptor"), default="openapi")
+    export.add_argument(
+        "--format", choices=("openapi", "asyncapi", "descriptor"), default="openapi"
+    )
     export.add_argument(
         "--out", metavar="FOLDER", help="write files there instead of standard output"
     )
     export.add_argument(
         "--public",
         action="store_true",
-        help="OpenAPI of public operations only, as the edge serves it",
+        help="of OpenAPI and AsyncAPI only what the edge serves",
     )
     for action in (show, export):
         action.add_argument("name", nargs="?", help="a service or a contract (default: all)")
         action.add_argument(
             "--system", default=".", metavar="PATH", help="the system's folder (default: here)"
         )
+    add_client(actions)
+    add_import(actions)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.action == "client":
+        return run_client(options)
+    if options.action == "import":
+        return run_import(options)
     from borough.contracts.reading import read_contracts
     from borough.runtime.system import System, contract_classes
 
@@ -136,6 +148,20 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
         )
         content = msgspec.json.format(msgspec.json.encode(document), indent=2)
         files = {f"{facts.name}.openapi.json": content + b"\n"}
+    elif options.format == "asyncapi":
+        from borough.contracts.asyncapi import asyncapi
+
+        facts = system.configuration.options.system
+        document = asyncapi(
+            descriptors,
+            title=facts.name,
+            version=facts.version,
+            heard={} if options.public else _heard(system, contracts),
+            public_only=options.public,
+            exchange_prefix=system.configuration.options.events.rabbitmq.prefix,
+        )
+        content = msgspec.json.format(msgspec.json.encode(document), indent=2)
+        files = {f"{facts.name}.asyncapi.json": content + b"\n"}
     else:
         files = {f"{d.service}.{d.name}.json": to_json(d) + b"\n" for d in descriptors}
     if options.out is None:
@@ -151,3 +177,17 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be written: {error.strerror}") from None
     return 0
+
+
+def _heard(system: Any, contracts: list[Contract]) -> dict[str, list[str]]:
+    """The events, by wire name, that each service hears."""
+    from borough.runtime.system import service_name
+    from borough.services.handlers import ON_MARK
+
+    names = {event.kind: name for contract in contracts for name, event in contract.events.items()}
+    found: dict[str, list[str]] = {}
+    for cls in system.services:
+        marks = [getattr(getattr(cls, name, None), ON_MARK, None) for name in dir(cls)]
+        kinds = {kind for mark in marks if mark is not None for kind in mark.events}
+        found[service_name(cls)] = sorted(names[kind] for kind in kinds if kind in names)
+    return found

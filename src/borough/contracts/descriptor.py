@@ -9,6 +9,8 @@ order of fields does and is. `FORMAT` grows whenever an older reader could not r
 from __future__ import annotations
 
 import hashlib
+import keyword
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -282,8 +284,38 @@ def from_json(data: bytes | str) -> Descriptor:
     return descriptor
 
 
+_SERVICE = re.compile(r"[a-z][a-z0-9_-]*\Z")
+_VERSION = re.compile(r"[1-9][0-9]*\.(0|[1-9][0-9]*)\Z")
+_PATH = re.compile(r"(/([A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\}))+\Z")
+
+
+def _strange(descriptor: Descriptor) -> Iterator[str]:
+    """Names that no code has: a descriptor may come from anywhere, and code is written from it."""
+    names = [descriptor.name, *descriptor.types]
+    for named in descriptor.types.values():
+        parts = named.fields if isinstance(named, StructShape) else named.members
+        names += [part.name for part in parts]
+    for operation in descriptor.operations:
+        names += [operation.name, *(parameter.name for parameter in operation.parameters)]
+        if not _PATH.match(operation.path):
+            yield f"{operation.path!r} is no path"
+    names += [event.name for event in descriptor.events]
+    yield from (f"{name!r} is no name" for name in names if not _is_name(name))
+    major = descriptor.version.partition(".")[0]
+    whole = f"{descriptor.service}.{descriptor.name}" + ("" if major == "1" else f".v{major}")
+    if not _SERVICE.match(descriptor.service) or not _VERSION.match(descriptor.version):
+        yield f"{descriptor.service!r} {descriptor.version!r} is no service with a version"
+    elif descriptor.wire_name != whole:
+        yield f"{descriptor.wire_name!r} is not {whole}"
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
 def _faults(descriptor: Descriptor) -> Iterator[str]:
     """What does not hold together, although each part can be read."""
+    yield from _strange(descriptor)
     codes = {problem.code for problem in descriptor.problems}
     if descriptor.retains is not None and Retention.read(descriptor.retains) is None:
         yield f"it retains {descriptor.retains!r}"

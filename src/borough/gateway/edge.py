@@ -28,7 +28,7 @@ __all__ = ["Behind", "Edge", "EdgeSettings", "OwnDocuments"]
 
 _JWKS_LIFETIME_S = 10.0
 _CLAIMS = frozenset({wire.SERVICE, wire.PROOF, wire.PRINCIPAL})
-_RESERVED = ("livez", "readyz", "docs", "openapi.json", ".well-known")
+_RESERVED = ("livez", "readyz", "docs", "openapi.json", "asyncapi.json", ".well-known")
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +47,13 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnDocuments(msgspec.Struct, frozen=True, kw_only=True):
-    """What the edge publishes: the OpenAPI document, the keys of own tokens, services' states.
+    """What the edge publishes: the OpenAPI and the AsyncAPI document, the keys of own tokens, services' states.
 
-    The OpenAPI document is built again when it is older than `described_for_s`.
+    Both documents are built again when they are older than `described_for_s`.
     """
 
     describe: Callable[[], Awaitable[bytes]] | None = None
+    describe_events: Callable[[], Awaitable[bytes]] | None = None
     described_for_s: float = float("inf")
     keys: Callable[[], Awaitable[bytes]] | None = None
     states: Callable[[], Mapping[str, str]] = dict
@@ -123,6 +124,11 @@ class Edge:
             document = Document(documents.describe, clock, lifetime_s=documents.described_for_s)
             self._segments.put("openapi.json", exactly("/openapi.json", document.answer))
             self._segments.put("docs", DocsPage().answer)
+        if documents.describe_events is not None:
+            document = Document(
+                documents.describe_events, clock, lifetime_s=documents.described_for_s
+            )
+            self._segments.put("asyncapi.json", exactly("/asyncapi.json", document.answer))
         if documents.keys is not None:
             jwks = Document(
                 documents.keys, clock, kind=b"application/jwk-set+json", lifetime_s=_JWKS_LIFETIME_S

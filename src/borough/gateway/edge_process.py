@@ -120,6 +120,7 @@ class EdgeProcess:
         edge = self._front.make_edge(
             self._forwarding,
             describe=published.document,
+            describe_events=published.events,
             described_for_s=_PUBLISHED_S,
             states=self.states,
             mounts=mounts,

@@ -97,6 +97,7 @@ class Front:
         behind: Behind,
         *,
         describe: Callable[[], Awaitable[bytes]],
+        describe_events: Callable[[], Awaitable[bytes]],
         described_for_s: float = float("inf"),
         states: Callable[[], Mapping[str, str]],
         mounts: Mapping[str, Handler],
@@ -114,6 +115,7 @@ class Front:
         )
         documents = OwnDocuments(
             describe=describe,
+            describe_events=describe_events,
             described_for_s=described_for_s,
             keys=self._keys.document if self.uses_own_tokens else None,
             states=states,

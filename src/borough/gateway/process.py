@@ -255,6 +255,7 @@ class Process:
         return self.front.make_edge(
             self._public_door(self.front.identity, raws),
             describe=described(self.document, self._applications_documents(raws)),
+            describe_events=described(self.events_document),
             states=self._states,
             mounts=mounts,
         )
@@ -304,6 +305,15 @@ class Process:
         facts = self.system.configuration.options.system
         descriptors = [describe(contract) for contract in self.host.contracts]
         return openapi(descriptors, title=facts.name, version=facts.version, public_only=True)
+
+    def events_document(self) -> dict[str, Any]:
+        """The merged AsyncAPI document of the public contracts' events."""
+        from borough.contracts.asyncapi import asyncapi
+        from borough.contracts.descriptor import describe
+
+        facts = self.system.configuration.options.system
+        descriptors = [describe(contract) for contract in self.host.contracts]
+        return asyncapi(descriptors, title=facts.name, version=facts.version, public_only=True)
 
     def _states(self) -> dict[str, str]:
         return dict.fromkeys(self.host.plan.services, self.host.state)

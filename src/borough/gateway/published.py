@@ -1,4 +1,4 @@
-"""What the services of a fleet publish, fetched from their replicas: one OpenAPI document of all.
+"""What the services of a fleet publish, fetched from their replicas: one OpenAPI and one AsyncAPI document of all.
 
 The contracts of other processes are known here as descriptors only. Each is fetched once per
 fingerprint; a service of which no replica answers keeps what it published last.
@@ -22,12 +22,14 @@ __all__ = ["AskReplica", "Published"]
 AskReplica = Callable[[str, Replica, str], Awaitable[ClientResponse]]
 """Gets a target from one certain replica of a service. Raises a `CallError`."""
 
+_Write = Callable[[Sequence[Descriptor], str, str], bytes]
+"""Writes a document of contracts, with its title and version."""
 
 _hello = msgspec.json.Decoder(Hello).decode
 
 
 class Published:
-    """The merged OpenAPI document of the public operations of `services`."""
+    """The merged documents of the public operations of `services`, and of their public contracts' events."""
 
     def __init__(
         self,
@@ -46,25 +48,26 @@ class Published:
         self._asked: dict[str, tuple[Replica, ...]] = {}
         self._contracts: dict[str, tuple[str, ...]] = {}
         self._known: dict[str, Descriptor] = {}
-        self._built: tuple[str, ...] = ()
-        self._document = b""
+        self._built: dict[_Write, tuple[tuple[str, ...], bytes]] = {}
 
     async def document(self) -> bytes:
-        """The document as JSON; the same bytes until a replica comes that publishes others."""
+        """The OpenAPI document as JSON; the same bytes until a replica comes that publishes others."""
+        return await self._current(_openapi)
+
+    async def events(self) -> bytes:
+        """The AsyncAPI document of the public contracts' events, likewise."""
+        return await self._current(_asyncapi)
+
+    async def _current(self, write: _Write) -> bytes:
         await asyncio.gather(*map(self._renew, self._services))
         prints = tuple(sorted({each for found in self._contracts.values() for each in found}))
-        if prints != self._built or not self._document:
+        built, document = self._built.get(write, ((), b""))
+        if prints != built or not document:
             self._known = {each: self._known[each] for each in prints}
             found = list(self._known.values())
-            self._document = await asyncio.to_thread(self._encoded, found)
-            self._built = prints
-        return self._document
-
-    def _encoded(self, found: Sequence[Descriptor]) -> bytes:
-        from borough.contracts.openapi import openapi  # only where somebody asks
-
-        document = openapi(found, title=self._title, version=self._version, public_only=True)
-        return msgspec.json.encode(document)
+            document = await asyncio.to_thread(write, found, self._title, self._version)
+            self._built[write] = prints, document
+        return document
 
     async def _renew(self, service: str) -> None:
         """Learn what a service publishes now, where its replicas are others than the last time."""
@@ -90,3 +93,15 @@ class Published:
             if self._known[contract.fingerprint].service == service:
                 prints.append(contract.fingerprint)
         return tuple(prints)
+
+
+def _openapi(found: Sequence[Descriptor], title: str, version: str) -> bytes:
+    from borough.contracts.openapi import openapi  # only where somebody asks
+
+    return msgspec.json.encode(openapi(found, title=title, version=version, public_only=True))
+
+
+def _asyncapi(found: Sequence[Descriptor], title: str, version: str) -> bytes:
+    from borough.contracts.asyncapi import asyncapi  # only where somebody asks
+
+    return msgspec.json.encode(asyncapi(found, title=title, version=version, public_only=True))

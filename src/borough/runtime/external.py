@@ -38,6 +38,7 @@ __all__ = ["Externals"]
 _log = logging.getLogger("borough.host")
 _PATIENCE_S = 5.0
 _LARGEST_DOCUMENT = 8 * 1024 * 1024
+_GRPC = ("grpc://", "grpcs://")
 
 
 class Externals:
@@ -53,6 +54,7 @@ class Externals:
         self._contracts: dict[str, list[Contract]] = {}
         self._places: dict[str, ExternalPlace] = {}
         self._secrets: dict[str, dict[str, Secret]] = {}
+        self._compiled: dict[str, bytes] = {}
         for contract in plan.absent.values():
             external = configuration.options.external.get(contract.service)
             if external is None or contract.cls in answered:
@@ -68,6 +70,9 @@ class Externals:
         return {name: self._transport(name, place) for name, place in self._places.items()}
 
     def _transport(self, name: str, place: ExternalPlace) -> Transport:
+        external = self._configuration.options.external[name]
+        if external.url.startswith(_GRPC):
+            return _by_grpc(external, place, self._compiled[name], self._fields(name), self._clock)
         limits = self._configuration.options.limits
         dependencies = Dependencies(
             Directory({name: [Replica(name, place.host, place.port)]}),
@@ -97,6 +102,8 @@ class Externals:
                 raise ConfigurationError(
                     f"external.{name}.headers holds what no header field can carry; mend its reference"
                 ) from None
+        for name in self._contracts:
+            await self._compile(name)
         documents = await asyncio.gather(*map(self._document, self._contracts))
         faults = [
             fault
@@ -106,6 +113,24 @@ class Externals:
         ]
         if faults:
             raise DeclarationFaults(faults)
+
+    async def _compile(self, name: str) -> None:
+        """Read the compiled file of a gRPC server. Raises `ConfigurationError`."""
+        external = self._configuration.options.external[name]
+        is_grpc, option = external.url.startswith(_GRPC), f"external.{name}.proto"
+        if is_grpc and external.proto is None:
+            raise ConfigurationError(
+                f"external.{name}.url is that of a gRPC server, and {option} is missing; name the .binpb that "
+                "`borough contracts import` has written"
+            )
+        if external.proto is None:
+            return
+        if not is_grpc:
+            raise ConfigurationError(
+                f"{option} is for a gRPC server, and external.{name}.url is none; write grpc://HOST:PORT"
+            )
+        path = self._configuration.folder / external.proto
+        self._compiled[name] = await asyncio.to_thread(_read, option, path)
 
     def _judged(self, name: str, said: Descriptor | dict[str, Any]) -> list[Fault]:
         external = self._configuration.options.external[name]
@@ -167,15 +192,41 @@ class _Beside:
 
 def _place(name: str, external: ExternalOptions) -> ExternalPlace:
     option = f"external.{name}.url"
-    place = place_at(external.url, option)
+    place = place_at(external.url, option, ("http", "https", "grpc", "grpcs"))
+    if external.url.startswith(_GRPC) and place.path:
+        raise ConfigurationError(f"{option} has a path, and a gRPC server has none; take it away")
     if place.query:
         raise ConfigurationError(f"{option} has a query (?...); take it away")
     if place.is_exposed and external.headers:
         raise ConfigurationError(
             f"{option} is clear text to another machine, and external.{name}.headers would be read on the way; "
-            "use https"
+            f"use {'grpcs' if external.url.startswith(_GRPC) else 'https'}"
         )
     return place
+
+
+def _by_grpc(
+    external: ExternalOptions,
+    place: ExternalPlace,
+    compiled: bytes,
+    fields: Iterable[tuple[bytes, bytes]],
+    clock: Clock,
+) -> Transport:
+    """The way to a gRPC server. Raises `ConfigurationError` where the extra is missing."""
+    try:
+        from borough.transports.grpc.client import GrpcMethods, GrpcTransport
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{external.url} needs {error.name}: pip install 'borough[grpc]'"
+        ) from None
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    return GrpcTransport(
+        f"{host}:{place.port}",
+        GrpcMethods(compiled, str(external.proto)),
+        clock,
+        is_secure=place.is_secure,
+        fields=[(name.decode(), value.decode("latin-1")) for name, value in fields],
+    )
 
 
 def _source(external: ExternalOptions) -> str:

@@ -105,11 +105,14 @@ class ExternalOptions(Table, frozen=True):
     """A service elsewhere, that is no process of this system."""
 
     url: str
-    """Where its own paths begin, `http://` or `https://`: `https://pay.example/v1` for `/v1/charges`."""
+    """Where its own paths begin, `http://` or `https://`: `https://pay.example/v1` for `/v1/charges`. Of a gRPC
+    server its address, `grpc://` or `grpcs://`: `grpcs://rates.example:443`."""
     descriptor: str | None = None
     """A file with the descriptor of its contract, by which this system's view of it is checked at the start."""
     openapi: str | None = None
     """The same by its OpenAPI document: a file or a URL."""
+    proto: str | None = None
+    """Of a gRPC server the file `.binpb` that `borough contracts import` has written beside its contract."""
     headers: dict[str, str] = {}
     """Fields of every request to it, each by reference: `authorization = "env:TOKEN"` or `file:PATH`."""
 

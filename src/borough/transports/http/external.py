@@ -45,23 +45,29 @@ class ExternalPlace(msgspec.Struct, frozen=True):
         return lambda: context
 
 
-def place_at(url: str, option: str) -> ExternalPlace:
-    """Read a URL. Raises `ConfigurationError`, which names `option`."""
+_SECURE = frozenset({"https", "grpcs"})
+
+
+def place_at(url: str, option: str, schemes: tuple[str, ...] = ("http", "https")) -> ExternalPlace:
+    """Read a URL of one of these schemes. Raises `ConfigurationError`, which names `option`."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
     plain = url.isascii() and url.isprintable() and not set(url) & set(" {}")
-    if parts.scheme not in ("http", "https") or not host or not plain:
-        raise ConfigurationError(f"{option} is no URL of http or https; write https://HOST/PATH")
+    if parts.scheme not in schemes or not host or not plain:
+        known = ", ".join(schemes[:-1])
+        raise ConfigurationError(
+            f"{option} is no URL of {known} or {schemes[-1]}; write https://HOST/PATH"
+        )
     if "@" in parts.netloc:
         raise ConfigurationError(
             f"{option} holds a user or a password; give credentials by reference, in headers"
         )
     if parts.fragment:
         raise ConfigurationError(f"{option} has a fragment (#...); take it away")
-    is_secure = parts.scheme == "https"
+    is_secure = parts.scheme in _SECURE
     usual = 443 if is_secure else 80
     return ExternalPlace(
         host, usual if port is None else port, is_secure, parts.path.rstrip("/"), parts.query
