@@ -20,7 +20,14 @@ from borough.contracts.struct import Event
 from borough.contracts.upcasting import upcasts_of, version_of
 from borough.errors import BoroughError
 
-__all__ = ["CloudEvent", "EventReader", "EventUnreadable", "EventWriter", "event_writers"]
+__all__ = [
+    "CloudEvent",
+    "EventReader",
+    "EventUnreadable",
+    "EventWriter",
+    "event_writers",
+    "read_document",
+]
 
 _UNSET = msgspec.UNSET
 _NOTHING = msgspec.Raw(b"null")
@@ -106,11 +113,7 @@ class EventReader:
     def read(self, body: bytes) -> tuple[CloudEvent, Event]:
         """The envelope and the event in it. Raises `EventUnreadable`, naming what does not fit."""
         try:
-            envelope = _decode_envelope(body)
-            if envelope.specversion != "1.0":
-                raise EventUnreadable(
-                    f"{self.wire_name}: CloudEvents {envelope.specversion} is not 1.0"
-                )
+            envelope = _read_envelope(body, self.wire_name)
             data = envelope.data if envelope.data_base64 is _UNSET else envelope.data_base64
             if self._version > 1 and (version := _version_in(envelope)) < self._version:
                 data = self._upcast(version, data)
@@ -136,6 +139,21 @@ class EventReader:
             raise EventUnreadable(
                 f"{self.wire_name}: the upcasts made something that no JSON can be: {error}"
             ) from error
+
+
+def read_document(body: bytes) -> tuple[CloudEvent, bytes]:
+    """The envelope, and the document as it is. Raises `EventUnreadable`."""
+    try:
+        return _read_envelope(body, "an event"), body
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventUnreadable(f"an event: {error}") from error
+
+
+def _read_envelope(body: bytes, what: str) -> CloudEvent:
+    envelope = _decode_envelope(body)
+    if envelope.specversion != "1.0":
+        raise EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
+    return envelope
 
 
 def _version_in(envelope: CloudEvent) -> int:

@@ -31,6 +31,7 @@ __all__ = [
     "LimitOptions",
     "Options",
     "PostgresOptions",
+    "PushOptions",
     "RabbitmqOptions",
     "ServiceFacts",
     "SystemFacts",
@@ -112,6 +113,23 @@ class ExternalOptions(Table, frozen=True):
     """The same by its OpenAPI document: a file or a URL."""
     headers: dict[str, str] = {}
     """Fields of every request to it, each by reference: `authorization = "env:TOKEN"` or `file:PATH`."""
+
+
+class PushOptions(Table, frozen=True):
+    """A receiver of events that is no service of Borough."""
+
+    url: str
+    """Where each event is sent, `https://`; `http://` on this machine only."""
+    secret: str
+    """What signs them, by reference, `env:NAME` or `file:PATH`: `whsec_` and base64; several with spaces between."""
+    events: tuple[str, ...] = ()
+    """The events that are sent: `orders.Orders.OrderPaid`."""
+    topics: tuple[str, ...] = ()
+    """Topics of which all events are sent: `orders.Orders`."""
+    at_once: AtLeastOne = 16
+    """How many are under way at once; those of one key never are."""
+    timeout_s: Seconds = 10.0
+    """How long the receiver may take to answer, in seconds."""
 
 
 class TokenOptions(Table, frozen=True):
@@ -409,3 +427,4 @@ class Options(Table, frozen=True):
     fleet: FleetOptions = FleetOptions()
     topologies: dict[str, dict[str, DeployableFacts]] = {}
     discovery: DiscoveryOptions = DiscoveryOptions()
+    push: dict[str, PushOptions] = {}
