@@ -251,9 +251,8 @@ class Course:
             verdict = Verdict.AGAIN
         self._tell(message.id, attempts, verdict, wait_s, error)
         if verdict is Verdict.AGAIN:
-            self._lanes.fail(
-                entry.position, self._clock.monotonic() + _BACKOFF.delay_s(entry.attempt, chance)
-            )
+            wait_s = _wait_s(error, _BACKOFF.delay_s(entry.attempt, chance))
+            self._lanes.fail(entry.position, self._clock.monotonic() + wait_s)
             self._look_when_due()
         else:
             self._lanes.succeed(entry.position)
@@ -380,7 +379,7 @@ class Course:
             consumer.failures.pop(parked.event_id, None)
             self._tell(parked.event_id, attempts, verdict, 0.0, error)
             return
-        wait_s = retries.wait_s(attempts, self._clock.random.random())
+        wait_s = _wait_s(error, retries.wait_s(attempts, self._clock.random.random()))
         await self._parking.again(parked, attempts, repr(error), wait_s, self._lease)
         self._tell(parked.event_id, attempts, Verdict.PARK, wait_s, error)
 
@@ -454,6 +453,11 @@ class Died(Exception):
 def _is_innocent(error: BaseException) -> bool:
     """Whether the failure says nothing about the event. A standstill may be its own doing."""
     return isinstance(error, _INNOCENT) and not isinstance(error, ProcessStalled)
+
+
+def _wait_s(error: BaseException, usual_s: float) -> float:
+    """How long to wait after a failure: some know when it is worth another try."""
+    return error.wait_s if isinstance(error, EventSpared) else usual_s
 
 
 def _let_cancellation_pass(error: BaseException) -> None:

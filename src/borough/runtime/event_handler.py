@@ -18,7 +18,11 @@ class EventRefused(BoroughError):
 
 
 class EventSpared(BoroughError):
-    """What the event has met says nothing about it: it is tried again, and no attempt counts."""
+    """What the event has met says nothing about it: it is tried again in `wait_s`, and no attempt counts."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class EventHandler(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ from borough.transports.http.limits import ClientLimits
 __all__ = ["PushFailed", "Pushes", "Receiver"]
 
 _log = logging.getLogger("borough.push")
-_LOOK = Backoff(0.1, 5.0)
+_LOOK = Backoff(0.1, 3.0)
 """How long a receiver that cannot be reached is left alone."""
 _ENTER_S = 5.0
 """What an event may take beside its request: its inbox row."""
@@ -90,8 +90,9 @@ class Receiver:
 
     async def deliver(self, document: bytes) -> None:
         """Send one event. Raises `EventRefused`, `EventSpared` or `PushFailed` where it was not taken."""
-        if self._clock.monotonic() < self._away_until:
-            raise EventSpared(f"{self._name} cannot be reached")
+        left_s = self._away_until - self._clock.monotonic()
+        if left_s > 0:
+            raise EventSpared(f"{self._name} takes no events now", left_s)
         answer = await self._sent(document)
         self.sent += 1
         verdict = judge_status(answer.status)
@@ -138,7 +139,7 @@ class Receiver:
             if wait_s is None:
                 wait_s = _LOOK.delay_s(self._looks, self._clock.random.random())
             self._away_until = now + wait_s
-        return EventSpared(f"{self._name} takes no events now: {why}")
+        return EventSpared(f"{self._name} takes no events now: {why}", self._away_until - now)
 
     def _is_back(self) -> None:
         if self._looks:
