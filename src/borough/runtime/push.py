@@ -119,7 +119,7 @@ class Receiver:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         try:
             return await self._client.send(
-                self._origin, "POST", self._target, fields, document, deadline
+                self._origin, "POST", self._target, fields, document, deadline, idempotent=True
             )
         except Unavailable as error:
             raise self._is_away(str(error)) from error
