@@ -1,4 +1,7 @@
-"""Looks at a running server from outside, through its databases and its log of events."""
+"""Looks at a running server from outside, through its databases and its log of events.
+
+What a service in another language has to do still is seen at its publishers, who push events to it.
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +14,10 @@ class Watch:
 
     def __init__(self, places: Places, services: Sequence[str] = SERVICES) -> None:
         self._places = places
-        self._rows = {name: rows_of(places, name) for name in services}
+        all_rows = {name: rows_of(places, name) for name in services}
+        self._rows = {name: rows for name, rows in all_rows.items() if rows.is_boroughs}
+        for name in all_rows.keys() - self._rows.keys():
+            all_rows[name].close()
 
     def unfinished(self) -> list[str]:
         """What is under way, in words; nothing when all is quiet."""
