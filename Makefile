@@ -86,9 +86,9 @@ POLYGLOT := examples/shop-polyglot/notifications
 
 build/polyglot/.packages: $(POLYGLOT)/package.json $(POLYGLOT)/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer" >&2; exit 1; }
-	@rm -rf build/polyglot; mkdir -p build/polyglot; cp $^ build/polyglot
-	@cd build/polyglot && npm ci --no-audit --no-fund --loglevel=error >&2
-	@touch $@
+	@if [ -e $@ ] && cmp -s $(POLYGLOT)/package-lock.json build/polyglot/package-lock.json; then touch $@; exit 0; fi; \
+	rm -rf build/polyglot; mkdir -p build/polyglot; cp $^ build/polyglot; \
+	(cd build/polyglot && npm ci --no-audit --no-fund --loglevel=error >&2); touch $@
 
 build/polyglot/dist/main.js: build/polyglot/.packages $(wildcard $(POLYGLOT)/src/*.ts $(POLYGLOT)/*.json)
 	@cd build/polyglot && rm -rf src dist

@@ -137,13 +137,14 @@ class Demo:
             "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",  # all customers come from one address
             "BOROUGH_DATA_FOLDER": str(places.data),
             "BOROUGH_PAYMENTS_ISSUER_URL": url,
-            "BOROUGH_NOTIFICATIONS_MAILBOX": str(places.mailbox),
         }
         self._environment |= {variable_of(name): value for name, value in self._options.items()}
         if self._wishes.scenario:
             self._environment |= flash_sale.SETTINGS
         if self._parts is not None:
             self._environment |= self._parts.environment
+        else:
+            self._environment["BOROUGH_NOTIFICATIONS_MAILBOX"] = str(places.mailbox)
         if not places.data.exists():
             self._stop(*self._started_server().children)
         server = self._started_server()

@@ -41,10 +41,10 @@ export class Push {
   #verify(body: string, headers: Record<string, string>): void {
     for (const webhook of this.#webhooks) {
       try {
-        webhook.verify(body, headers);
+        webhook.verify(body, headers, { jsonParse: false });
         return;
       } catch (error) {
-        if (!(error instanceof WebhookVerificationError || error instanceof SyntaxError)) throw error;
+        if (!(error instanceof WebhookVerificationError)) throw error;
       }
     }
     log("a push was not signed by whom we know", { id: headers["webhook-id"] });
