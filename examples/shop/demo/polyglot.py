@@ -19,7 +19,7 @@ INTERNAL_PORT, FOREIGN_PORT = 9001, 8090
 
 
 class Command(NamedTuple):
-    """How one process is started."""
+    """How one process is started: a program, and what it is told."""
 
     name: str
     program: Sequence[str]
@@ -66,20 +66,27 @@ class Parts:
     @property
     def services(self) -> Command:
         """All others."""
-        return self._borough(
-            "server",
-            *("--only", ",".join(self._services)),
-            *("--internal-port", str(self._internal)),
-        )
+        return self._borough("server", self.of_services)
 
     @property
     def door(self) -> Command:
         """The public door."""
-        return self._borough("edge", "--only", "edge")
+        return self._borough("edge", self.of_door)
 
-    def _borough(self, name: str, *more: str) -> Command:
-        run = ("-m", "borough", "run", str(self.system), "--json", *more)
-        return Command(name, PYTHON, (*run, *self._settings))
+    def _borough(self, name: str, arguments: Sequence[str]) -> Command:
+        run = ("-m", "borough", "run", str(self.system), "--json")
+        return Command(name, PYTHON, (*run, *arguments))
+
+    @property
+    def of_services(self) -> Sequence[str]:
+        """What `borough run SYSTEM` is told for all others."""
+        names, port = ",".join(self._services), str(self._internal)
+        return ("--only", names, "--internal-port", port, *self._settings)
+
+    @property
+    def of_door(self) -> Sequence[str]:
+        """What `borough run SYSTEM` is told for the public door."""
+        return ("--only", "edge", *self._settings)
 
     @property
     def _settings(self) -> Sequence[str]:
