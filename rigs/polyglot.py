@@ -126,4 +126,4 @@ PLANTED = {
     "names": Fault(3 * PLANTED_PER_ROUND, "doubled: "),
 }
 ROUNDS = Rounds("polyglot", PLANTED_PER_ROUND, Round)
-RIG = Rig("kills", ROUNDS.run, PLANTED, add_arguments=add_arguments)
+RIG = Rig("kills and stops", ROUNDS.run, PLANTED, add_arguments=add_arguments)
