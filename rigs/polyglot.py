@@ -37,7 +37,7 @@ class Round:
     def __init__(self, folder: Path, seed: int, customers: int, fault: str) -> None:
         parts = self._parts = Parts(ROOT / "examples" / "shop", Places(folder), ("witness",))
         launcher = ("-m", "rigs.planted", fault) if fault == "careless" else ("-m", "borough")
-        options = {**parts.environment, "BOROUGH_EVENTS_ATTEMPTS": ATTEMPTS}
+        options = {**parts.environment({}), "BOROUGH_EVENTS_ATTEMPTS": ATTEMPTS}
         self._rigged = RiggedShop(folder, launcher, parts.of_services, options, parts.system)
         self._folder, self._seed, self._customers = folder, seed, customers
         self._preload = ("--require", str(NAMES)) if fault == "names" else ()

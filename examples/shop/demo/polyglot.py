@@ -44,13 +44,20 @@ class Parts:
         self._places = places
         self._services = (*OURS, *more)
         self._internal, self._foreign = free_port(INTERNAL_PORT), free_port(FOREIGN_PORT)
+        self._is_pushed = True
         self._secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What they share. All of it is new at each start of a demo, save for what lies on disk."""
+    def environment(self, options: Mapping[str, str]) -> Mapping[str, str]:
+        """What they share; `options` say what carries events. From RabbitMQ the TypeScript service takes
+        them itself, all others push them to it."""
+        self._is_pushed = options.get("events.broker") != "rabbitmq"
+        how = (
+            {"SHOP_PUSH_SECRET": self._secret}
+            if self._is_pushed
+            else {"NOTIFICATIONS_AMQP_URL": options["events.rabbitmq.url"]}
+        )
         return {
-            "SHOP_PUSH_SECRET": self._secret,
+            **how,
             "NOTIFICATIONS_PORT": str(self._foreign),
             "NOTIFICATIONS_DATABASE": str(self._places.data / f"{FOREIGN}.db"),
             "NOTIFICATIONS_MAILBOX": str(self._places.mailbox),
@@ -93,4 +100,6 @@ class Parts:
         where = dict.fromkeys(self._services, self._internal) | {FOREIGN: self._foreign}
         options = {f"discovery.static.{name}": f"127.0.0.1:{port}" for name, port in where.items()}
         options[f"push.{FOREIGN}.url"] = f"http://127.0.0.1:{self._foreign}/events"
+        if not self._is_pushed:
+            options[f"push.{FOREIGN}.paused"] = "true"
         return [word for name, value in options.items() for word in ("--set", f"{name}={value}")]

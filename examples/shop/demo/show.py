@@ -142,7 +142,7 @@ class Demo:
         if self._wishes.scenario:
             self._environment |= flash_sale.SETTINGS
         if self._parts is not None:
-            self._environment |= self._parts.environment
+            self._environment |= self._parts.environment(self._options)
         else:
             self._environment["BOROUGH_NOTIFICATIONS_MAILBOX"] = str(places.mailbox)
         if not places.data.exists():

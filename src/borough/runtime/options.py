@@ -130,6 +130,8 @@ class PushOptions(Table, frozen=True):
     """How many are under way at once; those of one key never are."""
     timeout_s: Seconds = 10.0
     """How long the receiver may take to answer, in seconds."""
+    paused: bool = False
+    """Whether nothing is sent for now: its events wait in the topic, from where it has come to."""
 
 
 class TokenOptions(Table, frozen=True):

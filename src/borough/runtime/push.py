@@ -161,7 +161,7 @@ class Pushes:
         self._plans = [
             each
             for each in plan_pushes(configuration.options, plan.contracts.values())
-            if each.service in plan.services
+            if each.service in plan.services and not configuration.options.push[each.target].paused
         ]
         self._secrets: list[Secret] = []
         self._receivers: dict[str, Receiver] = {}

@@ -38,7 +38,7 @@ export class Listener {
     private readonly callers: Callers,
     private readonly contract: Contract,
     private readonly database: Database,
-    private readonly push: Push,
+    private readonly push: Push | undefined,
   ) {
     const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void this.#serve(request, response);
@@ -93,6 +93,7 @@ export class Listener {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://here");
     switch (pathname) {
       case EVENTS:
+        if (this.push === undefined) break;
         only(request, pathname, "POST");
         await this.push.answer({ headers: flat(request), body: await bodyOf(request) });
         return { status: 204 };

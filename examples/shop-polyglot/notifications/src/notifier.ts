@@ -20,6 +20,13 @@ const HANDLERS = new Map<string, Handler>([
   ["orders.Orders.OrderCancelled", { name: "send_regret", write: regret }],
 ]);
 
+/** By topic, the types of what is heard. */
+export const TOPICS = new Map<string, string[]>();
+for (const type of HANDLERS.keys()) {
+  const topic = type.slice(0, type.lastIndexOf("."));
+  TOPICS.set(topic, [...(TOPICS.get(topic) ?? []), type]);
+}
+
 export class Notifier {
   /** A sender that has lost patience comes again while the first of the same event is at work. */
   readonly #atWork = new Map<string, Promise<void>>();

@@ -17,8 +17,17 @@ export interface Settings {
   readonly system: string;
   /** Where the tokens of the system's services lie: `DATA/tokens`. */
   readonly tokens: string;
-  readonly pushSecret: string;
+  /** What signs pushes; without it none are taken. */
+  readonly pushSecret: string | undefined;
+  /** Where RabbitMQ is; without it nothing is read there. */
+  readonly amqpUrl: string | undefined;
+  readonly amqpPrefix: string;
   readonly tls: Tls | undefined;
+}
+
+/** The value, or what the file holds that `file:PATH` names: a URL with a password lies there. */
+function referred(value: string | undefined): string | undefined {
+  return value?.startsWith("file:") ? readFileSync(value.slice("file:".length), "utf8").trim() : value;
 }
 
 export function readSettings(environment: NodeJS.ProcessEnv): Settings {
@@ -40,7 +49,9 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     mailbox: must("NOTIFICATIONS_MAILBOX"),
     system: environment["NOTIFICATIONS_SYSTEM"] ?? "shop",
     tokens: must("NOTIFICATIONS_TOKENS"),
-    pushSecret: must("SHOP_PUSH_SECRET"),
+    pushSecret: environment["SHOP_PUSH_SECRET"],
+    amqpUrl: referred(environment["NOTIFICATIONS_AMQP_URL"]),
+    amqpPrefix: environment["NOTIFICATIONS_AMQP_PREFIX"] ?? "borough",
     tls: ca && certificate
       ? {
           ca: readFileSync(ca),

@@ -1,5 +1,5 @@
-// Where events come from. A source hands each to `Hear` and forgets it only when that has ended well.
-// Push is one; RabbitMQ or Kafka would be others, behind the same two types.
+// Where events come from. A source hands each to `Hear`, those of one key in their order, and forgets it only
+// when that has ended well. There are two: pushes (`push.ts`), and RabbitMQ (`amqp.ts`).
 
 import type { CloudEvent } from "./cloudevent.js";
 import type { Trace } from "./trace.js";
