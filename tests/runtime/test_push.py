@@ -240,6 +240,19 @@ async def test_who_is_stopped_while_a_receiver_is_away_goes_on_at_the_next_start
     assert [each["data"]["loaves"] for each in receiver.heard] == [7]
 
 
+async def test_a_paused_push_sends_nothing_and_goes_on_later_from_where_it_was(
+    tmp_path: Path,
+) -> None:
+    data = tmp_path / "data"
+    async with cafe() as (receiver, url):
+        for loaves, more in enumerate(("", "paused = true", "")):
+            async with start(bakery(tmp_path, url, more), data=data) as running:
+                await running.client(Bakery).bake("left", loaves)
+                await running.quiet()
+                assert len(receiver.asked) == (1, 1, 3)[loaves]
+    assert [each["data"]["loaves"] for each in receiver.heard] == [0, 1, 2]
+
+
 async def test_what_was_published_before_the_receiver_was_named_is_not_sent(tmp_path: Path) -> None:
     data = tmp_path / "data"
     alone = bakery(tmp_path, "http://127.0.0.1:9/").configured(

@@ -113,7 +113,9 @@ class EventReader:
     def read(self, body: bytes) -> tuple[CloudEvent, Event]:
         """The envelope and the event in it. Raises `EventUnreadable`, naming what does not fit."""
         try:
-            envelope = _read_envelope(body, self.wire_name)
+            envelope = _decode_envelope(body)
+            if envelope.specversion != "1.0":
+                raise _of_another_version(self.wire_name, envelope)
             data = envelope.data if envelope.data_base64 is _UNSET else envelope.data_base64
             if self._version > 1 and (version := _version_in(envelope)) < self._version:
                 data = self._upcast(version, data)
@@ -144,16 +146,16 @@ class EventReader:
 def read_document(body: bytes) -> tuple[CloudEvent, bytes]:
     """The envelope, and the document as it is. Raises `EventUnreadable`."""
     try:
-        return _read_envelope(body, "an event"), body
+        envelope = _decode_envelope(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EventUnreadable(f"an event: {error}") from error
-
-
-def _read_envelope(body: bytes, what: str) -> CloudEvent:
-    envelope = _decode_envelope(body)
     if envelope.specversion != "1.0":
-        raise EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
-    return envelope
+        raise _of_another_version("an event", envelope)
+    return envelope, body
+
+
+def _of_another_version(what: str, envelope: CloudEvent) -> EventUnreadable:
+    return EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
 
 
 def _version_in(envelope: CloudEvent) -> int:
