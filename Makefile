@@ -29,7 +29,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 BIN  := $(VENV)/bin
 SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
 
-.PHONY: help demo test lint format types imports bench kafka rig wheel lock clean asked-for
+.PHONY: help demo test lint format types imports bench kafka polyglot rig wheel lock clean asked-for
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -64,6 +64,8 @@ kafka: $(VENV)/.run  ## Apache Kafka for this machine, from Maven Central, into 
 rig: $(VENV)/.dev  ## a long trial (RIG_ARGS="crash --count 100 --seed 1")
 	@$(BIN)/python -m rigs $(RIG_ARGS)
 
+polyglot: build/polyglot/dist/main.js  ## the shop's notifications in TypeScript (Node 20 or newer, npm)
+
 wheel: $(UV) $(VENV).python  ## dist/*.whl and dist/*.tar.gz
 	@rm -rf dist
 	@$(UV) build --quiet --out-dir dist --python "$$(cat $(VENV).python)"
@@ -77,6 +79,21 @@ clean:  ## remove everything that make made
 	@rm -rf .tools .venv .venv-* .venv*.python dist build .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the shop's service in another language: built beside its sources, which stay as they are ----------
+
+POLYGLOT := examples/shop-polyglot/notifications
+
+build/polyglot/.packages: $(POLYGLOT)/package.json $(POLYGLOT)/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or newer" >&2; exit 1; }
+	@if [ -e $@ ] && cmp -s $(POLYGLOT)/package-lock.json build/polyglot/package-lock.json; then touch $@; exit 0; fi; \
+	rm -rf build/polyglot; mkdir -p build/polyglot; cp $^ build/polyglot; \
+	(cd build/polyglot && npm ci --no-audit --no-fund --loglevel=error >&2); touch $@
+
+build/polyglot/dist/main.js: build/polyglot/.packages $(wildcard $(POLYGLOT)/src/*.ts $(POLYGLOT)/*.json)
+	@cd build/polyglot && rm -rf src dist
+	@cp -R $(POLYGLOT)/src $(POLYGLOT)/tsconfig.json $(POLYGLOT)/contract.json build/polyglot
+	@cd build/polyglot && node_modules/.bin/tsc
 
 # --- from a bare machine to a locked environment; each step leaves a file and is done once -----------
 

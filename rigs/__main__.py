@@ -31,6 +31,7 @@ NAMES: tuple[str, ...] = (
     "duplicates",
     "links",
     "poison",
+    "polyglot",
     "rollouts",
     "shared_group",
     "slow_clients",

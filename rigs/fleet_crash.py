@@ -46,7 +46,7 @@ class Round:
         """Start the fleet; all customers sign up."""
         await self._shop.start()
         await self._shop.remember()
-        self._traffic = Traffic(self._shop, self._seed, self._customers)
+        self._traffic = Traffic(self._shop.rigged, self._seed, self._customers)
         await self._traffic.admit()
 
     async def upset(self, seed: int) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Round:
                 await proxy.open(self._doors[name])
         self._pids = self._shop.members()
         await self._shop.remember()
-        self._traffic = Traffic(self._shop, self._seed, self._customers)
+        self._traffic = Traffic(self._shop.rigged, self._seed, self._customers)
         await self._traffic.admit()
 
     async def upset(self, seed: int) -> dict[str, Any]:

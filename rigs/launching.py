@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from rigs.episodes import ROOT
@@ -20,11 +20,15 @@ def module_path() -> str:
 
 
 async def launch(
-    *words: str, environment: Mapping[str, str], errors: int | IO[Any]
+    *words: str,
+    environment: Mapping[str, str],
+    errors: int | IO[Any],
+    program: Sequence[str] = (sys.executable, "-P"),
 ) -> asyncio.subprocess.Process:
-    """Start Python with these arguments; what it says on standard output is read by the rig."""
+    """Start Python, or another program, with these arguments; what it says on standard output is read
+    by the rig."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", *words),
+        *(*program, *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,

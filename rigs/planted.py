@@ -6,12 +6,13 @@ The product has no branch for this: its functions are replaced in this process b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import Any
 
 from borough.cli import main
-from borough.errors import ServiceFailure
+from borough.errors import BoroughError, ServiceFailure
 from borough.fleet.supervisor import Supervisor
 from borough.ports import Message
 from borough.reliability.lease import Lease
@@ -19,6 +20,7 @@ from borough.reliability.resequencing import Resequencer
 from borough.runtime import handling, parking, positions, relay, scheduled
 from borough.runtime.handling import Handling, Outcome
 from borough.runtime.parking import Parking
+from borough.runtime.push import Receiver
 from borough.runtime.relay import Relay
 from borough.services.context import NO_DEADLINE
 from borough.stores.sqlite.transaction import SqliteTransaction
@@ -165,7 +167,19 @@ def end_before_leaving() -> None:
     replace(Supervisor, "see_off", early)
 
 
+def push_once() -> None:
+    """Whatever becomes of a push, its event is taken for delivered."""
+    deliver: Any = Receiver.deliver
+
+    async def careless(self: Receiver, document: bytes) -> None:
+        with contextlib.suppress(BoroughError):
+            await deliver(self, document)
+
+    replace(Receiver, "deliver", careless)
+
+
 FAULTS = {
+    "careless": push_once,
     "early-end": end_before_leaving,
     "letters": lose_dead_letters,
     "slow-parking": park_slowly,

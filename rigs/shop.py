@@ -19,7 +19,7 @@ from rigs.episodes import ROOT
 from rigs.launching import launch, module_path
 from shop.demo.evidence import Evidence, read_evidence
 from shop.demo.places import SERVICES, Places, Rows
-from shop.demo.processes import Child, free_port
+from shop.demo.processes import PYTHON, Child, free_port
 from shop.demo.rules import ONCE_PER_KEY, judge
 from shop.demo.watch import Watch
 
@@ -64,8 +64,19 @@ class Server:
     ) -> Server:
         """Start a process that runs the system in this folder; it is not ready yet."""
         words = (*launcher, "run", str(system), "--json", *arguments)
+        return await cls.begin_other(words, log, environment)
+
+    @classmethod
+    async def begin_other(
+        cls,
+        words: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        program: Sequence[str] = PYTHON,
+    ) -> Server:
+        """Start any process that says in a line when it is ready."""
         with log.open("ab") as errors:
-            process = await launch(*words, environment=environment, errors=errors)
+            process = await launch(*words, environment=environment, errors=errors, program=program)
         return cls(process, log)
 
     @property
@@ -149,24 +160,26 @@ class RiggedShop:
         launcher: Sequence[str] = ("-m", "borough"),
         arguments: Sequence[str] = (),
         options: Mapping[str, str] | None = None,
+        system: Path = ROOT / "examples" / "shop",
     ) -> None:
         self.places = Places(folder)
+        self._system = system
         self.port = free_port(random.randrange(*PORTS))
         self.origin = ("127.0.0.1", self.port)
         self._launcher = launcher
         self._arguments = arguments
         self.log = folder / "server.log"
         self._server: Server | None = None
-        self._environment = dict(os.environ)
-        self._environment["PYTHONPATH"] = module_path()
+        self.environment = dict(os.environ)
+        self.environment["PYTHONPATH"] = module_path()
         self._issuer = Child(
             "issuer",
             ("-m", "shop.demo.issuer", "--port", "0", "--ledger", str(self.places.issuer),
              "--silence", str(ISSUER_SILENCE_S)),
             folder / "issuer.log",
-            self._environment,
+            self.environment,
         )  # fmt: skip
-        self._environment |= {
+        self.environment |= {
             "BOROUGH_EDGE_PORT": str(self.port),
             "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",  # all customers come from one address
             "BOROUGH_DATA_FOLDER": str(self.places.data),
@@ -191,13 +204,18 @@ class RiggedShop:
     async def start_server(self, launcher: Sequence[str] | None = None) -> Server:
         """Start the server, once by another launcher if wished; it is not ready yet."""
         self._server = await Server.begin(
-            ROOT / "examples" / "shop",
+            self._system,
             self.log,
-            self._environment,
+            self.environment,
             (*WITNESS, *self._arguments),
             launcher or self._launcher,
         )
         return self._server
+
+    async def stop(self) -> None:
+        """Ask the server to stop. Raises `ServerFailed` where it does not end well."""
+        assert self._server is not None
+        await self._server.stop()
 
     async def until_quiet(self, within_s: float) -> list[str]:
         """Wait until every order rests and every event is handled; returns what is not, in words."""

@@ -84,11 +84,11 @@ class FleetDoor(PatientShop):
 class Traffic:
     """Customers, and writers of notes; they begin at once."""
 
-    def __init__(self, shop: FleetShop, seed: int, customers: int) -> None:
+    def __init__(self, shop: RiggedShop, seed: int, customers: int) -> None:
         self._client = HttpClient()
         self.tally = Tally()
-        self.door = FleetDoor(self._client, shop.rigged.origin, self.tally)
-        self._journal = Journal(shop.rigged.places.answers)
+        self.door = FleetDoor(self._client, shop.origin, self.tally)
+        self._journal = Journal(shop.places.answers)
         self._stopping = asyncio.Event()
         self._known = asyncio.Semaphore(0)
         self._customers = customers

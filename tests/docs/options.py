@@ -74,6 +74,7 @@ def page() -> str:
         *rows(options.ServiceFacts, "services.NAME."),
         *rows(options.DeployableFacts, "topologies.NAME.DEPLOYABLE."),
         *rows(options.ExternalOptions, "external.NAME."),
+        *rows(options.PushOptions, "push.NAME."),
     ]
     tables = {
         "options": table("option", rows(options.Options)),

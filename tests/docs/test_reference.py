@@ -63,6 +63,7 @@ def test_every_option_has_a_sentence() -> None:
             "postgres",
             "rabbitmq",
             "kafka",
+            "push",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

@@ -100,6 +100,10 @@ def read_evidence(places: Places) -> Evidence:
     for service in SERVICES:
         with rows_of(places, service) as rows:
             READ[service](rows, found)
+            if not rows.is_boroughs:
+                done = rows("select handler, event_id from inbox")
+                found.handled += [HandledRow(f"{service}.{name}", event) for name, event in done]
+                continue
             found.handled += map(
                 HandledRow._make, rows("select handler, event_id from borough_inbox")
             )

@@ -42,6 +42,11 @@ class Places(NamedTuple):
 class Tables(Protocol):
     """A database, to be asked and not to be changed."""
 
+    @property
+    def is_boroughs(self) -> bool:
+        """Whether it is the database of a service of Borough; else of one in another language."""
+        ...
+
     def __call__(self, sql: str) -> list[tuple[Any, ...]]: ...
 
     def __enter__(self) -> "Tables": ...
@@ -63,6 +68,11 @@ class Rows:
     def __call__(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self._connection.execute(sql))
 
+    @property
+    def is_boroughs(self) -> bool:
+        """See `Tables`."""
+        return bool(self("select 1 from sqlite_master where name = 'borough_outbox'"))
+
     def __enter__(self) -> "Rows":
         return self
 
@@ -76,6 +86,8 @@ class Rows:
 
 class ServerRows:
     """A database of a PostgreSQL server. Not to be used where an event loop runs."""
+
+    is_boroughs = True
 
     def __init__(self, url: str) -> None:
         import asyncpg

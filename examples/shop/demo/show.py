@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -24,7 +24,8 @@ from borough.runtime.adapters import engines_without_address
 from borough.runtime.configuration import Configuration, variable_of
 from shop.demo import flash_sale
 from shop.demo.places import Places
-from shop.demo.processes import Child, ChildFailed, free_port, is_free, pss_mib
+from shop.demo.polyglot import Command, Parts
+from shop.demo.processes import PYTHON, Child, ChildFailed, Crew, free_port, is_free, pss_mib
 from shop.demo.screen import Screen, progress_block, summary_block
 from shop.demo.watch import Watch
 
@@ -59,6 +60,8 @@ class Wishes(NamedTuple):
     engines: Mapping[str, str]
     """Which store and which broker, where they are not the embedded ones."""
     scenario: str | None
+    is_polyglot: bool
+    """Whether notifications are the TypeScript service."""
 
 
 class Stopped(Exception):
@@ -73,7 +76,8 @@ class Demo:
         self._places = Places(folder)
         self._screen = screen
         self._children: list[Child] = []
-        self._pids: dict[str, int] = {}
+        self._parts = Parts(wishes.shop, self._places) if wishes.is_polyglot else None
+        self._pids: Mapping[str, int] = {}
         self._port = wishes.port or free_port(PORT)
         self._is_stopping = False
         self._tally: dict[str, Any] = {}
@@ -100,7 +104,7 @@ class Demo:
                 self._wait_until_quiet(server, watch)
                 self._events = self._events_so_far(watch)
                 watch.close()
-                self._stop(server)
+                self._stop(*server.children)
                 self._stop(issuer)
                 return self._judge()
         finally:
@@ -120,7 +124,7 @@ class Demo:
 
     # --- beginning -------------------------------------------------------------------------------
 
-    def _start(self) -> tuple[Child, Child]:
+    def _start(self) -> tuple[Child, Crew]:
         """Start issuer and server. Where there are no databases, one start before makes them."""
         places = self._places
         self._screen.say("Starting the card issuer and the shop ...")
@@ -133,37 +137,47 @@ class Demo:
             "BOROUGH_EDGE_RATE_LIMIT": "1000000/s",  # all customers come from one address
             "BOROUGH_DATA_FOLDER": str(places.data),
             "BOROUGH_PAYMENTS_ISSUER_URL": url,
-            "BOROUGH_NOTIFICATIONS_MAILBOX": str(places.mailbox),
         }
         self._environment |= {variable_of(name): value for name, value in self._options.items()}
         if self._wishes.scenario:
             self._environment |= flash_sale.SETTINGS
+        if self._parts is not None:
+            self._environment |= self._parts.environment(self._options)
+        else:
+            self._environment["BOROUGH_NOTIFICATIONS_MAILBOX"] = str(places.mailbox)
         if not places.data.exists():
-            self._stop(self._started_server())
+            self._stop(*self._started_server().children)
         server = self._started_server()
         self._ready_ms = round((time.monotonic() - server.started_s) * 1000, 1)
-        self._memory["server_ready_mib"] = round(self._server_mib(server), 1)
+        self._memory["server_ready_mib"] = round(server.pss_mib, 1)
         page = f"http://127.0.0.1:{self._port}"
         self._screen.say(f"The shop is open: {page}/   how it works: {page}/system")
         if self._pids:
             said = ", ".join(f"{name} {pid}" for name, pid in self._pids.items())
-            self._screen.say(f"A process for each service and for the public door: {said}")
+            self._screen.say(f"Its processes: {said}")
         if self._seconds is None:
             self._screen.say("Customers come and go. Ctrl-C ends it and compares the ledgers.")
         return issuer, server
 
-    def _started_server(self) -> Child:
-        """A server that is ready: it says so itself, in a line of JSON."""
-        wishes = self._wishes
-        run = ("-m", "borough", "run", str(wishes.shop), "--json", "--topology", wishes.topology)
-        server = self._child("server", *run)
-        ready = self._first_line(server)
-        self._pids = {each["deployable"]: each["pid"] for each in ready.get("replicas", ())}
-        return server
+    def _started_server(self) -> Crew:
+        """A server that is ready: each process says so itself, in a line of JSON."""
+        wishes, parts = self._wishes, self._parts
+        if parts is None:
+            run = ("borough", "run", str(wishes.shop), "--json", "--topology", wishes.topology)
+            server = self._child("server", "-m", *run)
+            ready = self._first_line(server)
+            pids = {each["deployable"]: each["pid"] for each in ready.get("replicas", ())}
+            crew = Crew([server], pids)
+        else:
+            children = [self._ready(each) for each in (parts.foreign, parts.services, parts.door)]
+            crew = Crew(children[::-1], {child.name: child.pid for child in children})
+        self._pids = crew.pids
+        return crew
 
-    def _server_mib(self, server: Child) -> float:
-        """The shop's share of memory, in all its processes."""
-        return sum(map(pss_mib, {server.pid, *self._pids.values()}))
+    def _ready(self, command: Command) -> Child:
+        child = self._child(command.name, *command.arguments, program=command.program)
+        self._first_line(child)
+        return child
 
     def _start_customers(self) -> Child:
         wishes, seconds = self._wishes, self._seconds
@@ -185,9 +199,9 @@ class Demo:
             *sale,
         )
 
-    def _child(self, name: str, *arguments: str) -> Child:
+    def _child(self, name: str, *arguments: str, program: Sequence[str] = PYTHON) -> Child:
         log = self._places.folder / f"{name}.log"
-        child = Child(name, arguments, log, self._environment)
+        child = Child(name, arguments, log, self._environment, program)
         self._children.append(child)
         return child
 
@@ -202,7 +216,7 @@ class Demo:
 
     # --- going on ---------------------------------------------------------------------------------
 
-    def _follow(self, customers: Child, server: Child, watch: Watch) -> None:
+    def _follow(self, customers: Child, server: Crew, watch: Watch) -> None:
         """Show how it stands until the customers have gone."""
         began_s = time.monotonic()
         was_asked = False
@@ -241,12 +255,12 @@ class Demo:
         published, handled = watch.counts()
         return published - self._events_before[0], handled - self._events_before[1]
 
-    def _measure(self, server: Child) -> None:
+    def _measure(self, server: Crew) -> None:
         now_s = time.monotonic()
         if self._tally and now_s < self._next_measure_s:
             return
         self._next_measure_s = now_s + MEASURE_EACH_S
-        ours = self._server_mib(server)
+        ours = server.pss_mib
         together = ours + sum(
             pss_mib(child.pid) for child in self._children if child.name in ("issuer", "customers")
         )
@@ -254,7 +268,7 @@ class Demo:
         memory["server_peak_mib"] = round(max(memory["server_peak_mib"], ours), 1)
         memory["peak_mib"] = round(max(memory["peak_mib"], together), 1)
 
-    def _wait_until_quiet(self, server: Child, watch: Watch) -> None:
+    def _wait_until_quiet(self, server: Crew, watch: Watch) -> None:
         """Wait until every order rests and every event is handled."""
         ends_s = time.monotonic() + QUIET_WITHIN_S
         while unfinished := watch.unfinished():
@@ -266,10 +280,12 @@ class Demo:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def _stop(self, child: Child) -> None:
-        status = child.stop()
-        if status != 0:
-            self._errors.append(f"{child.name} ended with status {status}: {child.last_words()}")
+    def _stop(self, *children: Child) -> None:
+        for child in children:
+            status = child.stop()
+            if status != 0:
+                said = f"{child.name} ended with status {status}: {child.last_words()}"
+                self._errors.append(said)
 
     def _judge(self) -> tuple[dict[str, Any], list[str]]:
         from shop.demo.ledger import compare  # reads contracts: not before it is needed
@@ -335,6 +351,11 @@ def show(wishes: Wishes) -> int:
         raise ConfigurationError(
             f"{wishes.scenario} gives replicas to one service, and there is one process; "
             "add --topology fleet"
+        )
+    if wishes.is_polyglot and wishes.topology != "one":
+        raise ConfigurationError(
+            "--polyglot has processes of its own: four services, the fifth in Node, and the public door; "
+            "leave --topology out"
         )
     screen = Screen(sys.stderr if wishes.as_json else sys.stdout)
     folder = (wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))).resolve()

@@ -32,7 +32,7 @@ def add(subparsers: Any) -> None:
         "doubled or wrong, or a scenario did not keep what it promises.",
         epilog="examples:\n  borough demo --for 10s --json\n  borough demo --topology fleet\n"
         "  borough demo --store postgres --broker rabbitmq\n"
-        "  borough demo --topology fleet --scenario flash-sale",
+        "  borough demo --topology fleet --scenario flash-sale\n  borough demo --polyglot",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--for", dest="seconds", type=_seconds, metavar="10s", help="then stop")
@@ -40,6 +40,11 @@ def add(subparsers: Any) -> None:
         "--topology", default="one", metavar="NAME", help="one process (one), or one each (fleet)"
     )
     add_engine_options(parser)
+    parser.add_argument(
+        "--polyglot",
+        action="store_true",
+        help="notifications are a TypeScript service in Node, built by `make polyglot`",
+    )
     parser.add_argument(
         "--scenario",
         choices=["flash-sale"],
@@ -72,6 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         topology=options.topology,
         engines=engine_flags(options),
         scenario=options.scenario,
+        is_polyglot=options.polyglot,
     )
     return int(show.show(wishes))
 

@@ -154,7 +154,7 @@ async def _rebuild(options: argparse.Namespace, system: System) -> int:
 async def _act(options: argparse.Namespace, system: System) -> int:
     from borough.clock import SystemClock
     from borough.runtime.dead_letters import DeadLetters, Selection
-    from borough.runtime.topics import handlers_of, opened_store, survey
+    from borough.runtime.topics import handlers_of, opened_store, pushes_of, survey
 
     clock = SystemClock()
     if options.action == "topics":
@@ -163,6 +163,8 @@ async def _act(options: argparse.Namespace, system: System) -> int:
     handlers = {
         service: [name for name, _ in marks] for service, marks in handlers_of(system).items()
     }
+    for service, names in pushes_of(system).items():
+        handlers.setdefault(service, []).extend(sorted(names))
     known = {name for names in handlers.values() for name in names}
     services = sorted(handlers)
     chosen = Selection(fingerprint=options.group, event_id=options.id)

@@ -14,6 +14,7 @@ import msgspec
 from borough.contracts.catalog import own_doc
 from borough.contracts.operation import Contract, Operation
 from borough.runtime.options import Options, ServiceFacts, TeamFacts
+from borough.runtime.push_plan import PushPlan, plan_pushes
 from borough.runtime.wiring import Plan, ServicePlan
 
 __all__ = ["SystemView", "merged_views", "system_view"]
@@ -116,13 +117,17 @@ def system_view(plan: Plan, options: Options, answered: Collection[str]) -> Syst
             known = _view(contract.service, "mock" if mocked else "elsewhere", options)
         contracts = (*known.contracts, _contract(contract))
         services[contract.service] = msgspec.structs.replace(known, contracts=contracts)
+    pushes = plan_pushes(options, plan.contracts.values())
+    for push in pushes:
+        if push.target not in services:
+            services[push.target] = _view(push.target, "elsewhere", options)
     return SystemView(
         name=options.system.name,
         version=options.system.version,
         services=tuple(service for _, service in sorted(services.items())),
         teams=_teams(services, options),
         calls=_calls(plan),
-        hearings=_hearings(plan),
+        hearings=_hearings(plan, pushes),
     )
 
 
@@ -231,8 +236,11 @@ def _calls(plan: Plan) -> tuple[CallView, ...]:
     )
 
 
-def _hearings(plan: Plan) -> tuple[HearingView, ...]:
+def _hearings(plan: Plan, pushes: Sequence[PushPlan]) -> tuple[HearingView, ...]:
     found: dict[tuple[str, str], set[str]] = {}
+    for push in pushes:
+        names = found.setdefault((push.service, push.target), set())
+        names.update(event.wire_name for event in push.events)
     for service in plan.services.values():
         for handler in service.handlers:
             for event in handler.events:

@@ -27,6 +27,7 @@ from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, house
 from borough.runtime.leases import Leases
 from borough.runtime.options import Options
 from borough.runtime.pulse import Pulse, Quietable, until_quiet
+from borough.runtime.push import Pushes
 from borough.runtime.relay import Relay
 from borough.runtime.running import RunningService
 from borough.runtime.schedule import Schedule, ScheduledHandler
@@ -66,10 +67,12 @@ class Carriage:
         clock: Clock,
         activity: Pulse,
         options: Options,
+        pushes: Pushes,
         past: Callable[[RunningService, str], Past] | None = None,
     ) -> None:
         """`past` makes what a service reads the history of a topic with, where the broker keeps none."""
         events = options.events
+        self._pushes = pushes
         self._past = past
         self._services = services
         self._terms = lease_terms(events.lease_s)
@@ -104,19 +107,23 @@ class Carriage:
                 self._activity,
                 scheduled=database.scheduled,
             )
+        pushed = self._pushes.of(name, self._inbox)
         self._housekeeping[name] = Housekeeping(
             name,
             store,
             leases,
             clock,
             self._broker,
-            [handler.name for handler in plan.handlers],
+            [*(handler.name for handler in plan.handlers), *sorted({h.name for _, h, _ in pushed})],
             {made.wire_name: self._retention(made) for made, _ in plan.provides if made.events},
             self._housekeeping_terms,
         )
         self._consumers[name] = []
         for handler in plan.handlers:
             self._consumers[name] += self._consumers_of(service, database, leases, handler)
+        for push, bound, terms in pushed:
+            made = self._consumer(service, database, leases, bound, push.topic, terms)
+            self._consumers[name].append(made)
         for schedule in plan.schedules:
             run = getattr(service.instance, schedule.method)
             timed = ScheduledHandler(
@@ -148,23 +155,34 @@ class Carriage:
             projection=None if handler.projection is None else handler.projection.generation,
         )
         made = [
-            Consumer(
-                bound,
-                topic,
-                database,
-                self._broker,
-                leases,
-                self._clock,
-                self._activity,
-                service.pool,
-                self._inbox,
-                None if self._past is None else self._past(service, topic),
-            )
+            self._consumer(service, database, leases, bound, topic, self._inbox)
             for topic in sorted({event.topic for event in handler.events})
         ]
         if handler.projection is not None:
             service.projections.add(made[0])
         return made
+
+    def _consumer(
+        self,
+        service: RunningService,
+        database: ServiceDatabase,
+        leases: Leases,
+        handler: EventHandler,
+        topic: str,
+        terms: InboxTerms,
+    ) -> Consumer:
+        return Consumer(
+            handler,
+            topic,
+            database,
+            self._broker,
+            leases,
+            self._clock,
+            self._activity,
+            service.pool,
+            terms,
+            None if self._past is None else self._past(service, topic),
+        )
 
     async def register(self) -> None:
         """Note where each new handler begins, before anything is published that it must hear."""

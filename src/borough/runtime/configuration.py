@@ -34,6 +34,8 @@ __all__ = [
 CONFIGURATION_FILE = "borough.toml"
 OWN_VARIABLES = frozenset({"BOROUGH_REQUIRE", "BOROUGH_SHOTS"})
 """Variables that are no option: Borough's own tests read them."""
+_LISTS = "discovery.static."
+"""Below it each name has a list."""
 S = TypeVar("S", bound=Settings)
 _FIELD = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?\Z", re.DOTALL)
 
@@ -89,7 +91,8 @@ class Configuration:
         values = [environment[variable] for _, variable in laid_over] + list(flags.values())
         laid_over += [(name, "flag") for name in flags]
         for (name, source), value in zip(laid_over, values, strict=True):
-            _put(table, name, _items(value) if isinstance(defaults.get(name), tuple) else value)
+            is_list = isinstance(defaults.get(name), tuple) or name.startswith(_LISTS)
+            _put(table, name, _items(value) if is_list else value)
             sources[name] = source
         options = _convert(
             table, Options, "configuration", strict=False, hook=read_duration, sources=sources
@@ -98,6 +101,9 @@ class Configuration:
             for field, value in external.headers.items():
                 option = f"external.{name}.headers.{field}"
                 _refuse_clear_text(option, value, sources.get(option, CONFIGURATION_FILE))
+        for name, push in options.push.items():
+            option = f"push.{name}.secret"
+            _refuse_clear_text(option, push.secret, sources.get(option, CONFIGURATION_FILE))
         return cls(options, sources, folder, environment, flags)
 
     def with_flags(self, flags: Mapping[str, Any]) -> Configuration:

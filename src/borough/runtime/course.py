@@ -30,6 +30,7 @@ from borough.reliability.lanes import Lanes, Start
 from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.retries import Verdict
 from borough.runtime.envelope import EventUnreadable
+from borough.runtime.event_handler import EventRefused, EventSpared
 from borough.runtime.handling import Outcome
 from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of
 from borough.runtime.pulse import Pulse
@@ -48,8 +49,11 @@ _NOTED_IDLE_S = 600.0
 _LOOK_FOR_PARKED_S = 2.0  # replayed by another process
 _PARKED_AT_ONCE = 16
 _BACKOFF = Backoff(0.1, 5.0)
-_INNOCENT = (StoreUnavailable, CommitFailed, CommitUnknown, TransactionConflict)
-"""What says nothing about the event: the service's own database could not be had, or others were first."""
+_INNOCENT = (StoreUnavailable, CommitFailed, CommitUnknown, TransactionConflict, EventSpared)
+"""What says nothing about the event: the service's own database, or its receiver, could not be had, or
+others were first."""
+_HOPELESS = (EventUnreadable, EventRefused)
+"""What will not go away by trying again."""
 
 
 class Course:
@@ -224,7 +228,7 @@ class Course:
         retries = self._terms.retries
         self._consumer.failed += 1
         self._consumer.failures[message.id] = (attempts, error)
-        verdict = retries.judge(attempts, hopeless=isinstance(error, EventUnreadable))
+        verdict = retries.judge(attempts, hopeless=isinstance(error, _HOPELESS))
         if _is_innocent(error):
             verdict = Verdict.AGAIN
             entry.spared += 1
@@ -247,9 +251,8 @@ class Course:
             verdict = Verdict.AGAIN
         self._tell(message.id, attempts, verdict, wait_s, error)
         if verdict is Verdict.AGAIN:
-            self._lanes.fail(
-                entry.position, self._clock.monotonic() + _BACKOFF.delay_s(entry.attempt, chance)
-            )
+            wait_s = _wait_s(error, _BACKOFF.delay_s(entry.attempt, chance))
+            self._lanes.fail(entry.position, self._clock.monotonic() + wait_s)
             self._look_when_due()
         else:
             self._lanes.succeed(entry.position)
@@ -288,7 +291,9 @@ class Course:
             return
         put = "parked, " if verdict is Verdict.PARK else ""
         trace = error if attempts == 1 and not _is_innocent(error) else None
-        _log.warning("%s, %sagain in %.1f s: %r", what, put, wait_s, error, exc_info=trace)
+        # Who spares an event says himself, once, what is the matter.
+        level = logging.DEBUG if isinstance(error, EventSpared) else logging.WARNING
+        _log.log(level, "%s, %sagain in %.1f s: %r", what, put, wait_s, error, exc_info=trace)
 
     # --- what is parked ---------------------------------------------------------------------------
 
@@ -363,7 +368,7 @@ class Course:
         consumer, retries = self._consumer, self._terms.retries
         consumer.failed += 1
         consumer.failures[parked.event_id] = (attempts, error)
-        verdict = retries.judge(attempts, hopeless=isinstance(error, EventUnreadable))
+        verdict = retries.judge(attempts, hopeless=isinstance(error, _HOPELESS))
         if _is_innocent(error):
             attempts -= 1
         elif verdict is Verdict.BURY:
@@ -374,7 +379,7 @@ class Course:
             consumer.failures.pop(parked.event_id, None)
             self._tell(parked.event_id, attempts, verdict, 0.0, error)
             return
-        wait_s = retries.wait_s(attempts, self._clock.random.random())
+        wait_s = _wait_s(error, retries.wait_s(attempts, self._clock.random.random()))
         await self._parking.again(parked, attempts, repr(error), wait_s, self._lease)
         self._tell(parked.event_id, attempts, Verdict.PARK, wait_s, error)
 
@@ -448,6 +453,11 @@ class Died(Exception):
 def _is_innocent(error: BaseException) -> bool:
     """Whether the failure says nothing about the event. A standstill may be its own doing."""
     return isinstance(error, _INNOCENT) and not isinstance(error, ProcessStalled)
+
+
+def _wait_s(error: BaseException, usual_s: float) -> float:
+    """How long to wait after a failure: some know when it is worth another try."""
+    return error.wait_s if isinstance(error, EventSpared) else usual_s
 
 
 def _let_cancellation_pass(error: BaseException) -> None:

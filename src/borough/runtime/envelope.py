@@ -20,7 +20,14 @@ from borough.contracts.struct import Event
 from borough.contracts.upcasting import upcasts_of, version_of
 from borough.errors import BoroughError
 
-__all__ = ["CloudEvent", "EventReader", "EventUnreadable", "EventWriter", "event_writers"]
+__all__ = [
+    "CloudEvent",
+    "EventReader",
+    "EventUnreadable",
+    "EventWriter",
+    "event_writers",
+    "read_document",
+]
 
 _UNSET = msgspec.UNSET
 _NOTHING = msgspec.Raw(b"null")
@@ -108,9 +115,7 @@ class EventReader:
         try:
             envelope = _decode_envelope(body)
             if envelope.specversion != "1.0":
-                raise EventUnreadable(
-                    f"{self.wire_name}: CloudEvents {envelope.specversion} is not 1.0"
-                )
+                raise _of_another_version(self.wire_name, envelope)
             data = envelope.data if envelope.data_base64 is _UNSET else envelope.data_base64
             if self._version > 1 and (version := _version_in(envelope)) < self._version:
                 data = self._upcast(version, data)
@@ -136,6 +141,21 @@ class EventReader:
             raise EventUnreadable(
                 f"{self.wire_name}: the upcasts made something that no JSON can be: {error}"
             ) from error
+
+
+def read_document(body: bytes) -> tuple[CloudEvent, bytes]:
+    """The envelope, and the document as it is. Raises `EventUnreadable`."""
+    try:
+        envelope = _decode_envelope(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventUnreadable(f"an event: {error}") from error
+    if envelope.specversion != "1.0":
+        raise _of_another_version("an event", envelope)
+    return envelope, body
+
+
+def _of_another_version(what: str, envelope: CloudEvent) -> EventUnreadable:
+    return EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
 
 
 def _version_in(envelope: CloudEvent) -> int:

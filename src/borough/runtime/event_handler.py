@@ -1,4 +1,4 @@
-"""An `@on` method of a service object, bound: what relays, consumers and parking know of it."""
+"""Who handles an event, as relays, consumers and parking know him: mostly an `@on` method, bound."""
 
 from __future__ import annotations
 
@@ -8,8 +8,21 @@ from typing import Literal
 import msgspec
 
 from borough.contracts.operation import BoundEvent
+from borough.errors import BoroughError
 
-__all__ = ["EventHandler"]
+__all__ = ["EventHandler", "EventRefused", "EventSpared"]
+
+
+class EventRefused(BoroughError):
+    """Whoever is to have the event will never take it; trying again will not help."""
+
+
+class EventSpared(BoroughError):
+    """What the event has met says nothing about it: it is tried again in `wait_s`, and no attempt counts."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class EventHandler(msgspec.Struct, frozen=True):
@@ -17,7 +30,8 @@ class EventHandler(msgspec.Struct, frozen=True):
 
     `on_dead` says whether a dead event lets those behind it under its key go on; `folder` is where
     its own code lives; `projection` is the generation that the code of a projection names, and
-    `generation` the one that is in force.
+    `generation` the one that is in force. Where it `takes_document`, its function is given the
+    CloudEvents document as it came, and not the event in it.
     """
 
     name: str
@@ -29,3 +43,4 @@ class EventHandler(msgspec.Struct, frozen=True):
     on_dead: Literal["continue", "block"] = "continue"
     folder: str = ""
     projection: int | None = None
+    takes_document: bool = False

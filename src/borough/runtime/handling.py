@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from typing import Any
 
 import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
-from borough.contracts.struct import Event
 from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import CloudEvent, EventReader
+from borough.runtime.envelope import CloudEvent, EventReader, read_document
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import check_lease
 from borough.runtime.parking import ParkedEvent, Parking
@@ -47,6 +47,9 @@ _BEHIND = """
 select 1 from borough_parked
 where handler = $1 and generation = $2 and topic = $3 and key = $4 limit 1
 """
+
+
+_Read = Callable[[bytes], tuple[CloudEvent, Any]]
 
 
 class Outcome(Enum):
@@ -77,8 +80,9 @@ class Handling:
         self._clock = clock
         self._terms = terms
         self._pool = pool
-        self._readers: Mapping[str, EventReader] = {
-            event.wire_name: EventReader(event) for event in handler.events
+        self._readers: Mapping[str, _Read] = {
+            event.wire_name: read_document if handler.takes_document else EventReader(event).read
+            for event in handler.events
         }
 
     def hears(self, kind: str) -> bool:
@@ -126,8 +130,9 @@ class Handling:
         )
         return found is not None
 
-    def _begin(self, message: Message) -> Event:
-        envelope, event = self._readers[message.type].read(message.body)
+    def _begin(self, message: Message) -> Any:
+        """What the handler is given, with its call at hand."""
+        envelope, event = self._readers[message.type](message.body)
         CURRENT.set(self._call(message, envelope))
         return event
 
@@ -151,7 +156,7 @@ class Handling:
         return call
 
     async def _with_transaction(
-        self, event: Event, enter: Callable[[StoreTransaction], Awaitable[Outcome]]
+        self, event: Any, enter: Callable[[StoreTransaction], Awaitable[Outcome]]
     ) -> Outcome:
         async def work() -> Outcome:
             async with self._database.transaction() as tx:
@@ -162,7 +167,7 @@ class Handling:
 
         return await rerun(work, self._clock)
 
-    async def _without_transaction(self, message: Message, event: Event, lease: Lease) -> Outcome:
+    async def _without_transaction(self, message: Message, event: Any, lease: Lease) -> Outcome:
         if await self.is_done(message.id):
             return Outcome.DUPLICATE
         if message.key is not None and await self._behind(message.key):

@@ -27,6 +27,7 @@ from borough.runtime.external import Externals
 from borough.runtime.history import HistoryKeeper, Past, history_contract
 from borough.runtime.housekeeping import refuse_short_inbox
 from borough.runtime.pulse import Pulse
+from borough.runtime.push import Pushes
 from borough.runtime.running import Resources, RunningService
 from borough.runtime.system import System
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
@@ -83,6 +84,7 @@ class Host:
         self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
         self._externals = Externals(self.configuration, self.plan, self._stand_ins, self.clock)
+        self._pushes = Pushes(self.configuration, self.plan, self.clock)
         self.services: dict[str, RunningService] = {}
         self.callees: dict[str, Callee] = {}
         self.broker: Broker = make_broker(self.configuration, self.data_folder, self.clock)
@@ -118,6 +120,7 @@ class Host:
             self.services[plan.name] = RunningService(
                 plan, self.configuration, self.clock, self.system.name, self._store(plan)
             )
+        self._pushes.open()
         for sentence in self.configuration.unread_variables(self.plan.absent_services):
             _log.warning("%s", sentence)
         await self._externals.check()
@@ -136,7 +139,7 @@ class Host:
         options = self.configuration.options
         past = None if self.broker.keeps_history else self._past
         self.carriage = Carriage(
-            self.services, self.broker, self.clock, self.activity, options, past
+            self.services, self.broker, self.clock, self.activity, options, self._pushes, past
         )
         await self.carriage.register()
         await self._each([service.open() for service in self.services.values()])
@@ -204,6 +207,7 @@ class Host:
         steps: list[Callable[[], Any]] = []
         if self.carriage is not None:
             steps.append(lambda: self.carriage.stop(self.configuration.options.limits.drain_s))  # type: ignore[union-attr]
+        steps.append(self._pushes.close)
         steps += [service.close for service in reversed(self.services.values())]
         steps += [transport.close for transport in self._transports.values()]
         steps.append(self.broker.close)

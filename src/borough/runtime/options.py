@@ -31,6 +31,7 @@ __all__ = [
     "LimitOptions",
     "Options",
     "PostgresOptions",
+    "PushOptions",
     "RabbitmqOptions",
     "ServiceFacts",
     "SystemFacts",
@@ -115,6 +116,25 @@ class ExternalOptions(Table, frozen=True):
     """Of a gRPC server the file `.binpb` that `borough contracts import` has written beside its contract."""
     headers: dict[str, str] = {}
     """Fields of every request to it, each by reference: `authorization = "env:TOKEN"` or `file:PATH`."""
+
+
+class PushOptions(Table, frozen=True):
+    """A receiver of events that is no service of Borough."""
+
+    url: str
+    """Where each event is sent, `https://`; `http://` on this machine only."""
+    secret: str
+    """What signs them, by reference, `env:NAME` or `file:PATH`: `whsec_` and base64; several with spaces between."""
+    events: tuple[str, ...] = ()
+    """The events that are sent: `orders.Orders.OrderPaid`."""
+    topics: tuple[str, ...] = ()
+    """Topics of which all events are sent: `orders.Orders`."""
+    at_once: AtLeastOne = 16
+    """How many are under way at once; those of one key never are."""
+    timeout_s: Seconds = 10.0
+    """How long the receiver may take to answer, in seconds."""
+    paused: bool = False
+    """Whether nothing is sent for now: its events wait in the topic, from where it has come to."""
 
 
 class TokenOptions(Table, frozen=True):
@@ -412,3 +432,4 @@ class Options(Table, frozen=True):
     fleet: FleetOptions = FleetOptions()
     topologies: dict[str, dict[str, DeployableFacts]] = {}
     discovery: DiscoveryOptions = DiscoveryOptions()
+    push: dict[str, PushOptions] = {}

@@ -18,10 +18,19 @@ from borough.ports import Broker, Store, TopicFacts
 from borough.runtime.adapters import has_database, make_broker, make_store
 from borough.runtime.configuration import Configuration
 from borough.runtime.history import events_behind, history_facts, history_name
+from borough.runtime.push_plan import plan_pushes
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
 
-__all__ = ["HandlerState", "TopicState", "handlers_of", "histories_heard", "opened_store", "survey"]
+__all__ = [
+    "HandlerState",
+    "TopicState",
+    "handlers_of",
+    "histories_heard",
+    "opened_store",
+    "pushes_of",
+    "survey",
+]
 
 _POSITION = "select position from borough_positions where handler = $1 and topic = $2"
 _SEQUENCE = "select sequence from borough_positions where handler = $1 and topic = $2"
@@ -65,6 +74,8 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
     handlers = handlers_of(system)
     heard = _heard(handlers, publishing)
     configuration = system.configuration
+    for push in plan_pushes(configuration.options, publishing):
+        heard[push.topic].add(push.name)
     found: list[TopicState] = []
     async with AsyncExitStack() as stack:
         broker = await _opened_broker(stack, configuration, clock)
@@ -125,6 +136,14 @@ async def _opened_broker(
     stack.push_async_callback(broker.close)
     await broker.open()
     return broker
+
+
+def pushes_of(system: System) -> dict[str, set[str]]:
+    """The handlers that push events, by publishing service. Raises `ConfigurationError`."""
+    found: dict[str, set[str]] = {}
+    for push in plan_pushes(system.configuration.options, _publishing(system)):
+        found.setdefault(push.service, set()).add(push.name)
+    return found
 
 
 def handlers_of(system: System) -> dict[str, list[tuple[str, OnMark]]]:

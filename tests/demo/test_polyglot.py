@@ -1,0 +1,51 @@
+"""The demo with its notifications in another language keeps everything, too."""
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from borough.errors import ConfigurationError
+from shop.demo.evidence import read_evidence
+from shop.demo.ledger import compare
+from shop.demo.places import Places
+from shop.demo.polyglot import Parts
+from tests.polyglot.typescript import require_typescript
+
+
+def _demo(*more: str) -> subprocess.CompletedProcess[str]:
+    port = str(random.randrange(20_000, 32_000))
+    command = [sys.executable, "-m", "borough", "demo", "--polyglot", "--json", "--port", port]
+    return subprocess.run([*command, *more], capture_output=True, text=True)
+
+
+def test_nothing_is_lost_with_notifications_in_node(tmp_path: Path) -> None:
+    require_typescript()
+    done = _demo("--for", "3s", "--data", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout.splitlines()[-1])
+    assert (summary["lost"], summary["doubled"], summary["errors"]) == (0, 0, 0)
+    assert summary["orders"] > 0
+    assert list(summary["pids"]) == ["notifications", "server", "edge"]
+    found = read_evidence(Places(tmp_path / "demo"))
+    assert {handled.handler for handled in found.handled} >= {
+        "notifications.send_receipt",
+        "orders.push-notifications",
+    }
+    assert compare(tmp_path / "demo") == []
+    next((tmp_path / "demo" / "mailbox" / "new").iterdir()).unlink()
+    assert [breach.rule.name for breach in compare(tmp_path / "demo")] == ["mail-delivered"]
+
+
+def test_it_has_processes_of_its_own() -> None:
+    done = _demo("--topology", "fleet")
+    assert done.returncode == 2
+    assert "leave --topology out" in done.stderr
+
+
+def test_where_it_is_not_built_the_remedy_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"make polyglot|install Node"):
+        Parts(tmp_path / "examples" / "shop", Places(tmp_path))
