@@ -28,7 +28,9 @@ def _major(node: str) -> int:
     return int(done.stdout.removeprefix("v").partition(".")[0] or 0)
 
 
-def run_node(node: str, *arguments: str | Path, given: bytes = b"", timeout_s: float = 60) -> bytes:
+def run_node(
+    node: str, *arguments: str | Path, given: bytes = b"", timeout_s: float = 120
+) -> bytes:
     """What a script prints. It ends well, or the test fails with what it said."""
     command = [node, *map(str, arguments)]
     done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=timeout_s)
