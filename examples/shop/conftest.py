@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -50,10 +50,12 @@ async def issuer(tmp_path: Path) -> AsyncGenerator[RunningIssuer]:
 
 
 @asynccontextmanager
-async def running_issuer(folder: Path) -> AsyncGenerator[RunningIssuer]:
+async def running_issuer(
+    folder: Path, make: Callable[[Path], Issuer] = Issuer
+) -> AsyncGenerator[RunningIssuer]:
     """Start an issuer that keeps its ledger in a folder, and stop it in the end."""
     ledger, port = folder / "issuer.jsonl", free_port()
-    answering = Issuer(ledger)
+    answering = make(ledger)
     counter = Counter(answering)
     server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
     try:

@@ -4,6 +4,7 @@ The intent to charge is durable before the issuer is asked, and a charge is sent
 gets no answer stays `pending` until `reconcile` has asked the issuer what became of it.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import final
 
@@ -105,7 +106,8 @@ class PaymentService(Service, Payments):
             for payment in await data.without_outcome(self.db, unheard):
                 issuer_id = await self._issuer.find(payment.order_id)
                 if issuer_id is not None:
-                    await self._capture(payment.order_id, issuer_id)
+                    with suppress(CardDeclined):
+                        await self._capture(payment.order_id, issuer_id)
                 elif payment.began_at < hopeless:
                     await self._fail(payment.order_id, "the card issuer did not answer")
             for payment in await data.without_refund(self.db, unheard):
@@ -124,15 +126,25 @@ class PaymentService(Service, Payments):
             return await tx.answer(payment.shown())
 
     async def _capture(self, order_id: str, issuer_id: str) -> Payment:
-        async def body(tx: Transaction) -> Payment:
+        """Book what the issuer has taken. Raises `CardDeclined` where that was given up before: it goes back."""
+
+        async def body(tx: Transaction) -> Payment | CardDeclined:
             payment = await data.existing(tx, order_id)
-            if payment.state is PENDING:
-                payment = await data.move(tx, order_id, CAPTURED)
+            before = payment.state
+            if before in (PENDING, FAILED):
+                payment = await data.move(tx, order_id, CAPTURED, payment.reason)
                 await data.book(tx, "capture", payment, issuer_id, self.clock.now())
+            if before is FAILED:
+                await data.ask_for_refund(tx, order_id, self.clock.now())
+                return await tx.answer(CardDeclined(reason=payment.reason))
+            if before is PENDING:
                 tx.publish(PaymentCaptured(order_id=order_id, amount=payment.amount))
             return await tx.answer(payment.shown())
 
-        return await self.db.transact(body)
+        found = await self.db.transact(body)
+        if isinstance(found, CardDeclined):
+            raise found
+        return found
 
     async def _fail(self, order_id: str, reason: str) -> PaymentRow:
         async def body(tx: Transaction) -> PaymentRow:

@@ -1,11 +1,13 @@
 """Payments against a real issuer: accepted, declined, late, silent and away."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from borough.testing import Mode, start
-from shop.conftest import RunningIssuer, free_port, payment_settings
+from shop.conftest import RunningIssuer, free_port, payment_settings, running_issuer
+from shop.demo.issuer import Answer, Issuer
 from shop.payments.contract import (
     CardDeclined,
     Money,
@@ -67,6 +69,45 @@ async def test_a_charge_that_was_never_booked_has_failed(mode: Mode, issuer: Run
         with pytest.raises(CardDeclined):
             await payments.charge("one", AMOUNT, GOOD)
         assert not issuer.entries()
+
+
+class HesitantIssuer(Issuer):
+    """One that takes the money only when it is let."""
+
+    def __init__(self, ledger: Path) -> None:
+        super().__init__(ledger)
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+
+    async def charge(self, order_id: str, cents: int, currency: str, card: str) -> Answer:
+        self.asked.set()
+        await self.may.wait()
+        return await super().charge(order_id, cents, currency, card)
+
+
+async def test_money_that_comes_after_it_was_given_up_goes_back(tmp_path: Path, mode: Mode) -> None:
+    made: list[HesitantIssuer] = []
+
+    def make(ledger: Path) -> Issuer:
+        made.append(HesitantIssuer(ledger))
+        return made[0]
+
+    async with (
+        running_issuer(tmp_path, make) as issuer,
+        start(SHOP, mode=mode, only=["payments"], settings=issuer.settings) as shop,
+    ):
+        payments = shop.client(Payments)
+        charging = asyncio.ensure_future(payments.charge("one", AMOUNT, GOOD))
+        await made[0].asked.wait()
+        await shop.tick("payments.reconcile")
+        assert (await payments.settle("one")).state is PaymentState.FAILED
+        made[0].may.set()
+        with pytest.raises(CardDeclined):
+            await charging
+        await shop.tick("payments.reconcile")
+        assert (await payments.settle("one")).state is PaymentState.REFUNDED
+        assert [entry.did for entry in issuer.entries()] == ["charged", "refunded"]
+        entries = await shop.database("payments").all(str, "select entry from ledger order by 1")
+        assert entries == ["capture", "refund"]
 
 
 async def test_an_order_that_was_settled_cannot_be_charged_any_more(
