@@ -68,7 +68,7 @@ class Unruly:
         """It cannot say how much is still on its way."""
         return 0
 
-    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the database has it."""
 
     async def end(self, topic: str) -> int:

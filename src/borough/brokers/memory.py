@@ -85,7 +85,7 @@ class MemoryBroker:
         found = self._topic(topic)
         return found.events[0][0] - 1 if found.events else found.removed
 
-    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the handler's database has it."""
 
     async def facts(self, topic: str) -> TopicFacts:

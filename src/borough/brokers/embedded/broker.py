@@ -183,7 +183,7 @@ class EmbeddedBroker:
         """Where the topic's first segment begins."""
         return earliest(self._log(topic).segments)
 
-    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the handler's database has it."""
 
     async def facts(self, topic: str) -> TopicFacts:

@@ -92,7 +92,7 @@ class KafkaBroker:
         finally:
             await asyncio.get_running_loop().run_in_executor(threads, consumer.close)
 
-    async def waiting(self, _group: str, _topic: str) -> int:
+    async def waiting(self, group: str, topic: str) -> int:
         """0: positions live with the reader."""
         return 0
 

@@ -95,7 +95,7 @@ class RabbitmqBroker:
         """0: positions are receipts."""
         return 0
 
-    async def bury(self, _group: str, _message: Message, _attempts: int, _cause: str) -> None:
+    async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the handler's database has it."""
 
     async def facts(self, topic: str) -> TopicFacts:
