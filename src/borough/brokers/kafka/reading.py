@@ -248,8 +248,12 @@ class KafkaSubscription:
                 )
             del self._overtaken[partition]
             self._fetched[partition] = place
-            seek = partial(self._consumer.seek, TopicPartition(self._name, partition, place))
-            self._orders.append(seek)
+            self._orders.append(self._assign_anew)
+
+    def _assign_anew(self) -> None:
+        """In the worker thread: what was read ahead and not given yet is read again."""
+        self._paused.clear()
+        self._consumer.assign(self._assigned(self._fetched))
 
     async def _look_for_partitions(self) -> None:
         """Read partitions too that were added meanwhile, from their beginning."""
