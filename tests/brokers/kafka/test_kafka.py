@@ -176,8 +176,10 @@ async def test_a_reader_that_retention_overtakes_goes_on_and_counts_what_it_miss
 
 
 async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on(
-    kafka: KafkaServer, broker: KafkaBroker
+    kafka: KafkaServer, terms: KafkaTerms
 ) -> None:
+    broker = KafkaBroker(msgspec.structs.replace(terms, publish_s=1.0), SystemClock())
+    await broker.open()
     subscription = await broker.subscribe("one", TOPIC, 0)
     await broker.publish(messages(1, 101))
     first = await taken(subscription, 100)
@@ -197,3 +199,4 @@ async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_
         while len(numbers) < 200:
             numbers.update(d.message.sequence for d in await subscription.take(500))
     assert numbers == set(range(1, 201))
+    await broker.close()
