@@ -73,6 +73,9 @@ class Round:
         module, kind, variable = BROKERS[self._broker]
         start = getattr(importlib.import_module(module), kind).start
         self._engine = await self._in_thread(start, self._folder / "engine")
+        told = self._folder / "engines" / self._broker / "address"
+        told.parent.mkdir(parents=True)
+        told.write_text(self._engine.address, encoding="utf-8")  # where the ledgers look for it
         options = {variable: self._engine.address, "BOROUGH_EVENTS_BROKER": self._broker}
         self._shop = RiggedShop(self._folder, self._launcher, options=options)
         self._journal = Journal(self._shop.places.answers)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from borough.clock import Clock
-from borough.errors import StoreError
+from borough.errors import BrokerError, StoreError
 from borough.ports import Store, StoreTransaction
 from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
 
@@ -156,7 +156,7 @@ class Leases:
             return True
         if _is_only(error, LeaseLost):
             _log.info("%s went to another process", lease.role)
-        elif _is_only(error, StoreError):
+        elif _is_only(error, StoreError) or _is_only(error, BrokerError):
             _log.warning("%s stopped and is begun anew: %s", lease.role, error)
         else:
             _log.error("%s failed and is begun anew", lease.role, exc_info=error)

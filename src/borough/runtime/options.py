@@ -349,8 +349,8 @@ class KafkaOptions(Table, frozen=True):
     """How many brokers keep each event; 0 are three, or as many brokers as there are."""
     in_sync: Annotated[int, msgspec.Meta(ge=0)] = 0
     """How many of them must have an event before it counts as published; 0 is one less than `replicas`."""
-    publish_s: Seconds = 5.0
-    """How long publishing may take, in seconds; then the relay tries it again. Well below `events.lease_s`."""
+    publish_s: Seconds = 30.0
+    """How long publishing may take, in seconds; then the relay tries it again from the outbox."""
     settings: dict[str, str] = {}
     """Settings of librdkafka for TLS and SASL, secrets by `env:NAME` or `file:PATH`: `"sasl.password" = "env:PW"`."""
 

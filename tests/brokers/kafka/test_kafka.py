@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import confluent_kafka.admin
+import msgspec
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -152,16 +153,40 @@ async def test_a_position_that_the_cluster_has_forgotten_is_found_again(
     assert "does not know any more" in caplog.text
 
 
-async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on(
-    kafka: KafkaServer, broker: KafkaBroker
+async def test_a_reader_that_retention_overtakes_goes_on_and_counts_what_it_missed(
+    broker: KafkaBroker, terms: KafkaTerms
 ) -> None:
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    large = [
+        msgspec.structs.replace(each, key="k", body=b"x" * 900_000) for each in messages(1, 31)
+    ]
+    await broker.publish(large)
+    first = await taken(subscription, 1)
+    admin = ADMIN.AdminClient({"bootstrap.servers": ",".join(terms.servers)})
+    places = [TopicPartition(terms.topic(TOPIC), each, -1) for each in range(terms.partitions)]
+    for told in admin.delete_records(places).values():
+        await asyncio.to_thread(told.result, 30)
+    await broker.publish(messages(31, 32))
+    numbers = [delivery.message.sequence for delivery in first]
+    async with asyncio.timeout(30):
+        while numbers[-1] != 31:
+            numbers += [d.message.sequence for d in await subscription.take(500)]
+    assert subscription.missed > 0
+    assert len(numbers) + subscription.missed == 31 == subscription.position
+
+
+async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on(
+    kafka: KafkaServer, terms: KafkaTerms
+) -> None:
+    broker = KafkaBroker(msgspec.structs.replace(terms, publish_s=1.0), SystemClock())
+    await broker.open()
     subscription = await broker.subscribe("one", TOPIC, 0)
     await broker.publish(messages(1, 101))
     first = await taken(subscription, 100)
-    await asyncio.to_thread(kafka.kill)
+    kafka.kill()
     with pytest.raises(BrokerError):
         await broker.publish(messages(101, 201))
-    await asyncio.to_thread(kafka.restart)
+    kafka.restart()  # in this thread: the server would end with any other
     async with asyncio.timeout(10):
         while True:
             try:
@@ -174,3 +199,4 @@ async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_
         while len(numbers) < 200:
             numbers.update(d.message.sequence for d in await subscription.take(500))
     assert numbers == set(range(1, 201))
+    await broker.close()

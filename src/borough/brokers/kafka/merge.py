@@ -94,17 +94,18 @@ class Merge(Generic[T]):
     def _lowest(self) -> tuple[deque[Record[T]], bool] | None:
         """The queue whose head comes first, and whether it follows what has passed."""
         last = self._last
+        seen = 0 if last is None else last
         lowest: deque[Record[T]] | None = None
+        lowest_number = 0
         for queue in self._queues.values():
             if not queue:
                 continue
             head = queue[0]
-            if head.sequence <= 0 or head.previous == 0:
+            number = head.sequence
+            if head.previous <= seen or number <= seen:  # 0 comes first, and counts nothing
                 return queue, True
-            if last is not None and (head.previous <= last or head.sequence <= last):
-                return queue, True
-            if lowest is None or head.sequence < lowest[0].sequence:
-                lowest = queue
+            if lowest is None or number < lowest_number:
+                lowest, lowest_number = queue, number
         return None if lowest is None else (lowest, False)
 
     def _all_known(self) -> bool:

@@ -25,7 +25,7 @@ _log = logging.getLogger("borough.kafka")
 
 _LOOK_S: Final = 0.1
 _CLOSE_S: Final = 1.0
-_ERRORS: Final = 3  # of syslog: warnings tell of what is tried again by itself
+_CRITICAL: Final = 2  # of syslog: below it, of each connection that is tried again
 
 
 class _Batch:
@@ -63,14 +63,14 @@ class Publishing:
         self._producer: Producer | None = None
         self._polling: threading.Thread | None = None
         self._ending = threading.Event()
+        self._is_away = False
 
     def open(self) -> Producer:
         """The producer, which becomes acquainted with the cluster as soon as it is there."""
         if self._producer is None:
             self._ending = threading.Event()
-            self._producer = Producer(
-                {**self._terms.producer(), "logger": _log, "log_level": _ERRORS}
-            )
+            told = {"logger": _log, "log_level": _CRITICAL, "error_cb": self._hear}
+            self._producer = Producer({**self._terms.producer(), **told})
             self._polling = threading.Thread(
                 target=_poll,
                 args=(self._producer, self._ending),
@@ -101,7 +101,9 @@ class Publishing:
                     f"Kafka took {number} of {len(messages)} events: {error}"
                 ) from error
         await batch.done
-        if batch.error is not None:
+        if batch.error is None:
+            self._is_away = False
+        else:
             self._replace_if_fatal(batch.error)
             raise BrokerError(
                 f"Kafka has not acknowledged {batch_name(messages)}: {batch.error.str()}"
@@ -116,6 +118,13 @@ class Publishing:
         self._ending.set()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, _end, producer, polling)
+
+    def _hear(self, error: KafkaError) -> None:
+        """By the producer's thread: say once that nobody answers, until something was published again."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
+            self._is_away = True
+            servers = ", ".join(self._terms.servers)
+            _log.warning("Kafka does not answer at %s; events wait in their outboxes", servers)
 
     def _replace_if_fatal(self, error: Any) -> None:
         """A producer that has lost its place takes nothing any more."""

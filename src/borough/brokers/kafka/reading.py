@@ -35,6 +35,7 @@ _ASKED_AT_ONCE: Final = 500
 _LOOK_S: Final = 0.1
 _LOOK_FOR_PARTITIONS_S: Final = 30.0
 _CLOSE_S: Final = 5.0
+_PATIENCE_S: Final = 10.0
 _CROWDED: Final = 5000
 _ROOM_AGAIN: Final = 1000
 _OUT_OF_RANGE: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
@@ -69,6 +70,8 @@ class KafkaSubscription:
         """By position: the partition and the offset that are done with it."""
         self._done = dict(start.offsets)
         self._committed = start.offsets if start.missed == 0 else {}
+        self._overtaken: dict[int, float] = {}
+        """Partitions that do not hold what comes next, since when."""
         self._paused: set[int] = set()
         self._orders: deque[Callable[[], object]] = deque()
         """What the consumer is to be told by the worker thread."""
@@ -98,6 +101,8 @@ class KafkaSubscription:
             if found:
                 return found
             await self._look_for_partitions()
+            if self._overtaken:
+                await self._begin_overtaken()
             await self._wait()
 
     async def done(self, position: int) -> None:
@@ -152,10 +157,9 @@ class KafkaSubscription:
             self.position += more
             self._receipts.append((self.position, partition, after))
 
-    def _sort(self, records: Sequence[Any]) -> set[int]:
-        """Put all that has come into its place; returns the partitions that were overtaken. Raises `BrokerError`."""
+    def _sort(self, records: Sequence[Any]) -> None:
+        """Put all that has come into its place. Raises `BrokerError`."""
         merge = self._merge
-        overtaken: set[int] = set()
         problem: KafkaError | None = None
         for record in records:
             error = record.error()
@@ -169,13 +173,12 @@ class KafkaSubscription:
                 if merge.end(partition):
                     self._advance(partition, offset, 0)
             elif code in _OUT_OF_RANGE:
-                overtaken.add(partition)
+                self._overtaken.setdefault(partition, self._clock.monotonic())
             else:
                 problem = error
         self._pause_crowded()
         if problem is not None:
             raise BrokerError(f"Kafka: {self._topic}: {problem.str()}")
-        return overtaken
 
     def _read(self, record: Any, partition: int, offset: int) -> Record[Message | None]:
         published_s = record.timestamp()[1] / 1000
@@ -206,6 +209,8 @@ class KafkaSubscription:
             )
         due = self._merge.due()
         wait_s = None if due is None else max(0.0, due - self._clock.epoch_s())
+        if self._overtaken:
+            wait_s = _LOOK_S if wait_s is None else min(wait_s, _LOOK_S)
         waiting: list[asyncio.Future[Any]] = [self._reading, self._closed]
         await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if self._reading.done():
@@ -214,26 +219,41 @@ class KafkaSubscription:
                 records = reading.result()
             except (KafkaException, RuntimeError) as error:
                 raise BrokerError(f"Kafka: {self._topic} cannot be read: {error}") from error
-            for partition in self._sort(records):
-                await self._begin_anew(partition)
+            self._sort(records)
 
-    async def _begin_anew(self, partition: int) -> None:
-        """Go on with the earliest record: retention was faster, or the cluster has lost what it acknowledged."""
-        low, high = await self._topics.bounds(self._topic, [partition])
-        at = self._fetched[partition]
-        if at > high[partition]:
-            _log.error(
-                "%s: partition %d of %s has lost records that were acknowledged; it is read from its "
-                "earliest one",
-                self._group,
-                partition,
-                self._name,
-            )
-        else:
-            self.missed += max(0, low[partition] - at)
-        self._fetched[partition] = low[partition]
-        place = TopicPartition(self._name, partition, low[partition])
-        self._orders.append(partial(self._consumer.seek, place))
+    async def _begin_overtaken(self) -> None:
+        """Go on in partitions that do not hold what comes next: retention was faster, or records are lost.
+
+        Raises `BrokerError` where that cannot be found out yet; they are tried again.
+        """
+        now = self._clock.monotonic()
+        for partition, since in tuple(self._overtaken.items()):
+            low, high = await self._topics.bounds(self._topic, [partition])
+            at = self._fetched[partition]
+            if low[partition] <= at <= high[partition]:
+                place = at  # a broker that was killed needs a moment to know all that it has
+            elif at < low[partition]:
+                place = low[partition]
+                self.missed += place - at
+            elif now - since < _PATIENCE_S:
+                continue
+            else:
+                place = low[partition]
+                _log.error(
+                    "%s: partition %d of %s has lost records that were acknowledged; it is read from "
+                    "its earliest one",
+                    self._group,
+                    partition,
+                    self._name,
+                )
+            del self._overtaken[partition]
+            self._fetched[partition] = place
+            self._orders.append(self._assign_anew)
+
+    def _assign_anew(self) -> None:
+        """In the worker thread: what was read ahead and not given yet is read again."""
+        self._paused.clear()
+        self._consumer.assign(self._assigned(self._fetched))
 
     async def _look_for_partitions(self) -> None:
         """Read partitions too that were added meanwhile, from their beginning."""

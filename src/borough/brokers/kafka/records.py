@@ -23,6 +23,8 @@ _TYPE: Final = "ce_type"
 _SEQUENCE: Final = "borough-sequence"
 _PREVIOUS: Final = "borough-previous"
 _BINARY: Final = "ce_specversion"
+_NAMES: Final = (_ID, _TYPE, _SEQUENCE, _PREVIOUS)
+_OURS: Final = 1 + len(_NAMES)
 
 Headers = Sequence[tuple[str, Any]]
 
@@ -63,6 +65,30 @@ def dead_headers(group: str, attempts: int, cause: str) -> Headers:
 
 def message_of(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Message:
     """The event in a record. Raises `NotAnEvent`."""
+    if len(headers) == _OURS and headers[0][1] == _CONTENT_TYPE:
+        (_, _), (is_id, one), (is_type, kind), (is_sequence, number), (is_previous, before) = (
+            headers
+        )
+        if (
+            is_id,
+            is_type,
+            is_sequence,
+            is_previous,
+        ) == _NAMES:  # written above: nothing to look for
+            return Message(
+                one.decode(),
+                topic,
+                kind.decode(),
+                None if key is None else key.decode(),
+                int(number),
+                value or b"",
+                int(before),
+            )
+    return _other_message(topic, key, value, headers)
+
+
+def _other_message(topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> Message:
+    """The event in a record of another publisher, or in one that was copied."""
     found = {name.lower(): _bytes(each) for name, each in headers}
     try:
         if not found.get(_KIND, b"").startswith(_STRUCTURED):

@@ -19,6 +19,7 @@ LONGEST_RECORD: Final = LONGEST_EVENT + 64 * 1024
 
 _FEW_BYTES_AHEAD: Final = 4096
 _EVENTS_AHEAD: Final = 2000
+_ANSWER_S: Final = 10.0
 
 
 class KafkaTerms(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class KafkaTerms(msgspec.Struct, frozen=True):
     replicas: int = 0
     in_sync: int = 0
     creates: bool = True
-    publish_s: float = 5.0
+    publish_s: float = 30.0
     settings: Mapping[str, str] = {}
 
     def topic(self, name: str) -> str:
@@ -66,9 +67,9 @@ class KafkaTerms(msgspec.Struct, frozen=True):
             "acks": "all",
             "enable.idempotence": True,
             "max.in.flight.requests.per.connection": 5,
-            # Well below a lease: who tried for longer may not be the relay any more.
+            # Long enough for a broker to come back: what was given up costs a new epoch of the producer.
             "delivery.timeout.ms": round(self.publish_s * 1000),
-            "request.timeout.ms": round(self.publish_s * 1000),
+            "request.timeout.ms": round(min(self.publish_s, _ANSWER_S) * 1000),
             "linger.ms": 1,
             "partitioner": "murmur2_random",  # the key's place is the same as for a publisher in Java
             "message.max.bytes": LONGEST_RECORD,
@@ -98,6 +99,7 @@ class KafkaTerms(msgspec.Struct, frozen=True):
             "cleanup.policy": "delete",
             "retention.ms": "-1",
             "retention.bytes": "-1",
+            "message.timestamp.type": "LogAppendTime",  # age counts from when others could see it
             "max.message.bytes": str(LONGEST_RECORD),
             "min.insync.replicas": str(in_sync),
             "unclean.leader.election.enable": "false",

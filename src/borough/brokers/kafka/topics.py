@@ -81,7 +81,7 @@ class Topics:
         except KafkaException as error:
             if _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return ()
-            raise _failed(f"{topic} cannot be looked at", error) from error
+            raise self._failed(f"{topic} cannot be looked at", error) from error
         numbers = tuple(sorted(each.id for each in described.partitions))
         self._partitions[topic] = now, numbers
         return numbers
@@ -119,7 +119,7 @@ class Topics:
             await _answer(made[name])
         except KafkaException as error:
             if _code(error) != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise _failed(f"{topic} cannot be made", error) from error
+                raise self._failed(f"{topic} cannot be made", error) from error
             return
         _log.info("made topic %s: %d partitions, %d replicas", name, terms.partitions, replicas)
 
@@ -127,7 +127,7 @@ class Topics:
         try:
             found = await _answer(self._admin.describe_cluster(request_timeout=_ANSWER_S))
         except KafkaException as error:
-            raise _failed("the cluster cannot be looked at", error) from error
+            raise self._failed("the cluster cannot be looked at", error) from error
         return len(found.nodes)
 
     async def bounds(self, topic: str, partitions: Sequence[int]) -> tuple[Offsets, Offsets]:
@@ -189,8 +189,12 @@ class Topics:
             ).values()
             await _answer(told)
         except KafkaException as error:
-            raise _failed(f"{topic} cannot be told what it retains", error) from error
+            raise self._failed(f"{topic} cannot be told what it retains", error) from error
         self._retained[topic] = retention
+
+    def _failed(self, what: str, error: KafkaException) -> BrokerError:
+        servers = ", ".join(self._terms.servers)
+        return BrokerError(f"Kafka at {servers}: {what}: {error.args[0].str()}")
 
     async def _patiently(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask again while the cluster is about to know. Raises `BrokerError`."""
@@ -200,7 +204,7 @@ class Topics:
                 return await ask()
             except KafkaException as error:
                 if _code(error) not in _NOT_YET or self._clock.monotonic() > ends:
-                    raise _failed(what, error) from error
+                    raise self._failed(what, error) from error
             await self._clock.sleep(_LOOK_S)
 
 
@@ -220,7 +224,3 @@ async def _answer(told: Any) -> Any:
 
 def _code(error: KafkaException) -> int:
     return int(error.args[0].code())
-
-
-def _failed(what: str, error: KafkaException) -> BrokerError:
-    return BrokerError(f"Kafka: {what}: {error.args[0].str()}")
