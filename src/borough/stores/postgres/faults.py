@@ -16,7 +16,7 @@ from borough.errors import (
 )
 from borough.stores.postgres.driver import asyncpg
 
-__all__ = ["LOST", "commit_fault", "connect_fault", "is_lost", "statement_fault"]
+__all__ = ["LOST", "commit_fault", "connect_fault", "is_lost", "out_of_time", "statement_fault"]
 
 LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 """What a connection raises that is gone, or does not answer."""
@@ -33,6 +33,13 @@ def is_lost(error: BaseException) -> bool:
     if state is not None:
         return state in _CUT_OFF or state.startswith("08")
     return isinstance(error, LOST)
+
+
+def out_of_time(sql: str, *, is_calls: bool) -> DeadlineExceeded | StoreUnavailable:
+    """What a statement raises that has not ended in time: in that of a call, or in the store's own."""
+    if is_calls:
+        return DeadlineExceeded(f"the deadline passed during: {sql}")
+    return StoreUnavailable(f"the database did not answer in time: {sql}")
 
 
 def statement_fault(error: BaseException, sql: str) -> BaseException:

@@ -29,7 +29,7 @@ from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.postgres.connection import Control
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, commit_fault, is_lost, statement_fault
+from borough.stores.postgres.faults import LOST, commit_fault, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.numbers import insert_events, transaction_of
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
@@ -53,6 +53,7 @@ class PostgresTransaction(StoreBody):
         "_clock",
         "_connection",
         "_deadline",
+        "_is_calls",
         "_limits",
         "_number",
         "_pool",
@@ -69,15 +70,18 @@ class PostgresTransaction(StoreBody):
         clock: Clock,
         limits: PostgresLimits,
         deadline: float,
+        is_calls: bool,
         companion: Companion | None,
         serializable: bool,
     ) -> None:
+        """`is_calls`: whether the deadline is that of a call, and not the store's own."""
         super().__init__(pool, companion)
         self._pool = pool
         self._texts = texts
         self._clock = clock
         self._limits = limits
         self._deadline = self._until = deadline
+        self._is_calls = is_calls
         self._serializable = serializable
         self._busy = False
         self._wrote = False
@@ -331,7 +335,7 @@ class PostgresTransaction(StoreBody):
 
     def _out_of_time(self, sql: str) -> StoreError | DeadlineExceeded:
         if self._until >= self._deadline:
-            return DeadlineExceeded(f"the deadline passed during: {sql}")
+            return out_of_time(sql, is_calls=self._is_calls)
         return TransactionMisuse(
             f"the body was open for more than {self._limits.body_s:g} s and was undone. It was at: {sql}"
         )
@@ -342,7 +346,7 @@ class PostgresTransaction(StoreBody):
                 self._doom(TransactionMisuse("a statement was cancelled"))
             raise error
         found = statement_fault(error, sql)
-        if isinstance(found, DeadlineExceeded) and self._until < self._deadline:
+        if isinstance(found, DeadlineExceeded):
             found = self._out_of_time(sql)
         self._doom(found)
         if isinstance(found, TransactionConflict) or is_lost(error):
