@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from contextvars import Context
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated, Any
@@ -16,11 +15,9 @@ import pytest
 from msgspec import Meta
 
 from borough.clock import SystemClock
-from borough.contracts.struct import Event, Struct
+from borough.contracts.struct import Struct
 from borough.engines.postgres import PostgresServer
 from borough.errors import (
-    CommitFailed,
-    CommitUnknown,
     ConfigurationError,
     ConstraintViolated,
     DeadlineExceeded,
@@ -30,73 +27,13 @@ from borough.errors import (
     TransactionConflict,
     TransactionMisuse,
 )
-from borough.ports import Migration, StoreTransaction
+from borough.ports import Migration
 from borough.services.settings import Secret
 from borough.stores.postgres import PostgresLimits, PostgresStore
-from borough.stores.schema import borough_migrations
-from tests.servers.cutting import line_to
 from tests.servers.postgres import postgres_server, postgres_url
+from tests.stores.postgres_store import SCHEMA, Publisher, Sold, add, ids, opened
 
 __all__ = ["postgres_server", "postgres_url"]
-
-SCHEMA = Migration(
-    "0001_shop.sql",
-    """
-    create table item (id bigint primary key, name text not null unique,
-        stock integer constraint some_stock check (stock >= 0));
-    """,
-)
-PATIENT = PostgresLimits(wait_s=30.0)
-
-
-class Sold(Event):
-    """Something was sold."""
-
-
-class Publisher:
-    """Puts a row into the outbox for each event, as the runtime's companion does."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.told: list[int] = []
-
-    def publish(self, tx: StoreTransaction, event: Event) -> str:
-        self.count += 1
-        tx.outbox.append((f"e{self.count}", "shop.Shop", "shop.Shop.Sold", None, b"{}"))
-        return f"e{self.count}"
-
-    def schedule(
-        self, tx: StoreTransaction, event: Event, at: datetime | None, after: timedelta | None
-    ) -> str:
-        raise NotImplementedError
-
-    async def cancel(self, tx: StoreTransaction, event_id: str) -> bool:
-        raise NotImplementedError
-
-    async def answer(self, tx: StoreTransaction, value: Any) -> Any:
-        raise NotImplementedError
-
-    def committed(self, tx: StoreTransaction) -> None:
-        self.told.append(tx.sequence)
-
-
-@asynccontextmanager
-async def opened(
-    url: str,
-    limits: PostgresLimits = PATIENT,
-    deadline: Callable[[], float | None] = lambda: None,
-) -> AsyncIterator[PostgresStore]:
-    """A store with Borough's tables and one of its own."""
-    store = PostgresStore(
-        Secret(url), service="shop", clock=SystemClock(), deadline=deadline, limits=limits
-    )
-    await store.open()
-    try:
-        await store.migrate("borough", borough_migrations("postgres"))
-        await store.migrate("service", [SCHEMA])
-        yield store
-    finally:
-        await store.close()
 
 
 @pytest.fixture
@@ -104,17 +41,6 @@ async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
     """One on a database of its own."""
     async with opened(postgres_url) as store:
         yield store
-
-
-async def add(store: PostgresStore, number: int, publisher: Publisher | None = None) -> None:
-    async with store.transaction(publisher) as tx:
-        await tx.execute("insert into item values ($1, $2, 1)", number, f"item {number}")
-        if publisher is not None:
-            tx.publish(Sold())
-
-
-async def ids(store: PostgresStore) -> list[int]:
-    return await store.all(int, "select id from item order by id")
 
 
 # --- types -----------------------------------------------------------------------------------------
@@ -401,79 +327,6 @@ async def test_the_events_of_a_transaction_follow_one_another(store: PostgresSto
     assert tx.position == f"shop.Shop:{numbers[-1]}"
     ordered = await store.all(str, "select id from borough_settled order by sequence")
     assert ordered == [f"e{n}" for n in range(1, 21)]
-
-
-# --- a server that goes away -----------------------------------------------------------------------
-
-
-async def test_an_answer_of_commit_that_never_came_is_asked_for(
-    store: PostgresStore, postgres_url: str
-) -> None:
-    async with line_to(postgres_url) as line, opened(line.url) as cut_off:
-        publisher = Publisher()
-        line.cut = "after"
-        await add(cut_off, 1, publisher)
-        assert await ids(store) == [1]
-        assert len(publisher.told) == 1
-        line.cut = "before"
-        with pytest.raises(CommitFailed):
-            await add(cut_off, 2, publisher)
-        assert await ids(store) == [1]
-        assert len(publisher.told) == 1
-
-
-@pytest.mark.parametrize("cut", ["before", "after"])
-async def test_where_nothing_tells_what_became_of_a_commit_it_is_told_as_unknown(
-    store: PostgresStore, postgres_url: str, cut: Any
-) -> None:
-    async with line_to(postgres_url) as line, opened(line.url) as cut_off:
-        line.cut = cut
-        with pytest.raises(CommitUnknown):
-            await add(cut_off, 1)
-        assert await ids(store) == ([1] if cut == "after" else [])
-
-
-async def test_a_transaction_that_only_read_may_be_repeated(postgres_url: str) -> None:
-    async with line_to(postgres_url) as line, opened(line.url) as cut_off:
-        line.cut = "before"
-        with pytest.raises(StoreUnavailable):
-            async with cut_off.transaction() as tx:
-                await tx.all(int, "select id from item")
-
-
-async def test_a_store_goes_on_after_a_restart_of_its_server(
-    postgres_server: PostgresServer, postgres_url: str
-) -> None:
-    async with opened(postgres_url) as store:
-        await add(store, 1)
-        async with store.snapshot():
-            await asyncio.gather(*(ids(store) for _ in range(5)))
-        postgres_server.kill()
-        began = time.monotonic()
-        waiting = asyncio.create_task(ids(store))
-        await asyncio.sleep(0.1)  # it asks in vain
-        postgres_server.restart()  # not in a thread: the server ends with who starts it
-        assert await waiting == [1]
-        assert time.monotonic() - began < 30
-        await asyncio.gather(*(add(store, number) for number in range(2, 20)))
-        assert len(await ids(store)) == 19
-
-
-async def test_a_body_that_loses_its_server_has_done_nothing(
-    postgres_server: PostgresServer, postgres_url: str
-) -> None:
-    async with opened(postgres_url) as store:
-
-        async def cut_off() -> None:
-            async with store.transaction() as tx:
-                await tx.execute("insert into item values (1, 'a', 1)")
-                postgres_server.stop_at_once()
-                postgres_server.restart()
-                await tx.execute("insert into item values (2, 'b', 1)")
-
-        with pytest.raises(StoreUnavailable):
-            await cut_off()
-        assert await ids(store) == []
 
 
 # --- opening and migrations ------------------------------------------------------------------------
