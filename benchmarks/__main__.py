@@ -16,12 +16,12 @@ from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
 NAMES = (
-    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "rabbitmq", "kafka",
-    "slow_query", "memory",
+    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "postgres", "events",
+    "rabbitmq", "kafka", "slow_query", "memory",
 )  # fmt: skip
 _PACKAGES = (
-    "aio-pika", "aiohttp", "aiosqlite", "apsw", "borough", "confluent-kafka", "fastapi", "faststream", "grpcio",
-    "httptools", "msgspec", "protobuf", "pydantic", "uvicorn", "uvloop",
+    "aio-pika", "aiohttp", "aiosqlite", "apsw", "asyncpg", "borough", "confluent-kafka", "fastapi", "faststream",
+    "grpcio", "httptools", "msgspec", "protobuf", "pydantic", "sqlalchemy", "uvicorn", "uvloop",
 )  # fmt: skip
 
 

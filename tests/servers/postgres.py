@@ -37,8 +37,15 @@ def postgres_server() -> Iterator[PostgresServer]:
 async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     """The URL of an empty database for one test."""
     name = f"test_{next(_numbers)}"
-    connection = await asyncpg.connect(f"{postgres_server.url}/postgres")
-    await connection.execute(f'create database "{name}"')
+    await _run(postgres_server, f'create database "{name}"')
     yield f"{postgres_server.url}/{name}"
-    await connection.execute(f'drop database "{name}" with (force)')
-    await connection.close()
+    await _run(postgres_server, f'drop database "{name}" with (force)')
+
+
+async def _run(server: PostgresServer, sql: str) -> None:
+    """On a connection of its own: a test may have started the server anew."""
+    connection = await asyncpg.connect(f"{server.url}/postgres")
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()

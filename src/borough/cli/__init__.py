@@ -24,13 +24,14 @@ _COMMANDS = {
     "call": "borough.cli.call",
     "scale": "borough.cli.scale",
     "rollout": "borough.cli.rollout",
+    "db": "borough.cli.db",
     "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
 }
 _GROUPS = (
     ("write", "contracts"),
-    ("run", "run, demo, call, certs, scale, rollout"),
+    ("run", "run, demo, call, db, certs, scale, rollout"),
     ("see", "events"),
 )
 

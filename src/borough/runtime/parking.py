@@ -80,7 +80,8 @@ update borough_parked set attempts = attempts + 1, due = $5 where number = $4 an
 """
 _REMOVE = f"delete from borough_parked where number = $4 and {_HELD}"
 _AGAIN = f"""
-update borough_parked set attempts = $5, due = case when {_BEFORE} then null else $6 end, cause = $7
+update borough_parked set attempts = $5, cause = $7,
+ due = case when {_BEFORE} then null else cast($6 as double precision) end
 where number = $4 and {_HELD}
 """
 _HOLD = f"update borough_parked set due = null where number = $4 and {_HELD}"
@@ -183,26 +184,35 @@ class Parking:
         self, message: Message, attempts: int, cause: str, wait_s: float, lease: Lease
     ) -> None:
         """Put an event aside that has failed. Raises `ParkingFull` or `LeaseLost`."""
-        async with self._database.transaction() as tx:
+
+        async def body(tx: StoreTransaction) -> None:
             await self._refuse_above(tx, _PARKED, self._retries.parked)
             first = message.key is None or not await self._count(tx, _BEHIND, message.key)
             due = self._clock.epoch_s() + wait_s if first else None  # one before it was replayed
             await self._put(tx, message, attempts, cause, due, lease)
 
+        await self._database.transact(body)
+
     async def follow(self, message: Message, lease: Lease) -> None:
         """Put an event behind the parked ones of its key. Raises `ParkingFull` or `LeaseLost`."""
-        async with self._database.transaction() as tx:
+
+        async def body(tx: StoreTransaction) -> None:
             count = await self._refuse_above(tx, _BEHIND, self._retries.behind, message.key)
             due = None if count else self._clock.epoch_s()
             await self._put(tx, message, 0, "", due, lease)
 
+        await self._database.transact(body)
+
     async def bury(self, message: Message, attempts: int, grave: Grave, lease: Lease) -> None:
         """Give an event up that was not parked before."""
         handler = self.handler
-        async with self._database.transaction() as tx:
+
+        async def body(tx: StoreTransaction) -> None:
             if await self._put(tx, message, attempts, grave.cause, None, lease):
                 number = await tx.one(int, _NUMBER, handler.name, handler.generation, message.id)
                 await self._inter(tx, number, message.key, grave, lease)
+
+        await self._database.transact(body)
 
     async def due(self, limit: int) -> Sequence[ParkedEvent]:
         """The first events of their keys that may be tried now."""
@@ -247,12 +257,15 @@ class Parking:
         Its next time is set at once: should the process die, it is not tried at once again.
         """
         wait_s = self._retries.wait_s(parked.attempts + 1, self._clock.random.random())
-        async with self._database.transaction() as tx:
+
+        async def body(tx: StoreTransaction) -> bool:
             held = lease.role, lease.owner, lease.epoch
             if await tx.execute(_STAND_BACK, *held, parked.number):
                 return False
             due = self._clock.epoch_s() + wait_s
             return await self._counts(tx, lease, _BEGIN, parked.number, due)
+
+        return await self._database.transact(body)
 
     async def finish(self, tx: StoreTransaction, parked: ParkedEvent, lease: Lease) -> bool:
         """Remove it in the transaction of its effects; False when it was removed before."""
@@ -265,24 +278,31 @@ class Parking:
         self, parked: ParkedEvent, attempts: int, cause: str, wait_s: float, lease: Lease
     ) -> None:
         """It has failed once more and waits; `attempts` are held against it."""
-        async with self._database.transaction() as tx:
+
+        async def body(tx: StoreTransaction) -> None:
             due = self._clock.epoch_s() + wait_s
             await self._counts(tx, lease, _AGAIN, parked.number, attempts, due, _kept(cause))
 
+        await self._database.transact(body)
+
     async def give_up(self, parked: ParkedEvent, grave: Grave, lease: Lease) -> None:
         """It has failed for the last time."""
-        async with self._database.transaction() as tx:
-            await self._inter(tx, parked.number, parked.key, grave, lease)
+        await self._database.transact(
+            lambda tx: self._inter(tx, parked.number, parked.key, grave, lease)
+        )
 
     async def count_attempt(self, event_id: str, lease: Lease) -> int:
         """Count an attempt on an event that may have been at work when a process died."""
         handler = self.handler
         key = handler.name, handler.generation, event_id
-        async with self._database.transaction() as tx:
+
+        async def body(tx: StoreTransaction) -> int:
             held = lease.role, lease.owner, lease.epoch
             if not await tx.execute(_ATTEMPT, *held, *key, self._clock.epoch_s()):
                 await check_lease(tx, lease)
             return await tx.one(int, _ATTEMPTS, *key)
+
+        return await self._database.transact(body)
 
     async def _count(self, tx: StoreTransaction, question: str, *key: str | None) -> int:
         handler = self.handler

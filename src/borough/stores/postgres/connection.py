@@ -73,6 +73,12 @@ class Connection:
         """Whether it is there, and no transaction is open on it."""
         return not self.inner.is_closed() and not self.inner.is_in_transaction()
 
+    async def value(self, sql: str, args: Sequence[Any], left_s: float) -> Any:
+        """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""
+        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
+        found, _ = await self._run(prepared, sql, args, 1, left_s)
+        return found[0][0]
+
     async def control(self, text: str, within_s: float) -> None:
         """Run the store's own text, which may have several statements."""
         await self.inner.execute(text, timeout=within_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from borough.errors import (
     CommitFailed,
     ConfigurationError,
@@ -14,11 +16,12 @@ from borough.errors import (
 )
 from borough.stores.postgres.driver import asyncpg
 
-__all__ = ["LOST", "commit_fault", "connect_fault", "is_lost", "statement_fault"]
+__all__ = ["LOST", "commit_fault", "connect_fault", "is_lost", "out_of_time", "statement_fault"]
 
 LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 """What a connection raises that is gone, or does not answer."""
 
+_OUT_OF_RANGE = re.compile(r"out of int\d+ range|integer out of range")
 _CONFLICTS = frozenset(("40001", "40P01"))
 _CUT_OFF = frozenset(("57P01", "57P02", "57P03", "57P04", "57P05", "25P03"))
 _WRONG_ADDRESS = frozenset(("28000", "28P01", "3D000", "42501"))
@@ -29,7 +32,14 @@ def is_lost(error: BaseException) -> bool:
     state = _state(error)
     if state is not None:
         return state in _CUT_OFF or state.startswith("08")
-    return isinstance(error, LOST) and not isinstance(error, asyncpg.DataError)
+    return isinstance(error, LOST)
+
+
+def out_of_time(sql: str, *, is_calls: bool) -> DeadlineExceeded | StoreUnavailable:
+    """What a statement raises that has not ended in time: in that of a call, or in the store's own."""
+    if is_calls:
+        return DeadlineExceeded(f"the deadline passed during: {sql}")
+    return StoreUnavailable(f"the database did not answer in time: {sql}")
 
 
 def statement_fault(error: BaseException, sql: str) -> BaseException:
@@ -37,6 +47,8 @@ def statement_fault(error: BaseException, sql: str) -> BaseException:
     state = _state(error)
     if state is None:
         return _client_fault(error, sql)
+    if isinstance(error, asyncpg.DataError):
+        return _data_fault(error, sql)
     if state.startswith("23"):
         return ConstraintViolated(_said(error), _constraint(error))
     if state in _CONFLICTS:
@@ -64,10 +76,6 @@ def statement_fault(error: BaseException, sql: str) -> BaseException:
 
 
 def _client_fault(error: BaseException, sql: str) -> BaseException:
-    if isinstance(error, asyncpg.DataError):
-        if "int64" in str(error) or "int32" in str(error) or "int16" in str(error):
-            return StoreError(f"an int does not fit into its column: {sql}")
-        return StoreError(f"a value cannot be stored ({error}): {sql}")
     if isinstance(error, TimeoutError):
         return DeadlineExceeded(f"the deadline passed during: {sql}")
     if isinstance(error, LOST):
@@ -75,6 +83,16 @@ def _client_fault(error: BaseException, sql: str) -> BaseException:
     if isinstance(error, (TypeError, ValueError)):
         return StoreError(f"a value cannot be stored ({error}): {sql}")
     return error
+
+
+def _data_fault(error: BaseException, sql: str) -> StoreError:
+    """What the driver, or the server, says of a value."""
+    said = _said(error)
+    if _OUT_OF_RANGE.search(said):
+        return StoreError(f"an int does not fit into its column: {sql}")
+    if said.startswith("invalid input for query argument"):
+        return StoreError(f"a value cannot be stored ({said}): {sql}")
+    return StoreError(f"{said}: {sql}")
 
 
 def commit_fault(error: BaseException) -> StoreError:

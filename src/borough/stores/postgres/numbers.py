@@ -16,10 +16,10 @@ from borough.ports import OutboxRow
 from borough.stores.postgres.connection import Connection
 from borough.stores.schema import PLACES
 
-__all__ = ["insert_events", "transaction_of"]
+__all__ = ["INSERT_ONE", "insert_events", "transaction_of"]
 
 _NUMBER = f"(pg_current_xact_id()::text::bigint << {PLACES})"
-_INSERT_ONE = f"""
+INSERT_ONE = f"""
 insert into borough_outbox (sequence, id, topic, type, key, body)
 values ({_NUMBER} + 1, $1, $2, $3, $4, $5) returning sequence
 """
@@ -35,14 +35,14 @@ returning sequence
 async def insert_events(connection: Connection, events: Sequence[OutboxRow], left_s: float) -> int:
     """Put a transaction's events into the outbox; returns the number of the last one."""
     if len(events) == 1:
-        found: list[int] = await connection.rows(int, _INSERT_ONE, events[0], 1, left_s)
-        return found[0]
+        number: int = await connection.value(INSERT_ONE, events[0], left_s)
+        return number
     if len(events) >> PLACES:
         raise TransactionMisuse(
             f"{len(events)} events of one transaction; at most {(1 << PLACES) - 1} have a number"
         )
     columns = [list(column) for column in zip(*events, strict=True)]
-    found = await connection.rows(int, _INSERT, columns, len(events), left_s)
+    found: list[int] = await connection.rows(int, _INSERT, columns, len(events), left_s)
     return max(found)
 
 

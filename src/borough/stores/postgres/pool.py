@@ -39,15 +39,22 @@ class Pool:
         self._closed = False
         self._empty = asyncio.Event()
 
-    async def take(self, deadline: float) -> Connection:
-        """A connection on which no transaction is open. Raises `StoreUnavailable` at the deadline."""
-        if self._closed:
-            raise StoreUnavailable(f"{self._name} is being closed")
+    def try_take(self) -> Connection | None:
+        """A connection that is free now; None where there is none."""
         while self._idle:
             connection = self._idle.pop()
             if connection.is_usable:
                 return connection
             self._made -= 1
+        return None
+
+    async def take(self, deadline: float) -> Connection:
+        """A connection on which no transaction is open. Raises `StoreUnavailable` at the deadline."""
+        if self._closed:
+            raise StoreUnavailable(f"{self._name} is being closed")
+        connection = self.try_take()
+        if connection is not None:
+            return connection
         if self._made < self._limits.connections:
             return await self._make(deadline)
         return await self._wait(deadline)

@@ -24,7 +24,7 @@ from borough.services.data import Dialect
 from borough.services.settings import Secret
 from borough.stores.postgres.connection import Connection, connect
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, is_lost, statement_fault
+from borough.stores.postgres.faults import LOST, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.migrate import apply_migrations, make_database
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
@@ -117,6 +117,7 @@ class PostgresStore:
             self._clock,
             self._limits,
             self._until(),
+            self._deadline() is not None,
             companion,
             serializable,
         )
@@ -152,7 +153,7 @@ class PostgresStore:
             left_s = until - self._clock.monotonic()
             try:
                 if left_s <= 0:
-                    raise DeadlineExceeded(f"the deadline passed before: {sql}")
+                    raise out_of_time(sql, is_calls=self._deadline() is not None)
                 found = await connection.rows(kind, text.sql, args, limit, left_s)
             except (*LOST, asyncpg.PostgresError) as error:
                 if is_lost(error) and not isinstance(error, TimeoutError):
@@ -161,10 +162,10 @@ class PostgresStore:
                 pool.give_back(connection)
                 if isinstance(error, asyncpg.InvalidCachedStatementError):
                     continue
-                raise statement_fault(error, sql) from error
+                raise self._fault(error, sql) from error
             except Exception as error:
                 pool.give_back(connection)
-                fault = statement_fault(error, sql)
+                fault = self._fault(error, sql)
                 if fault is error:
                     raise
                 raise fault from error
@@ -173,6 +174,12 @@ class PostgresStore:
                 raise
             pool.give_back(connection)
             return found
+
+    def _fault(self, error: BaseException, sql: str) -> BaseException:
+        found = statement_fault(error, sql)
+        if isinstance(found, DeadlineExceeded):
+            return out_of_time(sql, is_calls=self._deadline() is not None)
+        return found
 
     async def migrate(self, space: str, migrations: Sequence[Migration]) -> Sequence[str]:
         """Apply what `space` misses, in order; returns the names. Raises `MigrationRefused`."""

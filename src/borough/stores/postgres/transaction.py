@@ -8,7 +8,8 @@ last, in one journey; their numbers are made of the transaction's id, see `numbe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -26,9 +27,9 @@ from borough.errors import (
 from borough.ports import Companion
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
-from borough.stores.postgres.connection import Connection, Control
+from borough.stores.postgres.connection import Control
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, commit_fault, is_lost, statement_fault
+from borough.stores.postgres.faults import LOST, commit_fault, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.numbers import insert_events, transaction_of
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
@@ -39,6 +40,7 @@ from borough.stores.schema import INSERT_SCHEDULED
 __all__ = ["PostgresTransaction"]
 
 T = TypeVar("T")
+_PUT_SCHEDULED = f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put"
 _STATUS = "select pg_xact_status($1::text::xid8)"
 _ASK_AGAIN_S = 0.1
 
@@ -51,6 +53,7 @@ class PostgresTransaction(StoreBody):
         "_clock",
         "_connection",
         "_deadline",
+        "_is_calls",
         "_limits",
         "_number",
         "_pool",
@@ -67,15 +70,18 @@ class PostgresTransaction(StoreBody):
         clock: Clock,
         limits: PostgresLimits,
         deadline: float,
+        is_calls: bool,
         companion: Companion | None,
         serializable: bool,
     ) -> None:
+        """`is_calls`: whether the deadline is that of a call, and not the store's own."""
         super().__init__(pool, companion)
         self._pool = pool
         self._texts = texts
         self._clock = clock
         self._limits = limits
         self._deadline = self._until = deadline
+        self._is_calls = is_calls
         self._serializable = serializable
         self._busy = False
         self._wrote = False
@@ -94,13 +100,14 @@ class PostgresTransaction(StoreBody):
                 raise StoreUnavailable(
                     "the call's deadline has passed; the transaction has not begun"
                 )
-            connection = await self._pool.take(deadline)
-            left_s = max(deadline - self._clock.monotonic(), 0.001)
-            begin = Control.begin(
-                limits, min(left_s, limits.body_s), serializable=self._serializable
-            )
+            connection = self._pool.try_take()
+            if connection is None:
+                connection = await self._pool.take(deadline)
+                now = self._clock.monotonic()
+            left_s = min(max(deadline - now, 0.001), limits.body_s)
+            begin = Control.begin(limits, left_s, serializable=self._serializable)
             try:
-                await connection.control(begin, left_s)
+                await connection.inner.execute(begin, timeout=left_s)
                 break
             except (*LOST, asyncpg.PostgresError) as error:
                 self._pool.lose(connection)  # the server was started anew; nothing has run
@@ -110,7 +117,7 @@ class PostgresTransaction(StoreBody):
                 self._pool.lose(connection)
                 raise
         self._connection = connection
-        self._until = min(deadline, self._clock.monotonic() + limits.body_s)
+        self._until = now + left_s
         self._open(outer)
         return self
 
@@ -131,23 +138,33 @@ class PostgresTransaction(StoreBody):
             if error is None:
                 self._raise_why()
             return
-        await self._to_its_end(self._finish())
+        if self.outbox or self.scheduled:
+            await self._put_events()
+        cancelled = await self._to_its_end(self._commit())
         self._tell_committed()
+        if cancelled is not None:
+            raise cancelled
 
-    async def _to_its_end(self, work: Awaitable[None]) -> None:
-        """Await `work` whatever cancels this task meanwhile; the outcome first."""
-        task = asyncio.ensure_future(work)
+    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
+        """Await `work` whatever cancels this task meanwhile: the outcome first, then the cancellation.
+
+        Raises what the work raises, unless it was cancelled.
+        """
+        task = asyncio.create_task(work)
         cancelled: asyncio.CancelledError | None = None
         while not task.done():
+            done = task.get_loop().create_future()
+            told = partial(_tell, done)
+            task.add_done_callback(told)
             try:
-                await asyncio.wait([task])
+                await done
             except asyncio.CancelledError as request:
                 cancelled = request
-        if cancelled is not None:
-            if task.exception() is None:
-                self._tell_committed()
+                task.remove_done_callback(told)
+        if cancelled is not None and task.exception() is not None:
             raise cancelled
         task.result()
+        return cancelled
 
     async def _roll_back(self, error: BaseException | None) -> None:
         connection = self._connection
@@ -164,17 +181,28 @@ class PostgresTransaction(StoreBody):
         else:
             self._pool.give_back(connection)
 
-    async def _finish(self) -> None:
-        """The events, and COMMIT. The connection goes back in any case."""
+    async def _put_events(self) -> None:
+        """The events go last. Without them there is no commit."""
         connection = self._connection
+        left_s = max(self._until - self._clock.monotonic(), 0.001)
         try:
-            left_s = max(self._until - self._clock.monotonic(), 0.001)
-            await self._put_events(connection, left_s)
+            if self.scheduled:
+                await connection.change_many(_PUT_SCHEDULED, self.scheduled, left_s)
+            if self.outbox:
+                self.sequence = await insert_events(connection, self.outbox, left_s)
         except BaseException as error:
             await self._roll_back(error)
-            raise statement_fault(error, "the events") from error
+            fault = statement_fault(error, "the events of the transaction")
+            if fault is error:
+                raise
+            raise fault from error
+
+    async def _commit(self) -> None:
+        """COMMIT. The connection goes back in any case."""
+        connection = self._connection
+        left_s = max(self._until - self._clock.monotonic(), 0.001)
         try:
-            await connection.control("commit", left_s + self._limits.rollback_s)
+            await connection.inner.execute("commit", timeout=left_s + self._limits.rollback_s)
         except (*LOST, asyncpg.PostgresError) as error:
             self._pool.lose(connection)
             if not is_lost(error):
@@ -185,16 +213,6 @@ class PostgresTransaction(StoreBody):
             raise
         else:
             self._pool.give_back(connection)
-
-    async def _put_events(self, connection: Connection, left_s: float) -> None:
-        if self.scheduled:
-            await connection.change_many(
-                f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put",
-                self.scheduled,
-                left_s,
-            )
-        if self.outbox:
-            self.sequence = await insert_events(connection, self.outbox, left_s)
 
     async def _ask_what_became(self, lost: BaseException) -> None:
         """The answer of COMMIT never came. Returns where it is kept all the same."""
@@ -241,22 +259,33 @@ class PostgresTransaction(StoreBody):
 
     async def execute(self, sql: str, /, *args: Any) -> int:
         """Run one statement; returns the number of rows changed."""
-        return await self._run(
-            sql, lambda text, left_s: self._connection.change(text.sql, args, left_s)
-        )
+        if not self.is_open or self._doomed is not None:
+            self._check()
+        try:
+            left_s = self._begun(self._texts.of(sql))
+            try:
+                return await self._connection.change(sql, args, left_s)
+            finally:
+                self._busy = False
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
 
     async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
         """Run one statement for each row of parameters; returns the number of rows changed."""
         if not rows:
             self._check()
             return 0
-
-        async def work(text: Text, left_s: float) -> int:
-            if text.counted and len(rows) > 1:
-                return await self._connection.change_many(text.counted, rows, left_s)
-            return sum([await self._connection.change(sql, args, left_s) for args in rows])
-
-        return await self._run(sql, work)
+        try:
+            text = self._texts.of(sql)
+            left_s = self._begun(text)
+            try:
+                if text.counted and len(rows) > 1:
+                    return await self._connection.change_many(text.counted, rows, left_s)
+                return sum([await self._connection.change(sql, args, left_s) for args in rows])
+            finally:
+                self._busy = False
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
 
     async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
         """The only row."""
@@ -277,36 +306,36 @@ class PostgresTransaction(StoreBody):
         return within_limit(await self._rows(kind, sql, args, limit), limit, sql)
 
     async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
-        return await self._run(
-            sql, lambda text, left_s: self._connection.rows(kind, text.sql, args, limit, left_s)
-        )
-
-    async def _run(self, sql: str, work: Callable[[Text, float], Awaitable[T]]) -> T:
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            text = self._texts.of(sql)
-            if self._busy:
-                raise TransactionMisuse(
-                    "another statement of this transaction is running; await it first"
-                )
-            left_s = self._until - self._clock.monotonic()
-            if left_s <= 0:
-                raise self._out_of_time(sql)
-            self._wrote = self._wrote or not text.reads
-            self._busy = True
+            left_s = self._begun(self._texts.of(sql))
             try:
-                return await work(text, left_s)
+                return await self._connection.rows(kind, sql, args, limit, left_s)
             finally:
                 self._busy = False
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
 
+    def _begun(self, text: Text) -> float:
+        """A statement begins, which is to set `_busy` back; returns how long it may take."""
+        if self._busy:
+            raise TransactionMisuse(
+                "another statement of this transaction is running; await it first"
+            )
+        left_s = self._until - self._clock.monotonic()
+        if left_s <= 0:
+            raise self._out_of_time(text.sql)
+        if not text.reads:
+            self._wrote = True
+        self._busy = True
+        return left_s
+
     # --- failing ----------------------------------------------------------------------------------
 
     def _out_of_time(self, sql: str) -> StoreError | DeadlineExceeded:
         if self._until >= self._deadline:
-            return DeadlineExceeded(f"the deadline passed during: {sql}")
+            return out_of_time(sql, is_calls=self._is_calls)
         return TransactionMisuse(
             f"the body was open for more than {self._limits.body_s:g} s and was undone. It was at: {sql}"
         )
@@ -317,7 +346,7 @@ class PostgresTransaction(StoreBody):
                 self._doom(TransactionMisuse("a statement was cancelled"))
             raise error
         found = statement_fault(error, sql)
-        if isinstance(found, DeadlineExceeded) and self._until < self._deadline:
+        if isinstance(found, DeadlineExceeded):
             found = self._out_of_time(sql)
         self._doom(found)
         if isinstance(found, TransactionConflict) or is_lost(error):
@@ -368,3 +397,8 @@ class PostgresTransaction(StoreBody):
             self._fail(error, text)
         finally:
             self._busy = False
+
+
+def _tell(done: asyncio.Future[None], _task: asyncio.Task[None]) -> None:
+    if not done.done():
+        done.set_result(None)

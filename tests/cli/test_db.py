@@ -1,0 +1,145 @@
+"""`borough db create`: what it makes, what it says, and that nobody else comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from borough.cli import main
+from borough.engines.postgres import PostgresServer
+from borough.testing import start
+from tests.cli.systems import write_system
+from tests.servers.postgres import postgres_server
+
+__all__ = ["postgres_server"]
+
+Say = Callable[..., tuple[int, str, str]]
+FILES = {
+    "notes/migrations/postgres/0001_notes.sql": (
+        "create table notes (id bigint generated always as identity primary key, text text not null)"
+    )
+}
+_numbers = count(1)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    package = f"kept{next(_numbers)}"
+    before = list(sys.path)
+    yield write_system(tmp_path, package, files=FILES)
+    sys.path[:] = before
+    for module in [name for name in sys.modules if name.split(".")[0] == package]:
+        del sys.modules[module]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    def run(*words: str) -> tuple[int, str, str]:
+        try:
+            status = main(list(words))
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def admin(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ADMIN_URL", f"{postgres_server.url}/postgres")
+    return "env:ADMIN_URL"
+
+
+def choose(root: Path, url: str) -> None:
+    with (root / "borough.toml").open("a", encoding="utf-8") as file:
+        file.write(f'\n[data]\nstore = "postgres"\n\n[data.postgres]\nurl = "{url}"\n')
+
+
+def test_a_service_works_in_the_database_that_was_made_for_it(
+    root: Path, say: Say, admin: str, postgres_server: PostgresServer
+) -> None:
+    status, out, err = say("db", "create", str(root), "--admin", admin)
+    assert (status, out) == (0, "notes: database notes, role notes: made\n")
+    assert 'url = "file:.borough/postgres/{service}.url"' in err
+    kept = root / ".borough" / "postgres" / "notes.url"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    password = urlsplit(kept.read_text()).password
+    assert password is not None
+    assert password not in out + err
+    choose(root, "file:.borough/postgres/{service}.url")
+
+    async def write() -> int:
+        async with start(root) as running:
+            note = await running.service("notes").write("milk")
+            return int(note.id)
+
+    assert asyncio.run(write()) == 1
+    said = json.loads(say("db", "create", str(root), "--admin", admin, "--json")[1])
+    assert said == {
+        "services": [{"service": "notes", "database": "notes", "role": "notes", "made": False}]
+    }
+
+    async def intrude() -> None:
+        host = f"127.0.0.1:{postgres_server.port}"
+        own = f"postgresql://notes:{password}@{host}"
+        connection = await asyncpg.connect(f"{own}/notes")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("create database mine")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("create role mine")
+        await connection.close()
+        there = await asyncpg.connect(f"{postgres_server.url}/postgres")
+        await there.execute("create role stranger login password 'stranger'")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(f"postgresql://stranger:stranger@{host}/notes")
+        await there.close()
+
+    asyncio.run(intrude())
+
+
+def test_what_is_printed_has_no_password(
+    root: Path, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTES_URL", "postgresql://keeper:open-sesame@db.internal/notes_{service}")
+    choose(root, "env:NOTES_URL")
+    status, out, _ = say("db", "create", str(root), "--print")
+    assert status == 0
+    assert 'create role "keeper" login' in out
+    assert 'create database "notes_notes" owner "keeper"' in out
+    assert "open-sesame" not in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "--admin says by which URL"),
+        (("--admin", "postgresql://root:secret1@db"), "clear"),
+        (("--admin", "env:NOWHERE"), "the environment has no NOWHERE"),
+        (("--services", "books", "--print"), "there is no service 'books'"),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(
+    root: Path, say: Say, words: tuple[str, ...], said: str
+) -> None:
+    status, out, err = say("db", "create", str(root), *words)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert "secret1" not in err
+
+
+def test_one_database_for_all_services_is_refused(root: Path, say: Say) -> None:
+    choose(root, "postgresql://keeper@db.internal/all")
+    status, _, err = say("db", "create", str(root), "--print")
+    assert status == 2
+    assert "each has its own: write {service}" in err
