@@ -1,0 +1,92 @@
+"""The suite of promises on stores and brokers as borough.toml chooses them, and the pairs that are tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from borough.clock import SystemClock
+from borough.ports import Broker, Store
+from borough.runtime.adapters import make_broker, make_store
+from borough.runtime.configuration import Configuration
+from borough.testing.conformance import PromiseConformance
+from borough.testing.conformance.interference import Interrupted
+
+__all__ = ["BROKERS", "PAIRS", "STORES", "ChosenAdapters", "Pair", "pairs"]
+
+STORES = ("sqlite",)
+BROKERS = ("embedded",)
+
+
+class Pair(NamedTuple):
+    """A store and a broker that carry a system together."""
+
+    store: str
+    broker: str
+
+    def __str__(self) -> str:
+        return f"{self.store}-{self.broker}"
+
+
+PAIRS = (Pair("sqlite", "embedded"),)
+"""Every store and every broker at least once."""
+
+
+def pairs(*, all_of_them: bool) -> Iterable[Pair]:
+    """What is tried: a few pairs, or the full product."""
+    return [Pair(*names) for names in product(STORES, BROKERS)] if all_of_them else PAIRS
+
+
+class Server(Protocol):
+    """A broker's own server."""
+
+    def kill(self) -> None: ...
+
+    def restart(self) -> None: ...
+
+
+class ChosenAdapters(PromiseConformance):
+    """Stores and broker as `flags` choose them, which may name `{folder}` and `{name}`."""
+
+    flags: Mapping[str, Any]
+    broker_server: Server | None = None
+    crash: Callable[[], None] | None = None
+
+    def __getstate__(self) -> Mapping[str, Any]:
+        """What its processes must know; servers are ended and started by the test alone."""
+        return {"flags": self.flags}
+
+    def configuration(self, folder: Path) -> Configuration:
+        """The options of a system on this folder."""
+        names = {"folder": folder, "name": folder.name.lower().replace("_", "-")}
+        flags = {
+            path: value.format(**names) if isinstance(value, str) else value
+            for path, value in self.flags.items()
+        }
+        (folder / "data").mkdir(exist_ok=True)
+        return Configuration.load(folder / "no-system", {}, flags)
+
+    async def make_store(self, folder: Path, service: str) -> Store:
+        return make_store(self.configuration(folder), folder / "data", service, SystemClock())
+
+    async def make_broker(self, folder: Path) -> Broker:
+        return make_broker(self.configuration(folder), folder / "data", SystemClock())
+
+    @asynccontextmanager
+    async def broker_away(self, interrupted: Interrupted) -> AsyncGenerator[None]:
+        if self.broker_server is None:
+            async with super().broker_away(interrupted):
+                yield
+            return
+        self.broker_server.kill()
+        await asyncio.sleep(0)
+        yield
+        self.broker_server.restart()
+
+    async def crash_store(self) -> None:
+        if self.crash is not None:
+            self.crash()
