@@ -16,10 +16,10 @@ from borough.runtime.configuration import Configuration
 from borough.testing.conformance import PromiseConformance
 from borough.testing.conformance.interference import Interrupted
 
-__all__ = ["BROKERS", "PAIRS", "STORES", "ChosenAdapters", "Pair", "pairs"]
+__all__ = ["BROKERS", "PAIRS", "STORES", "ChosenAdapters", "Pair", "choose", "pairs"]
 
 STORES = ("sqlite",)
-BROKERS = ("embedded",)
+BROKERS = ("embedded", "rabbitmq")
 
 
 class Pair(NamedTuple):
@@ -32,7 +32,11 @@ class Pair(NamedTuple):
         return f"{self.store}-{self.broker}"
 
 
-PAIRS = (Pair("sqlite", "embedded"),)
+QUEUE_YOUNG_S = 6.0
+"""RabbitMQ 3.10 writes down only after some seconds which quorum queues it has."""
+
+
+PAIRS = (Pair("sqlite", "embedded"), Pair("sqlite", "rabbitmq"))
 """Every store and every broker at least once."""
 
 
@@ -41,10 +45,18 @@ def pairs(*, all_of_them: bool) -> Iterable[Pair]:
     return [Pair(*names) for names in product(STORES, BROKERS)] if all_of_them else PAIRS
 
 
-class Server(Protocol):
+class BrokerServer(Protocol):
     """A broker's own server."""
 
     def kill(self) -> None: ...
+
+    def restart(self) -> None: ...
+
+
+class StoreServer(Protocol):
+    """A store's own server."""
+
+    def stop_at_once(self) -> None: ...
 
     def restart(self) -> None: ...
 
@@ -53,8 +65,10 @@ class ChosenAdapters(PromiseConformance):
     """Stores and broker as `flags` choose them, which may name `{folder}` and `{name}`."""
 
     flags: Mapping[str, Any]
-    broker_server: Server | None = None
-    crash: Callable[[], None] | None = None
+    broker_server: BrokerServer | None = None
+    young_s: float = 0.0
+    """How long the broker's server takes to have what is new in it safe from its own `kill -9`."""
+    store_server: StoreServer | None = None
 
     def __getstate__(self) -> Mapping[str, Any]:
         """What its processes must know; servers are ended and started by the test alone."""
@@ -82,11 +96,25 @@ class ChosenAdapters(PromiseConformance):
             async with super().broker_away(interrupted):
                 yield
             return
+        await asyncio.sleep(self.young_s)
         self.broker_server.kill()
-        await asyncio.sleep(0)
-        yield
-        self.broker_server.restart()
+        try:
+            yield
+        finally:  # not in a thread: a server ends with the thread that has started it
+            self.broker_server.restart()
 
     async def crash_store(self) -> None:
-        if self.crash is not None:
-            self.crash()
+        if self.store_server is not None:
+            self.store_server.stop_at_once()
+            self.store_server.restart()
+
+
+def choose(suite: ChosenAdapters, pair: Pair, server: Callable[[str], Any]) -> None:
+    """Have the suite run on this pair; `server` gives an engine's running server by its name."""
+    flags: dict[str, Any] = {"data.store": pair.store, "events.broker": pair.broker}
+    if pair.broker == "rabbitmq":
+        suite.broker_server = running = server("rabbitmq")
+        suite.young_s = QUEUE_YOUNG_S
+        flags["events.rabbitmq.url"] = running.address
+        flags["events.rabbitmq.prefix"] = "{name}"
+    suite.flags = flags

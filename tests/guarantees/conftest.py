@@ -1,22 +1,25 @@
-"""The pairs of engines, and what each test of a pair finds out about them."""
+"""The pairs of engines that the promises are tried on, and the servers that they need."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.guarantees.chosen import Pair, pairs
+from tests.guarantees.chosen import ChosenAdapters, Pair, choose, pairs
+from tests.servers.rabbitmq import rabbitmq
+
+__all__ = ["rabbitmq"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Try a few pairs, or with `--matrix` all of them."""
     if "pair" in metafunc.fixturenames:
         chosen = list(pairs(all_of_them=metafunc.config.getoption("--matrix")))
-        metafunc.parametrize("pair", chosen, ids=str, indirect=False, scope="class")
+        metafunc.parametrize("pair", chosen, ids=str)
 
 
 @pytest.fixture
-def adapters(pair: Pair, request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What borough.toml says to choose this pair; servers are started when a pair needs them."""
-    return {"data.store": pair.store, "events.broker": pair.broker}
+def chosen(pair: Pair, request: pytest.FixtureRequest) -> ChosenAdapters:
+    """A suite on this pair; a server is started when a pair needs it."""
+    suite: ChosenAdapters = request.instance
+    choose(suite, pair, request.getfixturevalue)
+    return suite

@@ -9,11 +9,13 @@ import signal
 import sys
 from pathlib import Path
 
-from borough.testing.conformance.life import READY, MakesAdapters, Task
+from borough.testing.conformance.life import MakesAdapters, Task
 
-__all__ = ["Child"]
+__all__ = ["READY", "Child"]
 
-_PROGRAM = "borough.testing.conformance.life"
+READY = "ready"
+"""What the process prints once it takes notes."""
+_PROGRAM = "borough.testing.conformance"
 
 
 class Child:

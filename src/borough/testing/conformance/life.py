@@ -1,15 +1,8 @@
-"""One process's worth of the office, on the stores and the broker of a suite.
-
-`python -m borough.testing.conformance.life` is such a process, until it is killed: it reads a pickled `Task`
-from standard input, keeps notes as it is told, and prints each that was acknowledged.
-"""
+"""One process's worth of the office, on the stores and the broker of a suite."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import pickle
-import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,11 +18,9 @@ from borough.runtime.host import Host
 from borough.runtime.system import System
 from borough.testing.conformance.office import Desk, DeskService, HallService, Note, Place
 
-__all__ = ["LEASE_S", "READY", "Life", "MakesAdapters", "Task", "living"]
+__all__ = ["LEASE_S", "Life", "MakesAdapters", "Task", "living"]
 
 LEASE_S = 0.6
-READY = "ready"
-"""What the process prints once it takes notes."""
 _AGAIN_S = 0.05
 _SERVICES = ("desk", "hall")
 Through = Callable[[Broker], Broker]
@@ -90,17 +81,20 @@ class Life:
     async def kept(self) -> list[tuple[str, int]]:
         """What the desk has."""
         sql = "select writer, number from notes order by writer, number"
-        return await self.database("desk").all(tuple[str, int], sql)
+        found: list[tuple[str, int]] = await self.database("desk").all(tuple[str, int], sql)
+        return found
 
     async def heard(self) -> list[Place]:
         """What the handler with a transaction has heard, in that order."""
         sql = "select writer, number, place from heard order by place"
-        return await self.database("hall").all(Place, sql)
+        found: list[Place] = await self.database("hall").all(Place, sql)
+        return found
 
     async def shown(self) -> list[tuple[str, int]]:
         """What the projection shows."""
         sql = "select writer, number from shown order by writer, number"
-        return await self.database("hall").all(tuple[str, int], sql)
+        found: list[tuple[str, int]] = await self.database("hall").all(tuple[str, int], sql)
+        return found
 
     def told(self) -> list[tuple[str, int]]:
         """What the handler without a transaction was told, in that order."""
@@ -140,29 +134,10 @@ async def living(
 
 
 class Task(NamedTuple):
-    """What a process is to do: for each writer, keep the notes from `first` on, for ever or so many."""
+    """What another process is to do: for each writer, keep so many notes from `first` on."""
 
     suite: Any
     folder: Path
     writers: tuple[str, ...]
     first: int
     notes: int
-
-
-async def _live(task: Task) -> None:
-    async with living(task.suite, task.folder) as life:
-        os.write(1, f"{READY}\n".encode())
-
-        async def write(writer: str) -> None:
-            for number in range(task.first, task.first + task.notes):
-                await life.keep(writer, number, number + 1)
-                os.write(1, f"{writer} {number}\n".encode())
-
-        async with asyncio.TaskGroup() as group:
-            for writer in task.writers:
-                group.create_task(write(writer))
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(_live(pickle.load(sys.stdin.buffer)))

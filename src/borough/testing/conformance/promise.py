@@ -361,7 +361,8 @@ async def _is_dead(letters: DeadLetters, count: int) -> bool:
 
 async def _parked(life: Life, count: int) -> bool:
     """Whether so many events are put aside."""
-    return await life.database("hall").one(int, "select count(*) from borough_parked") >= count
+    found: int = await life.database("hall").one(int, "select count(*) from borough_parked")
+    return found >= count
 
 
 async def _standing(life: Life) -> str:
