@@ -18,8 +18,8 @@ from borough.testing.conformance.interference import Interrupted
 
 __all__ = ["BROKERS", "PAIRS", "STORES", "ChosenAdapters", "Pair", "choose", "pairs"]
 
-STORES = ("sqlite",)
-BROKERS = ("embedded", "rabbitmq")
+STORES = ("sqlite", "postgres")
+BROKERS = ("embedded", "rabbitmq", "kafka")
 
 
 class Pair(NamedTuple):
@@ -36,7 +36,7 @@ QUEUE_YOUNG_S = 6.0
 """RabbitMQ 3.10 writes down only after some seconds which quorum queues it has."""
 
 
-PAIRS = (Pair("sqlite", "embedded"), Pair("sqlite", "rabbitmq"))
+PAIRS = (Pair("sqlite", "embedded"), Pair("postgres", "rabbitmq"), Pair("sqlite", "kafka"))
 """Every store and every broker at least once."""
 
 
@@ -69,10 +69,12 @@ class ChosenAdapters(PromiseConformance):
     young_s: float = 0.0
     """How long the broker's server takes to have what is new in it safe from its own `kill -9`."""
     store_server: StoreServer | None = None
+    postgres_url: str = ""
+    """Of the server, if there is one; each test has databases of its own there."""
 
     def __getstate__(self) -> Mapping[str, Any]:
         """What its processes must know; servers are ended and started by the test alone."""
-        return {"flags": self.flags}
+        return {"flags": self.flags, "postgres_url": self.postgres_url}
 
     def configuration(self, folder: Path) -> Configuration:
         """The options of a system on this folder."""
@@ -82,6 +84,9 @@ class ChosenAdapters(PromiseConformance):
             for path, value in self.flags.items()
         }
         (folder / "data").mkdir(exist_ok=True)
+        if self.postgres_url:
+            url = f"{self.postgres_url}/{names['name']}-{{service}}"
+            (folder / "postgres.url").write_text(url, encoding="utf-8")
         return Configuration.load(folder / "no-system", {}, flags)
 
     async def make_store(self, folder: Path, service: str) -> Store:
@@ -112,9 +117,17 @@ class ChosenAdapters(PromiseConformance):
 def choose(suite: ChosenAdapters, pair: Pair, server: Callable[[str], Any]) -> None:
     """Have the suite run on this pair; `server` gives an engine's running server by its name."""
     flags: dict[str, Any] = {"data.store": pair.store, "events.broker": pair.broker}
+    if pair.store == "postgres":
+        suite.store_server = running = server("postgres_server")
+        suite.postgres_url = running.url
+        flags["data.postgres.url"] = "file:{folder}/postgres.url"
     if pair.broker == "rabbitmq":
         suite.broker_server = running = server("rabbitmq")
         suite.young_s = QUEUE_YOUNG_S
         flags["events.rabbitmq.url"] = running.address
         flags["events.rabbitmq.prefix"] = "{name}"
+    if pair.broker == "kafka":
+        suite.broker_server = running = server("kafka")
+        flags["events.kafka.servers"] = [running.address]
+        flags["events.kafka.prefix"] = "{name}-"
     suite.flags = flags

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
+import asyncpg
 import pytest
 
 from tests.guarantees.chosen import ChosenAdapters, Pair, choose, pairs
+from tests.servers.kafka import kafka
+from tests.servers.postgres import postgres_server
 from tests.servers.rabbitmq import rabbitmq
 
-__all__ = ["rabbitmq"]
+__all__ = ["kafka", "postgres_server", "rabbitmq"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -18,8 +23,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def chosen(pair: Pair, request: pytest.FixtureRequest) -> ChosenAdapters:
-    """A suite on this pair; a server is started when a pair needs it."""
+async def chosen(pair: Pair, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """The suite at hand on this pair; a server is started when a pair needs it."""
     suite: ChosenAdapters = request.instance
     choose(suite, pair, request.getfixturevalue)
-    return suite
+    yield
+    if suite.postgres_url:
+        await drop_databases(suite.postgres_url)
+
+
+async def drop_databases(url: str) -> None:
+    """Give back what the test has had on the server."""
+    connection = await asyncpg.connect(f"{url}/postgres")
+    try:
+        names = "select datname from pg_database where datname like 'borough-promise-%'"
+        for (name,) in await connection.fetch(names):
+            await connection.execute(f'drop database "{name}" with (force)')
+    finally:
+        await connection.close()

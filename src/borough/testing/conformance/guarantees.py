@@ -304,7 +304,16 @@ GUARANTEES = (
         "joined-handler",
         "broker",
         "A handler is owed what is published after its first start.",
-        ("test_a_new_handler_starts_at_the_end",),
+        (
+            "test_a_new_handler_starts_at_the_end",
+            "test_a_handler_is_owed_what_is_published_after_it_has_joined",
+        ),
+    ),
+    Guarantee(
+        "undone-comes-again",
+        "broker",
+        "What was not handed back as done is delivered again.",
+        ("test_what_was_not_handed_back_comes_again",),
     ),
     Guarantee(
         "retention",
