@@ -33,6 +33,10 @@ class Adapter(NamedTuple):
     """What its tests on one machine cannot show."""
 
 
+ONE_NODE = (
+    "Replication. One node on one machine has nobody who has an event when it is gone: what a cluster gives is the "
+    "{broker}'s own promise, asked for by the settings on [its page]({page})."
+)
 ADAPTERS = (
     Adapter(
         "sqlite",
@@ -40,8 +44,19 @@ ADAPTERS = (
         "SQLite",
         "tests/stores/test_conformance.py::TestSqliteStore",
         not_shown=(
-            "A disk that says it has written what it has not. Power cuts are made from a recording of all writes "
-            "and syncs, with everything that was not synced lost in part.",
+            "A disk that says that it has written what it has not. Power cuts are made from a recording of all writes "
+            "and syncs.",
+        ),
+    ),
+    Adapter(
+        "postgres",
+        "store",
+        "PostgreSQL",
+        "tests/stores/test_postgres_conformance.py::TestPostgresStore",
+        has_server=True,
+        not_shown=(
+            "Replication, and power cuts. There is one server, without a standby; that a commit is on its disk is "
+            "PostgreSQL's own promise (`fsync`, `synchronous_commit`).",
         ),
     ),
     Adapter(
@@ -50,8 +65,30 @@ ADAPTERS = (
         "The embedded broker",
         "tests/brokers/test_conformance.py::TestEmbeddedBroker",
         not_shown=(
-            "A second machine: its log lies on one disk, and there is no replica. For more, take RabbitMQ or Kafka.",
+            "A second machine. The log lies on one disk and has no replica; where that is not enough, take RabbitMQ "
+            "or Kafka.",
         ),
+    ),
+    Adapter(
+        "rabbitmq",
+        "broker",
+        "RabbitMQ",
+        "tests/brokers/test_rabbitmq.py::TestRabbitmqBroker",
+        has_server=True,
+        not_shown=(
+            ONE_NODE.format(broker="broker", page="rabbitmq.md"),
+            "A broker that is killed while its queues are new. RabbitMQ 3.10 writes down only after some seconds "
+            "which quorum queues it has: one that is younger may not answer after `kill -9` of the only node, until "
+            "it is deleted. The test waits six seconds.",
+        ),
+    ),
+    Adapter(
+        "kafka",
+        "broker",
+        "Kafka",
+        "tests/brokers/kafka/test_kafka_conformance.py::TestKafkaBroker",
+        has_server=True,
+        not_shown=(ONE_NODE.format(broker="cluster", page="kafka.md"),),
     ),
 )
 
@@ -65,6 +102,9 @@ class OwnProof(NamedTuple):
     tests: tuple[str, ...]
 
 
+RESTARTS = (
+    "After a restart of the broker nothing that it acknowledged is missing, and work goes on soon."
+)
 POWER_CUT = "What was acknowledged is there, and whole, after the power was cut at any moment."
 AMBIGUOUS = (
     "A commit whose outcome was told wrong, or not at all, doubles nothing and loses nothing."
@@ -104,6 +144,45 @@ OWN = (
         "killed-while-writing",
         "A process that is killed before any of its writes leaves nothing acknowledged behind.",
         ("tests/brokers/test_killed.py::test_killed_before_each_act_nothing_acknowledged_is_lost",),
+    ),
+    OwnProof(
+        "rabbitmq",
+        "broker-restarts",
+        RESTARTS,
+        (
+            "tests/brokers/test_rabbitmq.py::"
+            "test_publishing_and_reading_go_on_within_ten_seconds_of_a_restart",
+        ),
+    ),
+    OwnProof(
+        "rabbitmq",
+        "full-queue",
+        "A queue that is full is told to its publisher, who keeps the events: none is dropped.",
+        ("tests/brokers/test_rabbitmq.py::test_a_full_queue_is_told_and_loses_nothing",),
+    ),
+    OwnProof(
+        "rabbitmq",
+        "delivery-limit",
+        "What RabbitMQ gives up at its delivery limit comes to the handler all the same.",
+        (
+            "tests/brokers/test_rabbitmq.py::"
+            "test_what_reaches_the_delivery_limit_comes_by_the_side_queue",
+        ),
+    ),
+    OwnProof(
+        "kafka",
+        "broker-restarts",
+        RESTARTS,
+        (
+            "tests/brokers/kafka/test_kafka.py::"
+            "test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on",
+        ),
+    ),
+    OwnProof(
+        "kafka",
+        "settings-stand",
+        "No setting of the user's takes a promise back: `acks`, idempotence and commits stay as they are.",
+        ("tests/brokers/kafka/test_settings.py::test_no_setting_of_the_user_takes_a_promise_back",),
     ),
 )
 

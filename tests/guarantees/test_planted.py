@@ -1,17 +1,24 @@
 """A guarantee that is switched off turns its cell red, and no other."""
 
+from __future__ import annotations
+
 import pytest
 
 from borough.testing.conformance import broken_guarantees, run_conformance
 from tests.docs.guarantees import BROKEN, table
 from tests.guarantees.cells import ADAPTERS
+from tests.guarantees.chosen import ChosenAdapters, choose
 from tests.guarantees.planted import ALL, Planted
 
 
 @pytest.mark.parametrize("planted", ALL, ids=lambda planted: planted.adapter)
-async def test_exactly_the_cell_of_what_is_switched_off_turns_red(planted: Planted) -> None:
+async def test_exactly_the_cell_of_what_is_switched_off_turns_red(
+    planted: Planted, request: pytest.FixtureRequest
+) -> None:
+    chosen = ChosenAdapters()
+    choose(chosen, planted.pair, request.getfixturevalue)
     said: list[str] = []
-    verdicts = await run_conformance(planted.suite(), said.append)
+    verdicts = await run_conformance(planted.suite(chosen), said.append)
     broken = broken_guarantees(planted.part, verdicts)
     assert broken == {planted.broken}, "\n".join(said)
     adapter = next(adapter for adapter in ADAPTERS if adapter.name == planted.adapter)

@@ -59,13 +59,22 @@ class Noted(Event):
     number: int
 
 
-@contract("desk", version="1.0", publishes=[Noted])
+class Murmured(Event):
+    """Something that nobody keeps."""
+
+
+@contract("desk", version="1.0", publishes=[Noted, Murmured])
 class Desk(Protocol):
     """Keeps notes and tells of them."""
 
     @post("/notes")
     async def keep(self, note: Note) -> Note:
         """Keep a note; the same note again is the same."""
+        ...
+
+    @post("/murmurs")
+    async def murmur(self, times: int) -> int:
+        """Tell so many times of nothing, all at once."""
         ...
 
     @post("/torn")
@@ -110,6 +119,12 @@ class DeskService(Service, Desk):
             await _keep(tx, note)
         return note
 
+    async def murmur(self, times: int) -> int:
+        async with self.db.transaction() as tx:
+            for _ in range(times):
+                tx.publish(Murmured())
+        return times
+
     async def tear(self, note: Note) -> Note:
         async with self.db.transaction() as tx:
             await _keep(tx, note)
@@ -139,7 +154,7 @@ async def _keep(tx: Transaction, note: Note) -> None:
 
 @final
 class HallService(Service, name="hall"):
-    """Hears. Writers in `sick` make `hear` fail, `tell` waits for `gate`.
+    """Hears. Writers in `sick` make `hear` fail, `listen` waits for `gate`.
 
     With a file `hold` in its folder `hear` does not end.
     """
@@ -152,7 +167,6 @@ class HallService(Service, name="hall"):
         await _make(self.db, _HALL_TABLES)
         self.sick: set[str] = set()
         self.gate = asyncio.Event()
-        self.gate.set()
         self._places = itertools.count(int(self.clock.epoch_s() * _A_MILLION))
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._told = os.open(self.folder / "told", flags, 0o644)
@@ -178,8 +192,12 @@ class HallService(Service, name="hall"):
     @on(Noted)
     async def tell(self, event: Noted) -> None:
         """Outside of it: at least once."""
-        await self.gate.wait()
         os.write(self._told, f"{event.writer} {event.number}\n".encode())
+
+    @on(Murmured)
+    async def listen(self, event: Murmured) -> None:
+        """As long as the gate is closed."""
+        await self.gate.wait()
 
     @projection(Noted, tables=["shown"])
     async def show(self, event: Noted, tx: Transaction) -> None:
