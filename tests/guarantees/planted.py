@@ -20,7 +20,7 @@ from tests.guarantees.chosen import ChosenAdapters, Pair
 __all__ = ["ALL", "Planted"]
 
 LATE_S = 0.4
-IMPATIENT_S = 6.0
+IMPATIENT_S = 15.0
 
 
 class Wrapped:
