@@ -18,14 +18,15 @@ __all__ = ["kafka", "postgres_server", "rabbitmq"]
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Try a few pairs, or with `--matrix` all of them."""
     if "pair" in metafunc.fixturenames:
-        chosen = list(pairs(all_of_them=metafunc.config.getoption("--matrix")))
+        chosen = list(pairs(all_of_them=bool(metafunc.config.getoption("--matrix"))))
         metafunc.parametrize("pair", chosen, ids=str)
 
 
 @pytest.fixture
 async def chosen(pair: Pair, request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """The suite at hand on this pair; a server is started when a pair needs it."""
-    suite: ChosenAdapters = request.instance
+    suite = request.instance
+    assert isinstance(suite, ChosenAdapters)
     choose(suite, pair, request.getfixturevalue)
     yield
     if suite.postgres_url:
