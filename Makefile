@@ -11,6 +11,7 @@ DEMO_ARGS  ?=
 TEST_ARGS  ?=
 BENCH_ARGS ?=
 RIG_ARGS   ?= --help
+GUARANTEES := tests/guarantees tests/stores tests/brokers tests/runtime/test_ambiguous_commits.py
 CHECKED    := src tests $(wildcard examples benchmarks rigs)
 
 SHELL       := /bin/sh
@@ -29,7 +30,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 BIN  := $(VENV)/bin
 SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
 
-.PHONY: help demo test lint format types imports bench kafka polyglot rig wheel lock clean asked-for
+.PHONY: help demo test matrix lint format types imports bench kafka polyglot rig wheel lock clean asked-for
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -39,6 +40,12 @@ demo: $(VENV)/.run  ## the shop under traffic, until Ctrl-C (DEMO_ARGS="--for 10
 
 test: $(VENV)/.dev .tools/node  ## the test suite (TEST_ARGS="-k outbox")
 	@$(BIN)/python -m pytest -n auto $(TEST_ARGS)
+
+matrix: $(VENV)/.dev  ## the guarantees on every store with every broker, and the page that this run makes
+	@record=$$(mktemp); status=0; \
+	$(BIN)/python -m pytest -n 2 $(GUARANTEES) --matrix --record "$$record" $(TEST_ARGS) || status=$$?; \
+	$(BIN)/python -m tests.docs.guarantees --record "$$record" || status=$$?; \
+	rm -f "$$record"; exit $$status
 
 lint: $(VENV)/.dev  ## style and formatting
 	@$(BIN)/ruff check --quiet $(CHECKED)

@@ -4,10 +4,12 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.guarantees.recording import Recording
 from tests.requirements import MARK
 from tests.secrets.net import LeakNet
 
@@ -25,6 +27,24 @@ def no_secret_is_logged() -> Iterator[None]:
     """Whatever a test does in this process, its log lines hold no secret, masked or not."""
     yield
     assert NET.taken() == []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which pairs of engines the guarantees are tried on."""
+    parser.addoption(
+        "--matrix",
+        action="store_true",
+        help="try the guarantees on every store with every broker",
+    )
+    parser.addoption("--record", metavar="FILE", help="write down how every test has ended")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record the run, where that is asked for; workers report to the process that started them."""
+    path = config.getoption("--record")
+    if path and not hasattr(config, "workerinput"):
+        matrix = bool(config.getoption("--matrix"))
+        config.pluginmanager.register(Recording(Path(path), matrix=matrix))
 
 
 def missing_tools(reasons: Iterable[str]) -> Counter[str]:

@@ -11,6 +11,7 @@ from borough.clock import SystemClock
 from borough.ports import Broker, Delivery, Message, Subscription
 from borough.runtime.consumer import Consumer
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.history import HistoryPage, Past, PastEvent
 from borough.runtime.in_order import InOrder
 from borough.runtime.pulse import until_quiet
 from borough.testing.clock import ManualClock
@@ -196,3 +197,79 @@ async def test_what_came_while_nobody_read_is_looked_at_before_a_gap_is_passed_o
 async def test_a_gap_that_is_never_filled_is_passed_over() -> None:
     reading = InOrder(Fed([(4, 3), (2, 1)]), "mail.hear", 1, SystemClock())
     assert await numbers_of(reading, 2) == [2, 4]
+
+
+class Retained:
+    """A publisher that still has some events."""
+
+    def __init__(self, *numbers: int) -> None:
+        self._numbers = numbers
+
+    async def read(self, topic: str, after: int) -> HistoryPage:
+        found = [
+            PastEvent(sequence=number, id=str(number), type="t", key=None, body=b"")
+            for number in self._numbers
+            if number > after
+        ]
+        return HistoryPage(events=tuple(found), end=max(self._numbers))
+
+
+async def test_each_gap_is_asked_for_before_it_is_passed_over() -> None:
+    batches = [(2, 1), (4, 3), (6, 5), (8, 7)]  # of every second event nothing is heard
+    past = Past(TOPIC, Retained(2, 3, 4, 5, 6, 8))
+    reading = InOrder(Fed(batches), "mail.hear", 1, SystemClock(), past)
+    assert await numbers_of(reading, 6) == [2, 3, 4, 5, 6, 8]
+
+
+class Lingering(Fed):
+    """A subscription whose end takes a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read, self.is_closing = asyncio.Event(), asyncio.Event()
+        self.may_close = asyncio.Event()
+        self.is_closed = False
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        self.is_read.set()
+        return await super().take(limit)
+
+    async def close(self) -> None:
+        self.is_closing.set()
+        await self.may_close.wait()
+        self.is_closed = True
+
+
+class LingeringBroker(Shuffling):
+    """A broker with one reading, which lingers."""
+
+    def __init__(self) -> None:
+        super().__init__(1, reach=1)
+        self.reading = Lingering()
+
+    async def subscribe(self, group: str, topic: str, position: int) -> Subscription:
+        return self.reading
+
+
+async def test_a_reading_is_closed_to_its_end_however_often_its_role_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        mail = await stage.place("mail")
+        broker = LingeringBroker()
+        consumer = consumer_of(stage, mail, broker)  # type: ignore[arg-type]
+        await consumer.register()
+        lease = await mail.leases.take("consume")
+        assert lease is not None
+        consuming = asyncio.create_task(consumer._consume(lease))
+        await broker.reading.is_read.wait()
+        consuming.cancel()
+        async with asyncio.timeout(10):
+            await broker.reading.is_closing.wait()
+        for _ in range(3):
+            consuming.cancel()
+            await asyncio.sleep(0)
+        broker.reading.may_close.set()
+        await asyncio.wait([consuming])
+        assert broker.reading.is_closed
+        assert consuming.cancelled()

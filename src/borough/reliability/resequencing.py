@@ -78,9 +78,9 @@ class Resequencer(Generic[T]):
         return passed
 
     def expire(self, now: float) -> list[T]:
-        """What may pass because patience with the gap before it has ended."""
+        """What may pass because patience with the first gap has ended; the next one may be over, too."""
         passed: list[T] = []
-        while (due := self.due) is not None and due <= now:
+        if (due := self.due) is not None and due <= now:
             self._pass_over_gap(passed)
         return passed
 

@@ -214,7 +214,7 @@ class Consumer:
             await course.run()
         finally:
             self._course = None
-            await subscription.close()
+            await _closed(subscription)
 
     def _ordered(self, subscription: Subscription, noted: Noted) -> InOrder:
         name, past = self.handler.name, self._past
@@ -225,3 +225,20 @@ class Consumer:
             return InOrder(subscription, name, last, self.clock, past)
         first = PastFirst(subscription, past, noted.sequence)
         return InOrder(first, name, noted.sequence, self.clock, past)
+
+
+async def _closed(subscription: Subscription) -> None:
+    """Close it to the end, also where that is cancelled.
+
+    A reading that is left open would keep from others what the broker has given to it.
+    """
+    closing = asyncio.ensure_future(subscription.close())
+    cancelled: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait([closing])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    closing.result()
+    if cancelled is not None:
+        raise cancelled

@@ -19,9 +19,9 @@ from borough.contracts.operation import Contract
 from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
-from borough.runtime.adapters import make_broker, make_store
 from borough.runtime.callers import declared_callers
 from borough.runtime.carriage import Carriage
+from borough.runtime.chosen import Adapters, ChosenAdapters
 from borough.runtime.client import Caller, make_client
 from borough.runtime.external import Externals
 from borough.runtime.history import HistoryKeeper, Past, history_contract
@@ -64,8 +64,10 @@ class Host:
         make_transport: MakeTransport | None = None,
         data_folder: Path | None = None,
         declared_apart: Mapping[str, Collection[str]] | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
-        """`declared_apart` says which contracts the services of other processes declare to call."""
+        """`declared_apart` says which contracts the services of other processes declare to call;
+        `adapters` stand behind the ports in place of those that the configuration chooses."""
         self.system = system
         self.configuration = system.configuration
         self.clock: Clock = clock or SystemClock()
@@ -87,7 +89,10 @@ class Host:
         self._pushes = Pushes(self.configuration, self.plan, self.clock)
         self.services: dict[str, RunningService] = {}
         self.callees: dict[str, Callee] = {}
-        self.broker: Broker = make_broker(self.configuration, self.data_folder, self.clock)
+        self._adapters = adapters or ChosenAdapters(
+            self.configuration, self.data_folder, self.clock
+        )
+        self.broker: Broker = self._adapters.broker()
         self.carriage: Carriage | None = None
         self.state = "new"
 
@@ -183,7 +188,7 @@ class Host:
     def _store(self, plan: ServicePlan) -> Store | None:
         if not plan.needs_database:
             return None
-        return make_store(self.configuration, self.data_folder, plan.name, self.clock, _deadline)
+        return self._adapters.store(plan.name, _deadline)
 
     def _answer_stand_ins(self) -> None:
         for contract in self.plan.absent.values():

@@ -86,8 +86,7 @@ class InOrder:
                     )
                 )
             if is_over and not arrivals:  # what is at hand is looked at first
-                await self._fill_gap()
-                self._pass(self._resequencer.expire(self._read_s))
+                await self._end_patience()
             self._tell()
         return [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
 
@@ -105,11 +104,20 @@ class InOrder:
         finally:
             self._read_s += min(self._clock.monotonic() - began, look_s)
 
-    async def _fill_gap(self) -> None:
-        """Take what is missing from its publisher: a lost queue, or a reader that stands still with it."""
+    async def _end_patience(self) -> None:
+        """Pass over what has been waited for long enough; each gap is first asked for."""
+        while (due := self._resequencer.due) is not None and due <= self._read_s:
+            if not await self._fill_gap():
+                self._pass(self._resequencer.expire(self._read_s))
+
+    async def _fill_gap(self) -> bool:
+        """Take what is missing from its publisher: a lost queue, or a reader that stands still with it.
+
+        Returns whether any of it was found.
+        """
         missing, past = self._resequencer.missing, self._past
         if past is None or missing is None:
-            return
+            return False
         count, (last, next_held) = 0, missing
         try:
             while last < next_held - 1:
@@ -132,6 +140,7 @@ class InOrder:
                 self._name,
                 count,
             )
+        return count > 0
 
     def _pass(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:

@@ -5,11 +5,23 @@
             return MyStore(folder / "shop.db")
 
 pytest collects the class with its `test_...` methods (pytest-asyncio runs them); without pytest,
-`await run_conformance(TestMyStore())` does. Each test makes its own handles in its own folder.
+`await run_conformance(TestMyStore())` does. Each test makes its own handles in its own folder. What a
+whole system promises on a store and a broker is tried by `PromiseConformance`; `GUARANTEES` names all of it.
 """
 
 from borough.testing.conformance.broker import BrokerConformance
+from borough.testing.conformance.guarantees import GUARANTEES, Guarantee, broken_guarantees
+from borough.testing.conformance.promise import PromiseConformance
 from borough.testing.conformance.store import StoreConformance
 from borough.testing.conformance.suite import Verdict, run_conformance
 
-__all__ = ["BrokerConformance", "StoreConformance", "Verdict", "run_conformance"]
+__all__ = [
+    "GUARANTEES",
+    "BrokerConformance",
+    "Guarantee",
+    "PromiseConformance",
+    "StoreConformance",
+    "Verdict",
+    "broken_guarantees",
+    "run_conformance",
+]
