@@ -16,8 +16,8 @@ from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
 NAMES = (
-    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "rabbitmq",
-    "slow_query", "memory",
+    "start", "alone", "local", "rest", "edge", "remote", "grpc_door", "split", "outbox", "events",
+    "rabbitmq", "slow_query", "memory",
 )  # fmt: skip
 _PACKAGES = (
     "aio-pika", "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "faststream", "grpcio", "httptools", "msgspec",
