@@ -30,8 +30,7 @@ class Ways:
         self.process = process
         self.caller = caller
         self.proof = [
-            (name.decode(), value.decode())
-            for name, value in process.tokens.first_headers("desk")
+            (name.decode(), value.decode()) for name, value in process.tokens.first_headers("desk")
         ]
 
     def local(self) -> Any:
@@ -81,9 +80,13 @@ async def test_the_callee_sees_the_same_caller(ways: Ways) -> None:
     http = (await ways.http("GET", "/depot/seen")).value
     seen = (await ways.grpc("Seen")).result
     assert (local.operation, local.caller) == (http["operation"], http["caller"])
-    assert (local.operation, local.caller) == (seen.operation, seen.caller) == (
-        "depot.Depot.seen",
-        "desk",
+    assert (
+        (local.operation, local.caller)
+        == (seen.operation, seen.caller)
+        == (
+            "depot.Depot.seen",
+            "desk",
+        )
     )
     assert not seen.HasField("user")
 
@@ -113,7 +116,9 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "arguments", "http", "by_grpc", "code", "status", "told"), REFUSALS)
+@pytest.mark.parametrize(
+    ("name", "arguments", "http", "by_grpc", "code", "status", "told"), REFUSALS
+)
 async def test_a_problem_is_the_same(
     ways: Ways,
     name: str,

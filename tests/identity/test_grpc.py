@@ -12,8 +12,8 @@ import pytest
 from borough import System
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
-from borough.testing import free_port
 from borough.services.context import Principal
+from borough.testing import free_port
 from borough.transports.http import wire
 from tests.identity.company import Company
 from tests.identity.town import ALL, spiffe
@@ -81,8 +81,8 @@ async def test_the_caller_is_the_service_of_the_certificate(grounds: Grounds, ad
 
 async def test_metadata_says_nothing_about_the_caller(grounds: Grounds, address: str) -> None:
     async with plain(address, grounds.credentials("bank")) as caller:
+        claim = [("borough-service", "readers")]
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            claim = [("borough-service", "readers")]
             await caller.call(f"{LIBRARY}/Burn", title="emma", metadata=claim)
     assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert "bank does not declare library.Library" in (caught.value.details() or "")
@@ -99,9 +99,13 @@ async def test_who_shows_no_certificate_or_another_cas_is_not_let_in(
         grpc.ssl_channel_credentials(grounds.ca, pem, pem),
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            async with plain(address, shown) as caller:
-                await caller.call(f"{LIBRARY}/Burn", title="emma")
+            await _met(address, shown)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def _met(address: str, credentials: grpc.ChannelCredentials) -> None:
+    async with plain(address, credentials):
+        pass
 
 
 async def test_the_public_listener_speaks_tls_with_its_own_certificate(tmp_path: Path) -> None:

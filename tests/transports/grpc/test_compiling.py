@@ -104,7 +104,9 @@ def test_absent_null_and_a_value_stay_three_things(note: Any) -> None:
     _, _, file, converters, pool = FILES[Bazaar]
     make = pool.message(file, "Everything")
     data = make(**converters.write("Everything")(whole)).SerializeToString()
-    assert msgspec.convert(converters.read("Everything")(make.FromString(data)), Everything) == whole
+    assert (
+        msgspec.convert(converters.read("Everything")(make.FromString(data)), Everything) == whole
+    )
 
 
 def test_what_protobuf_cannot_mean_is_refused_with_its_place() -> None:

@@ -29,7 +29,9 @@ def stubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Module
     locks = {path: path.read_bytes() for path in SHOP.glob("*/contract.proto.lock")}
     export = [sys.executable, "-m", "borough", "contracts", "export", "--format", "proto"]
     subprocess.run([*export, "--system", str(SHOP), "--out", str(folder)], check=True)
-    assert {path: path.read_bytes() for path in locks} == locks, "the shop's locks are not committed"
+    assert {path: path.read_bytes() for path in locks} == locks, (
+        "the shop's locks are not committed"
+    )
     made = folder / "made"
     made.mkdir()
     compiler = [sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}"]
