@@ -16,7 +16,7 @@ from benchmarks.report import JUDGED_ROUNDS, Report
 from benchmarks.revisions import compare
 
 NAMES = (
-    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "postgres", "events",
+    "start", "alone", "local", "rest", "edge", "remote", "grpc_door", "split", "outbox", "postgres", "events",
     "rabbitmq", "kafka", "slow_query", "memory",
 )  # fmt: skip
 _PACKAGES = (

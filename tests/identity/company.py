@@ -58,12 +58,13 @@ class Company:
         uris: Sequence[str],
         times: Times | None = None,
         password: bytes | None = None,
+        hosts: Sequence[str] = (),
     ) -> Path:
-        """Write a certificate for these URIs, and its key, into one file."""
+        """Write a certificate for these URIs, and its key, into one file; without any, for localhost."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, path.stem)])
         names = [x509.UniformResourceIdentifier(uri) for uri in uris]
-        others = [] if names else [x509.DNSName("localhost")]
+        others = [x509.DNSName(host) for host in hosts or ([] if names else ["localhost"])]
         made = (
             self._builder(subject, key, times)
             .add_extension(x509.SubjectAlternativeName([*names, *others]), critical=False)

@@ -38,7 +38,13 @@ def run_apart(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     if not names:
         raise ConfigurationError(f"--only {options.only!r} names nothing; name services, or {EDGE}")
     if names == [EDGE]:
-        _refuse(options, "internal_port", "mock", of="the public door, which no service calls")
+        _refuse(
+            options,
+            "internal_port",
+            "grpc_port",
+            "mock",
+            of="the public door, which runs no service",
+        )
         path = Path(options.path).resolve()
         if not path.is_dir():
             raise ConfigurationError(
@@ -99,11 +105,13 @@ async def _serve_services(
     @contextmanager
     def ready() -> Generator[None, None, None]:
         where = apart.process.internal_url
+        grpc = () if apart.process.grpc is None else apart.process.grpc.addresses
         document: dict[str, Any] = {
             "system": system.name,
             "pid": os.getpid(),
             "edge": None,
             "internal": where,
+            "grpc": grpc,
             "data": str(host.data_folder),
             "services": chosen,
             "contracts": [
@@ -118,6 +126,7 @@ async def _serve_services(
         }
         found = {name: apart.discovery.replicas(name) for name in sorted(apart.called)}
         rows = [(name, where) for name in chosen]
+        rows += [("gRPC", ", ".join(grpc))] if grpc else []
         rows += [
             (name, ", ".join(f"{each.host}:{each.port}" for each in replicas) or "nowhere yet")
             for name, replicas in found.items()
@@ -141,6 +150,7 @@ async def _serve_door(options: argparse.Namespace, flags: Mapping[str, Any], pat
             "pid": os.getpid(),
             "edge": edge,
             "internal": None,
+            "grpc": (),
             "data": str(configuration.data_folder),
             "services": sorted(apart.called),
             "contracts": [],

@@ -21,6 +21,7 @@ _EXAMPLE = """examples:
   borough contracts show orders.Orders --system examples/shop
   borough contracts export --system examples/shop --format openapi > shop.json
   borough contracts export payments --format descriptor --out contracts/
+  borough contracts export --system examples/shop --format proto --out protos/
   borough contracts client examples/shop orders --lang typescript --out web/src
   borough contracts import bank.openapi.json --service bank --out ."""
 
@@ -45,11 +46,11 @@ def add(subparsers: Any) -> None:
     )
     export = actions.add_parser(
         "export",
-        help="write OpenAPI, AsyncAPI or descriptors",
+        help="write OpenAPI, AsyncAPI, protobuf or descriptors",
         epilog="example: borough contracts export --system examples/shop --public > shop.json",
     )
     export.add_argument(
-        "--format", choices=("openapi", "asyncapi", "descriptor"), default="openapi"
+        "--format", choices=("openapi", "asyncapi", "proto", "descriptor"), default="openapi"
     )
     export.add_argument(
         "--out", metavar="FOLDER", help="write files there instead of standard output"
@@ -57,7 +58,7 @@ def add(subparsers: Any) -> None:
     export.add_argument(
         "--public",
         action="store_true",
-        help="of OpenAPI and AsyncAPI only what the edge serves",
+        help="of OpenAPI, AsyncAPI and protobuf only what the edge serves",
     )
     for action in (show, export):
         action.add_argument("name", nargs="?", help="a service or a contract (default: all)")
@@ -140,6 +141,8 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
     from borough.contracts.descriptor import describe, to_json
     from borough.contracts.openapi import openapi
 
+    if options.format == "proto":
+        return _write(_protos(options, contracts), options.out)
     descriptors = [describe(contract) for contract in contracts]
     if options.format == "openapi":
         facts = system.configuration.options.system
@@ -164,14 +167,32 @@ def _export(options: argparse.Namespace, contracts: list[Contract], system: Any)
         files = {f"{facts.name}.asyncapi.json": content + b"\n"}
     else:
         files = {f"{d.service}.{d.name}.json": to_json(d) + b"\n" for d in descriptors}
-    if options.out is None:
+    return _write(files, options.out)
+
+
+def _protos(options: argparse.Namespace, contracts: list[Contract]) -> dict[str, bytes]:
+    """The protobuf of the contracts that have operations; numbers that are new are kept at once."""
+    from borough.contracts.proto_text import proto_text
+    from borough.runtime.proto_locks import ProtoLocks
+
+    locks = ProtoLocks()
+    files = [locks.file_of(contract) for contract in contracts]
+    for path in locks.save():
+        print(f"{path} keeps the numbers", file=sys.stderr)
+    shown = [file.public() if options.public else file for file in files]
+    return {file.path: proto_text(file).encode() for file in shown if file.methods}
+
+
+def _write(files: dict[str, bytes], out: str | None) -> int:
+    """Print the files, or write them below the folder `out`. Raises `ConfigurationError`."""
+    if out is None:
         for content in files.values():
             sys.stdout.write(content.decode())
         return 0
-    folder = Path(options.out)
+    folder = Path(out)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
             print(folder / name, file=sys.stderr)
     except OSError as error:

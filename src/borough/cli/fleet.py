@@ -70,7 +70,8 @@ class _Fleet:
         self.folder = self.system.configuration.data_folder
         self.launch = Launch(
             path=str(Path(options.path).resolve()),
-            flags={name: value for name, value in flags.items() if value is not None},
+            flags={name: value for name, value in flags.items() if value is not None}
+            | self._grpc_ports(),
             code=tuple(folder for folder in sys.path if folder),
             mounts=_MOUNTS,
             tells=_TELLS,
@@ -83,6 +84,12 @@ class _Fleet:
         self.view = FleetView(
             self.stderr, self._members, [each.name for each in self.topology.deployables]
         )
+
+    def _grpc_ports(self) -> dict[str, int]:
+        """Replicas on one machine cannot share a port: each takes a free one where gRPC is wanted."""
+        grpc = self.system.configuration.options.grpc
+        wanted = {"grpc.port": grpc.port, "grpc.internal_port": grpc.internal_port}
+        return {name: 0 for name, port in wanted.items() if port is not None}
 
     async def run(self) -> int:
         make_folder(self.folder)
@@ -207,11 +214,16 @@ class _Fleet:
         edge = self.system.configuration.options.edge
         rows = [("page", f"{supervisor.edge_url}/")] if edge.pages else []
         rows.append(("docs", f"{supervisor.edge_url}/docs"))
-        rows += [(member.name, f"{member.where} (pid {member.pid})") for member in members]
+        rows += [(member.name, _placed(member)) for member in members]
         width = max(len(title) for title, _ in rows)
         for title, where in rows:
             print(f"  {title:<{width}}  {where}")
         print("\nCtrl-C stops.", flush=True)
+
+
+def _placed(member: Member) -> str:
+    grpc = f", gRPC at {', '.join(member.grpc)}" if member.grpc else ""
+    return f"{member.where} (pid {member.pid}){grpc}"
 
 
 def _described(member: Member) -> dict[str, Any]:
@@ -221,4 +233,5 @@ def _described(member: Member) -> dict[str, Any]:
         "services": list(member.assignment.services),
         "pid": member.pid,
         "internal": None if member.is_door else member.where,
+        "grpc": member.grpc,
     }

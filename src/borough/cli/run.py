@@ -71,6 +71,12 @@ def add(subparsers: Any) -> None:
         "--internal-port", type=int, help="port of the listener for services; 0 picks a free one"
     )
     parser.add_argument(
+        "--grpc-port",
+        type=int,
+        metavar="PORT",
+        help="serve gRPC to the public, too, on this port (grpc.port); 0 picks a free one",
+    )
+    parser.add_argument(
         "--data", metavar="FOLDER", help="where databases, event logs and keys live (data.folder)"
     )
     add_engine_options(parser)
@@ -118,6 +124,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
         "edge.host": options.host,
         "edge.port": options.port,
         "internal.port": options.internal_port,
+        "grpc.port": options.grpc_port,
         "data.folder": str(Path(options.data).resolve()) if options.data else None,
         **engine_flags(options),
     }
@@ -219,6 +226,7 @@ def _announce(
             "pid": address.pid,
             "edge": address.edge,
             "internal": address.internal,
+            "grpc": () if process.grpc is None else process.grpc.addresses,
             "data": str(host.data_folder),
             "contracts": [
                 {
@@ -238,6 +246,8 @@ def _announce(
     rows = [("page", f"{address.edge}/")] if edge.pages else []
     rows += [(path[1:], f"{address.edge}{path}") for path in process.mounted]
     rows += [("docs", f"{address.edge}/docs"), ("internal", address.internal)]
+    if process.grpc is not None:
+        rows.append(("gRPC", ", ".join(process.grpc.addresses)))
     for contract in host.contracts:
         mock = " (mock)" if contract.cls in stand_ins else ""
         public = any(operation.public for operation in contract.operations.values())

@@ -140,6 +140,8 @@ class Ready(Message, frozen=True, kw_only=True):
     port: int | None = None
     scheme: str = "http"
     """How the services there are spoken to: `https` with certificates."""
+    grpc: tuple[str, ...] = ()
+    """Where it takes calls by gRPC: of the public, of services."""
     edge: str | None = None
     """The public URL, of the door."""
     services: dict[str, str] = {}

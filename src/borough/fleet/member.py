@@ -139,6 +139,11 @@ class Member:
         return ready.edge or f"{ready.scheme}://{ready.host}:{ready.port}"
 
     @property
+    def grpc(self) -> tuple[str, ...]:
+        """Where it takes calls by gRPC."""
+        return () if self.ready is None else self.ready.grpc
+
+    @property
     def version(self) -> str:
         """The versions of its services, each once."""
         services = self.ready.services if self.ready is not None else {}

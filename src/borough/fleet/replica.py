@@ -269,6 +269,7 @@ def _ready(process: Process | EdgeProcess) -> Ready:
         host=place,
         port=port,
         scheme=process.proof.scheme,
+        grpc=() if process.grpc is None else process.grpc.addresses,
         services=_versions(process),
         contracts={contract.wire_name: contract.mark.version for contract in host.contracts},
         declares={name: tuple(sorted(names)) for name, names in host.declared.items()},

@@ -44,6 +44,8 @@ class Credential(NamedTuple):
     """Contexts for both ends, made of one reading, and when the certificate counts (epoch, seconds)."""
 
     listening: ssl.SSLContext
+    grpc: ssl.SSLContext
+    """The listening end of gRPC."""
     calling: ssl.SSLContext
     begins: float
     expires: float
@@ -79,7 +81,9 @@ def read_credential(files: CredentialFiles, domain: str, service: str) -> Creden
         float(ssl.cert_time_to_seconds(str(certificate[field])))
         for field in ("notBefore", "notAfter")
     )
-    return Credential(listening, calling, begins, expires)
+    grpc = _context(ssl.PROTOCOL_TLS_SERVER, files)
+    grpc.set_alpn_protocols(["h2"])
+    return Credential(listening, grpc, calling, begins, expires)
 
 
 def _unusable(files: CredentialFiles, reason: str) -> ConfigurationError:

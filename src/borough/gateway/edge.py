@@ -140,6 +140,11 @@ class Edge:
         cors = self._cors
         return self._answer(request) if cors is None else self._across(cors, request)
 
+    def check_rate(self, request: Request) -> None:
+        """Count what comes by another listener. Raises `TooManyRequests`."""
+        if self._throttle is not None:
+            self._throttle.check(request)
+
     def mark(self, request: Request, response: Response) -> Response:
         """What was refused before it came here, as other origins may read it."""
         if self._cors is None:

@@ -18,6 +18,7 @@ from borough.gateway.segments import Handler
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.runtime.configuration import Configuration
 from borough.transports.http.entrance import Entrances
+from borough.transports.http.message import Request
 from borough.transports.http.server import HttpServer
 
 if TYPE_CHECKING:
@@ -124,6 +125,18 @@ class Front:
             behind, self.identity, self._clock, settings, documents=documents, mounts=mounts
         )
         return self.edge
+
+    def rate(self) -> Callable[[Request], None]:
+        """What counts the requests of another public listener, with those of the edge where one is here."""
+        if self.edge is not None:
+            return self.edge.check_rate
+        options = self._configuration.options.edge
+        if not options.rate_limit:
+            return lambda _request: None
+        from borough.gateway.throttle import Throttle  # replicas have none, save for gRPC
+
+        throttle = Throttle(options.rate_limit, self.identity, self._clock, proxies=options.proxies)
+        return throttle.check
 
     async def listen(self, edge: Edge, port: int, entrances: Entrances | None = None) -> None:
         """Open the public listener. Raises `ConfigurationError` where that cannot be had.

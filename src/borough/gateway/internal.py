@@ -49,8 +49,8 @@ class Proof(Protocol):
         """Have what the services of this process need; blocking. Raises `ConfigurationError`."""
         ...
 
-    def listening(self) -> ssl.SSLContext | None:
-        """The internal listener's side of TLS; None for clear text."""
+    def listening(self, *, is_grpc: bool = False) -> ssl.SSLContext | None:
+        """An internal listener's side of TLS; None for clear text. gRPC has HTTP/2 agreed on (ALPN)."""
         ...
 
     def caller(self, request: Request) -> str | None:
@@ -145,7 +145,7 @@ class ServiceTokens:
         connection.caller = claimed
         return claimed
 
-    def listening(self) -> None:
+    def listening(self, *, is_grpc: bool = False) -> None:
         """Clear text."""
 
     def client(self, caller: str, limits: ClientLimits | None = None) -> HttpClient:

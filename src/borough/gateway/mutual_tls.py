@@ -109,8 +109,8 @@ class ServiceCertificates:
 
     # --- the listening end -----------------------------------------------------------------------
 
-    def listening(self) -> ssl.SSLContext:
-        """The internal listener's context."""
+    def listening(self, *, is_grpc: bool = False) -> ssl.SSLContext:
+        """See `Proof`."""
         tell = self._tell
 
         class ListeningHandshake(TellingHandshake):
@@ -124,16 +124,20 @@ class ServiceCertificates:
         front.options |= ssl.OP_NO_TICKET
         front.num_tickets = 0
         front.sslobject_class = ListeningHandshake
-        front.sni_callback = self._hand_over
+        if is_grpc:
+            front.set_alpn_protocols(["h2"])
+
+        def hand_over(handshake: ssl.SSLObject, asked: str | None, _: ssl.SSLContext) -> None:
+            held = self._asked_for(asked)
+            handshake.context = held.grpc if is_grpc else held.listening
+
+        front.sni_callback = hand_over
         return front
 
-    def _hand_over(
-        self, handshake: ssl.SSLObject, asked: str | None, _front: ssl.SSLContext
-    ) -> None:
-        """Go on as the service that is asked for; for other names, as the first of this process."""
-        service = (asked or "").removesuffix(f".{self.domain}")
-        held = self._held.get(service) or next(iter(self._held.values()))
-        handshake.context = held.listening
+    def _asked_for(self, name: str | None) -> Credential:
+        """That of the service that a client asks for; for other names, of the first of this process."""
+        service = (name or "").removesuffix(f".{self.domain}")
+        return self._held.get(service) or next(iter(self._held.values()))
 
     def _tell(self, reason: str) -> None:
         """Log why a handshake failed, unless that was said a moment ago."""

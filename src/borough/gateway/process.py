@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from borough.gateway.documents import Probes, described
 from borough.gateway.edge import Edge
 from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
 from borough.gateway.front import Front
+from borough.gateway.grpc_extra import make_grpc_doors
 from borough.gateway.hello import HelloPage
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
@@ -33,6 +34,7 @@ from borough.ports import Discovery, Replica, Transport
 from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
+from borough.runtime.proto_locks import proto_files
 from borough.runtime.system import System
 from borough.services.identity import TokenIssuer
 from borough.transports.http import wire
@@ -45,6 +47,9 @@ from borough.transports.http.message import Request, Response
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
 from borough.transports.nearest import NearestTransport
+
+if TYPE_CHECKING:
+    from borough.gateway.grpc_doors import GrpcDoors
 
 __all__ = ["Mounts", "Process"]
 
@@ -105,8 +110,10 @@ class Process:
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
         self.entrances = self._make_entrances()
+        self.grpc = make_grpc_doors(system.configuration, self.clock, self.entrances)
         self._public: PublicDoor | None = None
         self._internal_server: HttpServer | None = None
+        self._internal_door: Door | None = None
         self._directory = Directory()
         self.greeting = Greeting(lambda: self.host.plan.contracts.values())
 
@@ -125,14 +132,28 @@ class Process:
                 self._internal_server = await self._open_internal(self._internal_port)
             if self._edge_port is not None:
                 await self.front.listen(self.make_edge(), self._edge_port, self.entrances)
+            if self.grpc is not None and (self._edge_port, self._internal_port) != (None, None):
+                await self._open_grpc(self.grpc, self._internal_door)
         except BaseException:
             try:
                 await self.stop()
             except Exception:  # the first failure is the one to tell
                 _log.exception("stopping after a failed start failed, too")
             raise
-        if self._declared is None or self._issues_tokens():
+        if self._declared is None or self._issues_tokens() or self.grpc is not None:
             self.front.prepare()  # elsewhere the door of the fleet reads the tokens
+
+    async def _open_grpc(self, grpc: GrpcDoors, internal: Door | None) -> None:
+        """The gRPC listeners that borough.toml asks for, beside those of HTTP."""
+        options = self.system.configuration.options
+        files = await asyncio.to_thread(proto_files, self.host.contracts)
+        routes = self.host.routes
+        if options.grpc.internal_port is not None and internal is not None:
+            ssl = self.proof.listening(is_grpc=True)
+            await grpc.open_internal(internal, ssl, files, routes)
+        if options.grpc.port is not None:
+            door = self._public_door(self.front.identity, ()).door
+            await grpc.open_public(door, self.front.rate(), files, routes)
 
     def _services(self) -> tuple[set[str], set[str]]:
         """The services that are answered in this process, and all that there are."""
@@ -204,7 +225,7 @@ class Process:
             self.clock,
             tells=tells,
         )
-        door = Door(
+        self._internal_door = door = Door(
             self.host.routes,
             identity,
             self.clock,
@@ -363,12 +384,15 @@ class Process:
     def requests(self) -> int:
         """How many requests its listeners have been asked since the start."""
         inside = self._internal_server.requests if self._internal_server is not None else 0
-        return self.front.requests + inside
+        by_grpc = self.grpc.requests if self.grpc is not None else 0
+        return self.front.requests + inside + by_grpc
 
     @property
     def failures(self) -> int:
         """How many requests of services were answered with a 5xx since the start."""
-        return self._internal_server.failures if self._internal_server is not None else 0
+        by_grpc = self.grpc.failures if self.grpc is not None else 0
+        by_http = self._internal_server.failures if self._internal_server is not None else 0
+        return by_grpc + by_http
 
     @property
     def in_flight(self) -> int:
@@ -391,12 +415,13 @@ class Process:
 
     async def stop(self) -> None:
         """Drain the doors, then stop the host. Idempotent."""
-        drain_s = self.system.configuration.options.limits.drain_s
         if self.host.state == "ready":
             self.host.state = "stopping"
-        await self.front.drain(drain_s)
-        if self._internal_server is not None:
-            await self._internal_server.drain(drain_s)
+        grpc, server = self.grpc, self._internal_server
+        await self._drain(self.front.drain, None if grpc is None else grpc.drain_public)
+        await self._drain(
+            None if server is None else server.drain, None if grpc is None else grpc.drain_internal
+        )
         await self.proof.close()
         if self._public is not None:
             await self._public.close()
@@ -404,6 +429,11 @@ class Process:
         await self.host.stop()
         if self._internal_server is not None:
             await self._internal_server.close()
+
+    async def _drain(self, *drains: Callable[[float], Awaitable[None]] | None) -> None:
+        """Drain listeners that stand beside each other."""
+        drain_s = self.system.configuration.options.limits.drain_s
+        await asyncio.gather(*(drain(drain_s) for drain in drains if drain is not None))
 
 
 def _there(url: str | None) -> str:

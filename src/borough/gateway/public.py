@@ -35,7 +35,7 @@ class PublicDoor:
     ) -> None:
         timeouts = timeouts or Timeouts()
         public = [route for route in routes if route.callee.operation.public]
-        self._door = Door(
+        self.door = Door(
             public,
             identity,
             clock,
@@ -44,9 +44,9 @@ class PublicDoor:
             longest_timeout_s=timeouts.longest_s,
         )
         self._raws = [RawApp(raw, identity, clock, timeouts) for raw in raws]
-        self._segments = Segments(self._door.answer)
+        self._segments = Segments(self.door.answer)
         for route in public:
-            self._segments.put(first_segment(route.callee.operation.path), self._door.answer)
+            self._segments.put(first_segment(route.callee.operation.path), self.door.answer)
         self._segments.mount({raw.mount.path: self._after_operations(raw) for raw in self._raws})
         self.request_headers: Sequence[str] | None = [
             parameter.wire_name
@@ -64,12 +64,12 @@ class PublicDoor:
 
         async def answer(request: Request) -> Response:
             try:
-                self._door.router.find(request.method, request.path)
+                self.door.router.find(request.method, request.path)
             except NotFound:
                 return await raw.answer(request)
             except MethodNotAllowed:
                 pass
-            return await self._door.answer(request)
+            return await self.door.answer(request)
 
         return answer
 

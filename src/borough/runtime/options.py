@@ -25,6 +25,7 @@ __all__ = [
     "EventOptions",
     "ExternalOptions",
     "FleetOptions",
+    "GrpcOptions",
     "InternalOptions",
     "InternalTlsOptions",
     "KafkaOptions",
@@ -228,6 +229,23 @@ class InternalOptions(Table, frozen=True):
     tls: InternalTlsOptions = InternalTlsOptions()
 
 
+class GrpcOptions(Table, frozen=True):
+    """The listeners for gRPC: of the public, and of services of this system; each is there where its port is set."""
+
+    host: str = "127.0.0.1"
+    """The address of the public one."""
+    port: Port | None = None
+    """Its port; if not given, there is none; 0 takes a free one. It serves what `edge` does, by the same rules."""
+    internal_port: Port | None = None
+    """The port of the one for services, at `internal.host` and with `internal.tls`; a replica takes a free one."""
+    certificate: str | None = None
+    """File of the public one's certificate, in PEM, relative to the system's folder; it switches TLS on."""
+    key: str | None = None
+    """File of its key; if not given, it lies in the file of the certificate."""
+    streams: AtLeastOne = 128
+    """Calls at once on one connection; one more waits at the caller."""
+
+
 class LimitOptions(Table, frozen=True):
     """Limits that hold for each service."""
 
@@ -426,6 +444,7 @@ class Options(Table, frozen=True):
     external: dict[str, ExternalOptions] = {}
     edge: EdgeOptions = EdgeOptions()
     internal: InternalOptions = InternalOptions()
+    grpc: GrpcOptions = GrpcOptions()
     limits: LimitOptions = LimitOptions()
     data: DataOptions = DataOptions()
     events: EventOptions = EventOptions()

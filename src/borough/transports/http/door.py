@@ -29,7 +29,15 @@ from borough.transports.http.media import JSON_BODY, check_media, media_of
 from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
 
-__all__ = ["UNREADABLE", "Door", "Identify", "Identity", "Route", "problem_response"]
+__all__ = [
+    "UNREADABLE",
+    "Door",
+    "Identify",
+    "Identity",
+    "Route",
+    "declared_response",
+    "problem_response",
+]
 
 _log = logging.getLogger("borough.http")
 _JSON = ((b"content-type", b"application/json"),)
@@ -133,11 +141,7 @@ class Door:
                 return await self._stream(route, arguments, call)
             return _answer(request, route, await route.callee.run(arguments, call))
         except Problem as problem:
-            code = route.codec.code_of(problem) if route is not None else None
-            if code is None:
-                return problem_response(ServiceFailure("The service failed"), trace)
-            document = problem_document(problem, code, trace.trace_id if trace else None)
-            return Response(problem.status, (_PROBLEM,), _told(document))
+            return declared_response(problem, route, trace)
         except NotFound as error:
             other = None if self._otherwise is None else await self._otherwise(request)
             return problem_response(error, trace) if other is None else other
@@ -164,6 +168,23 @@ class Door:
         arguments = route.codec.read_arguments(
             slots, request.query, header, request.body, strict=self._strict
         )
+        return arguments, self.call_for(request, route, arguments, identity, trace)
+
+    async def identity_for(self, request: Request, route: Route) -> Identity:
+        """Who calls this operation. Raises `Unauthenticated`, or `Forbidden` where they may not."""
+        found = self._identify(request, route)
+        return found if isinstance(found, Identity) else await found
+
+    def call_for(
+        self,
+        request: Request,
+        route: Route,
+        arguments: tuple[Any, ...],
+        identity: Identity,
+        trace: TraceContext,
+    ) -> Call:
+        """The call that a request is, with its deadline and its key. Raises `InvalidRequest`."""
+        header = request.headers.get
         arrival = request.arrival
         if arrival is not None and arrival.timeout_s != UNREADABLE:
             deadline = arrival.came_at + arrival.timeout_s
@@ -178,7 +199,7 @@ class Door:
             key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY))
             if not route.stores_key:
                 key = _derived_key(route, arguments)
-        call = Call(
+        return Call(
             route.name,
             route.service,
             identity.caller,
@@ -189,7 +210,6 @@ class Door:
             None,
             route.pool,
         )
-        return arguments, call
 
     async def _stream(self, route: Route, arguments: tuple[Any, ...], call: Call) -> Response:
         stream = route.callee.stream(arguments, call)
@@ -277,6 +297,17 @@ def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:
 def _told(document: dict[str, Any]) -> bytes:
     """A problem document as it is sent: a detail made of an inner error may hold a secret of ours."""
     return without_secrets_in(JSON.encode(document))
+
+
+def declared_response(
+    problem: Problem, route: Route | None, trace: TraceContext | None
+) -> Response:
+    """A problem as RFC 9457; one that the operation does not declare is a failure of the service."""
+    code = route.codec.code_of(problem) if route is not None else None
+    if code is None:
+        return problem_response(ServiceFailure("The service failed"), trace)
+    document = problem_document(problem, code, trace.trace_id if trace else None)
+    return Response(problem.status, (_PROBLEM,), _told(document))
 
 
 def problem_response(error: CallError, trace: TraceContext | None = None) -> Response:

@@ -31,7 +31,7 @@ from borough.transports.http.server_connection import ServerConnection
 if TYPE_CHECKING:
     from borough.transports.http.entrance import Entrances
 
-__all__ = ["HttpServer"]
+__all__ = ["HttpServer", "why_no_listener"]
 
 logger = logging.getLogger("borough.http")
 
@@ -126,7 +126,7 @@ class HttpServer:
                 ssl_handshake_timeout=handshake_s,
             )
         except OSError as error:
-            raise ConfigurationError(_why_not(host, port, error)) from error
+            raise ConfigurationError(why_no_listener(host, port, error)) from error
         for listener in self._server.sockets:
             _keep_unsent_here(listener)
         self._intake = Intake(
@@ -315,7 +315,7 @@ def _http_date(now: datetime) -> str:
     return f"{day}, {now.day:02} {month} {now.year} {now:%H:%M:%S} GMT"
 
 
-def _why_not(host: str, port: int, error: OSError) -> str:
+def why_no_listener(host: str, port: int, error: OSError) -> str:
     """One sentence with the remedy, for a listener that could not be had."""
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is in use; stop what listens there, or choose another port"

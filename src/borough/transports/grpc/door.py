@@ -1,0 +1,235 @@
+"""A call by gRPC from its message to its answer: entrance, rate, identity, arguments, callee, message.
+
+The door of HTTP behind the same listener says who calls, whether they may, and what the call's deadline
+and key are; the entrance of the service counts the call with those that come by HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
+
+from borough.clock import Clock
+from borough.contracts.codec import reply_fields
+from borough.contracts.marks import Reply
+from borough.contracts.problem import Problem
+from borough.errors import CallError, ServiceFailure
+from borough.reliability.arrival import Arrival
+from borough.services.context import Call
+from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.transports.grpc.methods import Method
+from borough.transports.grpc.statuses import Failure, failure_of
+from borough.transports.http import wire
+from borough.transports.http.door import Door, declared_response, problem_response
+from borough.transports.http.entrance import Entrances
+from borough.transports.http.message import Connection, Headers, Request, Response
+
+__all__ = ["GrpcDoor", "Incoming"]
+
+_log = logging.getLogger("borough.grpc")
+
+_TAKEN = frozenset(
+    {"authorization", "traceparent", "tracestate", wire.IDEMPOTENCY_KEY, "x-forwarded-for"}
+)
+"""What a caller may say of its call, in metadata, as in header fields of HTTP."""
+_TAKEN_INSIDE = _TAKEN | {wire.SERVICE, wire.PROOF, wire.PRINCIPAL}
+
+
+class Incoming(Protocol):
+    """A call as a listener has it."""
+
+    headers: dict[str, bytes]
+    """What the caller says of it: the metadata in `GrpcDoor.taken`, and `Borough-Timeout-Ms`."""
+    connection: Connection
+
+    async def tell(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Send metadata, once, ahead of any message."""
+        ...
+
+    async def write(self, message: bytes) -> None:
+        """Send a message, as fast as the caller reads."""
+        ...
+
+
+class GrpcDoor:
+    """Answers calls of one listener."""
+
+    def __init__(
+        self,
+        door: Door,
+        clock: Clock,
+        *,
+        entrances: Entrances | None = None,
+        check_rate: Callable[[Request], None] | None = None,
+        is_inside: bool = False,
+    ) -> None:
+        """`is_inside`: the callers are services, who may say for whom they call."""
+        self._door = door
+        self._token = clock.token
+        self._monotonic = clock.monotonic
+        self._entrances = entrances
+        self._check_rate = check_rate
+        self._is_inside = is_inside
+        self.taken = _TAKEN_INSIDE if is_inside else _TAKEN
+        """The names of metadata that count."""
+
+    async def unary(self, method: Method, data: bytes, incoming: Incoming) -> bytes | Failure:
+        """The message of the answer, or how the call ends without one."""
+        visit = _Visit(self._is_inside)
+        try:
+            arguments, call = await self._begin(visit, method, data, incoming)
+            result = await method.route.callee.run(arguments, call)
+            if method.is_reply:
+                result = await _reply(result, incoming)
+            return method.message(result)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                visit.abandon()
+                raise
+            return self._failure(visit, method, error)
+        except Exception as error:
+            return self._failure(visit, method, error)
+        finally:
+            visit.leave()
+
+    async def stream(self, method: Method, data: bytes, incoming: Incoming) -> Failure | None:
+        """Write every item; returns how the call ends, if it has failed."""
+        visit = _Visit(self._is_inside)
+        try:
+            arguments, call = await self._begin(visit, method, data, incoming)
+            items = method.route.callee.stream(arguments, call)
+            try:
+                async for item in items:
+                    visit.leave()  # a stream may go on for hours
+                    await incoming.write(method.message(item))
+            finally:
+                await items.aclose()  # type: ignore[attr-defined]
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                visit.abandon()
+                raise
+            return self._failure(visit, method, error)
+        except Exception as error:
+            return self._failure(visit, method, error)
+        finally:
+            visit.leave()
+        return None
+
+    async def _begin(
+        self, visit: _Visit, method: Method, data: bytes, incoming: Incoming
+    ) -> tuple[tuple[Any, ...], Call]:
+        """Let the call in. Raises what it is refused for."""
+        operation = method.route.callee.operation
+        headers = Headers(incoming.headers)
+        request = Request(
+            operation.mark.method, operation.path, "", headers, b"", incoming.connection
+        )
+        trace = read_traceparent(request.headers.get("traceparent"))
+        if trace is None:
+            trace = TraceContext.start(self._token)
+        visit.trace = trace
+        if self._entrances is not None:
+            entrance = self._entrances.to(request.path)
+            if entrance is not None:
+                now = self._monotonic()
+                arrival = entrance.arrive(request, visit, now, now)
+                if arrival is not None and arrival.at_work:
+                    visit.arrival = arrival
+                else:
+                    await visit.turn(arrival)
+        if self._check_rate is not None:
+            self._check_rate(request)
+        route = method.route
+        identity = await self._door.identity_for(request, route)
+        arguments = method.arguments(data)
+        return arguments, self._door.call_for(request, route, arguments, identity, trace)
+
+    def _failure(self, visit: _Visit, method: Method, error: BaseException) -> Failure:
+        trace = visit.trace
+        if visit.refusal is not None:
+            return failure_of(visit.refusal)
+        if isinstance(error, Problem):
+            code = method.route.codec.code_of(error)
+            own = None if code is None else method.problem_message(error, code)
+            return failure_of(declared_response(error, method.route, trace), own)
+        if isinstance(error, CallError):
+            return failure_of(problem_response(error, trace))
+        _log.error("%s failed", method.path, exc_info=error)
+        return failure_of(problem_response(ServiceFailure("The service failed"), trace))
+
+
+class _Refused(Exception):
+    """The entrance did not let a call in; the visit knows why."""
+
+
+class _Visit:
+    """One call at the entrance of its service, which takes it as a `Waiter`."""
+
+    __slots__ = ("_turn", "arrival", "is_inside", "refusal", "trace")
+
+    def __init__(self, is_inside: bool) -> None:
+        self.is_inside = is_inside
+        self.refusal: Response | None = None
+        self.trace: TraceContext | None = None
+        self.arrival: Arrival | None = None
+        """Set once the call has begun, until it has ended."""
+        self._turn: asyncio.Future[None] | None = None
+
+    async def turn(self, arrival: Arrival | None) -> None:
+        """Wait until the call may begin; without an arrival it was refused. Raises `_Refused`."""
+        if arrival is None:
+            raise _Refused
+        self._turn = asyncio.get_running_loop().create_future()
+        try:
+            await self._turn
+        except asyncio.CancelledError:
+            if arrival.at_work:
+                arrival.entrance.abandon(arrival)
+            else:
+                arrival.entrance.forget(arrival)
+            raise
+        if self.refusal is not None:
+            raise _Refused
+        self.arrival = arrival
+
+    def begin(self) -> None:
+        """See `Waiter`."""
+        self._go_on()
+
+    def turn_away(self, response: Response) -> None:
+        """See `Waiter`."""
+        self.refusal = response
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
+
+    def leave(self) -> None:
+        """The call has ended, or is a stream now."""
+        arrival, self.arrival = self.arrival, None
+        if arrival is not None:
+            arrival.entrance.leave(arrival)
+
+    def abandon(self) -> None:
+        """Who called has left."""
+        arrival, self.arrival = self.arrival, None
+        if arrival is not None:
+            arrival.entrance.abandon(arrival)
+
+
+def _is_cancelled() -> bool:
+    """Whether this call was cancelled, and not something that its handler awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _reply(reply: Any, incoming: Incoming) -> Any:
+    """The value of a reply; its header fields, cookies and ETag go ahead as metadata."""
+    if not isinstance(reply, Reply):
+        return reply
+    fields = reply_fields(cast("Any", reply))
+    await incoming.tell([each for each in fields if each[1].isascii()])
+    return cast("Any", reply).value

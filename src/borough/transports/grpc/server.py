@@ -1,0 +1,137 @@
+"""The gRPC server: listens, limits, sweeps and drains. What a call means is the door's.
+
+HTTP/2 is httpunk's: its frames, flow control and defence against resets. Here a request becomes a call,
+an answer a message with trailers; a call whose caller has left is cancelled, and so its handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as tls
+
+import msgspec
+
+from borough.errors import ConfigurationError
+from borough.transports.grpc.connection import GrpcConnection
+from borough.transports.grpc.door import GrpcDoor
+from borough.transports.grpc.offer import Offer
+from borough.transports.http.server import why_no_listener
+
+__all__ = ["GrpcLimits", "GrpcServer"]
+
+_log = logging.getLogger("borough.grpc")
+_SWEEP_S = 1.0
+_GOODBYE_S = 1.0
+"""How long the end of TLS is waited for: grpcio does not tell it."""
+_CANCEL_S = 5.0
+"""A handler that was cancelled may clean up that long before closing goes on without it."""
+
+
+class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What callers may ask of a gRPC listener; times are kept to within a second."""
+
+    message_bytes: int = 1024 * 1024
+    """A message that is received; a larger one is refused (RESOURCE_EXHAUSTED)."""
+    metadata_bytes: int = 16 * 1024
+    """The metadata of a call; above it the call is refused."""
+    streams: int = 128
+    """Calls at once on one connection; one more waits at the caller."""
+    connections: int = 10_000
+    """Open connections; one more is closed."""
+    body_s: float = 10.0
+    """How long the message of a call may take to come; then the call is dropped."""
+    keep_alive_s: float = 75.0
+    """A connection may stay open without a call that long."""
+    handshake_s: float = 5.0
+    """How long TLS may take."""
+    backlog: int = 1_024
+    """Connections that the kernel may hold until they are accepted."""
+
+
+class GrpcServer:
+    """One listener. `requests`: how many calls have come; `failures`: how many ended by our fault.
+
+    `now` is the loop's time as of the last sweep, for times that may be coarse.
+    """
+
+    def __init__(self, door: GrpcDoor, offer: Offer, limits: GrpcLimits | None = None) -> None:
+        self.door = door
+        self.offer = offer
+        self.limits = limits or GrpcLimits()
+        self.taken = {name.encode(): name for name in door.taken}
+        self.port = 0
+        self.requests = 0
+        self.failures = 0
+        self.now = 0.0
+        self._connections: set[GrpcConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def open(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
+        """Listen; port 0 takes a free one. Raises `ConfigurationError` where that cannot be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: GrpcConnection(self),
+                host,
+                port,
+                ssl=ssl,
+                backlog=self.limits.backlog,
+                ssl_handshake_timeout=None if ssl is None else self.limits.handshake_s,
+                ssl_shutdown_timeout=None if ssl is None else _GOODBYE_S,
+            )
+        except OSError as error:
+            raise ConfigurationError(why_no_listener(host, port, error)) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweep()
+
+    async def drain(self, seconds: float) -> None:
+        """Say that it serves no more, take no new call, and end what has not ended within `seconds`.
+        Idempotent."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        self.offer.health.end()
+        server.close()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await asyncio.gather(*(each.graceful_shutdown() for each in self._connections))
+        await self._ended(seconds)
+        stopping = [asyncio.ensure_future(each.stop()) for each in self._connections]
+        if stopping:
+            _, deaf = await asyncio.wait(stopping, timeout=_CANCEL_S)
+            for task in deaf:
+                _log.error("a call goes on although it was cancelled")
+                task.cancel()
+        await server.wait_closed()
+
+    async def _ended(self, seconds: float) -> None:
+        """Wait until every connection has ended, at most `seconds`."""
+        waiting = [asyncio.ensure_future(each.wait_closed()) for each in self._connections]
+        if waiting:
+            _, late = await asyncio.wait(waiting, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    # --- connections call ------------------------------------------------------------------------
+
+    def admit(self, connection: GrpcConnection) -> bool:
+        """Count a new connection in; False where there are too many."""
+        if len(self._connections) >= self.limits.connections or self._server is None:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def dismiss(self, connection: GrpcConnection) -> None:
+        """Forget a connection that is gone."""
+        self._connections.discard(connection)
+
+    def _sweep(self) -> None:
+        """Renew the time, look at every connection, and come again."""
+        loop = asyncio.get_running_loop()
+        self.now = loop.time()
+        for connection in list(self._connections):
+            connection.check(self.now)
+        self._sweeper = loop.call_later(_SWEEP_S, self._sweep)

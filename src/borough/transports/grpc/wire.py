@@ -1,0 +1,67 @@
+"""gRPC over HTTP/2 as it is written: messages with their length, time left, statuses in trailers."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from urllib.parse import quote
+
+from borough.errors import InvalidRequest
+
+__all__ = ["HEADERS", "OK", "framed", "message_of", "messages_in", "read_timeout_s", "trailers_of"]
+
+HEADERS = {"content-type": "application/grpc", "grpc-accept-encoding": "identity"}
+OK = {"grpc-status": "0"}
+_HEAD = 5
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])\Z")
+_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_PLAIN = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number) != "%")
+
+
+def framed(message: bytes) -> bytes:
+    """A message as it is sent."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
+def message_of(body: bytes) -> bytes:
+    """The one message of a request. Raises `InvalidRequest`."""
+    size = len(body) - _HEAD
+    if size < 0 or body[0] or int.from_bytes(body[1:_HEAD], "big") != size:
+        if body[:1] == b"\1":
+            raise InvalidRequest("Compressed messages are not taken: send it with identity")
+        raise InvalidRequest("The request is not exactly one message with its length")
+    return body[_HEAD:]
+
+
+def messages_in(data: bytes) -> tuple[list[bytes], bytes]:
+    """The whole messages at the beginning, and what is left. Raises `InvalidRequest`."""
+    found: list[bytes] = []
+    while len(data) >= _HEAD:
+        end = _HEAD + int.from_bytes(data[1:_HEAD], "big")
+        if data[0]:
+            raise InvalidRequest("Compressed messages are not taken: send it with identity")
+        if len(data) < end:
+            break
+        found.append(data[_HEAD:end])
+        data = data[end:]
+    return found, data
+
+
+def read_timeout_s(value: bytes) -> float:
+    """The time left in `grpc-timeout`, in seconds. Raises `InvalidRequest`."""
+    found = _TIMEOUT.match(value)
+    if found is None:
+        raise InvalidRequest("grpc-timeout must be up to eight digits and one of H, M, S, m, u, n")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def trailers_of(
+    code: int, sentence: str, details: bytes = b"", pushback_ms: int | None = None
+) -> dict[str, str]:
+    """How a call ends that has no answer; `pushback_ms` below 0: not to be sent again."""
+    fields = {"grpc-status": str(code), "grpc-message": quote(sentence, safe=_PLAIN)}
+    if details:
+        fields["grpc-status-details-bin"] = b64encode(details).rstrip(b"=").decode()
+    if pushback_ms is not None:
+        fields["grpc-retry-pushback-ms"] = str(pushback_ms)
+    return fields
