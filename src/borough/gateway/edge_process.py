@@ -25,6 +25,7 @@ from borough.gateway.timeouts import Timeouts
 from borough.ports import Discovery, Replica
 from borough.runtime.configuration import Configuration
 from borough.runtime.host import make_folder
+from borough.runtime.recording import make_recorder
 from borough.transports.http import wire
 from borough.transports.http.client import ClientResponse, HttpClient
 from borough.transports.http.dependency import Dependencies
@@ -61,6 +62,7 @@ class EdgeProcess:
         self.services = tuple(services)
         self.discovery = discovery
         self.clock: Clock = clock or SystemClock()
+        self.recorder = make_recorder(configuration, self.clock)
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
         self._port = port
@@ -111,6 +113,7 @@ class EdgeProcess:
             self._front.identity,
             self.clock,
             timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
+            recorder=self.recorder,
         )
         published = Published(
             self.services, self.discovery, self.ask, title=facts.name, version=facts.version

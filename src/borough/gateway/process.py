@@ -212,6 +212,7 @@ class Process:
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
             otherwise=self._about_itself(hello),
+            recorder=self.host.recorder,
         )
         self._public = self._public_door(ForwardedIdentity(), self._raws())
         doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
@@ -268,6 +269,7 @@ class Process:
             self.clock,
             raws=raws,
             timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
+            recorder=self.host.recorder,
         )
 
     def _raws(self) -> list[RawMount]:
@@ -356,7 +358,8 @@ class Process:
                 caller=caller,
                 greet=self.greeting.greet,
                 place=self.proof.origin,
-            )
+            ),
+            self.host.recorder,
         )
 
     @property

@@ -106,6 +106,7 @@ class Carriage:
                 service.published,
                 self._activity,
                 scheduled=database.scheduled,
+                recorder=None if database.sight is None else database.sight.recorder,
             )
         pushed = self._pushes.of(name, self._inbox)
         self._housekeeping[name] = Housekeeping(

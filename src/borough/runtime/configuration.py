@@ -203,6 +203,11 @@ class Configuration:
         return found
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that it was read with."""
+        return self._environment
+
+    @property
     def data_folder(self) -> Path:
         """Where databases, logs and keys live, absolute."""
         return (self.folder / self.options.data.folder).resolve()

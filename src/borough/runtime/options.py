@@ -37,6 +37,7 @@ __all__ = [
     "SystemFacts",
     "Table",
     "TeamFacts",
+    "TelemetryOptions",
     "TokenOptions",
 ]
 
@@ -397,6 +398,33 @@ class FleetOptions(Table, frozen=True):
     """How long `borough rollout` watches each new replica beside the old ones, in seconds, before one leaves."""
 
 
+class TelemetryOptions(Table, frozen=True):
+    """How the system is seen: traces, metrics, logs."""
+
+    record: bool = True
+    """Whether calls, statements and events are recorded at all."""
+    ratio: Share | None = None
+    """The share of traces that are recorded; `OTEL_TRACES_SAMPLER` where it is not given, else all."""
+    slow_s: Seconds = 1.0
+    """A call that takes so long, in seconds, or fails, is recorded though its trace is not."""
+    endpoint: str | None = None
+    """Where an OpenTelemetry collector takes OTLP over HTTP; `OTEL_EXPORTER_OTLP_ENDPOINT` where it is not given."""
+    headers: dict[str, str] = {}
+    """Fields of every request to it, each by reference: `dd-api-key = "env:DD_API_KEY"` or `file:PATH`."""
+    every_s: Seconds = 1.0
+    """How often spans and logs are sent, in seconds."""
+    metrics_every_s: Seconds = 15.0
+    """How often metrics are sent, in seconds."""
+    keep: bool = True
+    """Whether `borough run` keeps what happens in a file of the data folder, to be looked at."""
+    keep_mib: AtLeastOne = 256
+    """The most that this file holds, in MiB; the oldest goes first."""
+    public_metrics: bool = False
+    """Whether the public listener answers `/metrics`, as the internal one does."""
+    logs: Literal["text", "json"] | None = None
+    """How log lines look; if not given, text for a terminal and JSON for anything else."""
+
+
 class DeployableFacts(Table, frozen=True):
     """Services that ship and run together in one process."""
 
@@ -429,6 +457,7 @@ class Options(Table, frozen=True):
     limits: LimitOptions = LimitOptions()
     data: DataOptions = DataOptions()
     events: EventOptions = EventOptions()
+    telemetry: TelemetryOptions = TelemetryOptions()
     fleet: FleetOptions = FleetOptions()
     topologies: dict[str, dict[str, DeployableFacts]] = {}
     discovery: DiscoveryOptions = DiscoveryOptions()

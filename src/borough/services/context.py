@@ -101,6 +101,10 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     armed_in: object = None
     mark: object = None
     """What a keyed operation holds its key with."""
+    is_remote: bool = False
+    """Whether it came over a wire."""
+    partial: str = ""
+    """Its span id where its trace is not sampled and something below it ended badly or late."""
 
     @property
     def user(self) -> Principal:

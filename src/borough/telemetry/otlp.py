@@ -118,9 +118,7 @@ def grouped(groups: Iterable[tuple[Resource, Iterable[bytes]]], scope: Scope) ->
     """`TracesData`, `MetricsData` or `LogsData`: the items of each resource, each a field 2 already."""
     return b"".join(
         [
-            delimited(
-                1, resource.encoded + delimited(2, scope.encoded + b"".join(items))
-            )
+            delimited(1, resource.encoded + delimited(2, scope.encoded + b"".join(items)))
             for resource, items in groups
         ]
     )

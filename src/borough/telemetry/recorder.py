@@ -15,7 +15,7 @@ from borough.telemetry.sampling import Sampler
 from borough.telemetry.span import Failure, Shape, Span, Value
 from borough.telemetry.trace import SAMPLED, TraceContext
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "start_trace"]
 
 _IDS = 512
 _RECORDERS: WeakSet[Recorder] = WeakSet()
@@ -28,6 +28,11 @@ def _begin_anew() -> None:
 
 
 os.register_at_fork(after_in_child=_begin_anew)
+
+
+def start_trace(recorder: Recorder | None, token: Callable[[int], bytes]) -> TraceContext:
+    """The beginning of a trace, where nothing may be recorded at all."""
+    return TraceContext.start(token) if recorder is None else recorder.start()
 
 
 class Recorder:

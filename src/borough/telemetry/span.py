@@ -83,10 +83,11 @@ class Span(msgspec.Struct, gc=False):
     @property
     def attributes(self) -> dict[str, Value]:
         """All attributes, those of the shape included."""
-        found = dict(self.shape.attributes)
-        for name, value in zip(self.shape.names, self.values, strict=False):
-            if value is not None:
-                found[name] = value
+        named = zip(self.shape.names, self.values, strict=False)
+        found = {
+            **self.shape.attributes,
+            **{name: value for name, value in named if value is not None},
+        }
         if self.failure is not None:
             found["error.type"] = self.failure.kind
         if self.is_partial:

@@ -14,7 +14,14 @@ from urllib.parse import unquote
 
 import msgspec
 
-__all__ = ["SAMPLED", "UNRECORDED", "TraceContext", "read_baggage", "read_traceparent", "travelling"]
+__all__ = [
+    "SAMPLED",
+    "UNRECORDED",
+    "TraceContext",
+    "read_baggage",
+    "read_traceparent",
+    "travelling",
+]
 
 SAMPLED = 1
 UNRECORDED = 0x100
