@@ -18,6 +18,8 @@ from benchmarks.revisions import compare
 NAMES = (
     "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "rabbitmq",
     "slow_query", "memory",
+    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "slow_query",
+    "memory", "telemetry",
 )  # fmt: skip
 _PACKAGES = (
     "aio-pika", "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "faststream", "grpcio", "httptools", "msgspec",

@@ -12,6 +12,7 @@ from borough.gateway.process import Process
 from borough.runtime.generations import rebuild
 from borough.services.context import Principal
 from borough.services.data import Database
+from borough.telemetry.recorder import Recorder
 
 __all__ = ["NotQuiet", "Running"]
 
@@ -92,6 +93,11 @@ class Running:
         if found is None:
             raise ConfigurationError(f"no service {name!r} is running")
         return found.instance
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What records the spans of the process; None where telemetry is off."""
+        return self._process.host.recorder
 
     @property
     def edge_url(self) -> str:
