@@ -144,8 +144,7 @@ class Callee:
                 ended = monotonic()
                 took = ended - began
                 edge = sight.edges.get(call.caller) or sight.edge(call)
-                edge.counts[frexp(took)[1]] += 1  # `Durations.add`, written out
-                edge.total_s += took
+                edge.lately(took)
                 if parent is not None:
                     sight.ended(edge, call, parent, (began, ended), arguments)
                 elif took >= sight.slow_s or call.partial:

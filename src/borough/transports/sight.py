@@ -17,7 +17,7 @@ from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import CallError
 from borough.services.context import CURRENT, Call
-from borough.telemetry.durations import Durations
+from borough.telemetry.durations import RecentDurations
 from borough.telemetry.masking import masked, without_secrets
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
@@ -32,7 +32,7 @@ Times = tuple[float, float]
 """When it began, and when it ended."""
 
 
-class Edge(Durations):
+class Edge(RecentDurations):
     """The calls of one caller to an operation: how long they took, and how they failed, by `error.type`."""
 
     __slots__ = ("failures", "local", "remote")
