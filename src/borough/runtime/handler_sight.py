@@ -14,6 +14,7 @@ from borough.ports import Message
 from borough.runtime.event_handler import EventHandler
 from borough.services.context import Call
 from borough.telemetry.durations import Durations
+from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder, start_trace
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
 from borough.telemetry.trace import SAMPLED, TraceContext
@@ -25,10 +26,10 @@ __all__ = ["Delivery", "HandlerSight"]
 _NAMES = ("messaging.message.id", "borough.event.key", "borough.attempt", "borough.outcome")
 
 
-class HandlerSight(Durations):
+class HandlerSight:
     """One handler's deliveries from one topic."""
 
-    __slots__ = ("_handler", "_read", "_shapes", "_token", "_topic", "failures", "recorder")
+    __slots__ = ("_handler", "_read", "_shapes", "_token", "_topic", "measured", "recorder")
 
     def __init__(
         self,
@@ -37,12 +38,23 @@ class HandlerSight(Durations):
         recorder: Recorder | None,
         token: Callable[[int], bytes],
     ) -> None:
-        super().__init__()
         self._handler = handler
         self._topic = topic
         self._token = token
         self.recorder = recorder
-        self.failures: dict[str, int] = {}
+        self.measured: Measured | None = None
+        if recorder is not None:
+            facts = {
+                "messaging.destination.name": topic,
+                "messaging.consumer.group.name": handler.name,
+            }
+            self.measured = recorder.measures.add(
+                "messaging.process.duration",
+                "Attempts at events",
+                handler.service,
+                facts,
+                Durations(),
+            )
         self._shapes: dict[str, Shape] = {}
         self._read: dict[type[Event], Identifiers | None] = {}
 
@@ -133,11 +145,13 @@ class Delivery:
             return
         ended = recorder.monotonic()
         failure: Failure | None = None
-        self._sight.add(ended - self._began)
+        measured = self._sight.measured
+        if measured is not None:
+            measured.durations.add(ended - self._began)
         if error is not None:
             failure = failure_of(error)
-            failures = self._sight.failures
-            failures[failure.kind] = failures.get(failure.kind, 0) + 1
+            if measured is not None:
+                measured.fail(failure.kind)
         is_sampled, own = parent.flags & SAMPLED, call.trace
         if not is_sampled:
             is_late = ended - self._began >= recorder.slow_s

@@ -421,8 +421,8 @@ class TelemetryOptions(Table, frozen=True):
     """The most that this file holds, in MiB; the oldest goes first."""
     public_metrics: bool = False
     """Whether the public listener answers `/metrics`, as the internal one does."""
-    logs: Literal["text", "json"] | None = None
-    """How log lines look; if not given, text for a terminal and JSON for anything else."""
+    logs: Literal["text", "json"] = "text"
+    """How log lines look: `text`, in colour on a terminal, or `json`, one object a line."""
 
 
 class DeployableFacts(Table, frozen=True):

@@ -18,13 +18,20 @@ _SEARCHED = 1024
 """The envelope's attributes come before its data."""
 
 
-class RelaySight(Durations):
+class RelaySight:
     """One service's relay."""
 
-    __slots__ = ("_recorder", "_service", "_shapes")
+    __slots__ = ("_durations", "_recorder", "_service", "_shapes")
 
     def __init__(self, service: str, recorder: Recorder) -> None:
-        super().__init__()
+        self._durations = Durations()
+        recorder.measures.add(
+            "messaging.client.operation.duration",
+            "Batches of events on their way to the broker",
+            service,
+            {"messaging.operation.name": "send"},
+            self._durations,
+        )
         self._service = service
         self._recorder = recorder
         self._shapes: dict[str, Shape] = {}
@@ -33,7 +40,7 @@ class RelaySight(Durations):
         """The broker has these events."""
         recorder = self._recorder
         ended = recorder.monotonic()
-        self.add(ended - began)
+        self._durations.add(ended - began)
         for message in messages:
             at = message.body.find(_FIELD, 0, _SEARCHED)
             if at < 0:

@@ -39,12 +39,23 @@ class DatabaseSight:
 
     def __init__(self, service: str, system: str, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.transactions = Durations()
         self._service = service
         self._facts: dict[str, Value] = {"db.system.name": system, "db.namespace": service}
         self._shapes: dict[str, Shape | None] = {}
         self._events: dict[str, tuple[Shape, Callable[[Any], tuple[Value | None, ...]]]] = {}
+        self._durations = Durations()
+        recorder.measures.add(
+            "db.client.operation.duration",
+            "Transactions of sampled calls",
+            service,
+            {**self._facts, "db.operation.name": "transaction"},
+            self._durations,
+        )
         self.whole = Shape(service, "transaction", Kind.INTERNAL, self._facts)
+
+    def left(self, began: float) -> None:
+        """A transaction has ended."""
+        self._durations.add(self.recorder.monotonic() - began)
 
     def statement(self, sql: str) -> Shape | None:
         """The shape of a statement's spans; None for one of Borough's own."""
@@ -171,6 +182,7 @@ class SeenTransaction:
 
     def _end(self, failure: Failure | None) -> None:
         sight = self._sight
+        sight.left(self._began)
         sight.recorder.note(
             sight.whole, self._parent, self._began, failure=failure, trace=self._own
         )

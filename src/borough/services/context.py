@@ -15,7 +15,7 @@ import msgspec
 from borough.errors import BoroughError, Unauthenticated
 from borough.telemetry.trace import TraceContext
 
-__all__ = ["Call", "Principal", "WorkPool", "current_call", "in_thread"]
+__all__ = ["Call", "Principal", "WorkPool", "current_call", "in_thread", "where"]
 
 T = TypeVar("T")
 
@@ -141,6 +141,12 @@ def current_call() -> Call:
     if call is None:
         raise BoroughError("current_call() was used outside of a call; only handlers have one")
     return call
+
+
+def where() -> tuple[str, TraceContext | None] | None:
+    """The service that is at work here and its trace, for whoever writes a log line."""
+    call = CURRENT.get()
+    return None if call is None else (call.service, call.trace)
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:

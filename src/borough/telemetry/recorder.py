@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from weakref import WeakSet
 
+from borough.telemetry.measures import Measures
 from borough.telemetry.sampling import Sampler
 from borough.telemetry.span import Failure, Shape, Span, Value
 from borough.telemetry.trace import SAMPLED, TraceContext
@@ -43,7 +44,8 @@ class Recorder:
     """
 
     __slots__ = (
-        "__weakref__", "_ring", "_room", "_taken", "_token", "ids", "monotonic", "recorded", "sampler", "slow_s",
+        "__weakref__", "_half", "_ring", "_taken", "_token", "hurry", "ids", "measures", "monotonic",
+        "recorded", "sampler", "slow_s",
     )  # fmt: skip
 
     def __init__(
@@ -60,10 +62,13 @@ class Recorder:
         self.slow_s = slow_s
         self.ids: list[str] = []
         """Span ids made in advance; who finds none asks `new_id`."""
+        self.measures = Measures()
+        self.hurry: Callable[[], None] | None = None
+        """Called, in whatever thread, when half of the room is taken."""
         self.recorded = 0
         self._taken = 0
         self._token = token
-        self._room = room
+        self._half = room // 2
         self._ring: deque[Span] = deque(maxlen=room)
         _RECORDERS.add(self)
 
@@ -82,7 +87,10 @@ class Recorder:
     def add(self, span: Span) -> None:
         """Keep a span until it is taken; the oldest goes where there is no room."""
         self.recorded += 1
-        self._ring.append(span)
+        ring = self._ring
+        ring.append(span)
+        if len(ring) == self._half and self.hurry is not None:
+            self.hurry()
 
     def note(
         self,

@@ -11,6 +11,7 @@ from borough.contracts.operation import Operation
 from borough.ports import Send
 from borough.services.context import CURRENT, Call
 from borough.telemetry.durations import Durations
+from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Shape, Span
 from borough.telemetry.trace import SAMPLED, TraceContext
@@ -19,17 +20,16 @@ from borough.transports.sight import client_shape, failure_of, partial_of
 __all__ = ["ClientSight"]
 
 
-class ClientSight(Durations):
-    """One caller's calls to an operation elsewhere, from before their first attempt to their answer."""
+class ClientSight:
+    """Calls to an operation elsewhere, from before their first attempt to their answer."""
 
-    __slots__ = ("_operation", "_recorder", "_shapes", "failures", "operation")
+    __slots__ = ("_measured", "_operation", "_recorder", "_shapes")
 
     def __init__(self, operation: Operation, recorder: Recorder) -> None:
-        super().__init__()
-        self.operation = operation
+        self._operation = operation
         self._recorder = recorder
         self._shapes: dict[str | None, Shape] = {}
-        self.failures: dict[str, int] = {}
+        self._measured: dict[str | None, Measured] = {}
 
     def seen(self, send: Send) -> Send:
         """The same way, seen."""
@@ -75,6 +75,19 @@ class ClientSight(Durations):
             force_setattr(call, "trace", parent.child(self._recorder.new_id()))
         return parent
 
+    def _measure(self, caller: str | None) -> Measured:
+        """One caller's calls."""
+        service = caller or self._operation.contract.service
+        shape = self._shapes[caller] = client_shape(self._operation, service)
+        found = self._measured[caller] = self._recorder.measures.add(
+            "rpc.client.call.duration",
+            "Calls to another process, where they are made",
+            service,
+            shape.attributes,
+            Durations(),
+        )
+        return found
+
     def _end(
         self,
         call: Call,
@@ -86,9 +99,10 @@ class ClientSight(Durations):
     ) -> None:
         recorder = self._recorder
         ended = recorder.monotonic()
-        self.add(ended - began)
+        measured = self._measured.get(call.caller) or self._measure(call.caller)
+        measured.durations.add(ended - began)
         if failure is not None:
-            self.failures[failure.kind] = self.failures.get(failure.kind, 0) + 1
+            measured.fail(failure.kind)
         own = call.trace
         if parent is None or own is None:
             return
@@ -101,8 +115,5 @@ class ClientSight(Durations):
             outer = CURRENT.get()
             if outer is not None and outer.operation:
                 above = partial_of(outer, recorder)
-        shape = self._shapes.get(call.caller)
-        if shape is None:
-            service = call.caller or self.operation.contract.service
-            shape = self._shapes[call.caller] = client_shape(self.operation, service)
+        shape = self._shapes[call.caller]
         recorder.add(Span(shape, own, above, began, ended, failure, is_partial=not is_sampled))

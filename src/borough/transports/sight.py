@@ -33,15 +33,20 @@ Times = tuple[float, float]
 
 
 class Edge(RecentDurations):
-    """The calls of one caller to an operation: how long they took, and how they failed, by `error.type`."""
+    """The calls of one caller to an operation."""
 
-    __slots__ = ("failures", "local", "remote")
+    __slots__ = ("local", "measured", "remote")
 
-    def __init__(self, local: Shape, remote: Shape) -> None:
+    def __init__(self, local: Shape, remote: Shape, recorder: Recorder, caller: str | None) -> None:
         super().__init__()
         self.local = local
         self.remote = remote
-        self.failures: dict[str, int] = {}
+        facts = dict(local.attributes)
+        if caller is not None:
+            facts["borough.caller"] = caller
+        self.measured = recorder.measures.add(
+            "rpc.server.call.duration", "Calls, where they are answered", local.service, facts, self
+        )
 
 
 class Sight:
@@ -63,7 +68,7 @@ class Sight:
         found = self.edges.get(caller)
         if found is None:
             local, remote = self._shape(caller, is_local=True), self._shape(caller, is_local=False)
-            found = self.edges[caller] = Edge(local, remote)
+            found = self.edges[caller] = Edge(local, remote, self.recorder, caller)
         return found
 
     def _shape(self, caller: str | None, *, is_local: bool) -> Shape:
@@ -92,7 +97,9 @@ class Sight:
         own = cast(TraceContext, call.trace)
         began, ended = times
         shape = edge.remote if call.is_remote else edge.local
-        self.recorder.add(Span(shape, own, parent.parent, began, ended, failure, values))
+        span = Span(shape, own, parent.parent, began, ended, failure, values)
+        edge.measured.exemplar = span
+        self.recorder.add(span)
 
     def passed(
         self,
@@ -127,7 +134,7 @@ class Sight:
         failure = failure_of(error, self._operation)
         edge, took = self.edge(call), times[1] - times[0]
         edge.add(took)
-        edge.failures[failure.kind] = edge.failures.get(failure.kind, 0) + 1
+        edge.measured.fail(failure.kind)
         if parent is not None:
             self.ended(edge, call, parent, times, arguments, failure)
         elif failure.is_fault or call.partial or took >= self.slow_s:

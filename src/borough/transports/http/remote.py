@@ -63,8 +63,6 @@ class RemoteTransport:
     """Calls other services as `dependencies` says."""
 
     def __init__(self, dependencies: Dependencies, recorder: Recorder | None = None) -> None:
-        self.sights: list[ClientSight] = []
-        """The operations that are called, as they are seen from here."""
         self._dependencies = dependencies
         self._recorder = recorder
 
@@ -76,7 +74,6 @@ class RemoteTransport:
         if self._recorder is None:
             return send
         sight = ClientSight(operation, self._recorder)
-        self.sights.append(sight)
         return sight.seen_stream(send) if is_stream else sight.seen(send)
 
     async def close(self) -> None:
