@@ -151,8 +151,7 @@ class Exporter:
         """What became of what was recorded."""
         recorder = self._recorder
         found = [("ring", "spans", recorder.dropped), ("ring", "logs", self._lines.dropped)]
-        for outlet in self._outlets:
-            found.append((outlet.name, "all", outlet.dropped + outlet.refused))
+        found += [(each.name, "all", each.dropped + each.refused) for each in self._outlets]
         for where, what, count in found:
             yield Point(
                 name="borough.telemetry.dropped",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 from borough.errors import BrokerError, StoreError
 from borough.runtime.consumer import Consumer
@@ -33,6 +33,7 @@ _PARKED = """
 select count(*) from (select 1 from borough_parked where handler = $1 and topic = $2 limit 10000)
 as parked
 """
+_STATM = Path("/proc/self/statm")
 _PAGE = resource.getpagesize()
 
 
@@ -78,10 +79,10 @@ def process_points(loop_delay: Durations) -> Iterator[Point]:
 
 
 def _resident() -> int:
-    if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * _PAGE
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE
+    except OSError:  # no Linux: the most that it ever was
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _gauge(

@@ -13,8 +13,7 @@ import msgspec
 
 from borough.clock import Clock
 from borough.errors import BrokerError
-from borough.ports import Broker, Subscription
-from borough.ports import Broker, Store
+from borough.ports import Broker, Store, Subscription
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Lease
 from borough.runtime.course import Course
