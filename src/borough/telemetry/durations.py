@@ -14,6 +14,7 @@ from math import frexp
 __all__ = ["LOWEST", "Durations", "RecentDurations"]
 
 LOWEST, _HIGHEST = -30, 33
+_SHORTEST = 2.0**LOWEST
 _MOST_RECENT = 32_768
 """Below a nanosecond and above a century nothing is measured."""
 
@@ -29,7 +30,7 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         """Count one."""
-        self.counts[frexp(seconds)[1]] += 1
+        self.counts[frexp(seconds)[1] if seconds >= _SHORTEST else LOWEST] += 1
         self.total_s += seconds
 
     @property
@@ -75,7 +76,9 @@ class RecentDurations(Durations):
             return
         found = sorted(recent.popleft() for _ in range(len(recent)))
         self.total_s += sum(found)
-        exponent, before = frexp(found[0])[1], 0
+        before = bisect_left(found, _SHORTEST)
+        self.counts[LOWEST] += before
+        exponent = frexp(found[before])[1] if before < len(found) else LOWEST
         while before < len(found):
             upto = bisect_left(found, 2.0**exponent)
             self.counts[exponent] += upto - before
