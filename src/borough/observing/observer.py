@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from borough.clock import Clock
-from borough.observing.collector import collector_of
+from borough.observing.collector import CollectorSink, collector_of
 from borough.observing.exporter import Exporter
 from borough.observing.gathering import process_points
 from borough.observing.log_lines import LogLines
@@ -25,6 +25,7 @@ from borough.telemetry.measures import Point
 from borough.telemetry.openmetrics import open_metrics
 from borough.telemetry.otlp import Scope
 from borough.telemetry.recorder import Recorder
+from borough.transports.http.external import place_at
 
 __all__ = ["Observer"]
 
@@ -60,6 +61,9 @@ class Observer:
         style_logs(self._configuration.options.telemetry.logs, where)
         if self._recorder is None:
             return
+        keeper = self._configuration.options.telemetry.keeper
+        if keeper is not None:
+            self.sinks["the keeper"] = CollectorSink(place_at(keeper, "telemetry.keeper"), {})
         collector = collector_of(self._configuration)
         if collector is not None:
             self.sinks["the collector"] = collector

@@ -419,6 +419,10 @@ class TelemetryOptions(Table, frozen=True):
     """Whether `borough run` keeps what happens in a file of the data folder, to be looked at."""
     keep_mib: AtLeastOne = 256
     """The most that this file holds, in MiB; the oldest goes first."""
+    port: Port = 0
+    """The port on which `borough run` takes OTLP on this machine, also from other languages; 0 takes a free one."""
+    keeper: str | None = None
+    """Where the processes of a fleet send what is kept; their supervisor says so."""
     public_metrics: bool = False
     """Whether the public listener answers `/metrics`, as the internal one does."""
     logs: Literal["text", "json"] = "text"
