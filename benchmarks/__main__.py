@@ -19,7 +19,7 @@ NAMES = (
     "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "rabbitmq",
     "slow_query", "memory",
     "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "slow_query",
-    "memory", "telemetry",
+    "memory", "telemetry", "telemetry_orders",
 )  # fmt: skip
 _PACKAGES = (
     "aio-pika", "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "faststream", "grpcio", "httptools", "msgspec",
