@@ -34,8 +34,7 @@ async def order(seen: Seen, count: int) -> None:
 async def test_spans_metrics_and_logs_come_to_the_collector_that_is_named(
     collector: Collector,
 ) -> None:
-    options = {"endpoint": collector.url, "every_s": 0.05, "metrics_every_s": 0.2}
-    async with caravan(**options) as seen:
+    async with caravan(endpoint=collector.url, every_s=0.05, metrics_every_s=0.2) as seen:
         with suppress(CallError):
             await seen.front().place("o1", "badly")
         await seen.front().place("o2")
@@ -87,18 +86,18 @@ async def test_a_collector_that_refuses_is_not_asked_again_for_the_same(
     async with caravan(endpoint=collector.url, every_s=0.02) as seen:
         await order(seen, 1)
         await collector.until(lambda: collector.asked > 0)
-        (outlet,) = seen.running._process.observer.outlets  # type: ignore[attr-defined]
+        (outlet,) = seen.running.observer.outlets
     assert outlet.refused > 0
     assert outlet.waiting_bytes == outlet.dropped == 0
 
 
-async def test_headers_of_the_environment_go_along(
+async def test_a_header_that_cannot_be_had_keeps_the_system_from_starting(
     collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLLECTOR_KEY", "a-long-secret")
-    headers = {"headers": {"x-key": "env:COLLECTOR_KEY"}}
+    headers = {"x-key": "env:COLLECTOR_KEY"}
     with pytest.raises(ConfigurationError, match="the environment has no COLLECTOR_KEY"):
-        async with caravan(endpoint=collector.url, **headers):
+        async with caravan(endpoint=collector.url, headers=headers):
             pass  # tests have an environment of their own, which is empty
 
 

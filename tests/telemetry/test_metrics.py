@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from typing import Any
+
+from prometheus_client.openmetrics import parser
 
 from borough.telemetry.durations import Durations, RecentDurations
 from borough.testing import Mode
@@ -19,8 +21,8 @@ async def _counted(mode: Mode) -> None:
         for number in range(5):
             await seen.front().place(f"o{number}")
         await seen.running.quiet()
-        text = (await seen.running._process.observer.metrics()).decode()  # type: ignore[attr-defined]
-    families = {family.name: family for family in text_string_to_metric_families(text)}
+        text = (await seen.running.observer.metrics()).decode()
+    families = families_of(text)
     calls = families["rpc_server_call_duration_seconds"]
     counts = {
         (sample.labels["rpc_service"], sample.labels.get("borough_caller")): sample.value
@@ -38,14 +40,20 @@ async def test_a_bucket_has_the_trace_of_a_call_that_it_counts() -> None:
     async with caravan() as seen:
         await seen.front().place("o1")
         trace_id = seen.of("front.Front/place").trace.trace_id
-        text = (await seen.running._process.observer.metrics()).decode()  # type: ignore[attr-defined]
-    families = {family.name: family for family in text_string_to_metric_families(text)}
+        text = (await seen.running.observer.metrics()).decode()
+    families = families_of(text)
     found = [
         sample.exemplar.labels["trace_id"]
         for sample in families["rpc_server_call_duration_seconds"].samples
         if sample.exemplar
     ]
     assert trace_id in found
+
+
+def families_of(text: str) -> dict[str, Any]:
+    """Every metric family, by name, as Prometheus reads it."""
+    read: Any = parser.text_string_to_metric_families
+    return {family.name: family for family in read(text)}
 
 
 def test_what_is_put_down_is_counted_as_if_it_had_been_counted_at_once() -> None:

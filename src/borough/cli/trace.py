@@ -99,6 +99,11 @@ def opened_file(options: argparse.Namespace) -> TelemetryFile:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.action == "show" and not _TRACE_ID(options.trace):
+        raise ConfigurationError(
+            f"{options.trace!r} is no trace id: 32 hex digits, or at least 4 of the first of them; "
+            "`borough trace list` has them"
+        )
     file = opened_file(options)
     try:
         return _list(options, file) if options.action == "list" else _show(options, file)
@@ -155,11 +160,6 @@ def _line(summary: TraceSummary) -> str:
 def _show(options: argparse.Namespace, file: TelemetryFile) -> int:
     from borough.observing.searching import trace_of
 
-    if not _TRACE_ID(options.trace):
-        raise ConfigurationError(
-            f"{options.trace!r} is no trace id: 32 hex digits, or the first of them; "
-            "`borough trace list` has them"
-        )
     view = trace_of(file, options.trace)
     if view is None:
         raise ConfigurationError(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from borough.clock import Clock
+from borough.errors import ConfigurationError
 from borough.observing.collector import CollectorSink, collector_of
 from borough.observing.exporter import Exporter
 from borough.observing.gathering import process_points
@@ -61,6 +62,8 @@ class Observer:
         style_logs(self._configuration.options.telemetry.logs, where)
         if self._recorder is None:
             return
+        if self._configuration.options.telemetry.bridge:
+            self._bridge(self._recorder)
         keeper = self._configuration.options.telemetry.keeper
         if keeper is not None:
             self.sinks["the keeper"] = CollectorSink(place_at(keeper, "telemetry.keeper"), {})
@@ -72,6 +75,15 @@ class Observer:
             self._exporter = self._make_exporter(self._recorder)
             self._exporter.start()
         self._watching = asyncio.create_task(self._watch(self._recorder), name="loop delay")
+
+    def _bridge(self, recorder: Recorder) -> None:
+        try:
+            from borough.observing.otel_bridge import install_bridge
+        except ImportError as error:
+            raise ConfigurationError(
+                "telemetry.bridge needs OpenTelemetry's API: pip install 'borough[otel]'"
+            ) from error
+        install_bridge(recorder, self._clock, self._configuration.options.system.name)
 
     def _make_exporter(self, recorder: Recorder) -> Exporter:
         name = self._configuration.options.system.name

@@ -423,6 +423,8 @@ class TelemetryOptions(Table, frozen=True):
     """The port on which `borough run` takes OTLP on this machine, also from other languages; 0 takes a free one."""
     keeper: str | None = None
     """Where the processes of a fleet send what is kept; their supervisor says so."""
+    bridge: bool = False
+    """Whether libraries that are instrumented with OpenTelemetry record into the same traces; needs `borough[otel]`."""
     public_metrics: bool = False
     """Whether the public listener answers `/metrics`, as the internal one does."""
     logs: Literal["text", "json"] = "text"

@@ -171,11 +171,14 @@ class SeenTransaction:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        failure = None if error is None else failure_of(error)
+        failure: Failure | None = None
+        if error is not None:  # the fault is where it came from; this only undoes what was done
+            failure = Failure(failure_of(error).kind, "", is_fault=False)
         try:
             await self._manager.__aexit__(kind, error, trace)
         except BaseException as failed:
-            failure = failure_of(failed)
+            if failed is not error:
+                failure = failure_of(failed)
             raise
         finally:
             self._end(failure)

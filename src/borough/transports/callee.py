@@ -251,7 +251,11 @@ class Callee:
                 return error
             return self._about(self._nested(error))
         self.failures += 1
-        return self._about(self._failure(error, call))
+        here = CURRENT.set(call)  # what is logged of it belongs to this call
+        try:
+            return self._about(self._failure(error, call))
+        finally:
+            CURRENT.reset(here)
 
     def _about(self, error: CallError) -> CallError:
         error.about = self.operation.wire_name
