@@ -17,9 +17,7 @@ from benchmarks.revisions import compare
 
 NAMES = (
     "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "rabbitmq",
-    "slow_query", "memory",
-    "start", "alone", "local", "rest", "edge", "remote", "split", "outbox", "events", "slow_query",
-    "memory", "telemetry", "telemetry_orders",
+    "slow_query", "memory", "telemetry", "telemetry_orders",
 )  # fmt: skip
 _PACKAGES = (
     "aio-pika", "aiohttp", "aiosqlite", "apsw", "borough", "fastapi", "faststream", "grpcio", "httptools", "msgspec",

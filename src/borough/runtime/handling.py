@@ -122,14 +122,6 @@ class Handling:
         async def remove(tx: StoreTransaction) -> Outcome:
             return Outcome.DONE if await parking.finish(tx, parked, lease) else Outcome.DUPLICATE
 
-        try:
-            async with asyncio.timeout(self._terms.deadline_s):
-                if self._handler.takes_transaction:
-                    return await self._with_transaction(event, remove)
-                await self._handler.function(event)
-                return await self._in_one(remove)
-        finally:
-            _let_go()
         with self._sight.delivery(message, parked.attempts + 1) as delivery:
             event = self._begin(message, delivery)
             try:
@@ -138,8 +130,7 @@ class Handling:
                         outcome = await self._with_transaction(event, remove)
                     else:
                         await self._handler.function(event)
-                        async with self._database.transaction() as tx:
-                            outcome = await remove(tx)
+                        outcome = await self._in_one(remove)
                 delivery.outcome = outcome.value
                 return outcome
             finally:

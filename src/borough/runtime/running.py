@@ -26,15 +26,11 @@ from borough.runtime.pool import ThreadPool
 from borough.runtime.projections import ServiceProjections
 from borough.runtime.pulse import Pulse
 from borough.runtime.reruns import rerun
+from borough.runtime.seen_database import DatabaseSight
 from borough.runtime.wiring import SchedulePlan, ServicePlan
 from borough.services.context import CURRENT
 from borough.stores.migrations import migrations_of
 from borough.stores.schema import borough_migrations
-from borough.runtime.seen_database import DatabaseSight
-from borough.runtime.wiring import SchedulePlan, ServicePlan
-from borough.services.context import CURRENT
-from borough.stores.migrations import read_migrations
-from borough.stores.schema import BOROUGH_MIGRATIONS
 from borough.telemetry.recorder import Recorder
 from borough.transports.callee import Callee
 

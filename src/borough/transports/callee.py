@@ -12,7 +12,6 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from functools import partial
-from math import frexp
 from typing import Any, Protocol, cast
 
 from msgspec.structs import force_setattr
