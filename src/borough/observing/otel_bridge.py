@@ -7,8 +7,7 @@ begun outside of any call begins a trace. Span events are not kept, but for a re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opentelemetry import trace as api
@@ -99,16 +98,11 @@ class _Tracer(api.Tracer):
             span.add_link(link.context)
         return span
 
-    @contextmanager
-    def _active(self, span: api.Span, end_on_exit: bool) -> Iterator[api.Span]:
-        with api.use_span(span, end_on_exit=end_on_exit):
-            yield span
-
     def start_as_current_span(
         self, name: str, *args: Any, end_on_exit: bool = True, **options: Any
     ) -> Any:
         """See OpenTelemetry."""
-        return self._active(self.start_span(name, *args, **options), end_on_exit)
+        return api.use_span(self.start_span(name, *args, **options), end_on_exit)
 
     def moment(self, epoch_ns: int) -> float:
         """A time of the world on the recorder's clock."""

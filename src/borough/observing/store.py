@@ -63,7 +63,7 @@ class TelemetryFile:
     def __init__(self, path: Path, most_bytes: int = 256 * 1024 * 1024) -> None:
         self._most_bytes = most_bytes
         try:
-            self.connection = apsw.Connection(str(path))
+            self.connection: Any = apsw.Connection(str(path))  # its stubs leave types open
             self.connection.set_busy_timeout(_WAIT_MS)
             self._run("pragma journal_mode = wal")
             self._run("pragma synchronous = off")  # it survives a killed process, and need no more
