@@ -51,6 +51,8 @@ _SPAN = "insert or replace into spans values (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _LINE = "insert into lines values (?,?,?,?,?,?,?,?)"
 _WORD = "insert or ignore into words values (?,?,?)"
 _LONGEST_WORD = 128
+_READ_AT_ONCE = 8 * 1024 * 1024
+"""About a second's worth of reading."""
 _json = msgspec.json.Encoder().encode
 
 
@@ -119,23 +121,28 @@ class TelemetryFile:
                 ):
                     self._run(f"delete from {table} where {column} <= ?", (before,))
 
-    def settle(self, signal: Signal, *, containing: Sequence[bytes] = (), most: int = 200) -> bool:
-        """Read batches into rows, the newest first, `most` of them; of `containing`, any must be in them.
+    def settle(
+        self, signal: Signal, *, containing: Sequence[bytes] = (), most_bytes: int = _READ_AT_ONCE
+    ) -> bool:
+        """Read batches into rows, the newest first, about `most_bytes` of them.
 
-        Returns whether all have been read.
+        Of `containing`, any must be in them. Returns whether all such have been read.
         """
         wanted = " or ".join(["instr(body, ?) > 0"] * len(containing))
         found = self.rows(
-            f"select id, body from batches where signal = ? {f'and ({wanted})' if wanted else ''} "
-            "order by id desc limit ?",
-            (signal, *containing, most),
+            "select id, length(body) from batches where signal = ? "
+            f"{f'and ({wanted})' if wanted else ''} order by id desc",
+            (signal, *containing),
         )
-        for number, body in found:
+        for number, length in found:
+            if most_bytes <= 0:
+                return False
+            most_bytes -= length
             with self.connection:
-                taken = self.rows("delete from batches where id = ? returning id", (number,))
+                taken = self.rows("delete from batches where id = ? returning body", (number,))
                 if taken:  # another process may have been first
-                    self._read(signal, body)
-        return len(found) < most
+                    self._read(signal, taken[0][0])
+        return True
 
     def _read(self, signal: Signal, body: bytes) -> None:
         try:

@@ -111,8 +111,8 @@ class Callee:
         self.count += 1
         parent = None
         try:
-            if sight is not None and call.trace.flags & 1:  # type: ignore[union-attr]
-                parent = call.trace
+            if sight is not None and (trace := call.trace) is not None and trace.flags & 1:
+                parent = trace
                 _go_deeper(call, sight.recorder)
             context = copy_context()
             if self.keyed is not None and call.key is not None:
