@@ -161,8 +161,11 @@ class _Fleet:
     # --- what happens ------------------------------------------------------------------------------
 
     def line(self, member: Member, text: str) -> None:
-        """See `Watcher`."""
-        self.view.line(member.name, text)
+        """See `Watcher`. A line for machines names its service itself."""
+        if text.startswith("{") and self.system.configuration.options.telemetry.logs == "json":
+            self.view.say(text)
+        else:
+            self.view.line(member.name, text)
 
     def changed(self, member: Member, sentence: str) -> None:
         """See `Watcher`."""

@@ -36,7 +36,7 @@ from borough.transports.http.server import HttpServer
 __all__ = ["ADDRESS", "Keeper"]
 
 T = TypeVar("T")
-ADDRESS = "otlp"
+ADDRESS = "borough.otlp"
 """The file of the data folder that says where the keeper takes OTLP."""
 _log = logging.getLogger("borough.telemetry")
 _LARGEST = 16 * 1024 * 1024

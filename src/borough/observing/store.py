@@ -20,7 +20,8 @@ from borough.telemetry.protobuf import Unreadable
 
 __all__ = ["FILE", "TelemetryFile"]
 
-FILE = "telemetry.db"
+FILE = "borough.telemetry.db"
+"""No service can have this name."""
 _VERSION = 1
 _WAIT_MS = 5000
 _SHARE_LEFT = 0.9
@@ -80,7 +81,7 @@ class TelemetryFile:
             version = self._one("pragma user_version")
             if version not in (0, _VERSION):
                 raise ConfigurationError(
-                    "telemetry.db was written by another version of Borough; remove it"
+                    f"{FILE} was written by another version of Borough; remove it"
                 )
             if not version:
                 self._run(_SCHEMA)

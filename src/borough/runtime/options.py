@@ -422,7 +422,7 @@ class TelemetryOptions(Table, frozen=True):
     port: Port = 0
     """The port on which `borough run` takes OTLP on this machine, also from other languages; 0 takes a free one."""
     keeper: str | None = None
-    """Where the processes of a fleet send what is kept; their supervisor says so."""
+    """Where else spans go that are kept: `borough run` tells the processes of a fleet, as it keeps for all of them."""
     bridge: bool = False
     """Whether libraries that are instrumented with OpenTelemetry record into the same traces; needs `borough[otel]`."""
     public_metrics: bool = False
