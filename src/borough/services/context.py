@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, cast
 import msgspec
 
 from borough.errors import BoroughError, Unauthenticated
-from borough.telemetry.trace import TraceContext
+from borough.telemetry.trace import TraceContext, read_baggage
 
 __all__ = ["Call", "Principal", "WorkPool", "current_call", "in_thread", "where"]
 
@@ -112,6 +112,11 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         if self.principal is None:
             raise Unauthenticated(f"{self.operation} needs a signed-in user")
         return self.principal
+
+    @property
+    def baggage(self) -> dict[str, str]:
+        """What travels along with the trace, by name; callers have put it there, and anybody may read it."""
+        return {} if self.trace is None else read_baggage(self.trace.baggage)
 
 
 class OpenTransaction(Protocol):
