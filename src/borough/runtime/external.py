@@ -24,6 +24,7 @@ from borough.runtime.options import ExternalOptions
 from borough.runtime.wiring import Plan
 from borough.services.settings import Secret
 from borough.telemetry.recorder import Recorder
+from borough.transports.client_sight import SeenTransport
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.external import ExternalPlace, ExternalTransport, place_at
@@ -79,7 +80,9 @@ class Externals:
     def _transport(self, name: str, place: ExternalPlace) -> Transport:
         external = self._configuration.options.external[name]
         if external.url.startswith(_GRPC):
-            return _by_grpc(external, place, self._compiled[name], self._fields(name), self._clock)
+            fields = self._fields(name)
+            there = _by_grpc(external, place, self._compiled[name], fields, self._clock)
+            return there if self._recorder is None else SeenTransport(there, self._recorder)
         limits = self._configuration.options.limits
         dependencies = Dependencies(
             Directory({name: [Replica(name, place.host, place.port)]}),

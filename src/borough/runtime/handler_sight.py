@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
-from borough.contracts.struct import Event
 from borough.ports import Message
 from borough.runtime.event_handler import EventHandler
 from borough.services.context import Call
@@ -56,7 +56,7 @@ class HandlerSight:
                 Durations(),
             )
         self._shapes: dict[str, Shape] = {}
-        self._read: dict[type[Event], Identifiers | None] = {}
+        self._read: dict[type[Any], Identifiers | None] = {}
 
     def delivery(self, message: Message, attempt: int) -> Delivery:
         """One attempt, to be entered."""
@@ -70,9 +70,9 @@ class HandlerSight:
         """A fresh span id, whether or not anything is recorded."""
         return self._token(8).hex() if self.recorder is None else self.recorder.new_id()
 
-    def read(self, event: Event) -> Identifiers | None:
-        """What to show of an event."""
-        kind = type(event)
+    def read(self, event: Any) -> Identifiers | None:
+        """What to show of an event; nothing of one that is sent on as it came."""
+        kind: type[Any] = type(event)
         if kind not in self._read:
             self._read[kind] = identifiers_of_event(kind)
         return self._read[kind]
@@ -116,7 +116,7 @@ class Delivery:
         self._attempt = attempt
         self._parent: TraceContext | None = None
         self._call: Call | None = None
-        self._event: Event | None = None
+        self._event: Any = None
         self._began = 0.0
         self.outcome: str | None = None
 
@@ -125,7 +125,7 @@ class Delivery:
         self._parent = self._sight.start() if parent is None else parent
         return self._parent.child(self._sight.span_id())
 
-    def began(self, call: Call, event: Event) -> None:
+    def began(self, call: Call, event: Any) -> None:
         """The event has been read; from now on `call` is at hand."""
         self._call, self._event = call, event
 

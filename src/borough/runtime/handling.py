@@ -84,11 +84,9 @@ class Handling:
         self._readers: Mapping[str, _Read] = {
             event.wire_name: read_document if handler.takes_document else EventReader(event).read
             for event in handler.events
+        }
         recorder = None if database.sight is None else database.sight.recorder
         self._sight = HandlerSight(handler, topic, recorder, clock.token)
-        self._readers: Mapping[str, EventReader] = {
-            event.wire_name: EventReader(event) for event in handler.events
-        }
 
     def hears(self, kind: str) -> bool:
         """Whether events of this wire name are the handler's concern."""
@@ -144,12 +142,9 @@ class Handling:
         )
         return found is not None
 
-    def _begin(self, message: Message) -> Any:
+    def _begin(self, message: Message, delivery: Delivery) -> Any:
         """What the handler is given, with its call at hand."""
         envelope, event = self._readers[message.type](message.body)
-        CURRENT.set(self._call(message, envelope))
-    def _begin(self, message: Message, delivery: Delivery) -> Event:
-        envelope, event = self._readers[message.type].read(message.body)
         call = self._call(message, delivery.context(trace_in(envelope)))
         CURRENT.set(call)
         delivery.began(call, event)

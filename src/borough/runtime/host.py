@@ -85,7 +85,6 @@ class Host:
         self._declared_apart = nobody if declared_apart is None else declared_apart
         self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
-        self._externals = Externals(self.configuration, self.plan, self._stand_ins, self.clock)
         self._pushes = Pushes(self.configuration, self.plan, self.clock)
         self._externals = Externals(
             self.configuration, self.plan, self._stand_ins, self.clock, self.recorder

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import force_setattr
 
 from borough.contracts.operation import Operation
-from borough.ports import Send
+from borough.ports import Send, Transport
 from borough.services.context import CURRENT, Call
 from borough.telemetry.durations import Durations
 from borough.telemetry.measures import Measured
@@ -17,7 +17,24 @@ from borough.telemetry.span import Failure, Shape, Span
 from borough.telemetry.trace import SAMPLED, TraceContext
 from borough.transports.sight import client_shape, failure_of, partial_of
 
-__all__ = ["ClientSight"]
+__all__ = ["ClientSight", "SeenTransport"]
+
+
+class SeenTransport:
+    """Another transport whose calls are seen by who makes them."""
+
+    def __init__(self, inner: Transport, recorder: Recorder) -> None:
+        self._inner = inner
+        self._recorder = recorder
+
+    def bind(self, operation: Operation) -> Send:
+        """See `Transport`."""
+        sight, send = ClientSight(operation, self._recorder), self._inner.bind(operation)
+        return sight.seen_stream(send) if operation.stream else sight.seen(send)
+
+    async def close(self) -> None:
+        """Close the other one."""
+        await self._inner.close()
 
 
 class ClientSight:

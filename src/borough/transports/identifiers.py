@@ -14,7 +14,6 @@ from uuid import UUID
 import msgspec
 
 from borough.contracts.operation import Operation
-from borough.contracts.struct import Event
 from borough.telemetry.span import Value
 
 __all__ = ["Identifiers", "identifiers_of", "identifiers_of_event"]
@@ -47,7 +46,7 @@ def identifiers_of(operation: Operation) -> Identifiers | None:
     return Identifiers(named) if named else None
 
 
-def identifiers_of_event(kind: type[Event]) -> Identifiers | None:
+def identifiers_of_event(kind: type[Any]) -> Identifiers | None:
     """What to read of an event; None where there is nothing."""
     named = {
         _key(field): cast("Callable[[Any], Any]", attrgetter(field)) for field in _fields(kind)
