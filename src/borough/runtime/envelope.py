@@ -162,6 +162,8 @@ def read_document(body: bytes) -> tuple[CloudEvent, bytes]:
 
 def _of_another_version(what: str, envelope: CloudEvent) -> EventUnreadable:
     return EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
+
+
 def _beside(trace: TraceContext) -> str:
     """What travels beside the ids."""
     state = f',"tracestate":{_encode(trace.state).decode()}' if trace.state else ""

@@ -19,8 +19,7 @@ from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import CloudEvent, EventReader, read_document
-from borough.runtime.envelope import EventReader, trace_in
+from borough.runtime.envelope import CloudEvent, EventReader, read_document, trace_in
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.handler_sight import Delivery, HandlerSight
 from borough.runtime.leases import check_lease
