@@ -1,4 +1,4 @@
-"""The few interfaces that every edge implements: Store, Broker, Transport, Discovery.
+"""The few interfaces that every edge implements: Store, Broker, Transport, Discovery, SpanSink.
 
 Each has a conformance suite that all its adapters pass. An adapter has two to six methods; what
 adapters share stands above the port. `incarnation` of a handle lets a simulated crash make it raise.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -31,6 +31,8 @@ __all__ = [
     "Replica",
     "ScheduledRow",
     "Send",
+    "Signal",
+    "SpanSink",
     "Store",
     "StoreTransaction",
     "Subscription",
@@ -300,6 +302,22 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+Signal = Literal["traces", "metrics", "logs"]
+
+
+class SpanSink(Protocol):
+    """Where what is seen of a process goes, as OTLP bytes in batches."""
+
+    async def write(self, signal: Signal, data: bytes) -> None:
+        """Take a batch. Raises `Unavailable` where the same batch may be taken later (with
+        `retry_after_s` where that is known), another `BoroughError` where it never will."""
+        ...
+
+    async def close(self) -> None:
+        """Release what is held. Idempotent."""
+        ...
 
 
 class Replica(msgspec.Struct, frozen=True):

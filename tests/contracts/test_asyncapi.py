@@ -16,6 +16,7 @@ from borough.contracts.asyncapi import asyncapi
 from borough.contracts.descriptor import describe, from_json, to_json
 from borough.contracts.reading import read_contract
 from borough.runtime.envelope import EventWriter
+from borough.telemetry.trace import TraceContext
 from shop.orders.contract import Buyer, Line, OrderPaid, Orders
 from tests.contracts.bazaar import Bazaar
 from tests.node.tools import MODULES, require_node, run_node
@@ -94,7 +95,7 @@ def test_a_published_event_is_as_the_document_says() -> None:
         lines=(line,),
         total_cents=5,
     )
-    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1, "vendor=1")
     _, body = EventWriter(event, "/shop/orders").write(paid, "id-1", datetime.now(UTC), trace)
     validator = Draft7Validator(resolved(message("orders.Orders.OrderPaid")["payload"]))
     validator.validate(msgspec.json.decode(body))

@@ -75,7 +75,7 @@ PLACED: BoundEvent = next(event for event in EVENTS if event.kind is Placed)
 class Place:
     """One service in one process: its database, its roles."""
 
-    def __init__(self, name: str, store: Any, clock: Clock, terms: Terms | None) -> None:
+    def __init__(self, name: str, store: Store, clock: Clock, terms: Terms | None) -> None:
         events = EVENTS if name == "orders" else ()
         self.name = name
         self.store = store

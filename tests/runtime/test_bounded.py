@@ -33,7 +33,7 @@ class Sizes(msgspec.Struct):
         for table, place in (("outbox", orders), ("inbox", mail), ("positions", mail)):
             count = await place.store.one(int, f"select count(*) from borough_{table}")
             setattr(self, table, max(getattr(self, table), count))
-        files = [Path(place.store.path) for place in (orders, mail)]
+        files = [stage.folder / f"{place.name}.db" for place in (orders, mail)]
         wal = max(file.with_name(file.name + "-wal").stat().st_size for file in files)
         self.wal_bytes = max(self.wal_bytes, wal)
         self.database_bytes = max(self.database_bytes, *(file.stat().st_size for file in files))

@@ -28,11 +28,13 @@ _COMMANDS = {
     "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
+    "trace": "borough.cli.trace",
+    "map": "borough.cli.map",
 }
 _GROUPS = (
     ("write", "contracts"),
     ("run", "run, demo, call, db, certs, scale, rollout"),
-    ("see", "events"),
+    ("see", "events, trace, map"),
 )
 
 

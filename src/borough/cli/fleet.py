@@ -19,6 +19,7 @@ import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.fleet_view import FleetView
+from borough.cli.keeping import kept
 from borough.cli.output import results, settle_output
 from borough.cli.patient_stream import PatientStream
 from borough.cli.signals import quit_from_now_on
@@ -93,12 +94,21 @@ class _Fleet:
 
     async def run(self) -> int:
         make_folder(self.folder)
+        clock = SystemClock()
+        async with kept(self.system.configuration, clock) as keeper:
+            launch = self.launch
+            if keeper is not None:
+                flags = {**launch.flags, "telemetry.keeper": keeper.url}
+                launch = msgspec.structs.replace(launch, flags=flags)
+            return await self._run(launch, clock)
+
+    async def _run(self, launch: Launch, clock: SystemClock) -> int:
         supervisor = Supervisor(
             self.system,
             self.plan,
             self.topology,
-            self.launch,
-            clock=SystemClock(),
+            launch,
+            clock=clock,
             watcher=self,
             codes=kept_codes(self.folder, self.topology),
         )
@@ -158,8 +168,11 @@ class _Fleet:
     # --- what happens ------------------------------------------------------------------------------
 
     def line(self, member: Member, text: str) -> None:
-        """See `Watcher`."""
-        self.view.line(member.name, text)
+        """See `Watcher`. A line for machines names its service itself."""
+        if text.startswith("{") and self.system.configuration.options.telemetry.logs == "json":
+            self.view.say(text)
+        else:
+            self.view.line(member.name, text)
 
     def changed(self, member: Member, sentence: str) -> None:
         """See `Watcher`."""

@@ -10,7 +10,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,6 +187,7 @@ def _known_resources(issuer: type[Any]) -> list[type[Any]]:
 
 
 async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
+    from borough.cli.keeping import kept
     from borough.console.one_process import mounts
     from borough.gateway.process import Process
     from borough.runtime.mocks import mocked
@@ -197,18 +198,23 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts
     )
+    rows: list[tuple[str, str]] = []
 
     @contextmanager
     def ready() -> Generator[None, None, None]:
         address = Address(os.getpid(), process.edge_url, process.internal_url)
         write_address(process.host.data_folder, address)
         try:
-            results(lambda: _announce(options, process, address, stand_ins))
+            results(lambda: _announce(options, process, address, stand_ins, rows))
             yield
         finally:
             forget_address(process.host.data_folder, address)
 
-    return await serve(process, ready)
+    async with kept(system.configuration, process.clock) as keeper:
+        if keeper is not None:
+            process.observer.sinks["the keeper"] = keeper
+            rows.append(("otlp", keeper.url))
+        return await serve(process, ready)
 
 
 def _announce(
@@ -216,6 +222,7 @@ def _announce(
     process: Process,
     address: Address,
     stand_ins: Mapping[type[Any], Any],
+    further: Sequence[tuple[str, str]],
 ) -> None:
     from borough.runtime.applications import Application
 
@@ -245,7 +252,7 @@ def _announce(
     edge = process.system.configuration.options.edge
     rows = [("page", f"{address.edge}/")] if edge.pages else []
     rows += [(path[1:], f"{address.edge}{path}") for path in process.mounted]
-    rows += [("docs", f"{address.edge}/docs"), ("internal", address.internal)]
+    rows += [("docs", f"{address.edge}/docs"), ("internal", address.internal), *further]
     if process.grpc is not None:
         rows.append(("gRPC", ", ".join(process.grpc.addresses)))
     for contract in host.contracts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,13 +18,17 @@ from borough.errors import NotFound
 from borough.gateway.forwarding import Forwarding
 from borough.gateway.front import Front
 from borough.gateway.internal import ServiceTokens
+from borough.gateway.metrics_page import METRICS, MetricsPage
 from borough.gateway.mutual_tls import proof_of
 from borough.gateway.published import Published
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
+from borough.observing.observer import Observer
 from borough.ports import Discovery, Replica
 from borough.runtime.configuration import Configuration
 from borough.runtime.host import make_folder
+from borough.runtime.recording import make_recorder
+from borough.telemetry.measures import Point
 from borough.transports.http import wire
 from borough.transports.http.client import ClientResponse, HttpClient
 from borough.transports.http.dependency import Dependencies
@@ -39,6 +43,7 @@ _PUBLISHED_S = 1.0
 """How old the OpenAPI document may be."""
 _ASK_S = 1.0
 """How long a replica may take to tell about itself."""
+_LAST_WORDS_S = 2.0
 _SHARE = 4
 """No service may hold more than this part of the connections that the public may have."""
 
@@ -61,6 +66,14 @@ class EdgeProcess:
         self.services = tuple(services)
         self.discovery = discovery
         self.clock: Clock = clock or SystemClock()
+        self.recorder = make_recorder(configuration, self.clock)
+        self.observer = Observer(
+            configuration,
+            self.recorder,
+            self.clock,
+            version_of=lambda _: "",
+            points=self._measured,
+        )
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
         self._port = port
@@ -80,6 +93,7 @@ class EdgeProcess:
             self._front.pages()  # what must not be served is told before anything is made
             make_folder(self._folder)
             await asyncio.to_thread(self.proof.open, [wire.EDGE])
+            self.observer.start()
             await self._open()
         except BaseException:
             await self.stop()
@@ -111,11 +125,14 @@ class EdgeProcess:
             self._front.identity,
             self.clock,
             timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
+            recorder=self.recorder,
         )
         published = Published(
             self.services, self.discovery, self.ask, title=facts.name, version=facts.version
         )
-        mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
+        mounts = dict(self._mounts(self)) if self._mounts is not None else {}
+        if options.telemetry.public_metrics:
+            mounts[METRICS] = MetricsPage(self.observer).answer
         self.mounted = tuple(mounts)
         edge = self._front.make_edge(
             self._forwarding,
@@ -127,6 +144,10 @@ class EdgeProcess:
         )
         await self._front.listen(edge, self._port)
         self.proof.begin()
+
+    async def _measured(self) -> AsyncIterator[Point]:
+        for point in self.recorder.measures.points() if self.recorder is not None else ():
+            yield point
 
     def states(self) -> dict[str, str]:
         """Each service with its state: `ready`, or `unavailable` while it has no replica."""
@@ -178,3 +199,4 @@ class EdgeProcess:
         await self.proof.close()
         if self._asking is not None:
             await self._asking.close()
+        await self.observer.stop(_LAST_WORDS_S)

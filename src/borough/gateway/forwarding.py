@@ -15,13 +15,17 @@ from borough.gateway.identity import PublicIdentity
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
 from borough.services.context import Principal
-from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.span import Failure, Kind, Shape, Span
+from borough.telemetry.trace import SAMPLED, TraceContext
 from borough.transports.http import wire
+from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.client import ClientStream, sendable
 from borough.transports.http.dependency import Dependencies, Dependency, Opening, RequestKind
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import refuse_odd
+from borough.transports.sight import failure_of
 
 __all__ = ["Forwarding"]
 
@@ -33,9 +37,11 @@ _HOP_BY_HOP = frozenset(
     }
 )  # fmt: skip
 """Fields that mean one connection (RFC 9110, 7.6.1), beside those that `Connection` names."""
-_NOT_ASKED = _HOP_BY_HOP | {"content-length", "expect", "host"}
-_NOT_ASKED_OF_NEW = _NOT_ASKED | {"traceparent", "tracestate"}
-"""Likewise where the client's own trace context cannot be read, and a new one is begun."""
+_NOT_ASKED = _HOP_BY_HOP | {
+    "baggage", "content-length", "expect", "host", "traceparent", "tracestate",
+}  # fmt: skip
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_FAULT = 500
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
 _RETRY_AFTER_S = 1.0
 _WHOLE_BYTES = 256 * 1024
@@ -54,11 +60,12 @@ class Forwarding:
         identity: PublicIdentity,
         clock: Clock,
         timeouts: Timeouts | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
         self._dependencies = dependencies
         self._forwarders = {
-            service: _Forwarder(dependencies.of(service), identity, clock, timeouts)
+            service: _Forwarder(dependencies.of(service), identity, clock, timeouts, recorder)
             for service in services
         }
 
@@ -91,7 +98,10 @@ class _Forwarder:
         identity: PublicIdentity,
         clock: Clock,
         timeouts: Timeouts,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder
+        self._shapes: dict[str, Shape] = {}
         self._dependency = dependency
         self._identity = identity
         self._clock = clock
@@ -101,24 +111,69 @@ class _Forwarder:
 
     async def answer(self, request: Request) -> Response:
         """The service's answer, or why there is none."""
-        trace = read_traceparent(request.headers.get("traceparent"))
-        is_new = trace is None
-        if trace is None:
-            trace = TraceContext.start(self._clock.token)
+        came = trace = arriving_trace(request, self._recorder, self._clock.token, is_strange=True)
+        began, failure, status = self._clock.monotonic(), None, 0
+        if self._recorder is not None:
+            trace = came.child(self._recorder.new_id())
         self.requests += 1
         self.in_flight += 1
         try:
-            return await self._forward(request, trace if is_new else None)
+            answer = await self._forward(request, trace)
+            status = answer.status
+            return answer
         except CallError as error:
+            failure = failure_of(error)
             return problem_response(error, trace)
         finally:
             self.in_flight -= 1
+            if self._recorder is not None:
+                self._note(self._recorder, request, came, trace, began, status, failure)
 
-    async def _forward(self, request: Request, new_trace: TraceContext | None) -> Response:
+    def _note(
+        self,
+        recorder: Recorder,
+        request: Request,
+        came: TraceContext,
+        trace: TraceContext,
+        began: float,
+        status: int,
+        failure: Failure | None,
+    ) -> None:
+        """The span of a request that went through; a bad or late one also where it is not sampled."""
+        ended = recorder.monotonic()
+        if failure is None and status >= _FAULT:
+            failure = Failure(str(status), "")
+        is_late = ended - began >= recorder.slow_s or (failure is not None and failure.is_fault)
+        is_sampled = trace.flags & SAMPLED
+        if is_sampled or is_late:
+            method = request.method if request.method in _METHODS else "_OTHER"
+            values = (request.path, status or None)
+            shape = self._shape(method)
+            recorder.add(
+                Span(
+                    shape, trace, came.parent, began, ended, failure, values,
+                    is_partial=not is_sampled,
+                )
+            )  # fmt: skip
+
+    def _shape(self, method: str) -> Shape:
+        found = self._shapes.get(method)
+        if found is None:
+            service = self._dependency.service
+            found = self._shapes[method] = Shape(
+                wire.EDGE,
+                f"{method} /{service}",
+                Kind.SERVER,
+                {"http.request.method": method, "peer.service": service},
+                ("url.path", "http.response.status_code"),
+            )
+        return found
+
+    async def _forward(self, request: Request, trace: TraceContext) -> Response:
         refuse_odd(request.path, strict=True)
         deadline = self._clock.monotonic() + self._timeouts.of(request)
         principal = await self._identity.principal(request)
-        headers = _fields_asked(request, principal, new_trace)
+        headers = _fields_asked(request, principal, trace)
         target = f"{request.path}?{request.query}" if request.query else request.path
         # No key makes a request safe here, for the operation may look at none; who has sent one can send
         # it again. HEAD comes as GET.
@@ -140,12 +195,10 @@ class _Forwarder:
         return ServiceFailure(f"{service} broke off without an answer; the call may have run")
 
 
-def _fields_asked(
-    request: Request, principal: Principal | None, new_trace: TraceContext | None
-) -> Fields:
+def _fields_asked(request: Request, principal: Principal | None, trace: TraceContext) -> Fields:
     """The fields that go on: the client's own, without claims, and what the edge alone knows."""
     raw = request.headers.raw
-    dropped = _NOT_ASKED if new_trace is None else _NOT_ASKED_OF_NEW
+    dropped = _NOT_ASKED
     if "connection" in raw:
         dropped = dropped | _named(raw["connection"])
     headers = [
@@ -157,8 +210,9 @@ def _fields_asked(
     if host is not None:
         headers.append((b"borough-host", host))
     headers.append((b"borough-client", wire.write_client(request.connection.peer)))
-    if new_trace is not None:
-        headers.append((b"traceparent", new_trace.traceparent.encode()))
+    headers.append((b"traceparent", trace.traceparent.encode()))
+    if trace.state:
+        headers.append((b"tracestate", trace.state.encode("latin-1")))
     if principal is not None:
         headers.append((b"borough-principal", wire.write_principal(principal)))
     return headers

@@ -25,11 +25,14 @@ from borough.gateway.grpc_extra import make_grpc_doors
 from borough.gateway.hello import HelloPage
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
+from borough.gateway.metrics_page import METRICS, MetricsPage
 from borough.gateway.mutual_tls import proof_of
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
+from borough.observing.gathering import points_of
+from borough.observing.observer import Observer
 from borough.ports import Discovery, Replica, Transport
 from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
@@ -60,6 +63,8 @@ Mounts = Callable[["Process"], Mapping[str, Handler]]
 process tells the edge of a fleet about itself."""
 _STAGES = 3  # the edge, the internal listener, the events: each has its own drain
 _CLOSING_S = 5.0
+_LAST_WORDS_S = 2.0
+"""How long telemetry may take to be handed on when all else has ended."""
 
 
 class Process:
@@ -107,6 +112,13 @@ class Process:
             declared_apart=declared,
         )
         self._refuse_idle_issuers()
+        self.observer = Observer(
+            system.configuration,
+            self.host.recorder,
+            self.clock,
+            version_of=system.version_of,
+            points=lambda: points_of(self.host),
+        )
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
         self.entrances = self._make_entrances()
@@ -127,6 +139,7 @@ class Process:
                 make_folder(self.host.data_folder)
                 own, others = self._services()
                 await asyncio.to_thread(self.proof.open, own, {wire.EDGE, *others})
+            self.observer.start()
             await self.host.start()
             if self._internal_port is not None:
                 self._internal_server = await self._open_internal(self._internal_port)
@@ -233,6 +246,7 @@ class Process:
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
             otherwise=self._about_itself(hello),
+            recorder=self.host.recorder,
         )
         self._public = self._public_door(ForwardedIdentity(), self._raws())
         doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
@@ -260,7 +274,11 @@ class Process:
     def _about_itself(self, hello: HelloPage) -> Callable[[Request], Awaitable[Response | None]]:
         """What the internal listener answers where no operation does: probes, and the hello."""
         probes = Probes(self._states)
-        pages: dict[str, Handler] = {"/livez": probes.live, "/readyz": probes.ready}
+        pages: dict[str, Handler] = {
+            "/livez": probes.live,
+            "/readyz": probes.ready,
+            METRICS: MetricsPage(self.observer).answer,
+        }
 
         async def answer(request: Request) -> Response | None:
             probe = pages.get(request.path)
@@ -270,7 +288,9 @@ class Process:
 
     def make_edge(self) -> Edge:
         """The edge of this process without a listener, as `borough.asgi` serves it."""
-        mounts: Mapping[str, Handler] = self._mounts(self) if self._mounts is not None else {}
+        mounts = dict(self._mounts(self)) if self._mounts is not None else {}
+        if self.system.configuration.options.telemetry.public_metrics:
+            mounts[METRICS] = MetricsPage(self.observer).answer
         self.mounted = tuple(mounts)
         raws = self._raws()
         return self.front.make_edge(
@@ -289,6 +309,7 @@ class Process:
             self.clock,
             raws=raws,
             timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
+            recorder=self.host.recorder,
         )
 
     def _raws(self) -> list[RawMount]:
@@ -377,7 +398,8 @@ class Process:
                 caller=caller,
                 greet=self.greeting.greet,
                 place=self.proof.origin,
-            )
+            ),
+            self.host.recorder,
         )
 
     @property
@@ -429,6 +451,7 @@ class Process:
         await self.host.stop()
         if self._internal_server is not None:
             await self._internal_server.close()
+        await self.observer.stop(_LAST_WORDS_S)
 
     async def _drain(self, *drains: Callable[[float], Awaitable[None]] | None) -> None:
         """Drain listeners that stand beside each other."""

@@ -15,6 +15,7 @@ from borough.gateway.identity import PublicIdentity
 from borough.gateway.raw import RawApp, RawMount
 from borough.gateway.segments import Handler, Segments, failed, first_segment
 from borough.gateway.timeouts import Timeouts
+from borough.telemetry.recorder import Recorder
 from borough.transports.http.door import Door, Route
 from borough.transports.http.message import Request, Response
 
@@ -32,6 +33,7 @@ class PublicDoor:
         *,
         raws: Sequence[RawMount] = (),
         timeouts: Timeouts | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
         public = [route for route in routes if route.callee.operation.public]
@@ -42,8 +44,9 @@ class PublicDoor:
             strict=True,
             default_timeout_s=timeouts.default_s,
             longest_timeout_s=timeouts.longest_s,
+            recorder=recorder,
         )
-        self._raws = [RawApp(raw, identity, clock, timeouts) for raw in raws]
+        self._raws = [RawApp(raw, identity, clock, timeouts, recorder) for raw in raws]
         self._segments = Segments(self.door.answer)
         for route in public:
             self._segments.put(first_segment(route.callee.operation.path), self.door.answer)

@@ -22,9 +22,13 @@ from borough.gateway.identity import PublicIdentity, permit
 from borough.gateway.timeouts import Timeouts
 from borough.runtime.lifespan import Asgi, Message
 from borough.services.context import CURRENT, Call, Principal, WorkPool
-from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.span import Kind, Shape
+from borough.telemetry.trace import TraceContext
+from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import path_segments
+from borough.transports.sight import failure_of
 
 __all__ = ["Asgi", "RawApp", "RawMount"]
 
@@ -116,12 +120,19 @@ class RawApp:
     """Answers requests by an ASGI application."""
 
     def __init__(
-        self, mount: RawMount, identity: PublicIdentity, clock: Clock, timeouts: Timeouts
+        self,
+        mount: RawMount,
+        identity: PublicIdentity,
+        clock: Clock,
+        timeouts: Timeouts,
+        recorder: Recorder | None = None,
     ) -> None:
         self.mount = mount
         self._identity = identity
         self._clock = clock
         self._timeouts = timeouts
+        self._recorder = recorder
+        self._shape = Shape(mount.service, mount.path, Kind.SERVER, {"http.route": mount.path})
         self._running: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: Request) -> Response:
@@ -163,25 +174,36 @@ class RawApp:
         exchange: _Exchange,
         timeout_s: float,
     ) -> asyncio.Task[None]:
-        trace = read_traceparent(request.headers.get("traceparent"))
+        came = arriving_trace(
+            request,
+            self._recorder,
+            self._clock.token,
+            is_strange=not request.connection.is_public,
+        )
+        trace = came if self._recorder is None else came.child(self._recorder.new_id())
         call = Call(
             self.mount.path,
             self.mount.service,
             None,
             principal,
             self._clock.monotonic() + timeout_s,
-            trace if trace is not None else TraceContext.start(self._clock.token),
+            trace,
             pool=self.mount.pool,
         )
         context = copy_context()
         context.run(CURRENT.set, call)
         scope = _scope(request, self.mount.path, principal)
-        task = asyncio.get_running_loop().create_task(self._run(scope, exchange), context=context)
+        task = asyncio.get_running_loop().create_task(
+            self._run(scope, exchange, came, trace), context=context
+        )
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
-    async def _run(self, scope: Message, exchange: _Exchange) -> None:
+    async def _run(
+        self, scope: Message, exchange: _Exchange, came: TraceContext, own: TraceContext
+    ) -> None:
+        began, seen = self._clock.monotonic(), None
         try:
             await self.mount.app(scope, exchange.receive, exchange.send)
             failure = ServiceFailure("The application ended without a whole answer")
@@ -189,7 +211,10 @@ class RawApp:
             raise
         except Exception as error:
             _log.exception("the application at %s failed", self.mount.path)
-            failure = ServiceFailure(str(error))
+            failure, seen = ServiceFailure(str(error)), failure_of(error)
+        finally:
+            if self._recorder is not None:
+                self._recorder.note(self._shape, came, began, failure=seen, trace=own)
         # Whoever still waits for a chunk learns that none will come.
         await exchange.chunks.put(failure)
 

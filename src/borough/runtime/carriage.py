@@ -106,6 +106,7 @@ class Carriage:
                 service.published,
                 self._activity,
                 scheduled=database.scheduled,
+                recorder=None if database.sight is None else database.sight.recorder,
             )
         pushed = self._pushes.of(name, self._inbox)
         self._housekeeping[name] = Housekeeping(
@@ -203,8 +204,7 @@ class Carriage:
                         made.generation,
                         self._clock.epoch_s(),
                     )
-        consumers = [consumer for found in self._consumers.values() for consumer in found]
-        workers: list[_Worker] = [*self._relays.values(), *consumers, *self._schedules]
+        workers: list[_Worker] = [*self._relays.values(), *self.consumers, *self._schedules]
         workers += self._housekeeping.values()
         for worker in workers:
             self._tasks[asyncio.create_task(self._kept(worker))] = worker
@@ -238,8 +238,7 @@ class Carriage:
 
     @property
     def _quietable(self) -> list[Quietable]:
-        consumers = [consumer for found in self._consumers.values() for consumer in found]
-        return [*self._relays.values(), *consumers]
+        return [*self._relays.values(), *self.consumers]
 
     @property
     def failures(self) -> list[tuple[str, str, int, BaseException]]:
@@ -250,6 +249,11 @@ class Carriage:
             for consumer in consumers
             for event_id, (attempts, error) in consumer.failures.items()
         ]
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Every consumer of the process."""
+        return [consumer for found in self._consumers.values() for consumer in found]
 
     @property
     def housekeeping(self) -> dict[str, HousekeepingCounts]:

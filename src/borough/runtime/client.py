@@ -14,7 +14,7 @@ from borough.contracts.operation import Contract, Operation
 from borough.errors import TransactionMisuse
 from borough.ports import Send, Transport
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, Principal, WorkPool
-from borough.telemetry.trace import TraceContext
+from borough.telemetry.recorder import Recorder, start_trace
 
 __all__ = ["Caller", "completion", "connect_client", "empty_client", "make_client"]
 
@@ -22,7 +22,15 @@ __all__ = ["Caller", "completion", "connect_client", "empty_client", "make_clien
 class Caller:
     """On whose account a client calls: the service, its thread pool, and what holds outside of any call."""
 
-    __slots__ = ("clock", "default_timeout_s", "key", "pools", "principal", "service")
+    __slots__ = (
+        "clock",
+        "default_timeout_s",
+        "key",
+        "pools",
+        "principal",
+        "recorder",
+        "service",
+    )
 
     def __init__(
         self,
@@ -33,12 +41,14 @@ class Caller:
         principal: Principal | None = None,
         key: str | None = None,
         pools: dict[str, WorkPool] | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.service = service
         self.clock = clock
         self.default_timeout_s = default_timeout_s
         self.principal = principal
         self.key = key
+        self.recorder = recorder
         self.pools = pools if pools is not None else {}
 
     def first_call(self) -> Call:
@@ -49,7 +59,7 @@ class Caller:
             None,
             self.principal,
             self.clock.monotonic() + self.default_timeout_s,
-            TraceContext.start(self.clock.token),
+            start_trace(self.recorder, self.clock.token),
         )
 
 

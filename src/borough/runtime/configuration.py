@@ -104,6 +104,9 @@ class Configuration:
         for name, push in options.push.items():
             option = f"push.{name}.secret"
             _refuse_clear_text(option, push.secret, sources.get(option, CONFIGURATION_FILE))
+        for field, value in options.telemetry.headers.items():
+            option = f"telemetry.headers.{field}"
+            _refuse_clear_text(option, value, sources.get(option, CONFIGURATION_FILE))
         return cls(options, sources, folder, environment, flags)
 
     def with_flags(self, flags: Mapping[str, Any]) -> Configuration:
@@ -147,14 +150,20 @@ class Configuration:
 
     def credentials(self, external: str) -> dict[str, Secret]:
         """The header fields for a service elsewhere. Raises `ConfigurationError` for one that cannot be had."""
+        headers = self.options.external[external].headers
+        return self._referred(f"external.{external}.headers", headers)
+
+    def telemetry_headers(self) -> dict[str, Secret]:
+        """The same for the collector."""
+        return self._referred("telemetry.headers", self.options.telemetry.headers)
+
+    def _referred(self, option: str, headers: Mapping[str, str]) -> dict[str, Secret]:
         found: dict[str, Secret] = {}
-        for name, reference in self.options.external[external].headers.items():
+        for name, reference in headers.items():
             try:
                 found[name] = self._secret(Secret, reference)
             except ValueError as error:
-                raise ConfigurationError(
-                    f"external.{external}.headers.{name}: {error}; give it there"
-                ) from None
+                raise ConfigurationError(f"{option}.{name}: {error}; give it there") from None
         return found
 
     def address(self, option: str, given: str) -> Secret:
@@ -201,6 +210,11 @@ class Configuration:
                 remedy = f"did you mean {close[0]}?" if close else "remove it"
                 found.append(f"{variable} is set and is neither an option nor a setting; {remedy}")
         return found
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that it was read with."""
+        return self._environment
 
     @property
     def data_folder(self) -> Path:

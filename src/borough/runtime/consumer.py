@@ -13,7 +13,7 @@ import msgspec
 
 from borough.clock import Clock
 from borough.errors import BrokerError
-from borough.ports import Broker, Subscription
+from borough.ports import Broker, Store, Subscription
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Lease
 from borough.runtime.course import Course
@@ -96,6 +96,11 @@ class Consumer:
         database, terms = self._database, self.terms
         self.handling = Handling(handler, self.topic, database, self.clock, terms, self._pool)
         self.parking = Parking(handler, self.topic, database, self.clock, terms.retries)
+
+    @property
+    def store(self) -> Store:
+        """The database of its service."""
+        return self._database.store
 
     async def register(self) -> None:
         """Note where a new handler begins. Do it before anything is published that it must hear."""

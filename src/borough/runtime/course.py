@@ -191,7 +191,7 @@ class Course:
                 attempts = await self._count_suspect(message.id, attempts)
                 if attempts > self._terms.retries.quick:
                     raise Died(attempts - 1)
-            outcome = await self._handling.handle(message, self._lease)
+            outcome = await self._handling.handle(message, self._lease, attempts)
             if outcome is Outcome.BEHIND:
                 await self._parking.follow(message, self._lease)
                 self._consumer.parked += 1

@@ -11,7 +11,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakSet
 
 import msgspec
@@ -25,8 +25,10 @@ from borough.runtime.envelope import EventWriter
 from borough.runtime.pulse import Pulse
 from borough.runtime.reruns import rerun
 from borough.runtime.scheduled import CANCEL_SCHEDULED, due_time
+from borough.runtime.seen_database import DatabaseSight, SeenTransaction
 from borough.services.context import CURRENT
 from borough.services.data import Dialect
+from borough.telemetry.trace import SAMPLED
 
 __all__ = ["ServiceDatabase"]
 
@@ -62,6 +64,7 @@ class ServiceDatabase:
         "one",
         "published",
         "scheduled",
+        "sight",
         "snapshot",
         "store",
     )
@@ -72,9 +75,11 @@ class ServiceDatabase:
         events: Mapping[type[Event], EventWriter],
         clock: Clock,
         published: Pulse,
+        sight: DatabaseSight | None = None,
     ) -> None:
         self.store = store
         self.dialect: Dialect = store.dialect
+        self.sight = sight
         self.events = events
         self.clock = clock
         self.published = published
@@ -86,6 +91,9 @@ class ServiceDatabase:
         self.one: Callable[..., Any] = store.one
         self.maybe: Callable[..., Any] = store.maybe
         self.all: Callable[..., Any] = store.all
+        if sight is not None:
+            self.one, self.maybe = sight.reading(store.one), sight.reading(store.maybe)
+            self.all = sight.reading(store.all)
         self.snapshot: Callable[[], AbstractAsyncContextManager[Any]] = store.snapshot
 
     def begin_anew(self) -> None:
@@ -94,6 +102,13 @@ class ServiceDatabase:
 
     def transaction(self) -> AbstractAsyncContextManager[StoreTransaction]:
         """Begin a serializable transaction; see `borough.services.data.Database`."""
+        sight = self.sight
+        if sight is not None:
+            call = CURRENT.get()
+            trace = None if call is None else call.trace
+            if trace is not None and trace.flags & SAMPLED:
+                seen: Any = SeenTransaction(self.store.transaction(self), sight, trace)
+                return cast("AbstractAsyncContextManager[StoreTransaction]", seen)
         return self.store.transaction(self)
 
     async def transact(self, body: Callable[[StoreTransaction], Awaitable[T]], /) -> T:
@@ -118,13 +133,10 @@ class ServiceDatabase:
         event_id = f"{self._start_id}-{self._minted}"
         call = CURRENT.get()
         trace = None if call is None else call.trace
+        if trace is not None and self.sight is not None and trace.flags & SAMPLED:
+            trace = self.sight.created(writer, event, event_id, trace)
         try:
-            key, body = writer.write(
-                event,
-                event_id,
-                due or self.clock.now(),
-                None if trace is None else trace.traceparent,
-            )
+            key, body = writer.write(event, event_id, due or self.clock.now(), trace)
         except (msgspec.MsgspecError, TypeError, ValueError) as error:
             raise TransactionMisuse(f"{writer.wire_name} cannot be published: {error}") from error
         if len(body) > LONGEST_EVENT:

@@ -19,6 +19,7 @@ from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
 from borough.contracts.upcasting import upcasts_of, version_of
 from borough.errors import BoroughError
+from borough.telemetry.trace import TraceContext, read_traceparent, travelling
 
 __all__ = [
     "CloudEvent",
@@ -27,6 +28,7 @@ __all__ = [
     "EventWriter",
     "event_writers",
     "read_document",
+    "trace_in",
 ]
 
 _UNSET = msgspec.UNSET
@@ -40,8 +42,8 @@ class EventUnreadable(BoroughError):
 class CloudEvent(msgspec.Struct, frozen=True):
     """The attributes that Borough writes and reads.
 
-    `partitionkey`, `traceparent` and `eventversion` (of the data; 1 where it is not given) are
-    extensions.
+    `partitionkey`, `traceparent`, `tracestate`, `baggage` and `eventversion` (of the data; 1 where
+    it is not given) are extensions.
     """
 
     specversion: str
@@ -52,6 +54,8 @@ class CloudEvent(msgspec.Struct, frozen=True):
     datacontenttype: str | msgspec.UnsetType = _UNSET
     partitionkey: str | msgspec.UnsetType = _UNSET
     traceparent: str | msgspec.UnsetType = _UNSET
+    tracestate: Any = _UNSET  # what cannot be read does not stop the event
+    baggage: Any = _UNSET
     eventversion: Any = _UNSET  # another publisher may mean something else by it
     data: msgspec.Raw = _NOTHING
     data_base64: bytes | msgspec.UnsetType = _UNSET
@@ -79,7 +83,7 @@ class EventWriter:
         self._data = ',"data":' if version == 1 else f',"eventversion":{version},"data":'
 
     def write(
-        self, event: Event, event_id: str, time: datetime, traceparent: str | None
+        self, event: Event, event_id: str, time: datetime, trace: TraceContext | None
     ) -> tuple[str | None, bytes]:
         """The key and the document. `event_id` is one that `ServiceDatabase.publish` has minted.
 
@@ -89,7 +93,9 @@ class EventWriter:
         self._check(data)
         key = self._key_of(event)
         keyed = "" if key is None else f',"partitionkey":{_encode(key).decode()}'
-        traced = "" if traceparent is None else f',"traceparent":"{traceparent}"'
+        traced = "" if trace is None else f',"traceparent":"{trace.traceparent}"'
+        if trace is not None and (trace.state or trace.baggage):
+            traced += _beside(trace)
         return key, (
             f'{{"specversion":"1.0","id":"{event_id}{self._source}{_encode(time).decode()}'
             f',"datacontenttype":"application/json"{keyed}{traced}{self._data}{data.decode()}}}'
@@ -156,6 +162,26 @@ def read_document(body: bytes) -> tuple[CloudEvent, bytes]:
 
 def _of_another_version(what: str, envelope: CloudEvent) -> EventUnreadable:
     return EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
+
+
+def _beside(trace: TraceContext) -> str:
+    """What travels beside the ids."""
+    state = f',"tracestate":{_encode(trace.state).decode()}' if trace.state else ""
+    return state + (f',"baggage":{_encode(trace.baggage).decode()}' if trace.baggage else "")
+
+
+def trace_in(envelope: CloudEvent) -> TraceContext | None:
+    """The context that an event was published in, None where it says none that can be read."""
+    given = envelope.traceparent
+    trace = None if given is _UNSET else read_traceparent(given)
+    if trace is None or (envelope.tracestate is _UNSET and envelope.baggage is _UNSET):
+        return trace
+    state, baggage = envelope.tracestate, envelope.baggage
+    return travelling(
+        trace,
+        state if isinstance(state, str) else None,
+        baggage if isinstance(baggage, str) else None,
+    )
 
 
 def _version_in(envelope: CloudEvent) -> int:

@@ -23,6 +23,8 @@ from borough.runtime.discovery import Directory
 from borough.runtime.options import ExternalOptions
 from borough.runtime.wiring import Plan
 from borough.services.settings import Secret
+from borough.telemetry.recorder import Recorder
+from borough.transports.client_sight import SeenTransport
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.external import ExternalPlace, ExternalTransport, place_at
@@ -45,12 +47,18 @@ class Externals:
     """The services elsewhere that services here call. `stand_ins` answer in their place."""
 
     def __init__(
-        self, configuration: Configuration, plan: Plan, stand_ins: Iterable[type[Any]], clock: Clock
+        self,
+        configuration: Configuration,
+        plan: Plan,
+        stand_ins: Iterable[type[Any]],
+        clock: Clock,
+        recorder: Recorder | None = None,
     ) -> None:
         """Raises `ConfigurationError` for a URL that is none."""
         answered = set(stand_ins)
         self._configuration = configuration
         self._clock = clock
+        self._recorder = recorder
         self._contracts: dict[str, list[Contract]] = {}
         self._places: dict[str, ExternalPlace] = {}
         self._secrets: dict[str, dict[str, Secret]] = {}
@@ -72,7 +80,9 @@ class Externals:
     def _transport(self, name: str, place: ExternalPlace) -> Transport:
         external = self._configuration.options.external[name]
         if external.url.startswith(_GRPC):
-            return _by_grpc(external, place, self._compiled[name], self._fields(name), self._clock)
+            fields = self._fields(name)
+            there = _by_grpc(external, place, self._compiled[name], fields, self._clock)
+            return there if self._recorder is None else SeenTransport(there, self._recorder)
         limits = self._configuration.options.limits
         dependencies = Dependencies(
             Directory({name: [Replica(name, place.host, place.port)]}),
@@ -80,7 +90,7 @@ class Externals:
             self._clock,
             limits.for_dependency(),
         )
-        return ExternalTransport(RemoteTransport(dependencies), place.path)
+        return ExternalTransport(RemoteTransport(dependencies, self._recorder), place.path)
 
     def _fields(self, name: str) -> list[tuple[bytes, bytes]]:
         return [

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
-import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
@@ -20,13 +19,14 @@ from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import CloudEvent, EventReader, read_document
+from borough.runtime.envelope import CloudEvent, EventReader, read_document, trace_in
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.handler_sight import Delivery, HandlerSight
 from borough.runtime.leases import check_lease
 from borough.runtime.parking import ParkedEvent, Parking
 from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
-from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.telemetry.trace import TraceContext
 
 __all__ = ["Handling", "Outcome"]
 
@@ -84,43 +84,54 @@ class Handling:
             event.wire_name: read_document if handler.takes_document else EventReader(event).read
             for event in handler.events
         }
+        recorder = None if database.sight is None else database.sight.recorder
+        self._sight = HandlerSight(handler, topic, recorder, clock.token)
 
     def hears(self, kind: str) -> bool:
         """Whether events of this wire name are the handler's concern."""
         return kind in self._readers
 
-    async def handle(self, message: Message, lease: Lease) -> Outcome:
-        """Handle one event to its end.
+    async def handle(self, message: Message, lease: Lease, attempt: int = 1) -> Outcome:
+        """Handle one event to its end; it is the attempt of that number.
 
         Raises what the handler raises, `EventUnreadable`, `LeaseLost`, `StoreError`, or
         `TimeoutError` past its deadline.
         """
-        event = self._begin(message)
-        try:
-            async with asyncio.timeout(self._terms.deadline_s):
-                if self._handler.takes_transaction:
-                    return await self._with_transaction(
-                        event, lambda tx: self._enter(tx, message, lease, message.key)
-                    )
-                return await self._without_transaction(message, event, lease)
-        finally:
-            _let_go()
+        with self._sight.delivery(message, attempt) as delivery:
+            event = self._begin(message, delivery)
+            try:
+                async with asyncio.timeout(self._terms.deadline_s):
+                    if self._handler.takes_transaction:
+                        outcome = await self._with_transaction(
+                            event, lambda tx: self._enter(tx, message, lease, message.key)
+                        )
+                    else:
+                        outcome = await self._without_transaction(message, event, lease)
+                delivery.outcome = outcome.value
+                return outcome
+            finally:
+                _let_go()
 
     async def handle_parked(self, parked: ParkedEvent, parking: Parking, lease: Lease) -> Outcome:
         """Handle an event that was put aside; its effects commit with its removal."""
-        event = self._begin(parked.message(self._topic))
+        message = parked.message(self._topic)
 
         async def remove(tx: StoreTransaction) -> Outcome:
             return Outcome.DONE if await parking.finish(tx, parked, lease) else Outcome.DUPLICATE
 
-        try:
-            async with asyncio.timeout(self._terms.deadline_s):
-                if self._handler.takes_transaction:
-                    return await self._with_transaction(event, remove)
-                await self._handler.function(event)
-                return await self._in_one(remove)
-        finally:
-            _let_go()
+        with self._sight.delivery(message, parked.attempts + 1) as delivery:
+            event = self._begin(message, delivery)
+            try:
+                async with asyncio.timeout(self._terms.deadline_s):
+                    if self._handler.takes_transaction:
+                        outcome = await self._with_transaction(event, remove)
+                    else:
+                        await self._handler.function(event)
+                        outcome = await self._in_one(remove)
+                delivery.outcome = outcome.value
+                return outcome
+            finally:
+                _let_go()
 
     async def is_done(self, event_id: str) -> bool:
         """Whether the inbox has it."""
@@ -130,23 +141,23 @@ class Handling:
         )
         return found is not None
 
-    def _begin(self, message: Message) -> Any:
+    def _begin(self, message: Message, delivery: Delivery) -> Any:
         """What the handler is given, with its call at hand."""
         envelope, event = self._readers[message.type](message.body)
-        CURRENT.set(self._call(message, envelope))
+        call = self._call(message, delivery.context(trace_in(envelope)))
+        CURRENT.set(call)
+        delivery.began(call, event)
         return event
 
-    def _call(self, message: Message, envelope: CloudEvent) -> Call:
+    def _call(self, message: Message, trace: TraceContext) -> Call:
         clock, handler = self._clock, self._handler
-        parent = envelope.traceparent
-        trace = read_traceparent(None if parent is msgspec.UNSET else parent)
         call = Call(
             handler.name,
             handler.service,
             handler.service,
             None,
             clock.monotonic() + self._terms.deadline_s,
-            TraceContext.start(clock.token) if trace is None else trace.child(clock.token),
+            trace,
             stable_key(message.id, handler.name),
             message.id,
             self._pool,

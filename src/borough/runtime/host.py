@@ -28,6 +28,7 @@ from borough.runtime.history import HistoryKeeper, Past, history_contract
 from borough.runtime.housekeeping import refuse_short_inbox
 from borough.runtime.pulse import Pulse
 from borough.runtime.push import Pushes
+from borough.runtime.recording import make_recorder
 from borough.runtime.running import Resources, RunningService
 from borough.runtime.system import System
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
@@ -73,6 +74,7 @@ class Host:
         self.clock: Clock = clock or SystemClock()
         self.data_folder = data_folder or self.configuration.data_folder
         self.activity = Pulse()
+        self.recorder = make_recorder(self.configuration, self.clock)
         self._resources: Resources = {
             Clock: lambda _service: self.clock,
             Path: self._folder,
@@ -85,8 +87,10 @@ class Host:
         self._declared_apart = nobody if declared_apart is None else declared_apart
         self._make_transport: MakeTransport = make_transport or _local
         self._transports: dict[str, Transport] = {}
-        self._externals = Externals(self.configuration, self.plan, self._stand_ins, self.clock)
         self._pushes = Pushes(self.configuration, self.plan, self.clock)
+        self._externals = Externals(
+            self.configuration, self.plan, self._stand_ins, self.clock, self.recorder
+        )
         self.services: dict[str, RunningService] = {}
         self.callees: dict[str, Callee] = {}
         self._adapters = adapters or ChosenAdapters(
@@ -123,7 +127,12 @@ class Host:
                     plan.name, kind
                 )  # what is missing is told before all else
             self.services[plan.name] = RunningService(
-                plan, self.configuration, self.clock, self.system.name, self._store(plan)
+                plan,
+                self.configuration,
+                self.clock,
+                self.system.name,
+                self._store(plan),
+                self.recorder,
             )
         self._pushes.open()
         for sentence in self.configuration.unread_variables(self.plan.absent_services):
@@ -200,7 +209,11 @@ class Host:
                 handler = getattr(answering, operation.name, None)
                 if handler is not None:
                     self.callees[operation.wire_name] = Callee(
-                        operation, handler, gate, self.clock.monotonic
+                        operation,
+                        handler,
+                        gate,
+                        self.clock.monotonic,
+                        recorder=self.recorder,
                     )
 
     async def stop(self) -> None:
@@ -281,6 +294,7 @@ class Host:
             principal=principal,
             key=key,
             pools=pools,
+            recorder=self.recorder,
         )
         return make_client(found, self._transport(account), on_account)  # type: ignore[no-any-return]
 

@@ -38,6 +38,7 @@ __all__ = [
     "SystemFacts",
     "Table",
     "TeamFacts",
+    "TelemetryOptions",
     "TokenOptions",
 ]
 
@@ -415,6 +416,39 @@ class FleetOptions(Table, frozen=True):
     """How long `borough rollout` watches each new replica beside the old ones, in seconds, before one leaves."""
 
 
+class TelemetryOptions(Table, frozen=True):
+    """How the system is seen: traces, metrics, logs."""
+
+    record: bool = True
+    """Whether calls, statements and events are recorded at all."""
+    ratio: Share | None = None
+    """The share of traces that are recorded; `OTEL_TRACES_SAMPLER` where it is not given, else all."""
+    slow_s: Seconds = 1.0
+    """A call that takes so long, in seconds, or fails, is recorded though its trace is not."""
+    endpoint: str | None = None
+    """Where an OpenTelemetry collector takes OTLP over HTTP; `OTEL_EXPORTER_OTLP_ENDPOINT` where it is not given."""
+    headers: dict[str, str] = {}
+    """Fields of every request to it, each by reference: `dd-api-key = "env:DD_API_KEY"` or `file:PATH`."""
+    every_s: Seconds = 1.0
+    """How often spans and logs are sent, in seconds."""
+    metrics_every_s: Seconds = 15.0
+    """How often metrics are sent, in seconds."""
+    keep: bool = True
+    """Whether `borough run` keeps what happens in a file of the data folder, to be looked at."""
+    keep_mib: AtLeastOne = 256
+    """The most that this file holds, in MiB; the oldest goes first."""
+    port: Port = 0
+    """The port on which `borough run` takes OTLP on this machine, also from other languages; 0 takes a free one."""
+    keeper: str | None = None
+    """Where else spans go that are kept: `borough run` tells the processes of a fleet, as it keeps for all of them."""
+    bridge: bool = False
+    """Whether libraries that are instrumented with OpenTelemetry record into the same traces; needs `borough[otel]`."""
+    public_metrics: bool = False
+    """Whether the public listener answers `/metrics`, as the internal one does."""
+    logs: Literal["text", "json"] = "text"
+    """How log lines look: `text`, in colour on a terminal, or `json`, one object a line."""
+
+
 class DeployableFacts(Table, frozen=True):
     """Services that ship and run together in one process."""
 
@@ -448,6 +482,7 @@ class Options(Table, frozen=True):
     limits: LimitOptions = LimitOptions()
     data: DataOptions = DataOptions()
     events: EventOptions = EventOptions()
+    telemetry: TelemetryOptions = TelemetryOptions()
     fleet: FleetOptions = FleetOptions()
     topologies: dict[str, dict[str, DeployableFacts]] = {}
     discovery: DiscoveryOptions = DiscoveryOptions()

@@ -16,24 +16,27 @@ T = TypeVar("T")
 
 
 class ThreadPool:
-    """`threads` at work and at most `queue` waiting; one more is refused. Threads start when first needed."""
+    """`threads` at work and at most `queue` waiting; one more is refused. Threads start when first needed.
+
+    `busy` counts both, of at most `limit`.
+    """
 
     def __init__(self, service: str, threads: int, queue: int) -> None:
         self._service = service
         self._threads = threads
-        self._limit = threads + queue
-        self._busy = 0
+        self.limit = threads + queue
+        self.busy = 0
         self._executor: ThreadPoolExecutor | None = None
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Run `function(*args)` in a thread with a copy of the caller's context. Raises `Unavailable` when full."""
-        if self._busy >= self._limit:
+        if self.busy >= self.limit:
             raise Unavailable(f"The threads of {self._service} are all taken", retry_after_s=1)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(
                 self._threads, thread_name_prefix=f"borough-{self._service}"
             )
-        self._busy += 1
+        self.busy += 1
         context = copy_context()
         work = asyncio.get_running_loop().run_in_executor(
             self._executor, lambda: context.run(function, *args)
@@ -43,7 +46,7 @@ class ThreadPool:
         return await work
 
     def _done(self, work: asyncio.Future[Any]) -> None:
-        self._busy -= 1
+        self.busy -= 1
         if not work.cancelled():
             work.exception()
 

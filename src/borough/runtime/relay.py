@@ -21,7 +21,9 @@ from borough.reliability.outbox import RelayPace, RelayTerms
 from borough.runtime.history import KEEP_HISTORY
 from borough.runtime.leases import Leases, hold_lease, until_set
 from borough.runtime.pulse import Pulse
+from borough.runtime.relay_sight import RelaySight
 from borough.runtime.scheduled import IS_DUE, ScheduledEvents
+from borough.telemetry.recorder import Recorder
 
 __all__ = ["Relay"]
 
@@ -82,6 +84,7 @@ class Relay:
         activity: Pulse,
         terms: RelayTerms | None = None,
         scheduled: Pulse | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._service = service
         self._store = store
@@ -92,6 +95,7 @@ class Relay:
         self._activity = activity
         self._terms = terms or RelayTerms()
         self._later = ScheduledEvents(store, clock, scheduled or Pulse(), hint)
+        self.sight = None if recorder is None else RelaySight(service, recorder)
         self._stopping = asyncio.Event()
         self._last: dict[str, int] | None = None
         self.published = 0
@@ -146,6 +150,7 @@ class Relay:
                 await self._hint.wait(seen, wait_s)
 
     async def _move(self, lease: Lease) -> int:
+        began = self._clock.monotonic()
         rows = await self._store.all(_OutboxRow, _READ, self._terms.batch, self._terms.batch_bytes)
         if not rows:
             return 0
@@ -164,6 +169,8 @@ class Relay:
         if not lease.believed(self._clock.monotonic()):
             raise LeaseLost(f"the relay of {self._service} was too late to renew its lease")
         await self._broker.publish(messages)
+        if self.sight is not None:
+            self.sight.sent(messages, began)
         moved = [topic for topic, sequence in last.items() if known.get(topic) != sequence]
         async with self._store.transaction(serializable=False) as tx:
             await hold_lease(tx, lease)

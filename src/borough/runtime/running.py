@@ -16,6 +16,7 @@ from borough.contracts.operation import Contract
 from borough.errors import BoroughError, ConfigurationError, MigrationRefused, OpenFailed
 from borough.ports import Store, Transport
 from borough.reliability.admission import Gate
+from borough.runtime.adapters import store_kind
 from borough.runtime.answers import KeyedCalls, KeyedOperation
 from borough.runtime.client import Caller, connect_client, empty_client
 from borough.runtime.configuration import Configuration
@@ -25,14 +26,18 @@ from borough.runtime.pool import ThreadPool
 from borough.runtime.projections import ServiceProjections
 from borough.runtime.pulse import Pulse
 from borough.runtime.reruns import rerun
+from borough.runtime.seen_database import DatabaseSight
 from borough.runtime.wiring import SchedulePlan, ServicePlan
 from borough.services.context import CURRENT
 from borough.stores.migrations import migrations_of
 from borough.stores.schema import borough_migrations
+from borough.telemetry.recorder import Recorder
 from borough.transports.callee import Callee
 
 __all__ = ["Resources", "RunningService"]
 
+_SYSTEMS = {"postgres": "postgresql"}
+"""What OpenTelemetry calls a store, where that is another name."""
 Resources = Mapping[type[Any], Callable[[str], Any]]
 """Further things a service may ask for by annotation: type -> maker, given the service's name."""
 
@@ -47,6 +52,7 @@ class RunningService:
         clock: Clock,
         system: str,
         store: Store | None,
+        recorder: Recorder | None = None,
     ) -> None:
         limits = configuration.options.limits
         self.plan = plan
@@ -63,13 +69,20 @@ class RunningService:
         self._opened = False
         self.callees: dict[str, Callee] = {}
         self._clients: dict[str, Any] = {}
-        self.caller = Caller(plan.name, clock, default_timeout_s=limits.default_timeout_s)
+        self.caller = Caller(
+            plan.name, clock, default_timeout_s=limits.default_timeout_s, recorder=recorder
+        )
+        self._recorder = recorder
         self._configuration = configuration
         if store is not None:
             source = f"/{system}/{plan.name}"
             events = [event for contract, _ in plan.provides for event in contract.events.values()]
             writers = {event.kind: EventWriter(event, source) for event in events}
-            self.database = ServiceDatabase(store, writers, clock, self.published)
+            sight = None
+            if recorder is not None:
+                kind = store_kind(configuration.options, plan.name)
+                sight = DatabaseSight(plan.name, _SYSTEMS.get(kind, kind), recorder)
+            self.database = ServiceDatabase(store, writers, clock, self.published, sight)
             self.keyed = KeyedCalls(store, clock)
 
     async def open_data(self) -> None:
@@ -144,6 +157,7 @@ class RunningService:
                 keyed=keyed,
                 rerun=again,
                 stream_idle_s=idle,
+                recorder=self._recorder,
             )
 
     async def open(self) -> None:

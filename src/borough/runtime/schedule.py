@@ -22,7 +22,9 @@ from borough.runtime.leases import Leases, check_lease, hold_lease
 from borough.runtime.pulse import set_within
 from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
-from borough.telemetry.trace import TraceContext
+from borough.telemetry.recorder import start_trace
+from borough.telemetry.span import Kind, Shape
+from borough.transports.sight import failure_of
 
 __all__ = ["Schedule", "ScheduledHandler"]
 
@@ -65,6 +67,8 @@ class Schedule:
         self._leases = leases
         self._clock = clock
         self._pool = pool
+        self._recorder = None if database.sight is None else database.sight.recorder
+        self._shape = Shape(handler.service, f"every {handler.name}", Kind.INTERNAL)
         self._stopping = asyncio.Event()
         self.handled = 0
         self.failed = 0
@@ -116,13 +120,16 @@ class Schedule:
     async def _run_once(self, lease: Lease, now: float) -> None:
         clock, handler = self._clock, self._handler
         lasting_s = max(_SHORTEST_DEADLINE_S, handler.interval_s)
+        recorder = self._recorder
+        root = start_trace(recorder, clock.token)
+        trace = root if recorder is None else root.child(recorder.new_id())
         call = Call(
             handler.name,
             handler.service,
             handler.service,
             None,
             clock.monotonic() + lasting_s,
-            TraceContext.start(clock.token),
+            trace,
             pool=self._pool,
         )
         force_setattr(call, "armed", call.deadline)
@@ -134,10 +141,16 @@ class Schedule:
         else:
             work = self._free(lease, now)
         task = asyncio.create_task(work, context=context, name=handler.name)
+        began, failure = clock.monotonic(), None
         try:
             async with asyncio.timeout(lasting_s):
                 await task
+        except BaseException as error:
+            failure = failure_of(error)
+            raise
         finally:
+            if recorder is not None:
+                recorder.note(self._shape, root, began, failure=failure, trace=trace)
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])

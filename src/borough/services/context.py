@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar, cast
 import msgspec
 
 from borough.errors import BoroughError, Unauthenticated
-from borough.telemetry.trace import TraceContext
+from borough.telemetry.trace import TraceContext, read_baggage
 
-__all__ = ["Call", "Principal", "WorkPool", "current_call", "in_thread"]
+__all__ = ["Call", "Principal", "WorkPool", "current_call", "in_thread", "where"]
 
 T = TypeVar("T")
 
@@ -101,6 +101,10 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     armed_in: object = None
     mark: object = None
     """What a keyed operation holds its key with."""
+    is_remote: bool = False
+    """Whether it came over a wire."""
+    partial: str = ""
+    """Its span id where its trace is not sampled and something below it ended badly or late."""
 
     @property
     def user(self) -> Principal:
@@ -108,6 +112,11 @@ class Call(msgspec.Struct, frozen=True, gc=False):
         if self.principal is None:
             raise Unauthenticated(f"{self.operation} needs a signed-in user")
         return self.principal
+
+    @property
+    def baggage(self) -> dict[str, str]:
+        """What travels along with the trace, by name; callers have put it there, and anybody may read it."""
+        return {} if self.trace is None else read_baggage(self.trace.baggage)
 
 
 class OpenTransaction(Protocol):
@@ -137,6 +146,12 @@ def current_call() -> Call:
     if call is None:
         raise BoroughError("current_call() was used outside of a call; only handlers have one")
     return call
+
+
+def where() -> tuple[str, TraceContext | None] | None:
+    """The service that is at work here and its trace, for whoever writes a log line."""
+    call = CURRENT.get()
+    return None if call is None else (call.service, call.trace)
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:

@@ -9,9 +9,11 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from borough.errors import BoroughError, ConfigurationError
 from borough.gateway.process import Process
+from borough.observing.observer import Observer
 from borough.runtime.generations import rebuild
 from borough.services.context import Principal
 from borough.services.data import Database
+from borough.telemetry.recorder import Recorder
 
 __all__ = ["NotQuiet", "Running"]
 
@@ -92,6 +94,16 @@ class Running:
         if found is None:
             raise ConfigurationError(f"no service {name!r} is running")
         return found.instance
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What records the spans of the process; None where telemetry is off."""
+        return self._process.host.recorder
+
+    @property
+    def observer(self) -> Observer:
+        """What hands on spans, metrics and log lines of the process."""
+        return self._process.observer
 
     @property
     def edge_url(self) -> str:

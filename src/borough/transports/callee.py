@@ -33,6 +33,9 @@ from borough.errors import (
 )
 from borough.reliability.admission import Gate
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, inside_transaction
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.trace import TraceContext
+from borough.transports.sight import Sight
 
 __all__ = ["Callee", "KeyedRun"]
 
@@ -67,6 +70,7 @@ class Callee:
         "keyed",
         "operation",
         "rerun",
+        "sight",
         "stream_idle_s",
     )
 
@@ -80,6 +84,7 @@ class Callee:
         keyed: KeyedRun | None = None,
         rerun: Rerun | None = None,
         stream_idle_s: float = 60.0,
+        recorder: Recorder | None = None,
     ) -> None:
         """`rerun` does an idempotent operation without a key again where another transaction was first."""
         self.operation = operation
@@ -89,6 +94,7 @@ class Callee:
         self.count = 0
         self.failures = 0
         self.stream_idle_s = stream_idle_s
+        self.sight = None if recorder is None else Sight(operation, recorder)
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop | None = None
         self._monotonic = monotonic
@@ -97,16 +103,17 @@ class Callee:
 
     async def run(self, arguments: Sequence[Any], call: Call) -> Any:
         """Run the handler for `call`. Raises its declared problems or a `CallError`, nothing else."""
-        gate = self.gate
-        if (
-            self._monotonic() >= call.deadline
-            or gate.in_flight >= gate.limit
-            or self._timeout_s is not None
-        ):
-            self._admit(call)
+        gate, sight, monotonic = self.gate, self.sight, self._monotonic
+        began = monotonic()
+        if began >= call.deadline or gate.in_flight >= gate.limit or self._timeout_s is not None:
+            self._admit(call, arguments)
         gate.in_flight += 1
         self.count += 1
+        parent = None
         try:
+            if sight is not None and (trace := call.trace) is not None and trace.flags & 1:
+                parent = trace
+                _go_deeper(call, sight.recorder)
             context = copy_context()
             if self.keyed is not None and call.key is not None:
                 coroutine = self._keyed(self.keyed, arguments, call)
@@ -132,15 +139,26 @@ class Callee:
                     await self._timed(context, work, step, call)
                 else:
                     await _go_on(context, work, step)
+            if sight is not None:
+                ended = monotonic()
+                took = ended - began
+                edge = sight.edges.get(call.caller) or sight.edge(call)
+                edge.lately(took)
+                if parent is not None:
+                    sight.ended(edge, call, parent, (began, ended), arguments)
+                elif took >= sight.slow_s or call.partial:
+                    sight.passed(edge, call, (began, ended), arguments)
             return result[0]
-        except asyncio.CancelledError:
-            raise
         except BaseException as error:
+            if sight is not None:
+                sight.failed(call, parent, (began, monotonic()), arguments, error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             raise self._translated(error, call) from None
         finally:
             gate.in_flight -= 1
 
-    def _admit(self, call: Call) -> None:
+    def _admit(self, call: Call, arguments: Sequence[Any]) -> None:
         """Shorten the deadline to the operation's own; refuse what is too late or too much."""
         now = self._monotonic()
         error: CallError
@@ -154,6 +172,8 @@ class Callee:
                 force_setattr(call, "deadline", now + self._timeout_s)
             return
         error.about = self.operation.wire_name
+        if self.sight is not None:
+            self.sight.refused(call, now, arguments, error)
         raise error
 
     async def _timed(
@@ -179,7 +199,12 @@ class Callee:
         return self._streamed(arguments, call)
 
     async def _streamed(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
-        self._admit(call)
+        self._admit(call, arguments)
+        sight, began, parent = self.sight, self._monotonic(), None
+        failure: BaseException | None = None
+        if sight is not None and call.trace is not None and call.trace.flags & 1:
+            parent = call.trace
+            _go_deeper(call, sight.recorder)
         self.gate.in_flight += 1
         self.count += 1
         context = copy_context()
@@ -204,10 +229,13 @@ class Callee:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:
+            failure = error
             raise self._translated(error, call) from None
         finally:
             self.gate.in_flight -= 1
             await _driven(context, generator.aclose())
+            if sight is not None:
+                sight.streamed(call, parent, (began, self._monotonic()), arguments, failure)
 
     def _translated(self, error: BaseException, call: Call) -> BaseException:
         """What the caller may see of an error: problems it declares, and failures without their insides."""
@@ -222,7 +250,11 @@ class Callee:
                 return error
             return self._about(self._nested(error))
         self.failures += 1
-        return self._about(self._failure(error, call))
+        here = CURRENT.set(call)  # what is logged of it belongs to this call
+        try:
+            return self._about(self._failure(error, call))
+        finally:
+            CURRENT.reset(here)
 
     def _about(self, error: CallError) -> CallError:
         error.about = self.operation.wire_name
@@ -267,6 +299,15 @@ class Callee:
             failure.retryable = False  # type: ignore[misc]
             return failure
         return ServiceFailure(f"{name} failed")
+
+
+def _go_deeper(call: Call, recorder: Recorder) -> None:
+    """A sampled call has a span id of its own, which all that happens in it names as its parent."""
+    trace, ids = cast(TraceContext, call.trace), recorder.ids
+    own = TraceContext(
+        trace.trace_id, ids.pop() if ids else recorder.new_id(), 1, trace.state, trace.baggage
+    )
+    force_setattr(call, "trace", own)
 
 
 def _enter(call: Call) -> None:

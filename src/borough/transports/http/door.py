@@ -22,9 +22,11 @@ from borough.errors import CallError, MethodNotAllowed, NotFound, ServiceFailure
 from borough.reliability.arrival import Arrival, Usual
 from borough.services.context import Call, Principal, WorkPool
 from borough.telemetry.masking import without_secrets_in
-from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.trace import TraceContext
 from borough.transports.callee import Callee
 from borough.transports.http import wire
+from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.media import JSON_BODY, check_media, media_of
 from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
@@ -41,6 +43,7 @@ __all__ = [
 
 _log = logging.getLogger("borough.http")
 _JSON = ((b"content-type", b"application/json"),)
+_PARTIAL = (wire.PARTIAL.encode(), b"1")
 _NOTHING: tuple[tuple[bytes, bytes], ...] = ()
 _NDJSON = ((b"content-type", wire.NDJSON.encode()),)
 _TURN = 64
@@ -112,9 +115,11 @@ class Door:
         default_timeout_s: float = 10.0,
         longest_timeout_s: float = 60.0,
         otherwise: Otherwise | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """`otherwise` is asked where no operation has the address; None means that it has not either."""
         self._otherwise = otherwise
+        self._recorder = recorder
         self.router: Router[Route] = Router(strict=strict)
         for route in routes:
             operation = route.callee.operation
@@ -130,16 +135,18 @@ class Door:
         trace: TraceContext | None = None
         route: Route | None = None
         try:
-            trace = read_traceparent(request.headers.get("traceparent"))
-            if trace is None:
-                trace = TraceContext.start(self._clock.token)
+            is_strange = self._strict and not request.connection.is_public
+            trace = arriving_trace(
+                request, self._recorder, self._clock.token, is_strange=is_strange
+            )
             route, slots = self.router.find(request.method, request.path)
             found = self._identify(request, route)
             identity = found if isinstance(found, Identity) else await found
             arguments, call = self._read(request, route, slots, identity, trace)
             if route.is_stream:
                 return await self._stream(route, arguments, call)
-            return _answer(request, route, await route.callee.run(arguments, call))
+            answer = _answer(request, route, await route.callee.run(arguments, call))
+            return answer if not call.partial or self._strict else _partial(answer)
         except Problem as problem:
             return declared_response(problem, route, trace)
         except NotFound as error:
@@ -209,6 +216,7 @@ class Door:
             key,
             None,
             route.pool,
+            is_remote=True,
         )
 
     async def _stream(self, route: Route, arguments: tuple[Any, ...], call: Call) -> Response:
@@ -241,6 +249,11 @@ class Door:
             yield b'{"problem":' + _told(_document(error, call.trace)) + b"}\n"
         finally:
             await stream.aclose()  # type: ignore[attr-defined]
+
+
+def _partial(answer: Response) -> Response:
+    """The answer, with a word to who asked that something below it has been recorded."""
+    return Response(answer.status, (*answer.headers, _PARTIAL), answer.body)
 
 
 def _derived_key(route: Route, arguments: tuple[Any, ...]) -> str:

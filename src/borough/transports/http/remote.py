@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough import errors
 from borough.contracts.codec import Codec, HttpArguments
@@ -19,6 +20,9 @@ from borough.contracts.problem import Problem
 from borough.errors import CallError, ServiceFailure
 from borough.ports import Send
 from borough.services.context import Call
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.trace import TraceContext
+from borough.transports.client_sight import ClientSight
 from borough.transports.http import wire
 from borough.transports.http.client import sendable
 from borough.transports.http.dependency import Dependencies, RequestKind
@@ -58,13 +62,19 @@ _line = msgspec.json.Decoder(_Line).decode
 class RemoteTransport:
     """Calls other services as `dependencies` says."""
 
-    def __init__(self, dependencies: Dependencies) -> None:
+    def __init__(self, dependencies: Dependencies, recorder: Recorder | None = None) -> None:
         self._dependencies = dependencies
+        self._recorder = recorder
 
     def bind(self, operation: Operation) -> Send:
         """See `Transport`."""
         codec = Codec(operation)
-        return self._stream(operation, codec) if operation.stream else self._call(operation, codec)
+        is_stream = operation.stream
+        send = self._stream(operation, codec) if is_stream else self._call(operation, codec)
+        if self._recorder is None:
+            return send
+        sight = ClientSight(operation, self._recorder)
+        return sight.seen_stream(send) if is_stream else sight.seen(send)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -94,6 +104,8 @@ class RemoteTransport:
                     sent.body or b"",
                     call.deadline,
                 )
+                if wire.PARTIAL in response.headers.raw and call.trace is not None:
+                    force_setattr(call, "partial", call.trace.span_id)
                 if response.status < 300:
                     fields = list(response.headers.items()) if operation.is_reply else ()
                     return codec.read_result(response.body, fields)
@@ -134,12 +146,20 @@ def _fields(sent: HttpArguments, call: Call, key: str | None = None) -> bytes:
     if sent.body is not None:
         fields = b"%bcontent-type: %b\r\n" % (fields, sent.content_type)
     if call.trace is not None:
+        if call.trace.state or call.trace.baggage:
+            fields += _beside(call.trace)
         fields = b"%btraceparent: %b\r\n" % (fields, call.trace.traceparent.encode())
     if key is not None:
         fields += sendable([(b"idempotency-key", wire.write_idempotency_key(key))])
     if call.principal is not None:
         fields = b"%bborough-principal: %b\r\n" % (fields, wire.write_principal(call.principal))
     return fields
+
+
+def _beside(trace: TraceContext) -> bytes:
+    """What travels beside the ids; it was read from a header."""
+    given = ((b"tracestate", trace.state), (b"baggage", trace.baggage))
+    return sendable([(name, value.encode("latin-1")) for name, value in given if value])
 
 
 async def _items(codec: Codec, chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "IDEMPOTENCY_KEY",
     "MAX_KEY_LENGTH",
     "NDJSON",
+    "PARTIAL",
     "PRINCIPAL",
     "PROOF",
     "SERVICE",
@@ -44,6 +45,8 @@ PRINCIPAL = "borough-principal"
 HOST = "borough-host"
 CLIENT = "borough-client"
 IDEMPOTENCY_KEY = "idempotency-key"
+PARTIAL = "borough-partial"
+"""In an answer: something below was recorded though the trace is not, so who called is recorded, too."""
 NDJSON = "application/x-ndjson"
 MAX_KEY_LENGTH = 255
 EDGE = "edge"

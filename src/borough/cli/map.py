@@ -1,0 +1,119 @@
+"""`borough map`: which service calls or hears which, as declared, as observed, and where they differ."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from borough.cli.trace import add_place, opened_file
+from borough.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from borough.observing.searching import ObservedEdge
+
+__all__ = ["add"]
+
+_EXAMPLE = """examples:
+  borough map --system examples/shop
+  borough map --system examples/shop --json"""
+
+
+class _Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands between two services; `declared` by the code, `observed` by what is kept."""
+
+    kind: str
+    caller: str
+    callee: str
+    declared: bool
+    observed: bool
+    operations: tuple[Any, ...] = ()
+
+
+def add(subparsers: Any) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "map",
+        help="show which services call or hear which, declared and observed",
+        description="Calls and events between services: what their code declares, what has been seen.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_place(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    observed = _observed(options)
+    edges = _joined(_declared(options), observed)
+    if options.json:
+        print(msgspec.json.encode({"edges": edges}).decode())
+        return 0
+    if not edges:
+        print("no service calls or hears another one")
+    for edge in edges:
+        print(_line(edge))
+    return 0
+
+
+def _observed(options: argparse.Namespace) -> Sequence[ObservedEdge]:
+    from borough.observing.searching import observed_edges
+
+    try:
+        file = opened_file(options)
+    except ConfigurationError:
+        return ()  # what is declared can be shown all the same
+    try:
+        return observed_edges(file)
+    finally:
+        file.close()
+
+
+def _declared(options: argparse.Namespace) -> set[tuple[str, str, str]]:
+    from borough.runtime.host import OWN_RESOURCES
+    from borough.runtime.system import System
+    from borough.runtime.wiring import make_plan
+    from borough.services.identity import TokenIssuer
+
+    plan = make_plan(System.load(options.system), resources=[TokenIssuer, *OWN_RESOURCES])
+    found: set[tuple[str, str, str]] = set()
+    for name, service in plan.services.items():
+        found |= {("call", name, contract.service) for contract in service.clients.values()}
+        for handler in service.handlers:
+            found |= {("event", event.topic.partition(".")[0], name) for event in handler.events}
+    return found
+
+
+def _joined(declared: set[tuple[str, str, str]], observed: Sequence[ObservedEdge]) -> list[_Edge]:
+    seen: dict[tuple[str, str, str], list[ObservedEdge]] = {}
+    for edge in observed:
+        if edge.caller and edge.caller != edge.callee:
+            seen.setdefault((edge.kind, edge.caller, edge.callee), []).append(edge)
+    return [
+        _Edge(
+            kind=kind,
+            caller=caller,
+            callee=callee,
+            declared=(kind, caller, callee) in declared,
+            observed=(kind, caller, callee) in seen,
+            operations=tuple(seen.get((kind, caller, callee), ())),
+        )
+        for kind, caller, callee in sorted({*declared, *seen})
+    ]
+
+
+_SIGNS: Mapping[str, str] = {"call": "->", "event": "~>"}
+
+
+def _line(edge: _Edge) -> str:
+    what = f"{edge.caller} {_SIGNS[edge.kind]} {edge.callee}"
+    if not edge.observed:
+        return f"{what:<40} declared, never seen"
+    count = sum(each.count for each in edge.operations)
+    failures = sum(each.failures for each in edge.operations)
+    slowest = max(each.p95_ms for each in edge.operations)
+    plural = "calls" if edge.kind == "call" else "events"
+    note = "" if edge.declared else ", NOT DECLARED"
+    return f"{what:<40} {count} {plural}, {failures} failed, p95 {slowest:.1f} ms{note}"

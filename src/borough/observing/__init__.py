@@ -1,0 +1,1 @@
+"""How what is seen of a process leaves it, and where it is kept: batches, metrics, log lines, a bounded store."""

@@ -1,0 +1,163 @@
+"""What is measured of a process when somebody asks: its services, events, threads, and the process itself.
+
+Databases are asked with little patience: looking at a system in trouble must not add to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from borough.errors import BrokerError, StoreError
+from borough.runtime.consumer import Consumer
+from borough.runtime.host import Host
+from borough.runtime.running import RunningService
+from borough.telemetry.durations import Durations
+from borough.telemetry.measures import Point
+from borough.telemetry.span import Value
+
+__all__ = ["PROCESS", "points_of", "process_points"]
+
+PROCESS = "borough"
+"""The service under whose name a process tells of itself."""
+_PATIENCE_S = 0.5
+_MOST_COUNTED = 10_000
+_WAITING = f"select count(*) from (select 1 from borough_outbox limit {_MOST_COUNTED})"
+_DEAD = """
+select count(*) from (select 1 from borough_dead where handler = $1 and topic = $2 limit 10000) as dead
+"""
+_PARKED = """
+select count(*) from (select 1 from borough_parked where handler = $1 and topic = $2 limit 10000)
+as parked
+"""
+_STATM = Path("/proc/self/statm")
+_PAGE = resource.getpagesize()
+
+
+async def points_of(host: Host) -> AsyncIterator[Point]:
+    """Everything of the services of a process."""
+    if host.recorder is not None:
+        for point in host.recorder.measures.points():
+            yield point
+    for service in host.services.values():
+        for point in _service(service):
+            yield point
+        waiting = await _outbox(service)
+        if waiting is not None:
+            yield _gauge("borough.outbox.waiting", "Events on their way", service.name, waiting)
+    for consumer in host.carriage.consumers if host.carriage is not None else ():
+        for point in await _consumer(consumer):
+            yield point
+
+
+def process_points(loop_delay: Durations) -> Iterator[Point]:
+    """The process itself."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    for mode, seconds in (("user", used.ru_utime), ("system", used.ru_stime)):
+        yield Point(
+            name="process.cpu.time",
+            doc="CPU time",
+            unit="s",
+            kind="sum",
+            service=PROCESS,
+            attributes={"cpu.mode": mode},
+            value=seconds,
+        )
+    yield _gauge("process.memory.usage", "Resident memory", PROCESS, _resident(), "By")
+    yield _gauge("process.thread.count", "Threads", PROCESS, threading.active_count())
+    yield Point(
+        name="borough.loop.delay",
+        doc="How much later than asked for the event loop wakes",
+        unit="s",
+        kind="durations",
+        service=PROCESS,
+        durations=loop_delay,
+    )
+
+
+def _resident() -> int:
+    try:
+        return int(_STATM.read_text(encoding="ascii").split()[1]) * _PAGE
+    except OSError:  # no Linux: the most that it ever was
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _gauge(
+    name: str,
+    doc: str,
+    service: str,
+    value: float,
+    unit: str = "1",
+    attributes: dict[str, Value] | None = None,
+) -> Point:
+    return Point(
+        name=name,
+        doc=doc,
+        unit=unit,
+        kind="gauge",
+        service=service,
+        attributes=attributes or {},
+        value=value,
+    )
+
+
+def _service(service: RunningService) -> Iterator[Point]:
+    name = service.name
+    yield _gauge("borough.calls.in_flight", "Calls at work", name, service.gate.in_flight)
+    yield _gauge("borough.calls.limit", "Calls that may be at work", name, service.gate.limit)
+    yield _gauge("borough.threads.busy", "Blocking work, also waiting", name, service.pool.busy)
+    yield _gauge("borough.threads.limit", "Room for blocking work", name, service.pool.limit)
+
+
+async def _outbox(service: RunningService) -> int | None:
+    if service.database is None or not service.database.events or service.store is None:
+        return None
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await service.store.one(int, _WAITING)
+    except (StoreError, TimeoutError):
+        return None
+
+
+async def _consumer(consumer: Consumer) -> list[Point]:
+    handler, topic = consumer.handler, consumer.topic
+    facts: dict[str, Value] = {
+        "messaging.consumer.group.name": handler.name,
+        "messaging.destination.name": topic,
+    }
+    found = [
+        Point(
+            name=f"borough.events.{name}",
+            doc=doc,
+            unit="1",
+            kind="sum",
+            service=handler.service,
+            attributes=facts,
+            value=count,
+        )
+        for name, doc, count in (
+            ("handled", "Events handled", consumer.handled),
+            ("retried", "Attempts after the first", consumer.retries),
+            ("duplicate", "Events that had been handled before", consumer.duplicates),
+            ("missed", "Events removed before they were handled", consumer.missed),
+        )
+    ]
+    store = consumer.store
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            place = await consumer.place(await consumer.positions.read())
+            counts = (
+                ("lag", "Events not yet handled", await consumer.broker.end(topic) - place),
+                ("parked", "Events put aside", await store.one(int, _PARKED, handler.name, topic)),
+                ("dead", "Dead letters", await store.one(int, _DEAD, handler.name, topic)),
+            )
+    except (StoreError, BrokerError, TimeoutError):
+        return found
+    found += [
+        _gauge(f"borough.events.{name}", doc, handler.service, max(0, count), attributes=facts)
+        for name, doc, count in counts
+    ]
+    return found

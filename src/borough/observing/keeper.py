@@ -1,0 +1,139 @@
+"""Keeps what the processes of a system see: takes OTLP over HTTP on this machine, and writes it to the file.
+
+The process that `borough run` starts is the keeper: the only one, or the supervisor of a fleet.
+Services in other languages send to the same address. What cannot be written is dropped, and said once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+from borough.clock import Clock
+from borough.errors import (
+    CallError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from borough.observing.store import FILE, TelemetryFile
+from borough.ports import Signal
+from borough.transports.http.door import problem_response
+from borough.transports.http.limits import ServerLimits
+from borough.transports.http.message import Request, Response
+from borough.transports.http.server import HttpServer
+
+__all__ = ["ADDRESS", "Keeper"]
+
+T = TypeVar("T")
+ADDRESS = "borough.otlp"
+"""The file of the data folder that says where the keeper takes OTLP."""
+_log = logging.getLogger("borough.telemetry")
+_LARGEST = 16 * 1024 * 1024
+_PROTOBUF = "application/x-protobuf"
+_SIGNALS: Mapping[str, Signal] = {
+    "/v1/traces": "traces",
+    "/v1/metrics": "metrics",
+    "/v1/logs": "logs",
+}
+
+
+class Keeper:
+    """The file with the door before it: a `SpanSink`. `written` and `failed` count batches."""
+
+    def __init__(self, folder: Path, clock: Clock, most_bytes: int, port: int = 0) -> None:
+        """`folder` is the data folder; `port` 0 takes a free one."""
+        self.written = 0
+        self.failed = 0
+        self._folder = folder
+        self._clock = clock
+        self._most_bytes = most_bytes
+        self._port = port
+        self._file: TelemetryFile | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="borough-telemetry")
+        self._server = HttpServer(self._answer, ServerLimits(body_bytes=_LARGEST), clock)
+        self._is_open = False
+
+    @property
+    def url(self) -> str:
+        """Where OTLP is taken."""
+        return f"http://127.0.0.1:{self._server.port}"
+
+    async def open(self) -> None:
+        """Open the file and the door. Raises `ConfigurationError`."""
+        path = self._folder / FILE
+        self._file = await self._in_thread(lambda: TelemetryFile(path, self._most_bytes))
+        await self._server.open("127.0.0.1", self._port)
+        self._is_open = True
+        (self._folder / ADDRESS).write_text(self.url + "\n", encoding="utf-8")
+
+    async def write(self, signal: Signal, data: bytes) -> None:
+        """Keep a batch; on a failure it is gone, as nobody could do better with it."""
+        file = self._file
+        if file is None:
+            raise Unavailable("the store of telemetry is closed")
+        at_ns = int(self._clock.epoch_s() * 1e9)
+        try:
+            await self._in_thread(lambda: file.write(signal, data, at_ns))
+            self.written += 1
+        except apsw.Error as error:
+            self.failed += 1
+            if self.failed == 1:
+                _log.warning("telemetry cannot be kept: %s", error)
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            signal = _SIGNALS.get(request.path)
+            if signal is None:
+                raise NotFound(f"{request.path}: there are {', '.join(_SIGNALS)}")
+            if request.method != "POST":
+                raise MethodNotAllowed(f"{request.path} takes POST", allowed=["POST"])
+            await self.write(signal, _body(request))
+        except CallError as error:
+            return problem_response(error)
+        return Response(200, ((b"content-type", _PROTOBUF.encode()),), b"")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def close(self) -> None:
+        """Take no more, and close the file. Idempotent."""
+        if self._is_open:
+            self._is_open = False
+            (self._folder / ADDRESS).unlink(missing_ok=True)
+            await self._server.drain(1.0)
+            await self._server.close()
+        file, self._file = self._file, None
+        if file is not None:
+            await self._in_thread(file.close)
+        self._thread.shutdown(wait=False)
+
+
+def _body(request: Request) -> bytes:
+    """The message, unpacked. Raises a `CallError` for what is none."""
+    kind = (request.headers.get("content-type") or "").partition(";")[0].strip()
+    if kind != _PROTOBUF:
+        raise UnsupportedMediaType(f"OTLP is taken as {_PROTOBUF}, this is {kind or 'nothing'}")
+    coding = request.headers.get("content-encoding")
+    if coding in (None, "identity"):
+        return request.body
+    if coding != "gzip":
+        raise UnsupportedMediaType(f"OTLP is taken plain or in gzip, this is {coding}")
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        data = unpacking.decompress(request.body, _LARGEST)
+    except zlib.error as error:
+        raise InvalidRequest(f"the body is no gzip: {error}") from None
+    if unpacking.unconsumed_tail:
+        raise TooLarge(f"unpacked, a batch may have {_LARGEST} bytes")
+    return data

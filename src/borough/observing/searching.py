@@ -1,0 +1,276 @@
+"""Questions to what is kept: traces by what is known of them, one trace whole, who called whom.
+
+These are for a thread or a command: each reads what has come since the last look before it answers,
+for at most a few hundred batches. The console's endpoints and `borough trace` ask nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from borough.observing.store import TelemetryFile
+from borough.observing.trace_view import TraceView, view_of
+from borough.telemetry.durations import Durations
+from borough.telemetry.otlp_reading import ReadLine, ReadPoint, ReadSpan, read_metrics
+from borough.telemetry.protobuf import Unreadable
+
+__all__ = [
+    "ObservedEdge",
+    "TraceFilter",
+    "TraceSummary",
+    "find_traces",
+    "observed_edges",
+    "trace_of",
+]
+
+_SPANS, _LINES = ", ".join(ReadSpan.__struct_fields__), ", ".join(ReadLine.__struct_fields__)
+_MOST_SPANS = 20_000
+_TRACE_ID = re.compile(r"[0-9a-f]{32}\Z").match
+_attributes = msgspec.json.Decoder(dict[str, str | bool | int | float]).decode
+_links = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
+
+class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for; what is not given may be anything.
+
+    `text` is a value that names a thing, such as an order's id, also as `NAME=VALUE`; or a trace id.
+    `service` and `operation` (a part of the name) hold for any one span of the trace.
+    """
+
+    service: str | None = None
+    operation: str | None = None
+    status: Literal["ok", "error"] | None = None
+    longer_than_ms: float | None = None
+    shorter_than_ms: float | None = None
+    text: str | None = None
+    since_ns: int = 0
+    limit: int = 50
+
+
+class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A trace in a list."""
+
+    trace_id: str
+    name: str
+    service: str
+    began_ns: int
+    duration_ms: float
+    spans: int
+    services: tuple[str, ...]
+    error: bool
+    is_partial: bool
+    why: str
+
+
+class ObservedEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """Who called, or heard, whom: as the metrics have it since each process began.
+
+    Of events `caller` is the publisher and `callee` who heard. Times are milliseconds.
+    """
+
+    kind: Literal["call", "event"]
+    caller: str
+    callee: str
+    operation: str
+    count: int
+    failures: int
+    per_s: float
+    p50_ms: float
+    p95_ms: float
+
+
+def find_traces(file: TelemetryFile, asked: TraceFilter) -> list[TraceSummary]:
+    """The latest traces that fit, the newest first."""
+    text = asked.text
+    if text:
+        file.settle("traces", containing=_needles(text))
+    else:
+        file.settle("traces")
+    where, values = _conditions(asked)
+    found = file.rows(
+        f"select trace_id, max(began_ns) as latest from spans where {where} "
+        "group by trace_id order by latest desc limit ?",
+        (*values, asked.limit * 4),
+    )
+    if text:  # what belongs to those traces may stand in other batches
+        file.settle("traces", containing=_trace_ids([each for each, _ in found]))
+    summaries: list[TraceSummary] = []
+    for trace_id, _ in found:
+        view = trace_of(file, trace_id, with_lines=False, is_settled=True)
+        if view is not None and _fits(view, asked):
+            summaries.append(_summary(view))
+            if len(summaries) == asked.limit:
+                break
+    return summaries
+
+
+def _needles(text: str) -> list[bytes]:
+    """What a batch holds that has the value, or the trace."""
+    value = text.rpartition("=")[2]
+    found = [value.encode()]
+    return found + _trace_ids([value])
+
+
+def _trace_ids(texts: Sequence[str]) -> list[bytes]:
+    """Those that are whole trace ids, as a batch holds them."""
+    return [bytes.fromhex(text) for text in texts if _TRACE_ID(text)]
+
+
+def _conditions(asked: TraceFilter) -> tuple[str, list[Any]]:
+    where: list[str] = ["began_ns >= ?"]
+    values: list[Any] = [asked.since_ns]
+    conditions: list[tuple[str, Any]] = []
+    if asked.service is not None:
+        conditions.append(("service = ?", asked.service))
+    if asked.operation is not None:
+        conditions.append(("instr(lower(name), ?) > 0", asked.operation.lower()))
+    if asked.status == "error":
+        conditions.append(("status = ?", 2))
+    if asked.longer_than_ms is not None:
+        conditions.append(("ended_ns - began_ns >= ?", int(asked.longer_than_ms * 1e6)))
+    if asked.text is not None:
+        text = asked.text
+        where.append("(trace_id = ? or trace_id in (select trace_id from words where word = ?))")
+        values += [text, text]
+    for condition, value in conditions:
+        where.append(condition)
+        values.append(value)
+    return " and ".join(where), values
+
+
+def _fits(view: TraceView, asked: TraceFilter) -> bool:
+    if asked.status == "ok" and view.error:
+        return False
+    if asked.longer_than_ms is not None and view.duration_ms < asked.longer_than_ms:
+        return False
+    return asked.shorter_than_ms is None or view.duration_ms <= asked.shorter_than_ms
+
+
+def _summary(view: TraceView) -> TraceSummary:
+    return TraceSummary(
+        trace_id=view.trace_id,
+        name=view.name,
+        service=view.service,
+        began_ns=view.began_ns,
+        duration_ms=view.duration_ms,
+        spans=len(view.rows),
+        services=view.services,
+        error=view.error,
+        is_partial=view.is_partial,
+        why=view.why,
+    )
+
+
+def trace_of(
+    file: TelemetryFile, trace_id: str, *, with_lines: bool = True, is_settled: bool = False
+) -> TraceView | None:
+    """A trace whole, with what was logged in it; None where nothing is kept of it.
+
+    `trace_id` may be the beginning of one, where it is the beginning of only one.
+    """
+    if not is_settled:
+        needles = _trace_ids([trace_id])
+        file.settle("traces", containing=needles)
+        file.settle("logs", containing=needles)
+    if len(trace_id) < 32:
+        found = file.rows(
+            "select distinct trace_id from spans where trace_id >= ? and trace_id < ? limit 2",
+            (trace_id, trace_id + "g"),
+        )
+        if len(found) != 1:
+            return None
+        trace_id = found[0][0]
+    rows = file.rows(
+        f"select {_SPANS} from spans where trace_id = ? limit {_MOST_SPANS}", (trace_id,)
+    )
+    lines: list[ReadLine] = []
+    if with_lines:
+        said = file.rows(f"select {_LINES} from lines where trace_id = ?", (trace_id,))
+        lines = [_read_line(row) for row in said]
+    return view_of([_read_span(row) for row in rows], lines)
+
+
+def _read_span(row: Sequence[Any]) -> ReadSpan:
+    *plain, attributes, links = row
+    values = dict(zip(ReadSpan.__struct_fields__, plain, strict=False))
+    return ReadSpan(**values, attributes=_attributes(attributes), links=_links(links))
+
+
+def _read_line(row: Sequence[Any]) -> ReadLine:
+    *plain, attributes = row
+    values = dict(zip(ReadLine.__struct_fields__, plain, strict=False))
+    return ReadLine(**values, attributes=_attributes(attributes))
+
+
+def observed_edges(file: TelemetryFile, since_ns: int = 0) -> list[ObservedEdge]:
+    """Who called whom and who heard whom, by operation, counted since `since_ns`."""
+    first: dict[Any, ReadPoint] = {}
+    last: dict[Any, ReadPoint] = {}
+    for (body,) in file.rows(
+        "select body from batches where signal = 'metrics' and at_ns >= ? order by id", (since_ns,)
+    ):
+        try:
+            for point in read_metrics(body):
+                if point.name in _EDGES or point.name.endswith(".failures"):
+                    key = (
+                        point.instance,
+                        point.service,
+                        point.name,
+                        *sorted(point.attributes.items()),
+                    )
+                    first.setdefault(key, point)
+                    last[key] = point
+        except Unreadable:
+            continue
+    return sorted(_edges(first, last), key=lambda edge: (edge.kind, edge.caller, edge.callee))
+
+
+_EDGES = {"rpc.server.call.duration": "call", "messaging.process.duration": "event"}
+
+
+def _edges(first: dict[Any, ReadPoint], last: dict[Any, ReadPoint]) -> Iterable[ObservedEdge]:
+    merged: dict[tuple[str, str, str, str], tuple[Durations, list[float]]] = {}
+    failures: dict[tuple[str, str, str, str], int] = {}
+    for key, point in last.items():
+        edge = _edge_of(point)
+        if edge is None:
+            continue
+        if point.name.endswith(".failures"):
+            failures[edge] = failures.get(edge, 0) + int(point.value)
+            continue
+        durations, rates = merged.setdefault(edge, (Durations(), []))
+        for exponent, count in point.buckets.items():
+            if -30 <= exponent < 33:
+                durations.counts[exponent] += count
+        before = first[key]
+        took_s = (point.at_ns - before.at_ns) / 1e9
+        rates.append((point.count - before.count) / took_s if took_s > 0 else 0.0)
+    for edge, (durations, rates) in merged.items():
+        kind, caller, callee, operation = edge
+        yield ObservedEdge(
+            kind="call" if kind == "call" else "event",
+            caller=caller,
+            callee=callee,
+            operation=operation,
+            count=durations.count,
+            failures=failures.get(edge, 0),
+            per_s=sum(rates),
+            p50_ms=durations.quantile(0.5) * 1e3,
+            p95_ms=durations.quantile(0.95) * 1e3,
+        )
+
+
+def _edge_of(point: ReadPoint) -> tuple[str, str, str, str] | None:
+    facts = {name: str(value) for name, value in point.attributes.items()}
+    if point.name.startswith("rpc.server.call"):
+        operation = f"{facts.get('rpc.service')}.{facts.get('rpc.method')}"
+        return "call", facts.get("borough.caller", ""), point.service, operation
+    if point.name.startswith("messaging.process"):
+        topic = facts.get("messaging.destination.name", "")
+        handler = facts.get("messaging.consumer.group.name", "")
+        return "event", topic.partition(".")[0], point.service, handler
+    return None

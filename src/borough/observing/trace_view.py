@@ -1,0 +1,166 @@
+"""One trace to be looked at: what stands below what, what it waited for, and why it was slow or failed.
+
+The critical path is what the end of the trace waited for, read backwards: of the children of a span the
+one that ended last, then the one that ended last before that one began. What is handled after its
+publisher has answered, as events are, is no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from borough.telemetry.otlp_reading import ReadLine, ReadSpan
+from borough.telemetry.span import Kind
+
+__all__ = ["Row", "TraceView", "view_of"]
+
+_ERROR = 2
+_SLOW_SHARE = 0.4
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A span in its place. Times are milliseconds, `offset_ms` from the beginning of the trace.
+
+    `self_ms` is what was spent in it and in none of its children.
+    """
+
+    span: ReadSpan
+    depth: int
+    offset_ms: float
+    duration_ms: float
+    self_ms: float
+    is_critical: bool
+    is_error: bool
+    lines: tuple[ReadLine, ...] = ()
+
+
+class TraceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole trace. `why` says in one line what is worth to know of it."""
+
+    trace_id: str
+    name: str
+    service: str
+    began_ns: int
+    duration_ms: float
+    """From the beginning to the end of all that answered; events may be handled later."""
+    total_ms: float
+    """To the end of the last span."""
+    services: tuple[str, ...]
+    error: bool
+    is_partial: bool
+    why: str
+    rows: tuple[Row, ...]
+
+
+def view_of(spans: Sequence[ReadSpan], lines: Sequence[ReadLine] = ()) -> TraceView | None:
+    """The trace that these spans are; None for none."""
+    if not spans:
+        return None
+    known = {span.span_id: span for span in spans}
+    children: dict[str, list[ReadSpan]] = {}
+    for span in sorted(known.values(), key=lambda span: (span.began_ns, -span.ended_ns)):
+        children.setdefault(span.parent if span.parent in known else "", []).append(span)
+    roots = children[""] if "" in children else [min(spans, key=lambda span: span.began_ns)]
+    root = roots[0]
+    critical = set(_critical(root, children))
+    said: dict[str, list[ReadLine]] = {}
+    for line in sorted(lines, key=lambda line: line.at_ns):
+        said.setdefault(line.span_id if line.span_id in known else root.span_id, []).append(line)
+    rows = tuple(_rows(roots, children, root.began_ns, critical, said))
+    failed = [row for row in rows if row.is_error]
+    return TraceView(
+        trace_id=root.trace_id,
+        name=root.name,
+        service=root.service,
+        began_ns=root.began_ns,
+        duration_ms=_ms(root.ended_ns - root.began_ns),
+        total_ms=_ms(max(span.ended_ns for span in spans) - root.began_ns),
+        services=tuple(dict.fromkeys(row.span.service for row in rows)),
+        error=bool(failed),
+        is_partial=any(span.attributes.get("borough.partial") for span in spans),
+        why=_why(root, rows, failed),
+        rows=rows,
+    )
+
+
+def _rows(
+    spans: Sequence[ReadSpan],
+    children: dict[str, list[ReadSpan]],
+    began_ns: int,
+    critical: set[str],
+    said: dict[str, list[ReadLine]],
+) -> Iterator[Row]:
+    stack = [(span, 0) for span in reversed(spans)]
+    seen: set[str] = set()  # spans that name each other as parents would never end
+    while stack:
+        span, depth = stack.pop()
+        if span.span_id in seen:
+            continue
+        seen.add(span.span_id)
+        below = children.get(span.span_id, [])
+        yield Row(
+            span=span,
+            depth=depth,
+            offset_ms=_ms(span.began_ns - began_ns),
+            duration_ms=_ms(span.ended_ns - span.began_ns),
+            self_ms=_ms(span.ended_ns - span.began_ns - _covered(span, below)),
+            is_critical=span.span_id in critical,
+            is_error=span.status == _ERROR,
+            lines=tuple(said.get(span.span_id, ())),
+        )
+        stack += [(child, depth + 1) for child in reversed(below)]
+
+
+def _covered(span: ReadSpan, children: Sequence[ReadSpan]) -> int:
+    """Nanoseconds of a span in which a child of it ran."""
+    covered, upto = 0, span.began_ns
+    for child in children:
+        began, ended = max(child.began_ns, upto), min(child.ended_ns, span.ended_ns)
+        if ended > began:
+            covered += ended - began
+            upto = ended
+    return covered
+
+
+def _critical(root: ReadSpan, children: dict[str, list[ReadSpan]]) -> Iterator[str]:
+    stack, seen = [(root, root.ended_ns)], set[str]()
+    while stack:
+        span, end_ns = stack.pop()
+        if span.span_id in seen:
+            continue
+        seen.add(span.span_id)
+        yield span.span_id
+        for child in sorted(
+            children.get(span.span_id, []), key=lambda child: child.ended_ns, reverse=True
+        ):
+            if child.ended_ns <= end_ns and child.ended_ns > child.began_ns:
+                stack.append((child, child.ended_ns))
+                end_ns = child.began_ns
+
+
+def _why(root: ReadSpan, rows: Sequence[Row], failed: Sequence[Row]) -> str:
+    if failed:
+        # The cause stands deepest, and first of those.
+        cause = max(failed, key=lambda row: (row.depth, -row.span.began_ns))
+        kind = cause.span.attributes.get("error.type", "an error")
+        detail = f": {cause.span.message}" if cause.span.message else ""
+        attempt = cause.span.attributes.get("borough.attempt")
+        which = f", attempt {attempt}," if isinstance(attempt, int) and attempt > 1 else ""
+        return f"{cause.span.service} failed in {cause.span.name}{which} with {kind}{detail}"
+    answering = [row for row in rows if row.is_critical]
+    slowest = max(answering, key=lambda row: row.self_ms)
+    whole_ms = _ms(root.ended_ns - root.began_ns)
+    share = slowest.self_ms / whole_ms if whole_ms else 0.0
+    if share < _SLOW_SHARE:
+        return f"no span stands out; the longest is {slowest.span.name} in {slowest.span.service}"
+    what = "waiting for" if slowest.span.kind == Kind.CLIENT else "in"
+    return (
+        f"{share:.0%} of {whole_ms:.1f} ms were spent {what} {slowest.span.name} "
+        f"({slowest.span.service})"
+    )
+
+
+def _ms(nanoseconds: int) -> float:
+    return nanoseconds / 1e6

@@ -1,0 +1,85 @@
+"""How long things took, as counts per power of two: an exponential histogram of scale 0.
+
+Bucket `e` holds what took at least 2^(e-1) and less than 2^e seconds. On the hot path a duration is
+only put down; a quarter of a microsecond later it would be counted.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from math import frexp
+
+__all__ = ["LOWEST", "Durations", "RecentDurations"]
+
+LOWEST, _HIGHEST = -30, 33
+_SHORTEST = 2.0**LOWEST
+_MOST_RECENT = 32_768
+"""Below a nanosecond and above a century nothing is measured."""
+
+
+class Durations:
+    """Counts of durations. `counts[e]` is the bucket of that exponent, negative ones from the end."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * 64
+        self.total_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self.counts[frexp(seconds)[1] if seconds >= _SHORTEST else LOWEST] += 1
+        self.total_s += seconds
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.counts)
+
+    def buckets(self) -> list[tuple[float, int]]:
+        """Upper bound in seconds and count of each bucket that is not empty, shortest first."""
+        return [
+            (2.0**exponent, self.counts[exponent])
+            for exponent in range(LOWEST, _HIGHEST)
+            if self.counts[exponent]
+        ]
+
+    def quantile(self, share: float) -> float:
+        """About how long that share (0 to 1) took at most, in seconds; 0.0 where there is nothing."""
+        wanted, below = share * self.count, 0
+        for upper, count in self.buckets():
+            if below + count >= wanted:
+                return upper / 2 * (1 + (wanted - below) / count)
+            below += count
+        return 0.0
+
+
+class RecentDurations(Durations):
+    """Durations that are put down by `lately`, and counted by `settle` whenever somebody looks.
+
+    At most 32,768 wait to be counted. Of more, between two looks, the latest stand for all.
+    """
+
+    __slots__ = ("_recent", "lately")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._recent: deque[float] = deque(maxlen=_MOST_RECENT)
+        self.lately: Callable[[float], None] = self._recent.append
+
+    def settle(self) -> None:
+        """Count what has been put down."""
+        recent = self._recent
+        if not recent:
+            return
+        found = sorted(recent.popleft() for _ in range(len(recent)))
+        self.total_s += sum(found)
+        before = bisect_left(found, _SHORTEST)
+        self.counts[LOWEST] += before
+        exponent = frexp(found[before])[1] if before < len(found) else LOWEST
+        while before < len(found):
+            upto = bisect_left(found, 2.0**exponent)
+            self.counts[exponent] += upto - before
+            exponent, before = exponent + 1, upto

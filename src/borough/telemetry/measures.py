@@ -1,0 +1,116 @@
+"""What is measured all the time: durations that places register once, and points read when asked for.
+
+Names, units and attributes are OpenTelemetry's where it has them; ours begin with `borough.`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from borough.telemetry.durations import Durations, RecentDurations
+from borough.telemetry.span import Span, Value
+
+__all__ = ["Measured", "Measures", "Point", "PointKind"]
+
+PointKind = Literal["sum", "gauge", "durations"]
+_FAILURES = ".failures"
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of one metric. A `sum` only grows; of `durations` the unit is seconds."""
+
+    name: str
+    doc: str
+    unit: str
+    kind: PointKind
+    service: str
+    attributes: Mapping[str, Value] = {}
+    value: float = 0.0
+    durations: Durations | None = None
+    exemplar: Span | None = None
+    """A recent span that it counts."""
+
+
+class Measured:
+    """One series of durations with its failures, by `error.type`, and a span that it has counted lately."""
+
+    __slots__ = ("attributes", "doc", "durations", "exemplar", "failures", "name", "service")
+
+    def __init__(
+        self,
+        name: str,
+        doc: str,
+        service: str,
+        attributes: Mapping[str, Value],
+        durations: Durations,
+    ) -> None:
+        self.name = name
+        self.doc = doc
+        self.service = service
+        self.attributes = dict(attributes)
+        self.durations = durations
+        self.failures: dict[str, int] = {}
+        self.exemplar: Span | None = None
+
+    def fail(self, kind: str) -> None:
+        """Count a failure."""
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+
+    def points(self) -> Iterator[Point]:
+        """What it says now."""
+        if isinstance(self.durations, RecentDurations):
+            self.durations.settle()
+        yield Point(
+            name=self.name,
+            doc=self.doc,
+            unit="s",
+            kind="durations",
+            service=self.service,
+            attributes=self.attributes,
+            durations=self.durations,
+            exemplar=self.exemplar,
+        )
+        for kind, count in self.failures.items():
+            yield Point(
+                name=self.name.removesuffix(".duration") + _FAILURES,
+                doc="Failures, by error.type",
+                unit="1",
+                kind="sum",
+                service=self.service,
+                attributes={**self.attributes, "error.type": kind},
+                value=count,
+            )
+
+
+class Measures:
+    """The series of a process. One that is registered again takes the place of its namesake."""
+
+    __slots__ = ("_series",)
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[object, ...], Measured] = {}
+
+    def add(
+        self,
+        name: str,
+        doc: str,
+        service: str,
+        attributes: Mapping[str, Value],
+        durations: Durations,
+    ) -> Measured:
+        """Measure something from now on."""
+        found = Measured(name, doc, service, attributes, durations)
+        self._series[name, service, *sorted(attributes.items())] = found
+        return found
+
+    def series(self) -> list[Measured]:
+        """All of them."""
+        return list(self._series.values())
+
+    def points(self) -> Iterator[Point]:
+        """What all of them say now."""
+        for measured in self.series():
+            yield from measured.points()

@@ -1,0 +1,159 @@
+"""What is recorded leaves in batches; a collector that is away costs a bounded memory and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from borough.clock import SystemClock
+from borough.errors import CallError, ConfigurationError, ServiceFailure, Unavailable
+from borough.observing.outlet import Outlet
+from borough.ports import Signal
+from borough.testing.clock import ManualClock
+from tests.telemetry.caravan import Seen, caravan
+from tests.telemetry.collector import Collector
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    collector = Collector()
+    await collector.open()
+    yield collector
+    await collector.go_away()
+
+
+async def order(seen: Seen, count: int) -> None:
+    for number in range(count):
+        await seen.front().place(f"o{number}")
+
+
+async def test_spans_metrics_and_logs_come_to_the_collector_that_is_named(
+    collector: Collector,
+) -> None:
+    async with caravan(endpoint=collector.url, every_s=0.05, metrics_every_s=0.2) as seen:
+        with suppress(CallError):
+            await seen.front().place("o1", "badly")
+        await seen.front().place("o2")
+        await seen.running.quiet()
+        await collector.until(lambda: len(collector.spans()) >= 12)
+        await collector.until(lambda: bool(collector.taken["/v1/metrics"] and collector.lines()))
+    names = {span.name for span in collector.spans()}
+    assert {"front.Front/place", "depot.Depot/fetch", "process front.Front.Placed"} <= names
+    calls = collector.metrics()["depot rpc.server.call.duration"].exponential_histogram
+    (point,) = calls.data_points
+    assert (calls.aggregation_temporality, point.count, point.scale) == (2, 2, 0)
+    assert sum(point.positive.bucket_counts) == 2
+    # Exponent i of theirs covers (2^i, 2^(i+1)] seconds: a call within the process is no slower than 1 s.
+    assert -24 < point.positive.offset < 0
+    assert len(point.exemplars[0].trace_id) == 16
+    failed = collector.metrics()["depot rpc.server.call.failures"].sum
+    assert failed.is_monotonic
+    assert failed.data_points[0].as_double == 1
+    assert "crier borough.events.lag" in collector.metrics()
+    broken = [
+        line for line in collector.lines() if "depot.Depot.fetch failed" in line.body.string_value
+    ]
+    assert broken
+    assert (broken[0].severity_number, broken[0].severity_text) == (17, "ERROR")
+    assert "the shelf broke" in broken[0].body.string_value
+    assert len(broken[0].trace_id) == 16
+
+
+async def test_a_collector_that_goes_away_and_comes_back_misses_only_what_there_was_no_room_for(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with caravan(endpoint=collector.url, every_s=0.02) as seen:
+        await order(seen, 3)
+        await collector.until(lambda: len(collector.spans()) >= 3)
+        await collector.go_away()
+        await order(seen, 20)
+        await asyncio.sleep(0.3)
+        assert "takes no telemetry now" in caplog.text
+        await collector.open()
+        await collector.until(
+            lambda: sum(s.name == "front.Front/place" for s in collector.spans()) == 23
+        )
+
+
+async def test_a_collector_that_refuses_is_not_asked_again_for_the_same(
+    collector: Collector,
+) -> None:
+    collector.status = 400
+    async with caravan(endpoint=collector.url, every_s=0.02) as seen:
+        await order(seen, 1)
+        await collector.until(lambda: collector.asked > 0)
+        (outlet,) = seen.running.observer.outlets
+    assert outlet.refused > 0
+    assert outlet.waiting_bytes == outlet.dropped == 0
+
+
+async def test_a_header_that_cannot_be_had_keeps_the_system_from_starting(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLLECTOR_KEY", "a-long-secret")
+    headers = {"x-key": "env:COLLECTOR_KEY"}
+    with pytest.raises(ConfigurationError, match="the environment has no COLLECTOR_KEY"):
+        async with caravan(endpoint=collector.url, headers=headers):
+            pass  # tests have an environment of their own, which is empty
+
+
+class Away:
+    """A sink that takes nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.taken: list[bytes] = []
+
+    async def write(self, signal: Signal, data: bytes) -> None:
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise Unavailable("nobody there")
+        if data == b"bad":
+            raise ServiceFailure("no")
+        self.taken.append(data)
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_queue_is_bounded_and_counts_what_it_drops_oldest_first() -> None:
+    sink, clock = Away(), ManualClock()
+    outlet = Outlet("away", sink, clock, room=1000)
+    outlet.start()
+    for number in range(200):
+        outlet.put("traces", b"%03d" % number * 33, 10)
+        await asyncio.sleep(0)
+        assert outlet.waiting_bytes <= 1000
+    sink.is_away = False
+    for _ in range(100):
+        clock.advance(60)
+        await asyncio.sleep(0)
+    assert outlet.sent == 10 * len(sink.taken)
+    assert outlet.dropped == 2000 - outlet.sent
+    assert sink.taken[-1] == b"199" * 33
+    outlet.put("traces", b"bad", 7)
+    outlet.put("traces", b"good", 1)
+    await outlet.stop(5)
+    assert outlet.refused == 7
+    assert sink.taken[-1] == b"good"
+
+
+async def test_a_sink_that_stays_away_does_not_hold_up_the_end() -> None:
+    outlet = Outlet("away", Away(), SystemClock())
+    outlet.start()
+    outlet.put("logs", b"x", 3)
+    async with asyncio.timeout(2):
+        await outlet.stop(0.05)
+
+
+def test_lines_about_telemetry_are_not_sent() -> None:
+    from borough.observing.log_lines import LogLines
+
+    lines = LogLines("shop")
+    for name in ("borough.telemetry", "borough.events"):
+        lines.handle(logging.LogRecord(name, logging.INFO, "", 1, "said", (), None))
+    assert [line.logger for line in lines.take()] == ["borough.events"]
