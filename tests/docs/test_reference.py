@@ -65,6 +65,7 @@ def test_every_option_has_a_sentence() -> None:
             "kafka",
             "push",
             "telemetry",
+            "grpc",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

@@ -1,1 +1,1 @@
-"""How a call travels by gRPC: the protobuf of the contract, translated to its REST where it arrives."""
+"""How a call travels by gRPC: to contracts of ours by the protobuf that they are told as, and to servers elsewhere."""
