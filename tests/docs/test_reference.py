@@ -64,6 +64,7 @@ def test_every_option_has_a_sentence() -> None:
             "rabbitmq",
             "kafka",
             "push",
+            "grpc",
             "telemetry",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
