@@ -177,7 +177,7 @@ def test_a_service_that_is_not_here_calls_what_it_needs_with_its_token(tmp_path:
         assert ask(port, "GET", "/accounts/nobody", proof).status == 404
         assert ask(port, "GET", "/accounts/nobody").status == 401
         late = proof | {"borough-timeout-ms": "0"}
-        assert ask(port, "GET", "/accounts/nobody", late).status == 504
+        assert ask(port, "GET", "/accounts/nobody", late).status in (503, 504)
     finally:
         process.terminate()
         process.wait(30)

@@ -64,6 +64,7 @@ def test_every_option_has_a_sentence() -> None:
             "rabbitmq",
             "kafka",
             "push",
+            "grpc",
             "telemetry",
             "grpc",
         }

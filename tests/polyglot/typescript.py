@@ -25,7 +25,7 @@ PROGRAM = ROOT / "build" / "polyglot" / "dist" / "main.js"
 SOURCES = ROOT / "examples" / "shop-polyglot" / "notifications"
 SECRET = "whsec_" + base64.b64encode(b"what only the two of us know").decode()
 TRACEPARENT = "00-" + "ab" * 16 + "-" + "cd" * 8 + "-01"
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 def require_typescript() -> None:
