@@ -10,6 +10,7 @@ import hashlib
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -29,6 +30,8 @@ _ROLE = "borough"
 _READY_S = 60.0
 _FIRST_S = 15.0  # what a killed server's last children may take to leave its memory
 _AGAIN_S = 0.2
+_ELSEWHERE = "borough-postgres-"
+_OWNER = "borough-folder"
 _ACCOUNTS = ("postgres", "nobody")
 _NONE: Mapping[str, str] = {}
 
@@ -52,6 +55,7 @@ class PostgresServer:
         Raises `ConfigurationError` where PostgreSQL is not installed or does not start.
         """
         account = _account()
+        _remove_forsaken()
         data = _data_folder(folder, account)
         secret = folder / "password"
         if not (data / "PG_VERSION").exists():
@@ -182,7 +186,14 @@ def _data_folder(folder: Path, account: str | None) -> Path:
     if account is None or all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents)):
         return folder / "data"
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"borough-postgres-{name}"
+    return Path(tempfile.gettempdir()) / f"{_ELSEWHERE}{name}"
+
+
+def _remove_forsaken() -> None:
+    """What lies outside of its folder goes when that has gone."""
+    for told in Path(tempfile.gettempdir()).glob(f"{_ELSEWHERE}*/{_OWNER}"):
+        if not Path(told.read_text(encoding="utf-8")).exists():
+            shutil.rmtree(told.parent, ignore_errors=True)
 
 
 def _make(data: Path, secret: Path, folder: Path, account: str | None) -> None:
@@ -221,6 +232,8 @@ def _make(data: Path, secret: Path, folder: Path, account: str | None) -> None:
         finally:
             for descriptor in handed:
                 os.close(descriptor)
+    if data.parent != folder and not result.returncode:
+        (data / _OWNER).write_text(str(folder.resolve()), encoding="utf-8")
     if result.returncode:
         raise ConfigurationError(f"initdb failed; {folder / 'initdb.log'} says why")
 
