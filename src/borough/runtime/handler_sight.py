@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from borough.ports import Message
 from borough.runtime.event_handler import EventHandler
@@ -72,7 +72,7 @@ class HandlerSight:
 
     def read(self, event: Any) -> Identifiers | None:
         """What to show of an event; nothing of one that is sent on as it came."""
-        kind: type[Any] = type(event)
+        kind = cast("type[Any]", event.__class__)
         if kind not in self._read:
             self._read[kind] = identifiers_of_event(kind)
         return self._read[kind]
