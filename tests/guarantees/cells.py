@@ -131,6 +131,37 @@ OWN = (
         ),
     ),
     OwnProof(
+        "postgres",
+        "ambiguous-commit",
+        "A COMMIT whose answer never came is asked for; where nothing tells what became of it, it is told as unknown.",
+        (
+            "tests/stores/test_postgres_server.py::test_an_answer_of_commit_that_never_came_is_asked_for",
+            "tests/stores/test_postgres_server.py::"
+            "test_where_nothing_tells_what_became_of_a_commit_it_is_told_as_unknown",
+        ),
+    ),
+    OwnProof(
+        "postgres",
+        "server-restarts",
+        "After a restart of the server work goes on, and a body that lost its connection has done nothing.",
+        (
+            "tests/stores/test_postgres_server.py::test_a_store_goes_on_after_a_restart_of_its_server",
+            "tests/stores/test_postgres_server.py::test_a_body_that_loses_its_server_has_done_nothing",
+        ),
+    ),
+    OwnProof(
+        "postgres",
+        "migrations-at-once",
+        "Of many processes that start at once, one applies a migration.",
+        ("tests/stores/test_postgres.py::test_of_many_processes_one_applies_a_migration",),
+    ),
+    OwnProof(
+        "sqlite",
+        "migrations-at-once",
+        "Of many processes that start at once, one applies a migration.",
+        ("tests/stores/test_processes.py::test_two_processes_that_migrate_at_once_apply_once",),
+    ),
+    OwnProof(
         "embedded",
         "power-cut",
         POWER_CUT,
