@@ -66,7 +66,6 @@ def test_every_option_has_a_sentence() -> None:
             "push",
             "grpc",
             "telemetry",
-            "grpc",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 
