@@ -12,14 +12,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from borough.ports import Broker, Delivery, Message, Store
+from borough.contracts.retention import Retention
+from borough.ports import Broker, Delivery, Message, Store, Trimmed
 from borough.testing.conformance import BrokerConformance, StoreConformance
 from borough.testing.conformance.guarantees import Part
 from tests.guarantees.chosen import ChosenAdapters, Pair
 
-__all__ = ["ALL", "Planted"]
+__all__ = ["ALL", "Planted", "hasty_system"]
 
 LATE_S = 0.4
+LATER_S = 1e6
 IMPATIENT_S = 15.0
 
 
@@ -77,6 +79,14 @@ class ConfirmsEarly(Wrapped):
         if self._last is not None:
             await self._last
         await self.inner.close()
+
+
+class RemovesAll(Wrapped):
+    """A broker that retains nothing longer than until it is tidied."""
+
+    async def trim(self, topic: str, _retention: Retention, now_s: float) -> Trimmed:
+        trimmed: Trimmed = await self.inner.trim(topic, Retention("age", 1), now_s + LATER_S)
+        return trimmed
 
 
 class AcknowledgesEarly(Wrapped):
@@ -180,9 +190,9 @@ ALL = (
     Planted(
         "embedded",
         Pair("sqlite", "embedded"),
-        "whole",
-        "survives-kill",
-        hasty_system,
+        "broker",
+        "retention",
+        lambda chosen: WrongBroker(chosen, RemovesAll),
     ),
     Planted(
         "rabbitmq",
