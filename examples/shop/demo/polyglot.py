@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from borough.errors import ConfigurationError
+from shop.demo.flags import as_flags, of_services
 from shop.demo.places import SERVICES, Places
 from shop.demo.processes import PYTHON, free_port
 
@@ -45,12 +46,14 @@ class Parts:
         self._services = (*OURS, *more)
         self._internal, self._foreign = free_port(INTERNAL_PORT), free_port(FOREIGN_PORT)
         self._is_pushed = True
+        self._stores: Mapping[str, str] = {}
         self._secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
     def environment(self, options: Mapping[str, str]) -> Mapping[str, str]:
         """What they share; `options` say what carries events. From RabbitMQ the TypeScript service takes
         them itself, all others push them to it."""
         self._is_pushed = options.get("events.broker") != "rabbitmq"
+        self._stores = of_services(options)
         how = (
             {"SHOP_PUSH_SECRET": self._secret}
             if self._is_pushed
@@ -102,4 +105,4 @@ class Parts:
         options[f"push.{FOREIGN}.url"] = f"http://127.0.0.1:{self._foreign}/events"
         if not self._is_pushed:
             options[f"push.{FOREIGN}.paused"] = "true"
-        return [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+        return as_flags({**options, **self._stores})

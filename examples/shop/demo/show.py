@@ -23,6 +23,7 @@ from borough.errors import ConfigurationError
 from borough.runtime.adapters import engines_without_address
 from borough.runtime.configuration import Configuration, variable_of
 from shop.demo import flash_sale
+from shop.demo.flags import as_flags, of_services
 from shop.demo.places import Places
 from shop.demo.polyglot import Command, Parts
 from shop.demo.processes import PYTHON, Child, ChildFailed, Crew, free_port, is_free, pss_mib
@@ -138,7 +139,11 @@ class Demo:
             "BOROUGH_DATA_FOLDER": str(places.data),
             "BOROUGH_PAYMENTS_ISSUER_URL": url,
         }
-        self._environment |= {variable_of(name): value for name, value in self._options.items()}
+        self._environment |= {
+            variable_of(name): value
+            for name, value in self._options.items()
+            if name not in of_services(self._options)
+        }
         if self._wishes.scenario:
             self._environment |= flash_sale.SETTINGS
         if self._parts is not None:
@@ -164,7 +169,7 @@ class Demo:
         wishes, parts = self._wishes, self._parts
         if parts is None:
             run = ("borough", "run", str(wishes.shop), "--json", "--topology", wishes.topology)
-            server = self._child("server", "-m", *run)
+            server = self._child("server", "-m", *run, *as_flags(of_services(self._options)))
             ready = self._first_line(server)
             pids = {each["deployable"]: each["pid"] for each in ready.get("replicas", ())}
             crew = Crew([server], pids)

@@ -32,6 +32,7 @@ def add(subparsers: Any) -> None:
         "doubled or wrong, or a scenario did not keep what it promises.",
         epilog="examples:\n  borough demo --for 10s --json\n  borough demo --topology fleet\n"
         "  borough demo --store postgres --broker rabbitmq\n"
+        "  borough demo --store orders=postgres,payments=postgres --broker kafka\n"
         "  borough demo --topology fleet --scenario flash-sale\n  borough demo --polyglot",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,13 +12,17 @@ from typing import Any
 
 __all__ = ["add_engine_options", "engine_flags", "running_engines", "with_own_engines"]
 
+_STORES = ("sqlite", "postgres")
+
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Add the two flags."""
     parser.add_argument(
         "--store",
-        choices=["sqlite", "postgres"],
-        help="what the databases are, where borough.toml says nothing else of a service (data.store)",
+        type=_stores,
+        metavar="NAME",
+        help="what the databases are, `sqlite` or `postgres` (data.store), or those of some services: "
+        "`search=sqlite,orders=postgres`",
     )
     parser.add_argument(
         "--broker",
@@ -29,8 +33,23 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 def engine_flags(options: argparse.Namespace) -> dict[str, Any]:
     """The options that the two flags are."""
-    given = {"data.store": options.store, "events.broker": options.broker}
-    return {name: value for name, value in given.items() if value is not None}
+    flags: dict[str, Any] = dict(options.store or {})
+    if options.broker is not None:
+        flags["events.broker"] = options.broker
+    return flags
+
+
+def _stores(text: str) -> dict[str, str]:
+    """The options that `--store` is: `postgres`, or `SERVICE=postgres` with commas."""
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        service, equals, store = part.strip().rpartition("=")
+        if store not in _STORES or (equals and not service):
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: write {' or '.join(_STORES)}, or SERVICE=NAME with commas between them"
+            )
+        found[f"services.{service}.store" if equals else "data.store"] = store
+    return found
 
 
 @contextmanager
