@@ -27,7 +27,6 @@ from borough.errors import (
 from borough.ports import Companion
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
-from borough.stores.postgres.connection import Control
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, commit_fault, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.numbers import insert_events, transaction_of
@@ -105,9 +104,8 @@ class PostgresTransaction(StoreBody):
                 connection = await self._pool.take(deadline)
                 now = self._clock.monotonic()
             left_s = min(max(deadline - now, 0.001), limits.body_s)
-            begin = Control.begin(limits, left_s, serializable=self._serializable)
             try:
-                await connection.inner.execute(begin, timeout=left_s)
+                await connection.begin(limits, left_s, serializable=self._serializable)
                 break
             except (*LOST, asyncpg.PostgresError) as error:
                 self._pool.lose(connection)  # the server was started anew; nothing has run
@@ -172,7 +170,7 @@ class PostgresTransaction(StoreBody):
             self._pool.lose(connection)
             return
         try:
-            await connection.control("rollback", self._limits.rollback_s)
+            await connection.end("rollback", self._limits.rollback_s)
         except (*LOST, asyncpg.PostgresError):
             self._pool.lose(connection)
         except BaseException:
@@ -202,7 +200,7 @@ class PostgresTransaction(StoreBody):
         connection = self._connection
         left_s = max(self._until - self._clock.monotonic(), 0.001)
         try:
-            await connection.inner.execute("commit", timeout=left_s + self._limits.rollback_s)
+            await connection.end("commit", left_s + self._limits.rollback_s)
         except (*LOST, asyncpg.PostgresError) as error:
             self._pool.lose(connection)
             if not is_lost(error):
