@@ -20,6 +20,7 @@ __all__ = ["Connection", "Control", "Tables", "connect"]
 
 _GRACE_S = 0.25
 _LEAST_MS = 1
+_CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE"))
 
 
 class _Prepared:
@@ -45,8 +46,10 @@ class Control:
         level = "serializable" if serializable else "read committed"
         # A look through a whole small table would make every change of it a conflict.
         index = "; set local enable_seqscan = off" if serializable else ""
-        left_ms = max(_LEAST_MS, int(left_s * 1000))
-        lock_ms = max(_LEAST_MS, min(left_ms, int(limits.lock_s * 1000)))
+        left_ms = int(left_s * 1000) or _LEAST_MS
+        lock_ms = int(limits.lock_s * 1000) or _LEAST_MS
+        if lock_ms > left_ms:
+            lock_ms = left_ms
         return (
             f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
             f"set local lock_timeout = {lock_ms}{index}"
@@ -101,7 +104,7 @@ class Connection:
     @property
     def is_usable(self) -> bool:
         """Whether it is there, and no transaction is open on it."""
-        return not self.inner.is_closed() and not self._protocol.is_in_transaction()
+        return self._protocol.is_connected() and not self._protocol.is_in_transaction()
 
     async def begin(self, limits: PostgresLimits, left_s: float, *, serializable: bool) -> None:
         """Begin to read and write; each statement ends within `left_s`."""
@@ -130,8 +133,9 @@ class Connection:
         """Run a statement; returns how many rows it has changed."""
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         _, status = await self._run(prepared, sql, args, 0, left_s)
-        verb, _, count = status.rpartition(b" ")
-        return int(count) if verb[:6] in (b"INSERT", b"UPDATE", b"DELETE") else 0
+        if status[:6] not in _CHANGES:
+            return 0
+        return int(status[status.rindex(b" ") :])
 
     async def change_many(self, counted: str, rows: Sequence[Sequence[Any]], left_s: float) -> int:
         """Run a statement that counts its rows for each of `rows`, all in one journey."""
