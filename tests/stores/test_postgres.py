@@ -194,6 +194,58 @@ async def test_a_table_that_changes_under_a_prepared_statement_is_read_all_the_s
     assert (await store.one(dict[str, Any], query))["more"] == "x"
 
 
+async def test_a_changed_table_is_in_the_way_of_one_transaction_only(postgres_url: str) -> None:
+    query = "select * from item where id = $1"
+
+    async def look(store: PostgresStore) -> int:
+        async with store.transaction() as tx:
+            return len(await tx.one(dict[str, Any], query, 1))
+
+    async with opened(postgres_url) as store:
+        await add(store, 1)
+        assert tuple(await asyncio.gather(look(store), look(store), look(store))) == (3, 3, 3)
+        second = Migration("0002_more.sql", "alter table item add column more text")
+        await store.migrate("service", [SCHEMA, second])
+        with pytest.raises(TransactionConflict):
+            await look(store)
+        assert tuple(await asyncio.gather(look(store), look(store), look(store))) == (4, 4, 4)
+
+
+async def test_a_statement_is_planned_once_on_a_connection(postgres_url: str) -> None:
+    async with opened(postgres_url, PostgresLimits(connections=1)) as store:
+        for number in range(3):
+            await add(store, number)
+        known = (
+            "select count(*) from pg_prepared_statements where statement like 'insert into item%'"
+        )
+        async with store.transaction() as tx:
+            assert await tx.one(int, known) == 1
+
+
+async def test_a_commit_is_not_cut_short_by_a_cancellation(postgres_url: str) -> None:
+    slow = Migration(
+        "0002_slow.sql",
+        "create function wait() returns trigger language plpgsql as "
+        "$$ begin perform pg_advisory_xact_lock(7); return null; end $$;"
+        "create constraint trigger slow after insert on item deferrable initially deferred "
+        "for each row execute function wait()",
+    )
+    commits = "select pid from pg_stat_activity where query = 'commit' and state = 'active'"
+    async with opened(postgres_url) as store:
+        await store.migrate("service", [SCHEMA, slow])
+        async with store.transaction() as tx:
+            await tx.execute("select pg_advisory_xact_lock(7)")
+            body = Context().run(asyncio.create_task, add(store, 1))
+            while await store.maybe(int, commits) is None:
+                pass  # each look is a journey of its own
+            for _ in range(2):
+                body.cancel()
+                await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await body
+        assert await ids(store) == [1]
+
+
 # --- time ------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 """One connection to the server: its session, and running a statement on it.
 
-Each text is prepared once per connection, with how its values go and its rows come. A statement has two ends:
-the server's own `statement_timeout`, and a little later the driver's, for a server that does not answer.
+Each text is prepared once per connection, with how its values go and its rows come, and once more for serializable
+transactions, whose plans look into indexes. A statement has two ends: the server's own `statement_timeout`, and
+a little later the driver's, for a server that does not answer.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.values import Encoder
 from borough.stores.rows import Columns, RowPlans
 
-__all__ = ["Connection", "Control", "connect"]
+__all__ = ["Connection", "Control", "Tables", "connect"]
 
 _GRACE_S = 0.25
 _LEAST_MS = 1
+_CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE"))
 
 
 class _Prepared:
     """A statement that the server knows, with how its values go and what its columns are."""
 
-    __slots__ = ("columns", "encoder", "statement")
+    __slots__ = ("columns", "encoder", "state", "statement")
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
+        self.state = statement._state
         self.encoder = Encoder([kind.name for kind in statement.get_parameters()])
         self.columns: Columns = tuple(
             (column.name, column.type.name) for column in statement.get_attributes()
@@ -43,8 +46,10 @@ class Control:
         level = "serializable" if serializable else "read committed"
         # A look through a whole small table would make every change of it a conflict.
         index = "; set local enable_seqscan = off" if serializable else ""
-        left_ms = max(_LEAST_MS, int(left_s * 1000))
-        lock_ms = max(_LEAST_MS, min(left_ms, int(limits.lock_s * 1000)))
+        left_ms = int(left_s * 1000) or _LEAST_MS
+        lock_ms = int(limits.lock_s * 1000) or _LEAST_MS
+        if lock_ms > left_ms:
+            lock_ms = left_ms
         return (
             f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
             f"set local lock_timeout = {lock_ms}{index}"
@@ -57,21 +62,62 @@ class Control:
         return f"begin isolation level repeatable read read only; set local statement_timeout = {left_ms}"
 
 
+class Tables:
+    """What the connections of one store know together: how often the tables were found changed."""
+
+    __slots__ = ("changes",)
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+
 class Connection:
     """An `asyncpg` connection with the store's session. Used by one task at a time."""
 
-    __slots__ = ("_limit", "_plans", "_prepared", "inner")
+    __slots__ = (
+        "_changes",
+        "_limit",
+        "_numbered",
+        "_plain",
+        "_plans",
+        "_prepared",
+        "_protocol",
+        "_serializable",
+        "_tables",
+        "inner",
+    )
 
-    def __init__(self, inner: Any, plans: RowPlans, limits: PostgresLimits) -> None:
+    def __init__(self, inner: Any, plans: RowPlans, limits: PostgresLimits, tables: Tables) -> None:
         self.inner = inner
+        # The driver's public methods give either the rows without a bound, or how many were changed,
+        # and look up on each call what is known here.
+        self._protocol = inner._protocol
         self._plans = plans
         self._limit = limits.statements
-        self._prepared: dict[str, _Prepared] = {}
+        self._tables = tables
+        self._changes = tables.changes
+        self._numbered = 0
+        self._plain: dict[str, _Prepared] = {}
+        self._serializable: dict[str, _Prepared] = {}
+        self._prepared = self._plain
 
     @property
     def is_usable(self) -> bool:
         """Whether it is there, and no transaction is open on it."""
-        return not self.inner.is_closed() and not self.inner.is_in_transaction()
+        return self._protocol.is_connected() and not self._protocol.is_in_transaction()
+
+    async def begin(self, limits: PostgresLimits, left_s: float, *, serializable: bool) -> None:
+        """Begin to read and write; each statement ends within `left_s`."""
+        if self._changes != self._tables.changes:  # another connection has met it
+            self._forget()
+        if serializable:
+            self._prepared = self._serializable
+        await self._protocol.query(Control.begin(limits, left_s, serializable=serializable), left_s)
+
+    async def end(self, text: str, within_s: float) -> None:
+        """Commit or roll back what `begin` began."""
+        await self._protocol.query(text, within_s)
+        self._prepared = self._plain
 
     async def value(self, sql: str, args: Sequence[Any], left_s: float) -> Any:
         """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""
@@ -87,8 +133,9 @@ class Connection:
         """Run a statement; returns how many rows it has changed."""
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         _, status = await self._run(prepared, sql, args, 0, left_s)
-        verb, _, count = status.rpartition(b" ")
-        return int(count) if verb[:6] in (b"INSERT", b"UPDATE", b"DELETE") else 0
+        if status[:6] not in _CHANGES:
+            return 0
+        return int(status[status.rindex(b" ") :])
 
     async def change_many(self, counted: str, rows: Sequence[Sequence[Any]], left_s: float) -> int:
         """Run a statement that counts its rows for each of `rows`, all in one journey."""
@@ -116,9 +163,17 @@ class Connection:
     async def _prepare(self, sql: str, left_s: float) -> _Prepared:
         if len(self._prepared) >= self._limit:
             self._prepared.clear()
-        prepared = _Prepared(await self.inner.prepare(sql, timeout=left_s + _GRACE_S))
+        self._numbered += 1
+        # Without a name the server would read and plan it anew each time.
+        name = f"borough_{self._numbered}"
+        prepared = _Prepared(await self.inner.prepare(sql, name=name, timeout=left_s + _GRACE_S))
         self._prepared[sql] = prepared
         return prepared
+
+    def _forget(self) -> None:
+        self._plain.clear()
+        self._serializable.clear()
+        self._changes = self._tables.changes
 
     async def _run(
         self, prepared: _Prepared, sql: str, args: Sequence[Any], limit: int, left_s: float
@@ -126,14 +181,13 @@ class Connection:
         encoder = prepared.encoder
         if len(args) != encoder.count:
             raise _wrong_count(encoder.count, args, sql)
-        # The driver's public methods give either the rows without a bound, or how many were changed.
-        protocol, state = self.inner._protocol, prepared.statement._state
         try:
-            found, status, _ = await protocol.bind_execute(
-                state, encoder.encode(args), "", limit, True, left_s + _GRACE_S
+            found, status, _ = await self._protocol.bind_execute(
+                prepared.state, encoder.encode(args), "", limit, True, left_s + _GRACE_S
             )
         except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
-            self._prepared.clear()  # the tables have been changed
+            self._tables.changes += 1
+            self._forget()
             raise
         return found, status or b""
 
@@ -150,7 +204,12 @@ class Connection:
 
 
 async def connect(
-    url: str, name: str, plans: RowPlans, limits: PostgresLimits, within_s: float
+    url: str,
+    name: str,
+    plans: RowPlans,
+    limits: PostgresLimits,
+    tables: Tables,
+    within_s: float,
 ) -> Connection:
     """Make a connection; `name` is what the server shows of it. Raises what the driver raises."""
     idle_ms = int(limits.body_s * 500)
@@ -167,7 +226,7 @@ async def connect(
     inner = await asyncpg.connect(
         url, timeout=within_s, statement_cache_size=0, server_settings=settings
     )
-    return Connection(inner, plans, limits)
+    return Connection(inner, plans, limits, tables)
 
 
 def _wrong_count(wanted: int, args: Sequence[Any], sql: str) -> StoreError:

@@ -9,7 +9,7 @@ the view `borough_settled` draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from borough.errors import TransactionMisuse
 from borough.ports import OutboxRow
@@ -32,11 +32,18 @@ returning sequence
 """
 
 
-async def insert_events(connection: Connection, events: Sequence[OutboxRow], left_s: float) -> int:
-    """Put a transaction's events into the outbox; returns the number of the last one."""
+def insert_events(
+    connection: Connection, events: Sequence[OutboxRow], left_s: float
+) -> Awaitable[int]:
+    """Put a transaction's events into the outbox; gives the number of the last one."""
     if len(events) == 1:
-        number: int = await connection.value(INSERT_ONE, events[0], left_s)
-        return number
+        return connection.value(INSERT_ONE, events[0], left_s)
+    return _insert_several(connection, events, left_s)
+
+
+async def _insert_several(
+    connection: Connection, events: Sequence[OutboxRow], left_s: float
+) -> int:
     if len(events) >> PLACES:
         raise TransactionMisuse(
             f"{len(events)} events of one transaction; at most {(1 << PLACES) - 1} have a number"

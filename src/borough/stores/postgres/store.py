@@ -22,7 +22,7 @@ from borough.errors import (
 from borough.ports import Companion, Migration
 from borough.services.data import Dialect
 from borough.services.settings import Secret
-from borough.stores.postgres.connection import Connection, connect
+from borough.stores.postgres.connection import Connection, Tables, connect
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.migrate import apply_migrations, make_database
@@ -70,6 +70,7 @@ class PostgresStore:
         self._limits = limits
         self._texts = Texts()
         self._plans = RowPlans()
+        self._tables = Tables()
         self._pool: Pool | None = None
 
     # --- opening and closing ----------------------------------------------------------------------
@@ -97,7 +98,9 @@ class PostgresStore:
 
     async def _connect(self, within_s: float) -> Connection:
         name = f"borough {self._service}"
-        return await connect(self._url.reveal(), name, self._plans, self._limits, within_s)
+        return await connect(
+            self._url.reveal(), name, self._plans, self._limits, self._tables, within_s
+        )
 
     async def close(self) -> None:
         """Finish what runs, release. Idempotent."""
@@ -111,13 +114,14 @@ class PostgresStore:
         self, companion: Companion | None = None, *, serializable: bool = True
     ) -> PostgresTransaction:
         """A transaction; when the block has been left it is durable."""
+        deadline = self._deadline()
         return PostgresTransaction(
             self._opened(),
             self._texts,
             self._clock,
             self._limits,
-            self._until(),
-            self._deadline() is not None,
+            self._clock.monotonic() + self._limits.wait_s if deadline is None else deadline,
+            deadline is not None,
             companion,
             serializable,
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from functools import partial
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
 
@@ -27,13 +26,13 @@ from borough.errors import (
 from borough.ports import Companion
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
-from borough.stores.postgres.connection import Control
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, commit_fault, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.numbers import insert_events, transaction_of
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.sql import Text, Texts
+from borough.stores.postgres.uncut import Uncut
 from borough.stores.rows import only_row, within_limit
 from borough.stores.schema import INSERT_SCHEDULED
 
@@ -105,9 +104,8 @@ class PostgresTransaction(StoreBody):
                 connection = await self._pool.take(deadline)
                 now = self._clock.monotonic()
             left_s = min(max(deadline - now, 0.001), limits.body_s)
-            begin = Control.begin(limits, left_s, serializable=self._serializable)
             try:
-                await connection.inner.execute(begin, timeout=left_s)
+                await connection.begin(limits, left_s, serializable=self._serializable)
                 break
             except (*LOST, asyncpg.PostgresError) as error:
                 self._pool.lose(connection)  # the server was started anew; nothing has run
@@ -140,31 +138,10 @@ class PostgresTransaction(StoreBody):
             return
         if self.outbox or self.scheduled:
             await self._put_events()
-        cancelled = await self._to_its_end(self._commit())
+        cancelled = await self._commit()
         self._tell_committed()
         if cancelled is not None:
             raise cancelled
-
-    async def _to_its_end(self, work: Coroutine[Any, Any, None]) -> asyncio.CancelledError | None:
-        """Await `work` whatever cancels this task meanwhile: the outcome first, then the cancellation.
-
-        Raises what the work raises, unless it was cancelled.
-        """
-        task = asyncio.create_task(work)
-        cancelled: asyncio.CancelledError | None = None
-        while not task.done():
-            done = task.get_loop().create_future()
-            told = partial(_tell, done)
-            task.add_done_callback(told)
-            try:
-                await done
-            except asyncio.CancelledError as request:
-                cancelled = request
-                task.remove_done_callback(told)
-        if cancelled is not None and task.exception() is not None:
-            raise cancelled
-        task.result()
-        return cancelled
 
     async def _roll_back(self, error: BaseException | None) -> None:
         connection = self._connection
@@ -172,7 +149,7 @@ class PostgresTransaction(StoreBody):
             self._pool.lose(connection)
             return
         try:
-            await connection.control("rollback", self._limits.rollback_s)
+            await connection.end("rollback", self._limits.rollback_s)
         except (*LOST, asyncpg.PostgresError):
             self._pool.lose(connection)
         except BaseException:
@@ -197,22 +174,44 @@ class PostgresTransaction(StoreBody):
                 raise
             raise fault from error
 
-    async def _commit(self) -> None:
-        """COMMIT. The connection goes back in any case."""
+    async def _commit(self) -> asyncio.CancelledError | None:
+        """COMMIT, whatever cancels this task meanwhile: the outcome first, then the cancellation.
+
+        The connection goes back in any case.
+        """
         connection = self._connection
         left_s = max(self._until - self._clock.monotonic(), 0.001)
+        commit = Uncut(connection.end("commit", left_s + self._limits.rollback_s))
         try:
-            await connection.inner.execute("commit", timeout=left_s + self._limits.rollback_s)
+            await commit
         except (*LOST, asyncpg.PostgresError) as error:
             self._pool.lose(connection)
-            if not is_lost(error):
-                raise commit_fault(error) from error
-            await self._ask_what_became(error)
+            if is_lost(error):
+                return await self._to_its_end(self._ask_what_became(error), commit.cancelled)
+            raise commit.cancelled or commit_fault(error) from error
         except BaseException:
             self._pool.lose(connection)
             raise
-        else:
-            self._pool.give_back(connection)
+        self._pool.give_back(connection)
+        return commit.cancelled
+
+    async def _to_its_end(
+        self, work: Coroutine[Any, Any, None], cancelled: asyncio.CancelledError | None
+    ) -> asyncio.CancelledError | None:
+        """Await `work` whatever cancels this task meanwhile: the outcome first, then the cancellation.
+
+        Raises what the work raises, unless it was cancelled, now or before.
+        """
+        task = asyncio.create_task(work)
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError as request:
+                cancelled = request
+        if cancelled is not None and task.exception() is not None:
+            raise cancelled
+        task.result()
+        return cancelled
 
     async def _ask_what_became(self, lost: BaseException) -> None:
         """The answer of COMMIT never came. Returns where it is kept all the same."""
@@ -397,8 +396,3 @@ class PostgresTransaction(StoreBody):
             self._fail(error, text)
         finally:
             self._busy = False
-
-
-def _tell(done: asyncio.Future[None], _task: asyncio.Task[None]) -> None:
-    if not done.done():
-        done.set_result(None)
