@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -76,12 +76,14 @@ class EdgeProcess:
         )
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        """What further handlers let go of before the doors drain: a stream of theirs has no end of its own."""
         self._port = port
         self._mounts = mounts
-        self._folder = data_folder or configuration.data_folder
-        self._front = Front(configuration, self.clock, self._folder)
+        self.data_folder = data_folder or configuration.data_folder
+        self._front = Front(configuration, self.clock, self.data_folder)
         tokens = ServiceTokens(
-            self._folder / "tokens", self.clock, configuration.options.internal.clear_text
+            self.data_folder / "tokens", self.clock, configuration.options.internal.clear_text
         )
         self.proof = proof_of(configuration, tokens, self.clock)
         self._forwarding: Forwarding | None = None
@@ -91,7 +93,7 @@ class EdgeProcess:
         """Open the listener. Raises `ConfigurationError`; what was begun is then ended again."""
         try:
             self._front.pages()  # what must not be served is told before anything is made
-            make_folder(self._folder)
+            make_folder(self.data_folder)
             await asyncio.to_thread(self.proof.open, [wire.EDGE])
             self.observer.start()
             await self._open()
@@ -194,6 +196,8 @@ class EdgeProcess:
 
     async def stop(self) -> None:
         """Take nothing new, finish what runs within `limits.drain_s`, then end it. Idempotent."""
+        for close in self.closing:
+            await close()
         await self._front.drain(self.configuration.options.limits.drain_s)
         await self._front.close()
         await self.proof.close()
