@@ -13,6 +13,7 @@ from pathlib import Path
 from borough.console.access import Access, is_loopback
 from borough.console.endpoint import Endpoints
 from borough.console.seen import Seen
+from borough.console.watch import Watch
 from borough.errors import CallError, ConfigurationError
 from borough.gateway.documents import only_get
 from borough.gateway.pages import Pages
@@ -53,9 +54,11 @@ class Console:
         self._access = Access(seen.configuration.console_password(), options.session_s, seen.clock)
         self._pages = Pages(_PAGE)
         self._areas: Areas | None = None
+        self._watch = Watch(seen)
 
     def mounts(self) -> dict[str, Handler]:
-        """What it adds to the edge, by path prefix."""
+        """What it adds to the edge, by path prefix. From now on it looks at the system."""
+        self._watch.start()
         found: dict[str, Handler] = {PREFIX: self.answer}
         if FORMER[1:] not in self._services:
             found[FORMER] = _moved_here
@@ -79,7 +82,7 @@ class Console:
 
     async def _ask(self, request: Request, path: str) -> Response:
         if self._areas is None:
-            self._areas = Areas(self._seen, self._access)
+            self._areas = Areas(self._seen, self._watch, self._access)
         endpoint, asked = self._areas.endpoints.find(request, path)
         if path != "/session":
             self._access.check(request)
@@ -89,19 +92,25 @@ class Console:
         """End what follows it, and let go of what it reads. Idempotent."""
         if self._areas is not None:
             await self._areas.live.close()
+        await self._watch.close()
         await self._seen.kept.close()
 
 
 class Areas:
     """Every area's endpoints and live topics."""
 
-    def __init__(self, seen: Seen, access: Access) -> None:
-        from borough.console.endpoints import live, session, system
+    def __init__(self, seen: Seen, watch: Watch, access: Access) -> None:
+        from borough.console.endpoints import live, services, session, system
         from borough.console.live import Live
 
-        self.live = Live(system.sources(seen), seen.clock)
+        self.live = Live(system.sources(watch), seen.clock)
         self.endpoints = Endpoints(
-            (*session.endpoints(access), *system.endpoints(seen), *live.endpoints(self.live))
+            (
+                *session.endpoints(access),
+                *system.endpoints(seen, watch),
+                *services.endpoints(watch),
+                *live.endpoints(self.live),
+            )
         )
 
 

@@ -1,6 +1,7 @@
-"""What the system is made of and what it does: `/console/api/system`, `/console/api/state`, live topics.
+"""What the system is made of and what it does: `/system`, `/state`, `/map`, and most live topics.
 
-The topics: `state` (`state`, `started_at`, `version`), `services`, `operations`.
+The topics, each by key: `state`, `services` by name, `operations` by wire name, `edges` by
+`KIND CALLER CALLEE`, `processes` by pid.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import msgspec
 from borough.console.endpoint import Asked, Endpoint, json_answer
 from borough.console.live import Source
 from borough.console.seen import Seen
+from borough.console.watch import Watch
 from borough.gateway.documents import Document
 from borough.transports.http.message import Response
 
@@ -21,7 +23,7 @@ __all__ = ["endpoints", "sources"]
 _FRESH_S = 1.0
 
 
-def endpoints(seen: Seen) -> Iterable[Endpoint]:
+def endpoints(seen: Seen, watch: Watch) -> Iterable[Endpoint]:
     """Those of the whole system."""
 
     async def build() -> bytes:
@@ -33,21 +35,20 @@ def endpoints(seen: Seen) -> Iterable[Endpoint]:
         return await document.answer(asked.request)
 
     async def state(_: Asked) -> Response:
-        return json_answer(await seen.counts())
+        return json_answer((await watch.look()).counts)
+
+    async def edges(_: Asked) -> Response:
+        return json_answer({"edges": list((await watch.look()).edges().values())})
 
     yield Endpoint("GET", "/system", system)
     yield Endpoint("GET", "/state", state)
+    yield Endpoint("GET", "/map", edges)
 
 
-def sources(seen: Seen) -> Sequence[Source]:
+def sources(watch: Watch) -> Sequence[Source]:
     """What of it is live."""
 
     async def read() -> Mapping[str, Mapping[str, Any]]:
-        counts = await seen.counts()
-        return {
-            "state": {"state": counts.state, "started_at": counts.started_at},
-            "services": counts.services,
-            "operations": counts.operations,
-        }
+        return (await watch.look()).topics()
 
-    return (Source(("state", "services", "operations"), read),)
+    return (Source(("state", "services", "operations", "edges", "processes"), read),)
