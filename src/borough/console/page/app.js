@@ -139,9 +139,9 @@ async function start() {
   say(at("name"), name);
   say(at("version"), version);
   drawNavigation();
-  followState();
   addEventListener("hashchange", show);
   await show();
+  followState(); // after the page, which has one stream for both
 }
 
 at("leave").addEventListener("click", async () => {

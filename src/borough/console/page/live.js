@@ -5,6 +5,7 @@
 
 const PATH = "/console/api/live?topics=";
 const AGAIN_MS = 2000;
+const LATER_MS = 500;
 
 export class Live {
   constructor(onState) {
@@ -27,8 +28,8 @@ export class Live {
     this.settle();
     return () => {
       this.followers.delete(follower);
-      // Another page usually follows at once; one stream is opened for both changes.
-      queueMicrotask(() => this.settle());
+      // Another page usually follows soon; one stream is opened for both changes.
+      setTimeout(() => this.settle(), LATER_MS);
     };
   }
 

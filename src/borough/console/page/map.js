@@ -8,7 +8,7 @@ export const title = "Map";
 export const path = "map";
 
 const SHORT_LIST = 16;
-const COLUMNS = [{ title: "From" }, { title: "" }, { title: "To" }, { title: "What" }, { title: "Seen" },
+const COLUMNS = [{ title: "From" }, { title: "How" }, { title: "To" }, { title: "What" }, { title: "Seen" },
   { title: "Rate", number: true }, { title: "Failed", number: true }, { title: "p50", number: true }, { title: "p99", number: true }];
 
 const shortName = (wireName) => wireName.slice(wireName.lastIndexOf(".") + 1);
@@ -117,7 +117,7 @@ function summary(facts, edges, services) {
   const tells = new Map([...edges].filter(([, each]) => each.kind === "event"));
   const strange = [...edges.values()].filter((each) => !each.declared).length;
   return [`${plural(facts.services.length, "service")} of ${plural(facts.teams.length, "team")}`,
-    `${rate(sum(services, "per_s"))} calls`, `${rate(sum(services, "faults_per_s"))} failed`, `${rate(sum(tells, "per_s"))} events`,
+    `calls ${rate(sum(services, "per_s"))}`, `failed ${rate(sum(services, "faults_per_s"))}`, `events ${rate(sum(tells, "per_s"))}`,
     strange ? `${count(strange)} not declared` : null].filter(Boolean).join(" · ");
 }
 

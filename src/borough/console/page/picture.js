@@ -7,6 +7,7 @@ import { draw, duration, make, percent, rate, say } from "./elements.js";
 import { layOut } from "./layout.js";
 
 const RUNS = { mock: "a mock answers", elsewhere: "runs elsewhere" };
+const MARGIN = 12;
 const FEW = 14; // so many lines can have their numbers beside them all the time
 const ZOOMS = [0.4, 0.55, 0.75, 1, 1.3, 1.7, 2.2];
 
@@ -39,8 +40,13 @@ function line({ from, to, kind, d, tip }) {
     : `M${tip.x} ${tip.y}L${(tip.x + back) / 2} ${tip.y - 4.5}L${back} ${tip.y}L${(tip.x + back) / 2} ${tip.y + 4.5}Z`;
   return draw("g", { class: `line ${kind}`, "data-from": from, "data-to": to, "data-edge": `${kind} ${from} ${to}` },
     draw("path", { class: "way", d }),
-    draw("path", { class: "head", d: head }),
-    draw("text", { class: "label", x: tip.x - 13 * tip.side, y: tip.y - 4, "text-anchor": tip.side > 0 ? "end" : "start" }));
+    draw("path", { class: "head", d: head }));
+}
+
+// What a line's numbers are written beside: its tip. They stand above all lines, lest one strikes them out.
+function label({ from, to, kind, tip }) {
+  return draw("text", { class: `label ${kind}`, "data-from": from, "data-to": to, "data-edge": `${kind} ${from} ${to}`,
+    x: tip.x - 13 * tip.side, y: tip.y - 6, "text-anchor": tip.side > 0 ? "end" : "start" });
 }
 
 function box({ x, y, width, height, service, hue }) {
@@ -157,17 +163,19 @@ export class Picture {
     const edges = [...this.edges.values()]
       .filter(({ caller, callee }) => this.only === null || caller === this.only || callee === this.only)
       .map(({ kind, caller, callee }) => ({ kind, from: caller, to: callee }));
-    const picture = layOut(this.groups(services.values()), edges, width);
+    const picture = layOut(this.groups(services.values()), edges, width - 2 * MARGIN);
     this.height = picture.height;
     const hue = (name) => this.hues.get(services.get(name).team) ?? 0;
     const own = (group) => (this.grouping === "team" ? this.hues.get(group.name || null) ?? 0 : "none");
-    const svg = draw("svg", { viewBox: `0 0 ${width} ${picture.height}`, role: "group", "aria-label": "Services and who talks to whom",
+    const svg = draw("svg", { viewBox: `${-MARGIN} 0 ${width} ${picture.height}`, role: "group", "aria-label": "Services and who talks to whom",
       class: picture.lines.length <= FEW && width > 900 ? "few" : "" },
       picture.panels.map((each) => panel({ ...each, hue: own(each) })),
       draw("g", { "aria-hidden": "true" }, picture.lines.map(line)),
-      picture.boxes.map((each) => box({ ...each, service: services.get(each.name), hue: hue(each.name) })));
+      picture.boxes.map((each) => box({ ...each, service: services.get(each.name), hue: hue(each.name) })),
+      draw("g", { "aria-hidden": "true" }, picture.lines.map(label)));
     this.boxes = new Map([...svg.querySelectorAll(".box")].map((each) => [each.dataset.service, each]));
     this.lines = new Map([...svg.querySelectorAll(".line")].map((each) => [each.dataset.edge, each]));
+    this.labels = new Map([...svg.querySelectorAll(".label")].map((each) => [each.dataset.edge, each]));
     this.place.replaceChildren(svg);
     this.scale();
     for (const key of this.edges.keys()) this.showEdge(key);
@@ -208,6 +216,7 @@ export class Picture {
       const { from, to } = each.dataset;
       const own = from === name || to === name;
       each.classList.toggle("lit", own);
+      this.labels.get(each.dataset.edge).classList.toggle("lit", own);
       if (own) near.add(from).add(to);
     }
     for (const [each, element] of this.boxes) element.classList.toggle("lit", near.has(each));
@@ -222,8 +231,11 @@ export class Picture {
     element.classList.toggle("undeclared", !declared);
     element.classList.toggle("failing", lately.faults_per_s > 0);
     element.firstElementChild.style.strokeWidth = wide(lately.per_s);
-    const failed = lately.faults_per_s > 0 ? ` · ${percent(lately.faults_per_s / lately.per_s)} failed` : "";
-    say(element.lastElementChild, lately.per_s > 0 ? `${rate(lately.per_s)} · ${duration(lately.p99_ms)}${failed}` : "");
+    const isFailing = lately.faults_per_s > 0;
+    const failed = isFailing && this.width > 700 ? ` · ${percent(lately.faults_per_s / lately.per_s)} failed` : "";
+    const text = this.labels.get(key);
+    text.classList.toggle("failing", isFailing);
+    say(text, lately.per_s > 0 ? `${rate(lately.per_s)} · ${duration(lately.p99_ms)}${failed}` : "");
   }
 
   showServices(values, names) {
