@@ -48,6 +48,12 @@ export function empty(title, text, ...further) {
   return make("section", { class: "empty" }, make("h2", {}, title), make("p", {}, text), further);
 }
 
+// A docstring's text, with what stands in backticks as code.
+export function prose(text) {
+  return text.split(/(`[^`]+`)/).map((part) =>
+    (part.length > 2 && part.startsWith("`") ? make("code", {}, part.slice(1, -1)) : part));
+}
+
 // A share as a percentage, with as many digits as say something.
 export function percent(share) {
   if (share === null || share === undefined) return "–";

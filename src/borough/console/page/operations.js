@@ -2,7 +2,7 @@
 //
 // The form that tries an operation is that of the docs page, /docs; it is loaded when one is opened.
 
-import { duration, listed, make, percent, plural, rate, say } from "./elements.js";
+import { duration, listed, make, percent, plural, prose, rate, say } from "./elements.js";
 
 let asking = null;
 
@@ -46,7 +46,7 @@ function operationOf(each, numbers, token) {
   numbers.set(each.wire_name, number);
   const details = make("details", { "data-operation": each.wire_name },
     make("summary", {}, make("span", { class: "method" }, each.method), " ", make("code", {}, each.path), " ", make("small", {}, number)),
-    make("p", {}, each.doc, each.deprecated === null ? "" : make("em", {}, ` Deprecated ${each.deprecated}.`)),
+    make("p", {}, prose(each.doc), each.deprecated === null ? "" : make("em", {}, ` Deprecated ${each.deprecated}.`)),
     make("p", { class: "soft" }, `${each.wire_name}, for ${who(each)}${each.stream ? ", as a stream" : ""}`), place);
   details.addEventListener("toggle", () => {
     if (!details.open || place.children.length) return;
@@ -58,12 +58,12 @@ function operationOf(each, numbers, token) {
 function contract(each, numbers, token) {
   const events = each.events.length ? [
     make("h4", {}, "Events it publishes"),
-    make("ul", {}, each.events.map((event) => make("li", {}, make("code", {}, event.name), ` ${event.doc}`,
+    make("ul", {}, each.events.map((event) => make("li", {}, make("code", {}, event.name), " ", prose(event.doc),
       make("small", {}, event.key === null ? " in no order" : ` in order per ${event.key}`)))),
   ] : [];
   return make("section", { class: "card contract" },
     make("h3", {}, `${each.name} ${each.version} `, make("small", {}, plural(each.operations.length, "operation"))),
-    each.doc && make("p", {}, each.doc),
+    each.doc && make("p", {}, prose(each.doc)),
     each.deprecated === null ? "" : make("p", {}, make("em", {}, `Deprecated ${each.deprecated}.`)),
     each.operations.map((operation) => operationOf(operation, numbers, token)), events);
 }

@@ -1,6 +1,6 @@
 // What each service does: all of them in a table, one of them with everything that is known of it.
 
-import { bytes, count, duration, empty, listed, make, percent, plural, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
+import { bytes, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
 import { operationsOf } from "./operations.js";
 import { Plot } from "./plots.js";
 import { huesOf, localTime, onCall } from "./teams.js";
@@ -32,7 +32,7 @@ function running(found, service) {
 function used(name, found, processes) {
   const own = (found?.processes ?? []).map(({ pid }) => processes.get(String(pid))).filter(Boolean);
   if (!own.length) return { cpu: null, memory: null, shared: false };
-  return {
+  return { // of all its processes together
     cpu: own.some((each) => each.cpu === null) ? null : own.reduce((sum, each) => sum + each.cpu, 0),
     memory: own.reduce((sum, each) => sum + each.memory_bytes, 0),
     shared: own.some((each) => each.services.length > 1),
@@ -53,7 +53,7 @@ async function renderList(root, context) {
   const rows = facts.services.map((each) => {
     const own = Array.from({ length: 7 }, () => make("span"));
     cells.set(each.name, own);
-    return [serviceLink(each.name), [make("span", { class: `dot hue-${hues.get(each.team) ?? 0}` }), each.team ?? "no team yet"], says(each), ...own];
+    return [serviceLink(each.name), [make("span", { class: `dot hue-${hues.get(each.team) ?? 0}` }), each.team ?? "no team yet"], prose(says(each)), ...own];
   });
   const all = table("Services", COLUMNS, rows, { id: "services" });
   const lines = [...all.querySelectorAll("tbody tr")];
@@ -66,7 +66,8 @@ async function renderList(root, context) {
     });
     context.say(`${plural(shown, "service")} found`);
   });
-  root.append(make("div", { class: "bar" }, find), all);
+  const shares = make("p", { class: "soft", hidden: "" }, "Services that run in one process show what that process uses.");
+  root.append(make("div", { class: "bar" }, find), all, shares);
   let services = new Map();
   let processes = new Map();
   context.follow(["services", "processes"], (topic, values) => {
@@ -75,7 +76,8 @@ async function renderList(root, context) {
     for (const each of facts.services) {
       const found = services.get(each.name);
       const own = cells.get(each.name);
-      const { cpu, memory } = used(each.name, found, processes);
+      const { cpu, memory, shared } = used(each.name, found, processes);
+      if (shared) shares.hidden = false;
       const lately = found?.lately ?? { per_s: null, faults_per_s: null, p99_ms: null };
       [running(found, each), rate(lately.per_s), percent(shareOf(lately)), duration(lately.p99_ms),
         found ? count(found.handled) : "–", percent(cpu), bytes(memory)].forEach((text, index) => say(own[index], text));
@@ -117,7 +119,8 @@ class Processes {
   show(service, found, processes) {
     const rows = (found?.processes ?? []).map(({ pid, version }) => {
       const use = processes.get(String(pid));
-      const beside = use && use.services.length > 1 ? `with ${listed(use.services.filter((each) => each !== service.name))}` : "alone";
+      const others = (use?.services ?? []).filter((each) => each !== service.name);
+      const beside = others.length ? `with ${others.length > 2 ? plural(others.length, "other service") : listed(others)}` : "alone";
       return [String(pid), version, percent(use?.cpu), bytes(use?.memory_bytes), beside];
     });
     const text = JSON.stringify(rows);
@@ -179,7 +182,7 @@ async function renderOne(root, context, name) {
   const operations = operationsOf(service);
   root.append(
     make("p", {}, make("a", { href: "#/services" }, "All services")),
-    make("h1", {}, name), make("p", {}, says(service) || "Nobody has said yet what it does."), make("p", { class: "soft" }, about),
+    make("h1", {}, name), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about),
     make("p", { class: "acts" }, make("a", { href: `#/map?service=${encodeURIComponent(name)}` }, "On the map"),
       make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: "#/events" }, "Its events")),
     drawn.element,
