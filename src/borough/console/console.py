@@ -22,10 +22,11 @@ from borough.runtime.configuration import Configuration
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Request, Response
 
-__all__ = ["Console", "is_shown"]
+__all__ = ["FORMER", "PREFIX", "Console", "is_shown"]
 
 PREFIX = "/console"
 FORMER = "/system"
+"""Where the page was before; whoever asks there is sent on."""
 _API = "/console/api"
 _PAGE = Path(__file__).parent / "page"
 
