@@ -66,12 +66,12 @@ async def test_without_a_password_it_is_hidden_under_any_other_name(
     ],
 )
 async def test_a_page_of_another_origin_is_refused(browser: Browser, sent: dict[str, str]) -> None:
-    assert (await browser.get("/console/api/state", **sent))[0] == 403
+    assert (await browser.get("/console/api/state", body=None, **sent))[0] == 403
 
 
 async def test_a_link_from_elsewhere_leads_to_it(browser: Browser) -> None:
     sent = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
-    assert (await browser.get("/console/", **sent))[0] == 200
+    assert (await browser.get("/console/", body=None, **sent))[0] == 200
 
 
 async def test_a_change_needs_the_token_of_the_session(browser: Browser) -> None:

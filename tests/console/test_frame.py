@@ -129,10 +129,8 @@ async def test_what_changes_comes_as_events_whole_at_first(process: Process) -> 
         await writer.wait_closed()
 
 
-async def _events(
-    reader: asyncio.StreamReader, wanted: set[str]
-) -> dict[str, dict[str, dict[str, dict[str, object]]]]:
-    found: dict[str, dict[str, dict[str, dict[str, object]]]] = {}
+async def _events(reader: asyncio.StreamReader, wanted: set[str]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
     async with asyncio.timeout(20):
         while wanted - found.keys():
             line = await reader.readline()

@@ -51,6 +51,9 @@ function read(hash) {
   return { route: route || "map", rest, query: new URLSearchParams(query ?? "") };
 }
 
+// Asked for while it is found out who is logged in.
+const first = (PAGES.find((each) => each.path === read(location.hash).route) ?? PAGES[0]).load();
+
 function drawNavigation() {
   at("nav").replaceChildren(make("ul", {}, PAGES.filter((page) => page.label).map((page) =>
     make("li", {}, make("a", { href: `#/${page.path}`, "data-page": page.path }, page.label)))));
@@ -80,7 +83,7 @@ function contextOf(place, ends) {
 }
 
 function failed(error) {
-  if (error.status === 401) return start();
+  if (error.status === 401) return location.reload(); // the session has ended: log in again
   console.error(error);
   at("main").replaceChildren(make("section", { class: "empty", role: "alert" },
     make("h1", {}, "This cannot be shown"), make("p", {}, error.message),
@@ -105,11 +108,11 @@ async function show(event) {
   try {
     const module = await page.load();
     if (mine !== turn) return;
-    document.title = `${module.title} · ${at("name").textContent}`;
     at("main").replaceChildren(root);
     dispose = (await module.render(root, contextOf(place, ends))) ?? null;
-    if (mine !== turn) dispose?.();
-    else if (event) at("main").focus({ preventScroll: true });
+    if (mine !== turn) return dispose?.();
+    document.title = `${module.title} · ${(await facts()).name}`;
+    if (event) at("main").focus({ preventScroll: true });
   } catch (error) {
     if (mine === turn) failed(error);
   }
@@ -130,17 +133,19 @@ function followState() {
 
 async function start() {
   const session = await api.session();
+  await first;
   if (!session.logged_in) {
     showStatus("waiting", "logged out");
     await logIn(at("main"), api);
   }
   at("leave").hidden = !session.needs_login;
-  const { name, version } = await facts();
-  say(at("name"), name);
-  say(at("version"), version);
   drawNavigation();
   addEventListener("hashchange", show);
-  await show();
+  const named = facts().then(({ name, version }) => {
+    say(at("name"), name);
+    say(at("version"), version);
+  });
+  await Promise.all([named, show()]);
   followState(); // after the page, which has one stream for both
 }
 
