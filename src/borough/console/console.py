@@ -101,15 +101,17 @@ class Areas:
     """Every area's endpoints and live topics."""
 
     def __init__(self, seen: Seen, watch: Watch, access: Access) -> None:
-        from borough.console.endpoints import live, services, session, system
+        from borough.console.endpoints import events, live, services, session, system, traces
         from borough.console.live import Live
 
-        self.live = Live(system.sources(watch), seen.clock)
+        self.live = Live((*system.sources(watch), *events.sources(seen.events)), seen.clock)
         self.endpoints = Endpoints(
             (
                 *session.endpoints(access),
                 *system.endpoints(seen, watch),
                 *services.endpoints(watch),
+                *traces.endpoints(seen),
+                *events.endpoints(seen.events),
                 *live.endpoints(self.live),
             )
         )

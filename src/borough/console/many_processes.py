@@ -13,6 +13,7 @@ import msgspec
 
 from borough.console.console import Console, is_shown
 from borough.console.counts import SystemCounts, merged_counts
+from borough.console.event_desk import EventDesk, NobodysEvents
 from borough.console.facts import SystemView, merged_views
 from borough.console.kept import KeptTelemetry
 from borough.console.one_process import FACTS, STATE
@@ -45,6 +46,7 @@ class _Fleet:
         self.clock = edge.clock
         self.configuration = edge.configuration
         self.kept = KeptTelemetry(edge.data_folder, edge.configuration.options.telemetry.keep_mib)
+        self.events: EventDesk = NobodysEvents()
         self._edge = edge
         self._known: dict[str, SystemView] = {}
 

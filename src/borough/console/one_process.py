@@ -9,6 +9,7 @@ import msgspec
 from borough.console.console import Console, is_shown
 from borough.console.counts import SystemCounts, system_counts
 from borough.console.endpoint import LIVE
+from borough.console.event_desk import EventDesk, OwnEvents
 from borough.console.facts import SystemView, system_view
 from borough.console.kept import KeptTelemetry
 from borough.gateway.process import Process
@@ -29,6 +30,7 @@ class _Process:
         self.configuration = process.system.configuration
         telemetry = self.configuration.options.telemetry
         self.kept = KeptTelemetry(process.host.data_folder, telemetry.keep_mib)
+        self.events: EventDesk = OwnEvents(process.host)
         self._host = process.host
         self._started_at = process.clock.now()
         self._facts: SystemView | None = None

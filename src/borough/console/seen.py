@@ -6,6 +6,7 @@ from typing import Protocol
 
 from borough.clock import Clock
 from borough.console.counts import SystemCounts
+from borough.console.event_desk import EventDesk
 from borough.console.facts import SystemView
 from borough.console.kept import KeptTelemetry
 from borough.runtime.configuration import Configuration
@@ -20,6 +21,8 @@ class Seen(Protocol):
     configuration: Configuration
     kept: KeptTelemetry
     """Traces, logs and metrics."""
+    events: EventDesk
+    """Topics, and what of events has failed."""
 
     async def facts(self) -> SystemView:
         """What it is made of. Raises `Unavailable` while nothing has been told."""
