@@ -1,6 +1,5 @@
 """Traces in the console: one is found by an order's id, looked at, searched for, and a large one is usable."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -49,6 +48,12 @@ async def opened(page: Page, shop: Process, hash_: str) -> None:
     await expect(page.locator("#status")).to_have_text("running")
 
 
+async def show_found(page: Page) -> None:
+    """Open the checkout that was searched for."""
+    await expect(page.locator("#total")).to_have_text("1 trace · live")
+    await page.locator("#found li", has_text="orders.Orders/checkout").get_by_role("link").click()
+
+
 async def test_a_checkout_is_one_trace_over_five_services_found_by_its_order_within_three_clicks(
     browser: Browser, shop: Process
 ) -> None:
@@ -83,9 +88,7 @@ async def test_list_and_trace_fit_and_can_be_used_by_all(
         assert await overflow(page) == []
         assert await violations(page) == []
         await page.locator("#text").fill(f"order_id={order_id}")
-        await (
-            page.locator("#found li", has_text="orders.Orders/checkout").get_by_role("link").click()
-        )
+        await show_found(page)
         hears = page.locator("#waterfall button.name", has_text="process").first
         await hears.click()
         await expect(page.locator("#waterfall .detail")).to_contain_text(order_id)
@@ -100,9 +103,7 @@ async def test_a_span_has_an_address_and_the_arrows_walk_and_fold(
     async with window(browser) as customer, window(browser) as page:
         order_id = await order(customer, shop)
         await opened(page, shop, f"#/traces?text={order_id}")
-        await (
-            page.locator("#found li", has_text="orders.Orders/checkout").get_by_role("link").click()
-        )
+        await show_found(page)
         await expect(page.locator("#waterfall .name").first).to_be_visible()
         await page.locator("#waterfall .name").first.focus()
         await page.keyboard.press("ArrowDown")
@@ -128,6 +129,17 @@ async def test_the_list_follows_what_happens_until_it_is_paused(
         await expect(page.locator("#found li")).to_have_count(before + 1)
         await page.get_by_role("button", name="Pause").click()
         await expect(page.locator("#total")).to_contain_text("paused")
+
+
+async def test_what_a_schedule_begins_is_shown_when_asked_for(
+    browser: Browser, shop: Process
+) -> None:
+    async with window(browser) as page:
+        await opened(page, shop, "#/traces")
+        await expect(page.locator("#found li").first).to_be_visible()
+        await expect(page.locator("#found li", has_text="every payments.reconcile")).to_have_count(0)
+        await page.get_by_label("Begun by").select_option("yes")
+        await expect(page.locator("#found li", has_text="every payments").first).to_be_visible()
 
 
 async def test_two_thousand_spans_are_shown_soon_with_logs_and_a_pause_of_an_hour_left_out(

@@ -59,7 +59,7 @@ async def test_a_topic_says_who_hears_it_and_how_far_each_is(
 ) -> None:
     await wrecked(process, browser, "t1", "t2")
     async with asyncio.timeout(20):
-        while (topic := (await events(browser))["topics"][0])["handlers"][0]["behind"]:
+        while (topic := (await events(browser))["topics"][0])["handlers"][0]["behind"]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert (topic["topic"], topic["outbox"], topic["facts"]["records"]) == ("tickets.Tickets", 0, 2)
     assert topic["handlers"] == [{"name": "crossings.count", "behind": 0, "parked": 0, "dead": 2}]
@@ -96,7 +96,7 @@ async def test_what_is_replayed_is_handled_once_it_can_be(
         {"events": 1, "out_of_order": 1},
     )
     async with asyncio.timeout(20):
-        while (await events(browser))["topics"][0]["handlers"][0]["parked"]:
+        while (await events(browser))["topics"][0]["handlers"][0]["parked"]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert (await events(browser))["dead"] == []
 

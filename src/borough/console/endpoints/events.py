@@ -124,7 +124,7 @@ def _letter(event: DeadEvent) -> Letter:
         handler=event.handler,
         event_id=event.event_id,
         type=event.type,
-        key=event.key,
+        key=None if event.key is None else masked(event.key),
         attempts=event.attempts,
         died_at=event.died_at,
         error=event.error,

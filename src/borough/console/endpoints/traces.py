@@ -65,6 +65,7 @@ def _filter(asked: Asked, now_s: float) -> TraceFilter:
         longer_than_ms=_number(asked, "at_least_ms"),
         text=query.get("text", "").strip()[:_LONGEST_TEXT] or None,
         since_ns=0 if within_s is None else max(0, int((now_s - within_s) * 1e9)),
+        schedules=query.get("schedules", "yes") != "no",
         limit=max(1, min(_MOST, int(_number(asked, "limit") or _USUAL))),
     )
 

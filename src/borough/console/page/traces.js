@@ -10,6 +10,7 @@ const TAIL_MS = 2000;
 const TYPING_MS = 250;
 const TIMES = [["", "any time"], ["300", "last 5 minutes"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last day"]];
 const STATES = [["", "any outcome"], ["error", "failed"], ["ok", "not failed"]];
+const BEGUN = [["no", "a call or an event"], ["yes", "a schedule, too"]]; // one that has failed is shown in any case
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
@@ -34,7 +35,7 @@ function searchForm(services, query) {
     field("operation", "Operation", { type: "search", placeholder: "a part of its name" }),
     choice("status", "Outcome", STATES),
     field("at_least_ms", "At least, ms", { type: "number", min: 0, step: "any", class: "short" }),
-    choice("within_s", "Time", TIMES));
+    choice("within_s", "Time", TIMES), choice("schedules", "Begun by", BEGUN));
   for (const [name, value] of query) if (form.elements[name]) form.elements[name].value = value;
   return form;
 }

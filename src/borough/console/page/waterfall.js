@@ -7,7 +7,7 @@ const HUES = 8;
 const DEEPEST = 14;
 const YOUNG_MS = 15000;
 const AGAIN_MS = 2000;
-const VIEWS = [["all", "Everything"], ["critical", "What it waited for"], ["told", "Failed or logged"]];
+const VIEWS = [["all", "All"], ["critical", "Waited for"], ["told", "Failed or logged"]];
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 // A service's colour, the same in each trace.
