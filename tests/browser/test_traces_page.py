@@ -137,7 +137,9 @@ async def test_what_a_schedule_begins_is_shown_when_asked_for(
     async with window(browser) as page:
         await opened(page, shop, "#/traces")
         await expect(page.locator("#found li").first).to_be_visible()
-        await expect(page.locator("#found li", has_text="every payments.reconcile")).to_have_count(0)
+        await expect(page.locator("#found li", has_text="every payments.reconcile")).to_have_count(
+            0
+        )
         await page.get_by_label("Begun by").select_option("yes")
         await expect(page.locator("#found li", has_text="every payments").first).to_be_visible()
 

@@ -13,8 +13,9 @@ import msgspec
 
 from borough.console.console import Console, is_shown
 from borough.console.counts import SystemCounts, merged_counts
-from borough.console.event_desk import EventDesk, NobodysEvents
+from borough.console.event_desk import EventDesk, EventsView
 from borough.console.facts import SystemView, merged_views
+from borough.console.fleet_events import EVENTS, FleetEvents
 from borough.console.kept import KeptTelemetry
 from borough.console.one_process import FACTS, STATE
 from borough.errors import CallError, Unavailable
@@ -46,7 +47,7 @@ class _Fleet:
         self.clock = edge.clock
         self.configuration = edge.configuration
         self.kept = KeptTelemetry(edge.data_folder, edge.configuration.options.telemetry.keep_mib)
-        self.events: EventDesk = NobodysEvents()
+        self.events: EventDesk = FleetEvents(edge, self._events)
         self._edge = edge
         self._known: dict[str, SystemView] = {}
 
@@ -67,6 +68,9 @@ class _Fleet:
         if not found:
             found = [SystemCounts(state=state, started_at=now, at=now, services={}, operations={})]
         return merged_counts(found, state, now)
+
+    async def _events(self) -> Sequence[EventsView]:
+        return [view for _, view in await self._told(EVENTS, EventsView)]
 
     async def _told(self, target: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         """What each replica tells, with a service that it runs: of one process once."""

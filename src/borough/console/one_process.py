@@ -11,6 +11,7 @@ from borough.console.counts import SystemCounts, system_counts
 from borough.console.endpoint import LIVE
 from borough.console.event_desk import EventDesk, OwnEvents
 from borough.console.facts import SystemView, system_view
+from borough.console.fleet_events import EVENTS, telling
 from borough.console.kept import KeptTelemetry
 from borough.gateway.process import Process
 from borough.gateway.segments import Handler
@@ -72,4 +73,4 @@ def tells(process: Process) -> dict[str, Handler]:
     async def state(_: Request) -> Response:
         return Response(200, LIVE, msgspec.json.encode(await seen.counts()))
 
-    return {FACTS: facts, STATE: state}
+    return {FACTS: facts, STATE: state, EVENTS: telling(seen.events)}

@@ -158,13 +158,21 @@ class EdgeProcess:
             for name in self.services
         }
 
-    async def ask(self, service: str, replica: Replica, target: str) -> ClientResponse:
-        """What a replica of a service tells the edge about itself. Raises a `CallError`, `NotFound` for
-        nothing."""
+    async def ask(
+        self, service: str, replica: Replica, target: str, question: bytes | None = None
+    ) -> ClientResponse:
+        """What a replica of a service tells the edge about itself, asked by GET or, with a JSON
+        `question`, by POST. Raises a `CallError`, `NotFound` for nothing."""
         assert self._asking is not None
         deadline = asyncio.get_running_loop().time() + _ASK_S
         origin = self.proof.origin(service, replica.host, replica.port)
-        answer = await self._asking.send(origin, "GET", target, (), b"", deadline, True)
+        if question is None:
+            answer = await self._asking.send(origin, "GET", target, (), b"", deadline, True)
+        else:
+            headers = ((b"content-type", b"application/json"),)
+            answer = await self._asking.send(
+                origin, "POST", target, headers, question, deadline, False
+            )
         if answer.status != 200:
             raise NotFound(f"{replica.id} does not tell {target}")
         return answer

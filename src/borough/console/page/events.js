@@ -140,7 +140,7 @@ export async function render(root, context) {
     found = await context.api.get("events");
   } catch (error) {
     if (error.status !== 503) throw error;
-    root.append(empty("Not from here", error.message));
+    root.append(empty("Nobody answers now", error.message));
     return;
   }
   const note = make("p", { id: "note", role: "status", tabindex: -1 });
