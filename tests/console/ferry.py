@@ -164,8 +164,10 @@ async def sailing(system: System, folder: Path) -> AsyncIterator[Process]:
 class Browser:
     """Asks the edge for things, as a plain HTTP client that may lie about the host's name."""
 
-    def __init__(self, process: Process) -> None:
-        self._port = int(process.edge_url.rpartition(":")[2])
+    def __init__(self, edge: Process | str) -> None:
+        """`edge` is where it asks: a process, or a URL."""
+        url = edge if isinstance(edge, str) else edge.edge_url
+        self._port = int(url.rpartition(":")[2])
 
     async def get(
         self,
