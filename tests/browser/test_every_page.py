@@ -24,8 +24,18 @@ async def _shop(page: Page) -> None:
     await expect(page.locator("#results li")).to_have_count(24)
 
 
-async def _system(page: Page) -> None:
-    await expect(page.locator("#services article")).to_have_count(5)
+async def _map(page: Page) -> None:
+    await expect(page.locator("#map .box")).to_have_count(5)
+    await expect(page.locator("#status")).to_have_text("running")
+
+
+async def _services(page: Page) -> None:
+    await expect(page.locator("#services tbody tr")).to_have_count(5)
+    await expect(page.locator("#status")).to_have_text("running")
+
+
+async def _service(page: Page) -> None:
+    await expect(page.locator("[data-operation]")).to_have_count(8)
     await expect(page.locator("#status")).to_have_text("running")
 
 
@@ -33,7 +43,13 @@ async def _docs(page: Page) -> None:
     await expect(page.locator("details.operation")).to_have_count(14)
 
 
-OPENED = {"/": _shop, "/system": _system, "/docs": _docs}
+OPENED = {
+    "/": _shop,
+    "/console/#/map": _map,
+    "/console/#/services": _services,
+    "/console/#/services/orders": _service,
+    "/docs": _docs,
+}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -48,7 +64,9 @@ async def test_a_page_fits_loads_cleanly_and_can_be_used_by_all(
         assert await shifted(page) < STILL
         for summary in await page.locator("summary:visible").all():
             await summary.click()
-        await keep_shot(page, f"page-{path[1:] or 'shop'}-{scheme}-{width}")
+        await keep_shot(
+            page, f"page-{path.replace('/', '').replace('#', '-') or 'shop'}-{scheme}-{width}"
+        )
         assert await overflow(page) == []
         assert await violations(page) == []
 

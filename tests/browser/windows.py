@@ -69,7 +69,7 @@ async def window(
     await page.add_init_script(_WATCH_SHIFTS)
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))
     page.on("console", lambda said: _note_said(faults, said.type, said.text, answers))
-    page.on("requestfailed", lambda request: faults.append(f"no answer: {request.url}"))
+    page.on("requestfailed", lambda request: _note_failed(faults, request))
     page.on("response", lambda response: _note_status(faults, response, answers))
     try:
         yield page
@@ -82,6 +82,13 @@ def _note_said(faults: list[str], kind: str, text: str, answers: frozenset[int])
     expected = any(f"status of {status}" in text for status in answers)
     if kind in ("error", "warning") and not expected:
         faults.append(f"console: {text}")
+
+
+def _note_failed(faults: list[str], request: Any) -> None:
+    # A stream of events has no end but that the page leaves it.
+    left = request.resource_type == "eventsource" and request.failure == "net::ERR_ABORTED"
+    if not left:
+        faults.append(f"no answer: {request.url}")
 
 
 def _note_status(faults: list[str], response: Any, answers: frozenset[int]) -> None:

@@ -141,3 +141,15 @@ def test_what_is_not_there_is_said_with_a_remedy(
     assert status == 2
     assert sentence in said
     assert "Traceback" not in said
+
+
+def test_the_console_of_a_running_system_is_named(root: Path, ran: Ran) -> None:
+    url = f"{ran.ready['edge']}/console/#/services/notes"
+    assert borough(root, "console", "services/notes", "--print") == (0, f"{url}\n", "")
+    assert json.loads(borough(root, "console", "services/notes", "--json")[1]) == {"url": url}
+
+
+def test_a_console_of_nothing_is_said_with_a_remedy(root: Path) -> None:
+    status, _, complaint = borough(root, "console")
+    assert status == 2
+    assert "start it with `borough run`" in complaint

@@ -164,22 +164,29 @@ async def sailing(system: System, folder: Path) -> AsyncIterator[Process]:
 class Browser:
     """Asks the edge for things, as a plain HTTP client that may lie about the host's name."""
 
-    def __init__(self, process: Process) -> None:
-        self._port = int(process.edge_url.rpartition(":")[2])
+    def __init__(self, edge: Process | str) -> None:
+        """`edge` is where it asks: a process, or a URL."""
+        url = edge if isinstance(edge, str) else edge.edge_url
+        self._port = int(url.rpartition(":")[2])
 
     async def get(
-        self, path: str, host: str = "127.0.0.1", method: str = "GET", **headers: str
+        self,
+        path: str,
+        host: str = "127.0.0.1",
+        method: str = "GET",
+        body: bytes | None = None,
+        **headers: str,
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers (lower case) and body."""
         fields = {name.replace("_", "-"): text for name, text in headers.items()}
-        return await asyncio.to_thread(self._get, method, path, {"host": host, **fields})
+        return await asyncio.to_thread(self._get, method, path, body, {"host": host, **fields})
 
     def _get(
-        self, method: str, path: str, headers: dict[str, str]
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             found = {name.lower(): text for name, text in response.getheaders()}
             return response.status, found, response.read()

@@ -66,6 +66,7 @@ def test_every_option_has_a_sentence() -> None:
             "push",
             "grpc",
             "telemetry",
+            "console",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

@@ -121,10 +121,10 @@ async def test_it_is_kept_from_those_that_borough_toml_does_not_allow(tmp_path: 
     assert seen.status == 401
 
 
-async def test_it_is_a_service_of_the_system_page(tmp_path: Path) -> None:
+async def test_it_is_a_service_of_the_console(tmp_path: Path) -> None:
     started = process(tmp_path, mounts=mounts)
     (seen,) = await answers(
-        started, request("GET", "/system/facts.json", {"Host": "localhost"}, peer="127.0.0.1")
+        started, request("GET", "/console/api/system", {"Host": "localhost"}, peer="127.0.0.1")
     )
     services = {service["name"]: service for service in json.loads(seen.body)["services"]}
     assert (services["legacy"]["runs"], services["legacy"]["team"]) == ("here", "old")

@@ -105,23 +105,23 @@ async def test_readiness_tells_which_service_has_no_replica(tmp_path: Path) -> N
         assert (await found.get("/livez")).status == 200
 
 
-async def test_the_system_page_adds_up_what_replicas_tell(tmp_path: Path) -> None:
+async def test_the_console_adds_up_what_replicas_tell(tmp_path: Path) -> None:
     async with town(tmp_path, replicas=2) as found:
         for _ in range(6):
             await found.get("/library/who")
-        state = await found.json("/system/state.json")
+        state = await found.json("/console/api/state")
         assert state["state"] == "not ready"
         assert state["services"]["library"]["calls"] == 6
         assert [each["version"] for each in state["services"]["library"]["processes"]] == [
             "0.1.0"
         ] * 2
         assert state["operations"]["library.Library.who"] == {"calls": 6, "failures": 0}
-        facts = await found.json("/system/facts.json")
+        facts = await found.json("/console/api/system")
         assert [(each["name"], each["runs"]) for each in facts["services"]] == [("library", "here")]
         await found.replicas[0].stop()
-        left = await found.json("/system/state.json")
+        left = await found.json("/console/api/state")
         assert len(left["services"]["library"]["processes"]) == 1
-        assert await found.json("/system/facts.json") == facts
+        assert await found.json("/console/api/system") == facts
 
 
 async def test_the_openapi_document_is_that_of_the_replicas(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ async def test_what_replicas_tell_the_edge_is_told_nobody_else(tmp_path: Path) -
         assert answer.status == 404
 
 
-async def test_the_system_page_stays_on_this_machine_in_a_fleet_too(tmp_path: Path) -> None:
-    async with town(tmp_path, "[edge]\nsystem_page = false\n") as found:
-        assert (await found.get("/system/state.json")).status == 404
+async def test_the_console_can_be_switched_off_in_a_fleet_too(tmp_path: Path) -> None:
+    async with town(tmp_path, "[console]\nserve = false\n") as found:
+        assert (await found.get("/console/api/state")).status == 404
 
 
 # --- what they publish ----------------------------------------------------------------------------

@@ -88,14 +88,14 @@ def test_every_option_has_its_own_variable() -> None:
 def test_a_text_becomes_the_type_that_is_wanted(tmp_path: Path) -> None:
     environment = {
         "BOROUGH_EDGE_CORS": "https://a.example, https://b.example",
-        "BOROUGH_EDGE_SYSTEM_PAGE": "false",
+        "BOROUGH_CONSOLE_SERVE": "false",
         "BOROUGH_LIMITS_DRAIN_S": "2.5",
         "BOROUGH_MAIL_RETRIES": "7",
         "BOROUGH_MAIL_COPIES": "ann,bob",
     }
     configuration = loaded(tmp_path, environment=environment)
     assert configuration.options.edge.cors == ("https://a.example", "https://b.example")
-    assert configuration.options.edge.system_page is False
+    assert configuration.options.console.serve is False
     assert configuration.options.limits.drain_s == 2.5
     settings = configuration.settings("mail", MailSettings)
     assert (settings.retries, settings.copies) == (7, ("ann", "bob"))

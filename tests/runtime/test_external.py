@@ -395,7 +395,7 @@ async def test_a_fake_answers_in_place_of_a_service_elsewhere(tmp_path: Path) ->
         assert (await running.client(Shop).read("1")).cents == 1
 
 
-def test_it_runs_elsewhere_on_the_system_page_and_in_the_explanation(tmp_path: Path) -> None:
+def test_it_runs_elsewhere_on_the_console_and_in_the_explanation(tmp_path: Path) -> None:
     more = '[external.pay.headers]\nauthorization = "env:PAY_TOKEN"\n'
     built = system(tmp_path, "https://pay.example", more, PAY_TOKEN="a-secret-of-pay")
     view = system_view(make_plan(built), built.configuration.options, ())

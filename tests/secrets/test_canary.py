@@ -38,8 +38,8 @@ REQUESTS = (
     ("POST", "/notes/events", None),
     ("POST", "/notes/threads", None),
     ("GET", "/openapi.json", None),
-    ("GET", "/system", None),
-    ("GET", "/system/facts", None),
+    ("GET", "/console/", None),
+    ("GET", "/console/api/system", None),
 )
 
 

@@ -156,7 +156,7 @@ class Demo:
         self._ready_ms = round((time.monotonic() - server.started_s) * 1000, 1)
         self._memory["server_ready_mib"] = round(server.pss_mib, 1)
         page = f"http://127.0.0.1:{self._port}"
-        self._screen.say(f"The shop is open: {page}/   how it works: {page}/system")
+        self._screen.say(f"The shop is open: {page}/   how it works: {page}/console")
         if self._pids:
             said = ", ".join(f"{name} {pid}" for name, pid in self._pids.items())
             self._screen.say(f"Its processes: {said}")

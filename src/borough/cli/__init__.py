@@ -28,13 +28,14 @@ _COMMANDS = {
     "certs": "borough.cli.certs",
     "contracts": "borough.cli.contracts",
     "events": "borough.cli.events",
+    "console": "borough.cli.console",
     "trace": "borough.cli.trace",
     "map": "borough.cli.map",
 }
 _GROUPS = (
     ("write", "contracts"),
     ("run", "run, demo, call, db, certs, scale, rollout"),
-    ("see", "events, trace, map"),
+    ("see", "console, events, trace, map"),
 )
 
 

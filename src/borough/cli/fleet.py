@@ -24,6 +24,7 @@ from borough.cli.output import results, settle_output
 from borough.cli.patient_stream import PatientStream
 from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
+from borough.console.console import is_shown
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, CommandSocket, Handler, Say, Scale
 from borough.fleet.commands import Rollout as RolloutRequest
@@ -226,6 +227,8 @@ class _Fleet:
         print(f"{name} runs as {count} processes ({self.topology.name}), data in {self.folder}\n")
         edge = self.system.configuration.options.edge
         rows = [("page", f"{supervisor.edge_url}/")] if edge.pages else []
+        if is_shown(self.system.configuration):
+            rows.append(("console", f"{supervisor.edge_url}/console"))
         rows.append(("docs", f"{supervisor.edge_url}/docs"))
         rows += [(member.name, _placed(member)) for member in members]
         width = max(len(title) for title, _ in rows)

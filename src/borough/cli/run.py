@@ -224,6 +224,7 @@ def _announce(
     stand_ins: Mapping[type[Any], Any],
     further: Sequence[tuple[str, str]],
 ) -> None:
+    from borough.console.console import FORMER
     from borough.runtime.applications import Application
 
     host = process.host
@@ -251,7 +252,7 @@ def _announce(
     print(f"{name} runs in one process (pid {address.pid}), data in {folder}\n")
     edge = process.system.configuration.options.edge
     rows = [("page", f"{address.edge}/")] if edge.pages else []
-    rows += [(path[1:], f"{address.edge}{path}") for path in process.mounted]
+    rows += [(path[1:], f"{address.edge}{path}") for path in process.mounted if path != FORMER]
     rows += [("docs", f"{address.edge}/docs"), ("internal", address.internal), *further]
     if process.grpc is not None:
         rows.append(("gRPC", ", ".join(process.grpc.addresses)))

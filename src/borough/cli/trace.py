@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from borough.observing.store import TelemetryFile
     from borough.observing.trace_view import Row, TraceView
 
-__all__ = ["add", "opened_file"]
+__all__ = ["add", "add_place", "data_folder", "opened_file"]
 
 _EXAMPLE = """examples:
   borough trace list --system examples/shop
@@ -76,19 +76,25 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def data_folder(options: argparse.Namespace) -> Path:
+    """The data folder of that system. Raises `ConfigurationError`."""
+    from borough.runtime.configuration import Configuration
+
+    if options.data:
+        return Path(options.data).resolve()
+    system = Path(options.system).resolve()
+    if not system.is_dir():
+        raise ConfigurationError(
+            f"{options.system} is no folder; name the folder with borough.toml"
+        )
+    return Configuration.load(system, os.environ).data_folder
+
+
 def opened_file(options: argparse.Namespace) -> TelemetryFile:
     """What is kept. Raises `ConfigurationError` where nothing is."""
     from borough.observing.store import FILE, TelemetryFile
-    from borough.runtime.configuration import Configuration
 
-    folder = Path(options.data).resolve() if options.data else None
-    if folder is None:
-        system = Path(options.system).resolve()
-        if not system.is_dir():
-            raise ConfigurationError(
-                f"{options.system} is no folder; name the folder with borough.toml"
-            )
-        folder = Configuration.load(system, os.environ).data_folder
+    folder = data_folder(options)
     path = folder / FILE
     if not path.exists():
         raise ConfigurationError(

@@ -1,1 +1,1 @@
-"""The web pages about a running system: `/system` shows what it is made of and what it does now."""
+"""The console at `/console`: one page about a running system, and the endpoints that feed it."""

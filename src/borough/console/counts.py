@@ -1,24 +1,39 @@
-"""What a running system has done since its start, in numbers; read each second by the system page.
+"""What a running system has done since its start, in numbers; read each second that somebody looks.
 
 In a fleet each replica counts for itself, and the edge adds up what they say. Everything but the
 outbox is a plain counter. The outbox is counted up to a limit, so that looking at a system in
-trouble does not add to it. The JSON is documented in docs/reference/system-page.md.
+trouble does not add to it. The JSON is documented in docs/reference/console.md.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
 from borough.errors import StoreError
+from borough.observing.gathering import process_use
 from borough.runtime.host import Host
+from borough.runtime.push_plan import receiver_of
 from borough.runtime.running import RunningService
+from borough.telemetry.durations import RecentDurations
+from borough.telemetry.measures import Measured
+from borough.telemetry.recorder import Recorder
 
-__all__ = ["MOST_COUNTED", "SystemCounts", "merged_counts", "system_counts"]
+__all__ = [
+    "MOST_COUNTED",
+    "EdgeCounts",
+    "OperationCounts",
+    "ProcessUse",
+    "ServiceCounts",
+    "SystemCounts",
+    "merged_counts",
+    "system_counts",
+]
 
 MOST_COUNTED = 1000
 """An outbox with more rows is said to have one more than this."""
@@ -56,6 +71,38 @@ class OperationCounts(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
 
 
+class EdgeCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of an operation by one caller, or attempts of a handler at one publisher's events.
+
+    `caller` is empty for the public. `buckets` counts durations by the exponent of their upper bound,
+    2^N seconds.
+    """
+
+    kind: Literal["call", "event"]
+    caller: str
+    callee: str
+    operation: str
+    count: int
+    failures: int
+    """Also declared problems, and what the caller did wrong."""
+    faults: int
+    """Those failures that are the fault of who answers."""
+    buckets: dict[int, int]
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What it is counted under."""
+        return self.kind, self.caller, self.callee, self.operation
+
+
+class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process uses: seconds of CPU since its start, bytes of memory now, and for which services."""
+
+    cpu_s: float
+    memory_bytes: int
+    services: tuple[str, ...]
+
+
 class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
     """The state of the process and every count in it, services and operations by wire name."""
 
@@ -64,6 +111,8 @@ class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     services: dict[str, ServiceCounts]
     operations: dict[str, OperationCounts]
+    edges: tuple[EdgeCounts, ...] = ()
+    processes: dict[str, ProcessUse] = {}
 
 
 async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
@@ -96,6 +145,8 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
         at=host.clock.now(),
         services=services,
         operations=operations,
+        edges=tuple(_edges(host.recorder)) if host.recorder is not None else (),
+        processes={str(os.getpid()): _use(host)},
     )
 
 
@@ -103,7 +154,13 @@ def merged_counts(found: Sequence[SystemCounts], state: str, at: datetime) -> Sy
     """What several processes count together, at least one. It began with the youngest of them."""
     services: dict[str, ServiceCounts] = {}
     operations: dict[str, OperationCounts] = {}
+    edges: dict[tuple[str, str, str, str], EdgeCounts] = {}
+    processes: dict[str, ProcessUse] = {}
     for counts in found:
+        processes.update(counts.processes)
+        for edge in counts.edges:
+            seen = edges.get(edge.key)
+            edges[edge.key] = edge if seen is None else _joined(seen, edge)
         for name, more in counts.services.items():
             known = services.get(name)
             services[name] = more if known is None else _sum(known, more)
@@ -118,7 +175,63 @@ def merged_counts(found: Sequence[SystemCounts], state: str, at: datetime) -> Sy
         at=at,
         services=dict(sorted(services.items())),
         operations=dict(sorted(operations.items())),
+        edges=tuple(edges.values()),
+        processes=processes,
     )
+
+
+def _joined(one: EdgeCounts, other: EdgeCounts) -> EdgeCounts:
+    buckets = dict(one.buckets)
+    for exponent, count in other.buckets.items():
+        buckets[exponent] = buckets.get(exponent, 0) + count
+    return msgspec.structs.replace(
+        one,
+        count=one.count + other.count,
+        failures=one.failures + other.failures,
+        faults=one.faults + other.faults,
+        buckets=buckets,
+    )
+
+
+def _edges(recorder: Recorder) -> Iterator[EdgeCounts]:
+    """What is measured of calls and of handling, by who has to do with whom."""
+    for measured in recorder.measures.series():
+        names = _ends(measured)
+        if names is None:
+            continue
+        kind, caller, callee, operation = names
+        if isinstance(measured.durations, RecentDurations):
+            measured.durations.settle()
+        buckets = measured.durations.by_exponent()
+        yield EdgeCounts(
+            kind=kind,
+            caller=caller,
+            callee=callee,
+            operation=operation,
+            count=sum(buckets.values()),
+            failures=sum(measured.failures.values()),
+            faults=measured.faults,
+            buckets=buckets,
+        )
+
+
+def _ends(
+    measured: Measured,
+) -> tuple[Literal["call", "event"], str, str, str] | None:
+    facts = measured.attributes
+    if measured.name == "rpc.server.call.duration":
+        operation = f"{facts.get('rpc.service')}.{facts.get('rpc.method')}"
+        return "call", str(facts.get("borough.caller", "")), measured.service, operation
+    if measured.name == "messaging.process.duration":
+        publisher = str(facts.get("messaging.destination.name", "")).partition(".")[0]
+        handler = str(facts.get("messaging.consumer.group.name", ""))
+        return "event", publisher, receiver_of(handler) or measured.service, handler
+    return None
+
+
+def _use(host: Host) -> ProcessUse:
+    cpu_s, memory_bytes = process_use()
+    return ProcessUse(cpu_s=cpu_s, memory_bytes=memory_bytes, services=tuple(host.services))
 
 
 def _sum(one: ServiceCounts, other: ServiceCounts) -> ServiceCounts:

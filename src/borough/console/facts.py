@@ -1,7 +1,7 @@
 """What a running system is made of, as the system page shows it: facts that do not change.
 
 They come from the wiring and borough.toml, never from settings, data or the environment, so nothing
-secret can be among them. The JSON is documented in docs/reference/system-page.md.
+secret can be among them. The JSON is documented in docs/reference/console.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The system page of a fleet: what its replicas tell about themselves, put together at the edge.
+"""The console of a fleet: what its replicas tell about themselves, put together at the door.
 
 A replica that does not answer is left out of the counts; what is known of its services stays.
 """
@@ -11,10 +11,13 @@ from typing import TypeVar
 
 import msgspec
 
+from borough.console.console import Console, is_shown
 from borough.console.counts import SystemCounts, merged_counts
+from borough.console.event_desk import EventDesk, EventsView
 from borough.console.facts import SystemView, merged_views
+from borough.console.fleet_events import EVENTS, FleetEvents
+from borough.console.kept import KeptTelemetry
 from borough.console.one_process import FACTS, STATE
-from borough.console.system_page import SystemPage, page_mounts
 from borough.errors import CallError, Unavailable
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
@@ -26,43 +29,48 @@ T = TypeVar("T")
 
 
 def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
-    """What the console adds to the edge of a fleet: `/system`, or nothing.
+    """What the console adds to the edge of a fleet, or nothing.
 
-    Raises `ConfigurationError` where a service is named `system`, whose paths it would hide.
+    Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
-    fleet = _Fleet(edge)
-    return page_mounts(
-        edge.configuration.options.edge,
-        edge.services,
-        lambda local_only: SystemPage(
-            fleet.facts, fleet.counts, edge.clock, local_only=local_only, facts_for_s=0.0
-        ),
-    )
+    if not is_shown(edge.configuration):
+        return {}
+    console = Console(_Fleet(edge), edge.services)
+    edge.closing.append(console.close)
+    return console.mounts()
 
 
 class _Fleet:
-    """Facts and counts of all replicas together, as JSON."""
+    """See `Seen`: facts and counts of all replicas together."""
 
     def __init__(self, edge: EdgeProcess) -> None:
+        self.clock = edge.clock
+        self.configuration = edge.configuration
+        self.kept = KeptTelemetry(edge.data_folder, edge.configuration.options.telemetry.keep_mib)
+        self.events: EventDesk = FleetEvents(edge, self._events)
         self._edge = edge
         self._known: dict[str, SystemView] = {}
 
-    async def facts(self) -> bytes:
-        """Raises `Unavailable` while nothing has ever been told."""
+    async def facts(self) -> SystemView:
+        """See `Seen`."""
         for service, view in await self._told(FACTS, SystemView):
             self._known[service] = view
         if not self._known:
             raise Unavailable("No service has told yet what it is", retry_after_s=1)
         # Asked for by service: a view of another replica does not displace a service's own.
-        return msgspec.json.encode(merged_views(list(self._known.values())))
+        return merged_views(list(self._known.values()))
 
-    async def counts(self) -> bytes:
+    async def counts(self) -> SystemCounts:
+        """See `Seen`."""
         found = [counts for _, counts in await self._told(STATE, SystemCounts)]
         now, states = self._edge.clock.now(), set(self._edge.states().values())
         state = "ready" if states == {"ready"} else "not ready"
         if not found:
             found = [SystemCounts(state=state, started_at=now, at=now, services={}, operations={})]
-        return msgspec.json.encode(merged_counts(found, state, now))
+        return merged_counts(found, state, now)
+
+    async def _events(self) -> Sequence[EventsView]:
+        return [view for _, view in await self._told(EVENTS, EventsView)]
 
     async def _told(self, target: str, kind: type[T]) -> Sequence[tuple[str, T]]:
         """What each replica tells, with a service that it runs: of one process once."""

@@ -1,12 +1,18 @@
-"""The system page of one process, and what a replica of a fleet tells the edge for the page there."""
+"""The console of one process, and what a replica of a fleet tells the door for the console there."""
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
-from borough.console.counts import system_counts
-from borough.console.system_page import LIVE, SystemPage, page_mounts
-from borough.gateway.documents import described
+from borough.console.console import Console, is_shown
+from borough.console.counts import SystemCounts, system_counts
+from borough.console.endpoint import LIVE
+from borough.console.event_desk import EventDesk, OwnEvents
+from borough.console.facts import SystemView, system_view
+from borough.console.fleet_events import EVENTS, telling
+from borough.console.kept import KeptTelemetry
 from borough.gateway.process import Process
 from borough.gateway.segments import Handler
 from borough.transports.http.message import Request, Response
@@ -18,38 +24,43 @@ STATE = "/borough/system/state.json"
 
 
 class _Process:
-    """Facts and counts of a process, as JSON."""
+    """See `Seen`."""
 
     def __init__(self, process: Process) -> None:
+        self.clock = process.clock
+        self.configuration = process.system.configuration
+        telemetry = self.configuration.options.telemetry
+        self.kept = KeptTelemetry(process.host.data_folder, telemetry.keep_mib)
+        self.events: EventDesk = OwnEvents(process.host)
         self._host = process.host
         self._started_at = process.clock.now()
-        self.facts = described(self._describe)
+        self._facts: SystemView | None = None
 
-    def _describe(self) -> dict[str, object]:
-        # Read when somebody looks, not at every start.
-        from borough.console.facts import system_view
+    async def facts(self) -> SystemView:
+        """See `Seen`. Made once, in a thread: that of a large system takes longer than the loop may wait."""
+        if self._facts is None:
+            host = self._host
+            self._facts = await asyncio.to_thread(
+                system_view, host.plan, host.configuration.options, host.callees
+            )
+        return self._facts
 
-        host = self._host
-        view = system_view(host.plan, host.configuration.options, host.callees)
-        return msgspec.structs.asdict(view)
-
-    async def counts(self) -> bytes:
-        return msgspec.json.encode(await system_counts(self._host, self._started_at))
+    async def counts(self) -> SystemCounts:
+        """See `Seen`."""
+        return await system_counts(self._host, self._started_at)
 
 
 def mounts(process: Process) -> dict[str, Handler]:
-    """What the console adds to the edge of a process that has started: `/system`, or nothing.
+    """What the console adds to the edge of a process that has started, or nothing.
 
-    Raises `ConfigurationError` where a service is named `system`, whose paths it would hide.
+    Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
-    seen = _Process(process)
-    return page_mounts(
-        process.system.configuration.options.edge,
-        {contract.service for contract in process.host.plan.contracts.values()},
-        lambda local_only: SystemPage(
-            seen.facts, seen.counts, process.clock, local_only=local_only
-        ),
-    )
+    if not is_shown(process.system.configuration):
+        return {}
+    services = {contract.service for contract in process.host.plan.contracts.values()}
+    console = Console(_Process(process), services)
+    process.closing.append(console.close)
+    return console.mounts()
 
 
 def tells(process: Process) -> dict[str, Handler]:
@@ -57,9 +68,9 @@ def tells(process: Process) -> dict[str, Handler]:
     seen = _Process(process)
 
     async def facts(_: Request) -> Response:
-        return Response(200, LIVE, await seen.facts())
+        return Response(200, LIVE, msgspec.json.encode(await seen.facts()))
 
     async def state(_: Request) -> Response:
-        return Response(200, LIVE, await seen.counts())
+        return Response(200, LIVE, msgspec.json.encode(await seen.counts()))
 
-    return {FACTS: facts, STATE: state}
+    return {FACTS: facts, STATE: state, EVENTS: telling(seen.events)}

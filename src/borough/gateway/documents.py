@@ -31,6 +31,7 @@ _DOCS_FILES = {
     "/docs/docs.css": ("docs.css", b"text/css; charset=utf-8"),
     "/docs/docs.js": ("docs.js", b"text/javascript; charset=utf-8"),
     "/docs/dom.js": ("dom.js", b"text/javascript; charset=utf-8"),
+    "/docs/operations.js": ("operations.js", b"text/javascript; charset=utf-8"),
     "/docs/schema.js": ("schema.js", b"text/javascript; charset=utf-8"),
     "/docs/tryit.js": ("tryit.js", b"text/javascript; charset=utf-8"),
 }

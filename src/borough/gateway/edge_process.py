@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -76,12 +76,14 @@ class EdgeProcess:
         )
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        """What further handlers let go of before the doors drain: a stream of theirs has no end of its own."""
         self._port = port
         self._mounts = mounts
-        self._folder = data_folder or configuration.data_folder
-        self._front = Front(configuration, self.clock, self._folder)
+        self.data_folder = data_folder or configuration.data_folder
+        self._front = Front(configuration, self.clock, self.data_folder)
         tokens = ServiceTokens(
-            self._folder / "tokens", self.clock, configuration.options.internal.clear_text
+            self.data_folder / "tokens", self.clock, configuration.options.internal.clear_text
         )
         self.proof = proof_of(configuration, tokens, self.clock)
         self._forwarding: Forwarding | None = None
@@ -91,7 +93,7 @@ class EdgeProcess:
         """Open the listener. Raises `ConfigurationError`; what was begun is then ended again."""
         try:
             self._front.pages()  # what must not be served is told before anything is made
-            make_folder(self._folder)
+            make_folder(self.data_folder)
             await asyncio.to_thread(self.proof.open, [wire.EDGE])
             self.observer.start()
             await self._open()
@@ -156,13 +158,21 @@ class EdgeProcess:
             for name in self.services
         }
 
-    async def ask(self, service: str, replica: Replica, target: str) -> ClientResponse:
-        """What a replica of a service tells the edge about itself. Raises a `CallError`, `NotFound` for
-        nothing."""
+    async def ask(
+        self, service: str, replica: Replica, target: str, question: bytes | None = None
+    ) -> ClientResponse:
+        """What a replica of a service tells the edge about itself, asked by GET or, with a JSON
+        `question`, by POST. Raises a `CallError`, `NotFound` for nothing."""
         assert self._asking is not None
         deadline = asyncio.get_running_loop().time() + _ASK_S
         origin = self.proof.origin(service, replica.host, replica.port)
-        answer = await self._asking.send(origin, "GET", target, (), b"", deadline, True)
+        if question is None:
+            answer = await self._asking.send(origin, "GET", target, (), b"", deadline, True)
+        else:
+            headers = ((b"content-type", b"application/json"),)
+            answer = await self._asking.send(
+                origin, "POST", target, headers, question, deadline, False
+            )
         if answer.status != 200:
             raise NotFound(f"{replica.id} does not tell {target}")
         return answer
@@ -194,6 +204,8 @@ class EdgeProcess:
 
     async def stop(self) -> None:
         """Take nothing new, finish what runs within `limits.drain_s`, then end it. Idempotent."""
+        for close in self.closing:
+            await close()
         await self._front.drain(self.configuration.options.limits.drain_s)
         await self._front.close()
         await self.proof.close()

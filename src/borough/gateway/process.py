@@ -121,6 +121,8 @@ class Process:
         )
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""
+        self.closing: list[Callable[[], Awaitable[None]]] = []
+        """What further handlers let go of before the doors drain: a stream of theirs has no end of its own."""
         self.entrances = self._make_entrances()
         self.grpc = make_grpc_doors(system.configuration, self.clock, self.entrances)
         self._public: PublicDoor | None = None
@@ -439,6 +441,8 @@ class Process:
         """Drain the doors, then stop the host. Idempotent."""
         if self.host.state == "ready":
             self.host.state = "stopping"
+        for close in self.closing:
+            await close()
         grpc, server = self.grpc, self._internal_server
         await self._drain(self.front.drain, None if grpc is None else grpc.drain_public)
         await self._drain(

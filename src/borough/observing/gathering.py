@@ -19,7 +19,7 @@ from borough.telemetry.durations import Durations
 from borough.telemetry.measures import Point
 from borough.telemetry.span import Value
 
-__all__ = ["PROCESS", "points_of", "process_points"]
+__all__ = ["PROCESS", "points_of", "process_points", "process_use"]
 
 PROCESS = "borough"
 """The service under whose name a process tells of itself."""
@@ -76,6 +76,12 @@ def process_points(loop_delay: Durations) -> Iterator[Point]:
         service=PROCESS,
         durations=loop_delay,
     )
+
+
+def process_use() -> tuple[float, int]:
+    """Seconds of CPU that this process has used, and the bytes that it holds in memory."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime, _resident()
 
 
 def _resident() -> int:

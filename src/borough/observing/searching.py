@@ -29,6 +29,10 @@ __all__ = [
 
 _SPANS, _LINES = ", ".join(ReadSpan.__struct_fields__), ", ".join(ReadLine.__struct_fields__)
 _MOST_SPANS = 20_000
+_NOT_SCHEDULED = """
+not exists (select 1 from spans as root where root.trace_id = spans.trace_id and root.parent = ''
+ and root.name glob 'every *' and root.status <> 2)
+"""
 _TRACE_ID = re.compile(r"[0-9a-f]{32}\Z").match
 _attributes = msgspec.json.Decoder(dict[str, str | bool | int | float]).decode
 _links = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
@@ -38,7 +42,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for; what is not given may be anything.
 
     `text` is a value that names a thing, such as an order's id, also as `NAME=VALUE`; or a trace id.
-    `service` and `operation` (a part of the name) hold for any one span of the trace.
+    `service` and `operation` (a part of the name) hold for any one span of the trace. Without
+    `schedules`, what a schedule has begun is left out, unless it failed.
     """
 
     service: str | None = None
@@ -48,6 +53,7 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     shorter_than_ms: float | None = None
     text: str | None = None
     since_ns: int = 0
+    schedules: bool = True
     limit: int = 50
 
 
@@ -136,6 +142,8 @@ def _conditions(asked: TraceFilter) -> tuple[str, list[Any]]:
         text = asked.text
         where.append("(trace_id = ? or trace_id in (select trace_id from words where word = ?))")
         values += [text, text]
+    if not asked.schedules:
+        where.append(_NOT_SCHEDULED)
     for condition, value in conditions:
         where.append(condition)
         values.append(value)

@@ -104,6 +104,10 @@ class Configuration:
         for name, push in options.push.items():
             option = f"push.{name}.secret"
             _refuse_clear_text(option, push.secret, sources.get(option, CONFIGURATION_FILE))
+        if options.console.password is not None:
+            option = "console.password"
+            source = sources.get(option, CONFIGURATION_FILE)
+            _refuse_clear_text(option, options.console.password, source)
         for field, value in options.telemetry.headers.items():
             option = f"telemetry.headers.{field}"
             _refuse_clear_text(option, value, sources.get(option, CONFIGURATION_FILE))
@@ -156,6 +160,11 @@ class Configuration:
     def telemetry_headers(self) -> dict[str, Secret]:
         """The same for the collector."""
         return self._referred("telemetry.headers", self.options.telemetry.headers)
+
+    def console_password(self) -> Secret | None:
+        """What whoever looks at the console must know, if anything. Raises `ConfigurationError`."""
+        given = self.options.console.password
+        return None if given is None else self._referred("console", {"password": given})["password"]
 
     def _referred(self, option: str, headers: Mapping[str, str]) -> dict[str, Secret]:
         found: dict[str, Secret] = {}

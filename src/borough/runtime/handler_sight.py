@@ -151,7 +151,7 @@ class Delivery:
         if error is not None:
             failure = failure_of(error)
             if measured is not None:
-                measured.fail(failure.kind)
+                measured.fail(failure)
         is_sampled, own = parent.flags & SAMPLED, call.trace
         if not is_sampled:
             is_late = ended - self._began >= recorder.slow_s

@@ -17,6 +17,7 @@ from borough.runtime.duration import Duration
 from borough.transports.http.limits import ClientLimits, DependencyLimits, ServerLimits
 
 __all__ = [
+    "ConsoleOptions",
     "DataOptions",
     "DeployableFacts",
     "DiscoveryOptions",
@@ -194,10 +195,19 @@ class EdgeOptions(Table, frozen=True):
     """Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`."""
     rate_limit: str | None = "100/s"
     """Requests per client in /s, /m or /h; an empty text switches it off."""
-    system_page: bool | None = None
-    """Whether `/system` is shown to all or to nobody; if not given, on this machine only."""
     tokens: TokenOptions = TokenOptions()
     limits: EdgeLimits = EdgeLimits()
+
+
+class ConsoleOptions(Table, frozen=True):
+    """The console, at `/console` of the public listener."""
+
+    serve: bool = True
+    """Whether there is one; without a password it is shown on this machine only."""
+    password: str | None = None
+    """What whoever looks must know, as `env:NAME` or `file:PATH`; other machines reach it only with one."""
+    session_s: Seconds = 43200.0
+    """How long a login lasts, in seconds."""
 
 
 class InternalTlsOptions(Table, frozen=True):
@@ -477,6 +487,7 @@ class Options(Table, frozen=True):
     services: dict[str, ServiceFacts] = {}
     external: dict[str, ExternalOptions] = {}
     edge: EdgeOptions = EdgeOptions()
+    console: ConsoleOptions = ConsoleOptions()
     internal: InternalOptions = InternalOptions()
     grpc: GrpcOptions = GrpcOptions()
     limits: LimitOptions = LimitOptions()

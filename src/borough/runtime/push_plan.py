@@ -16,8 +16,9 @@ from borough.contracts.operation import BoundEvent, Contract
 from borough.errors import ConfigurationError
 from borough.runtime.options import Options, PushOptions
 
-__all__ = ["PushPlan", "plan_pushes"]
+__all__ = ["PushPlan", "plan_pushes", "receiver_of"]
 
+_PUSHED = ".push-"
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 
@@ -32,7 +33,13 @@ class PushPlan(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """`orders.push-NAME`; a service with several topics has a handler of this name for each."""
-        return f"{self.service}.push-{self.target}"
+        return f"{self.service}{_PUSHED}{self.target}"
+
+
+def receiver_of(handler: str) -> str | None:
+    """The receiver that a handler of this name pushes to; None for one that is no push."""
+    _, found, target = handler.partition(_PUSHED)
+    return target if found else None
 
 
 def plan_pushes(options: Options, contracts: Iterable[Contract]) -> list[PushPlan]:

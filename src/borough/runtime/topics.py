@@ -25,6 +25,7 @@ from borough.services.handlers import ON_MARK, OnMark
 __all__ = [
     "HandlerState",
     "TopicState",
+    "Topics",
     "handlers_of",
     "histories_heard",
     "opened_store",
@@ -68,40 +69,56 @@ class TopicState(msgspec.Struct, frozen=True):
     handlers: Sequence[HandlerState]
 
 
-async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
-    """Every topic that a contract of the system publishes, by name."""
-    publishing = _publishing(system)
-    handlers = handlers_of(system)
-    heard = _heard(handlers, publishing)
-    configuration = system.configuration
-    for push in plan_pushes(configuration.options, publishing):
-        heard[push.topic].add(push.name)
-    found: list[TopicState] = []
-    async with AsyncExitStack() as stack:
-        broker = await _opened_broker(stack, configuration, clock)
-        keeps_own = configuration.options.events.broker == "rabbitmq"
-        stores: dict[str, Store | None] = {}
-        for service in {*handlers, *(contract.service for contract in publishing)}:
-            stores[service] = await stack.enter_async_context(
-                opened_store(configuration, service, clock)
-            )
-        for contract in publishing:
+class Topics:
+    """What is known of a system's topics without looking into anything. `known` has every handler's name."""
+
+    def __init__(self, system: System) -> None:
+        """Raises `ConfigurationError` for a push that does not fit."""
+        self._contracts = _publishing(system)
+        handlers = handlers_of(system)
+        self._heard = _heard(handlers, self._contracts)
+        self.keeps_own = system.configuration.options.events.broker == "rabbitmq"
+        for push in plan_pushes(system.configuration.options, self._contracts):
+            self._heard[push.topic].add(push.name)
+        self.services = {*handlers, *(contract.service for contract in self._contracts)}
+        named = {name for marks in handlers.values() for name, _ in marks}
+        self.known = frozenset(named.union(*self._heard.values()))
+
+    async def states(
+        self, stores: Mapping[str, Store | None], broker: Broker | None
+    ) -> Sequence[TopicState]:
+        """Every topic as it is, by name. `broker` None: it holds nothing, or publishers keep the history."""
+        found: list[TopicState] = []
+        for contract in self._contracts:
             topic = contract.wire_name
             publisher = stores[contract.service]
             facts = _NOTHING
             if broker is not None:
                 facts = await broker.facts(topic)
-            elif publisher is not None and keeps_own:
+            elif publisher is not None and self.keeps_own:
                 facts = await history_facts(publisher, topic)
-            names = heard[topic] | await _left_behind(stores, topic)
-            counted = publisher if keeps_own else None
+            names = self._heard[topic] | await _left_behind(stores, topic)
+            counted = publisher if self.keeps_own else None
             states = [
                 await _handler_state(stores, name, topic, facts, counted) for name in sorted(names)
             ]
-            outbox, scheduled = await _on_their_way(stores[contract.service], topic)
+            outbox, scheduled = await _on_their_way(publisher, topic)
             retains = contract.retention.words
             found.append(TopicState(topic, retains, facts, outbox, scheduled, states))
-    return found
+        return found
+
+
+async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
+    """Every topic that a contract of the system publishes, by name; looked up beside what runs."""
+    topics = Topics(system)
+    async with AsyncExitStack() as stack:
+        broker = await _opened_broker(stack, system.configuration, clock)
+        stores: dict[str, Store | None] = {}
+        for service in topics.services:
+            stores[service] = await stack.enter_async_context(
+                opened_store(system.configuration, service, clock)
+            )
+        return await topics.states(stores, broker)
 
 
 def histories_heard(system: System) -> dict[str, frozenset[str]]:

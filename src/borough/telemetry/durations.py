@@ -46,6 +46,11 @@ class Durations:
             if self.counts[exponent]
         ]
 
+    def by_exponent(self) -> dict[int, int]:
+        """The count of each bucket that is not empty, by its exponent."""
+        counts = self.counts
+        return {each: counts[each] for each in range(LOWEST, _HIGHEST) if counts[each]}
+
     def quantile(self, share: float) -> float:
         """About how long that share (0 to 1) took at most, in seconds; 0.0 where there is nothing."""
         wanted, below = share * self.count, 0

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from borough.telemetry.durations import Durations, RecentDurations
-from borough.telemetry.span import Span, Value
+from borough.telemetry.span import Failure, Span, Value
 
 __all__ = ["Measured", "Measures", "Point", "PointKind"]
 
@@ -37,7 +37,16 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 class Measured:
     """One series of durations with its failures, by `error.type`, and a span that it has counted lately."""
 
-    __slots__ = ("attributes", "doc", "durations", "exemplar", "failures", "name", "service")
+    __slots__ = (
+        "attributes",
+        "doc",
+        "durations",
+        "exemplar",
+        "failures",
+        "faults",
+        "name",
+        "service",
+    )
 
     def __init__(
         self,
@@ -53,11 +62,14 @@ class Measured:
         self.attributes = dict(attributes)
         self.durations = durations
         self.failures: dict[str, int] = {}
+        self.faults = 0
+        """How many failures were the fault of who answers: no declared problem, nothing that a caller did."""
         self.exemplar: Span | None = None
 
-    def fail(self, kind: str) -> None:
+    def fail(self, failure: Failure) -> None:
         """Count a failure."""
-        self.failures[kind] = self.failures.get(kind, 0) + 1
+        self.failures[failure.kind] = self.failures.get(failure.kind, 0) + 1
+        self.faults += failure.is_fault
 
     def points(self) -> Iterator[Point]:
         """What it says now."""

@@ -119,7 +119,7 @@ class ClientSight:
         measured = self._measured.get(call.caller) or self._measure(call.caller)
         measured.durations.add(ended - began)
         if failure is not None:
-            measured.fail(failure.kind)
+            measured.fail(failure)
         own = call.trace
         if parent is None or own is None:
             return

@@ -134,7 +134,7 @@ class Sight:
         failure = failure_of(error, self._operation)
         edge, took = self.edge(call), times[1] - times[0]
         edge.add(took)
-        edge.measured.fail(failure.kind)
+        edge.measured.fail(failure)
         if parent is not None:
             self.ended(edge, call, parent, times, arguments, failure)
         elif failure.is_fault or call.partial or took >= self.slow_s:

@@ -42,16 +42,22 @@ function ranks(names, edges) {
 const heightOf = (group) => HEAD + group.services.length * (BOX + GAP) - GAP + 2 * PAD;
 const heightOfAll = (groups) => groups.reduce((sum, group) => sum + heightOf(group) + BETWEEN, -BETWEEN);
 
-// Cut a row of groups into columns so that the highest is as low as can be.
+// Cut a row of groups into columns so that the highest is as low as can be: by what is best for each
+// beginning of the row, as there are far too many ways to try them all.
 function cut(groups, columns) {
-  if (columns <= 1) return [groups];
-  let best = null;
-  for (let first = 1; first <= groups.length - columns + 1; first++) {
-    const found = [groups.slice(0, first), ...cut(groups.slice(first), columns - 1)];
-    const height = Math.max(...found.map(heightOfAll));
-    if (best === null || height < best.height) best = { height, found };
+  let best = groups.map((_, end) => ({ height: heightOfAll(groups.slice(0, end + 1)), starts: [0] }));
+  for (let column = 1; column < columns; column++) {
+    best = groups.map((_, end) => {
+      let found = null;
+      for (let start = column; start <= end; start++) {
+        const height = Math.max(best[start - 1].height, heightOfAll(groups.slice(start, end + 1)));
+        if (found === null || height < found.height) found = { height, starts: [...best[start - 1].starts, start] };
+      }
+      return found ?? { height: Infinity, starts: [0] };
+    });
   }
-  return best.found;
+  const { starts } = best[groups.length - 1];
+  return starts.map((start, index) => groups.slice(start, starts[index + 1]));
 }
 
 function stack(columns) {

@@ -1,30 +1,12 @@
 // The docs page: reads /openapi.json of this server and lays it out by service. Loads nothing else.
 
 import { el, inline, prose } from "./dom.js";
+import { readOperations } from "./operations.js";
 import { resolver, row, rows } from "./schema.js";
 import { tryForm } from "./tryit.js";
 
-const METHODS = ["get", "post", "put", "patch", "delete"];
 const byId = (id) => document.getElementById(id);
 const token = () => byId("token").value.trim();
-
-function readOperations(api, resolve) {
-  const found = [];
-  for (const [path, item] of Object.entries(api.paths || {})) {
-    for (const method of METHODS) {
-      const raw = item[method];
-      if (!raw) continue;
-      found.push({
-        ...raw, path, method: method.toUpperCase(), id: raw.operationId || `${method}-${path}`,
-        service: (raw.tags && raw.tags[0]) || path.split("/")[1] || "other",
-        parameters: [...(item.parameters || []), ...(raw.parameters || [])].map(resolve).filter((each) => each.in !== "cookie"),
-        requestBody: raw.requestBody ? resolve(raw.requestBody) : null,
-        security: raw.security || api.security || [],
-      });
-    }
-  }
-  return found;
-}
 
 function groups(api, operations) {
   const known = new Map((api.tags || []).map((tag) => [tag.name, { ...tag, operations: [] }]));

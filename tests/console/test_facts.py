@@ -1,17 +1,14 @@
-"""What the system page says of a running system, and to whom."""
+"""What the console says of a running system: its facts and its counts."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol, final
 
 import msgspec
 import pytest
 
-from borough import Service, contract, get
 from borough.console.counts import SystemCounts, system_counts
 from borough.console.facts import SystemView, system_view
-from borough.console.one_process import mounts
-from borough.errors import ConfigurationError, ServiceFailure
+from borough.errors import ServiceFailure
 from borough.gateway.process import Process
 from borough.runtime.mocks import mocked
 from tests.console.ferry import (
@@ -37,11 +34,11 @@ def browser(process: Process) -> Browser:
 
 
 async def facts(browser: Browser) -> SystemView:
-    return msgspec.convert(await browser.document("/system/facts.json"), SystemView)
+    return msgspec.convert(await browser.document("/console/api/system"), SystemView)
 
 
 async def counts(browser: Browser) -> SystemCounts:
-    return msgspec.convert(await browser.document("/system/state.json"), SystemCounts, strict=False)
+    return msgspec.convert(await browser.document("/console/api/state"), SystemCounts, strict=False)
 
 
 async def test_the_facts_name_services_teams_and_capabilities(browser: Browser) -> None:
@@ -106,92 +103,6 @@ async def test_events_that_are_not_sent_yet_are_counted_as_waiting(tmp_path: Pat
         assert found.services["tickets"].waiting == 1
 
 
-async def test_the_page_comes_with_its_files_and_a_strict_policy(browser: Browser) -> None:
-    for path, kind in [
-        ("/system", "text/html"),
-        ("/system/", "text/html"),
-        ("/system/style.css", "text/css"),
-        ("/system/system.js", "text/javascript"),
-    ]:
-        status, headers, body = await browser.get(path)
-        assert (status, headers["content-type"].partition(";")[0]) == (200, kind)
-        assert "default-src 'self'" in headers["content-security-policy"]
-        assert headers["x-content-type-options"] == "nosniff"
-        assert b"http://" not in body.replace(b"http://www.w3.org/2000/svg", b"")
-        assert b"https://" not in body
-        again, _, _ = await browser.get(path, if_none_match=headers["etag"])
-        assert again == 304
-
-
-@pytest.mark.parametrize("path", ["/system/nothing", "/system/.hidden", "/system/state.json/x"])
-async def test_there_is_nothing_else_below_it(browser: Browser, path: str) -> None:
-    assert (await browser.get(path))[0] == 404
-
-
-@pytest.mark.parametrize("path", ["/system", "/system/facts.json", "/system/state.json"])
-async def test_it_takes_nothing(browser: Browser, path: str) -> None:
-    assert (await browser.get(path, method="POST"))[0] == 405
-
-
-@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "ferry.localhost"])
-async def test_it_is_shown_under_a_loopback_name(browser: Browser, host: str) -> None:
-    assert (await browser.get("/system/state.json", host=host))[0] == 200
-
-
-@pytest.mark.parametrize("host", ["ferry.example", "10.0.0.7:8080", "localhost.example", "[::1"])
-async def test_it_is_hidden_under_any_other_name(browser: Browser, host: str) -> None:
-    assert (await browser.get("/system", host=host))[0] in (400, 404)
-
-
-async def test_switched_on_it_is_shown_under_any_name(tmp_path: Path) -> None:
-    system = ferry(tmp_path, FACTS + "\n[edge]\nsystem_page = true\n")
-    async with sailing(system, tmp_path) as process:
-        assert (await Browser(process).get("/system", host="ferry.example"))[0] == 200
-
-
-@pytest.mark.parametrize(
-    ("options", "shown"),
-    [
-        ("", True),
-        ('host = "localhost"', True),
-        ('host = "::1"', True),
-        ('host = "0.0.0.0"', False),
-        ('host = "10.0.0.7"', False),
-        ('host = "0.0.0.0"\nsystem_page = true', True),
-        ("system_page = false", False),
-    ],
-)
-def test_it_is_mounted_where_the_edge_is_on_loopback_or_it_is_switched_on(
-    tmp_path: Path, options: str, shown: bool
-) -> None:
-    process = Process(ferry(tmp_path, f"[edge]\n{options}\n"), data_folder=tmp_path / "data")
-    assert list(mounts(process)) == (["/system"] if shown else [])
-
-
-@contract("system", version="1.0")
-class Sea(Protocol):
-    """A contract of a service with an unlucky name."""
-
-    @get("/depth")
-    async def depth(self) -> int:
-        """How deep it is."""
-        ...
-
-
-@final
-class SeaService(Service, Sea):
-    """A service with an unlucky name."""
-
-    async def depth(self) -> int:
-        return 11
-
-
-def test_a_service_named_system_is_not_hidden_by_it(tmp_path: Path) -> None:
-    unlucky = Process(ferry(tmp_path, services=(SeaService,)), data_folder=tmp_path / "data")
-    with pytest.raises(ConfigurationError, match="rename the service"):
-        mounts(unlucky)
-
-
 async def test_a_mock_and_a_service_elsewhere_are_told_apart(tmp_path: Path) -> None:
     whole = ferry(tmp_path)
     narrowed, stand_ins = mocked(whole, ["crossings"])
@@ -225,6 +136,6 @@ async def test_settings_and_secrets_are_not_among_the_facts(tmp_path: Path) -> N
     toml = FACTS + '\n[services.tickets.settings]\nissuer_url = "http://secret.example"\n'
     system = ferry(tmp_path, toml)
     async with sailing(system, tmp_path) as process:
-        _, _, body = await Browser(process).get("/system/facts.json")
+        _, _, body = await Browser(process).get("/console/api/system")
         assert b"secret" not in body
         assert str(tmp_path).encode() not in body

@@ -1,0 +1,187 @@
+// Topics and who hears them, and what could not be handled: look at it, replay it, drop it.
+
+import { bytes, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
+
+export const title = "Events";
+export const path = "events";
+
+const TOPICS = [{ title: "Topic" }, { title: "Keeps" }, { title: "Holds", number: true }, { title: "Size", number: true }, { title: "In the outbox", number: true },
+  { title: "For later", number: true }];
+const HANDLERS = [{ title: "Consumer" }, { title: "Hears" }, { title: "Behind", number: true }, { title: "Parked", number: true }, { title: "Dead", number: true }];
+const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+
+const when = (seconds) => moment.format(new Date(seconds * 1000));
+const serviceOf = (name) => name.split(".")[0];
+const total = (topics, of) => topics.reduce((all, topic) => all + topic.handlers.reduce((sum, each) => sum + (each[of] ?? 0), 0), 0);
+const warned = (number, word) => make("span", { class: number ? word : "" }, count(number));
+
+function button(text, act, attributes = {}) {
+  const found = make("button", { type: "button", class: "quiet", ...attributes }, text);
+  found.addEventListener("click", () => act(found));
+  return found;
+}
+
+// Asks before what cannot be undone: resolves to whether it is meant.
+function confirmed(question, text, word) {
+  const dialog = make("dialog", { "aria-labelledby": "question" }, make("form", { method: "dialog" },
+    make("h2", { id: "question" }, question), make("p", {}, text),
+    make("p", { class: "acts" }, make("button", { value: "no", class: "quiet", autofocus: "" }, "Keep"), make("button", { value: "yes", class: "danger" }, word))));
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+  });
+}
+
+function topicRows(topics) {
+  return topics.map((topic) => [[serviceLink(serviceOf(topic.topic)), topic.topic.slice(serviceOf(topic.topic).length)], topic.retains, count(topic.facts.records), bytes(topic.facts.bytes),
+    warned(topic.outbox, "open"), count(topic.scheduled)]);
+}
+
+function handlerRows(topics) {
+  return topics.flatMap((topic) => topic.handlers.map((each) => [
+    [serviceLink(serviceOf(each.name)), each.name.slice(serviceOf(each.name).length)], topic.topic,
+    each.behind === null ? make("span", { class: "soft" }, "not begun") : warned(each.behind, "open"), warned(each.parked, "open"), warned(each.dead, "bad")]));
+}
+
+class Dead {
+  constructor(context, note) {
+    this.context = context;
+    this.note = note;
+    this.cards = new Map();
+    this.place = make("ul", { id: "dead", class: "dead" });
+  }
+
+  show(groups) {
+    const cards = new Map();
+    for (const [key, group] of groups) {
+      const card = this.cards.get(key) ?? this.card(group);
+      card.group = group;
+      say(card.number, plural(group.events, "dead letter"));
+      say(card.cause, group.cause || "no words");
+      say(card.times, `first ${when(group.first_at)}, last ${when(group.last_at)}`);
+      cards.set(key, card);
+    }
+    for (const [key, card] of this.cards) if (!cards.has(key)) card.item.remove();
+    for (const card of cards.values()) if (!card.item.isConnected) this.place.append(card.item);
+    this.cards = cards;
+  }
+
+  card(group) {
+    const card = { group, number: make("b"), cause: make("p"), times: make("small"), letters: make("ul", { class: "letters", hidden: "" }) };
+    const all = { handler: group.handler, fingerprint: group.fingerprint };
+    const look = button("Look", () => this.look(card, look), { "aria-expanded": "false" });
+    const of = `${group.error} in ${group.handler}`;
+    card.item = make("li", { class: "card", "data-group": group.fingerprint },
+      make("h3", {}, make("span", { class: "bad" }, group.error), " in ", serviceLink(serviceOf(group.handler)), group.handler.slice(serviceOf(group.handler).length)),
+      card.cause, make("p", { class: "soft" }, card.number, ` · ${group.frame || "no code of its own"} · `, card.times),
+      make("p", { class: "acts" }, look,
+        button("Replay all", () => this.replay(all, card.group.events), { "aria-label": `Replay all: ${of}` }),
+        button("Drop all", () => this.drop(all, card.group.events), { "aria-label": `Drop all: ${of}` })),
+      card.letters);
+    return card;
+  }
+
+  async look(card, look) {
+    const isOpen = look.getAttribute("aria-expanded") !== "true";
+    look.setAttribute("aria-expanded", String(isOpen));
+    card.letters.hidden = !isOpen;
+    if (!isOpen) return;
+    const { handler, fingerprint } = card.group;
+    try {
+      const { letters, more } = await this.context.api.get("events/dead", { handler, fingerprint });
+      card.letters.replaceChildren(...letters.map((each) => this.letter(each)), ...(more ? [make("li", {}, "There are more; these are the oldest.")] : []));
+    } catch (error) {
+      say(this.note, error.message);
+    }
+  }
+
+  letter(letter) {
+    const one = { handler: letter.handler, event_id: letter.event_id };
+    const key = letter.key === null ? "no key" : `key ${letter.key}`;
+    return make("li", { "data-event": letter.event_id }, make("h4", {}, `${letter.type} · ${key}`),
+      make("p", { class: "soft" }, `${plural(letter.attempts, "attempt")}, died ${when(letter.died_at)}${letter.holds ? "; those behind it under its key wait for it" : ""}`),
+      make("pre", { tabindex: 0, "aria-label": "The event, with secrets hidden" }, letter.body),
+      make("p", { class: "acts" }, letter.trace_id ? make("a", { href: `#/trace/${letter.trace_id}` }, "Its trace") : null,
+        button("Replay", () => this.replay(one, 1), { "aria-label": `Replay ${letter.event_id}` }), button("Drop", () => this.drop(one, 1), { "aria-label": `Drop ${letter.event_id}` })));
+  }
+
+  async replay(chosen, number) {
+    await this.act("replay", chosen, ({ events, out_of_order: late }) =>
+      (events ? `${plural(events, "event")} replayed.` : `Nothing replayed: the handler of ${number === 1 ? "it" : "them"} is not there any more.`) +
+      (late ? ` ${plural(late, "event")} out of order: later ones of the same key may have been handled.` : ""));
+  }
+
+  async drop(chosen, number) {
+    const text = `${chosen.handler} will never handle ${number === 1 ? "it" : "them"}. This cannot be undone.`;
+    if (await confirmed(`Drop ${plural(number, "dead letter")}?`, text, "Drop")) {
+      await this.act("drop", chosen, ({ events }) => `${plural(events, "event")} dropped.`);
+    }
+  }
+
+  async act(verb, chosen, told) {
+    try {
+      say(this.note, told(await this.context.api.post(`events/${verb}`, chosen)));
+      await this.refresh();
+      this.note.focus();
+    } catch (error) {
+      say(this.note, error.message);
+    }
+  }
+}
+
+export async function render(root, context) {
+  root.append(make("h1", {}, title));
+  let found;
+  try {
+    found = await context.api.get("events");
+  } catch (error) {
+    if (error.status !== 503) throw error;
+    root.append(empty("Nobody answers now", error.message));
+    return;
+  }
+  const note = make("p", { id: "note", role: "status", tabindex: -1 });
+  const facts = make("p", { class: "soft", id: "facts" });
+  const dead = new Dead(context, note);
+  const calm = make("p", { class: "soft", id: "calm" }, "No event is dead: each one was handled, or is still tried.");
+  const tables = make("div");
+  let shown = "";
+
+  function showTopics(topics) {
+    say(facts, `${plural(topics.length, "topic")} · ${count(total(topics, "behind"))} behind · ${count(total(topics, "parked"))} parked · ${count(total(topics, "dead"))} dead`);
+    const text = JSON.stringify(topics);
+    if (text === shown || tables.contains(document.activeElement)) return;
+    shown = text;
+    tables.replaceChildren(make("h2", {}, "Consumers"), table("Consumers and how far they are", HANDLERS, handlerRows(topics), { id: "consumers" }),
+      make("h2", {}, "Topics"), table("Topics and what they hold", TOPICS, topicRows(topics), { id: "topics" }));
+  }
+  function showDead(groups) {
+    dead.show(groups);
+    calm.hidden = groups.length > 0;
+  }
+  const keyed = (groups) => groups.map((group) => [`${group.handler} ${group.fingerprint}`, group]);
+  dead.refresh = async () => {
+    const now = await context.api.get("events");
+    showTopics(now.topics);
+    showDead(keyed(now.dead));
+    for (const card of dead.cards.values()) {
+      const look = card.item.querySelector("[aria-expanded=true]");
+      if (look) {
+        look.setAttribute("aria-expanded", "false");
+        await dead.look(card, look);
+      }
+    }
+  };
+  root.firstChild.replaceWith(make("div", { class: "heading" }, make("h1", {}, title), facts));
+  if (!found.topics.length) root.append(empty("No event yet", "A contract names what it tells: @contract(..., publishes=[...])."));
+  else root.append(note, make("h2", {}, "Dead letters"), calm, dead.place, tables);
+  showTopics(found.topics);
+  showDead(keyed(found.dead));
+  context.follow(["event-topics", "dead-letters"], (topic, values) => {
+    if (topic === "event-topics") showTopics([...values.values()].sort((a, b) => (a.topic < b.topic ? -1 : 1)));
+    else showDead([...values].sort(([, a], [, b]) => b.last_at - a.last_at));
+  });
+}

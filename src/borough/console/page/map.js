@@ -1,0 +1,180 @@
+// Who talks to whom: services as teams own them, what is declared and what is seen, with live numbers.
+
+import { count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
+import { Picture } from "./picture.js";
+import { huesOf, onCall } from "./teams.js";
+
+export const title = "Map";
+export const path = "map";
+
+const SHORT_LIST = 16;
+const COLUMNS = [{ title: "From" }, { title: "How" }, { title: "To" }, { title: "What" }, { title: "Seen" },
+  { title: "Rate", number: true }, { title: "Failed", number: true }, { title: "p50", number: true }, { title: "p99", number: true }];
+
+const shortName = (wireName) => wireName.slice(wireName.lastIndexOf(".") + 1);
+
+function sample(kind, look) {
+  const head = kind === "call" ? "M30 1l9 4-9 4z" : "M30 5l4.5-4 4.5 4-4.5 4z";
+  return draw("svg", { viewBox: "0 0 40 10", "aria-hidden": "true" }, draw("g", { class: `line ${kind} ${look}` },
+    draw("path", { class: "way", d: "M1 5h29" }), draw("path", { class: "head", d: head })));
+}
+
+function legend() {
+  const entry = (kind, look, text) => make("span", {}, sample(kind, look), text);
+  return make("p", { class: "legend" },
+    entry("call", "", "asks (a call)"), entry("event", "", "tells (an event)"),
+    entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
+    entry("call", "failing", "failing"));
+}
+
+function tools(picture, names, choose) {
+  const find = make("input", { type: "search", id: "find", list: "names", placeholder: "Find a service", "aria-label": "Find a service", autocomplete: "off", spellcheck: "false" });
+  find.addEventListener("input", () => {
+    picture.find(find.value);
+    if (names.includes(find.value)) choose(find.value);
+  });
+  find.addEventListener("keydown", (event) => {
+    const first = event.key === "Enter" ? picture.find(find.value) : null;
+    if (first) choose(first);
+  });
+  const grouping = make("fieldset", { id: "grouping", class: "switch" }, make("legend", { class: "hidden" }, "Group the services by"),
+    ["team", "domain"].map((by) => {
+      const input = make("input", { type: "radio", name: "grouping", value: by });
+      input.checked = by === "team";
+      return make("label", {}, input, make("span", {}, by === "team" ? "by team" : "by business area"));
+    }));
+  grouping.addEventListener("change", (event) => picture.group(event.target.value));
+  const button = (text, label, act) => {
+    const found = make("button", { type: "button", class: "quiet", "aria-label": label, title: label }, text);
+    found.addEventListener("click", act);
+    return found;
+  };
+  return make("div", { class: "bar" }, find, make("datalist", { id: "names" }, names.map((name) => make("option", { value: name }))),
+    grouping, make("div", { class: "zoom" },
+      button("−", "Smaller (-)", () => picture.zoomBy(-1)), button("+", "Larger (+)", () => picture.zoomBy(1)),
+      button("Fit", "Show it whole", () => picture.fit())));
+}
+
+// What is known of the chosen service, and where to go from there.
+function aside(name, facts, picture, narrowed, clear) {
+  const service = facts.services.find((each) => each.name === name);
+  const team = facts.teams.find((each) => each.name === service.team);
+  const only = make("button", { type: "button", class: "quiet", id: "only", "aria-pressed": String(narrowed) }, "Only its neighbours");
+  only.addEventListener("click", () => {
+    const now = only.getAttribute("aria-pressed") !== "true";
+    only.setAttribute("aria-pressed", String(now));
+    picture.narrow(now ? name : null);
+  });
+  const all = make("button", { type: "button", class: "quiet", id: "all" }, "Clear");
+  all.addEventListener("click", clear);
+  return [
+    make("h2", {}, name),
+    make("p", {}, service.capability ?? service.contracts[0]?.doc ?? "Nobody has said yet what it does."),
+    make("p", { class: "soft" }, service.team ? `team ${service.team}, on call: ${onCall(team)}` : "no team yet"),
+    make("p", { class: "acts" }, make("a", { href: `#/services/${encodeURIComponent(name)}` }, "Open the service"),
+      make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), only, all),
+  ];
+}
+
+class Rows {
+  constructor(edges, facts) {
+    this.cells = new Map();
+    this.what = new Map();
+    for (const each of facts.calls) this.what.set(`call ${each.caller} ${each.provider}`, each.contracts.map(shortName));
+    for (const each of facts.hearings) this.what.set(`event ${each.publisher} ${each.subscriber}`, each.events.map(shortName));
+    const rows = [...edges].map(([key, edge]) => {
+      const cells = Array.from({ length: 6 }, () => make("span"));
+      this.cells.set(key, cells);
+      return [serviceLink(edge.caller), edge.kind === "call" ? "asks" : "tells", serviceLink(edge.callee), ...cells];
+    });
+    this.table = table("Who talks to whom", COLUMNS, rows, { id: "relations" });
+    [...this.cells.keys()].forEach((key, index) => { this.table.querySelectorAll("tbody tr")[index].dataset.edge = key; });
+    for (const [key, edge] of edges) this.show(key, edge);
+  }
+
+  show(key, { declared, observed, operations, lately }) {
+    const cells = this.cells.get(key);
+    if (!cells) return;
+    const share = lately.per_s > 0 ? lately.faults_per_s / lately.per_s : null;
+    const texts = [listed(this.what.get(key) ?? operations.map(shortName)),
+      !declared ? "NOT DECLARED" : observed ? "yes" : "not yet", observed ? rate(lately.per_s) : "–",
+      percent(share), duration(lately.p50_ms), duration(lately.p99_ms)];
+    texts.forEach((text, index) => say(cells[index], text));
+    cells[1].className = declared ? "" : "bad";
+    cells[3].className = share > 0 ? "bad" : "";
+  }
+
+  choose(name) {
+    for (const row of this.table.querySelectorAll("tbody tr")) {
+      const [, caller, callee] = row.dataset.edge.split(" ");
+      row.hidden = name !== null && caller !== name && callee !== name;
+    }
+  }
+}
+
+function summary(facts, edges, services) {
+  const sum = (of, of2) => [...of.values()].reduce((all, each) => all + (each.lately[of2] ?? 0), 0);
+  const tells = new Map([...edges].filter(([, each]) => each.kind === "event"));
+  const strange = [...edges.values()].filter((each) => !each.declared).length;
+  return [`${plural(facts.services.length, "service")} of ${plural(facts.teams.length, "team")}`,
+    `calls ${rate(sum(services, "per_s"))}`, `failed ${rate(sum(services, "faults_per_s"))}`, `events ${rate(sum(tells, "per_s"))}`,
+    strange ? `${count(strange)} not declared` : null].filter(Boolean).join(" · ");
+}
+
+export async function render(root, context) {
+  const [facts, { edges: found }] = await Promise.all([context.facts(), context.api.get("map")]);
+  if (!facts.services.length) {
+    root.append(make("h1", {}, title), empty("No service yet", "borough run starts the services below a folder; each has a NAME/service.py."));
+    return null;
+  }
+  const keyOf = (each) => `${each.kind} ${each.caller} ${each.callee}`;
+  let edges = new Map(found.map((each) => [keyOf(each), each]));
+  const detail = make("section", { class: "chosen", "aria-live": "polite", hidden: "" });
+  const picture = new Picture(facts, edges, huesOf(facts), choose);
+  let rows = new Rows(edges, facts);
+  const list = make("details", { id: "list" }, make("summary", {}, make("h2", {}, "The same as a table")), rows.table);
+  list.open = edges.size <= SHORT_LIST;
+  const total = make("p", { class: "soft", id: "summary" }, summary(facts, edges, new Map()));
+
+  function choose(name) {
+    const now = name === picture.selected && detail.dataset.name === name ? null : name;
+    detail.hidden = now === null;
+    detail.dataset.name = now ?? "";
+    if (now !== null) detail.replaceChildren(...aside(now, facts, picture, picture.only === now, () => choose(null)));
+    if (picture.only !== null && picture.only !== now) picture.narrow(null);
+    picture.select(now);
+    rows.choose(now);
+    context.renew(now === null ? {} : { service: now });
+  }
+
+  const names = facts.services.map((each) => each.name);
+  root.append(make("div", { class: "heading" }, make("h1", {}, title), total), tools(picture, names, choose), legend(), detail, picture.place, list);
+  picture.draw();
+  const asked = context.query.get("service");
+  if (names.includes(asked)) choose(asked);
+
+  let services = new Map();
+  function showEdges(values, keys) {
+    const isNew = values.size !== edges.size || keys.some((key) => !edges.has(key));
+    edges = values;
+    picture.edges = edges;
+    if (isNew) { // somebody talks to somebody new
+      picture.redraw();
+      const before = rows.table;
+      rows = new Rows(edges, facts);
+      before.replaceWith(rows.table);
+      rows.choose(picture.selected);
+    } else {
+      for (const key of keys) {
+        picture.showEdge(key);
+        rows.show(key, edges.get(key));
+      }
+    }
+  }
+  context.follow(["edges", "services"], (topic, values, keys) => {
+    if (topic === "edges") showEdges(new Map(values), keys);
+    else picture.showServices(services = values, keys);
+    say(total, summary(facts, edges, services));
+  });
+  return () => picture.close();
+}

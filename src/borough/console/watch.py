@@ -1,0 +1,232 @@
+"""Looks at the running system: each quarter of a minute, and each second while somebody follows.
+
+The looks of the last 15 minutes are kept, so that rates, quantiles and plots are there at once. All
+topics that are drawn from the counts are drawn from the same look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+import msgspec
+
+from borough.console.counts import EdgeCounts, ServiceCounts, SystemCounts
+from borough.console.facts import SystemView
+from borough.console.seen import Seen
+from borough.console.windows import Changes, Lately, Sample, Total, Windows, lately
+from borough.errors import BoroughError
+
+__all__ = ["Watch"]
+
+_IDLE_S = 15.0
+_FRESH_S = 0.8
+
+Pair = tuple[Literal["call", "event"], str, str]
+"""What kind of edge, from whom, to whom."""
+
+
+class EdgeNow(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands between two services. `operations` are those that were seen."""
+
+    kind: Literal["call", "event"]
+    caller: str
+    callee: str
+    declared: bool
+    observed: bool
+    count: int
+    faults: int
+    operations: tuple[str, ...]
+    lately: Lately
+
+
+class ServiceNow(ServiceCounts, kw_only=True):
+    """A service's counts, and what its calls and handlers do lately."""
+
+    lately: Lately
+
+
+class ProcessNow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process uses: a share of a core, and bytes of memory."""
+
+    cpu: float | None
+    memory_bytes: int
+    services: tuple[str, ...]
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service did, and what its processes used, in the time before `at` (seconds since 1970)."""
+
+    at: float
+    calls: Lately
+    events: Lately
+    cpu: float | None
+    memory_bytes: int | None
+
+
+class Moment:
+    """The system at one look: facts, counts, and what has happened lately."""
+
+    def __init__(self, facts: SystemView, counts: SystemCounts, changes: Changes) -> None:
+        self.facts = facts
+        self.counts = counts
+        self._changes = changes
+
+    def services(self) -> dict[str, ServiceNow]:
+        """Each service's counts."""
+        keys: dict[str, list[tuple[str, ...]]] = {}
+        for edge in self.counts.edges:
+            if edge.kind == "call":
+                keys.setdefault(edge.callee, []).append(edge.key)
+        return {
+            name: ServiceNow(
+                **msgspec.structs.asdict(counts), lately=self._changes.of(keys.get(name, ()))
+            )
+            for name, counts in self.counts.services.items()
+        }
+
+    def edges(self) -> dict[str, EdgeNow]:
+        """Declared and observed edges, by `KIND CALLER CALLEE`."""
+        declared: set[Pair] = {("call", each.caller, each.provider) for each in self.facts.calls}
+        declared |= {("event", each.publisher, each.subscriber) for each in self.facts.hearings}
+        seen: dict[Pair, list[EdgeCounts]] = {}
+        for edge in self.counts.edges:
+            if edge.caller and edge.count and edge.caller != edge.callee:
+                seen.setdefault((edge.kind, edge.caller, edge.callee), []).append(edge)
+        return {
+            " ".join(pair): self._edge(pair, pair in declared, seen.get(pair, ()))
+            for pair in sorted({*declared, *seen})
+        }
+
+    def _edge(self, pair: Pair, is_declared: bool, seen: Iterable[EdgeCounts]) -> EdgeNow:
+        found = tuple(seen)
+        kind, caller, callee = pair
+        return EdgeNow(
+            kind=kind,
+            caller=caller,
+            callee=callee,
+            declared=is_declared,
+            observed=bool(found),
+            count=sum(each.count for each in found),
+            faults=sum(each.faults for each in found),
+            operations=tuple(sorted({each.operation for each in found})),
+            lately=self._changes.of(each.key for each in found),
+        )
+
+    def operations(self) -> dict[str, dict[str, Any]]:
+        """Each operation's counts."""
+        keys: dict[str, list[tuple[str, ...]]] = {}
+        for edge in self.counts.edges:
+            if edge.kind == "call":
+                keys.setdefault(edge.operation, []).append(edge.key)
+        return {
+            name: {**msgspec.structs.asdict(counts), "lately": self._changes.of(keys.get(name, ()))}
+            for name, counts in self.counts.operations.items()
+        }
+
+    def processes(self) -> dict[str, ProcessNow]:
+        """What each process uses."""
+        return {
+            name: ProcessNow(
+                cpu=self._changes.cpu(name),
+                memory_bytes=use.memory_bytes,
+                services=use.services,
+            )
+            for name, use in self.counts.processes.items()
+        }
+
+    def topics(self) -> Mapping[str, Mapping[str, Any]]:
+        """All of it that is live."""
+        state = {"state": self.counts.state, "started_at": self.counts.started_at}
+        return {
+            "state": state,
+            "services": self.services(),
+            "operations": self.operations(),
+            "edges": self.edges(),
+            "processes": self.processes(),
+        }
+
+
+class Watch:
+    """The looks at one system. `start` and `close` belong to a running loop."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
+        self._windows = Windows()
+        self._latest: Moment | None = None
+        self._looked_at = float("-inf")
+        self._looking = asyncio.Lock()
+        self._idle: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look from now on, though nobody follows."""
+        self._idle = asyncio.create_task(self._look_idly(), name="console looks")
+
+    async def _look_idly(self) -> None:
+        while True:
+            await self._seen.clock.sleep(_IDLE_S)
+            with suppress(BoroughError):  # a system in trouble; who asks for it is told
+                await self.look()
+
+    async def look(self) -> Moment:
+        """The system now, or a moment ago. Raises `Unavailable`."""
+        async with self._looking:
+            now = self._seen.clock.monotonic()
+            if self._latest is None or now - self._looked_at >= _FRESH_S:
+                counts = await self._seen.counts()
+                facts = await self._seen.facts()
+                self._looked_at = self._seen.clock.monotonic()
+                self._windows.add(_sample(counts, self._looked_at))
+                self._latest = Moment(facts, counts, self._windows.changes())
+            return self._latest
+
+    async def history(self, service: str) -> list[Point]:
+        """The last 15 minutes of a service, the oldest first. Raises `Unavailable`."""
+        moment = await self.look()
+        clock = self._seen.clock
+        offset_s = clock.epoch_s() - clock.monotonic()
+        uses = moment.counts.processes
+        pids = [pid for pid, use in uses.items() if service in use.services]
+        samples = self._windows.history()
+        pairs = itertools.pairwise(samples)
+        return [_point(service, before, after, pids, offset_s) for before, after in pairs]
+
+    async def close(self) -> None:
+        """Look no more. Idempotent."""
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.cancel()
+            await asyncio.wait([idle])
+
+
+def _sample(counts: SystemCounts, at: float) -> Sample:
+    return Sample(
+        at,
+        {edge.key: Total(edge.count, edge.faults, edge.buckets) for edge in counts.edges},
+        {pid: (use.cpu_s, use.memory_bytes) for pid, use in counts.processes.items()},
+    )
+
+
+def _point(
+    service: str, before: Sample, after: Sample, pids: Iterable[str], offset_s: float
+) -> Point:
+    seconds = after.at - before.at
+    calls = [key for key in after.totals if key[0] == "call" and key[2] == service]
+    events = [key for key in after.totals if key[0] == "event" and key[2] == service]
+    cpu: float | None = None
+    memory: int | None = None
+    for pid in pids:
+        if pid in after.processes and pid in before.processes:
+            used_s, memory_bytes = after.processes[pid]
+            cpu = (cpu or 0.0) + (used_s - before.processes[pid][0]) / seconds
+            memory = (memory or 0) + memory_bytes
+    return Point(
+        at=round(after.at + offset_s, 1),
+        calls=lately(after.total(calls), before.total(calls), seconds),
+        events=lately(after.total(events), before.total(events), seconds),
+        cpu=None if cpu is None else round(cpu, 3),
+        memory_bytes=memory,
+    )

@@ -1,0 +1,80 @@
+"""Events in the console: what is dead is looked at, dropped after a question, and replayed."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, expect
+
+from borough.gateway.process import Process
+from tests.browser.windows import (
+    DESK,
+    PHONE,
+    Scheme,
+    keep_shot,
+    overflow,
+    violations,
+    window,
+)
+from tests.console.ferry import Tickets, sailing
+from tests.console.storm import calm, stormy
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+CARD = "4242424242424242"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def wreck(tmp_path: Path) -> AsyncIterator[Process]:
+    """A system in which two events are dead by one cause."""
+    async with sailing(stormy(tmp_path), tmp_path) as process:
+        for ticket in (CARD, "t2"):
+            await process.host.client(Tickets).sell("north", ticket)
+        yield process
+
+
+async def opened(page: Page, process: Process) -> None:
+    await page.goto(f"{process.edge_url}/console/#/events")
+    await expect(page.locator("#dead li.card")).to_contain_text("2 dead letters")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+async def test_the_page_fits_and_can_be_used_by_all(
+    browser: Browser, wreck: Process, width: int, scheme: Scheme
+) -> None:
+    async with window(browser, width=width, scheme=scheme) as page:
+        await opened(page, wreck)
+        await page.get_by_role("button", name="Look").click()
+        await expect(page.locator(".letters pre").first).to_contain_text("***4242")
+        await expect(page.locator(".letters")).not_to_contain_text(CARD)
+        await keep_shot(page, f"events-{scheme}-{width}")
+        assert await overflow(page) == []
+        assert await violations(page) == []
+        await page.get_by_role("button", name="Drop all").click()
+        await expect(page.get_by_role("dialog")).to_contain_text("Drop 2 dead letters?")
+        await keep_shot(page, f"events-question-{scheme}-{width}")
+        assert await violations(page) == []
+
+
+async def test_a_letter_is_dropped_only_after_a_question_and_the_other_is_replayed(
+    browser: Browser, wreck: Process
+) -> None:
+    async with window(browser) as page:
+        await opened(page, wreck)
+        await page.get_by_role("button", name="Look").click()
+        first = page.locator(".letters li").first
+        await first.get_by_role("button", name="Drop").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+        await expect(page.locator("#dead li.card")).to_contain_text("2 dead letters")
+        await first.get_by_role("button", name="Drop").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Drop").click()
+        await expect(page.locator("#note")).to_have_text("1 event dropped.")
+        await expect(page.locator(".letters > li")).to_have_count(1)
+        calm(wreck)
+        await page.get_by_role("button", name="Replay all").click()
+        await expect(page.locator("#note")).to_contain_text(
+            "1 event replayed. 1 event out of order"
+        )
+        await expect(page.locator("#calm")).to_be_visible()
+        await expect(page.locator("#facts")).to_contain_text("0 parked · 0 dead")

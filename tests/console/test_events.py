@@ -1,0 +1,134 @@
+"""Topics and dead letters as the console's endpoints have them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from borough.gateway.process import Process
+from tests.console.ferry import Browser, Tickets, sailing
+from tests.console.storm import calm, stormy
+
+CARD = "4242424242424242"
+
+
+@pytest.fixture
+async def process(tmp_path: Path) -> AsyncIterator[Process]:
+    async with sailing(stormy(tmp_path), tmp_path) as process:
+        yield process
+
+
+@pytest.fixture
+def browser(process: Process) -> Browser:
+    return Browser(process)
+
+
+async def events(browser: Browser) -> Any:
+    return await browser.document("/console/api/events")
+
+
+async def wrecked(process: Process, browser: Browser, *tickets: str) -> Any:
+    """The groups, once so many tickets could not be handled."""
+    for ticket in tickets:
+        await process.host.client(Tickets).sell(f"to {ticket}", ticket)
+    async with asyncio.timeout(20):
+        while True:
+            found = (await events(browser))["dead"]
+            if sum(group["events"] for group in found) == len(tickets):
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def change(browser: Browser, verb: str, value: Any, **fields: str) -> tuple[int, Any]:
+    body = msgspec.json.encode(value)
+    status, _, answer = await browser.get(
+        f"/console/api/events/{verb}", method="POST", body=body, **fields
+    )
+    return status, msgspec.json.decode(answer)
+
+
+async def token(browser: Browser) -> str:
+    return str((await browser.document("/console/api/session"))["token"])
+
+
+async def test_a_topic_says_who_hears_it_and_how_far_each_is(
+    process: Process, browser: Browser
+) -> None:
+    await wrecked(process, browser, "t1", "t2")
+    async with asyncio.timeout(20):
+        while (topic := (await events(browser))["topics"][0])["handlers"][0]["behind"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    assert (topic["topic"], topic["outbox"], topic["facts"]["records"]) == ("tickets.Tickets", 0, 2)
+    assert topic["handlers"] == [{"name": "crossings.count", "behind": 0, "parked": 0, "dead": 2}]
+
+
+async def test_letters_that_failed_alike_are_one_group_and_are_shown_masked(
+    process: Process, browser: Browser
+) -> None:
+    (group,) = await wrecked(process, browser, CARD, "t2")
+    assert (group["handler"], group["error"], group["events"]) == (
+        "crossings.count",
+        "ValueError",
+        2,
+    )
+    found: Any = await browser.document(
+        f"/console/api/events/dead?handler=crossings.count&fingerprint={group['fingerprint']}"
+    )
+    assert [letter["attempts"] for letter in found["letters"]] == [1, 1]
+    letter = found["letters"][0]
+    assert (letter["trace_id"] is not None, letter["type"]) == (True, "tickets.Tickets.TicketSold")
+    assert "***4242" in letter["body"]
+    assert CARD not in msgspec.json.encode(found).decode()
+
+
+async def test_what_is_replayed_is_handled_once_it_can_be(
+    process: Process, browser: Browser
+) -> None:
+    (group,) = await wrecked(process, browser, "t1")
+    calm(process)
+    chosen = {"handler": group["handler"], "fingerprint": group["fingerprint"]}
+    fields = {"x_borough_token": await token(browser)}
+    assert await change(browser, "replay", chosen, **fields) == (
+        200,
+        {"events": 1, "out_of_order": 1},
+    )
+    async with asyncio.timeout(20):
+        while (await events(browser))["topics"][0]["handlers"][0]["parked"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    assert (await events(browser))["dead"] == []
+
+
+async def test_one_letter_is_dropped_and_the_others_stay(
+    process: Process, browser: Browser
+) -> None:
+    await wrecked(process, browser, "t1", "t2")
+    found: Any = await browser.document("/console/api/events/dead?handler=crossings.count")
+    chosen = {"handler": "crossings.count", "event_id": found["letters"][0]["event_id"]}
+    fields = {"x_borough_token": await token(browser)}
+    assert await change(browser, "drop", chosen, **fields) == (
+        200,
+        {"events": 1, "out_of_order": 0},
+    )
+    (group,) = (await events(browser))["dead"]
+    assert group["events"] == 1
+
+
+@pytest.mark.parametrize("verb", ["replay", "drop"])
+async def test_nothing_is_changed_without_the_token_of_the_page(
+    process: Process, browser: Browser, verb: str
+) -> None:
+    (group,) = await wrecked(process, browser, "t1")
+    chosen = {"handler": group["handler"], "fingerprint": group["fingerprint"]}
+    assert (await change(browser, verb, chosen))[0] == 403
+    assert len((await events(browser))["dead"]) == 1
+
+
+async def test_a_change_says_which_letters_are_meant(process: Process, browser: Browser) -> None:
+    fields = {"x_borough_token": await token(browser)}
+    status, problem = await change(browser, "drop", {"handler": "crossings.count"}, **fields)
+    assert (status, "fingerprint or event_id" in problem["detail"]) == (400, True)
+    chosen = {"handler": "nobody.there", "fingerprint": "x"}
+    assert (await change(browser, "drop", chosen, **fields))[0] == 404
