@@ -10,7 +10,7 @@ const TAIL_MS = 2000;
 const TYPING_MS = 250;
 const TIMES = [["", "any time"], ["300", "last 5 minutes"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last day"]];
 const STATES = [["", "any outcome"], ["error", "failed"], ["ok", "not failed"]];
-const BEGUN = [["no", "a call or an event"], ["yes", "a schedule, too"]]; // one that has failed is shown in any case
+const BEGUN = [["no", "calls, events"], ["yes", "schedules, too"]]; // one that has failed is shown in any case
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
