@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -74,13 +73,7 @@ class Access:
         """The session that a request belongs to; None where nobody has logged in."""
         if self._password is None:
             return self._open
-        try:
-            morsel = SimpleCookie(request.headers.get("cookie") or "").get(_COOKIE)
-        except CookieError:
-            return None
-        if morsel is None:
-            return None
-        found = self._sessions.get(_digest(morsel.value))
+        found = self._sessions.get(_digest(_secret_in(request)))
         return found if found is not None and found.until > self._clock.monotonic() else None
 
     def check(self, request: Request) -> None:
@@ -118,10 +111,17 @@ class Access:
 
     def log_out(self, request: Request) -> tuple[bytes, bytes]:
         """End the session: the field that takes its cookie away."""
-        morsel = SimpleCookie(request.headers.get("cookie") or "").get(_COOKIE)
-        if morsel is not None:
-            self._sessions.pop(_digest(morsel.value), None)
+        self._sessions.pop(_digest(_secret_in(request)), None)
         return _cookie(request, "", 0)
+
+
+def _secret_in(request: Request) -> str:
+    """The value of our own cookie, which needs no quoting; empty where there is none."""
+    for pair in (request.headers.get("cookie") or "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == _COOKIE:
+            return value
+    return ""
 
 
 def _digest(secret: str) -> bytes:

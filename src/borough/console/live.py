@@ -105,7 +105,8 @@ class Live:
             yield b"retry: 2000\n\n"
             while not self._is_closed:
                 news.clear()
-                number, parts = self._number, []
+                number = self._number
+                parts: list[bytes] = []
                 for topic in topics:
                     found = self._topics[topic].since(seen) if topic in self._topics else None
                     if found is not None:
@@ -124,7 +125,9 @@ class Live:
 
     def _settle(self) -> None:
         """Read what somebody follows, and nothing else."""
-        wanted = set().union(*self._followers.values()) if not self._is_closed else set()
+        wanted: set[Source] = set()
+        if not self._is_closed:
+            wanted.update(*self._followers.values())
         for source in [each for each in self._readings if each not in wanted]:
             self._readings.pop(source).cancel()
             for topic in source.topics:  # it is old by the time that somebody asks again

@@ -53,7 +53,7 @@ async function renderList(root, context) {
   const rows = facts.services.map((each) => {
     const own = Array.from({ length: 7 }, () => make("span"));
     cells.set(each.name, own);
-    return [serviceLink(each.name), [make("span", { class: `dot hue-${hues.get(each.team) ?? 0}` }), each.team ?? "no team yet"], prose(says(each)), ...own];
+    return [serviceLink(each.name), make("span", { class: "mark" }, make("span", { class: `dot hue-${hues.get(each.team) ?? 0}` }), each.team ?? "no team yet"), prose(says(each)), ...own];
   });
   const all = table("Services", COLUMNS, rows, { id: "services" });
   const lines = [...all.querySelectorAll("tbody tr")];
