@@ -127,7 +127,8 @@ class Live:
         """Read what somebody follows, and nothing else."""
         wanted: set[Source] = set()
         if not self._is_closed:
-            wanted.update(*self._followers.values())
+            for followed in self._followers.values():
+                wanted |= followed
         for source in [each for each in self._readings if each not in wanted]:
             self._readings.pop(source).cancel()
             for topic in source.topics:  # it is old by the time that somebody asks again

@@ -11,6 +11,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ import apsw
 from borough.clock import Clock
 from borough.errors import (
     CallError,
+    ConfigurationError,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -75,7 +77,12 @@ class Keeper:
         self._file = await self._in_thread(lambda: TelemetryFile(path, self._most_bytes))
         await self._server.open("127.0.0.1", self._port)
         self._is_open = True
-        (self._folder / ADDRESS).write_text(self.url + "\n", encoding="utf-8")
+        try:
+            (self._folder / ADDRESS).write_text(self.url + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._folder / ADDRESS} cannot be written: {error.strerror}"
+            ) from None
 
     async def write(self, signal: Signal, data: bytes) -> None:
         """Keep a batch; on a failure it is gone, as nobody could do better with it."""
@@ -110,12 +117,16 @@ class Keeper:
         """Take no more, and close the file. Idempotent."""
         if self._is_open:
             self._is_open = False
-            (self._folder / ADDRESS).unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that cannot be written ends nothing any more
+                (self._folder / ADDRESS).unlink(missing_ok=True)
             await self._server.drain(1.0)
             await self._server.close()
         file, self._file = self._file, None
         if file is not None:
-            await self._in_thread(file.close)
+            try:
+                await self._in_thread(file.close)
+            except apsw.Error as error:
+                _log.warning("the file of telemetry was not closed in order: %s", error)
         self._thread.shutdown(wait=False)
 
 
