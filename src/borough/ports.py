@@ -25,6 +25,7 @@ __all__ = [
     "Companion",
     "Delivery",
     "Discovery",
+    "Fetched",
     "Message",
     "Migration",
     "OutboxRow",
@@ -45,10 +46,14 @@ T = TypeVar("T")
 
 
 class Migration(msgspec.Struct, frozen=True):
-    """One numbered SQL script: `name` is the file name (`0001_orders.sql`), `sql` its text."""
+    """One numbered SQL script: `name` is the file name (`0001_orders.sql`), `sql` its text.
+
+    Or a revision of Alembic (`0001_REVISION.py`): then `sql` is its Python, and `environment` the folder that runs it.
+    """
 
     name: str
     sql: str
+    environment: str = ""
 
 
 OutboxRow = tuple[str, str, str, str | None, bytes]
@@ -56,6 +61,15 @@ OutboxRow = tuple[str, str, str, str | None, bytes]
 
 ScheduledRow = tuple[float, str, str, str, str | None, bytes]
 """An event for later: when it is due (seconds since 1970), then as in an `OutboxRow`."""
+
+
+class Fetched(msgspec.Struct, frozen=True, gc=False):
+    """What a statement has brought: columns by name and type (an OID), rows as the driver has them."""
+
+    columns: Sequence[tuple[str, int]]
+    rows: list[tuple[Any, ...]]
+    changed: int
+    """How many rows were changed, or read."""
 
 
 class StoreTransaction(Transaction, Protocol):
@@ -73,6 +87,17 @@ class StoreTransaction(Transaction, Protocol):
     """What `answer` has settled."""
     sequence: int
     """Once committed: the outbox number of the last event."""
+
+    async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:
+        """Run one statement of a library that shapes rows by itself; fails as `execute` does.
+
+        Raises `TransactionMisuse` where the store takes no such guests.
+        """
+        ...
+
+    def doom(self, error: BaseException, /) -> None:
+        """Nothing of the transaction is kept, or of its innermost savepoint; leaving it raises `error`."""
+        ...
 
 
 class Companion(Protocol):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from borough.contracts.struct import Event
-from borough.ports import OutboxRow, ScheduledRow, StoreTransaction
+from borough.ports import Fetched, OutboxRow, ScheduledRow, StoreTransaction
 from borough.runtime.envelope import EventWriter
 from borough.services.context import CURRENT
 from borough.telemetry.durations import Durations
@@ -213,6 +213,14 @@ class SeenTransaction:
     def all(self, kind: type[T], sql: str, /, *args: Any) -> Coroutine[Any, Any, list[T]]:
         """See `Reader`."""
         return self._seen(sql, self._tx.all(kind, sql, *args))
+
+    def fetch(self, sql: str, args: Sequence[Any], /) -> Coroutine[Any, Any, Fetched]:
+        """See `StoreTransaction`."""
+        return self._seen(sql, self._tx.fetch(sql, args))
+
+    def doom(self, error: BaseException, /) -> None:
+        """See `StoreTransaction`."""
+        self._tx.doom(error)
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """See `Transaction`."""

@@ -21,7 +21,7 @@ from borough.errors import (
     TransactionConflict,
     TransactionMisuse,
 )
-from borough.ports import Companion, OutboxRow, ScheduledRow
+from borough.ports import Companion, Fetched, OutboxRow, ScheduledRow
 from borough.reliability.position import position_of
 from borough.services.context import IN_TRANSACTION, OpenTransaction
 
@@ -161,7 +161,8 @@ class StoreBody(ABC):
                 f"is left. It was: {self._doomed}"
             ) from self._doomed
 
-    def _doom(self, error: BaseException) -> None:
+    def doom(self, error: BaseException, /) -> None:
+        """Nothing is kept, or nothing of the innermost savepoint; leaving it says why."""
         if self._doomed is None:
             self._doomed = error
             self._doomed_depth = self._depth
@@ -187,6 +188,10 @@ class StoreBody(ABC):
     @abstractmethod
     async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
         """Every row, at most the store's row limit."""
+
+    @abstractmethod
+    async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:
+        """Run one statement of a guest, which shapes rows by itself."""
 
     @abstractmethod
     async def enter_savepoint(self) -> int:

@@ -17,19 +17,27 @@ import msgspec
 from borough.errors import MigrationRefused
 from borough.ports import Migration
 from borough.services.data import Dialect
+from borough.stores.revisions import read_revisions
 
 __all__ = ["Applied", "checksum", "migrations_of", "pending", "read_migrations"]
 
-_NAME = re.compile(r"(\d{4})_[a-z0-9][a-z0-9_]*\.sql\Z")
+_NAME = re.compile(r"(\d{4})_[a-z0-9][a-z0-9_]*\.(?:sql|py)\Z")
 
 
 def migrations_of(service: Path, dialect: Dialect) -> tuple[Migration, ...]:
     """The migrations of a service, whose code lies in a folder, for a database; nothing where it has none at all.
 
-    They lie in `migrations/DIALECT`; those for SQLite may lie in `migrations` itself. Raises
-    `MigrationRefused` where they are written for another database only.
+    They lie in `migrations/DIALECT`; those for SQLite may lie in `migrations` itself, and those for PostgreSQL
+    may be revisions in the Alembic environment `migrations/alembic`. Raises `MigrationRefused` where they are
+    written for another database only.
     """
     folder = service / "migrations"
+    if dialect == "postgres" and (folder / "alembic").is_dir():
+        if (folder / dialect).is_dir():
+            raise MigrationRefused(
+                f"{folder} has migrations in postgres and in alembic; keep one of the two"
+            )
+        return read_revisions(folder / "alembic")
     if (folder / dialect).is_dir():
         return read_migrations(folder / dialect)
     for_sqlite = any(folder.glob("*.sql"))
@@ -38,6 +46,8 @@ def migrations_of(service: Path, dialect: Dialect) -> tuple[Migration, ...]:
     others = (
         ["sqlite"] if for_sqlite else [p.name for p in folder.glob("*/") if any(p.glob("*.sql"))]
     )
+    if (folder / "alembic").is_dir():
+        others.append("postgres (by Alembic)")
     if others:
         raise MigrationRefused(
             f"its migrations are for {' and '.join(sorted(others))}, and its database is {dialect}: write them "
@@ -136,5 +146,7 @@ def _check_order(migrations: Sequence[Migration], place: str) -> None:
 
 
 def _next_name(migrations: Sequence[Migration]) -> str:
+    if any(migration.environment for migration in migrations):
+        return "a revision of its own"
     numbers = [int(match[1]) for m in migrations if (match := _NAME.match(m.name))]
     return f"{max(numbers, default=0) + 1:04}_NAME.sql"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from borough.errors import StoreError
+from borough.ports import Fetched
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.values import Encoder
@@ -26,15 +27,15 @@ _CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE"))
 class _Prepared:
     """A statement that the server knows, with how its values go and what its columns are."""
 
-    __slots__ = ("columns", "encoder", "state", "statement")
+    __slots__ = ("columns", "encoder", "kinds", "state", "statement")
 
     def __init__(self, statement: Any) -> None:
         self.statement = statement
         self.state = statement._state
         self.encoder = Encoder([kind.name for kind in statement.get_parameters()])
-        self.columns: Columns = tuple(
-            (column.name, column.type.name) for column in statement.get_attributes()
-        )
+        attributes = statement.get_attributes()
+        self.columns: Columns = tuple((column.name, column.type.name) for column in attributes)
+        self.kinds = tuple((column.name, int(column.type.oid)) for column in attributes)
 
 
 class Control:
@@ -133,9 +134,7 @@ class Connection:
         """Run a statement; returns how many rows it has changed."""
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         _, status = await self._run(prepared, sql, args, 0, left_s)
-        if status[:6] not in _CHANGES:
-            return 0
-        return int(status[status.rindex(b" ") :])
+        return _changed(status)
 
     async def change_many(self, counted: str, rows: Sequence[Sequence[Any]], left_s: float) -> int:
         """Run a statement that counts its rows for each of `rows`, all in one journey."""
@@ -159,6 +158,13 @@ class Connection:
         if not found:
             return []
         return self._plans.of(kind, prepared.columns)([tuple(record) for record in found])
+
+    async def fetch(self, sql: str, args: Sequence[Any], limit: int, left_s: float) -> Fetched:
+        """Run a statement; at most `limit` rows and one more come as they are."""
+        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
+        found, status = await self._run(prepared, sql, args, limit + 1, left_s)
+        rows = [tuple(record) for record in found]
+        return Fetched(prepared.kinds, rows, len(rows) or _changed(status))
 
     async def _prepare(self, sql: str, left_s: float) -> _Prepared:
         if len(self._prepared) >= self._limit:
@@ -227,6 +233,12 @@ async def connect(
         url, timeout=within_s, statement_cache_size=0, server_settings=settings
     )
     return Connection(inner, plans, limits, tables)
+
+
+def _changed(status: bytes) -> int:
+    if status[:6] not in _CHANGES:
+        return 0
+    return int(status[status.rindex(b" ") :])
 
 
 def _wrong_count(wanted: int, args: Sequence[Any], sql: str) -> StoreError:

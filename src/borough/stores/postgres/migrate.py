@@ -7,7 +7,7 @@ own transaction, so it may not end it, nor do what PostgreSQL does outside of tr
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from functools import partial
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from borough.clock import Clock
@@ -97,7 +97,7 @@ async def apply_migrations(
         applied = {row[0]: Applied(row[1], row[2]) for row in rows}
         names: list[str] = []
         for migration in pending(space, migrations, applied):
-            await _apply(inner, space, migration, clock)
+            await _apply(connection, space, migration, clock)
             names.append(migration.name)
         return names
     except (*LOST, asyncpg.PostgresError) as error:
@@ -127,27 +127,41 @@ async def read_applied_there(url: str, space: str) -> dict[str, Applied]:
     return {row[0]: Applied(row[1], row[2]) for row in rows}
 
 
-async def _apply(inner: Any, space: str, migration: Migration, clock: Clock) -> None:
+async def _apply(connection: Connection, space: str, migration: Migration, clock: Clock) -> None:
     name = f"{migration.name} of {space!r}"
-    refused = _CONTROL.intersection(first_words(migration.sql))
+    run = _revision(name, connection, migration) if migration.environment else None
+    refused = _CONTROL.intersection(first_words(migration.sql)) if run is None else ()
     if refused:
         raise MigrationRefused(
             f"{name} was not applied: {', '.join(sorted(refused))} is not for a migration, it has its own "
             "transaction. Remove it"
         )
+    inner = connection.inner
     try:
         async with inner.transaction():
-            await inner.execute(migration.sql)
+            await (inner.execute(migration.sql) if run is None else run())
             await inner.execute(
                 _INSERT,
                 space,
                 migration.name,
                 checksum(migration.sql),
                 clock.now(),
-                expands(migration.sql),
+                expands(migration),
             )
     except (*LOST, asyncpg.PostgresError) as error:
         raise _refusal(name, error) from error
+
+
+def _revision(
+    name: str, connection: Connection, migration: Migration
+) -> Callable[[], Awaitable[None]]:
+    try:
+        from borough.stores.postgres.revision import run_revision
+    except ModuleNotFoundError as error:
+        raise MigrationRefused(
+            f"{name} was not applied: it needs {error.name}: pip install 'borough[alembic]'"
+        ) from None
+    return partial(run_revision, name, connection, migration)
 
 
 def _refusal(name: str, error: BaseException) -> StoreError:

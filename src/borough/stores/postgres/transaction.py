@@ -23,7 +23,7 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
-from borough.ports import Companion
+from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.postgres.driver import asyncpg
@@ -304,6 +304,21 @@ class PostgresTransaction(StoreBody):
         limit = self._limits.row_limit
         return within_limit(await self._rows(kind, sql, args, limit), limit, sql)
 
+    async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:
+        """Run one statement of a guest, which shapes rows by itself."""
+        self._check()
+        limit = self._limits.row_limit
+        try:
+            left_s = self._begun(self._texts.of(sql))
+            try:
+                found = await self._connection.fetch(sql, args, limit, left_s)
+            finally:
+                self._busy = False
+            within_limit(found.rows, limit, sql)
+        except (Exception, asyncio.CancelledError) as error:
+            self._fail(error, sql)
+        return found
+
     async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         if not self.is_open or self._doomed is not None:
             self._check()
@@ -342,12 +357,12 @@ class PostgresTransaction(StoreBody):
     def _fail(self, error: BaseException, sql: str) -> NoReturn:
         if isinstance(error, (asyncio.CancelledError, WrongRowCount)):
             if isinstance(error, asyncio.CancelledError):
-                self._doom(TransactionMisuse("a statement was cancelled"))
+                self.doom(TransactionMisuse("a statement was cancelled"))
             raise error
         found = statement_fault(error, sql)
         if isinstance(found, DeadlineExceeded):
             found = self._out_of_time(sql)
-        self._doom(found)
+        self.doom(found)
         if isinstance(found, TransactionConflict) or is_lost(error):
             self._doomed_depth = -1  # no savepoint saves the body
         if found is error:
@@ -368,7 +383,7 @@ class PostgresTransaction(StoreBody):
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
         if not self.is_open or depth != self._depth or self._busy:
-            self._doom(TransactionMisuse("savepoints end in the order in which they nest"))
+            self.doom(TransactionMisuse("savepoints end in the order in which they nest"))
             self._check()
         self._depth -= 1
         doomed = self._doomed

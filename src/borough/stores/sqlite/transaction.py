@@ -26,7 +26,7 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
-from borough.ports import Companion
+from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.rows import only_row, within_limit
@@ -153,7 +153,7 @@ class SqliteTransaction(StoreBody):
             self._writer.leave_undone(self)
             raise
         if error is None:
-            self._doom(TransactionMisuse("the body ended while one of its statements was running"))
+            self.doom(TransactionMisuse("the body ended while one of its statements was running"))
 
     def settle(self, failure: StoreError | None) -> None:
         """The group has ended."""
@@ -164,7 +164,7 @@ class SqliteTransaction(StoreBody):
 
     def expire(self) -> None:
         """The writer has gone on to others."""
-        self._doom(self._held_too_long("Wait for other things before or after the transaction"))
+        self.doom(self._held_too_long("Wait for other things before or after the transaction"))
         self._doomed_depth = -1
 
     def _held_too_long(self, rest: str, *, stalled: bool = False) -> StoreError:
@@ -249,6 +249,12 @@ class SqliteTransaction(StoreBody):
         found = await self._rows(kind, sql, args, self._options.row_limit)
         return within_limit(found, self._options.row_limit, sql)
 
+    async def fetch(self, sql: str, _args: Sequence[Any], /) -> Fetched:
+        """Refused: SQLAlchemy's types are stored otherwise here, and one column would have two forms."""
+        raise TransactionMisuse(
+            f"SQLAlchemy is a guest on PostgreSQL only; choose that store for the service, or use tx. It was: {sql}"
+        )
+
     async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         self._check()
         try:
@@ -325,14 +331,14 @@ class SqliteTransaction(StoreBody):
     def _fail(self, error: BaseException, sql: str) -> NoReturn:
         if isinstance(error, (asyncio.CancelledError, WrongRowCount)):
             if isinstance(error, asyncio.CancelledError):
-                self._doom(TransactionMisuse("a statement was cancelled"))
+                self.doom(TransactionMisuse("a statement was cancelled"))
             raise error
         if isinstance(error, apsw.InterruptError):
             began = not isinstance(error, NeverBegan)
             found: BaseException = self._why_interrupted(sql, began=began)
         else:
             found = statement_fault(error, sql)
-        self._doom(found)
+        self.doom(found)
         from_engine = self.is_open and isinstance(error, apsw.Error)
         if from_engine and not self._writer.check_group(error):
             self._doomed_depth = -1
@@ -360,7 +366,7 @@ class SqliteTransaction(StoreBody):
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
         if not self.is_open or depth != self._depth or self.busy:
-            self._doom(TransactionMisuse("savepoints end in the order in which they nest"))
+            self.doom(TransactionMisuse("savepoints end in the order in which they nest"))
             self._check()
         self._depth -= 1
         doomed = self._doomed
