@@ -24,7 +24,7 @@ from borough.cli.output import results, settle_output
 from borough.cli.patient_stream import PatientStream
 from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
-from borough.console.console import is_shown
+from borough.console.mounting import is_shown
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, CommandSocket, Handler, Say, Scale
 from borough.fleet.commands import Rollout as RolloutRequest

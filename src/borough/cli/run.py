@@ -224,7 +224,7 @@ def _announce(
     stand_ins: Mapping[type[Any], Any],
     further: Sequence[tuple[str, str]],
 ) -> None:
-    from borough.console.console import FORMER
+    from borough.console.mounting import FORMER
     from borough.runtime.applications import Application
 
     host = process.host

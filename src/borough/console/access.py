@@ -20,7 +20,7 @@ from borough.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
 from borough.services.settings import Secret
 from borough.transports.http.message import Request
 
-__all__ = ["TOKEN", "Access", "Session", "is_loopback"]
+__all__ = ["TOKEN", "Access", "Session"]
 
 TOKEN = "x-borough-token"
 """The field that carries a session's token with each change."""
@@ -56,7 +56,7 @@ class Access:
 
     def admit(self, request: Request) -> None:
         """Whether the console is there for this request. Raises `NotFound`, `Forbidden`."""
-        if self._password is None and not is_loopback(_host_name(request)):
+        if self._password is None and not _is_loopback(_host_name(request)):
             raise NotFound(
                 "The console is shown on this machine only; console.password lets others log in"
             )
@@ -144,8 +144,8 @@ def _host_name(request: Request) -> str:
         return ""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether this name can only mean this machine."""
+def _is_loopback(host: str) -> bool:
+    """Whether this name can only mean this machine; `*.localhost` is one in each browser."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True

@@ -7,49 +7,29 @@ from `/console/api`, and there `Access` is asked first. Each area's endpoints ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from borough.console.access import Access, is_loopback
+from borough.console.access import Access
 from borough.console.endpoint import Endpoints
 from borough.console.seen import Seen
 from borough.console.watch import Watch
-from borough.errors import CallError, ConfigurationError
+from borough.errors import CallError
 from borough.gateway.documents import only_get
 from borough.gateway.pages import Pages
-from borough.gateway.segments import Handler
-from borough.runtime.configuration import Configuration
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Request, Response
 
-__all__ = ["FORMER", "PREFIX", "Console", "is_shown"]
+__all__ = ["Console"]
 
-PREFIX = "/console"
-FORMER = "/system"
-"""Where the page was before; whoever asks there is sent on."""
+_PREFIX = "/console"
 _API = "/console/api"
 _PAGE = Path(__file__).parent / "page"
 
 
-def is_shown(configuration: Configuration) -> bool:
-    """Whether there is a console: on loopback, or where one can log in, unless it is switched off."""
-    options = configuration.options
-    if not options.console.serve:
-        return False
-    return options.console.password is not None or is_loopback(options.edge.host)
-
-
 class Console:
-    """The console of one system. `services` are the names that the edge answers itself."""
+    """The console of one system."""
 
-    def __init__(self, seen: Seen, services: Iterable[str]) -> None:
-        """Raises `ConfigurationError` where a service is named `console`, whose paths it would hide."""
-        self._services = frozenset(services)
-        if PREFIX[1:] in self._services:
-            raise ConfigurationError(
-                "A service is named console, and the edge shows its console there; "
-                "rename the service or set console.serve = false"
-            )
+    def __init__(self, seen: Seen) -> None:
         options = seen.configuration.options.console
         self._seen = seen
         self._access = Access(seen.configuration.console_password(), options.session_s, seen.clock)
@@ -57,13 +37,9 @@ class Console:
         self._areas: Areas | None = None
         self._watch = Watch(seen)
 
-    def mounts(self) -> dict[str, Handler]:
-        """What it adds to the edge, by path prefix. From now on it looks at the system."""
+    def start(self) -> None:
+        """Look at the system from now on."""
         self._watch.start()
-        found: dict[str, Handler] = {PREFIX: self.answer}
-        if FORMER[1:] not in self._services:
-            found[FORMER] = _moved_here
-        return found
 
     async def answer(self, request: Request) -> Response:
         """The page, one of its files, or an endpoint's answer. Raises a `CallError`."""
@@ -75,10 +51,10 @@ class Console:
             except CallError as error:
                 # To one page of our own, a login that is missing is no challenge for a browser.
                 return problem_response(error)
-        if path == PREFIX:
+        if path == _PREFIX:
             only_get(request)
             return Response(308, [(b"location", b"/console/")])
-        below = path.removeprefix(PREFIX)
+        below = path.removeprefix(_PREFIX)
         return await self._pages.answer(_at(request, below if below.strip("/") else "/index.html"))
 
     async def _ask(self, request: Request, path: str) -> Response:
@@ -121,8 +97,3 @@ def _at(request: Request, path: str) -> Request:
     return Request(
         request.method, path, request.query, request.headers, request.body, request.connection
     )
-
-
-async def _moved_here(request: Request) -> Response:
-    only_get(request)
-    return Response(308, [(b"location", b"/console/")])

@@ -13,6 +13,7 @@ import msgspec
 
 from borough.console.endpoint import json_answer
 from borough.console.event_desk import Done, EventDesk, EventsView, Letters
+from borough.console.told import EVENTS
 from borough.errors import InvalidRequest, NotFound, Unavailable
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
@@ -20,9 +21,7 @@ from borough.runtime.dead_letters import Selection
 from borough.runtime.topics import HandlerState, TopicState
 from borough.transports.http.message import Request, Response
 
-__all__ = ["EVENTS", "FleetEvents", "telling"]
-
-EVENTS = "/borough/system/events.json"
+__all__ = ["FleetEvents", "telling"]
 
 
 class Question(msgspec.Struct, frozen=True):

@@ -1,31 +1,17 @@
-"""The console of a fleet: what its replicas tell about themselves, put together at the door.
-
-A replica that does not answer is left out of the counts; what is known of its services stays.
-"""
+"""The console of a fleet, at its door. Nothing of it is read before somebody asks."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from borough.console.console import Console, is_shown
-from borough.console.counts import SystemCounts, merged_counts
-from borough.console.event_desk import EventDesk, EventsView
-from borough.console.facts import SystemView, merged_views
-from borough.console.fleet_events import EVENTS, FleetEvents
-from borough.console.kept import KeptTelemetry
-from borough.console.one_process import FACTS, STATE
-from borough.errors import CallError, Unavailable
+from borough.console.mounting import Mounting, is_shown
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
-from borough.ports import Replica
+
+if TYPE_CHECKING:
+    from borough.console.console import Console
 
 __all__ = ["fleet_mounts"]
-
-T = TypeVar("T")
 
 
 def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
@@ -35,60 +21,13 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
     """
     if not is_shown(edge.configuration):
         return {}
-    console = Console(_Fleet(edge), edge.services)
-    edge.closing.append(console.close)
-    return console.mounts()
 
+    def make() -> Console:
+        from borough.console.console import Console
+        from borough.console.fleet_seen import FleetSeen
 
-class _Fleet:
-    """See `Seen`: facts and counts of all replicas together."""
+        return Console(FleetSeen(edge))
 
-    def __init__(self, edge: EdgeProcess) -> None:
-        self.clock = edge.clock
-        self.configuration = edge.configuration
-        self.kept = KeptTelemetry(edge.data_folder, edge.configuration.options.telemetry.keep_mib)
-        self.events: EventDesk = FleetEvents(edge, self._events)
-        self._edge = edge
-        self._known: dict[str, SystemView] = {}
-
-    async def facts(self) -> SystemView:
-        """See `Seen`."""
-        for service, view in await self._told(FACTS, SystemView):
-            self._known[service] = view
-        if not self._known:
-            raise Unavailable("No service has told yet what it is", retry_after_s=1)
-        # Asked for by service: a view of another replica does not displace a service's own.
-        return merged_views(list(self._known.values()))
-
-    async def counts(self) -> SystemCounts:
-        """See `Seen`."""
-        found = [counts for _, counts in await self._told(STATE, SystemCounts)]
-        now, states = self._edge.clock.now(), set(self._edge.states().values())
-        state = "ready" if states == {"ready"} else "not ready"
-        if not found:
-            found = [SystemCounts(state=state, started_at=now, at=now, services={}, operations={})]
-        return merged_counts(found, state, now)
-
-    async def _events(self) -> Sequence[EventsView]:
-        return [view for _, view in await self._told(EVENTS, EventsView)]
-
-    async def _told(self, target: str, kind: type[T]) -> Sequence[tuple[str, T]]:
-        """What each replica tells, with a service that it runs: of one process once."""
-        replicas: dict[Replica, str] = {}
-        for service in self._edge.services:
-            for replica in self._edge.discovery.replicas(service):
-                replicas.setdefault(replica, service)
-        asked = [self._ask(of, replica, target, kind) for replica, of in replicas.items()]
-        answers = await asyncio.gather(*asked)
-        return [
-            (service, answer)
-            for service, answer in zip(replicas.values(), answers, strict=True)
-            if answer is not None
-        ]
-
-    async def _ask(self, service: str, replica: Replica, target: str, kind: type[T]) -> T | None:
-        try:
-            answer = await self._edge.ask(service, replica, target)
-            return msgspec.json.decode(answer.body, type=kind)
-        except (CallError, msgspec.DecodeError):
-            return None
+    mounting = Mounting(edge.configuration, edge.services, edge.clock, make)
+    edge.closing.append(mounting.close)
+    return mounting.mounts()

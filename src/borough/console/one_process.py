@@ -1,53 +1,24 @@
-"""The console of one process, and what a replica of a fleet tells the door for the console there."""
+"""The console of one process, and what a replica of a fleet tells the door for the console there.
+
+Nothing of it is read before somebody asks.
+"""
 
 from __future__ import annotations
 
-import asyncio
+from functools import cache
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from borough.console.console import Console, is_shown
-from borough.console.counts import SystemCounts, system_counts
-from borough.console.endpoint import LIVE
-from borough.console.event_desk import EventDesk, OwnEvents
-from borough.console.facts import SystemView, system_view
-from borough.console.fleet_events import EVENTS, telling
-from borough.console.kept import KeptTelemetry
+from borough.console.mounting import Mounting, is_shown
+from borough.console.told import EVENTS, FACTS, STATE
 from borough.gateway.process import Process
 from borough.gateway.segments import Handler
 from borough.transports.http.message import Request, Response
 
-__all__ = ["FACTS", "STATE", "mounts", "tells"]
+if TYPE_CHECKING:
+    from borough.console.console import Console
+    from borough.console.process_seen import ProcessSeen
 
-FACTS = "/borough/system/facts.json"
-STATE = "/borough/system/state.json"
-
-
-class _Process:
-    """See `Seen`."""
-
-    def __init__(self, process: Process) -> None:
-        self.clock = process.clock
-        self.configuration = process.system.configuration
-        telemetry = self.configuration.options.telemetry
-        self.kept = KeptTelemetry(process.host.data_folder, telemetry.keep_mib)
-        self.events: EventDesk = OwnEvents(process.host)
-        self._host = process.host
-        self._started_at = process.clock.now()
-        self._facts: SystemView | None = None
-
-    async def facts(self) -> SystemView:
-        """See `Seen`. Made once, in a thread: that of a large system takes longer than the loop may wait."""
-        if self._facts is None:
-            host = self._host
-            self._facts = await asyncio.to_thread(
-                system_view, host.plan, host.configuration.options, host.callees
-            )
-        return self._facts
-
-    async def counts(self) -> SystemCounts:
-        """See `Seen`."""
-        return await system_counts(self._host, self._started_at)
+__all__ = ["mounts", "tells"]
 
 
 def mounts(process: Process) -> dict[str, Handler]:
@@ -55,22 +26,48 @@ def mounts(process: Process) -> dict[str, Handler]:
 
     Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
-    if not is_shown(process.system.configuration):
+    configuration = process.system.configuration
+    if not is_shown(configuration):
         return {}
+    started_at = process.clock.now()
+
+    def make() -> Console:
+        from borough.console.console import Console
+        from borough.console.process_seen import ProcessSeen
+
+        return Console(ProcessSeen(process, started_at))
+
     services = {contract.service for contract in process.host.plan.contracts.values()}
-    console = Console(_Process(process), services)
-    process.closing.append(console.close)
-    return console.mounts()
+    mounting = Mounting(configuration, services, process.clock, make)
+    process.closing.append(mounting.close)
+    return mounting.mounts()
 
 
 def tells(process: Process) -> dict[str, Handler]:
-    """What a replica tells the edge of its fleet, by path: its own facts and its own counts."""
-    seen = _Process(process)
+    """What a replica tells the edge of its fleet, by path: its facts, its counts, its events."""
+    started_at = process.clock.now()
+
+    @cache
+    def seen() -> ProcessSeen:
+        from borough.console.process_seen import ProcessSeen
+
+        return ProcessSeen(process, started_at)
 
     async def facts(_: Request) -> Response:
-        return Response(200, LIVE, msgspec.json.encode(await seen.facts()))
+        return _now(await seen().facts())
 
     async def state(_: Request) -> Response:
-        return Response(200, LIVE, msgspec.json.encode(await seen.counts()))
+        return _now(await seen().counts())
 
-    return {FACTS: facts, STATE: state, EVENTS: telling(seen.events)}
+    async def events(request: Request) -> Response:
+        from borough.console.fleet_events import telling
+
+        return await telling(seen().events)(request)
+
+    return {FACTS: facts, STATE: state, EVENTS: events}
+
+
+def _now(document: object) -> Response:
+    from borough.console.endpoint import json_answer
+
+    return json_answer(document)
