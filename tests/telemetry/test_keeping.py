@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.trace.v1 import trace_pb2
@@ -120,6 +122,46 @@ async def test_what_is_not_otlp_is_refused(
     keeper: Keeper, path: str, body: bytes, kind: bytes, status: int
 ) -> None:
     assert (await post(keeper, path, body, (b"content-type", kind))).status == status
+
+
+async def test_gzip_that_breaks_off_is_refused(keeper: Keeper) -> None:
+    fields = (b"content-type", b"application/x-protobuf"), (b"content-encoding", b"gzip")
+    body = gzip.compress(foreign_batch()[1])[:-9]
+    assert (await post(keeper, "/v1/traces", body, *fields)).status == 400
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("LocalHost", 200)])
+async def test_another_name_for_this_machine_is_refused(
+    keeper: Keeper, host: str, status: int
+) -> None:
+    port = int(keeper.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"POST /v1/traces HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 0\r\n"
+        "Content-Type: application/x-protobuf\r\n\r\n".encode()
+    )
+    assert (await reader.readline()).startswith(f"HTTP/1.1 {status} ".encode())
+    writer.close()
+
+
+async def test_what_the_file_is_too_slow_for_is_refused(keeper: Keeper, tmp_path: Path) -> None:
+    fields = ((b"content-type", b"application/x-protobuf"),)
+    client = HttpClient()
+    address = ("127.0.0.1", int(keeper.url.rpartition(":")[2]))
+    holder = apsw.Connection(str(tmp_path / FILE))
+    holder.execute("begin immediate")
+    try:
+        sent = [
+            asyncio.ensure_future(client.send(address, "POST", "/v1/traces", fields, b""))
+            for _ in range(17)
+        ]
+        done, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
+        assert [each.result().status for each in done] == [503]
+    finally:
+        holder.execute("rollback")
+        holder.close()
+    assert {each.status for each in await asyncio.gather(*sent)} == {200, 503}
+    await client.close()
 
 
 async def test_a_batch_that_cannot_be_read_hides_no_other(
