@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.resources import Resource as SdkResource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -21,6 +24,7 @@ from borough.observing.store import FILE, TelemetryFile
 from borough.telemetry.otlp import Resource, Scope
 from borough.telemetry.otlp_reading import read_traces
 from borough.telemetry.otlp_traces import SpanEncoder
+from borough.telemetry.protobuf import delimited
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span
 from borough.telemetry.trace import TraceContext
@@ -118,6 +122,46 @@ async def test_what_is_not_otlp_is_refused(
     keeper: Keeper, path: str, body: bytes, kind: bytes, status: int
 ) -> None:
     assert (await post(keeper, path, body, (b"content-type", kind))).status == status
+
+
+async def test_gzip_that_breaks_off_is_refused(keeper: Keeper) -> None:
+    fields = (b"content-type", b"application/x-protobuf"), (b"content-encoding", b"gzip")
+    body = gzip.compress(foreign_batch()[1])[:-9]
+    assert (await post(keeper, "/v1/traces", body, *fields)).status == 400
+
+
+@pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("LocalHost", 200)])
+async def test_another_name_for_this_machine_is_refused(
+    keeper: Keeper, host: str, status: int
+) -> None:
+    port = int(keeper.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(
+        f"POST /v1/traces HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 0\r\n"
+        "Content-Type: application/x-protobuf\r\n\r\n".encode()
+    )
+    assert (await reader.readline()).startswith(f"HTTP/1.1 {status} ".encode())
+    writer.close()
+
+
+async def test_what_the_file_is_too_slow_for_is_refused(keeper: Keeper, tmp_path: Path) -> None:
+    fields = ((b"content-type", b"application/x-protobuf"),)
+    client = HttpClient()
+    address = ("127.0.0.1", int(keeper.url.rpartition(":")[2]))
+    holder = apsw.Connection(str(tmp_path / FILE))
+    holder.execute("begin immediate")
+    try:
+        sent = [
+            asyncio.ensure_future(client.send(address, "POST", "/v1/traces", fields, b""))
+            for _ in range(17)
+        ]
+        done, _ = await asyncio.wait(sent, return_when=asyncio.FIRST_COMPLETED)
+        assert [each.result().status for each in done] == [503]
+    finally:
+        holder.execute("rollback")
+        holder.close()
+    assert {each.status for each in await asyncio.gather(*sent)} == {200, 503}
+    await client.close()
 
 
 async def test_a_batch_that_cannot_be_read_hides_no_other(
@@ -278,3 +322,63 @@ async def test_a_file_that_is_none_is_told_in_a_sentence(tmp_path: Path) -> None
     with pytest.raises(ConfigurationError, match="remove it"):
         await keeper.open()
     await keeper.close()
+
+
+def foreign_span(
+    began_ns: int, *, kind: int = 2, name: str = "x", trace_id: bytes = b"1" * 16
+) -> trace_pb2.Span:
+    return trace_pb2.Span(
+        trace_id=trace_id,
+        span_id=b"2" * 8,
+        name=name,
+        kind=kind,  # type: ignore[arg-type]
+        start_time_unix_nano=began_ns,
+        end_time_unix_nano=began_ns,
+    )
+
+
+def foreign_spans(*spans: trace_pb2.Span) -> bytes:
+    scopes = [trace_pb2.ScopeSpans(spans=spans)]
+    group = trace_pb2.ResourceSpans(scope_spans=scopes)
+    return trace_pb2.TracesData(resource_spans=[group]).SerializeToString()
+
+
+def deep_batch(depth: int) -> bytes:
+    """A span with an attribute `k` of lists in lists."""
+    value = delimited(1, b'"a"')
+    for _ in range(depth):
+        value = delimited(5, delimited(1, value))
+    attribute = delimited(9, delimited(1, b"k") + delimited(2, value))
+    span = foreign_span(1).SerializeToString() + attribute
+    return delimited(1, delimited(2, delimited(2, span)))
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [foreign_spans(foreign_span(2**64 - 1)), deep_batch(3000)],
+    ids=["a time beyond SQLite's", "values in values"],
+)
+def test_a_strange_batch_is_no_obstacle_to_those_before_it(tmp_path: Path, strange: bytes) -> None:
+    file = TelemetryFile(tmp_path / FILE)
+    trace_id, batch = foreign_batch()
+    file.write("traces", batch, 1)
+    file.write("traces", strange, 2)
+    assert trace_id in [found.trace_id for found in find_traces(file, TraceFilter())]
+    file.close()
+
+
+def test_an_inner_value_is_told_as_json() -> None:
+    (span,) = read_traces(deep_batch(2))
+    assert span.attributes["k"] == r'[["\"a\""]]'
+
+
+def test_a_span_of_a_clock_that_runs_ahead_costs_no_other_its_place(tmp_path: Path) -> None:
+    file = TelemetryFile(tmp_path / FILE, MIB)
+    file.write("traces", foreign_spans(foreign_span(2**63 - 1)), 1)
+    file.settle("traces")
+    for number in range(70):
+        file.write("traces", spans_of(number), (number + 1) * 10**9)
+        file.settle("traces")
+    assert file.size() > MIB * 0.7
+    assert find_traces(file, TraceFilter(text="o-69-7"))
+    file.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from borough.clock import Clock
 from borough.errors import (
     CallError,
     ConfigurationError,
+    Forbidden,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -42,6 +44,9 @@ ADDRESS = "borough.otlp"
 """The file of the data folder that says where the keeper takes OTLP."""
 _log = logging.getLogger("borough.telemetry")
 _LARGEST = 16 * 1024 * 1024
+_MOST_WAITING = 16
+"""Batches that may wait for the file; one more is refused, and its sender has it a while longer."""
+_OWN_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _PROTOBUF = "application/x-protobuf"
 _SIGNALS: Mapping[str, Signal] = {
     "/v1/traces": "traces",
@@ -65,6 +70,7 @@ class Keeper:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="borough-telemetry")
         self._server = HttpServer(self._answer, ServerLimits(body_bytes=_LARGEST), clock)
         self._is_open = False
+        self._waiting = 0
 
     @property
     def url(self) -> str:
@@ -105,7 +111,14 @@ class Keeper:
                 raise NotFound(f"{request.path}: there are {', '.join(_SIGNALS)}")
             if request.method != "POST":
                 raise MethodNotAllowed(f"{request.path} takes POST", allowed=["POST"])
-            await self.write(signal, _body(request))
+            _check_host(request)
+            if self._waiting >= _MOST_WAITING:
+                raise Unavailable("the store of telemetry is behind")
+            self._waiting += 1
+            try:
+                await self.write(signal, _body(request))
+            finally:
+                self._waiting -= 1
         except CallError as error:
             return problem_response(error)
         return Response(200, ((b"content-type", _PROTOBUF.encode()),), b"")
@@ -130,6 +143,13 @@ class Keeper:
         self._thread.shutdown(wait=False)
 
 
+def _check_host(request: Request) -> None:
+    """Any page may name this address by a host of its own. Raises `Forbidden`."""
+    name = (request.headers.get("host") or "").lower()
+    if re.sub(r":[0-9]*\Z", "", name) not in _OWN_HOSTS:
+        raise Forbidden(f"OTLP is taken by {', '.join(sorted(_OWN_HOSTS))} only")
+
+
 def _body(request: Request) -> bytes:
     """The message, unpacked. Raises a `CallError` for what is none."""
     kind = (request.headers.get("content-type") or "").partition(";")[0].strip()
@@ -147,4 +167,6 @@ def _body(request: Request) -> bytes:
         raise InvalidRequest(f"the body is no gzip: {error}") from None
     if unpacking.unconsumed_tail:
         raise TooLarge(f"unpacked, a batch may have {_LARGEST} bytes")
+    if not unpacking.eof:
+        raise InvalidRequest("the body is no gzip: it breaks off")
     return data

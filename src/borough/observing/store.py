@@ -6,6 +6,7 @@ nothing for searches that nobody makes. The oldest goes first when the file is f
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ import msgspec
 from borough.errors import ConfigurationError
 from borough.ports import Signal
 from borough.telemetry.otlp_reading import ReadLine, ReadSpan, read_logs, read_traces
-from borough.telemetry.protobuf import Unreadable
 
 __all__ = ["FILE", "TelemetryFile"]
 
+_log = logging.getLogger("borough.telemetry")
 FILE = "borough.telemetry.db"
 """No service can have this name."""
 _VERSION = 1
@@ -48,6 +49,7 @@ create table lines (
 create index lines_by_trace on lines (trace_id) where trace_id <> '';
 create index lines_by_time on lines (at_ns);
 """
+_TIMES = {"batches": "at_ns", "spans": "began_ns", "words": "began_ns", "lines": "at_ns"}
 _SPAN = "insert or replace into spans values (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _LINE = "insert into lines values (?,?,?,?,?,?,?,?)"
 _WORD = "insert or ignore into words values (?,?,?)"
@@ -100,27 +102,26 @@ class TelemetryFile:
         return (self._one("pragma page_count") - self._one("pragma freelist_count")) * _PAGE
 
     def _make_room(self) -> None:
-        """Remove the oldest until a tenth is free again."""
+        """Remove the oldest until a tenth is free again.
+
+        A tenth of the rows at a time, not of the years: clocks of others may be wrong by any of them.
+        """
         while self.size() > self._most_bytes * _SHARE_LEFT:
-            oldest = self.rows(
-                "select min(at) from (select min(at_ns) as at from batches union all "
-                "select min(began_ns) from spans union all select min(at_ns) from lines)"
-            )[0][0]
-            newest = self.rows(
-                "select max(at) from (select max(at_ns) as at from batches union all "
-                "select max(began_ns) from spans union all select max(at_ns) from lines)"
-            )[0][0]
-            if oldest is None:
+            tenths = [found for table in _TIMES if (found := self._tenth(table)) is not None]
+            if not tenths:
                 return
-            before = oldest + max(1, (newest - oldest) // 10)
             with self.connection:
-                for table, column in (
-                    ("batches", "at_ns"),
-                    ("spans", "began_ns"),
-                    ("words", "began_ns"),
-                    ("lines", "at_ns"),
-                ):
-                    self._run(f"delete from {table} where {column} <= ?", (before,))
+                for table, column in _TIMES.items():
+                    self._run(f"delete from {table} where {column} <= ?", (min(tenths),))
+
+    def _tenth(self, table: str) -> int | None:
+        """Until when the oldest tenth of its rows goes; None without any."""
+        column = _TIMES[table]
+        found = self.rows(
+            f"select {column} from {table} order by {column} limit 1 "
+            f"offset (select count(*) / 10 from {table})"
+        )
+        return int(found[0][0]) if found else None
 
     def settle(
         self, signal: Signal, *, containing: Sequence[bytes] = (), most_bytes: int = _READ_AT_ONCE
@@ -151,8 +152,10 @@ class TelemetryFile:
                 self._keep_spans(list(read_traces(body)))
             else:
                 self._keep_lines(read_logs(body))
-        except Unreadable:
-            return  # it was let in unread, and nobody can do anything about it
+        except apsw.Error:
+            raise  # the disk's fault, not the batch's
+        except Exception as error:  # it was let in unread, and must not be in the way of others
+            _log.debug("a batch of %s cannot be read, and is dropped: %s", signal, error)
 
     def _keep_spans(self, spans: Sequence[ReadSpan]) -> None:
         self.connection.executemany(_SPAN, [_row(span) for span in spans])

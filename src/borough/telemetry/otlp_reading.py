@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from struct import Struct
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -19,6 +19,10 @@ __all__ = ["ReadLine", "ReadPoint", "ReadSpan", "read_logs", "read_metrics", "re
 _DOUBLE = Struct("<d").unpack
 _AS_BYTES = Struct("<Q").pack
 _Message = tuple[int, "int | bytes"]
+_LARGEST = (1 << 63) - 1
+"""Of a number that is kept: SQLite has no larger one."""
+_DEEPEST = 32
+"""Values of values: a deeper one is left out."""
 
 
 class ReadSpan(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +135,11 @@ def _span(resource: _Resource, body: bytes) -> ReadSpan:
         elif number == 5:
             name = _text(value)
         elif number == 6:
-            kind = _number(value)
+            kind = _kept(value)
         elif number == 7:
-            began_ns = _number(value)
+            began_ns = _kept(value)
         elif number == 8:
-            ended_ns = _number(value)
+            ended_ns = _kept(value)
         elif number == 9:
             _put(attributes, _body(value))
         elif number == 13:
@@ -145,7 +149,7 @@ def _span(resource: _Resource, body: bytes) -> ReadSpan:
                 if inner == 2:
                     message = _text(part)
                 elif inner == 3:
-                    status = _number(part)
+                    status = _kept(part)
     return ReadSpan(
         trace_id=trace_id,
         span_id=span_id,
@@ -178,8 +182,8 @@ def _line(resource: _Resource, body: bytes) -> ReadLine:
             found[number] = value
     said = _value(_body(found[5])) if 5 in found else ""
     return ReadLine(
-        at_ns=_number(found.get(1) or found.get(11) or 0),
-        severity=_number(found.get(2, 0)),
+        at_ns=_kept(found.get(1) or found.get(11) or 0),
+        severity=_kept(found.get(2, 0)),
         level=_text(found.get(3, b"")),
         text=str(said),
         service=resource.service,
@@ -198,9 +202,9 @@ def _point(resource: _Resource, name: str, body: bytes, *, is_histogram: bool) -
         if number == (1 if is_histogram else 7):
             _put(attributes, _body(value))
         elif number == 3:
-            at_ns = _number(value)
+            at_ns = _kept(value)
         elif is_histogram and number == 4:
-            count = _number(value)
+            count = _kept(value)
         elif number == (5 if is_histogram else 4):
             value_of = _double(value)
         elif not is_histogram and number == 6:
@@ -251,16 +255,28 @@ def _attributes(body: bytes, field: int) -> dict[str, Value]:
 
 
 def _put(found: dict[str, Value], pair: bytes) -> None:
+    key, value = _pair(pair)
+    found[key] = _value(value)
+
+
+def _pair(body: bytes) -> tuple[str, bytes]:
     key, value = "", b""
-    for number, part in fields(pair):
+    for number, part in fields(body):
         if number == 1:
             key = _text(part)
         elif number == 2:
             value = _body(part)
-    found[key] = _value(value)
+    return key, value
 
 
 def _value(body: bytes) -> Value:
+    found = _nested(body, 0)
+    if isinstance(found, list | dict):  # once for all of it: quotes in quotes double their marks
+        return msgspec.json.encode(found).decode()
+    return cast("Value", found)
+
+
+def _nested(body: bytes, depth: int) -> Any:
     for number, value in fields(body):
         if number == 1:
             return _text(value)
@@ -272,11 +288,14 @@ def _value(body: bytes) -> Value:
             return _double(value)
         if number == 7:
             return _body(value).hex()
+        if number in (5, 6) and depth == _DEEPEST:
+            return ""
         if number == 5:
-            values = [_value(_body(each)) for inner, each in fields(_body(value)) if inner == 1]
-            return msgspec.json.encode(values).decode()
+            inner = [_body(each) for number, each in fields(_body(value)) if number == 1]
+            return [_nested(each, depth + 1) for each in inner]
         if number == 6:
-            return msgspec.json.encode(_attributes(_body(value), 1)).decode()
+            pairs = [_pair(_body(each)) for number, each in fields(_body(value)) if number == 1]
+            return {key: _nested(each, depth + 1) for key, each in pairs}
     return ""
 
 
@@ -292,6 +311,10 @@ def _number(value: int | bytes) -> int:
     if isinstance(value, int):
         return value
     raise Unreadable("a number was expected")
+
+
+def _kept(value: int | bytes) -> int:
+    return min(_number(value), _LARGEST)
 
 
 def _body(value: int | bytes) -> bytes:

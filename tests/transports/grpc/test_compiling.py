@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from keyword import kwlist
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,7 +16,13 @@ from hypothesis import strategies as st
 from borough import UNSET
 from borough.contracts.descriptor import describe
 from borough.contracts.examples import example_arguments, example_result
-from borough.contracts.proto import RESULT, proto_file
+from borough.contracts.proto import (
+    RESULT,
+    ProtoField,
+    ProtoFile,
+    ProtoMessage,
+    proto_file,
+)
 from borough.contracts.proto_lock import ProtoLock, numbered
 from borough.contracts.reading import read_contract
 from borough.transports.grpc.compiling import Converters
@@ -137,3 +145,34 @@ def test_a_value_that_only_others_know_is_unknown_in_an_open_enum() -> None:
     message = make(**{**converters.write("Everything")(thing), "state": 99})
     read = msgspec.convert(converters.read("Everything")(message), Everything)
     assert read.state.name == "UNKNOWN"
+
+
+@pytest.mark.parametrize("label", ["", "optional", "repeated"])
+def test_a_field_may_have_any_keyword_of_python_as_its_name(label: Any) -> None:
+    words = [word for word in kwlist if word.islower()]
+    fields = tuple(
+        ProtoField(
+            name=word,
+            type="int64",
+            label=label,
+            number=number,
+            wire=f"{word}_",
+            attribute=f"{word}_",
+        )
+        for number, word in enumerate(words, 1)
+    )
+    value: Any = [7] if label == "repeated" else 7
+    messages = {"Words": ProtoMessage(name="Words", fields=fields)}
+    file = ProtoFile(
+        package="words",
+        service="Telling",
+        contract="words.Telling",
+        methods=(),
+        messages=messages,
+        enums={},
+        problems={},
+    )
+    converters = Converters(file)
+    said = SimpleNamespace(**{f"{word}_": value for word in words})
+    data = MessagePool([file]).message(file, "Words")(**converters.write("Words")(said))
+    assert converters.read("Words")(data) == vars(said)

@@ -280,11 +280,12 @@ async def test_a_reply_has_its_header_fields_as_metadata(caller: Plain) -> None:
     assert told["set-cookie"].startswith("seat=12")
 
 
-async def test_the_rate_limit_counts_calls_with_requests(tmp_path: Path) -> None:
-    process = await served(tmp_path, edge__rate_limit="3/m")
+async def test_the_rate_limit_counts_calls_and_reflection_with_requests(tmp_path: Path) -> None:
+    process = await served(tmp_path, edge__rate_limit="20/m")
     try:
         async with plain(address(process)) as caller:
-            for _ in range(3):
+            asked = 1 + len(caller.services)
+            for _ in range(20 - asked):
                 await caller.call(f"{BOOTH}/Add", one=1)
             error = await refused(caller.call(f"{BOOTH}/Add", one=1))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -343,6 +344,28 @@ async def test_health_knows_the_services_that_are_here(caller: Plain) -> None:
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     error = await refused(check(health_pb2.HealthCheckRequest(service="nobody")))
     assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+TALKS = [
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+]
+
+
+@pytest.mark.parametrize("path", TALKS)
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
+        (b"\x0a" + bytes(17_000), grpc.StatusCode.RESOURCE_EXHAUSTED),
+    ],
+)
+async def test_garbage_to_health_and_reflection_is_the_callers_fault(
+    process: Process, caller: Plain, path: str, data: bytes, code: grpc.StatusCode
+) -> None:
+    send: Any = caller.channel.unary_unary(f"/{path}")
+    assert (await refused(send(data))).code() is code
 
 
 async def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path: Path, process: Process) -> None:

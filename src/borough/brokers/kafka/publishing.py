@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -25,6 +25,8 @@ _log = logging.getLogger("borough.kafka")
 
 _LOOK_S: Final = 0.1
 _CLOSE_S: Final = 1.0
+_GRACE_S: Final = 5.0
+"""librdkafka gives an event up somewhat after its time."""
 _CRITICAL: Final = 2  # of syslog: below it, of each connection that is tried again
 
 
@@ -58,8 +60,15 @@ class _Batch:
 class Publishing:
     """The producer of one process, made when it is first needed, and anew when it has failed for good."""
 
-    def __init__(self, terms: KafkaTerms) -> None:
+    def __init__(
+        self,
+        terms: KafkaTerms,
+        make: Callable[[dict[str, Any]], Any] = Producer,
+        grace_s: float = _GRACE_S,
+    ) -> None:
         self._terms = terms
+        self._limit_s = terms.publish_s + grace_s
+        self._make = make
         self._producer: Producer | None = None
         self._polling: threading.Thread | None = None
         self._ending = threading.Event()
@@ -67,18 +76,21 @@ class Publishing:
 
     def open(self) -> Producer:
         """The producer, which becomes acquainted with the cluster as soon as it is there."""
-        if self._producer is None:
+        producer = self._producer
+        if producer is None:
             self._ending = threading.Event()
             told = {"logger": _log, "log_level": _CRITICAL, "error_cb": self._hear}
-            self._producer = Producer({**self._terms.producer(), **told})
+            self._producer = producer = cast(
+                Producer, self._make({**self._terms.producer(), **told})
+            )
             self._polling = threading.Thread(
                 target=_poll,
-                args=(self._producer, self._ending),
+                args=(producer, self._ending),
                 name="borough-kafka-publishing",
                 daemon=True,
             )
             self._polling.start()
-        return self._producer
+        return producer
 
     async def send(self, messages: Sequence[Message], headers: Headers = ()) -> None:
         """Returns when all are durable, with these headers beside their own. Raises `BrokerError`."""
@@ -95,29 +107,35 @@ class Publishing:
                     on_delivery=batch.told,
                 )
             except (BufferError, KafkaException) as error:
-                self._replace_if_fatal(error.args[0] if error.args else None)
+                self._replace_if_fatal(producer, error.args[0] if error.args else None)
                 # Those before it are on their way; to send them again is harmless.
                 raise BrokerError(
                     f"Kafka took {number} of {len(messages)} events: {error}"
                 ) from error
-        await batch.done
+        try:
+            async with asyncio.timeout(self._limit_s):
+                await batch.done
+        except TimeoutError:
+            self._replace(producer)  # it has broken its promise
+            raise BrokerError(
+                f"Kafka's client has said nothing of {batch_name(messages)} in {self._limit_s:g} s"
+            ) from None
         if batch.error is None:
             self._is_away = False
         else:
-            self._replace_if_fatal(batch.error)
+            self._replace_if_fatal(producer, batch.error)
             raise BrokerError(
                 f"Kafka has not acknowledged {batch_name(messages)}: {batch.error.str()}"
             )
 
     async def close(self) -> None:
         """Let go of the producer; what it has not delivered stays in the outbox. Idempotent."""
-        producer, polling = self._producer, self._polling
+        polling = self._polling
         self._producer = self._polling = None
-        if producer is None or polling is None:
+        if polling is None:
             return
         self._ending.set()
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, _end, producer, polling)
+        await asyncio.get_running_loop().run_in_executor(None, polling.join)
 
     def _hear(self, error: KafkaError) -> None:
         """By the producer's thread: say once that nobody answers, until something was published again."""
@@ -126,12 +144,18 @@ class Publishing:
             servers = ", ".join(self._terms.servers)
             _log.warning("Kafka does not answer at %s; events wait in their outboxes", servers)
 
-    def _replace_if_fatal(self, error: Any) -> None:
+    def _replace_if_fatal(self, producer: Producer, error: Any) -> None:
         """A producer that has lost its place takes nothing any more."""
-        if isinstance(error, KafkaError) and error.fatal():
+        if isinstance(error, KafkaError) and error.fatal() and self._replace(producer):
             _log.error("the producer has failed for good and is made anew: %s", error.str())
-            self._ending.set()
-            self._producer = self._polling = None
+
+    def _replace(self, producer: Producer) -> bool:
+        """Let its thread end it; False where another batch has seen to that."""
+        if self._producer is not producer:
+            return False
+        self._ending.set()
+        self._producer = self._polling = None
+        return True
 
 
 def batch_name(messages: Sequence[Message]) -> str:
@@ -143,9 +167,5 @@ def batch_name(messages: Sequence[Message]) -> str:
 def _poll(producer: Producer, ending: threading.Event) -> None:
     while not ending.is_set():
         producer.poll(_LOOK_S)
-
-
-def _end(producer: Producer, polling: threading.Thread) -> None:
-    polling.join()
-    producer.purge()
+    producer.purge()  # other batches wait for their word on what is left
     producer.flush(_CLOSE_S)

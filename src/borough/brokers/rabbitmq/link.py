@@ -33,10 +33,13 @@ _OPENING_S = 5.0
 
 
 class Link:
-    """The connection of one process and direction; `purpose` is its name at the broker."""
+    """The connection of one process and direction; `purpose` is its name at the broker.
+
+    Raises `ConfigurationError` for a URL that is none of AMQP.
+    """
 
     def __init__(self, url: str, purpose: str, terms: RabbitmqTerms) -> None:
-        self._url = URL(url).update_query(heartbeat=str(terms.heartbeat_s), name=purpose)
+        self._url = _address(url).update_query(heartbeat=str(terms.heartbeat_s), name=purpose)
         self._terms = terms
         self._turn = asyncio.Lock()
         self._connection: Any = None
@@ -95,6 +98,19 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             await ended(connection.close())
+
+
+def _address(url: str) -> URL:
+    try:
+        found = URL(url)
+    except ValueError:
+        found = None
+    if found is None or found.scheme not in ("amqp", "amqps") or not found.host:
+        # It may have a password, and is not repeated.
+        raise ConfigurationError(
+            "events.rabbitmq.url is no address of RabbitMQ: give amqp://HOST, or amqps://HOST for TLS"
+        )
+    return found
 
 
 async def ended(closing: Coroutine[Any, Any, Any]) -> None:

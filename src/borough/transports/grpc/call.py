@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 from httpunk import HeaderMap
 from httpunk.h2.server import SendStream, ServerRequest
 
-from borough.errors import TooLarge
+from borough.errors import InvalidRequest, TooLarge
 from borough.transports.grpc.statuses import Failure
 from borough.transports.grpc.wire import (
     HEADERS,
@@ -74,15 +74,32 @@ class GrpcCall:
             chunks.append(chunk)
         return message_of(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
-    async def messages(self, limit: int) -> AsyncIterator[bytes]:
-        """The messages of a stream as they come. Raises `InvalidRequest` and `TooLarge`."""
-        rest = b""
-        async for chunk in self._request.aiter_bytes():
-            whole, rest = messages_in(rest + chunk)
-            if len(rest) > limit + _FRAME:
-                raise TooLarge(f"The message is above {limit} bytes")
+    async def messages(self, limit: int, message_s: float, quiet_s: float) -> AsyncGenerator[bytes]:
+        """The messages of a stream as they come; it ends where none begins for `quiet_s`.
+
+        Raises `InvalidRequest`, also where one takes longer than `message_s`, and `TooLarge`.
+        """
+        chunks = aiter(self._request.aiter_bytes())
+        now = asyncio.get_running_loop().time
+        rest = bytearray()
+        until = now() + message_s
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    chunk = await anext(chunks, None)
+            except TimeoutError:
+                if not rest and self._count:
+                    return
+                raise InvalidRequest(f"The message has not come within {message_s:g} s") from None
+            if chunk is None:
+                return
+            was_empty = not rest
+            rest += chunk
+            whole = messages_in(rest, limit)
             for message in whole:
                 yield message
+            if whole or was_empty:
+                until = now() + (message_s if rest else quiet_s)
 
     async def left(self) -> None:
         """Return once the caller has left, or its connection is gone."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from keyword import iskeyword
 from typing import Any
 
 from msgspec import UNSET
@@ -89,7 +90,7 @@ class Converters:
                 unsure.append(f"  if m.HasField({field.name!r}): {told}")
             else:  # an enum's zero is no value
                 told = f"v[{field.wire!r}] = {self._read(field)}"
-                unsure.append(f"  if m.{field.name}: {told}")
+                unsure.append(f"  if {_field(field)}: {told}")
         yield f"  v = {{{', '.join(sure)}}}"
         yield from unsure
         yield "  return v"
@@ -107,7 +108,7 @@ class Converters:
 
     def _read(self, field: ProtoField) -> str:
         """The expression that reads the field of `m`."""
-        value, is_same = f"m.{field.name}", field.type in SCALARS
+        value, is_same = _field(field), field.type in SCALARS
         if field.label == "repeated":
             return (
                 f"list({value})" if is_same else f"[{self._read_one(field, 'x')} for x in {value}]"
@@ -176,6 +177,11 @@ class Converters:
         if field.type in SCALARS:
             return value
         return f"write_time({value})" if field.type == TIMESTAMP else f"write_{field.type}({value})"
+
+
+def _field(field: ProtoField) -> str:
+    """The expression for a field of `m`; protobuf may have Python's keywords as names."""
+    return f"getattr(m, {field.name!r})" if iskeyword(field.name) else f"m.{field.name}"
 
 
 def _read_time(found: Any) -> datetime | str:

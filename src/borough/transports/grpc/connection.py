@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, cast
 
+from google.protobuf.message import DecodeError
 from httpunk import H2Server, HTTPunkError
 from httpunk.asyncio import H2ServerProtocol
 from httpunk.h2.server import ServerRequest
 
-from borough.errors import CallError, DeadlineExceeded, NotFound, ServiceFailure
+from borough.errors import CallError, DeadlineExceeded, InvalidRequest, NotFound, ServiceFailure
 from borough.transports.grpc.call import GrpcCall
+from borough.transports.grpc.health import HEALTH
 from borough.transports.grpc.methods import Method
 from borough.transports.grpc.offer import Talk
 from borough.transports.grpc.statuses import Code, Failure, failure_of
@@ -28,6 +31,9 @@ __all__ = ["GrpcConnection"]
 _log = logging.getLogger("borough.grpc")
 _WATCH_S = 0.02
 """How long a call runs before somebody looks whether its caller is still there."""
+_QUESTION_BYTES = 16 * 1024
+"""A message to health or reflection, which holds a name."""
+_HEALTH = f"/{HEALTH}/"
 _UNKNOWN = Failure(trailers_of(Code.UNIMPLEMENTED, "There is no such method here"))
 
 
@@ -128,7 +134,10 @@ class GrpcConnection(H2ServerProtocol):
                 call.read_headers(self._listener.taken)
                 return await self._called(method, call)
             talk = offer.talks.get(path)
-            return _UNKNOWN if talk is None else await self._talked(talk, call)
+            if talk is None:
+                return _UNKNOWN
+            call.read_headers(self._listener.taken)
+            return await self._talked(talk, call, path)
         except CallError as error:
             return failure_of(problem_response(error))
         except HTTPunkError:
@@ -159,16 +168,32 @@ class GrpcConnection(H2ServerProtocol):
             await call.end()
         return failure
 
-    async def _talked(self, talk: Talk, call: GrpcCall) -> Failure | None:
+    async def _talked(self, talk: Talk, call: GrpcCall, path: str) -> Failure | None:
+        body_s = self._listener.limits.body_s
         try:
-            messages = call.messages(self._listener.limits.message_bytes)
-            async with aclosing(cast(Any, talk(messages))) as answers:
+            async with aclosing(cast(Any, talk(self._asked(call, path)))) as answers:
                 async for message in answers:
-                    await call.write(message)
+                    async with asyncio.timeout(body_s):
+                        await call.write(message)
         except NotFound as error:
             return Failure(trailers_of(Code.NOT_FOUND, error.detail))
+        except DecodeError:
+            raise InvalidRequest(f"The message is none that {path} takes") from None
+        except TimeoutError:  # who asks reads no answers
+            await call.drop()
+            return None
         await call.end()
         return None
+
+    async def _asked(self, call: GrpcCall, path: str) -> AsyncGenerator[bytes]:
+        """What a caller asks in a talk, within the limits of everybody."""
+        limits = self._listener.limits
+        most = min(limits.message_bytes, _QUESTION_BYTES)
+        async with aclosing(call.messages(most, limits.body_s, limits.keep_alive_s)) as messages:
+            async for message in messages:
+                if not path.startswith(_HEALTH):  # probes are not counted by HTTP, either
+                    self._listener.door.check_rate(path, call)
+                yield message
 
 
 def _watch(call: GrpcCall) -> None:

@@ -117,6 +117,12 @@ class GrpcDoor:
             visit.leave()
         return None
 
+    def check_rate(self, path: str, incoming: Incoming) -> None:
+        """Count a question that no service answers. Raises `TooManyRequests`."""
+        if self._check_rate is not None:
+            headers = Headers(incoming.headers)
+            self._check_rate(Request("POST", path, "", headers, b"", incoming.connection))
+
     async def _begin(
         self, visit: _Visit, method: Method, data: bytes, incoming: Incoming
     ) -> tuple[tuple[Any, ...], Call]:

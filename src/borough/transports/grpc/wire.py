@@ -6,7 +6,7 @@ import re
 from base64 import b64encode
 from urllib.parse import quote
 
-from borough.errors import InvalidRequest
+from borough.errors import InvalidRequest, TooLarge
 
 __all__ = ["HEADERS", "OK", "framed", "message_of", "messages_in", "read_timeout_s", "trailers_of"]
 
@@ -33,18 +33,23 @@ def message_of(body: bytes) -> bytes:
     return body[_HEAD:]
 
 
-def messages_in(data: bytes) -> tuple[list[bytes], bytes]:
-    """The whole messages at the beginning, and what is left. Raises `InvalidRequest`."""
+def messages_in(data: bytearray, limit: int) -> list[bytes]:
+    """Take the whole messages off the beginning. Raises `InvalidRequest` and `TooLarge`."""
     found: list[bytes] = []
-    while len(data) >= _HEAD:
-        end = _HEAD + int.from_bytes(data[1:_HEAD], "big")
-        if data[0]:
+    at = 0
+    while len(data) - at >= _HEAD:
+        size = int.from_bytes(data[at + 1 : at + _HEAD], "big")
+        if data[at]:
             raise InvalidRequest("Compressed messages are not taken: send it with identity")
-        if len(data) < end:
+        if size > limit:
+            raise TooLarge(f"The message is above {limit} bytes")
+        begin = at + _HEAD
+        if len(data) < begin + size:
             break
-        found.append(data[_HEAD:end])
-        data = data[end:]
-    return found, data
+        at = begin + size
+        found.append(bytes(data[begin:at]))
+    del data[:at]
+    return found
 
 
 def read_timeout_s(value: bytes) -> float:

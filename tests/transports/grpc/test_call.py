@@ -1,0 +1,65 @@
+"""The messages of a stream: whole ones, each in its time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from borough.errors import InvalidRequest, TooLarge
+from borough.transports.grpc.call import GrpcCall
+from borough.transports.grpc.wire import framed
+from borough.transports.http.message import Connection
+
+
+class Asked:
+    """A request whose chunks come, and whose caller then says nothing more."""
+
+    def __init__(self, *chunks: bytes, ends: bool = False) -> None:
+        self._chunks = chunks
+        self._ends = ends
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+        if not self._ends:
+            await asyncio.Event().wait()
+
+    async def send_response(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    async def send_data(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+
+async def answered(asked: Asked) -> list[bytes]:
+    """What was read of a stream, each message of which was answered."""
+    request: Any = asked
+    call = GrpcCall(request, Connection(("", 0)), 0)
+    found: list[bytes] = []
+    async for message in call.messages(100, message_s=0.05, quiet_s=0.05):
+        found.append(message)
+        await call.write(b"")
+    return found
+
+
+async def test_messages_are_whole_however_they_come() -> None:
+    sent = [b"", b"one", b"x" * 100]
+    data = b"".join(map(framed, sent))
+    assert await answered(Asked(data, ends=True)) == sent
+    assert await answered(Asked(*(bytes([byte]) for byte in data), ends=True)) == sent
+
+
+async def test_a_stream_that_is_quiet_after_an_answer_has_ended() -> None:
+    assert await answered(Asked(framed(b"one"))) == [b"one"]
+
+
+@pytest.mark.parametrize("chunks", [(), (b"\0",), (framed(b"one"), framed(b"two")[:-1])])
+async def test_a_message_that_does_not_come_is_not_waited_for(chunks: tuple[bytes, ...]) -> None:
+    with pytest.raises(InvalidRequest, match=r"has not come within 0\.05 s"):
+        await answered(Asked(*chunks))
+
+
+async def test_a_message_that_is_announced_as_too_large_is_not_read() -> None:
+    with pytest.raises(TooLarge):
+        await answered(Asked(framed(bytes(101))[:5]))
