@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable
@@ -83,16 +84,16 @@ class Pool:
 
     def _leave(self, turn: asyncio.Future[Connection | None]) -> None:
         """Whoever waited has gone; what was given meanwhile goes on to the next."""
-        if not turn.done():
-            self._waiting.remove(turn)
-        elif not turn.cancelled():
+        if not turn.done() or turn.cancelled():
+            # Who gave one back in the same turn of the loop may have passed it over already.
+            with suppress(ValueError):
+                self._waiting.remove(turn)
+        elif turn.exception() is None:
             given = turn.result()
             if given is None:
                 self._make_room()
             else:
                 self.give_back(given)
-        else:
-            self._waiting.remove(turn)
 
     async def _make(self, deadline: float) -> Connection:
         """Make a connection; a server that starts just now is asked again until the deadline."""
