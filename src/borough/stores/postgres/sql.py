@@ -37,21 +37,19 @@ _CONTROL = frozenset(
     )
 )
 _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE"))
-_READS = frozenset(("SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN"))
 _TEXTS = 2000
 
 
 class Text:
-    """One text. `reads`: it only reads. `counted` is a form of it that gives the number of rows it changes.
+    """One text. `counted` is a form of it that gives the number of rows it changes.
 
     Many of the latter travel together, and answer with a number each; it is empty where there is none.
     """
 
-    __slots__ = ("counted", "reads", "sql")
+    __slots__ = ("counted", "sql")
 
     def __init__(self, sql: str, verb: str, *, returns: bool) -> None:
         self.sql = sql
-        self.reads = verb in _READS
         plain = verb in _CHANGES and not returns
         self.counted = (
             f"with borough_changed as ({sql} returning 1) select count(*) from borough_changed"
