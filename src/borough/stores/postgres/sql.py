@@ -10,11 +10,11 @@ import re
 
 from borough.errors import StoreError, TransactionMisuse
 
-__all__ = ["Text", "Texts", "first_words"]
+__all__ = ["Text", "Texts", "first_words", "statements_of"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
-    |(?P<quoted>[eE]?'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?:(?P=tag)|\Z))
+    |(?P<quoted>[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?:(?P=tag)|\Z))
     |(?P<word>[^\W\d][\w$]*)
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
@@ -103,3 +103,17 @@ def first_words(script: str) -> list[str]:
         elif token[0] == ";":
             at_start = True
     return found
+
+
+def statements_of(script: str) -> list[list[str]]:
+    """The statements of a script, each as its tokens, with one space for what is between them."""
+    statements: list[list[str]] = [[]]
+    for token in _TOKEN.finditer(script):
+        tokens = statements[-1]
+        if token[0] == ";":
+            statements.append([])
+        elif token.lastgroup != "skip":
+            tokens.append(token[0])
+        elif tokens and tokens[-1] != " ":
+            tokens.append(" ")
+    return [statement for statement in statements if statement]
