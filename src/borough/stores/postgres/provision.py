@@ -7,7 +7,7 @@ with another password, is somebody else's, and nothing is made then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -95,7 +95,7 @@ async def provide(admin_url: str, homes: Sequence[Home]) -> list[str]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told() -> Generator[None]:
     """Says in a sentence why the server was not reached, or refuses."""
     try:
         yield
