@@ -7,6 +7,7 @@ read what must not come to it at all, and what the statement does. A text is rea
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from borough.errors import StoreError, TransactionMisuse
 
@@ -36,6 +37,10 @@ _CONTROL = frozenset(
         *("FETCH", "MOVE", "CLOSE", "COPY", "LOAD"),
     )
 )
+_SESSION = re.compile(
+    r"^(?:set_config|pg_(?:try_)?advisory_(?:un)?lock(?:_shared|_all)?)$", re.IGNORECASE
+)
+"""Functions that change the session: it is another's after the statement, who would not know."""
 _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE"))
 _TEXTS = 2000
 
@@ -78,7 +83,8 @@ class Texts:
 
 
 def _read(sql: str) -> Text:
-    words = [token[0].upper() for token in _TOKEN.finditer(sql) if token.lastgroup == "word"]
+    tokens = [token for token in _TOKEN.finditer(sql) if token.lastgroup != "skip"]
+    words = [token[0].upper() for token in tokens if token.lastgroup == "word"]
     if not words:
         raise StoreError("the statement is empty")
     first = words[0]
@@ -87,7 +93,13 @@ def _read(sql: str) -> Text:
             f"{first} is not for a statement: transaction() and tx.savepoint() begin and end "
             f"transactions, and the session is the store's. In: {sql}"
         )
-    has_end = any(token[0] == ";" for token in _TOKEN.finditer(sql))
+    for token, following in pairwise(tokens):
+        if following[0] == "(" and _SESSION.match(token[0].strip('"')):
+            raise TransactionMisuse(
+                f"{token[0]} changes the session, which is the store's; a lock that ends with its transaction is "
+                f"pg_advisory_xact_lock. In: {sql}"
+            )
+    has_end = any(token[0] == ";" for token in tokens)
     has_comment = "--" in sql
     return Text(sql, first, returns=has_end or has_comment or "RETURNING" in words)
 
