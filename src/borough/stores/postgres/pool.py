@@ -15,7 +15,7 @@ from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable
 from borough.stores.postgres.connection import Connection
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, connect_fault
+from borough.stores.postgres.faults import LOST, WRONG_URL, connect_fault, is_wrong_url
 from borough.stores.postgres.options import PostgresLimits
 
 __all__ = ["Pool"]
@@ -105,9 +105,11 @@ class Pool:
                     raise StoreUnavailable(f"{self._name} could not be reached in time")
                 try:
                     return await self._connect(min(left_s, self._limits.connect_s))
-                except (*LOST, asyncpg.PostgresError) as error:
+                except (*LOST, *WRONG_URL, asyncpg.PostgresError) as error:
                     fault = connect_fault(error, self._name)
                     again_s = _AGAIN_S * (1 + self._clock.random.random())
+                    if is_wrong_url(error):
+                        raise fault from None
                     if isinstance(fault, ConfigurationError) or left_s < again_s:
                         raise fault from error
                 await self._clock.sleep(again_s)

@@ -16,7 +16,7 @@ import msgspec
 
 from borough.errors import ConfigurationError
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST
+from borough.stores.postgres.faults import LOST, WRONG_URL, is_wrong_url
 
 __all__ = ["Home", "home_of", "provide", "refuse_foreign", "statements", "statements_inside"]
 
@@ -99,15 +99,12 @@ def _told() -> Generator[None]:
     """Says in a sentence why the server was not reached, or refuses."""
     try:
         yield
-    except (
-        OverflowError,
-        ValueError,
-    ):  # of the driver, which reads the URL; it may quote the password
-        raise ConfigurationError(
-            "the URL of the administrator cannot be used; write postgresql://ROLE@HOST:PORT/postgres, with a "
-            "port of 1 to 65535 and options that PostgreSQL knows"
-        ) from None
-    except (*LOST, asyncpg.PostgresError) as error:
+    except (*LOST, *WRONG_URL, asyncpg.PostgresError) as error:
+        if is_wrong_url(error):  # whose text may quote the password
+            raise ConfigurationError(
+                "the URL of the administrator cannot be used; write postgresql://ROLE@HOST:PORT/postgres, with "
+                "a port of 1 to 65535 and options that PostgreSQL knows"
+            ) from None
         said = " ".join(str(error).split())
         raise ConfigurationError(
             f"the server refuses: {said}. Give the URL of an administrator, with CREATEROLE and CREATEDB"
