@@ -108,6 +108,42 @@ def test_a_service_works_in_the_database_that_was_made_for_it(
     asyncio.run(intrude())
 
 
+def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(
+    root: Path, say: Say, admin: str, postgres_server: PostgresServer
+) -> None:
+    choose(root, "postgresql://newcomer@db.internal/old_{service}")
+
+    async def ask(*statements: str) -> object:
+        there = await asyncpg.connect(f"{postgres_server.url}/postgres")
+        for sql in statements[:-1]:
+            await there.execute(sql)
+        found = await there.fetchval(statements[-1])
+        await there.close()
+        return found
+
+    look = "select datacl::text from pg_database where datname = 'old_notes'"
+    assert (
+        asyncio.run(ask("create role elder", "create database old_notes owner elder", look)) is None
+    )
+    status, out, err = say("db", "create", str(root), "--admin", admin)
+    assert (status, out) == (2, "")
+    assert "the database old_notes is there and belongs to elder, not to newcomer" in err
+    assert asyncio.run(ask(look)) is None
+    assert asyncio.run(ask("select count(*) from pg_roles where rolname = 'newcomer'")) == 0
+
+
+def test_a_role_with_another_password_is_told_and_no_password_is_kept(
+    root: Path, say: Say, admin: str, postgres_server: PostgresServer
+) -> None:
+    say("db", "create", str(root), "--admin", admin)
+    kept = root / ".borough" / "postgres" / "notes.url"
+    kept.unlink(missing_ok=True)
+    status, out, err = say("db", "create", str(root), "--admin", admin)
+    assert (status, out) == (2, "")
+    assert "the role notes has another password" in err
+    assert not kept.exists()
+
+
 def test_what_is_printed_has_no_password(
     root: Path, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +162,8 @@ def test_what_is_printed_has_no_password(
         ((), "--admin says by which URL"),
         (("--admin", "postgresql://root:secret1@db"), "clear"),
         (("--admin", "env:NOWHERE"), "the environment has no NOWHERE"),
+        (("--admin", "postgresql://root@127.0.0.1:99999/x"), "a port of 1 to 65535"),
+        (("--admin", "postgresql://root@127.0.0.1:notaport/x"), "a port of 1 to 65535"),
         (("--services", "books", "--print"), "there is no service 'books'"),
     ],
 )

@@ -1,13 +1,18 @@
 """The shop keeps its data in PostgreSQL, all of it or some: nothing in its code knows."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from borough.console.counts import system_counts
 from borough.engines.postgres import PostgresServer
 from borough.errors import MigrationRefused
+from borough.observing.gathering import points_of
+from borough.runtime.host import Host
+from borough.runtime.system import System
 from borough.stores.migrations import migrations_of
 from borough.testing import start
 from shop.accounts.contract import Accounts
@@ -60,6 +65,24 @@ async def test_a_checkout_passes_through_all_five(
         assert len((await shop.client(Notifications, user=who).mails()).items) == 2
         assert len((await shop.client(Orders, user=who).orders()).items) == 1
     assert {path.stem for path in data.glob("*.db")} == set(on_sqlite)
+
+
+async def test_what_waits_in_an_outbox_is_counted(
+    postgres_server: PostgresServer, issuer: RunningIssuer, tmp_path: Path
+) -> None:
+    reference = tmp_path / "url"
+    reference.write_text(f"{postgres_server.url}/shop{next(_numbers)}_{{service}}")
+    flags = {**issuer.settings, "data.store": "postgres", "data.postgres.url": f"file:{reference}"}
+    system = System.load(SHOP, flags=flags, environment={})
+    host = Host(system, data_folder=tmp_path / "data")
+    await host.start()
+    try:
+        measured = {point.name: point.value async for point in points_of(host)}
+        counted = await system_counts(host, datetime.now(UTC))
+    finally:
+        await host.stop()
+    assert measured["borough.outbox.waiting"] == 0
+    assert counted.services["orders"].waiting == 0
 
 
 def test_migrations_for_another_store_only_are_refused_with_the_remedy(tmp_path: Path) -> None:

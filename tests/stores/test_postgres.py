@@ -165,12 +165,34 @@ async def test_outside_of_a_transaction_one_only_reads(store: PostgresStore) -> 
 
 @pytest.mark.parametrize(
     "sql",
-    ["set statement_timeout = 0", "copy item to stdout", "listen x", "select 1; select 2"],
+    [
+        *("set statement_timeout = 0", "copy item to stdout", "listen x", "select 1; select 2"),
+        "select set_config('default_transaction_read_only', 'off', false)",
+        "select pg_catalog.\"set_config\" ('work_mem', '1MB', true)",
+        *("select pg_advisory_lock(1)", "select PG_TRY_ADVISORY_LOCK_SHARED(1)"),
+    ],
 )
 async def test_the_session_is_not_for_a_statement(store: PostgresStore, sql: str) -> None:
     with pytest.raises(TransactionMisuse):
         async with store.transaction() as tx:
             await tx.execute(sql)
+
+
+async def test_a_lock_that_ends_with_its_transaction_may_be_taken(store: PostgresStore) -> None:
+    async with store.transaction() as tx:
+        assert await tx.one(bool, "select pg_try_advisory_xact_lock(1)")
+        assert await tx.one(str, "select 'pg_advisory_lock(1)' as set_config") != ""
+
+
+async def test_what_is_merged_is_counted(store: PostgresStore) -> None:
+    merge = """
+        merge into item using (values (1::bigint), (2)) as new (id) on item.id = new.id
+        when not matched then insert values (new.id, new.id::text, 1)
+    """
+    async with store.transaction() as tx:
+        if await tx.one(int, "select current_setting('server_version_num')::integer") < 150_000:
+            pytest.skip("MERGE came with PostgreSQL 15")
+        assert await tx.execute(merge) == 2
 
 
 async def test_many_rows_are_counted_and_travel_together(store: PostgresStore) -> None:
@@ -392,6 +414,9 @@ async def test_what_is_wrong_with_an_address_is_said_without_its_password(
         (f"postgresql://borough:wrong-word@127.0.0.1:{port}/x", "password authentication failed"),
         (f"postgresql://nobody:wrong-word@127.0.0.1:{port}/x", "password authentication failed"),
         ("mysql://x", "no URL of PostgreSQL"),
+        (f"postgresql://borough:wrong-word@127.0.0.1:{port}/x?sslmode=bogus", "cannot be used"),
+        ("postgresql://borough:wrong-word@127.0.0.1:99999/x", "a port of 1 to 65535"),
+        ("postgresql://borough:wrong-word@127.0.0.1:notaport/x", "no URL of PostgreSQL"),
     ):
         with pytest.raises(ConfigurationError, match=said) as caught:
             await PostgresStore(Secret(url), service="shop", clock=SystemClock()).open()

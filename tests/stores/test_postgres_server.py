@@ -9,10 +9,11 @@ import pytest
 
 from borough.engines.postgres import PostgresServer
 from borough.errors import CommitFailed, CommitUnknown, StoreUnavailable
+from borough.ports import Migration
 from borough.stores.postgres import PostgresStore
 from tests.servers.cutting import line_to
 from tests.servers.postgres import postgres_server, postgres_url
-from tests.stores.postgres_store import Publisher, add, ids, opened
+from tests.stores.postgres_store import SCHEMA, Publisher, add, ids, opened
 
 __all__ = ["postgres_server", "postgres_url"]
 
@@ -51,12 +52,31 @@ async def test_where_nothing_tells_what_became_of_a_commit_it_is_told_as_unknown
         assert await ids(store) == ([1] if cut == "after" else [])
 
 
-async def test_a_transaction_that_only_read_may_be_repeated(postgres_url: str) -> None:
+async def test_a_transaction_in_which_nothing_was_done_may_be_repeated(postgres_url: str) -> None:
     async with line_to(postgres_url) as line, opened(line.url) as cut_off:
         line.cut = "before"
         with pytest.raises(StoreUnavailable):
+            async with cut_off.transaction():
+                pass
+
+
+async def test_a_commit_of_what_a_function_wrote_is_told_as_unknown(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    charge = Migration(
+        "0002_charge.sql",
+        """
+        create function charge(id bigint) returns bigint language sql
+            as 'insert into item values (id, id::text, 1) returning id';
+        """,
+    )
+    await store.migrate("service", [SCHEMA, charge])
+    async with line_to(postgres_url) as line, opened(line.url) as cut_off:
+        line.cut = "after"
+        with pytest.raises(CommitUnknown):
             async with cut_off.transaction() as tx:
-                await tx.all(int, "select id from item")
+                await tx.one(int, "select charge($1)", 7)
+        assert await ids(store) == [7]
 
 
 async def test_a_store_goes_on_after_a_restart_of_its_server(

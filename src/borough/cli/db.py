@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     from borough.runtime.system import System, service_name
 
     try:
-        from borough.stores.postgres.provision import provide
+        from borough.stores.postgres.provision import provide, refuse_foreign
     except ImportError:
         raise ConfigurationError(
             "PostgreSQL needs a package that is not installed: pip install 'borough[postgres]'"
@@ -83,14 +83,18 @@ def _run(options: argparse.Namespace) -> int:
     known = sorted({service_name(cls) for cls in system.services})
     services = _chosen(options.services, known)
     if options.print:
-        _print(_homes(configuration, services, None, keep=False))
+        _print(_homes(configuration, services, None))
         return 0
     if options.admin is None:
         raise ConfigurationError(
             "--admin says by which URL databases and roles can be made; --print only shows the SQL"
         )
     admin = configuration.address("--admin", options.admin)
-    homes = _homes(configuration, services, admin.reveal(), keep=True)
+    homes = _homes(configuration, services, admin.reveal())
+    asyncio.run(refuse_foreign(admin.reveal(), homes))
+    if configuration.options.data.postgres.url is None:
+        for home in homes:
+            _keep(configuration, home, admin.reveal())
     made = asyncio.run(provide(admin.reveal(), homes))
     if options.json:
         print(msgspec.json.encode(_document(homes, made)).decode())
@@ -115,10 +119,8 @@ def _chosen(given: str | None, known: list[str]) -> list[str]:
     return sorted(set(names))
 
 
-def _homes(
-    configuration: Configuration, services: Sequence[str], admin: str | None, *, keep: bool
-) -> list[Home]:
-    """Where each service's data is to be. What nothing says is made up, and kept if it is to be used."""
+def _homes(configuration: Configuration, services: Sequence[str], admin: str | None) -> list[Home]:
+    """Where each service's data is to be. What nothing says is made up, if there is an administrator."""
     from borough.runtime.adapters import postgres_url
     from borough.stores.postgres.provision import Home, home_of
 
@@ -126,28 +128,38 @@ def _homes(
         return [
             home_of(service, postgres_url(configuration, service).reveal()) for service in services
         ]
-    if not keep:
+    if admin is None:
         return [Home(service, service, service, "") for service in services]
-    assert admin is not None
-    return [home_of(service, _kept_url(configuration, service, admin)) for service in services]
+    homes: list[Home] = []
+    for service in services:
+        path = _kept(configuration, service)
+        if path.exists():
+            homes.append(home_of(service, path.read_text(encoding="utf-8").strip()))
+        else:
+            homes.append(Home(service, service, service, secrets.token_urlsafe(24)))
+    return homes
 
 
-def _kept_url(configuration: Configuration, service: str, admin: str) -> str:
-    """The URL of a service's database, with a password of its own, in a file for its owner only."""
-    path = configuration.data_folder / _FOLDER / f"{service}.url"
-    if not path.exists():
-        server = urlsplit(admin)
-        host = server.netloc.rpartition("@")[2]
-        netloc = f"{quote(service)}:{secrets.token_urlsafe(24)}@{host}"
-        url = urlunsplit(server._replace(netloc=netloc, path=f"/{service}"))
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise ConfigurationError(f"{path} cannot be made: {error.strerror}") from None
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(url + "\n")
-    return path.read_text(encoding="utf-8").strip()
+def _kept(configuration: Configuration, service: str) -> Path:
+    return configuration.data_folder / _FOLDER / f"{service}.url"
+
+
+def _keep(configuration: Configuration, home: Home, admin: str) -> None:
+    """Keep the URL of a home that was made up, with its password, in a file for its owner only."""
+    path = _kept(configuration, home.service)
+    if path.exists():
+        return
+    server = urlsplit(admin)
+    host = server.netloc.rpartition("@")[2]
+    netloc = f"{quote(home.role)}:{home.password}@{host}"
+    url = urlunsplit(server._replace(netloc=netloc, path=f"/{home.database}"))
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be made: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(url + "\n")
 
 
 def _print(homes: Sequence[Home]) -> None:

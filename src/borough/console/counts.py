@@ -38,7 +38,9 @@ __all__ = [
 MOST_COUNTED = 1000
 """An outbox with more rows is said to have one more than this."""
 
-_WAITING = f"select count(*) from (select 1 from borough_outbox limit {MOST_COUNTED + 1})"
+_WAITING = (
+    f"select count(*) from (select 1 from borough_outbox limit {MOST_COUNTED + 1}) as waiting"
+)
 _PATIENCE_S = 0.5
 
 

@@ -25,7 +25,7 @@ PROCESS = "borough"
 """The service under whose name a process tells of itself."""
 _PATIENCE_S = 0.5
 _MOST_COUNTED = 10_000
-_WAITING = f"select count(*) from (select 1 from borough_outbox limit {_MOST_COUNTED})"
+_WAITING = f"select count(*) from (select 1 from borough_outbox limit {_MOST_COUNTED}) as waiting"
 _DEAD = """
 select count(*) from (select 1 from borough_dead where handler = $1 and topic = $2 limit 10000) as dead
 """

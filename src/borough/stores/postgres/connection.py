@@ -21,7 +21,7 @@ __all__ = ["Connection", "Control", "Tables", "connect"]
 
 _GRACE_S = 0.25
 _LEAST_MS = 1
-_CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE"))
+_CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE", b"MERGE "))
 
 
 class _Prepared:

@@ -16,10 +16,22 @@ from borough.errors import (
 )
 from borough.stores.postgres.driver import asyncpg
 
-__all__ = ["LOST", "commit_fault", "connect_fault", "is_lost", "out_of_time", "statement_fault"]
+__all__ = [
+    "LOST",
+    "WRONG_URL",
+    "commit_fault",
+    "connect_fault",
+    "is_lost",
+    "is_wrong_url",
+    "out_of_time",
+    "statement_fault",
+]
 
 LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, TimeoutError)
 """What a connection raises that is gone, or does not answer."""
+
+WRONG_URL = (ValueError, OverflowError)
+"""What the driver raises of a URL that it cannot read, or does not know how to follow."""
 
 _OUT_OF_RANGE = re.compile(r"out of int\d+ range|integer out of range")
 _CONFLICTS = frozenset(("40001", "40P01"))
@@ -33,6 +45,11 @@ def is_lost(error: BaseException) -> bool:
     if state is not None:
         return state in _CUT_OFF or state.startswith("08")
     return isinstance(error, LOST)
+
+
+def is_wrong_url(error: BaseException) -> bool:
+    """Whether the URL cannot be used at all; a certificate that does not hold is not its fault."""
+    return isinstance(error, WRONG_URL) and not isinstance(error, OSError)
 
 
 def out_of_time(sql: str, *, is_calls: bool) -> DeadlineExceeded | StoreUnavailable:
@@ -107,6 +124,11 @@ def commit_fault(error: BaseException) -> StoreError:
 
 def connect_fault(error: BaseException, name: str) -> ConfigurationError | StoreUnavailable:
     """Why there is no connection to the database that goes by `name`, which tells no password."""
+    if is_wrong_url(error):  # whose text may quote the password
+        return ConfigurationError(
+            f"{name}: its URL cannot be used. Say in data.postgres.url a port of 1 to 65535, and options that "
+            "PostgreSQL knows (as sslmode=verify-full, with the files that it names)"
+        )
     state = _state(error)
     if state in _WRONG_ADDRESS:
         return ConfigurationError(

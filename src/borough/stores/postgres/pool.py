@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError, StoreUnavailable
 from borough.stores.postgres.connection import Connection
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, connect_fault
+from borough.stores.postgres.faults import LOST, WRONG_URL, connect_fault, is_wrong_url
 from borough.stores.postgres.options import PostgresLimits
 
 __all__ = ["Pool"]
@@ -83,16 +84,16 @@ class Pool:
 
     def _leave(self, turn: asyncio.Future[Connection | None]) -> None:
         """Whoever waited has gone; what was given meanwhile goes on to the next."""
-        if not turn.done():
-            self._waiting.remove(turn)
-        elif not turn.cancelled():
+        if not turn.done() or turn.cancelled():
+            # Who gave one back in the same turn of the loop may have passed it over already.
+            with suppress(ValueError):
+                self._waiting.remove(turn)
+        elif turn.exception() is None:
             given = turn.result()
             if given is None:
                 self._make_room()
             else:
                 self.give_back(given)
-        else:
-            self._waiting.remove(turn)
 
     async def _make(self, deadline: float) -> Connection:
         """Make a connection; a server that starts just now is asked again until the deadline."""
@@ -104,9 +105,11 @@ class Pool:
                     raise StoreUnavailable(f"{self._name} could not be reached in time")
                 try:
                     return await self._connect(min(left_s, self._limits.connect_s))
-                except (*LOST, asyncpg.PostgresError) as error:
+                except (*LOST, *WRONG_URL, asyncpg.PostgresError) as error:
                     fault = connect_fault(error, self._name)
                     again_s = _AGAIN_S * (1 + self._clock.random.random())
+                    if is_wrong_url(error):
+                        raise fault from None
                     if isinstance(fault, ConfigurationError) or left_s < again_s:
                         raise fault from error
                 await self._clock.sleep(again_s)

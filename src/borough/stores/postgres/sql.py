@@ -7,14 +7,15 @@ read what must not come to it at all, and what the statement does. A text is rea
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from borough.errors import StoreError, TransactionMisuse
 
-__all__ = ["Text", "Texts", "first_words"]
+__all__ = ["Text", "Texts", "first_words", "statements_of"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
-    |(?P<quoted>[eE]?'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?:(?P=tag)|\Z))
+    |(?P<quoted>[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?:(?P=tag)|\Z))
     |(?P<word>[^\W\d][\w$]*)
     |(?P<other>.)""",
     re.VERBOSE | re.DOTALL,
@@ -36,22 +37,24 @@ _CONTROL = frozenset(
         *("FETCH", "MOVE", "CLOSE", "COPY", "LOAD"),
     )
 )
+_SESSION = re.compile(
+    r"^(?:set_config|pg_(?:try_)?advisory_(?:un)?lock(?:_shared|_all)?)$", re.IGNORECASE
+)
+"""Functions that change the session: it is another's after the statement, who would not know."""
 _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE"))
-_READS = frozenset(("SELECT", "VALUES", "TABLE", "SHOW", "EXPLAIN"))
 _TEXTS = 2000
 
 
 class Text:
-    """One text. `reads`: it only reads. `counted` is a form of it that gives the number of rows it changes.
+    """One text. `counted` is a form of it that gives the number of rows it changes.
 
     Many of the latter travel together, and answer with a number each; it is empty where there is none.
     """
 
-    __slots__ = ("counted", "reads", "sql")
+    __slots__ = ("counted", "sql")
 
     def __init__(self, sql: str, verb: str, *, returns: bool) -> None:
         self.sql = sql
-        self.reads = verb in _READS
         plain = verb in _CHANGES and not returns
         self.counted = (
             f"with borough_changed as ({sql} returning 1) select count(*) from borough_changed"
@@ -80,7 +83,8 @@ class Texts:
 
 
 def _read(sql: str) -> Text:
-    words = [token[0].upper() for token in _TOKEN.finditer(sql) if token.lastgroup == "word"]
+    tokens = [token for token in _TOKEN.finditer(sql) if token.lastgroup != "skip"]
+    words = [token[0].upper() for token in tokens if token.lastgroup == "word"]
     if not words:
         raise StoreError("the statement is empty")
     first = words[0]
@@ -89,7 +93,13 @@ def _read(sql: str) -> Text:
             f"{first} is not for a statement: transaction() and tx.savepoint() begin and end "
             f"transactions, and the session is the store's. In: {sql}"
         )
-    has_end = any(token[0] == ";" for token in _TOKEN.finditer(sql))
+    for token, following in pairwise(tokens):
+        if following[0] == "(" and _SESSION.match(token[0].strip('"')):
+            raise TransactionMisuse(
+                f"{token[0]} changes the session, which is the store's; a lock that ends with its transaction is "
+                f"pg_advisory_xact_lock. In: {sql}"
+            )
+    has_end = any(token[0] == ";" for token in tokens)
     has_comment = "--" in sql
     return Text(sql, first, returns=has_end or has_comment or "RETURNING" in words)
 
@@ -105,3 +115,17 @@ def first_words(script: str) -> list[str]:
         elif token[0] == ";":
             at_start = True
     return found
+
+
+def statements_of(script: str) -> list[list[str]]:
+    """The statements of a script, each as its tokens, with one space for what is between them."""
+    statements: list[list[str]] = [[]]
+    for token in _TOKEN.finditer(script):
+        tokens = statements[-1]
+        if token[0] == ";":
+            statements.append([])
+        elif token.lastgroup != "skip":
+            tokens.append(token[0])
+        elif tokens and tokens[-1] != " ":
+            tokens.append(" ")
+    return [statement for statement in statements if statement]

@@ -48,6 +48,7 @@ class PostgresTransaction(StoreBody):
     """One body. Made by `PostgresStore.transaction()`, used once."""
 
     __slots__ = (
+        "_asked",
         "_busy",
         "_clock",
         "_connection",
@@ -59,7 +60,6 @@ class PostgresTransaction(StoreBody):
         "_serializable",
         "_texts",
         "_until",
-        "_wrote",
     )
 
     def __init__(
@@ -83,7 +83,7 @@ class PostgresTransaction(StoreBody):
         self._is_calls = is_calls
         self._serializable = serializable
         self._busy = False
-        self._wrote = False
+        self._asked = False
         self._number = 0
 
     # --- entering and leaving ---------------------------------------------------------------------
@@ -215,9 +215,10 @@ class PostgresTransaction(StoreBody):
 
     async def _ask_what_became(self, lost: BaseException) -> None:
         """The answer of COMMIT never came. Returns where it is kept all the same."""
-        if not self._wrote and not self.sequence:
+        # What reads may call a function that writes, or look at a view that does: no text tells.
+        if not (self._asked or self.scheduled or self.sequence):
             raise StoreUnavailable(
-                "the connection was lost at the end of a transaction that only read"
+                "the connection was lost at the end of a transaction in which nothing was done"
             ) from lost
         if self.sequence:
             status = await self._status_of(transaction_of(self.sequence))
@@ -340,9 +341,7 @@ class PostgresTransaction(StoreBody):
         left_s = self._until - self._clock.monotonic()
         if left_s <= 0:
             raise self._out_of_time(text.sql)
-        if not text.reads:
-            self._wrote = True
-        self._busy = True
+        self._asked = self._busy = True
         return left_s
 
     # --- failing ----------------------------------------------------------------------------------

@@ -1,0 +1,38 @@
+"""The pool of connections, without a server: who waits, who leaves, and what is given to whom."""
+
+import asyncio
+from typing import Any
+
+from borough.clock import SystemClock
+from borough.stores.postgres.options import PostgresLimits
+from borough.stores.postgres.pool import Pool
+
+
+class _Connection:
+    """One that is always of use."""
+
+    is_usable = True
+
+    def give_up(self) -> None:
+        """Nothing is there to be closed."""
+
+    async def close(self, within_s: float) -> None:
+        """Nothing is there to be closed."""
+
+
+async def _connect(within_s: float) -> Any:
+    return _Connection()
+
+
+async def test_who_is_cancelled_as_a_connection_comes_back_loses_none() -> None:
+    clock = SystemClock()
+    pool = Pool(_connect, "shop", clock, PostgresLimits(connections=1))
+    held = await pool.take(clock.monotonic() + 5)
+    waiting = asyncio.create_task(pool.take(clock.monotonic() + 5))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    pool.give_back(held)
+    assert isinstance(
+        (await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError
+    )
+    assert pool.try_take() is held
