@@ -1,19 +1,21 @@
 """PostgreSQL on this machine: one server for all services, each of which has its own database in it.
 
 It never runs as root. Where root starts it, it is an account without rights, and its data may have to lie
-outside of a folder that is closed to others. Text sorts by code point, as on SQLite.
+outside of a folder that is closed to others: below /var/lib/borough, under a name that nobody guesses and the
+folder keeps. Such data are never deleted here; a file beside them names their folder. A cluster is made under
+another name and renamed when it is whole, so that an interrupted start leaves nothing that is taken for one.
+Text sorts by code point, as on SQLite.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pwd
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,8 +32,9 @@ _ROLE = "borough"
 _READY_S = 60.0
 _FIRST_S = 15.0  # what a killed server's last children may take to leave its memory
 _AGAIN_S = 0.2
-_ELSEWHERE = "borough-postgres-"
-_OWNER = "borough-folder"
+_ELSEWHERE = Path("/var/lib/borough")
+_PREFIX = "postgres-"
+_PLACE = "data-folder"  # says where the data lie, when that is elsewhere
 _ACCOUNTS = ("postgres", "nobody")
 _NONE: Mapping[str, str] = {}
 
@@ -55,10 +58,10 @@ class PostgresServer:
         Raises `ConfigurationError` where PostgreSQL is not installed or does not start.
         """
         account = _account()
-        _remove_forsaken()
         data = _data_folder(folder, account)
         secret = folder / "password"
-        if not (data / "PG_VERSION").exists():
+        if not data.exists():
+            _refuse_to_begin_anew(folder, data)
             _write_private(secret, secrets.token_urlsafe(24))
             _make(data, secret, folder, account)
         server = cls(folder, data, account, secret.read_text(encoding="utf-8").strip())
@@ -108,6 +111,11 @@ class PostgresServer:
         except OSError:
             return False
         return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to."""
+        if self._process is not None:
+            self._process.watch()
 
     def stop(self) -> None:
         """End it in order: who is connected is cut off, what has committed is kept. Idempotent."""
@@ -183,26 +191,57 @@ def _account() -> str | None:
 
 def _data_folder(folder: Path, account: str | None) -> Path:
     """Where the server's data lies: below `folder`, unless its account cannot come there."""
+    place = folder / _PLACE
+    if account is not None and place.exists():
+        data = Path(place.read_text(encoding="utf-8").strip())
+        if data.parent != _ELSEWHERE or not data.name.startswith(_PREFIX):
+            raise ConfigurationError(f"{place} names {data}, which is not below {_ELSEWHERE}")
+        _make_elsewhere()
+        return data
     if account is None or all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents)):
         return folder / "data"
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"{_ELSEWHERE}{name}"
+    _make_elsewhere()
+    data = _ELSEWHERE / f"{_PREFIX}{secrets.token_hex(8)}"
+    place.write_text(f"{data}\n", encoding="utf-8")
+    return data
 
 
-def _remove_forsaken() -> None:
-    """What lies outside of its folder goes when that has gone."""
-    for told in Path(tempfile.gettempdir()).glob(f"{_ELSEWHERE}*/{_OWNER}"):
-        if not Path(told.read_text(encoding="utf-8")).exists():
-            shutil.rmtree(told.parent, ignore_errors=True)
+def _make_elsewhere() -> None:
+    """Raises `ConfigurationError` unless it is a folder that nobody but root can have put there or write to."""
+    try:
+        _ELSEWHERE.mkdir(mode=0o755, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{_ELSEWHERE} cannot be made ({error.strerror}), and PostgreSQL's account cannot come into the data "
+            "folder; run as another user than root"
+        ) from None
+    found = _ELSEWHERE.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid or found.st_mode & 0o022:
+        raise ConfigurationError(
+            f"{_ELSEWHERE} is no folder of root alone; look who made it, and move it away"
+        )
+
+
+def _refuse_to_begin_anew(folder: Path, data: Path) -> None:
+    """Data that were elsewhere and are not there are not replaced by none without a word."""
+    if data.parent != folder and (folder / "url").exists():
+        raise ConfigurationError(
+            f"the data of {folder} were in {data}, which is not there: bring it back, or delete {folder} to begin "
+            "with empty databases"
+        )
 
 
 def _make(data: Path, secret: Path, folder: Path, account: str | None) -> None:
-    data.mkdir(mode=0o700, exist_ok=True)
+    """A cluster at `data`, which is not there yet: whole or not at all."""
+    made = data.with_name(f"{data.name}.new")
+    if made.is_dir() and not made.is_symlink():
+        shutil.rmtree(made)  # of a start that was interrupted
+    made.mkdir(mode=0o700)
     handed: list[int] = []
     source = str(secret)
     if account is not None:
         owner = pwd.getpwnam(account)
-        os.chown(data, owner.pw_uid, owner.pw_gid)
+        os.chown(made, owner.pw_uid, owner.pw_gid, follow_symlinks=False)
         reading, writing = os.pipe()  # the account cannot read the file
         os.fchown(reading, owner.pw_uid, owner.pw_gid)
         os.write(writing, secret.read_bytes() + b"\n")
@@ -213,7 +252,7 @@ def _make(data: Path, secret: Path, folder: Path, account: str | None) -> None:
             result = subprocess.run(
                 [
                     _program("initdb"),
-                    f"--pgdata={data}",
+                    f"--pgdata={made}",
                     f"--username={_ROLE}",
                     f"--pwfile={source}",
                     "--auth=scram-sha-256",
@@ -232,10 +271,11 @@ def _make(data: Path, secret: Path, folder: Path, account: str | None) -> None:
         finally:
             for descriptor in handed:
                 os.close(descriptor)
-    if data.parent != folder and not result.returncode:
-        (data / _OWNER).write_text(str(folder.resolve()), encoding="utf-8")
     if result.returncode:
         raise ConfigurationError(f"initdb failed; {folder / 'initdb.log'} says why")
+    if data.parent != folder:
+        data.with_name(f"{data.name}.owner").write_text(f"{folder.resolve()}\n", encoding="utf-8")
+    made.rename(data)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -1,19 +1,23 @@
 """A server program as a child of this process: started, awaited, stopped, killed by its own id.
 
 It has a folder of its own and writes what it says into a log there. On Linux it is told to stop when this process
-dies, however that comes about; elsewhere it outlives a killed parent.
+dies, however that comes about; elsewhere it outlives a killed parent. The kernel takes the end of the thread that
+started it for that: start it from one that lives as long as the process.
 """
 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from borough.clock import SystemClock
@@ -21,9 +25,12 @@ from borough.errors import ConfigurationError
 
 __all__ = ["ServerProcess", "found_program"]
 
+_log = logging.getLogger("borough.engines")
+
 _LOOK_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def found_program(name: str, folders: Sequence[Path], remedy: str) -> Path:
@@ -63,6 +70,7 @@ class ServerProcess:
         self.log = folder / f"{name}.log"
         self._stop_signal = stop_signal
         self._stop_s = stop_s
+        self._is_to_end = False
         with self.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
@@ -74,7 +82,7 @@ class ServerProcess:
                     env=dict(os.environ if environment is None else environment),
                     process_group=0,  # a Ctrl-C in the terminal reaches it through its parent
                     user=user,
-                    preexec_fn=_end_with_parent(stop_signal),
+                    preexec_fn=_begin_alone(stop_signal),
                 )
             except OSError as error:
                 raise ConfigurationError(f"{name} cannot be started: {error}") from None
@@ -100,8 +108,27 @@ class ServerProcess:
                 raise ConfigurationError(f"{self.name} {what}:\n{self.last_words()}")
             time.sleep(_LOOK_S)
 
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to (on Linux)."""
+        if sys.platform == "linux":
+            name = f"borough-watching-{self.name}"
+            threading.Thread(target=self._tell_of_its_end, name=name, daemon=True).start()
+
+    def _tell_of_its_end(self) -> None:
+        with suppress(ChildProcessError):  # somebody else has seen the end
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if not self._is_to_end:
+            _log.error(
+                "%s (pid %d), which this command had started, has ended by itself; what needs it fails until "
+                "the command is run anew; %s may say why",
+                self.name,
+                self.pid,
+                self.log,
+            )
+
     def stop(self) -> None:
         """Ask it to end and wait; kill it when that takes too long. Idempotent."""
+        self._is_to_end = True
         self._signal(self._stop_signal)
         try:
             self._process.wait(self._stop_s)
@@ -110,6 +137,7 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End it at once, as `kill -9` does, and wait for that. Idempotent."""
+        self._is_to_end = True
         self._signal(signal.SIGKILL)
         self._process.wait()
 
@@ -131,15 +159,24 @@ class ServerProcess:
             self._process.send_signal(number)
 
 
-def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """What the child does before it becomes the server: it asks the kernel for a signal at the parent's end."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(
-        None, use_errno=True
-    ).prctl  # found before the fork: nothing is loaded after it
+def _begin_alone(number: signal.Signals) -> Callable[[], None]:
+    """What the child does before it becomes the server.
 
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number))
+    It hears all signals, also those that this process ignores (a shell's background job ignores Ctrl-C), and asks
+    the kernel for one at its parent's end, which may already have come.
+    """
+    parent = os.getpid()
+    linux = sys.platform == "linux"
+    # Found before the fork: nothing is loaded after it.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if linux else None
 
-    return ask
+    def begin() -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, int(number))
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return begin
