@@ -1,7 +1,8 @@
 """A server program as a child of this process: started, awaited, stopped, killed by its own id.
 
 It has a folder of its own and writes what it says into a log there. On Linux it is told to stop when this process
-dies, however that comes about; elsewhere it outlives a killed parent.
+dies, however that comes about; elsewhere it outlives a killed parent. The kernel takes the end of the thread that
+started it for that: start it from one that lives as long as the process.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = ["ServerProcess", "found_program"]
 _LOOK_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _LAST_LINES = 15
+_ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 def found_program(name: str, folders: Sequence[Path], remedy: str) -> Path:
@@ -74,7 +76,7 @@ class ServerProcess:
                     env=dict(os.environ if environment is None else environment),
                     process_group=0,  # a Ctrl-C in the terminal reaches it through its parent
                     user=user,
-                    preexec_fn=_end_with_parent(stop_signal),
+                    preexec_fn=_begin_alone(stop_signal),
                 )
             except OSError as error:
                 raise ConfigurationError(f"{name} cannot be started: {error}") from None
@@ -131,15 +133,24 @@ class ServerProcess:
             self._process.send_signal(number)
 
 
-def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """What the child does before it becomes the server: it asks the kernel for a signal at the parent's end."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(
-        None, use_errno=True
-    ).prctl  # found before the fork: nothing is loaded after it
+def _begin_alone(number: signal.Signals) -> Callable[[], None]:
+    """What the child does before it becomes the server.
 
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number))
+    It hears all signals, also those that this process ignores (a shell's background job ignores Ctrl-C), and asks
+    the kernel for one at its parent's end, which may already have come.
+    """
+    parent = os.getpid()
+    linux = sys.platform == "linux"
+    # Found before the fork: nothing is loaded after it.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if linux else None
 
-    return ask
+    def begin() -> None:
+        for each in _ENDING:
+            signal.signal(each, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, int(number))
+            if os.getppid() != parent:
+                os._exit(1)
+
+    return begin

@@ -1,0 +1,42 @@
+"""A server program as a child: it ends with its parent, and its end is noticed."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_PARENT = """
+import signal, sys
+from pathlib import Path
+from borough.engines.process import ServerProcess
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = ServerProcess("sleep", ["sleep", "60"], Path(sys.argv[1]), stop_signal=signal.SIGINT)
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_a_server_ends_with_a_killed_parent_that_ignored_its_signal(tmp_path: Path) -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _PARENT, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert parent.stdout is not None
+    assert parent.stdin is not None
+    with parent.stdin, parent.stdout:
+        server = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+        parent.wait()
+        try:
+            assert select.select([server], [], [], 20.0)[0]
+        except AssertionError:
+            signal.pidfd_send_signal(server, signal.SIGKILL)
+            raise
+        finally:
+            os.close(server)
