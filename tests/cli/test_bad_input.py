@@ -78,6 +78,18 @@ def test_a_setting_that_does_not_exist(
     assert (status, "edge.prt is no option; did you mean port?" in error) == (2, True)
 
 
+def test_a_mistyped_service_of_a_store_is_told_before_a_server_is_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(tmp_path, package)
+    data = tmp_path / "data"
+    words = ("run", str(root), "--port", "0", "--data", str(data), "--store", "nosuch=postgres")
+    status, error = said(capsys, *words)
+    assert status == 2
+    assert "services.nosuch in the configuration is no service here" in error
+    assert not data.exists()
+
+
 def test_three_faults_of_a_contract_come_together_with_their_lines(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
 ) -> None:

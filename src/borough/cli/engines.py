@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,15 +53,21 @@ def _stores(text: str) -> dict[str, str]:
 
 
 @contextmanager
-def with_own_engines(path: Path, flags: Mapping[str, Any]) -> Generator[dict[str, Any]]:
+def with_own_engines(
+    path: Path, flags: Mapping[str, Any], mocks: Sequence[str] = ()
+) -> Generator[dict[str, Any]]:
     """The flags with the addresses of the engines that have none, which run as long as the block lasts.
 
-    Raises `ConfigurationError` where one cannot be had.
+    Raises `ConfigurationError` where one cannot be had, and for a system that could not be run with them.
     """
     from borough.engines.started import started
 
     names, folder = _missing(path, flags)
     if names:
+        from borough.runtime.mocks import mocked
+        from borough.runtime.system import System
+
+        mocked(System.load(path, flags=flags), mocks)  # faults are told before servers are made
         print(f"borough: starting {', '.join(names)} in {folder / 'engines'}", file=sys.stderr)
     with started(names, folder) as found:
         yield {**flags, **found}

@@ -148,7 +148,7 @@ def _run(options: argparse.Namespace) -> int:
         from borough.cli.apart import run_apart
 
         return run_apart(options, running_engines(Path(options.path), _flags(options)))
-    with with_own_engines(Path(options.path), _flags(options)) as flags:
+    with with_own_engines(Path(options.path), _flags(options), options.mock) as flags:
         if options.topology != ONE:
             from borough.cli.fleet import run_fleet
 
