@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Protocol
 
 from borough.clock import Clock
 from borough.ports import Broker, Store
-from borough.runtime.adapters import Deadline, make_broker, make_store
+from borough.runtime.adapters import Deadline, make_broker, make_store, store_kind
 from borough.runtime.configuration import Configuration
 
 __all__ = ["Adapters", "ChosenAdapters"]
+
+_log = logging.getLogger("borough.stores")
 
 
 class Adapters(Protocol):
@@ -34,7 +37,16 @@ class ChosenAdapters:
         self._clock = clock
 
     def store(self, service: str, deadline: Deadline) -> Store:
-        """See `make_store`."""
+        """See `make_store`. Data that the service had on SQLite are not taken along, and that is said."""
+        file = self._folder / f"{service}.db"
+        if store_kind(self._configuration.options, service) != "sqlite" and file.exists():
+            _log.warning(
+                "%s has data on SQLite in %s, which are not read: its store is postgres now; go back by "
+                'services.%s.store = "sqlite", or move the file away when it has served',
+                service,
+                file,
+                service,
+            )
         return make_store(self._configuration, self._folder, service, self._clock, deadline)
 
     def broker(self) -> Broker:
