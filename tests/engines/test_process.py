@@ -5,9 +5,12 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+
+from borough.engines.process import ServerProcess
 
 _PARENT = """
 import signal, sys
@@ -40,3 +43,21 @@ def test_a_server_ends_with_a_killed_parent_that_ignored_its_signal(tmp_path: Pa
             raise
         finally:
             os.close(server)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux one can wait beside another")
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_server_that_ends_by_itself_is_told_and_one_that_is_stopped_is_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_asked: bool
+) -> None:
+    before = set(threading.enumerate())
+    server = ServerProcess("sleep", ["sleep", "60"], tmp_path)
+    server.watch()
+    (watching,) = set(threading.enumerate()) - before
+    if is_asked:
+        server.stop()
+    else:
+        os.kill(server.pid, signal.SIGKILL)
+    watching.join(20.0)
+    server.kill()
+    assert ("has ended by itself" in caplog.text) is not is_asked

@@ -112,6 +112,11 @@ class PostgresServer:
             return False
         return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to."""
+        if self._process is not None:
+            self._process.watch()
+
     def stop(self) -> None:
         """End it in order: who is connected is cut off, what has committed is kept. Idempotent."""
         if self._process is not None:

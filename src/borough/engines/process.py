@@ -8,19 +8,24 @@ started it for that: start it from one that lives as long as the process.
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
 
 __all__ = ["ServerProcess", "found_program"]
+
+_log = logging.getLogger("borough.engines")
 
 _LOOK_S = 0.02
 _PR_SET_PDEATHSIG = 1
@@ -65,6 +70,7 @@ class ServerProcess:
         self.log = folder / f"{name}.log"
         self._stop_signal = stop_signal
         self._stop_s = stop_s
+        self._is_to_end = False
         with self.log.open("ab") as log:
             try:
                 self._process = subprocess.Popen(
@@ -102,8 +108,27 @@ class ServerProcess:
                 raise ConfigurationError(f"{self.name} {what}:\n{self.last_words()}")
             time.sleep(_LOOK_S)
 
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to (on Linux)."""
+        if sys.platform == "linux":
+            name = f"borough-watching-{self.name}"
+            threading.Thread(target=self._tell_of_its_end, name=name, daemon=True).start()
+
+    def _tell_of_its_end(self) -> None:
+        with suppress(ChildProcessError):  # somebody else has seen the end
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        if not self._is_to_end:
+            _log.error(
+                "%s (pid %d), which this command had started, has ended by itself; what needs it fails until "
+                "the command is run anew; %s may say why",
+                self.name,
+                self.pid,
+                self.log,
+            )
+
     def stop(self) -> None:
         """Ask it to end and wait; kill it when that takes too long. Idempotent."""
+        self._is_to_end = True
         self._signal(self._stop_signal)
         try:
             self._process.wait(self._stop_s)
@@ -112,6 +137,7 @@ class ServerProcess:
 
     def kill(self) -> None:
         """End it at once, as `kill -9` does, and wait for that. Idempotent."""
+        self._is_to_end = True
         self._signal(signal.SIGKILL)
         self._process.wait()
 

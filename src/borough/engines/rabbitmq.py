@@ -91,6 +91,12 @@ class RabbitmqServer:
         assert self._node is not None
         return self._node.pid
 
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to."""
+        for process in (self._node, self._mapper):
+            if process is not None:
+                process.watch()
+
     def stop(self) -> None:
         """End it in order; its data stay. Idempotent."""
         for process in (self._node, self._mapper):

@@ -21,6 +21,10 @@ class Engine(Protocol):
         """What the option takes: `host:port`, or `file:PATH` where the URL has a password (mode 0600)."""
         ...
 
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to."""
+        ...
+
     def stop(self) -> None:
         """End it in order. Its data stays in its folder. Idempotent."""
         ...
@@ -42,6 +46,7 @@ def started(names: Iterable[str], folder: Path) -> Generator[dict[str, str]]:
     Gives the options that say where they are. Raises `ConfigurationError` where one cannot be had.
     """
     flags: dict[str, str] = {}
+    engines: list[Engine] = []
     with ExitStack() as stack:
         for name in names:
             module, kind, option = _ENGINES[name]
@@ -52,8 +57,11 @@ def started(names: Iterable[str], folder: Path) -> Generator[dict[str, str]]:
                 raise ConfigurationError(f"{own} cannot be made: {error.strerror}") from None
             engine: Engine = getattr(importlib.import_module(module), kind).start(own)
             stack.callback(engine.stop)
+            engines.append(engine)
             flags[option] = engine.address
             stack.enter_context(_told(own / _ADDRESS, engine.address))
+        for engine in engines:  # by threads, which come after the last fork
+            engine.watch()
         yield flags
 
 

@@ -102,6 +102,10 @@ class KafkaServer:
         """The process of the broker."""
         return self._process.pid
 
+    def watch(self) -> None:
+        """From now on, say it when it ends without having been asked to."""
+        self._process.watch()
+
     def stop(self) -> None:
         """End it in order; its data stay. Idempotent."""
         self._process.stop()
