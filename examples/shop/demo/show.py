@@ -366,7 +366,8 @@ def show(wishes: Wishes) -> int:
     folder = (wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if wishes.data is None and os.geteuid() == 0:
-        folder.chmod(0o711)  # servers are never root: they pass through to their data, which goes with the folder
+        # Servers are never root: they pass through to their data, which goes with the folder.
+        folder.chmod(0o711)
     is_worth_keeping = wishes.keep or wishes.data is not None
     try:
         demo = Demo(wishes, folder, screen)
