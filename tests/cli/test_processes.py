@@ -66,7 +66,7 @@ def test_a_person_gets_a_table(root: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
     assert f"memo runs in one process (pid {process.pid}), data in {root}/.borough" in table
-    for row in ("system", "docs", "internal", "Notes 1.0"):
+    for row in ("console", "docs", "internal", "Notes 1.0"):
         assert f"\n  {row} " in table
     assert f"http://127.0.0.1:{port}/notes" in table
 
