@@ -357,7 +357,7 @@ async def test_whatever_happens_exactly_what_is_due_has_been_published(
                     if await tx.cancel(ids[n]):  # also when due, while no relay has moved it
                         del due[n]
 
-        for life in range(6):
+        for life in range(3):
             relay = stage.relay(orders)
             async with running(relay):
                 for step in range(6):

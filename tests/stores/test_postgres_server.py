@@ -70,8 +70,8 @@ async def test_a_commit_of_what_a_function_wrote_is_told_as_unknown(
             as 'insert into item values (id, id::text, 1) returning id';
         """,
     )
-    await store.migrate("service", [SCHEMA, charge])
     async with line_to(postgres_url) as line, opened(line.url) as cut_off:
+        await store.migrate("service", [SCHEMA, charge])
         line.cut = "after"
         with pytest.raises(CommitUnknown):
             async with cut_off.transaction() as tx:
