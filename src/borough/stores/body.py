@@ -6,7 +6,7 @@ whatever comes next, and leaving the body says so. The engines differ in how the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from borough.errors import (
 from borough.ports import Companion, Fetched, OutboxRow, ScheduledRow
 from borough.reliability.position import position_of
 from borough.services.context import IN_TRANSACTION, OpenTransaction
+from borough.stores.row_reader import RowReader
 
 __all__ = ["StoreBody"]
 
@@ -37,7 +38,7 @@ _THEMSELVES = (
 )
 
 
-class StoreBody(ABC):
+class StoreBody(RowReader):
     """A body of statements. `home` is what all transactions of one store share."""
 
     __slots__ = (
@@ -176,18 +177,6 @@ class StoreBody(ABC):
     @abstractmethod
     async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
         """Run one statement for each row of parameters; returns the number of rows changed."""
-
-    @abstractmethod
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row."""
-
-    @abstractmethod
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None."""
-
-    @abstractmethod
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row, at most the store's row limit."""
 
     @abstractmethod
     async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:

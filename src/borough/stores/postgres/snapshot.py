@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from borough.clock import Clock
-from borough.errors import DeadlineExceeded, TransactionMisuse, WrongRowCount
+from borough.errors import DeadlineExceeded, TransactionMisuse
 from borough.stores.postgres.connection import Connection, Control
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost, statement_fault
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.sql import Texts
-from borough.stores.rows import only_row, within_limit
+from borough.stores.row_reader import RowReader
 
 __all__ = ["Snapshot"]
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 _PIN = "; select 1"
 
 
-class Snapshot:
+class Snapshot(RowReader):
     """`async with store.snapshot() as snapshot:`; it only reads."""
 
     def __init__(
@@ -75,23 +75,9 @@ class Snapshot:
         else:
             self._pool.give_back(connection)
 
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        if not found:
-            raise WrongRowCount(f"no row, one was asked for: {sql}")
-        row: T = found[0]
-        return row
-
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        return found[0] if found else None
-
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row, at most the store's row limit."""
-        limit = self._limits.row_limit
-        return within_limit(await self._read(kind, sql, args, limit), limit, sql)
+    @property
+    def _row_limit(self) -> int:
+        return self._limits.row_limit
 
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         connection = self._connection

@@ -17,7 +17,6 @@ from borough.errors import (
     DeadlineExceeded,
     StoreUnavailable,
     TransactionMisuse,
-    WrongRowCount,
 )
 from borough.ports import Companion, Migration
 from borough.services.data import Dialect
@@ -31,7 +30,8 @@ from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.snapshot import Snapshot
 from borough.stores.postgres.sql import Texts
 from borough.stores.postgres.transaction import PostgresTransaction
-from borough.stores.rows import RowPlans, only_row, within_limit
+from borough.stores.row_reader import RowReader
+from borough.stores.rows import RowPlans
 
 __all__ = ["PostgresStore"]
 
@@ -45,7 +45,7 @@ def no_deadline() -> float | None:
     return None
 
 
-class PostgresStore:
+class PostgresStore(RowReader):
     """One database, made where it is missing and the role may do so.
 
     `deadline()` is the monotonic deadline of the call at hand, or None.
@@ -130,23 +130,9 @@ class PostgresStore:
         """Several reads of one state."""
         return Snapshot(self._opened(), self._texts, self._clock, self._limits, self._until())
 
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row. Raises `WrongRowCount` on none or several."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        if not found:
-            raise WrongRowCount(f"no row, one was asked for: {sql}")
-        row: T = found[0]
-        return row
-
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None. Raises `WrongRowCount` on several."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        return found[0] if found else None
-
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row. Raises `WrongRowCount` above the limit `row_limit`."""
-        limit = self._limits.row_limit
-        return within_limit(await self._read(kind, sql, args, limit), limit, sql)
+    @property
+    def _row_limit(self) -> int:
+        return self._limits.row_limit
 
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         """Read on whatever connection is free; a lost one is replaced, for a read may run again."""

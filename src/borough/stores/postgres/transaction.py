@@ -33,7 +33,7 @@ from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.sql import Text, Texts
 from borough.stores.postgres.uncut import Uncut
-from borough.stores.rows import only_row, within_limit
+from borough.stores.rows import within_limit
 from borough.stores.schema import INSERT_SCHEDULED
 
 __all__ = ["PostgresTransaction"]
@@ -287,23 +287,9 @@ class PostgresTransaction(StoreBody):
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
 
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row."""
-        found = only_row(await self._rows(kind, sql, args, 1), sql)
-        if not found:
-            raise WrongRowCount(f"no row, one was asked for: {sql}")
-        row: T = found[0]
-        return row
-
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None."""
-        found = only_row(await self._rows(kind, sql, args, 1), sql)
-        return found[0] if found else None
-
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row, at most the store's row limit."""
-        limit = self._limits.row_limit
-        return within_limit(await self._rows(kind, sql, args, limit), limit, sql)
+    @property
+    def _row_limit(self) -> int:
+        return self._limits.row_limit
 
     async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:
         """Run one statement of a guest, which shapes rows by itself."""
@@ -320,7 +306,7 @@ class PostgresTransaction(StoreBody):
             self._fail(error, sql)
         return found
 
-    async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
+    async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         if not self.is_open or self._doomed is not None:
             self._check()
         try:

@@ -21,9 +21,8 @@ from borough.errors import (
     DeadlineExceeded,
     StoreUnavailable,
     TransactionMisuse,
-    WrongRowCount,
 )
-from borough.stores.rows import only_row, within_limit
+from borough.stores.row_reader import RowReader
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
@@ -188,7 +187,7 @@ class Readers:
         self._connection.close()
 
 
-class Snapshot:
+class Snapshot(RowReader):
     """Several reads of one state; made by `SqliteStore.snapshot()`, used once."""
 
     __slots__ = (
@@ -273,23 +272,9 @@ class Snapshot:
         if not self._busy and self._lane is not None and lane.connection is not None:
             lane.connection.end()
 
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        if not found:
-            raise WrongRowCount(f"no row, one was asked for: {sql}")
-        row: T = found[0]
-        return row
-
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        return found[0] if found else None
-
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row, at most the store's row limit."""
-        limit = self._options.row_limit
-        return within_limit(await self._read(kind, sql, args, limit), limit, sql)
+    @property
+    def _row_limit(self) -> int:
+        return self._options.row_limit
 
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         statement = self._texts.of(sql)

@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 import apsw
 
 from borough.clock import Clock
-from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse, WrongRowCount
+from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse
 from borough.ports import Companion, Migration
 from borough.services.data import Dialect
-from borough.stores.rows import RowPlans, only_row, within_limit
+from borough.stores.row_reader import RowReader
+from borough.stores.rows import RowPlans
 from borough.stores.sqlite.baton import Baton
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import unusable
@@ -43,7 +44,7 @@ def no_deadline() -> float | None:
     return None
 
 
-class SqliteStore:
+class SqliteStore(RowReader):
     """One database file. `deadline()` is the monotonic deadline of the call at hand, or None."""
 
     def __init__(
@@ -179,23 +180,9 @@ class SqliteStore:
             raise self._not_open()
         return Snapshot(self._readers, self._texts, self._clock, self._options, self._until())
 
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row. Raises `WrongRowCount` on none or several."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        if not found:
-            raise WrongRowCount(f"no row, one was asked for: {sql}")
-        row: T = found[0]
-        return row
-
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None. Raises `WrongRowCount` on several."""
-        found = only_row(await self._read(kind, sql, args, 1), sql)
-        return found[0] if found else None
-
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row. Raises `WrongRowCount` above the option `row_limit`."""
-        limit = self._options.row_limit
-        return within_limit(await self._read(kind, sql, args, limit), limit, sql)
+    @property
+    def _row_limit(self) -> int:
+        return self._options.row_limit
 
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         if self._readers is None:

@@ -29,7 +29,6 @@ from borough.errors import (
 from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
-from borough.stores.rows import only_row, within_limit
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
@@ -231,23 +230,9 @@ class SqliteTransaction(StoreBody):
             self.busy = False
             hop.end()
 
-    async def one(self, kind: type[T], sql: str, /, *args: Any) -> T:
-        """The only row."""
-        found = only_row(await self._rows(kind, sql, args, 1), sql)
-        if not found:
-            raise WrongRowCount(f"no row, one was asked for: {sql}")
-        row: T = found[0]
-        return row
-
-    async def maybe(self, kind: type[T], sql: str, /, *args: Any) -> T | None:
-        """The only row or None."""
-        found = only_row(await self._rows(kind, sql, args, 1), sql)
-        return found[0] if found else None
-
-    async def all(self, kind: type[T], sql: str, /, *args: Any) -> list[T]:
-        """Every row, at most the store's row limit."""
-        found = await self._rows(kind, sql, args, self._options.row_limit)
-        return within_limit(found, self._options.row_limit, sql)
+    @property
+    def _row_limit(self) -> int:
+        return self._options.row_limit
 
     async def fetch(self, sql: str, _args: Sequence[Any], /) -> Fetched:
         """Refused: SQLAlchemy's types are stored otherwise here, and one column would have two forms."""
@@ -255,7 +240,7 @@ class SqliteTransaction(StoreBody):
             f"SQLAlchemy is a guest on PostgreSQL only; choose that store for the service, or use tx. It was: {sql}"
         )
 
-    async def _rows(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
+    async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         self._check()
         try:
             statement = self._texts.of(sql)
