@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,13 +13,14 @@ from typing import Any
 
 import msgspec
 
+from borough.engines.ports import free_port
+
 __all__ = ["CLIENT_CORE", "ROOT", "SERVER_CORE", "Child", "free_port", "pinned", "pss_mib"]
 
 ROOT = Path(__file__).resolve().parents[1]
 _CODE = os.pathsep.join([str(ROOT), str(ROOT / "examples")])
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, CLIENT_CORE = {_CORES[0]}, {_CORES[-1]}
-_LOWEST_PORT, _HIGHEST_PORT = 20_000, 32_000  # below what the kernel gives to outgoing connections
 
 
 @contextmanager
@@ -98,16 +97,3 @@ def pss_mib(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return 0.0
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    for port in random.sample(range(_LOWEST_PORT, _HIGHEST_PORT), 50):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port was found")

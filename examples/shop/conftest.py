@@ -1,23 +1,16 @@
 """What the shop's tests share: the four ways to run it, and a card issuer."""
 
 import asyncio
-import itertools
-import os
-import socket
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from borough.testing import MODES, Mode
+from borough.testing import MODES, Mode, free_port
 from shop.demo.issuer import Counter, Issuer
 from shop.demo.journal import IssuerEntry, read_journal
-
-# Test processes that run side by side begin far apart, or one takes what another has just found free.
-FIRST = 21_000 + os.getpid() * 499 % 8_000
-PORTS: Iterator[int] = itertools.cycle([*range(FIRST, 29_000), *range(21_000, FIRST)])
 
 
 @pytest.fixture(params=MODES)
@@ -76,16 +69,3 @@ def payment_settings(port: int, *, answer_within_s: float = 10.0) -> dict[str, o
         "give_up_after_s": 0.0,
     }
     return {f"services.payments.settings.{name}": value for name, value in settings.items()}
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    for port in PORTS:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("unreachable")

@@ -11,7 +11,8 @@ from borough.console.one_process import mounts
 from borough.gateway.process import Process
 from borough.observing.keeper import Keeper
 from borough.runtime.system import System
-from shop.conftest import free_port, running_issuer
+from borough.testing import free_port
+from shop.conftest import running_issuer
 from tests.browser.windows import launched
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"

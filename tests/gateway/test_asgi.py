@@ -12,10 +12,11 @@ import pytest
 from borough import System, asgi
 from borough.errors import ConfigurationError
 from borough.gateway.asgi import AsgiApp
+from borough.testing import free_port
 from borough.transports.http.message import Request, Response
 from tests.gateway.library import LibraryService
 from tests.requirements import require_tool
-from tests.transports.http.listening import Raw, free_port
+from tests.transports.http.listening import Raw
 
 Message = MutableMapping[str, Any]
 

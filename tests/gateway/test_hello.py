@@ -18,6 +18,7 @@ from borough.gateway.internal import ServiceTokens
 from borough.gateway.process import Process
 from borough.runtime.configuration import Configuration
 from borough.runtime.system import System
+from borough.testing import free_port
 from borough.testing.clock import ManualClock
 from borough.transports.http.client import ClientResponse, HttpClient
 from borough.transports.http.door import Door, Identity, Route
@@ -25,7 +26,6 @@ from borough.transports.http.greeting import Greeting
 from borough.transports.http.message import Connection, Headers, Request, Response
 from tests.contracts.evolving import contract_of, operation
 from tests.gateway.library import Library, LibraryService, Seen, Town, request, routes
-from tests.transports.http.listening import free_port
 
 READ = operation({"n": int}, int, get("/read"))
 OLD = contract_of("1.0", read=READ, write=operation({"n": int}, int, post("/write")))

@@ -20,10 +20,9 @@ from borough.runtime.configuration import Configuration
 from borough.runtime.dead_letters import DeadLetters, Selection
 from borough.runtime.topics import pushes_of, survey
 from borough.runtime.wiring import make_plan
-from borough.testing import NotQuiet, Running, start
+from borough.testing import NotQuiet, Running, free_port, start
 from borough.transports.http.message import Response
 from tests.runtime.bakery import ENVIRONMENT, Bakery, BakeryService, bakery, cafe
-from tests.transports.http.listening import free_port
 
 PUSH = "bakery.push-cafe"
 

@@ -68,15 +68,15 @@ def _postgres_store(
     url = postgres_url(configuration, service)
     try:
         from borough.stores.postgres import PostgresStore
-    except ImportError:
-        raise ConfigurationError(_missing_extra("the store postgres", "postgres")) from None
+    except ImportError as error:
+        raise _missing("the store postgres", error, "postgres") from None
     if deadline is None:
         return PostgresStore(url, service=service, clock=clock)
     return PostgresStore(url, service=service, clock=clock, deadline=deadline)
 
 
-def _missing_extra(what: str, extra: str) -> str:
-    return f"{what} needs a package that is not installed: pip install 'borough[{extra}]'"
+def _missing(what: str, error: ImportError, extra: str) -> ConfigurationError:
+    return ConfigurationError(f"{what} needs {error.name}: pip install 'borough[{extra}]'")
 
 
 def postgres_url(configuration: Configuration, service: str) -> Secret:
@@ -142,10 +142,8 @@ def _rabbitmq(configuration: Configuration) -> Broker:
     options = configuration.options.events.rabbitmq
     try:
         from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the broker rabbitmq needs {error.name}: pip install 'borough[rabbitmq]'"
-        ) from None
+    except ImportError as error:
+        raise _missing("the broker rabbitmq", error, "rabbitmq") from None
     if options.url is None:
         raise ConfigurationError(
             "nothing says where RabbitMQ is: set [events.rabbitmq] url in borough.toml"
@@ -171,10 +169,8 @@ def _kafka(configuration: Configuration, clock: Clock) -> Broker:
     options = configuration.options.events.kafka
     try:
         from borough.brokers.kafka import KafkaBroker, KafkaTerms
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"the broker kafka needs {error.name}: pip install 'borough[kafka]'"
-        ) from None
+    except ImportError as error:
+        raise _missing("the broker kafka", error, "kafka") from None
     if not options.servers:
         raise ConfigurationError(
             "nothing says where Kafka is: set [events.kafka] servers in borough.toml"

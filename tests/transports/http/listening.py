@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import itertools
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from borough.testing import free_port
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
 from borough.transports.http.server import HttpServer
@@ -16,21 +14,6 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 TEXT = ((b"content-type", b"text/plain"),)
 PATIENCE_S = 5.0
-
-_ports = itertools.count(20_000 + os.getpid() * 37 % 10_000)
-
-
-def free_port() -> int:
-    """A port below the ephemeral ones that nobody listens on."""
-    for port in _ports:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("there is always a next port")
 
 
 class Raw:

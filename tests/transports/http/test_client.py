@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from borough.errors import DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
+from borough.testing import free_port
 from borough.transports.http.limits import ClientLimits
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import MakeClient, ServeOn
-from tests.transports.http.listening import PATIENCE_S, TEXT, echo, free_port
+from tests.transports.http.listening import PATIENCE_S, TEXT, echo
 
 
 def now() -> float:

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from borough.errors import ServiceFailure, Unavailable
+from borough.testing import free_port
 from borough.transports.http.limits import ClientLimits
 from tests.transports.http.conftest import MakeClient
-from tests.transports.http.listening import PATIENCE_S, free_port
+from tests.transports.http.listening import PATIENCE_S
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Origin = tuple[str, int]

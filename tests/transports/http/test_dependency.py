@@ -11,11 +11,12 @@ from borough.clock import SystemClock
 from borough.errors import DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
 from borough.ports import Replica
 from borough.runtime.discovery import Directory
+from borough.testing import free_port
 from borough.transports.http.dependency import Ask, Dependencies, Dependency, Incompatible
 from borough.transports.http.limits import ClientLimits, DependencyLimits
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import MakeClient, ServeOn
-from tests.transports.http.listening import PATIENCE_S, TEXT, Service, free_port
+from tests.transports.http.listening import PATIENCE_S, TEXT, Service
 
 CLOCK = SystemClock()
 PROBLEM = ((b"content-type", b"application/problem+json"),)

@@ -13,10 +13,10 @@ from borough.errors import ServiceFailure, Unavailable
 from borough.ports import Replica
 from borough.runtime.client import Caller, make_client
 from borough.runtime.discovery import Directory
+from borough.testing import free_port
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.remote import RemoteTransport
-from tests.transports.http.listening import free_port
 
 CLOCK = SystemClock()
 

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from borough.errors import ConfigurationError
+from borough.testing import free_port
 from borough.transports.http.message import Request, Response
 from borough.transports.http.server import HttpServer
 from tests.transports.http.conftest import ServeOn
-from tests.transports.http.listening import PATIENCE_S, TEXT, echo, free_port
+from tests.transports.http.listening import PATIENCE_S, TEXT, echo
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from borough import Secret
-from borough.testing import Mode, Running, start
+from borough.testing import Mode, Running, free_port, start
 from shop.accounts.contract import AccountOpened, Accounts
-from shop.conftest import free_port
 from shop.notifications import texts
 from shop.notifications.contract import Mail, Notifications
 from shop.notifications.delivery import MailboxFolder, SmtpServer, message_of

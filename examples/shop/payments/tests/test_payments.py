@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from borough.testing import Mode, start
-from shop.conftest import RunningIssuer, free_port, payment_settings, running_issuer
+from borough.testing import Mode, free_port, start
+from shop.conftest import RunningIssuer, payment_settings, running_issuer
 from shop.demo.issuer import Answer, Issuer
 from shop.payments.contract import (
     CardDeclined,
