@@ -15,11 +15,9 @@ from typing import Literal
 
 import msgspec
 
-from borough.errors import StoreError
-from borough.observing.gathering import process_use
+from borough.observing.gathering import outbox_waiting, process_use
 from borough.runtime.host import Host
 from borough.runtime.push_plan import receiver_of
-from borough.runtime.running import RunningService
 from borough.telemetry.durations import RecentDurations
 from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder
@@ -37,11 +35,6 @@ __all__ = [
 
 MOST_COUNTED = 1000
 """An outbox with more rows is said to have one more than this."""
-
-_WAITING = (
-    f"select count(*) from (select 1 from borough_outbox limit {MOST_COUNTED + 1}) as waiting"
-)
-_PATIENCE_S = 0.5
 
 
 class ProcessCounts(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -119,7 +112,9 @@ class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
     """The counts of this moment."""
-    waiting = await asyncio.gather(*[_waiting(service) for service in host.services.values()])
+    waiting = await asyncio.gather(
+        *[outbox_waiting(service, MOST_COUNTED + 1) for service in host.services.values()]
+    )
     services = {
         service.name: ServiceCounts(
             processes=(
@@ -251,17 +246,3 @@ def _sum(one: ServiceCounts, other: ServiceCounts) -> ServiceCounts:
         duplicates=one.duplicates + other.duplicates,
         waiting=max(waiting, default=None),
     )
-
-
-async def _waiting(service: RunningService) -> int | None:
-    """How many committed events the relay has not sent yet; None where the database does not say."""
-    if service.database is None:
-        return None
-    if not service.database.events:
-        return 0
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            rows: int = await service.database.one(int, _WAITING)
-            return rows
-    except (StoreError, TimeoutError):
-        return None

@@ -19,13 +19,13 @@ from borough.telemetry.durations import Durations
 from borough.telemetry.measures import Point
 from borough.telemetry.span import Value
 
-__all__ = ["PROCESS", "points_of", "process_points", "process_use"]
+__all__ = ["PROCESS", "outbox_waiting", "points_of", "process_points", "process_use"]
 
 PROCESS = "borough"
 """The service under whose name a process tells of itself."""
 _PATIENCE_S = 0.5
 _MOST_COUNTED = 10_000
-_WAITING = f"select count(*) from (select 1 from borough_outbox limit {_MOST_COUNTED}) as waiting"
+_WAITING = "select count(*) from (select 1 from borough_outbox limit $1) as waiting"
 _DEAD = """
 select count(*) from (select 1 from borough_dead where handler = $1 and topic = $2 limit 10000) as dead
 """
@@ -45,7 +45,8 @@ async def points_of(host: Host) -> AsyncIterator[Point]:
     for service in host.services.values():
         for point in _service(service):
             yield point
-        waiting = await _outbox(service)
+        publishes = service.database is not None and service.database.events
+        waiting = await outbox_waiting(service, _MOST_COUNTED) if publishes else None
         if waiting is not None:
             yield _gauge("borough.outbox.waiting", "Events on their way", service.name, waiting)
     for consumer in host.carriage.consumers if host.carriage is not None else ():
@@ -118,12 +119,18 @@ def _service(service: RunningService) -> Iterator[Point]:
     yield _gauge("borough.threads.limit", "Room for blocking work", name, service.pool.limit)
 
 
-async def _outbox(service: RunningService) -> int | None:
-    if service.database is None or not service.database.events or service.store is None:
+async def outbox_waiting(service: RunningService, most: int) -> int | None:
+    """How many committed events the relay has not sent yet, counted up to `most`.
+
+    None where the database does not say, or is none.
+    """
+    if service.database is None:
         return None
+    if not service.database.events:
+        return 0
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            return await service.store.one(int, _WAITING)
+            return await service.database.store.one(int, _WAITING, most)
     except (StoreError, TimeoutError):
         return None
 
