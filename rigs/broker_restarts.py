@@ -22,10 +22,16 @@ from typing import Any
 import uvloop
 
 from borough.transports.http.client import HttpClient
-from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, write_notes
+from rigs.customers import (
+    HASHES_AT_ONCE,
+    SETTLE_S,
+    PatientCustomer,
+    PatientShop,
+    ended,
+    write_notes,
+)
 from rigs.episodes import Episode, Fault, Rig
 from rigs.shop import RiggedShop, Server, ServerFailed
-from shop.demo.customer import Unexpected
 from shop.demo.journal import Journal
 from shop.demo.places import Rows
 from shop.demo.tally import Tally
@@ -39,7 +45,6 @@ AWAY_S = 1.5
 """How long it is away before it is started again, at most."""
 RESUMES_WITHIN_S = 10.0
 LOOK_S = 0.02
-SETTLE_S = 90.0
 QUIET_S = 60.0
 BROKERS = {
     "rabbitmq": ("borough.engines.rabbitmq", "RabbitmqServer", "BOROUGH_EVENTS_RABBITMQ_URL"),
@@ -128,13 +133,7 @@ class Round:
         assert self._shop is not None
         assert self._server is not None
         self._stopping.set()
-        _, left = await asyncio.wait(self._traffic, timeout=SETTLE_S)
-        wrong = [f"stuck: {len(left)} customers have no end after {SETTLE_S:.0f} s"] if left else []
-        for task in set(self._traffic) - left:
-            error = task.exception()
-            if error is not None and not isinstance(error, Unexpected):
-                wrong.append(f"the traffic failed: {error!r}")
-        wrong += self._tally.sentences
+        wrong = await ended(self._traffic, self._tally)
         unfinished = await self._shop.until_quiet(QUIET_S)
         if unfinished:
             wrong.append(f"stuck: after {QUIET_S:.0f} s {'; '.join(unfinished)}")

@@ -20,10 +20,16 @@ from typing import Any
 import uvloop
 
 from borough.transports.http.client import HttpClient
-from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, write_notes
+from rigs.customers import (
+    HASHES_AT_ONCE,
+    SETTLE_S,
+    PatientCustomer,
+    PatientShop,
+    ended,
+    write_notes,
+)
 from rigs.episodes import Episode, Fault, Rig
 from rigs.shop import RiggedShop, Server, ServerFailed
-from shop.demo.customer import Unexpected
 from shop.demo.journal import Journal
 from shop.demo.tally import Tally
 
@@ -43,7 +49,6 @@ STARTING_SHARE = 0.4
 LONG_LIFE_EACH = 10
 LONG_LIVES_S = 2.5
 """Now and then a life is long enough for whole orders."""
-SETTLE_S = 90.0
 QUIET_S = 45.0
 
 
@@ -130,13 +135,7 @@ class Round:
         await server.until_ready()
         self._door.opens()
         self._stopping.set()
-        _, left = await asyncio.wait(self._traffic, timeout=SETTLE_S)
-        wrong = [f"stuck: {len(left)} customers have no end after {SETTLE_S:.0f} s"] if left else []
-        for task in set(self._traffic) - left:
-            error = task.exception()
-            if error is not None and not isinstance(error, Unexpected):
-                wrong.append(f"the traffic failed: {error!r}")
-        wrong += self._tally.sentences
+        wrong = await ended(self._traffic, self._tally)
         unfinished = await self._shop.until_quiet(QUIET_S)
         if unfinished:
             wrong.append(f"stuck: after {QUIET_S:.0f} s {'; '.join(unfinished)}")

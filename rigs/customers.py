@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 import msgspec
@@ -27,6 +28,8 @@ AGAIN_S = 0.15
 HASHES_AT_ONCE = 2
 NOTE_PAUSE_S = 0.01
 TRY_LATER = frozenset({503, 504})
+SETTLE_S = 90.0
+"""How long customers may take to their end."""
 
 
 class PatientShop(Shop):
@@ -176,3 +179,14 @@ async def write_notes(shop: Shop, journal: Journal, writer: str, stopping: async
         await shop.ask("POST", "/witness/notes", 201, body=note)
         await journal.append(Acknowledged("note", writer, str(number)))
         await asyncio.sleep(NOTE_PAUSE_S)
+
+
+async def ended(traffic: Collection[asyncio.Future[Any]], tally: Tally) -> list[str]:
+    """Wait until all who were told to stop have done so; returns what is wrong with them."""
+    _, left = await asyncio.wait(traffic, timeout=SETTLE_S)
+    wrong = [f"stuck: {len(left)} customers have no end after {SETTLE_S:.0f} s"] if left else []
+    for task in set(traffic) - left:
+        error = task.exception()
+        if error is not None and not isinstance(error, Unexpected):
+            wrong.append(f"the traffic failed: {error!r}")
+    return wrong + tally.sentences

@@ -15,10 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from borough.transports.http.client import HttpClient
-from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, write_notes
+from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, ended, write_notes
 from rigs.disks import failing_disk, small_disk
 from rigs.shop import RiggedShop, Server, ServerFailed
-from shop.demo.customer import Unexpected
 from shop.demo.journal import Journal
 from shop.demo.tally import Tally
 
@@ -31,7 +30,6 @@ WRITERS = 2
 WORTH_S = 4.0
 FAULT_S = 3.0
 SIGN_UP_S = 60.0
-SETTLE_S = 90.0
 QUIET_S = 45.0
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 Act = Callable[[], object]
@@ -97,7 +95,7 @@ class ShopTrial:
                 heals()
             await asyncio.sleep(WORTH_S)
             stopping.set()
-            await self._settle(traffic)
+            self.wrong += await ended(traffic, self.tally)
         finally:
             for task in traffic:
                 task.cancel()
@@ -127,13 +125,3 @@ class ShopTrial:
             write_notes(door, journal, f"{run}-{number}", stopping) for number in range(WRITERS)
         ]
         return [asyncio.ensure_future(work) for work in (*customers, *writers)]
-
-    async def _settle(self, traffic: list[asyncio.Future[None]]) -> None:
-        _, left = await asyncio.wait(traffic, timeout=SETTLE_S)
-        if left:
-            self.wrong.append(f"stuck: {len(left)} customers have no end after {SETTLE_S:.0f} s")
-        for task in set(traffic) - left:
-            error = task.exception()
-            if error is not None and not isinstance(error, Unexpected):
-                self.wrong.append(f"the traffic failed: {error!r}")
-        self.wrong += self.tally.sentences

@@ -21,11 +21,17 @@ import msgspec
 
 from borough.fleet.commands import Scale, ask_fleet
 from borough.transports.http.client import HttpClient
-from rigs.customers import HASHES_AT_ONCE, PatientCustomer, PatientShop, write_notes
+from rigs.customers import (
+    HASHES_AT_ONCE,
+    SETTLE_S,
+    PatientCustomer,
+    PatientShop,
+    ended,
+    write_notes,
+)
 from rigs.fleet.launcher import Plan
 from rigs.fleet.look import Holdings, descriptors_of, holdings_of, members_of, processes_of
 from rigs.shop import RiggedShop, Server, ServerFailed
-from shop.demo.customer import Unexpected
 from shop.demo.journal import Journal
 from shop.demo.tally import Tally
 
@@ -44,7 +50,6 @@ OPTIONS = {
 WHOLE_S = 60.0
 GONE_S = 25.0
 """Who has lost the supervisor drains for at most a few seconds, and ends."""
-SETTLE_S = 90.0
 QUIET_S = 60.0
 CALM_S = 20.0
 KEPT_S = 75.0
@@ -126,14 +131,9 @@ class Traffic:
     async def end(self) -> list[str]:
         """Let everybody finish; returns what is wrong."""
         self._stopping.set()
-        _, left = await asyncio.wait(self._tasks, timeout=SETTLE_S)
-        wrong = [f"stuck: {len(left)} customers have no end after {SETTLE_S:.0f} s"] if left else []
-        for task in set(self._tasks) - left:
-            error = task.exception()
-            if error is not None and not isinstance(error, Unexpected):
-                wrong.append(f"the traffic failed: {error!r}")
+        wrong = await ended(self._tasks, self.tally)
         await self._client.close()
-        return wrong + self.tally.sentences
+        return wrong
 
     @property
     def figures(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from borough.errors import ConfigurationError
+from borough.cli.chosen import chosen_services
 
 if TYPE_CHECKING:
     from borough.gateway.certificates import Kept
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     kept = make_certificates(
         folder,
         domain,
-        _chosen(options.services, known),
+        chosen_services(options.services, known),
         SystemClock(),
         days=options.days,
         renew=options.renew,
@@ -89,18 +89,6 @@ def _run(options: argparse.Namespace) -> int:
     if not configuration.options.internal.tls.is_on:
         _tell_options(folder, configuration.folder)
     return 0
-
-
-def _chosen(given: str | None, known: list[str]) -> list[str]:
-    if given is None:
-        return known
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    for name in names or [given]:
-        if name not in known:
-            raise ConfigurationError(
-                f"there is no service {name!r}; there are {', '.join(known) or 'none'}"
-            )
-    return sorted(set(names))
 
 
 def _document(kept: list[Kept], domain: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
+from borough.cli.chosen import chosen_services
 from borough.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _run(options: argparse.Namespace) -> int:
     system = System.load(options.path)
     configuration = system.configuration
     known = sorted({service_name(cls) for cls in system.services})
-    services = _chosen(options.services, known)
+    services = chosen_services(options.services, known)
     if options.print:
         _print(_homes(configuration, services, None))
         return 0
@@ -105,18 +106,6 @@ def _run(options: argparse.Namespace) -> int:
     if configuration.options.data.postgres.url is None:
         _tell_option(configuration)
     return 0
-
-
-def _chosen(given: str | None, known: list[str]) -> list[str]:
-    if given is None:
-        return known
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    for name in names or [given]:
-        if name not in known:
-            raise ConfigurationError(
-                f"there is no service {name!r}; there are {', '.join(known) or 'none'}"
-            )
-    return sorted(set(names))
 
 
 def _homes(configuration: Configuration, services: Sequence[str], admin: str | None) -> list[Home]:
