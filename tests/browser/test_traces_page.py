@@ -61,6 +61,7 @@ async def test_a_checkout_is_one_trace_over_five_services_found_by_its_order_wit
         order_id = await order(customer, shop)
         await opened(page, shop, "#/map")
         await page.get_by_role("link", name="Traces").click()  # one
+        await expect(page.locator("#found li").first).to_be_visible()
         await page.locator("#text").fill(order_id)
         checkout = page.locator("#found li", has_text="orders.Orders")
         await expect(checkout.locator(".chip")).to_have_count(len(SERVICES))
