@@ -85,9 +85,10 @@ def _note_said(faults: list[str], kind: str, text: str, answers: frozenset[int])
 
 
 def _note_failed(faults: list[str], request: Any) -> None:
-    # A stream of events has no end but that the page leaves it.
-    left = request.resource_type == "eventsource" and request.failure == "net::ERR_ABORTED"
-    if not left:
+    # A stream of events has no end but that the page leaves it, and a list that is being read is given up for a newer
+    # one. Only the page itself aborts; a server that hangs up or is gone has other names.
+    given_up = request.failure == "net::ERR_ABORTED"
+    if not given_up or request.resource_type not in ("eventsource", "fetch"):
         faults.append(f"no answer: {request.url}")
 
 
