@@ -14,15 +14,16 @@ from typing import Any
 
 import msgspec
 
-from borough.runtime import options
+from borough.runtime import alert_options, options
 from borough.runtime.duration import Duration
+from borough.runtime.table import Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
 
 
 def sentences(cls: type[Any]) -> dict[str, str]:
     """The string below each field of a class."""
-    tree = ast.parse(inspect.getsource(options))
+    tree = ast.parse(Path(inspect.getfile(cls)).read_text(encoding="utf-8"))
     body = next(
         node.body
         for node in tree.body
@@ -41,10 +42,10 @@ def rows(cls: type[Any], prefix: str = "") -> Iterator[str]:
     """A table row for each field that holds a value, in the order of the code."""
     said = sentences(cls)
     for field in msgspec.structs.fields(cls):
-        if isinstance(field.type, type) and issubclass(field.type, options.Table):
+        if isinstance(field.type, type) and issubclass(field.type, Table):
             yield from rows(field.type, f"{prefix}{field.name}.")
         elif field.name in said:
-            yield f"| `{prefix}{field.name}` | {shown(field)} | {said[field.name]} |"
+            yield f"| `{prefix}{field.encode_name}` | {shown(field)} | {said[field.name]} |"
 
 
 def shown(field: msgspec.structs.FieldInfo) -> str:
@@ -75,6 +76,7 @@ def page() -> str:
         *rows(options.DeployableFacts, "topologies.NAME.DEPLOYABLE."),
         *rows(options.ExternalOptions, "external.NAME."),
         *rows(options.PushOptions, "push.NAME."),
+        *rows(alert_options.AlertRuleOptions, "alerts.rules.NAME."),
     ]
     tables = {
         "options": table("option", rows(options.Options)),

@@ -14,6 +14,7 @@ import pytest
 
 from borough import Database, Service, System
 from borough.errors import StoreError
+from borough.runtime import alert_options as alert_tables
 from borough.runtime import options as option_tables
 from borough.runtime.configuration import Configuration
 from borough.testing import start
@@ -42,8 +43,8 @@ def test_the_table_of_options_is_that_of_the_code() -> None:
 
 
 def test_every_option_has_a_sentence() -> None:
-    for name in option_tables.__all__:
-        cls = getattr(option_tables, name)
+    kinds = [getattr(room, name) for room in (option_tables, alert_tables) for name in room.__all__]
+    for cls in kinds:
         said = options.sentences(cls)
         tables = {
             "system",
@@ -67,6 +68,9 @@ def test_every_option_has_a_sentence() -> None:
             "grpc",
             "telemetry",
             "console",
+            "alerts",
+            "mail",
+            "objectives",
         }
         assert set(cls.__struct_fields__) - set(said) <= tables
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from borough.alerting.alerting import Alerting
 from borough.console.access import Access
 from borough.console.endpoint import Endpoints
 from borough.console.seen import Seen
@@ -29,9 +30,10 @@ _PAGE = Path(__file__).parent / "page"
 class Console:
     """The console of one system."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, alerting: Alerting) -> None:
         options = seen.configuration.options.console
         self._seen = seen
+        self._alerting = alerting
         self._access = Access(seen.configuration.console_password(), options.session_s, seen.clock)
         self._pages = Pages(_PAGE)
         self._areas: Areas | None = None
@@ -59,7 +61,7 @@ class Console:
 
     async def _ask(self, request: Request, path: str) -> Response:
         if self._areas is None:
-            self._areas = Areas(self._seen, self._watch, self._access)
+            self._areas = Areas(self._seen, self._watch, self._access, self._alerting)
         endpoint, asked = self._areas.endpoints.find(request, path)
         if path != "/session":
             self._access.check(request)
@@ -76,11 +78,20 @@ class Console:
 class Areas:
     """Every area's endpoints and live topics."""
 
-    def __init__(self, seen: Seen, watch: Watch, access: Access) -> None:
-        from borough.console.endpoints import events, live, services, session, system, traces
+    def __init__(self, seen: Seen, watch: Watch, access: Access, alerting: Alerting) -> None:
+        from borough.console.endpoints import (
+            alerts,
+            events,
+            live,
+            services,
+            session,
+            system,
+            traces,
+        )
         from borough.console.live import Live
 
-        self.live = Live((*system.sources(watch), *events.sources(seen.events)), seen.clock)
+        sources = (*system.sources(watch), *events.sources(seen.events), *alerts.sources(alerting))
+        self.live = Live(sources, seen.clock)
         self.endpoints = Endpoints(
             (
                 *session.endpoints(access),
@@ -88,6 +99,7 @@ class Areas:
                 *services.endpoints(watch),
                 *traces.endpoints(seen),
                 *events.endpoints(seen.events),
+                *alerts.endpoints(alerting),
                 *live.endpoints(self.live),
             )
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from borough.alerting.alerting import Alerting
+from borough.alerting.declared import declared_in
 from borough.console.mounting import Mounting, is_shown
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
@@ -19,6 +21,7 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
 
     Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
+    alerting = Alerting(declared_in(edge.configuration, edge.services))
     if not is_shown(edge.configuration):
         return {}
 
@@ -26,7 +29,7 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
         from borough.console.console import Console
         from borough.console.fleet_seen import FleetSeen
 
-        return Console(FleetSeen(edge))
+        return Console(FleetSeen(edge), alerting)
 
     mounting = Mounting(edge.configuration, edge.services, edge.clock, make)
     edge.closing.append(mounting.close)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from borough.alerting.alerting import Alerting
+from borough.alerting.declared import declared_in
 from borough.console.mounting import Mounting, is_shown
 from borough.console.told import EVENTS, FACTS, STATE
 from borough.gateway.process import Process
@@ -27,6 +29,8 @@ def mounts(process: Process) -> dict[str, Handler]:
     Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
     configuration = process.system.configuration
+    services = {contract.service for contract in process.host.plan.contracts.values()}
+    alerting = Alerting(declared_in(configuration, services))
     if not is_shown(configuration):
         return {}
     started_at = process.clock.now()
@@ -35,9 +39,8 @@ def mounts(process: Process) -> dict[str, Handler]:
         from borough.console.console import Console
         from borough.console.process_seen import ProcessSeen
 
-        return Console(ProcessSeen(process, started_at))
+        return Console(ProcessSeen(process, started_at), alerting)
 
-    services = {contract.service for contract in process.host.plan.contracts.values()}
     mounting = Mounting(configuration, services, process.clock, make)
     process.closing.append(mounting.close)
     return mounting.mounts()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -19,7 +19,8 @@ import msgspec
 
 from borough.errors import ConfigurationError
 from borough.runtime.duration import read_duration
-from borough.runtime.options import Options, ServiceFacts, Table
+from borough.runtime.options import Options, ServiceFacts
+from borough.runtime.table import Table
 from borough.services.settings import Secret, Settings
 from borough.telemetry.masking import MASK, masked_url, without_secrets
 
@@ -97,19 +98,7 @@ class Configuration:
         options = _convert(
             table, Options, "configuration", strict=False, hook=read_duration, sources=sources
         )
-        for name, external in options.external.items():
-            for field, value in external.headers.items():
-                option = f"external.{name}.headers.{field}"
-                _refuse_clear_text(option, value, sources.get(option, CONFIGURATION_FILE))
-        for name, push in options.push.items():
-            option = f"push.{name}.secret"
-            _refuse_clear_text(option, push.secret, sources.get(option, CONFIGURATION_FILE))
-        if options.console.password is not None:
-            option = "console.password"
-            source = sources.get(option, CONFIGURATION_FILE)
-            _refuse_clear_text(option, options.console.password, source)
-        for field, value in options.telemetry.headers.items():
-            option = f"telemetry.headers.{field}"
+        for option, value in _secrets(options):
             _refuse_clear_text(option, value, sources.get(option, CONFIGURATION_FILE))
         return cls(options, sources, folder, environment, flags)
 
@@ -160,6 +149,15 @@ class Configuration:
     def telemetry_headers(self) -> dict[str, Secret]:
         """The same for the collector."""
         return self._referred("telemetry.headers", self.options.telemetry.headers)
+
+    def mail_password(self) -> Secret | None:
+        """What `alerts.mail.user` proves itself with. Raises `ConfigurationError`."""
+        given = self.options.alerts.mail.password
+        return (
+            None
+            if given is None
+            else self._referred("alerts.mail", {"password": given})["password"]
+        )
 
     def console_password(self) -> Secret | None:
         """What whoever looks at the console must know, if anything. Raises `ConfigurationError`."""
@@ -247,6 +245,24 @@ class Configuration:
         return rows
 
 
+def _secrets(options: Options) -> Iterator[tuple[str, str]]:
+    """Every option that is a secret, with what is given for it."""
+    for name, external in options.external.items():
+        for field, value in external.headers.items():
+            yield f"external.{name}.headers.{field}", value
+    for field, value in options.telemetry.headers.items():
+        yield f"telemetry.headers.{field}", value
+    found: dict[str, str | None] = {
+        "console.password": options.console.password,
+        "alerts.mail.password": options.alerts.mail.password,
+    }
+    for name, push in options.push.items():
+        found[f"push.{name}.secret"] = push.secret
+    for name, team in options.teams.items():
+        found[f"teams.{name}.alerts_secret"] = team.alerts_secret
+    yield from ((option, value) for option, value in found.items() if value is not None)
+
+
 def _shown(value: Any) -> str:
     return MASK if isinstance(value, Secret) else masked_url(without_secrets(str(value)))
 
@@ -254,8 +270,11 @@ def _shown(value: Any) -> str:
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
     pairs: list[tuple[str, Any]]
     if isinstance(value, Table):
+        fields = msgspec.structs.fields(value)
         pairs = [
-            (name, getattr(value, name)) for name in value.__struct_fields__ if name != "settings"
+            (field.encode_name, getattr(value, field.name))
+            for field in fields
+            if field.name != "settings"
         ]
     elif isinstance(value, dict):
         pairs = list(cast("dict[str, Any]", value).items())
@@ -374,4 +393,4 @@ def _known_options(kind: Any, steps: list[str]) -> list[str]:
             kind = kind.__args__[-1]
         else:
             kind = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}[step]
-    return list(getattr(kind, "__struct_fields__", ()))
+    return list(getattr(kind, "__struct_encode_fields__", ()))

@@ -3,6 +3,7 @@
 The sentence below a field is its entry in docs/reference/configuration.md.
 """
 
+# ruff: noqa: RUF012 - msgspec copies them
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
@@ -13,7 +14,9 @@ from borough.reliability.backoff import Backoff
 from borough.reliability.balance import BalanceTerms
 from borough.reliability.repeats import RepeatTerms
 from borough.reliability.throttle import ThrottleTerms
+from borough.runtime.alert_options import AlertOptions, ObjectiveOptions
 from borough.runtime.duration import Duration
+from borough.runtime.table import AtLeastOne, Port, Seconds, Share, Table
 from borough.transports.http.limits import ClientLimits, DependencyLimits, ServerLimits
 
 __all__ = [
@@ -37,23 +40,14 @@ __all__ = [
     "RabbitmqOptions",
     "ServiceFacts",
     "SystemFacts",
-    "Table",
     "TeamFacts",
     "TelemetryOptions",
     "TokenOptions",
 ]
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
-Seconds = Annotated[float, msgspec.Meta(gt=0)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 StoreKind = Literal["sqlite", "postgres"]
 BrokerKind = Literal["embedded", "rabbitmq", "kafka"]
 _SERVER = ServerLimits()
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of borough.toml; a key it does not know is an error."""
 
 
 class SystemFacts(Table, frozen=True):
@@ -76,6 +70,10 @@ class TeamFacts(Table, frozen=True):
     """Where they work."""
     release_days: tuple[str, ...] = ()
     """The days on which they release."""
+    alerts: str | None = None
+    """Where they are told of alerts: `https://`, `mailto:`, or such an address by `env:NAME` or `file:PATH`."""
+    alerts_secret: str | None = None
+    """What signs those that go to a URL, by reference: `whsec_` and base64, as of `[push]`."""
 
 
 class ServiceFacts(Table, frozen=True):
@@ -101,6 +99,7 @@ class ServiceFacts(Table, frozen=True):
     """Contracts that its application, or code that is not here, may call: `payments.Payments`, `module:Payments`."""
     store: StoreKind | None = None
     """What its database is, where that is another one than `data.store`."""
+    objectives: ObjectiveOptions = ObjectiveOptions()
     settings: dict[str, Any] = {}
     """Values of its `Settings` class."""
 
@@ -494,6 +493,7 @@ class Options(Table, frozen=True):
     data: DataOptions = DataOptions()
     events: EventOptions = EventOptions()
     telemetry: TelemetryOptions = TelemetryOptions()
+    alerts: AlertOptions = AlertOptions()
     fleet: FleetOptions = FleetOptions()
     topologies: dict[str, dict[str, DeployableFacts]] = {}
     discovery: DiscoveryOptions = DiscoveryOptions()
