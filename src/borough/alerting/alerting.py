@@ -1,65 +1,342 @@
-"""Alerts of one running system: looked for by its rules, kept over restarts, told to the owning team."""
+"""Alerts of one running system: looked for by its rules, kept over restarts, told to the team that owns the service.
+
+One loop looks, judges, keeps and tells. A team is sent one message at a time, of what is so when it is sent;
+where its receiver does not take it, the next one waits longer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import difflib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
 
-from borough.alerting.declared import Declared
-from borough.alerting.view import AlertsNow, AlertsView, AlertView, RouteView, RuleView, SilenceView
-from borough.errors import NotFound
+import msgspec
+
+from borough.alerting.alert_file import AlertFile, Stored
+from borough.alerting.declared import Declared, Route
+from borough.alerting.facts import ReplicaFacts, SystemFacts
+from borough.alerting.judging import Judging
+from borough.alerting.measuring import Measuring
+from borough.alerting.telling import Message, NotTold, Telling
+from borough.alerting.view import (
+    AlertsNow,
+    AlertsView,
+    AlertView,
+    RouteView,
+    RuleView,
+    SilenceView,
+    State,
+)
+from borough.clock import Clock
+from borough.errors import BoroughError, InvalidRequest, NotFound
 from borough.reliability.alert_rules import Rule
+from borough.reliability.alerts import Alert, AlertBook, Notice, Silence
+from borough.reliability.backoff import Backoff
 from borough.reliability.objectives import BURNS, Burn, Objective
+from borough.runtime.options import Options
 
-__all__ = ["Alerting"]
+__all__ = ["Alerting", "Facts"]
+
+_log = logging.getLogger("borough.alerts")
+_SHARE = 40
+"""At most a fortieth of the time is spent with looking."""
+_LONGEST_PAUSE_S = 5.0
+_AGAIN = Backoff(2.0, 300.0)
+_CRASHES_S = 300.0
+_LONGEST_SILENCE_S = 30 * 86_400.0
+_LONGEST_TEXT = 500
+_NOBODY = Route("", "none")
+_RANKS: dict[State, int] = {"firing": 3, "acknowledged": 2, "pending": 1, "resolved": 0}
+
+
+class Facts(Protocol):
+    """Where a look comes from: one process, or the door of a fleet."""
+
+    async def look(self) -> SystemFacts:
+        """The system now. Raises a `BoroughError` where nothing can be said."""
+        ...
+
+
+class _Post:
+    """How telling a team goes."""
+
+    __slots__ = ("again_at", "failures", "last_error", "last_sent", "task")
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self.failures = 0
+        self.again_at = float("-inf")
+        self.last_error: str | None = None
+        self.last_sent: float | None = None
 
 
 class Alerting:
-    """See above."""
+    """See above. `start` and `close` belong to a running loop."""
 
-    def __init__(self, declared: Declared) -> None:
+    def __init__(
+        self, options: Options, declared: Declared, facts: Facts, clock: Clock, folder: Path
+    ) -> None:
+        self._options = options
         self._declared = declared
+        self._facts = facts
+        self._clock = clock
+        self._file = AlertFile(folder)
+        self._book = AlertBook()
+        self._measuring = Measuring(declared.objectives)
+        self._judging = Judging(declared.rules, declared.objectives, declared.teams)
+        self._telling = Telling(options, declared, clock)
+        self._posts: dict[str, _Post] = {}
+        self._crashes: tuple[float, ...] = ()
+        self._kept_changes = -1
+        self._writing = asyncio.Lock()
+        self._running: asyncio.Task[None] | None = None
 
-    def view(self) -> AlertsView:
-        """Everything, as the console shows it."""
-        return AlertsView(
-            alerts=(),
-            history=(),
-            rules=[*self._rules(), *self._objectives()],
-            silences=(),
-            routes=[
-                RouteView(
-                    team=route.team,
-                    channel=route.channel,
-                    to=route.shown,
-                    last_error=None,
-                    last_sent=None,
-                )
-                for route in self._declared.routes.values()
-            ],
+    # --- the loop ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Look from now on, unless alerts are switched off."""
+        if self._options.alerts.enabled:
+            self._running = asyncio.create_task(self._run(), name="alerts")
+
+    async def _run(self) -> None:
+        await self._remember()
+        is_failing = False
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self.look()
+                is_failing = False
+            except BoroughError as error:
+                if not is_failing:
+                    _log.warning("alerts cannot be judged now: %s", error)
+                is_failing = True
+            except Exception:
+                if not is_failing:
+                    _log.exception("alerts cannot be judged")
+                is_failing = True
+            took = self._clock.monotonic() - began
+            pause_s = max(self._options.alerts.every_s, min(_LONGEST_PAUSE_S, took * _SHARE))
+            await self._clock.sleep(pause_s)
+
+    async def _remember(self) -> None:
+        stored = await asyncio.to_thread(self._file.read)
+        self._book = AlertBook(stored.kept)
+        now = self._clock.epoch_s()
+        crashes = [at for at in stored.crashes if now - at < _CRASHES_S]
+        self._crashes = (*crashes, now) if stored.is_running else tuple(crashes)
+        await self._keep()
+
+    async def look(self) -> None:
+        """Look once, and tell what is to be told."""
+        facts = await self._facts.look()
+        now = self._clock.epoch_s()
+        if not facts.replicas:
+            facts = msgspec.structs.replace(facts, replicas=(self._own_replica(facts, now),))
+        self._measuring.take(facts, now)
+        before = {alert.id: alert.state for alert in self._book.open}
+        told = {service for process in facts.processes for service in process.services}
+
+        def is_unknown(alert: Alert) -> bool:
+            service = alert.reading.service
+            return service in facts.answered and service not in told
+
+        self._book.observe(self._judging.readings(self._measuring, now), now, is_unknown)
+        self._log_changes(before)
+        await self._keep()
+        self._tell(now)
+
+    def _own_replica(self, facts: SystemFacts, now: float) -> ReplicaFacts:
+        """Nobody watches over a single process: that its forerunners crashed is known from what they left."""
+        recent = [at for at in self._crashes if now - at < _CRASHES_S]
+        return ReplicaFacts(
+            name=self._options.system.name,
+            services=(),
+            state="ready",
+            restarts=len(recent),
+            trouble=None,
         )
 
-    def now(self) -> AlertsNow:
-        """How many alerts there are."""
-        return AlertsNow(firing=0, acknowledged=0, pending=0, by_service={})
+    def _log_changes(self, before: Mapping[str, State]) -> None:
+        for alert in self._book.open:
+            if alert.state == "firing" and before.get(alert.id) != "firing":
+                _log.warning("alert %s fires: %s", alert.reading.rule, alert.reading.summary)
+        for alert in self._book.history:
+            if alert.id not in before:
+                break
+            _log.info("alert %s is resolved: %s", alert.reading.rule, alert.reading.summary)
+
+    async def _keep(self, *, is_running: bool = True) -> None:
+        async with self._writing:
+            if self._kept_changes == self._book.changes and is_running:
+                return
+            changes = self._book.changes
+            stored = Stored(kept=self._book.kept(), is_running=is_running, crashes=self._crashes)
+            await asyncio.to_thread(self._file.write, stored)
+            self._kept_changes = changes
+
+    async def close(self) -> None:
+        """Look and tell no more. Idempotent."""
+        running, self._running = self._running, None
+        if running is None:
+            return
+        tasks = [running, *(post.task for post in self._posts.values() if post.task is not None)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await self._keep(is_running=False)
+        await self._telling.close()
+
+    # --- telling -----------------------------------------------------------------------------------
+
+    def _tell(self, now: float) -> None:
+        for notice in self._book.due(now, self._options.alerts.repeat_after.seconds):
+            route = self._declared.routes.get(notice.team or "", _NOBODY)
+            post = self._posts.setdefault(route.team, _Post())
+            if route.channel == "none":
+                self._book.told(notice, now)
+            elif post.task is None and self._clock.monotonic() >= post.again_at:
+                task = asyncio.create_task(self._send(route, post, notice), name="alerts message")
+                post.task = task
+
+    async def _send(self, route: Route, post: _Post, notice: Notice) -> None:
+        message = Message(
+            id=notice.id,
+            system=self._options.system.name,
+            team=route.team,
+            firing=[self._shown(alert) for alert in notice.firing],
+            resolved=[self._shown(alert) for alert in notice.resolved],
+        )
+        try:
+            await self._telling.tell(route, message)
+        except NotTold as error:
+            post.failures += 1
+            post.last_error = str(error)
+            wait_s = _AGAIN.delay_s(post.failures, self._clock.random.random())
+            post.again_at = self._clock.monotonic() + wait_s
+            if post.failures == 1:
+                _log.warning("%s cannot be told of alerts now: %s", route.team, error)
+        else:
+            post.failures, post.last_error = 0, None
+            post.last_sent = self._clock.epoch_s()
+            self._book.told(notice, post.last_sent)
+            await self._keep()
+        finally:
+            post.task = None
+
+    # --- what people do ----------------------------------------------------------------------------
 
     async def acknowledge(self, alert_id: str, note: str, by: str) -> AlertView:
-        """Somebody looks after it. Raises `NotFound`."""
-        raise NotFound(f"No alert {alert_id} fires")
+        """Somebody looks after it. Raises `NotFound`, `InvalidRequest`."""
+        done = self._book.acknowledge(alert_id, _text("note", note), _text("by", by))
+        if done is None:
+            raise NotFound(f"No alert {alert_id} fires now")
+        await self._keep()
+        return self._shown(done)
 
     async def silence(
         self, rule: str | None, service: str | None, for_s: float, reason: str, by: str
     ) -> SilenceView:
-        """Tell nobody of these for so long. Raises `InvalidRequest`."""
-        raise NotFound("Nothing can be silenced yet")
+        """Tell nobody of these for so long; None is all of them. Raises `InvalidRequest`."""
+        names = [each.name for each in self._rules_shown()]
+        _known("rule", rule, names)
+        services = {*self._measuring.facts.answered, *self._declared.teams}
+        _known("service", service, services)
+        if not 0 < for_s <= _LONGEST_SILENCE_S:
+            raise InvalidRequest(f"for_s is a number of seconds, at most {_LONGEST_SILENCE_S:.0f}")
+        if not reason.strip():
+            raise InvalidRequest("reason says why nobody is to be told")
+        made = Silence(
+            id=self._clock.token(8).hex(),
+            rule=rule,
+            service=service,
+            until=self._clock.epoch_s() + for_s,
+            reason=_text("reason", reason),
+            by=_text("by", by),
+        )
+        if not self._book.silence(made):
+            raise InvalidRequest("There are too many silences; end some first")
+        await self._keep()
+        return _silence(made)
 
     async def end_silence(self, silence_id: str) -> None:
         """Tell of them again. Raises `NotFound`."""
-        raise NotFound(f"There is no silence {silence_id}")
+        if not self._book.end_silence(silence_id):
+            raise NotFound(f"There is no silence {silence_id}")
+        await self._keep()
 
-    def _rules(self) -> Iterator[RuleView]:
+    # --- what is shown -----------------------------------------------------------------------------
+
+    def view(self) -> AlertsView:
+        """Everything."""
+        return AlertsView(
+            alerts=[self._shown(alert) for alert in self._book.open],
+            history=[self._shown(alert) for alert in self._book.history],
+            rules=list(self._rules_shown()),
+            silences=[_silence(each) for each in self._book.silences.values()],
+            routes=[self._route(route) for route in self._declared.routes.values()],
+        )
+
+    def now(self) -> AlertsNow:
+        """How many there are, and of which services."""
+        states = [alert.state for alert in self._book.open]
+        by_service: dict[str, State] = {}
+        for alert in self._book.open:
+            service = alert.reading.service
+            if (
+                service is not None
+                and _RANKS[alert.state] > _RANKS[by_service.get(service, "resolved")]
+            ):
+                by_service[service] = alert.state
+        return AlertsNow(
+            firing=states.count("firing"),
+            acknowledged=states.count("acknowledged"),
+            pending=states.count("pending"),
+            by_service=by_service,
+        )
+
+    def _shown(self, alert: Alert) -> AlertView:
+        reading = alert.reading
+        return AlertView(
+            id=alert.id,
+            rule=reading.rule,
+            service=reading.service,
+            team=reading.team,
+            severity=reading.severity,
+            state=alert.state,
+            summary=reading.summary,
+            value=reading.value,
+            threshold=reading.threshold,
+            unit=reading.unit,
+            since=alert.since,
+            fired_at=alert.fired_at,
+            resolved_at=alert.resolved_at,
+            acknowledged_by=alert.acknowledged_by,
+            note=alert.note,
+            silenced_until=self._book.silenced_until(alert),
+            runbook=reading.runbook,
+            look=reading.look,
+        )
+
+    def _route(self, route: Route) -> RouteView:
+        post = self._posts.get(route.team)
+        return RouteView(
+            team=route.team,
+            channel=route.channel,
+            to=route.shown,
+            last_error=None if post is None else post.last_error,
+            last_sent=None if post is None else post.last_sent,
+        )
+
+    def _rules_shown(self) -> Iterator[RuleView]:
         for rule in self._declared.rules:
             for service in rule.services or (None,):
                 yield self._rule(rule, service)
+        for objective in self._declared.objectives:
+            for burn in BURNS:
+                yield self._burn(objective, burn)
 
     def _rule(self, rule: Rule, service: str | None) -> RuleView:
         return RuleView(
@@ -72,12 +349,7 @@ class Alerting:
             runbook=rule.runbook,
         )
 
-    def _objectives(self) -> Iterator[RuleView]:
-        for objective in self._declared.objectives:
-            for burn in BURNS:
-                yield self._objective(objective, burn)
-
-    def _objective(self, objective: Objective, burn: Burn) -> RuleView:
+    def _burn(self, objective: Objective, burn: Burn) -> RuleView:
         return RuleView(
             name=f"{objective.kind}-{burn.name}-burn",
             service=objective.service,
@@ -87,3 +359,21 @@ class Alerting:
             source="borough.toml",
             runbook=None,
         )
+
+
+def _silence(silence: Silence) -> SilenceView:
+    return SilenceView(**msgspec.structs.asdict(silence))
+
+
+def _text(name: str, given: str) -> str:
+    if len(given) > _LONGEST_TEXT:
+        raise InvalidRequest(f"{name} has at most {_LONGEST_TEXT} characters")
+    return " ".join(given.split())
+
+
+def _known(what: str, given: str | None, names: Iterable[str]) -> None:
+    known = sorted(set(names))
+    if given is not None and given not in known:
+        close = difflib.get_close_matches(given, known, 1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise InvalidRequest(f"there is no {what} {given}; {meant}")

@@ -26,7 +26,7 @@ from borough.cli.signals import quit_from_now_on
 from borough.clock import SystemClock
 from borough.console.mounting import is_shown
 from borough.errors import ConfigurationError
-from borough.fleet.commands import Answer, CommandSocket, Handler, Say, Scale
+from borough.fleet.commands import Answer, CommandSocket, Handler, Members, Say, Scale
 from borough.fleet.commands import Rollout as RolloutRequest
 from borough.fleet.control import DirectoryChanged
 from borough.fleet.member import Member
@@ -114,7 +114,11 @@ class _Fleet:
             codes=kept_codes(self.folder, self.topology),
         )
         rollouts = Rollouts(self.system, supervisor)
-        handlers: dict[type[Any], Handler] = {Scale: self._scale, RolloutRequest: rollouts.handle}
+        handlers: dict[type[Any], Handler] = {
+            Scale: self._scale,
+            RolloutRequest: rollouts.handle,
+            Members: self._tell_members,
+        }
         commands = CommandSocket(self.folder, handlers)
         await commands.open()
         self.supervisor = supervisor
@@ -209,6 +213,21 @@ class _Fleet:
             facts[name] = [_described(member) for member in members]
         said = ", ".join(f"{name} has {len(found)}" for name, found in facts.items())
         return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
+
+    async def _tell_members(self, _request: Members, _say: Say) -> Answer:
+        """What the door judges crash loops by."""
+        found = [
+            {
+                "name": member.name,
+                "services": member.assignment.services,
+                "state": member.state,
+                "restarts": member.restarts,
+                "trouble": member.trouble,
+            }
+            for member in self._members()
+            if not member.is_door
+        ]
+        return Answer(0, f"{len(found)} processes", {"members": found})
 
     def _announce(self, supervisor: Supervisor) -> None:
         members = supervisor.members.values()

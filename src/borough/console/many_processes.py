@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from borough.alerting.alerting import Alerting
-from borough.alerting.declared import declared_in
+from borough.alerting.begun import Begun
 from borough.console.mounting import Mounting, is_shown
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
 
 if TYPE_CHECKING:
+    from borough.alerting.fleet_facts import FleetFacts
     from borough.console.console import Console
 
 __all__ = ["fleet_mounts"]
@@ -21,7 +21,11 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
 
     Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
-    alerting = Alerting(declared_in(edge.configuration, edge.services))
+    begun = Begun(
+        edge.configuration, edge.services, lambda: _facts(edge), edge.clock, edge.data_folder
+    )
+    begun.start()
+    edge.closing.append(begun.close)
     if not is_shown(edge.configuration):
         return {}
 
@@ -29,8 +33,14 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
         from borough.console.console import Console
         from borough.console.fleet_seen import FleetSeen
 
-        return Console(FleetSeen(edge), alerting)
+        return Console(FleetSeen(edge), begun.alerting())
 
     mounting = Mounting(edge.configuration, edge.services, edge.clock, make)
     edge.closing.append(mounting.close)
     return mounting.mounts()
+
+
+def _facts(edge: EdgeProcess) -> FleetFacts:
+    from borough.alerting.fleet_facts import FleetFacts
+
+    return FleetFacts(edge)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from borough.alerting.alerting import Alerting
-from borough.alerting.declared import declared_in
+from borough.alerting.begun import Begun
+from borough.alerting.told import ALERTS
 from borough.console.mounting import Mounting, is_shown
 from borough.console.told import EVENTS, FACTS, STATE
 from borough.gateway.process import Process
@@ -17,6 +17,7 @@ from borough.gateway.segments import Handler
 from borough.transports.http.message import Request, Response
 
 if TYPE_CHECKING:
+    from borough.alerting.facts import OwnFacts
     from borough.console.console import Console
     from borough.console.process_seen import ProcessSeen
 
@@ -30,7 +31,11 @@ def mounts(process: Process) -> dict[str, Handler]:
     """
     configuration = process.system.configuration
     services = {contract.service for contract in process.host.plan.contracts.values()}
-    alerting = Alerting(declared_in(configuration, services))
+    begun = Begun(
+        configuration, services, lambda: _facts(process), process.clock, process.host.data_folder
+    )
+    begun.start()
+    process.closing.append(begun.close)
     if not is_shown(configuration):
         return {}
     started_at = process.clock.now()
@@ -39,7 +44,7 @@ def mounts(process: Process) -> dict[str, Handler]:
         from borough.console.console import Console
         from borough.console.process_seen import ProcessSeen
 
-        return Console(ProcessSeen(process, started_at), alerting)
+        return Console(ProcessSeen(process, started_at), begun.alerting())
 
     mounting = Mounting(configuration, services, process.clock, make)
     process.closing.append(mounting.close)
@@ -47,7 +52,7 @@ def mounts(process: Process) -> dict[str, Handler]:
 
 
 def tells(process: Process) -> dict[str, Handler]:
-    """What a replica tells the edge of its fleet, by path: its facts, its counts, its events."""
+    """What a replica tells the edge of its fleet, by path: its facts, counts, events, and what alerts are judged by."""
     started_at = process.clock.now()
 
     @cache
@@ -67,7 +72,20 @@ def tells(process: Process) -> dict[str, Handler]:
 
         return await telling(seen().events)(request)
 
-    return {FACTS: facts, STATE: state, EVENTS: events}
+    @cache
+    def own() -> OwnFacts:
+        return _facts(process)
+
+    async def alerts(_: Request) -> Response:
+        return _now(await own().tell())
+
+    return {FACTS: facts, STATE: state, EVENTS: events, ALERTS: alerts}
+
+
+def _facts(process: Process) -> OwnFacts:
+    from borough.alerting.facts import OwnFacts
+
+    return OwnFacts(process)
 
 
 def _now(document: object) -> Response:

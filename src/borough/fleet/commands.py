@@ -22,7 +22,7 @@ import msgspec
 
 from borough.errors import BoroughError, ConfigurationError
 
-__all__ = ["Answer", "CommandSocket", "Handler", "Rollout", "Say", "Scale", "ask_fleet"]
+__all__ = ["Answer", "CommandSocket", "Handler", "Members", "Rollout", "Say", "Scale", "ask_fleet"]
 
 _FILE = "fleet.sock"
 _LONGEST_PATH = 100
@@ -43,7 +43,11 @@ class Rollout(msgspec.Struct, frozen=True, tag="rollout"):
     source: str
 
 
-Request = Scale | Rollout
+class Members(msgspec.Struct, frozen=True, tag="members"):
+    """How is each process, and how often has it ended by itself?"""
+
+
+Request = Scale | Rollout | Members
 """What may be asked."""
 
 

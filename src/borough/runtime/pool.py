@@ -18,23 +18,25 @@ T = TypeVar("T")
 class ThreadPool:
     """`threads` at work and at most `queue` waiting; one more is refused. Threads start when first needed.
 
-    `busy` counts both, of at most `limit`.
+    `busy` counts both, of at most `limit`; `refused` what found no room.
     """
 
     def __init__(self, service: str, threads: int, queue: int) -> None:
         self._service = service
-        self._threads = threads
+        self.threads = threads
         self.limit = threads + queue
         self.busy = 0
+        self.refused = 0
         self._executor: ThreadPoolExecutor | None = None
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Run `function(*args)` in a thread with a copy of the caller's context. Raises `Unavailable` when full."""
         if self.busy >= self.limit:
+            self.refused += 1
             raise Unavailable(f"The threads of {self._service} are all taken", retry_after_s=1)
         if self._executor is None:
             self._executor = ThreadPoolExecutor(
-                self._threads, thread_name_prefix=f"borough-{self._service}"
+                self.threads, thread_name_prefix=f"borough-{self._service}"
             )
         self.busy += 1
         context = copy_context()

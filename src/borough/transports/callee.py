@@ -166,6 +166,7 @@ class Callee:
             error = DeadlineExceeded(f"The deadline of {call.operation} passed before it started")
         elif not self.gate.free:
             name = self.operation.contract.service
+            self.gate.refused += 1
             error = Unavailable(f"{name} has too many calls in flight", retry_after_s=1)
         else:
             if self._timeout_s is not None and now + self._timeout_s < call.deadline:

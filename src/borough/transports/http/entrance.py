@@ -71,6 +71,8 @@ class Entrance:
         self._limits = limits
         self._monotonic = clock.monotonic
         self._timer: asyncio.TimerHandle | None = None
+        self.refused = 0
+        """How many calls have been refused."""
         self._full = _refusal(f"{service} is at its limit of calls at work, and none may wait")
         self._crowded = _refusal(f"{service} has a full queue: newer calls go first")
         self._late = _refusal(f"{service} could not begin this call soon enough for its deadline")
@@ -92,6 +94,7 @@ class Entrance:
         arrival = request.arrival = Arrival(came_at, timeout_s, self)
         if came_at < now and came_at + timeout_s / 2 < now and timeout_s != UNREADABLE:
             self.limit.was_full = True
+            self.refused += 1
             waiter.turn_away(self._late)
             return None
         limit = self.limit
@@ -104,6 +107,7 @@ class Entrance:
     def _wait(self, arrival: Arrival, waiter: Waiter, now: float) -> Arrival | None:
         limits = self._limits
         if not limits.waiting:
+            self.refused += 1
             waiter.turn_away(self._full)
             return None
         arrival.waiter = waiter
@@ -111,7 +115,7 @@ class Entrance:
         arrival.start_by = min(now + limits.wait_s, arrival.came_at + arrival.timeout_s / 2)
         gone = self.line.add(arrival)
         if gone is not None:
-            _turn_away(gone, self._crowded)
+            self._turn_away(gone, self._crowded)
         if self._timer is None:
             self._arm()
         return arrival if gone is not arrival else None
@@ -141,12 +145,17 @@ class Entrance:
             waiter, arrival.waiter = arrival.waiter, None
             waiter.begin()
         for arrival in gone:
-            _turn_away(arrival, self._late)
+            self._turn_away(arrival, self._late)
 
     def forget(self, arrival: Arrival) -> None:
         """Who waited has left."""
         self.line.remove(arrival)
         arrival.waiter = None
+
+    def _turn_away(self, arrival: Arrival, response: Response) -> None:
+        self.refused += 1
+        waiter, arrival.waiter = arrival.waiter, None
+        waiter.turn_away(response)
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
@@ -155,7 +164,7 @@ class Entrance:
     def _look(self) -> None:
         self._timer = None
         for arrival in self.line.overdue(self._monotonic()):
-            _turn_away(arrival, self._late)
+            self._turn_away(arrival, self._late)
         if self.line:
             self._arm()
 
@@ -166,6 +175,10 @@ class Entrances:
     def __init__(self, services: Iterable[str], limits: EntranceLimits, clock: Clock) -> None:
         self._entrances = {service: Entrance(service, limits, clock) for service in services}
 
+    def of(self, service: str) -> Entrance | None:
+        """The entrance of a service; None of one that is not answered here."""
+        return self._entrances.get(service)
+
     def to(self, path: str) -> Entrance | None:
         """The entrance of the service to which a path leads; None where it leads elsewhere."""
         end = path.find("/", 1)
@@ -174,11 +187,6 @@ class Entrances:
         return (
             self._entrances.get(unquote(first)) if entrance is None and "%" in first else entrance
         )
-
-
-def _turn_away(arrival: Arrival, response: Response) -> None:
-    waiter, arrival.waiter = arrival.waiter, None
-    waiter.turn_away(response)
 
 
 def _refusal(detail: str) -> Response:

@@ -1,0 +1,59 @@
+"""Where alerts outlive a restart: one small file in the data folder, written whole, synced, then put in place."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from borough.reliability.alerts import Kept
+
+__all__ = ["AlertFile", "Stored"]
+
+_log = logging.getLogger("borough.alerts")
+_FILE = "borough.alerts.json"
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """`is_running` until the process ends in order; `crashes` are when one began after another that had not."""
+
+    kept: Kept = Kept()
+    is_running: bool = False
+    crashes: Sequence[float] = ()
+
+
+class AlertFile:
+    """The file of a data folder. Blocking: for a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / _FILE
+
+    def read(self) -> Stored:
+        """What is there; nothing where there is none, or none that can be read."""
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Stored)
+        except FileNotFoundError:
+            return Stored()
+        except (OSError, msgspec.DecodeError) as error:
+            _log.warning("%s cannot be read, and alerts begin anew: %s", self._path, error)
+            return Stored()
+
+    def write(self, stored: Stored) -> None:
+        """Keep it. A disk that does not take it is told of, and ends nothing."""
+        draft = self._path.with_name(f".{_FILE}")
+        try:
+            with draft.open("wb") as file:
+                file.write(msgspec.json.encode(stored))
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            _log.warning("%s cannot be written, and a restart would forget: %s", self._path, error)

@@ -1,0 +1,278 @@
+"""What a process tells of itself so that rules can be judged: counters since its start, and what is so now.
+
+Databases are asked with little patience, and each question has a bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from borough.contracts.catalog import own_doc
+from borough.errors import BrokerError, StoreError
+from borough.gateway.process import Process
+from borough.observing.gathering import outbox_waiting
+from borough.ports import Store
+from borough.runtime.consumer import Consumer
+from borough.runtime.running import RunningService
+from borough.telemetry.durations import RecentDurations
+from borough.telemetry.masking import masked
+from borough.telemetry.measures import Measured
+
+__all__ = [
+    "CallFacts",
+    "FailureFacts",
+    "HandlerFacts",
+    "OwnFacts",
+    "PoolFacts",
+    "ProcessFacts",
+    "ReplicaFacts",
+    "SystemFacts",
+]
+
+_PATIENCE_S = 0.5
+_MOST_WAITING = 10_000
+_LONGEST_CAUSE = 160
+_PARKED = """
+select count(*) from (select 1 from borough_parked where handler = $1 and topic = $2
+and (due is not null) = $3 limit 1000) as parked
+"""
+_FAILING = """
+select attempts, cause from borough_parked where handler = $1 and topic = $2 and due is not null
+order by attempts desc limit 1
+"""
+_DEAD = """
+select count(*) from (select 1 from borough_dead where handler = $1 and topic = $2 limit 1000) as dead
+"""
+_LATEST_DEAD = """
+select attempts, error || ': ' || cause as cause from borough_dead where handler = $1 and topic = $2
+order by died_at desc limit 1
+"""
+
+
+class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Calls of one operation by one caller, counted at one end. `kinds` are failures by `error.type`."""
+
+    side: Literal["server", "client"]
+    caller: str
+    service: str
+    operation: str
+    count: int
+    faults: int
+    kinds: dict[str, int] = {}
+    buckets: dict[int, int] = {}
+
+
+class FailureFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A declared problem: its HTTP status, and what it means."""
+
+    status: int
+    doc: str
+
+
+class HandlerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler of the events of one topic. `place` and `end` are positions there."""
+
+    name: str
+    service: str
+    topic: str
+    place: int
+    end: int
+    failing: int
+    behind_failing: int
+    attempts: int
+    cause: str
+    dead: int
+    dead_cause: str
+    handled: int
+
+
+class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of a service that has room for so many. `refused` counts since the start."""
+
+    service: str
+    kind: Literal["calls", "threads"]
+    busy: int
+    limit: int
+    waiting: int
+    refused: int
+
+
+class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """All of one process. `id` is another one after a restart; `streams` are operations of no usual length."""
+
+    id: str
+    services: tuple[str, ...]
+    state: str
+    calls: tuple[CallFacts, ...] = ()
+    handlers: tuple[HandlerFacts, ...] = ()
+    pools: tuple[PoolFacts, ...] = ()
+    outboxes: dict[str, int] = {}
+    problems: dict[str, FailureFacts] = {}
+    streams: tuple[str, ...] = ()
+
+
+class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica's place in a fleet. `restarts` counts how often it has ended by itself; `trouble` says why."""
+
+    name: str
+    services: tuple[str, ...]
+    state: str
+    restarts: int
+    trouble: str | None
+
+
+class SystemFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole system at one look. `answered` has every service with whether anybody answers for it."""
+
+    processes: tuple[ProcessFacts, ...]
+    answered: dict[str, bool]
+    replicas: tuple[ReplicaFacts, ...] = ()
+
+
+class _Failed(msgspec.Struct):
+    attempts: int
+    cause: str
+
+
+class OwnFacts:
+    """Those of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._host = process.host
+        self._id = f"{os.getpid()}-{process.clock.token(6).hex()}"
+        self._problems: dict[str, FailureFacts] | None = None
+        self._streams: tuple[str, ...] = ()
+
+    async def look(self) -> SystemFacts:
+        """This moment, as that of a whole system."""
+        facts = await self.tell()
+        is_ready = self._host.state == "ready"
+        return SystemFacts(processes=(facts,), answered=dict.fromkeys(facts.services, is_ready))
+
+    async def tell(self) -> ProcessFacts:
+        """This moment."""
+        host = self._host
+        if self._problems is None:
+            self._read_contracts()
+        consumers = host.carriage.consumers if host.carriage is not None else ()
+        handlers = [await _handler(consumer) for consumer in consumers]
+        outboxes: dict[str, int] = {}
+        for service in host.services.values():
+            waiting = await outbox_waiting(service, _MOST_WAITING)
+            if waiting:
+                outboxes[service.name] = waiting
+        measured = host.recorder.measures.series() if host.recorder is not None else ()
+        return ProcessFacts(
+            id=self._id,
+            services=tuple(host.services),
+            state=host.state,
+            calls=tuple(call for each in measured if (call := _call(each)) is not None),
+            handlers=tuple(each for each in handlers if each is not None),
+            pools=tuple(pool for each in host.services.values() for pool in self._pools(each)),
+            outboxes=outboxes,
+            problems=self._problems or {},
+            streams=self._streams,
+        )
+
+    def _read_contracts(self) -> None:
+        plan = self._host.plan
+        contracts = [*plan.contracts.values(), *plan.absent.values()]
+        operations = [each for contract in contracts for each in contract.operations.values()]
+        self._streams = tuple({each.wire_name for each in operations if each.stream})
+        self._problems = {
+            kind.__name__: FailureFacts(status=kind.status, doc=own_doc(kind).partition("\n")[0])
+            for operation in operations
+            for kind in operation.mark.raises
+        }
+
+    def _pools(self, service: RunningService) -> Iterator[PoolFacts]:
+        gate, pool, name = service.gate, service.pool, service.name
+        entrance = self._process.entrances.of(name)
+        yield PoolFacts(
+            service=name,
+            kind="calls",
+            busy=gate.in_flight
+            if entrance is None
+            else max(gate.in_flight, entrance.limit.at_work),
+            limit=gate.limit if entrance is None else min(gate.limit, entrance.limit.limit),
+            waiting=0 if entrance is None else len(entrance.line),
+            refused=gate.refused + (0 if entrance is None else entrance.refused),
+        )
+        yield PoolFacts(
+            service=name,
+            kind="threads",
+            busy=min(pool.busy, pool.threads),
+            limit=pool.threads,
+            waiting=max(0, pool.busy - pool.threads),
+            refused=pool.refused,
+        )
+
+
+def _call(measured: Measured) -> CallFacts | None:
+    facts = measured.attributes
+    side: Literal["server", "client"]
+    if measured.name == "rpc.server.call.duration":
+        side, caller, service = "server", str(facts.get("borough.caller", "")), measured.service
+    elif measured.name == "rpc.client.call.duration":
+        side, caller, service = "client", measured.service, str(facts.get("peer.service", ""))
+    else:
+        return None
+    if isinstance(measured.durations, RecentDurations):
+        measured.durations.settle()
+    buckets = measured.durations.by_exponent()
+    return CallFacts(
+        side=side,
+        caller=caller,
+        service=service,
+        operation=f"{facts.get('rpc.service')}.{facts.get('rpc.method')}",
+        count=sum(buckets.values()),
+        faults=measured.faults,
+        kinds=dict(measured.failures),
+        buckets=buckets,
+    )
+
+
+async def _handler(consumer: Consumer) -> HandlerFacts | None:
+    """None where its database or broker does not say now."""
+    name, topic, store = consumer.handler.name, consumer.topic, consumer.store
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            place = await consumer.place(await consumer.positions.read())
+            end = await consumer.broker.end(topic)
+            failing = await store.one(int, _PARKED, name, topic, True)
+            behind = await store.one(int, _PARKED, name, topic, False)
+            dead = await store.one(int, _DEAD, name, topic)
+            worst = await _one(store, _FAILING, name, topic) if failing else None
+            latest = await _one(store, _LATEST_DEAD, name, topic) if dead else None
+    except (StoreError, BrokerError, TimeoutError):
+        return None
+    return HandlerFacts(
+        name=name,
+        service=consumer.handler.service,
+        topic=topic,
+        place=place,
+        end=end,
+        failing=failing,
+        behind_failing=behind,
+        attempts=worst.attempts if worst is not None else 0,
+        cause=_short(worst.cause) if worst is not None else "",
+        dead=dead,
+        dead_cause=_short(latest.cause) if latest is not None else "",
+        handled=consumer.handled,
+    )
+
+
+async def _one(store: Store, sql: str, name: str, topic: str) -> _Failed | None:
+    return await store.maybe(_Failed, sql, name, topic)
+
+
+def _short(cause: str) -> str:
+    """One line of it, without what is secret."""
+    line = " ".join(masked(cause).split())
+    return line if len(line) <= _LONGEST_CAUSE else f"{line[:_LONGEST_CAUSE]}…"

@@ -1,0 +1,55 @@
+"""What the door of a fleet sees of it: what each replica tells, and what the supervisor knows of its processes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from borough.alerting.facts import ProcessFacts, ReplicaFacts, SystemFacts
+from borough.alerting.told import ALERTS
+from borough.errors import CallError, ConfigurationError
+from borough.fleet.commands import Members, ask_fleet
+from borough.gateway.edge_process import EdgeProcess
+from borough.ports import Replica
+
+__all__ = ["FleetFacts"]
+
+
+class FleetFacts:
+    """Those of the fleet behind one door. Where there is no supervisor, nothing is known of restarts."""
+
+    def __init__(self, edge: EdgeProcess) -> None:
+        self._edge = edge
+
+    async def look(self) -> SystemFacts:
+        """This moment. A replica that does not tell is left out."""
+        replicas: dict[Replica, str] = {}
+        for service in self._edge.services:
+            for replica in self._edge.discovery.replicas(service):
+                replicas.setdefault(replica, service)
+        members = asyncio.to_thread(_members, self._edge)
+        asked = [self._ask(service, replica) for replica, service in replicas.items()]
+        known, told = await asyncio.gather(members, asyncio.gather(*asked))
+        processes = tuple(facts for facts in told if facts is not None)
+        states = self._edge.states()
+        return SystemFacts(
+            processes=processes,
+            answered={name: state == "ready" for name, state in states.items()},
+            replicas=known,
+        )
+
+    async def _ask(self, service: str, replica: Replica) -> ProcessFacts | None:
+        try:
+            answer = await self._edge.ask(service, replica, ALERTS)
+            return msgspec.json.decode(answer.body, type=ProcessFacts)
+        except (CallError, msgspec.DecodeError):
+            return None
+
+
+def _members(edge: EdgeProcess) -> tuple[ReplicaFacts, ...]:
+    try:
+        answer = ask_fleet(edge.data_folder, Members())
+    except (ConfigurationError, msgspec.DecodeError):
+        return ()
+    return msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])

@@ -1,0 +1,415 @@
+"""What rules say of what was measured: a reading for each rule and subject, with the sentence that names the cause.
+
+Who calls somebody that is slow or fails is slow, or fails, too. So that the cause is seen and not its echoes, an
+operation is no alert where what it calls explains it; then the alert of that names who waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlencode
+
+from borough.alerting.measuring import Calls, Measuring
+from borough.reliability.alert_rules import METRICS, Rule
+from borough.reliability.alerts import Reading
+from borough.reliability.objectives import BURNS, Burn, Objective
+
+__all__ = ["Judging"]
+
+_LEAST_CALLS = 3
+_LEAST_BURNED = 5
+_SHARE = 0.95
+_NO_ANSWER = frozenset({502, 504})
+_LATE = "deadline-exceeded"
+_MOST_AGE_SHOWN_S = 120.0
+
+
+class _Operation:
+    """An operation's last minute, whoever called it. `lost` counts those who got no answer from whom they needed."""
+
+    __slots__ = ("calls", "lost", "name", "service")
+
+    def __init__(self, service: str, name: str) -> None:
+        self.service = service
+        self.name = name
+        self.calls = Calls()
+        self.lost = 0
+
+
+class Judging:
+    """The rules of one system. `teams` has the owner of each service."""
+
+    def __init__(
+        self, rules: tuple[Rule, ...], objectives: tuple[Objective, ...], teams: Mapping[str, str]
+    ) -> None:
+        self._rules = rules
+        self._objectives = objectives
+        self._teams = teams
+        self._judges: Mapping[str, Callable[[Rule, Measuring], Iterator[Reading]]] = {
+            "dead_letters": self._dead_letters,
+            "failing_events": self._failing_events,
+            "lag": self._lag,
+            "lag_age": self._lag_age,
+            "outbox": self._outbox,
+            "restarts": self._restarts,
+            "not_ready": self._not_ready,
+            "error_rate": self._error_rate,
+            "timeout_rate": self._timeout_rate,
+            "latency": self._latency,
+            "usage": self._usage,
+            "refusals": self._refusals,
+        }
+
+    def readings(self, seen: Measuring, now: float) -> Iterator[Reading]:
+        """Everything that the rules say now."""
+        for rule in self._rules:
+            for reading in self._judges[rule.metric](rule, seen):
+                if not rule.services or reading.service in rule.services:
+                    yield reading
+        for objective in self._objectives:
+            yield from self._burns(objective, seen, now)
+
+    def _reading(
+        self,
+        rule: Rule,
+        subject: str,
+        service: str | None,
+        value: float,
+        summary: str,
+        look: str,
+        *,
+        is_spared: bool = False,
+    ) -> Reading:
+        return Reading(
+            rule=rule.name,
+            subject=subject,
+            service=service,
+            team=None if service is None else self._teams.get(service),
+            severity=rule.severity,
+            is_breached=value > rule.above and not is_spared,
+            value=round(value, 3),
+            threshold=rule.above,
+            unit=METRICS[rule.metric].unit,
+            for_s=rule.for_s,
+            summary=summary,
+            look=look,
+            runbook=rule.runbook,
+        )
+
+    # --- events ------------------------------------------------------------------------------------
+
+    def _dead_letters(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for facts in seen.handlers.values():
+            said = f"{facts.name} has given up {_count(facts.dead, 'event')} of {facts.topic}"
+            said += f", the latest with {facts.dead_cause}" if facts.dead_cause else ""
+            subject = f"{facts.name} {facts.topic}"
+            yield self._reading(rule, subject, facts.service, facts.dead, f"{said}.", "#/events")
+
+    def _failing_events(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for facts in seen.handlers.values():
+            said = f"{facts.name} fails at {_count(facts.failing, 'event')} of {facts.topic}"
+            said += f", tried {_count(facts.attempts, 'time')} so far"
+            said += f": {facts.cause}" if facts.cause else ""
+            if facts.behind_failing:
+                said += f"; {facts.behind_failing} more of the same key wait behind"
+            subject = f"{facts.name} {facts.topic}"
+            yield self._reading(rule, subject, facts.service, facts.failing, said, "#/events")
+
+    def _lag(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for key, facts in seen.handlers.items():
+            waiting = max(0, facts.end - facts.place)
+            said = self._lagging(seen, key, waiting)
+            yield self._reading(rule, " ".join(key), facts.service, waiting, said, "#/events")
+
+    def _lag_age(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for key, facts in seen.handlers.items():
+            waiting = max(0, facts.end - facts.place)
+            said = self._lagging(seen, key, waiting)
+            age = seen.ages[key]
+            yield self._reading(rule, " ".join(key), facts.service, age, said, "#/events")
+
+    def _lagging(self, seen: Measuring, key: tuple[str, str], waiting: int) -> str:
+        name, topic = key
+        rate = seen.handled_per_s[key]
+        does = f"it handles {rate:.2g} a second" if rate else "it handles none"
+        return (
+            f"{name} lags behind: {_count(waiting, 'event')} of {topic} wait for it, "
+            f"the oldest for {_long(seen.ages[key])}; {does}."
+        )
+
+    def _outbox(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for service, waiting in seen.outboxes.items():
+            said = f"{_count(waiting, 'event')} of {service} wait in its outbox: the broker does not take them."
+            yield self._reading(rule, service, service, waiting, said, "#/events")
+
+    # --- processes ---------------------------------------------------------------------------------
+
+    def _restarts(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for replica in seen.facts.replicas:
+            times = seen.restarts.get(replica.name, 0)
+            runs = ", ".join(replica.services)
+            said = f"{replica.name}, which runs {runs}, crashes again and again: " if runs else ""
+            said = said or f"{replica.name} crashes again and again: "
+            said += f"it has ended by itself {_count(times, 'time')} in 5 minutes"
+            if replica.state == "failed":
+                said += " and stays down"
+                times = max(times, int(rule.above) + 1)
+            said += f" ({replica.trouble})" if replica.trouble else ""
+            service = replica.services[0] if replica.services else None
+            look = "#/map" if service is None else f"#/services/{service}"
+            yield self._reading(rule, replica.name, service, times, f"{said}.", look)
+
+    def _not_ready(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for service, is_answered in seen.facts.answered.items():
+            said = f"Nobody answers for {service}: no process that runs it is ready."
+            value = 0.0 if is_answered else 1.0
+            yield self._reading(rule, service, service, value, said, f"#/services/{service}")
+
+    # --- calls -------------------------------------------------------------------------------------
+
+    def _error_rate(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        bad = self._above(seen, rule.above, lambda each: each.calls.faults)
+        lost = self._lost_above(seen)
+        for operation in _operations(seen).values():
+            calls = operation.calls
+            value = _percent(calls.faults, calls.count)
+            said = (
+                f"{operation.name} fails: {calls.faults} of {_count(calls.count, 'call')} "
+                f"in the last minute{self._mostly(seen, calls)}."
+            )
+            is_spared = (
+                calls.faults < _LEAST_CALLS
+                or operation.name in lost
+                or self._is_explained(seen, operation, bad | lost, lambda each: each.faults)
+            )
+            look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
+            yield self._reading(
+                rule, operation.name, operation.service, value, said, look, is_spared=is_spared
+            )
+
+    def _timeout_rate(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        bad = self._above(seen, rule.above, lambda each: each.lost)
+        for operation in _operations(seen).values():
+            calls, lost = operation.calls, operation.lost
+            value = _percent(lost, calls.count)
+            said = (
+                f"{operation.service} gets no answer from whom it needs: {lost} of "
+                f"{_count(calls.count, 'call')} of {operation.name} in the last minute ended so"
+                f"{self._mostly(seen, calls)}."
+            )
+            is_spared = lost < _LEAST_CALLS or self._is_explained(
+                seen, operation, bad, lambda each: _lost(seen, each)
+            )
+            look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
+            yield self._reading(
+                rule, operation.name, operation.service, value, said, look, is_spared=is_spared
+            )
+        yield from self._external_timeouts(rule, seen)
+
+    def _external_timeouts(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        """Calls to whom no process here answers for: a service elsewhere, seen by who calls it."""
+        for line, calls in seen.calls.items():
+            if line.side != "client" or line.service in seen.facts.answered:
+                continue
+            lost = sum(calls.kinds.get(kind, 0) for kind in (_LATE, "unavailable"))
+            said = (
+                f"{line.service}, which is elsewhere, does not answer {line.caller}: {lost} of "
+                f"{_count(calls.count, 'call')} of {line.operation} in the last minute"
+                f"{self._mostly(seen, calls)}."
+            )
+            look = f"#/traces?{urlencode({'service': line.caller, 'status': 'error'})}"
+            subject, value = f"{line.caller} {line.operation}", _percent(lost, calls.count)
+            yield self._reading(
+                rule, subject, line.caller, value, said, look, is_spared=lost < _LEAST_CALLS
+            )
+
+    def _latency(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        bound_s = rule.above / 1e3
+        slow = {
+            name
+            for name, each in _operations(seen).items()
+            if name not in seen.streams and each.calls.quantile_s(_SHARE) > bound_s
+        }
+        lost = self._lost_above(seen)
+        for operation in _operations(seen).values():
+            if operation.name in seen.streams:
+                continue
+            calls = operation.calls
+            took_s = calls.quantile_s(_SHARE)
+            said = (
+                f"{operation.name} is slow: of {_count(calls.count, 'call')} in the last minute "
+                f"5 % took {_long(took_s)} or more, half {_long(calls.quantile_s(0.5))} or more"
+                f"{_waiting(seen, operation)}."
+            )
+            is_spared = (
+                calls.count < _LEAST_CALLS
+                or operation.name in lost
+                or self._is_explained(
+                    seen, operation, slow | lost, lambda each: round(each.slower_than(bound_s))
+                )
+            )
+            asked = {"service": operation.service, "at_least_ms": f"{rule.above:g}"}
+            look = f"#/traces?{urlencode(asked)}"
+            yield self._reading(
+                rule,
+                operation.name,
+                operation.service,
+                took_s * 1e3,
+                said,
+                look,
+                is_spared=is_spared,
+            )
+
+    def _above(self, seen: Measuring, bound: float, of: Callable[[_Operation], int]) -> set[str]:
+        return {
+            name
+            for name, each in _operations(seen).items()
+            if of(each) >= _LEAST_CALLS and _percent(of(each), each.calls.count) > bound
+        }
+
+    def _lost_above(self, seen: Measuring) -> set[str]:
+        """Operations that the rule of timeouts names: they are told of once."""
+        rule = next((each for each in self._rules if each.metric == "timeout_rate"), None)
+        return set() if rule is None else self._above(seen, rule.above, lambda each: each.lost)
+
+    def _is_explained(
+        self, seen: Measuring, operation: _Operation, bad: set[str], of: Callable[[Calls], int]
+    ) -> bool:
+        """Whether at least half of what is wrong with it is wrong with what its service calls."""
+        below = sum(
+            of(calls)
+            for line, calls in seen.calls.items()
+            if line.side == "server"
+            and line.caller == operation.service
+            and line.operation in bad
+            and line.operation != operation.name
+        )
+        return below > 0 and below * 2 >= of(operation.calls)
+
+    def _mostly(self, seen: Measuring, calls: Calls) -> str:
+        """Which failure was the most frequent, and what its contract says of it."""
+        if not calls.kinds:
+            return ""
+        kind = max(calls.kinds, key=lambda each: calls.kinds[each])
+        known = seen.problems.get(kind)
+        return f", mostly with {kind}" + (f" ({known.doc.rstrip('.')})" if known else "")
+
+    # --- room --------------------------------------------------------------------------------------
+
+    def _usage(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for (service, kind), pool in seen.pools.items():
+            refused = seen.refused.get(service, 0)
+            what = "calls are at work" if kind == "calls" else "threads are taken"
+            said = f"{service} has no room left: {pool.busy} of {pool.limit} {what}"
+            said += f", {pool.waiting} wait" if pool.waiting else ""
+            said += f", {_count(refused, 'call')} refused in the last minute" if refused else ""
+            option = "limits.calls_in_flight" if kind == "calls" else "limits.threads"
+            value = 100.0 * (pool.busy + pool.waiting) / max(1, pool.limit)
+            look = f"#/services/{service}"
+            subject = f"{service} {kind}"
+            yield self._reading(rule, subject, service, value, f"{said} ({option}).", look)
+
+    def _refusals(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        full = next((each for each in self._rules if each.metric == "usage"), None)
+        for service, refused in seen.refused.items():
+            usage = max(
+                (
+                    100.0 * (pool.busy + pool.waiting) / max(1, pool.limit)
+                    for pool in seen.pools.values()
+                    if pool.service == service
+                ),
+                default=0.0,
+            )
+            said = f"{service} has refused {_count(refused, 'call')} for lack of room in the last minute."
+            is_spared = full is not None and usage > full.above
+            look = f"#/services/{service}"
+            yield self._reading(rule, service, service, refused, said, look, is_spared=is_spared)
+
+    # --- objectives --------------------------------------------------------------------------------
+
+    def _burns(self, objective: Objective, seen: Measuring, now: float) -> Iterator[Reading]:
+        spent = seen.spent[objective]
+        for burn in BURNS:
+            rates = spent.rates(now, objective, burn)
+            count, bad = spent.within(now, burn.long_s)
+            value = min(rates) if len(rates) > 1 else 0.0
+            is_breached = value > burn.factor and bad >= _LEAST_BURNED
+            yield self._burn(objective, burn, value, is_breached, _percent(bad, count))
+
+    def _burn(
+        self, objective: Objective, burn: Burn, value: float, is_breached: bool, percent: float
+    ) -> Reading:
+        service = objective.service
+        what = "failed" if objective.bound_s is None else f"took over {_long(objective.bound_s)}"
+        return Reading(
+            rule=f"{objective.kind}-{burn.name}-burn",
+            subject=service,
+            service=service,
+            team=self._teams.get(service),
+            severity=burn.severity,
+            is_breached=is_breached,
+            value=round(value, 2),
+            threshold=burn.factor,
+            unit="x",
+            for_s=0.0,
+            summary=(
+                f"{service} burns the budget of its objective {objective.text} {value:.3g} times too fast: "
+                f"{percent:.2g} % of calls {what} within {_long(burn.long_s)}."
+            ),
+            look=f"#/services/{service}",
+        )
+
+
+def _operations(seen: Measuring) -> dict[str, _Operation]:
+    """Each operation that was answered in the last minute."""
+    found: dict[str, _Operation] = {}
+    for line, calls in seen.calls.items():
+        if line.side != "server":
+            continue
+        operation = found.get(line.operation)
+        if operation is None:
+            operation = found[line.operation] = _Operation(line.service, line.operation)
+        operation.calls.add(calls)
+        operation.lost += _lost(seen, calls)
+    return found
+
+
+def _lost(seen: Measuring, calls: Calls) -> int:
+    """How many ended because somebody else did not answer, as HTTP has it: 502 and 504."""
+    return sum(
+        count
+        for kind, count in calls.kinds.items()
+        if kind == _LATE or (kind in seen.problems and seen.problems[kind].status in _NO_ANSWER)
+    )
+
+
+def _waiting(seen: Measuring, operation: _Operation) -> str:
+    callers = sorted(
+        {
+            line.caller
+            for line in seen.calls
+            if line.side == "server"
+            and line.operation == operation.name
+            and line.caller not in ("", operation.service)
+        }
+    )
+    return f"; {' and '.join(callers)} waits for it" if callers else ""
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100.0 * part / whole if whole else 0.0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _long(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 1:
+        return f"{seconds * 1e3:.0f} ms"
+    if seconds < _MOST_AGE_SHOWN_S:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"

@@ -1,0 +1,283 @@
+"""What has happened lately in a system, out of counters that its processes tell at each look.
+
+A counter belongs to a process: one that has gone takes nothing away, one that is new begins at nothing. Of calls
+the last minute is kept, by who called what; of topics the ends that were seen, from which follows how long the
+oldest event has waited at least. Pure: time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from borough.alerting.facts import (
+    CallFacts,
+    FailureFacts,
+    HandlerFacts,
+    PoolFacts,
+    ReplicaFacts,
+    SystemFacts,
+)
+from borough.reliability.objectives import Objective, Spent
+
+__all__ = ["Calls", "Line", "Measuring"]
+
+_WINDOW_S = 60.0
+_RESTARTS_S = 300.0
+_MOST_ENDS = 120
+Key = tuple[str, str, str, str]
+
+
+class Line(NamedTuple):
+    """Who calls what, counted at which end."""
+
+    side: str
+    caller: str
+    service: str
+    operation: str
+
+
+class Calls:
+    """Calls that have ended within some time."""
+
+    __slots__ = ("buckets", "count", "faults", "kinds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.faults = 0
+        self.kinds: dict[str, int] = {}
+        self.buckets: dict[int, int] = {}
+
+    def add(self, other: Calls) -> None:
+        """Count those, too."""
+        self.count += other.count
+        self.faults += other.faults
+        for kind, count in other.kinds.items():
+            self.kinds[kind] = self.kinds.get(kind, 0) + count
+        for exponent, count in other.buckets.items():
+            self.buckets[exponent] = self.buckets.get(exponent, 0) + count
+
+    def slower_than(self, bound_s: float) -> float:
+        """About how many took longer."""
+        found = 0.0
+        for exponent, count in self.buckets.items():
+            upper = 2.0**exponent
+            lower = upper / 2
+            found += count * min(1.0, max(0.0, (upper - bound_s) / (upper - lower)))
+        return found
+
+    def quantile_s(self, share: float) -> float:
+        """About how long that share took at most."""
+        below, total = 0, sum(self.buckets.values())
+        for exponent in sorted(self.buckets):
+            inside = self.buckets[exponent]
+            if below + inside >= share * total:
+                return 2.0**exponent / 2 * (1 + (share * total - below) / inside)
+            below += inside
+        return 0.0
+
+
+class _Window:
+    """What one line did in the last minute."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self) -> None:
+        self.pieces: deque[tuple[float, Calls]] = deque()
+
+    def add(self, now: float, calls: Calls) -> None:
+        self.pieces.append((now, calls))
+
+    def total(self, now: float) -> Calls:
+        while self.pieces and self.pieces[0][0] <= now - _WINDOW_S:
+            self.pieces.popleft()
+        found = Calls()
+        for _, calls in self.pieces:
+            found.add(calls)
+        return found
+
+
+class _Ends:
+    """How far a topic was, and when that was seen first."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen: deque[tuple[float, int]] = deque()
+
+    def age(self, now: float, place: int, end: int) -> float:
+        """How long the oldest event behind `place` has waited at least."""
+        seen = self.seen
+        if not seen or end > seen[-1][1]:
+            seen.append((now, end))
+        while seen and seen[0][1] <= place:
+            seen.popleft()
+        if len(seen) > _MOST_ENDS:  # every other one, but never the oldest
+            self.seen = deque(each for index, each in enumerate(seen) if not index % 2)
+        return now - self.seen[0][0] if self.seen else 0.0
+
+
+class _Counter:
+    """How much a counter that may begin anew has grown within some time."""
+
+    __slots__ = ("grown", "known")
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self.grown: deque[tuple[float, int]] = deque()
+
+    def take(self, now: float, source: str, value: int, *, is_first: bool) -> None:
+        before = self.known.get(source, value if is_first else 0)
+        self.known[source] = value
+        if value > before:
+            self.grown.append((now, value - before))
+
+    def within(self, now: float, window_s: float) -> int:
+        while self.grown and self.grown[0][0] <= now - window_s:
+            self.grown.popleft()
+        return sum(count for _, count in self.grown)
+
+
+class Measuring:
+    """The measurements of one system. `objectives` are what budgets are counted for."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self.facts = SystemFacts(processes=(), answered={})
+        self.calls: dict[Line, Calls] = {}
+        self.handlers: dict[tuple[str, str], HandlerFacts] = {}
+        self.ages: dict[tuple[str, str], float] = {}
+        self.handled_per_s: dict[tuple[str, str], float] = {}
+        self.pools: dict[tuple[str, str], PoolFacts] = {}
+        self.outboxes: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+        self.restarts: dict[str, int] = {}
+        self.problems: Mapping[str, FailureFacts] = {}
+        self.streams: frozenset[str] = frozenset()
+        self.spent = {objective: Spent() for objective in objectives}
+        self._known: dict[tuple[str, Line], CallFacts] = {}
+        self._windows: dict[Line, _Window] = {}
+        self._ends: dict[tuple[str, str], _Ends] = {}
+        self._handled: dict[tuple[str, str], _Counter] = {}
+        self._refusals: dict[str, _Counter] = {}
+        self._restarted: dict[str, _Counter] = {}
+        self._began_at: float | None = None
+
+    def take(self, facts: SystemFacts, now: float) -> None:
+        """Take what was told at a look."""
+        is_first = self._began_at is None
+        began_at = now if self._began_at is None else self._began_at
+        self._began_at = began_at
+        self.facts = facts
+        self.problems = {k: v for each in facts.processes for k, v in each.problems.items()}
+        self.streams = frozenset(name for each in facts.processes for name in each.streams)
+        self._take_calls(now, is_first)
+        self._take_handlers(now, is_first, min(_WINDOW_S, max(1.0, now - began_at)))
+        self._take_pools(now, is_first)
+        self._take_restarts(facts.replicas, now, is_first)
+
+    def _take_calls(self, now: float, is_first: bool) -> None:
+        known: dict[tuple[str, Line], CallFacts] = {}
+        for process in self.facts.processes:
+            for facts in process.calls:
+                line = Line(facts.side, facts.caller, facts.service, facts.operation)
+                before = self._known.get((process.id, line))
+                known[process.id, line] = facts
+                if before is None and is_first:
+                    continue
+                grown = _grown(facts, before)
+                if grown is not None:
+                    self._windows.setdefault(line, _Window()).add(now, grown)
+                    self._spend(line, grown, now)
+        for key, facts in self._known.items():  # it may tell again after a look that it missed
+            if key not in known and len(known) < 100_000:
+                known[key] = facts
+        self._known = _without_gone(known, {each.id for each in self.facts.processes})
+        self.calls = {}
+        for line, window in list(self._windows.items()):
+            total = window.total(now)
+            if total.count or total.faults:
+                self.calls[line] = total
+            else:
+                del self._windows[line]
+
+    def _spend(self, line: Line, grown: Calls, now: float) -> None:
+        for objective, spent in self.spent.items():
+            if line.side != "server" or line.service != objective.service:
+                continue
+            if objective.bound_s is None:
+                spent.add(now, grown.count, grown.faults)
+            elif line.operation not in self.streams:
+                spent.add(now, grown.count, grown.slower_than(objective.bound_s))
+
+    def _take_handlers(self, now: float, is_first: bool, window_s: float) -> None:
+        self.handlers = {}
+        for process in self.facts.processes:
+            for facts in process.handlers:
+                key = facts.name, facts.topic
+                known = self.handlers.get(key)
+                self.handlers[key] = facts if known is None else _further(known, facts)
+                counter = self._handled.setdefault(key, _Counter())
+                counter.take(now, process.id, facts.handled, is_first=is_first)
+        self.ages = {
+            key: self._ends.setdefault(key, _Ends()).age(now, facts.place, facts.end)
+            for key, facts in self.handlers.items()
+        }
+        self.handled_per_s = {
+            key: self._handled[key].within(now, _WINDOW_S) / window_s for key in self.handlers
+        }
+
+    def _take_pools(self, now: float, is_first: bool) -> None:
+        self.pools, self.outboxes = {}, {}
+        for process in self.facts.processes:
+            for service, waiting in process.outboxes.items():
+                self.outboxes[service] = max(waiting, self.outboxes.get(service, 0))
+            for pool in process.pools:
+                known = self.pools.get((pool.service, pool.kind))
+                if known is None or _share(pool) > _share(known):  # the fullest replica counts
+                    self.pools[pool.service, pool.kind] = pool
+                counter = self._refusals.setdefault(pool.service, _Counter())
+                source = f"{process.id} {pool.kind}"
+                counter.take(now, source, pool.refused, is_first=is_first)
+        self.refused = {k: each.within(now, _WINDOW_S) for k, each in self._refusals.items()}
+
+    def _take_restarts(self, replicas: Iterable[ReplicaFacts], now: float, is_first: bool) -> None:
+        for replica in replicas:
+            counter = self._restarted.setdefault(replica.name, _Counter())
+            counter.take(now, "", replica.restarts, is_first=is_first)
+        self.restarts = {k: each.within(now, _RESTARTS_S) for k, each in self._restarted.items()}
+
+
+def _grown(now: CallFacts, before: CallFacts | None) -> Calls | None:
+    if before is not None and now.count == before.count and now.faults == before.faults:
+        return None
+    found = Calls()
+    kinds = {} if before is None else before.kinds
+    buckets = {} if before is None else before.buckets
+    found.count = now.count - (0 if before is None else before.count)
+    found.faults = now.faults - (0 if before is None else before.faults)
+    found.kinds = {k: n - kinds.get(k, 0) for k, n in now.kinds.items() if n > kinds.get(k, 0)}
+    found.buckets = {
+        k: n - buckets.get(k, 0) for k, n in now.buckets.items() if n > buckets.get(k, 0)
+    }
+    return found if found.count or found.faults else None
+
+
+def _without_gone(
+    known: dict[tuple[str, Line], CallFacts], here: set[str]
+) -> dict[tuple[str, Line], CallFacts]:
+    """Forget processes that have gone, once they are many."""
+    ids = {process for process, _ in known}
+    gone = [process for process in ids if process not in here]
+    if len(gone) <= len(here) + 4:
+        return known
+    return {key: facts for key, facts in known.items() if key[0] in here}
+
+
+def _further(one: HandlerFacts, other: HandlerFacts) -> HandlerFacts:
+    """What two replicas tell of a handler: whoever works is further, and both read the same database."""
+    return one if one.place >= other.place else other
+
+
+def _share(pool: PoolFacts) -> float:
+    return (pool.busy + pool.waiting) / max(1, pool.limit)
