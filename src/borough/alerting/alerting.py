@@ -81,7 +81,7 @@ class Alerting:
     ) -> None:
         self._options = options
         self._declared = declared
-        self._facts = facts
+        self.facts = facts
         self._clock = clock
         self._file = AlertFile(folder)
         self._book = AlertBook()
@@ -102,7 +102,7 @@ class Alerting:
             self._running = asyncio.create_task(self._run(), name="alerts")
 
     async def _run(self) -> None:
-        await self._remember()
+        await self.remember()
         is_failing = False
         while True:
             began = self._clock.monotonic()
@@ -121,7 +121,8 @@ class Alerting:
             pause_s = max(self._options.alerts.every_s, min(_LONGEST_PAUSE_S, took * _SHARE))
             await self._clock.sleep(pause_s)
 
-    async def _remember(self) -> None:
+    async def remember(self) -> None:
+        """Go on with what was kept before the process began."""
         stored = await asyncio.to_thread(self._file.read)
         self._book = AlertBook(stored.kept)
         now = self._clock.epoch_s()
@@ -131,7 +132,7 @@ class Alerting:
 
     async def look(self) -> None:
         """Look once, and tell what is to be told."""
-        facts = await self._facts.look()
+        facts = await self.facts.look()
         now = self._clock.epoch_s()
         if not facts.replicas:
             facts = msgspec.structs.replace(facts, replicas=(self._own_replica(facts, now),))

@@ -109,7 +109,9 @@ class _Ends:
     def age(self, now: float, place: int, end: int) -> float:
         """How long the oldest event behind `place` has waited at least."""
         seen = self.seen
-        if not seen or end > seen[-1][1]:
+        if end <= place or (seen and end < seen[-1][1]):  # nothing waits; numbers begin anew
+            seen.clear()
+        if end > place and (not seen or end > seen[-1][1]):
             seen.append((now, end))
         while seen and seen[0][1] <= place:
             seen.popleft()

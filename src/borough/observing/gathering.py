@@ -162,6 +162,7 @@ async def _consumer(consumer: Consumer) -> list[Point]:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             place = await consumer.place(await consumer.positions.read())
+            place = max(place, await consumer.broker.earliest(topic))
             counts = (
                 ("lag", "Events not yet handled", await consumer.broker.end(topic) - place),
                 ("parked", "Events put aside", await store.one(int, _PARKED, handler.name, topic)),
