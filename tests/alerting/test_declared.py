@@ -128,7 +128,8 @@ host = "mail.example"
             r"alerts\.mail\.host does not say by which server; set it",
         ),
         (
-            '[teams.checkout]\nalerts = "mailto:night@shop.example"\n[alerts.mail]\nhost = "m.example"\nsecurity = "none"\n',
+            '[teams.checkout]\nalerts = "mailto:night@shop.example"\n'
+            '[alerts.mail]\nhost = "m.example"\nsecurity = "none"\n',
             r"for a server on this machine only",
         ),
         (

@@ -1,10 +1,11 @@
 """A small system that can go wrong in each way that a default rule names, and what looks at it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Event as Flag
+from types import MappingProxyType
 from typing import Protocol, final
 
 from borough import (
@@ -185,18 +186,19 @@ class Watched:
 
 
 def till(
-    folder: Path, team: str = "", more: str = "", attempts: int = 1, slow: str = "500ms"
+    folder: Path,
+    team: str = "",
+    more: str = "",
+    attempts: int = 1,
+    slow: str = "500ms",
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> System:
     """The system with these options for its team and its alerts."""
     folder.mkdir(parents=True, exist_ok=True)
     toml = FACTS.format(team=team, more=more, attempts=attempts, slow=slow)
     (folder / "borough.toml").write_text(toml, encoding="utf-8")
-    return System(
-        (PaymentService, OrderService), configuration=Configuration.load(folder, {"KEY": KEY})
-    )
-
-
-KEY = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo="
+    configuration = Configuration.load(folder, environment)
+    return System((PaymentService, OrderService), configuration=configuration)
 
 
 @asynccontextmanager

@@ -167,7 +167,7 @@ class Browser:
     def __init__(self, edge: Process | str) -> None:
         """`edge` is where it asks: a process, or a URL."""
         url = edge if isinstance(edge, str) else edge.edge_url
-        self._port = int(url.rpartition(":")[2])
+        self.port = int(url.rpartition(":")[2])
 
     async def get(
         self,
@@ -184,7 +184,7 @@ class Browser:
     def _get(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

@@ -32,9 +32,9 @@ class StormyService(Service, Crossings):
             raise ValueError(f"no ferry sails {event.crossing}")
 
 
-def stormy(folder: Path) -> System:
+def stormy(folder: Path, toml: str = FACTS + HURRIED) -> System:
     """The system with one attempt for each event."""
-    return ferry(folder, FACTS + HURRIED, (TicketService, StormyService))
+    return ferry(folder, toml, (TicketService, StormyService))
 
 
 def calm(process: Process) -> None:

@@ -227,6 +227,12 @@ class Alerting:
         finally:
             post.task = None
 
+    async def sent(self) -> None:
+        """Wait until no message is under way."""
+        tasks = [post.task for post in self._posts.values() if post.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+
     # --- what people do ----------------------------------------------------------------------------
 
     async def acknowledge(self, alert_id: str, note: str, by: str) -> AlertView:

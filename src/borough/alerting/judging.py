@@ -133,7 +133,7 @@ class Judging:
         rate = seen.handled_per_s[key]
         does = f"it handles {rate:.2g} a second" if rate else "it handles none"
         return (
-            f"{name} lags behind: {_count(waiting, 'event')} of {topic} wait for it, "
+            f"{name} lags behind: {_count(waiting, 'event')} of {topic} wait{'s' if waiting == 1 else ''} for it, "
             f"the oldest for {_long(seen.ages[key])}; {does}."
         )
 

@@ -31,11 +31,12 @@ _COMMANDS = {
     "console": "borough.cli.console",
     "trace": "borough.cli.trace",
     "map": "borough.cli.map",
+    "alerts": "borough.cli.alerts",
 }
 _GROUPS = (
     ("write", "contracts"),
     ("run", "run, demo, call, db, certs, scale, rollout"),
-    ("see", "console, events, trace, map"),
+    ("see", "console, events, trace, map, alerts"),
 )
 
 

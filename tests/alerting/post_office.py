@@ -1,0 +1,47 @@
+"""A small SMTP server that keeps what it is sent, for as long as a test lasts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+
+class PostOffice:
+    """Speaks as much of SMTP as a client needs who has nothing to hide."""
+
+    def __init__(self) -> None:
+        self.mails: asyncio.Queue[tuple[str, EmailMessage]] = asyncio.Queue()
+        """To whom, and what."""
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 post.example\r\n")
+        to = ""
+        while line := await reader.readline():
+            verb = line[:4].upper()
+            if verb == b"RCPT":
+                to = line.decode().partition("<")[2].partition(">")[0]
+            if verb == b"DATA":
+                writer.write(b"354 go on\r\n")
+                content = await reader.readuntil(b"\r\n.\r\n")
+                mail = message_from_bytes(content[:-5], policy=policy.default)
+                assert isinstance(mail, EmailMessage)
+                self.mails.put_nowait((to, mail))
+            writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
+            if verb == b"QUIT":
+                break
+        writer.close()
+
+
+@asynccontextmanager
+async def post_office() -> AsyncIterator[PostOffice]:
+    """One that listens."""
+    found = PostOffice()
+    server = await asyncio.start_server(found.serve, "127.0.0.1", 0)
+    found.port = server.sockets[0].getsockname()[1]
+    try:
+        yield found
+    finally:
+        server.close()
+        await server.wait_closed()

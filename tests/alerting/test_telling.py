@@ -1,0 +1,112 @@
+"""Teams are told of their alerts: by webhook, signed, or by mail; once, and of the end, too."""
+
+import asyncio
+from pathlib import Path
+
+from tests.alerting.post_office import post_office
+from tests.alerting.till import Watched, till, watched
+from tests.runtime.bakery import ENVIRONMENT, cafe
+
+SIGNED = 'alerts = "{url}"\nalerts_secret = "env:BAKERY_SECRET"'
+
+
+async def settled(shop: Watched) -> None:
+    """What is to be told by now has been sent, or refused."""
+    await shop.look()
+    async with asyncio.timeout(20):
+        await shop.alerting.sent()
+
+
+async def test_a_team_gets_one_signed_message_of_what_fires_and_one_for_the_end(
+    tmp_path: Path,
+) -> None:
+    async with cafe() as (receiver, url):
+        system = till(tmp_path, SIGNED.format(url=url), environment=ENVIRONMENT)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            await settled(shop)
+            (told,) = receiver.heard
+            assert (told["system"], told["team"]) == ("till", "checkout")
+            assert [alert["rule"] for alert in told["firing"]] == ["failing-calls"]
+            await shop.look(60)
+            await shop.look(31)
+            await settled(shop)
+            ended = receiver.heard[-1]
+            assert [alert["rule"] for alert in ended["resolved"]] == ["failing-calls"]
+            assert ended["resolved"][0]["state"] == "resolved"
+            (route,) = shop.alerting.view().routes
+            assert (route.channel, route.last_error) == ("webhook", None)
+            assert route.to.startswith("http://127.0.0.1:")
+            assert "bread" not in route.to
+
+
+async def test_a_message_that_is_refused_is_sent_again_later_with_the_same_id(
+    tmp_path: Path,
+) -> None:
+    async with cafe() as (receiver, url):
+        receiver.answers = [500, 503]
+        system = till(tmp_path, SIGNED.format(url=url), environment=ENVIRONMENT)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            (route,) = shop.alerting.view().routes
+            assert route.last_error is not None
+            assert route.last_error.endswith("answered 500")
+            assert len(receiver.asked) == 1
+            for _ in range(2):
+                shop.clock.ahead_s += 5
+                await settled(shop)
+            ids = [request.headers.get("webhook-id") for request in receiver.asked]
+            assert len(ids) == 3
+            assert len(set(ids)) == 1
+            (route,) = shop.alerting.view().routes
+            assert route.last_error is None
+
+
+async def test_a_team_gets_a_mail(tmp_path: Path) -> None:
+    async with post_office() as post:
+        more = (
+            f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\nsecurity = "none"\n'
+            'sender = "alerts@shop.example"\n'
+        )
+        system = till(tmp_path, 'alerts = "mailto:night@shop.example"', more)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            to, mail = post.mails.get_nowait()
+            assert (to, mail["From"]) == ("night@shop.example", "alerts@shop.example")
+            assert str(mail["Subject"]).startswith("[till] fires: failing-calls, payments.Payments")
+            assert "RuntimeError" in mail.get_content()
+            assert "console: /console/#/traces?service=payments&status=error" in mail.get_content()
+
+
+async def test_a_mail_never_goes_in_clear_text_where_tls_is_wanted(tmp_path: Path) -> None:
+    async with post_office() as post:
+        more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\n'
+        system = till(tmp_path, 'alerts = "mailto:night@shop.example"', more)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            (route,) = shop.alerting.view().routes
+            assert route.last_error is not None
+            assert "STARTTLS" in route.last_error
+            assert post.mails.empty()
+
+
+async def test_nobody_is_told_of_what_is_silenced(tmp_path: Path) -> None:
+    async with cafe() as (receiver, url):
+        system = till(tmp_path, SIGNED.format(url=url), environment=ENVIRONMENT)
+        async with watched(system, tmp_path) as shop:
+            silence = await shop.alerting.silence(None, "payments", 3600, "known", "ann")
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            assert receiver.asked == []
+            await shop.alerting.end_silence(silence.id)
+            await settled(shop)
+            assert len(receiver.asked) == 1
