@@ -149,12 +149,13 @@ async def test_a_process_that_crashes_again_and_again_is_named(shop: Watched) ->
 
 
 async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_path: Path) -> None:
-    more = '[services.payments.objectives]\navailability = "99.9%"\nlatency = "p90 < 40ms"\n'
+    more = '[services.payments.objectives]\navailability = "99.9%"\nlatency = "p99 < 40ms"\n'
     async with watched(till(tmp_path, more=more), tmp_path) as shop:
         await shop.place("broken", 6)
         await shop.place("slow", 6)
         found = {alert.rule: alert for alert in await shop.fired()}
-        assert {"availability-fast-burn", "availability-slow-burn"} <= found.keys()
+        assert {"availability-fast-burn", "latency-fast-burn"} <= found.keys()
+        assert "availability-slow-burn" not in found
         fast = found["availability-fast-burn"]
         assert (fast.service, fast.threshold, fast.unit) == ("payments", 14.4, "x")
         assert fast.summary.startswith(
@@ -162,8 +163,29 @@ async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_pat
         )
         rules = {rule.name: rule.condition for rule in shop.alerting.view().rules}
         assert rules["latency-fast-burn"] == (
-            "p90 < 40ms: budget burned > 14.4 times too fast over 1 h and 5 min"
+            "p99 < 40ms: budget burned > 14.4 times too fast over 1 h and 5 min"
         )
+
+
+async def test_what_a_contract_aims_at_is_an_objective_unless_borough_toml_says_another(
+    tmp_path: Path,
+) -> None:
+    more = '[services.orders.objectives]\navailability = "90%"\n'
+    async with watched(till(tmp_path, more=more), tmp_path) as shop:
+        found = {
+            (rule.name, rule.source): rule.condition
+            for rule in shop.alerting.view().rules
+            if rule.service == "orders"
+        }
+        assert found["latency-fast-burn", "contract"].startswith("p99 < 9s: budget burned")
+        assert found["availability-fast-burn", "borough.toml"].startswith("90%: budget burned")
+        assert len(found) == 6
+    more = '[services.orders.objectives]\nlatency = "p50 < 8s"\n'
+    async with watched(till(tmp_path / "other", more=more), tmp_path / "other") as shop:
+        said = [rule for rule in shop.alerting.view().rules if rule.service == "orders"]
+        assert {(rule.source, rule.condition[:8]) for rule in said} == {
+            ("borough.toml", "p50 < 8s")
+        }
 
 
 async def test_alerts_silences_and_what_was_said_of_them_outlive_a_restart(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Payments(Protocol):
         ...
 
 
-@contract("orders", version="1.0")
+@contract("orders", version="1.0", latency="p99 < 9s")
 class Orders(Protocol):
     """Takes orders."""
 
@@ -145,7 +145,7 @@ class MovedClock(SystemClock):
     def epoch_s(self) -> float:
         return super().epoch_s() + self.ahead_s
 
-    def monotonic(self) -> float:  # type: ignore[override]
+    def monotonic(self) -> float:
         return asyncio.get_running_loop().time() + self.ahead_s
 
 

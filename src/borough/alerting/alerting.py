@@ -31,11 +31,12 @@ from borough.alerting.view import (
     State,
 )
 from borough.clock import Clock
+from borough.contracts.objective import Objective
 from borough.errors import BoroughError, InvalidRequest, NotFound
 from borough.reliability.alert_rules import Rule
 from borough.reliability.alerts import Alert, AlertBook, Notice, Silence
 from borough.reliability.backoff import Backoff
-from borough.reliability.objectives import BURNS, Burn, Objective
+from borough.reliability.objectives import BURNS, Burn
 from borough.runtime.options import Options
 
 __all__ = ["Alerting", "Facts"]
@@ -86,7 +87,7 @@ class Alerting:
         self._file = AlertFile(folder)
         self._book = AlertBook()
         self._measuring = Measuring(declared.objectives)
-        self._judging = Judging(declared.rules, declared.objectives, declared.teams)
+        self._judging = Judging(declared.rules, declared.teams)
         self._telling = Telling(options, declared, clock)
         self._posts: dict[str, _Post] = {}
         self._crashes: tuple[float, ...] = ()
@@ -137,7 +138,7 @@ class Alerting:
         if not facts.replicas:
             facts = msgspec.structs.replace(facts, replicas=(self._own_replica(facts, now),))
         self._measuring.take(facts, now)
-        before = {alert.id: alert.state for alert in self._book.open}
+        before: dict[str, State] = {alert.id: alert.state for alert in self._book.open}
         told = {service for process in facts.processes for service in process.services}
 
         def is_unknown(alert: Alert) -> bool:
@@ -341,7 +342,7 @@ class Alerting:
         for rule in self._declared.rules:
             for service in rule.services or (None,):
                 yield self._rule(rule, service)
-        for objective in self._declared.objectives:
+        for objective in self._measuring.spent:
             for burn in BURNS:
                 yield self._burn(objective, burn)
 
@@ -363,7 +364,7 @@ class Alerting:
             team=self._declared.teams.get(objective.service),
             severity=burn.severity,
             condition=burn.condition(objective),
-            source="borough.toml",
+            source="borough.toml" if objective in self._declared.objectives else "contract",
             runbook=None,
         )
 

@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from borough.alerting.view import Channel
+from borough.contracts.objective import Objective, read_availability, read_latency
 from borough.errors import ConfigurationError
 from borough.gateway.internal import is_loopback
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, Rule, read_above
-from borough.reliability.objectives import Objective, read_availability, read_latency
 from borough.reliability.webhook import read_keys
 from borough.runtime.alert_options import AlertMailOptions, AlertRuleOptions
 from borough.runtime.configuration import Configuration

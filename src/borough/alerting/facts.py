@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from borough.contracts.catalog import own_doc
+from borough.contracts.objective import Objective, objectives_of
 from borough.errors import BrokerError, StoreError
 from borough.gateway.process import Process
 from borough.observing.gathering import outbox_waiting
@@ -114,6 +115,8 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
     outboxes: dict[str, int] = {}
     problems: dict[str, FailureFacts] = {}
     streams: tuple[str, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    """What the contracts of its services aim at."""
 
 
 class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +151,7 @@ class OwnFacts:
         self._id = f"{os.getpid()}-{process.clock.token(6).hex()}"
         self._problems: dict[str, FailureFacts] | None = None
         self._streams: tuple[str, ...] = ()
+        self._objectives: tuple[Objective, ...] = ()
 
     async def look(self) -> SystemFacts:
         """This moment, as that of a whole system."""
@@ -178,6 +182,7 @@ class OwnFacts:
             outboxes=outboxes,
             problems=self._problems or {},
             streams=self._streams,
+            objectives=self._objectives,
         )
 
     def _read_contracts(self) -> None:
@@ -185,6 +190,14 @@ class OwnFacts:
         contracts = [*plan.contracts.values(), *plan.absent.values()]
         operations = [each for contract in contracts for each in contract.operations.values()]
         self._streams = tuple({each.wire_name for each in operations if each.stream})
+        marks = [
+            contract.mark for service in plan.services.values() for contract, _ in service.provides
+        ]
+        self._objectives = tuple(
+            objective
+            for mark in marks
+            for objective in objectives_of(mark.service, mark.availability, mark.latency)
+        )
         self._problems = {
             kind.__name__: FailureFacts(status=kind.status, doc=own_doc(kind).partition("\n")[0])
             for operation in operations

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlencode
 
 from borough.alerting.measuring import Calls, Measuring
+from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
 from borough.reliability.alerts import Reading
-from borough.reliability.objectives import BURNS, Burn, Objective
+from borough.reliability.objectives import BURNS, Burn
 
 __all__ = ["Judging"]
 
@@ -39,11 +40,8 @@ class _Operation:
 class Judging:
     """The rules of one system. `teams` has the owner of each service."""
 
-    def __init__(
-        self, rules: tuple[Rule, ...], objectives: tuple[Objective, ...], teams: Mapping[str, str]
-    ) -> None:
+    def __init__(self, rules: tuple[Rule, ...], teams: Mapping[str, str]) -> None:
         self._rules = rules
-        self._objectives = objectives
         self._teams = teams
         self._judges: Mapping[str, Callable[[Rule, Measuring], Iterator[Reading]]] = {
             "dead_letters": self._dead_letters,
@@ -66,7 +64,7 @@ class Judging:
             for reading in self._judges[rule.metric](rule, seen):
                 if not rule.services or reading.service in rule.services:
                     yield reading
-        for objective in self._objectives:
+        for objective in seen.spent:
             yield from self._burns(objective, seen, now)
 
     def _reading(
@@ -328,13 +326,17 @@ class Judging:
     # --- objectives --------------------------------------------------------------------------------
 
     def _burns(self, objective: Objective, seen: Measuring, now: float) -> Iterator[Reading]:
-        spent = seen.spent[objective]
+        """The fastest that is breached stands for the slower ones."""
+        spent, is_told = seen.spent[objective], False
         for burn in BURNS:
             rates = spent.rates(now, objective, burn)
             count, bad = spent.within(now, burn.long_s)
             value = min(rates) if len(rates) > 1 else 0.0
             is_breached = value > burn.factor and bad >= _LEAST_BURNED
-            yield self._burn(objective, burn, value, is_breached, _percent(bad, count))
+            yield self._burn(
+                objective, burn, value, is_breached and not is_told, _percent(bad, count)
+            )
+            is_told = is_told or is_breached
 
     def _burn(
         self, objective: Objective, burn: Burn, value: float, is_breached: bool, percent: float
@@ -354,7 +356,7 @@ class Judging:
             for_s=0.0,
             summary=(
                 f"{service} burns the budget of its objective {objective.text} {value:.3g} times too fast: "
-                f"{percent:.2g} % of calls {what} within {_long(burn.long_s)}."
+                f"{percent:.3g} % of calls {what} within {_long(burn.long_s)}."
             ),
             look=f"#/services/{service}",
         )

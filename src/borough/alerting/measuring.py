@@ -19,7 +19,8 @@ from borough.alerting.facts import (
     ReplicaFacts,
     SystemFacts,
 )
-from borough.reliability.objectives import Objective, Spent
+from borough.contracts.objective import Objective
+from borough.reliability.objectives import Spent
 
 __all__ = ["Calls", "Line", "Measuring"]
 
@@ -142,9 +143,13 @@ class _Counter:
 
 
 class Measuring:
-    """The measurements of one system. `objectives` are what budgets are counted for."""
+    """The measurements of one system.
+
+    `objectives` are what borough.toml says; what a contract says of the same is not counted.
+    """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._declared = tuple(objectives)
         self.facts = SystemFacts(processes=(), answered={})
         self.calls: dict[Line, Calls] = {}
         self.handlers: dict[tuple[str, str], HandlerFacts] = {}
@@ -173,10 +178,18 @@ class Measuring:
         self.facts = facts
         self.problems = {k: v for each in facts.processes for k, v in each.problems.items()}
         self.streams = frozenset(name for each in facts.processes for name in each.streams)
+        self._take_objectives()
         self._take_calls(now, is_first)
         self._take_handlers(now, is_first, min(_WINDOW_S, max(1.0, now - began_at)))
         self._take_pools(now, is_first)
         self._take_restarts(facts.replicas, now, is_first)
+
+    def _take_objectives(self) -> None:
+        said = {(each.service, each.kind) for each in self._declared}
+        for process in self.facts.processes:
+            for objective in process.objectives:
+                if (objective.service, objective.kind) not in said:
+                    self.spent.setdefault(objective, Spent())
 
     def _take_calls(self, now: float, is_first: bool) -> None:
         known: dict[tuple[str, Line], CallFacts] = {}

@@ -109,6 +109,8 @@ class ContractMark(msgspec.Struct, frozen=True):
     public: bool = False
     deprecated: str | None = None
     retains: str = "7d"
+    availability: str | None = None
+    latency: str | None = None
 
 
 class OperationMark(msgspec.Struct, frozen=True):
@@ -141,15 +143,20 @@ def contract(
     public: bool = False,
     deprecated: str | None = None,
     retains: str = "7d",
+    availability: str | None = None,
+    latency: str | None = None,
 ) -> Callable[[C], C]:
     """Mark a `typing.Protocol` as a contract of `service`.
 
     `version` is `MAJOR.MINOR`; from major 2 names, topic and paths carry it. `publishes` lists the
     events that belong to this contract. With `public=True` each operation must name `allow=`.
     `deprecated` says since when and what to use instead. `retains` says how long the topic keeps
-    its events: `7d`, `36h`, `latest per key` or `forever`.
+    its events: `7d`, `36h`, `latest per key` or `forever`. `availability` (`99.9%`) and `latency`
+    (`p99 < 250ms`) are what the service aims at; alerts tell when it falls behind.
     """
-    mark = ContractMark(service, version, tuple(publishes), public, deprecated, retains)
+    mark = ContractMark(
+        service, version, tuple(publishes), public, deprecated, retains, availability, latency
+    )
 
     def apply(cls: C) -> C:
         setattr(cls, CONTRACT_MARK, mark)

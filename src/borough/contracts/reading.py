@@ -27,6 +27,7 @@ from borough.contracts.marks import (
     OperationMark,
     Reply,
 )
+from borough.contracts.objective import objectives_of
 from borough.contracts.operation import Contract, Operation, Parameter
 from borough.contracts.parameters import ParameterReader
 from borough.contracts.portable import json_value
@@ -143,6 +144,7 @@ class _Reader:
         for event in self.promises.events(contract):
             contract.events[event.wire_name] = event
         self._retention(contract)
+        self._objectives(contract)
         self.promises.endless()
         return contract
 
@@ -166,6 +168,13 @@ class _Reader:
             self.fault(message, 'Write MAJOR.MINOR, such as "1.0"')
             return False
         return True
+
+    def _objectives(self, contract: Contract) -> None:
+        try:
+            objectives_of(contract.service, contract.mark.availability, contract.mark.latency)
+        except ValueError as error:
+            wrong, _, remedy = str(error).partition("; ")
+            self.fault(f"contract {contract.name}: {wrong}", remedy.capitalize())
 
     def _retention(self, contract: Contract) -> None:
         """How long the topic keeps what: in words that are known, of events that can be told apart."""

@@ -7,30 +7,18 @@ up, and a short one, so that it ends soon after its cause. Pure: time is an argu
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 
-__all__ = [
-    "BURNS",
-    "Burn",
-    "Objective",
-    "Severity",
-    "Spent",
-    "read_availability",
-    "read_latency",
-]
+from borough.contracts.objective import Objective
+
+__all__ = ["BURNS", "Burn", "Severity", "Spent"]
 
 Severity = Literal["page", "ticket"]
 """Whether somebody must look now, or in working hours."""
-_AVAILABILITY = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,6})?)\s*%\Z", re.ASCII)
-_LATENCY = re.compile(
-    r"p([0-9]{1,2}(?:\.[0-9]{1,4})?)\s*<\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s)\Z", re.ASCII
-)
-_LEAST = 50.0
 
 
 class Burn(msgspec.Struct, frozen=True):
@@ -54,47 +42,6 @@ BURNS: Final = (
     Burn("creeping", 259_200.0, 21_600.0, 1.0, "ticket"),
 )
 """Table 5-8 of the workbook: 2 % of the budget in an hour, 5 % in six, 10 % in three days."""
-
-
-class Objective(msgspec.Struct, frozen=True):
-    """What a service aims at. `bound_s` is how long a call may take; None for availability."""
-
-    service: str
-    text: str
-    share: float
-    bound_s: float | None = None
-
-    @property
-    def kind(self) -> Literal["availability", "latency"]:
-        """`availability` or `latency`."""
-        return "availability" if self.bound_s is None else "latency"
-
-    def rate(self, bad_share: float) -> float:
-        """How many times too fast the budget burns while that share of calls is bad."""
-        return bad_share / (1.0 - self.share)
-
-
-def read_availability(service: str, text: str) -> Objective:
-    """`99.9%`. Raises `ValueError`."""
-    found = _AVAILABILITY.match(text.strip())
-    percent = float(found[1]) if found else 0.0
-    if not _LEAST <= percent < 100.0:
-        raise ValueError(
-            f'{text!r} is no availability; write a share from 50 % up and below 100 %, such as "99.9%"'
-        )
-    return Objective(service, f"{percent:g}%", percent / 100.0)
-
-
-def read_latency(service: str, text: str) -> Objective:
-    """`p99 < 250ms`. Raises `ValueError`."""
-    found = _LATENCY.match(text.strip())
-    percent = float(found[1]) if found else 0.0
-    bound = float(found[2]) * (1e-3 if found[3] == "ms" else 1.0) if found else 0.0
-    if found is None or not _LEAST <= percent < 100.0 or bound <= 0:
-        raise ValueError(
-            f'{text!r} is no latency; write a quantile from p50 up and its bound, such as "p99 < 250ms"'
-        )
-    return Objective(service, f"p{percent:g} < {found[2]}{found[3]}", percent / 100.0, bound)
 
 
 def _words(seconds: float) -> str:
