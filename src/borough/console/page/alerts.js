@@ -1,10 +1,175 @@
-// What needs somebody.
+// What needs somebody: what is wrong now, what is silenced, what was wrong before, and what is watched at all.
 
-import { empty, make } from "./elements.js";
+import { Cards, groupOf, runbook, urgency, when } from "./alert_cards.js";
+import { asked, field } from "./dialog.js";
+import { age, button, count, empty, listed, make, plural, say, serviceLink, table } from "./elements.js";
 
 export const title = "Alerts";
 export const path = "alerts";
 
-export function render(root, context) {
-  root.append(make("h1", {}, title), empty("Nothing to see here yet", "What needs somebody."));
+const AGAIN_MS = 5000; // figures in the sentences move while nothing begins or ends
+const MORNING = 9;
+const NAMED = 5;
+const HOUR_S = 3600;
+const SPANS = [["1 hour", 1], ["4 hours", 4], ["until tomorrow, 9:00", "morning"], ["other", "other"]];
+const RULES = [{ title: "Rule" }, { title: "Watches" }, { title: "Fires when" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
+const BEFORE = [{ title: "What" }, { title: "Service" }, { title: "Urgency" }, { title: "Fired" }, { title: "For", number: true }, { title: "Acknowledged" }];
+const ROUTES = [{ title: "Team" }, { title: "Told by" }, { title: "At" }, { title: "Last told" }, { title: "Last error" }];
+const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "" }];
+const SAID_BY = { default: "Borough", "borough.toml": "borough.toml", contract: "its contract" };
+
+const whose = (service, all = "every service") => (service ? serviceLink(service) : all);
+
+function untilMorning() {
+  const morning = new Date();
+  morning.setDate(morning.getDate() + 1);
+  morning.setHours(MORNING, 0, 0, 0);
+  return (morning - Date.now()) / 1000;
+}
+
+// For how long, as radio buttons; the last has a number of hours beside it.
+function spans() {
+  const hours = make("input", { type: "number", name: "hours", value: 8, min: 0.25, max: 720, step: 0.25, "aria-label": "Hours", class: "hours" });
+  const element = make("fieldset", { class: "spans" }, make("legend", {}, "For how long"), SPANS.map(([label, value], index) => {
+    const input = make("input", { type: "radio", name: "span", value });
+    input.defaultChecked = index === 0;
+    return make("label", {}, input, label);
+  }), make("label", {}, hours, "hours"));
+  hours.addEventListener("focus", () => { element.querySelector("[value=other]").checked = true; });
+  return element;
+}
+
+const seconds = (given) => ({ morning: untilMorning(), other: Number(given.get("hours")) * HOUR_S })[given.get("span")] ?? Number(given.get("span")) * HOUR_S;
+
+function choice(name, label, any, values, chosen) {
+  const options = [["", any], ...values.map((each) => [each, each])].map(([value, text]) =>
+    make("option", { value, selected: value === (chosen ?? "") ? "" : null }, text));
+  return field(label, make("select", { name }, options));
+}
+
+function ruleRows(rules) {
+  return rules.map((each) => [make("code", {}, each.name), whose(each.service), each.condition, urgency(each.severity),
+    SAID_BY[each.source] ?? each.source, each.runbook ? runbook(each.runbook, each.name) : "–"]);
+}
+
+function beforeRows(history) {
+  return history.map((each) => [each.summary, whose(each.service, "the whole system"), urgency(each.severity), when(each.fired_at ?? each.since),
+    age((each.resolved_at ?? each.since) - (each.fired_at ?? each.since)), each.acknowledged_by ? `${each.acknowledged_by}${each.note ? `: ${each.note}` : ""}` : "–"]);
+}
+
+function routeRows(routes) {
+  return routes.map((each) => [each.team, each.channel === "none" ? make("span", { class: "open" }, "nobody") : each.channel,
+    each.channel === "none" ? make("span", {}, "say ", make("code", {}, `[teams.${each.team}] alerts`), " in borough.toml") : each.to,
+    each.last_sent === null ? "never" : when(each.last_sent), each.last_error === null ? "–" : make("span", { class: "bad" }, each.last_error)]);
+}
+
+function scope({ rule, service }) {
+  if (!rule) return service ? ["everything of ", serviceLink(service)] : "everything";
+  return [make("code", {}, rule), service ? [" of ", serviceLink(service)] : " everywhere"];
+}
+
+// A part of the page that is drawn anew when what it shows is another, and nobody is in it.
+function part(id, draw) {
+  const element = make("section", { id });
+  let shown = "";
+  return { element, show(value) {
+    const text = JSON.stringify(value);
+    if (text === shown || element.contains(document.activeElement)) return;
+    shown = text;
+    element.replaceChildren(...draw(value));
+  } };
+}
+
+// What is watched, in a sentence; shown where nothing needs anybody.
+function watched({ rules }, services) {
+  if (!rules.length) return "No rule is in force: [alerts] enabled = true in borough.toml watches with those that Borough has.";
+  const names = [...new Set(rules.map((each) => each.condition))];
+  const some = names.length > NAMED ? [...names.slice(0, NAMED), `${count(names.length - NAMED)} more, below`] : names;
+  return `${plural(rules.length, "rule")} ${rules.length === 1 ? "watches" : "watch"} ${plural(services, "service")}: ${listed(some)}.`;
+}
+
+function summary(alerts, silences) {
+  const of = (group) => alerts.filter((each) => groupOf(each) === group).length;
+  return [`${count(of("firing"))} firing`, `${count(of("acknowledged"))} acknowledged`, `${count(of("pending"))} pending`,
+    silences.length ? plural(silences.length, "silence") : null].filter(Boolean).join(" · ");
+}
+
+export async function render(root, context) {
+  const [facts, first] = await Promise.all([context.facts(), context.api.get("alerts")]);
+  const only = context.query.get("service");
+  const note = make("p", { id: "note", role: "status", tabindex: -1 });
+  const facts_ = make("p", { class: "soft", id: "facts" });
+  const calm = make("div", { id: "calm" });
+  const mine = ({ service }) => only === null || service === only;
+  let view = first;
+  let known = null;
+
+  async function act(send, told) {
+    try {
+      const answer = await send();
+      say(note, told(answer));
+      note.focus(); // what had the keyboard may go
+      await refresh();
+    } catch (error) {
+      say(note, error.message);
+    }
+  }
+
+  const acts = {
+    async acknowledge(alert) {
+      const given = await asked("Acknowledge this alert?", [make("p", {}, alert.summary), make("p", { class: "soft" }, "It stays open until it is over, and its team is not told again."),
+        field("Note (who is at it, what is known)", make("textarea", { name: "note", rows: 2, maxlength: 500, autofocus: "" }))], { yes: "Acknowledge" });
+      if (given) await act(() => context.api.post(`alerts/${encodeURIComponent(alert.id)}/acknowledge`, { note: given.get("note").trim() }), () => "Acknowledged.");
+    },
+    async silence({ rule = null, service = null, summary: what = null }) {
+      const rules = [...new Set(view.rules.map((each) => each.name))];
+      const given = await asked(what ? "Silence this alert?" : "Silence alerts?", [what ? make("p", {}, what) : null, make("p", { class: "soft" }, "Nobody is told meanwhile. It ends by itself."),
+        choice("rule", "Rule", "every rule", rules, rule), choice("service", "Service", "every service", facts.services.map((each) => each.name), service), spans(),
+        field("Why", make("input", { name: "reason", required: "", maxlength: 200, autofocus: "" }))].filter(Boolean), { yes: "Silence" });
+      if (!given) return;
+      const silence = { rule: given.get("rule") || null, service: given.get("service") || null, for_s: seconds(given), reason: given.get("reason").trim() };
+      await act(() => context.api.post("alerts/silences", silence), ({ until }) => `Silenced until ${when(until)}.`);
+    },
+    end: ({ id }) => act(() => context.api.post(`alerts/silences/${encodeURIComponent(id)}/end`, {}), () => "The silence has ended."),
+  };
+
+  const cards = new Cards(facts, acts);
+  const silences = part("silences", (found) => [make("h2", {}, "Silences"), found.length
+    ? table("Silences", SILENCES, found.map((each) => [scope(each), when(each.until), each.reason, each.by, button("End", () => acts.end(each), { "aria-label": `End the silence: ${each.reason}` })]))
+    : make("p", { class: "soft" }, "None."), make("p", { class: "acts" }, button("New silence", () => acts.silence({})))]);
+  const before = part("before", (found) => [make("h2", {}, "Before"), found.length
+    ? table("What fired before", BEFORE, beforeRows(found)) : make("p", { class: "soft" }, "Nothing has fired and ended since the start.")]);
+  const rules = part("rules", (found) => (found.length ? [make("h2", {}, "What is watched"), table("Rules", RULES, ruleRows(found))] : []));
+  const routes = part("routes", (found) => (found.length ? [make("h2", {}, "Who is told"), table("Routes", ROUTES, routeRows(found))] : []));
+
+  function show(found) {
+    view = found;
+    const alerts = found.alerts.filter(mine);
+    say(facts_, summary(alerts, found.silences));
+    cards.show(alerts);
+    calm.hidden = alerts.length > 0;
+    if (!alerts.length) calm.replaceChildren(empty(only === null ? "Nothing needs anybody" : `Nothing needs anybody at ${only}`, watched(found, facts.services.length)));
+    silences.show(found.silences);
+    before.show(found.history.filter(mine));
+    rules.show(found.rules);
+    routes.show(found.routes);
+    const firing = found.alerts.filter((each) => groupOf(each) === "firing");
+    const fresh = known === null ? [] : firing.filter((each) => !known.has(each.id));
+    known = new Set(firing.map((each) => each.id));
+    if (fresh.length) context.say(fresh.map((each) => `Fires now: ${each.summary}`).join(" "));
+  }
+
+  async function refresh() {
+    const found = await context.api.get("alerts");
+    if (root.isConnected) show(found);
+  }
+
+  root.append(make("div", { class: "heading" }, make("h1", {}, only === null ? title : `Alerts of ${only}`), facts_), note,
+    ...(only === null ? [] : [make("p", {}, make("a", { href: "#/alerts" }, "All alerts"))]),
+    calm, cards.element, silences.element, before.element, rules.element, routes.element);
+  show(first);
+  const quietly = () => refresh().catch(() => {}); // the frame says that nothing answers
+  const again = setInterval(() => { if (!document.hidden) quietly(); }, AGAIN_MS);
+  context.follow(["alerts"], quietly);
+  return () => clearInterval(again);
 }

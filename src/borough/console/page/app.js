@@ -9,7 +9,8 @@
 //   go(hash), renew(query), say(text)   another page; this page with another query; say it to a screen reader
 
 import * as api from "./api.js";
-import { make, say } from "./elements.js";
+import { byService, CountBadge } from "./badges.js";
+import { listed, make, plural, say } from "./elements.js";
 import { Live } from "./live.js";
 import { logIn } from "./login.js";
 
@@ -24,6 +25,7 @@ const PAGES = [
 ];
 
 const at = (id) => document.getElementById(id);
+const badge = new CountBadge();
 let shown = { dispose() {} };
 let asking = null;
 let turn = 0;
@@ -56,7 +58,7 @@ const first = (PAGES.find((each) => each.path === read(location.hash).route) ?? 
 
 function drawNavigation() {
   at("nav").replaceChildren(make("ul", {}, PAGES.filter((page) => page.label).map((page) =>
-    make("li", {}, make("a", { href: `#/${page.path}`, "data-page": page.path }, page.label)))));
+    make("li", {}, make("a", { href: `#/${page.path}`, "data-page": page.path }, page.label, page.path === "alerts" ? badge.element : null)))));
 }
 
 function markNavigation(page) {
@@ -131,6 +133,20 @@ function followState() {
   });
 }
 
+// How many alerts fire, wherever one is; the page of alerts says itself which ones are new.
+function followAlerts() {
+  let before = null;
+  live.follow(["alerts"], (_, values) => {
+    badge.show(values);
+    const firing = values.get("firing") ?? 0;
+    if (before !== null && firing > before && read(location.hash).route !== "alerts") {
+      const services = [...byService(values)].filter(([, state]) => state === "firing").map(([name]) => name);
+      say(at("said"), `${plural(firing, "alert")} firing${services.length ? `: ${listed(services)}` : ""}`);
+    }
+    before = firing;
+  });
+}
+
 async function start() {
   const session = await api.session();
   await first;
@@ -146,7 +162,8 @@ async function start() {
     say(at("version"), version);
   });
   await Promise.all([named, show()]);
-  followState(); // after the page, which has one stream for both
+  followState(); // after the page, which has one stream for all
+  followAlerts();
 }
 
 at("leave").addEventListener("click", async () => {

@@ -20,6 +20,13 @@ export function draw(tag, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, tag), attributes, children);
 }
 
+// A button beside others; `act` is told which one it was.
+export function button(text, act, attributes = {}) {
+  const found = make("button", { type: "button", class: "quiet", ...attributes }, text);
+  found.addEventListener("click", () => act(found));
+  return found;
+}
+
 // A number that keeps its width within reason: 1,204 and 48.1K.
 export function count(number) {
   if (number === null || number === undefined) return "–";
@@ -67,6 +74,14 @@ export function duration(ms) {
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 100000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`;
+}
+
+// Seconds since something, in one unit: 40 s, 5 min, 3 h, 2 days.
+export function age(seconds) {
+  const given = Math.max(0, seconds);
+  if (given < 100) return `${Math.round(given)} s`;
+  if (given < 100 * 60) return `${Math.round(given / 60)} min`;
+  return given < 48 * 3600 ? `${Math.round(given / 3600)} h` : `${Math.round(given / 86400)} days`;
 }
 
 // Per second: 0.2/s, 14/s.

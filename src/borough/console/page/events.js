@@ -1,6 +1,7 @@
 // Topics and who hears them, and what could not be handled: look at it, replay it, drop it.
 
-import { bytes, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
+import { asked } from "./dialog.js";
+import { button, bytes, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
 
 export const title = "Events";
 export const path = "events";
@@ -14,27 +15,6 @@ const when = (seconds) => moment.format(new Date(seconds * 1000));
 const serviceOf = (name) => name.split(".")[0];
 const total = (topics, of) => topics.reduce((all, topic) => all + topic.handlers.reduce((sum, each) => sum + (each[of] ?? 0), 0), 0);
 const warned = (number, word) => make("span", { class: number ? word : "" }, count(number));
-
-function button(text, act, attributes = {}) {
-  const found = make("button", { type: "button", class: "quiet", ...attributes }, text);
-  found.addEventListener("click", () => act(found));
-  return found;
-}
-
-// Asks before what cannot be undone: resolves to whether it is meant.
-function confirmed(question, text, word) {
-  const dialog = make("dialog", { "aria-labelledby": "question" }, make("form", { method: "dialog" },
-    make("h2", { id: "question" }, question), make("p", {}, text),
-    make("p", { class: "acts" }, make("button", { value: "no", class: "quiet", autofocus: "" }, "Keep"), make("button", { value: "yes", class: "danger" }, word))));
-  document.body.append(dialog);
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      dialog.remove();
-      resolve(dialog.returnValue === "yes");
-    });
-  });
-}
 
 function topicRows(topics) {
   return topics.map((topic) => [[serviceLink(serviceOf(topic.topic)), topic.topic.slice(serviceOf(topic.topic).length)], topic.retains, count(topic.facts.records), bytes(topic.facts.bytes),
@@ -117,7 +97,7 @@ class Dead {
 
   async drop(chosen, number) {
     const text = `${chosen.handler} will never handle ${number === 1 ? "it" : "them"}. This cannot be undone.`;
-    if (await confirmed(`Drop ${plural(number, "dead letter")}?`, text, "Drop")) {
+    if (await asked(`Drop ${plural(number, "dead letter")}?`, make("p", {}, text), { yes: "Drop", no: "Keep", danger: true })) {
       await this.act("drop", chosen, ({ events }) => `${plural(events, "event")} dropped.`);
     }
   }

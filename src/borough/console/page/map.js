@@ -1,5 +1,6 @@
 // Who talks to whom: services as teams own them, what is declared and what is seen, with live numbers.
 
+import { byService, ServiceBadge } from "./badges.js";
 import { count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
 import { Picture } from "./picture.js";
 import { huesOf, onCall } from "./teams.js";
@@ -56,10 +57,10 @@ function tools(picture, names, choose) {
 }
 
 // What is known of the chosen service, and where to go from there.
-function aside(name, facts, picture, narrowed, clear) {
+function aside(name, facts, picture, badge, clear) {
   const service = facts.services.find((each) => each.name === name);
   const team = facts.teams.find((each) => each.name === service.team);
-  const only = make("button", { type: "button", class: "quiet", id: "only", "aria-pressed": String(narrowed) }, "Only its neighbours");
+  const only = make("button", { type: "button", class: "quiet", id: "only", "aria-pressed": String(picture.only === name) }, "Only its neighbours");
   only.addEventListener("click", () => {
     const now = only.getAttribute("aria-pressed") !== "true";
     only.setAttribute("aria-pressed", String(now));
@@ -68,7 +69,7 @@ function aside(name, facts, picture, narrowed, clear) {
   const all = make("button", { type: "button", class: "quiet", id: "all" }, "Clear");
   all.addEventListener("click", clear);
   return [
-    make("h2", {}, name),
+    make("h2", {}, name, " ", badge.element),
     make("p", {}, service.capability ?? service.contracts[0]?.doc ?? "Nobody has said yet what it does."),
     make("p", { class: "soft" }, service.team ? `team ${service.team}, on call: ${onCall(team)}` : "no team yet"),
     make("p", { class: "acts" }, make("a", { href: `#/services/${encodeURIComponent(name)}` }, "Open the service"),
@@ -136,11 +137,16 @@ export async function render(root, context) {
   list.open = edges.size <= SHORT_LIST;
   const total = make("p", { class: "soft", id: "summary" }, summary(facts, edges, new Map()));
 
+  let badge = null;
   function choose(name) {
     const now = name === picture.selected && detail.dataset.name === name ? null : name;
     detail.hidden = now === null;
     detail.dataset.name = now ?? "";
-    if (now !== null) detail.replaceChildren(...aside(now, facts, picture, picture.only === now, () => choose(null)));
+    if (now !== null) {
+      badge = new ServiceBadge(now);
+      badge.show(picture.alerts.get(now));
+      detail.replaceChildren(...aside(now, facts, picture, badge, () => choose(null)));
+    }
     if (picture.only !== null && picture.only !== now) picture.narrow(null);
     picture.select(now);
     rows.choose(now);
@@ -171,8 +177,11 @@ export async function render(root, context) {
       }
     }
   }
-  context.follow(["edges", "services"], (topic, values, keys) => {
-    if (topic === "edges") showEdges(new Map(values), keys);
+  context.follow(["edges", "services", "alerts"], (topic, values, keys) => {
+    if (topic === "alerts") {
+      picture.showAlerts(byService(values));
+      badge?.show(picture.alerts.get(badge.name));
+    } else if (topic === "edges") showEdges(new Map(values), keys);
     else picture.showServices(services = values, keys);
     say(total, summary(facts, edges, services));
   });

@@ -3,6 +3,7 @@
 // A solid line has been seen, a dashed one is only declared, a warning one is seen and not declared.
 // Looking at a service (mouse or keyboard) leaves only its own lines in full colour; choosing it keeps that.
 
+import { saysOf } from "./badges.js";
 import { draw, duration, make, percent, rate, say } from "./elements.js";
 import { layOut } from "./layout.js";
 
@@ -49,14 +50,20 @@ function label({ from, to, kind, tip }) {
     x: tip.x - 13 * tip.side, y: tip.y - 6, "text-anchor": tip.side > 0 ? "end" : "start" });
 }
 
+function spoken(service, state) {
+  const alert = state ? `; ${saysOf(state)}` : "";
+  return `${service.name}: ${service.capability ?? service.contracts[0]?.doc ?? "no description"}${alert}`;
+}
+
 function box({ x, y, width, height, service, hue }) {
   return draw("g", { class: `box hue-${hue} ${service.runs}`, role: "button", tabindex: 0, "aria-pressed": "false",
-    "data-service": service.name, "aria-label": `${service.name}: ${service.capability ?? service.contracts[0]?.doc ?? "no description"}` },
+    "data-service": service.name, "aria-label": spoken(service) },
     draw("rect", { x, y, width, height, rx: 9 }),
     draw("rect", { class: "mark", x, y: y + 10, width: 4, height: height - 20, rx: 2 }),
     draw("text", { class: "name", x: x + 14, y: y + 22 }, fitting(service.name, width - 30, 14.5)),
     draw("circle", { class: "lamp", cx: x + width - 12, cy: y + 16, r: 4.5 }),
-    draw("text", { class: "live", x: x + 14, y: y + 40 }, RUNS[service.runs] ?? ""));
+    draw("text", { class: "live", x: x + 14, y: y + 40 }, RUNS[service.runs] ?? ""),
+    draw("g", { class: "alert" }, draw("circle", { cx: x + width - 3, cy: y + 3, r: 9 }), draw("text", { x: x + width - 3, y: y + 7.5 }, "!")));
 }
 
 const wide = (perSecond) => 1.3 + Math.min(3.2, Math.log10(1 + (perSecond ?? 0)) * 1.1);
@@ -74,6 +81,7 @@ export class Picture {
     this.only = null;
     this.selected = null;
     this.width = 0;
+    this.alerts = new Map();
     this.resizing = new ResizeObserver(() => this.draw());
     this.resizing.observe(this.place);
     const of = (event) => event.target.closest?.("[data-service]")?.dataset.service ?? null;
@@ -180,6 +188,7 @@ export class Picture {
     this.scale();
     for (const key of this.edges.keys()) this.showEdge(key);
     if (this.values) this.showServices(this.values, this.values.keys());
+    this.showAlerts(this.alerts);
     const looked = this.looked ?? null;
     this.looked = undefined;
     this.look(looked);
@@ -252,6 +261,18 @@ export class Picture {
       say(text, runs ?? (quiet ? (found.calls || found.handled ? "quiet now" : "not called yet") : `${rate(per_s)} · ${duration(p99_ms)}${failed}`));
       text.classList.toggle("bad", faults_per_s > 0);
       element.querySelector(".lamp").dataset.state = !found.processes.length && !runs ? "lost" : faults_per_s > 0 ? "failing" : quiet ? "quiet" : "busy";
+    }
+  }
+
+  // `states` has the state of the worst alert of each service that has one.
+  showAlerts(states) {
+    this.alerts = states;
+    for (const [name, element] of this.boxes ?? []) {
+      const state = states.get(name);
+      if (element.dataset.alert === state) continue;
+      if (state) element.dataset.alert = state;
+      else delete element.dataset.alert;
+      element.setAttribute("aria-label", spoken(this.facts.services.find((each) => each.name === name), state));
     }
   }
 

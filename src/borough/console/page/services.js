@@ -1,5 +1,6 @@
 // What each service does: all of them in a table, one of them with everything that is known of it.
 
+import { byService, ServiceBadge } from "./badges.js";
 import { bytes, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
 import { operationsOf } from "./operations.js";
 import { Plot } from "./plots.js";
@@ -50,10 +51,12 @@ async function renderList(root, context) {
   const hues = huesOf(facts);
   const find = make("input", { type: "search", id: "find", placeholder: "Find a service, team or capability", "aria-label": "Find a service, team or capability", autocomplete: "off" });
   const cells = new Map();
+  const badges = new Map();
   const rows = facts.services.map((each) => {
+    badges.set(each.name, new ServiceBadge(each.name));
     const own = Array.from({ length: 7 }, () => make("span"));
     cells.set(each.name, own);
-    return [serviceLink(each.name), make("span", { class: "mark" }, make("span", { class: `dot hue-${hues.get(each.team) ?? 0}` }), each.team ?? "no team yet"), prose(says(each)), ...own];
+    return [[serviceLink(each.name), " ", badges.get(each.name).element], make("span", { class: "mark" }, make("span", { class: `dot hue-${hues.get(each.team) ?? 0}` }), each.team ?? "no team yet"), prose(says(each)), ...own];
   });
   const all = table("Services", COLUMNS, rows, { id: "services" });
   const lines = [...all.querySelectorAll("tbody tr")];
@@ -70,6 +73,10 @@ async function renderList(root, context) {
   root.append(make("div", { class: "bar" }, find), all, shares);
   let services = new Map();
   let processes = new Map();
+  context.follow(["alerts"], (_, values) => {
+    const states = byService(values);
+    for (const [name, badge] of badges) badge.show(states.get(name));
+  });
   context.follow(["services", "processes"], (topic, values) => {
     if (topic === "services") services = values;
     else processes = values;
@@ -179,10 +186,11 @@ async function renderOne(root, context, name) {
   const processes = new Processes();
   const drawn = plots(name, context);
   const numbers = counts();
+  const badge = new ServiceBadge(name);
   const operations = operationsOf(service);
   root.append(
     make("p", {}, make("a", { href: "#/services" }, "All services")),
-    make("h1", {}, name), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about),
+    make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about),
     make("p", { class: "acts" }, make("a", { href: `#/map?service=${encodeURIComponent(name)}` }, "On the map"),
       make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: "#/events" }, "Its events")),
     drawn.element,
@@ -194,6 +202,7 @@ async function renderOne(root, context, name) {
     make("section", {}, make("h2", {}, "What it promises"), operations.element));
   let found = null;
   let uses = new Map();
+  context.follow(["alerts"], (_, values) => badge.show(byService(values).get(name)));
   context.follow(["services", "processes", "operations"], (topic, values, keys) => {
     if (topic === "operations") return operations.show(values, keys);
     if (topic === "services") found = values.get(name);
