@@ -2,7 +2,7 @@
 
 import { Cards, groupOf, runbook, urgency, when } from "./alert_cards.js";
 import { asked, field } from "./dialog.js";
-import { age, button, count, empty, listed, make, plural, say, serviceLink, table } from "./elements.js";
+import { age, button, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
 
 export const title = "Alerts";
 export const path = "alerts";
@@ -11,8 +11,8 @@ const AGAIN_MS = 5000; // figures in the sentences move while nothing begins or 
 const MORNING = 9;
 const NAMED = 5;
 const HOUR_S = 3600;
-const SPANS = [["1 hour", 1], ["4 hours", 4], ["until tomorrow, 9:00", "morning"], ["other", "other"]];
-const RULES = [{ title: "Rule" }, { title: "Watches" }, { title: "Fires when" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
+const SPANS = [["1 hour", 1], ["4 hours", 4], ["until tomorrow, 9:00", "morning"]];
+const RULES = [{ title: "Rule" }, { title: "Fires when" }, { title: "Watches" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
 const BEFORE = [{ title: "What" }, { title: "Service" }, { title: "Urgency" }, { title: "Fired" }, { title: "For", number: true }, { title: "Acknowledged" }];
 const ROUTES = [{ title: "Team" }, { title: "Told by" }, { title: "At" }, { title: "Last told" }, { title: "Last error" }];
 const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "" }];
@@ -29,14 +29,16 @@ function untilMorning() {
 
 // For how long, as radio buttons; the last has a number of hours beside it.
 function spans() {
-  const hours = make("input", { type: "number", name: "hours", value: 8, min: 0.25, max: 720, step: 0.25, "aria-label": "Hours", class: "hours" });
-  const element = make("fieldset", { class: "spans" }, make("legend", {}, "For how long"), SPANS.map(([label, value], index) => {
+  const option = ([label, value], checked) => {
     const input = make("input", { type: "radio", name: "span", value });
-    input.defaultChecked = index === 0;
+    input.defaultChecked = checked;
     return make("label", {}, input, label);
-  }), make("label", {}, hours, "hours"));
-  hours.addEventListener("focus", () => { element.querySelector("[value=other]").checked = true; });
-  return element;
+  };
+  const other = option(["other:", "other"], false);
+  const hours = make("input", { type: "number", name: "hours", value: 8, min: 0.25, max: 720, step: 0.25, "aria-label": "Hours", class: "hours" });
+  hours.addEventListener("focus", () => { other.firstChild.checked = true; });
+  return make("fieldset", { class: "spans" }, make("legend", {}, "For how long"), SPANS.map((each, index) => option(each, index === 0)),
+    make("span", { class: "other" }, other, hours, "hours"));
 }
 
 const seconds = (given) => ({ morning: untilMorning(), other: Number(given.get("hours")) * HOUR_S })[given.get("span")] ?? Number(given.get("span")) * HOUR_S;
@@ -48,7 +50,7 @@ function choice(name, label, any, values, chosen) {
 }
 
 function ruleRows(rules) {
-  return rules.map((each) => [make("code", {}, each.name), whose(each.service), each.condition, urgency(each.severity),
+  return rules.map((each) => [make("code", {}, each.name), each.condition, whose(each.service), urgency(each.severity),
     SAID_BY[each.source] ?? each.source, each.runbook ? runbook(each.runbook, each.name) : "–"]);
 }
 
@@ -85,7 +87,7 @@ function watched({ rules }, services) {
   if (!rules.length) return "No rule is in force: [alerts] enabled = true in borough.toml watches with those that Borough has.";
   const names = [...new Set(rules.map((each) => each.condition))];
   const some = names.length > NAMED ? [...names.slice(0, NAMED), `${count(names.length - NAMED)} more, below`] : names;
-  return `${plural(rules.length, "rule")} ${rules.length === 1 ? "watches" : "watch"} ${plural(services, "service")}: ${listed(some)}.`;
+  return `${plural(rules.length, "rule")} ${rules.length === 1 ? "watches" : "watch"} ${plural(services, "service")}: ${some.join("; ")}.`;
 }
 
 function summary(alerts, silences) {
@@ -98,7 +100,8 @@ export async function render(root, context) {
   const [facts, first] = await Promise.all([context.facts(), context.api.get("alerts")]);
   const only = context.query.get("service");
   const note = make("p", { id: "note", role: "status", tabindex: -1 });
-  const facts_ = make("p", { class: "soft", id: "facts" });
+  const counts = make("p", { class: "soft", id: "facts" });
+  const untold = make("p", { id: "untold", class: "bad", hidden: "" });
   const calm = make("div", { id: "calm" });
   const mine = ({ service }) => only === null || service === only;
   let view = first;
@@ -139,13 +142,17 @@ export async function render(root, context) {
     : make("p", { class: "soft" }, "None."), make("p", { class: "acts" }, button("New silence", () => acts.silence({})))]);
   const before = part("before", (found) => [make("h2", {}, "Before"), found.length
     ? table("What fired before", BEFORE, beforeRows(found)) : make("p", { class: "soft" }, "Nothing has fired and ended since the start.")]);
-  const rules = part("rules", (found) => (found.length ? [make("h2", {}, "What is watched"), table("Rules", RULES, ruleRows(found))] : []));
+  const rules = part("rules", (found) => (found.length ? [make("h2", {}, "What is watched"),
+    make("p", { class: "soft" }, "page: somebody should look at once; ticket: within the working day."), table("Rules", RULES, ruleRows(found))] : []));
   const routes = part("routes", (found) => (found.length ? [make("h2", {}, "Who is told"), table("Routes", ROUTES, routeRows(found))] : []));
 
   function show(found) {
     view = found;
     const alerts = found.alerts.filter(mine);
-    say(facts_, summary(alerts, found.silences));
+    say(counts, summary(alerts, found.silences));
+    const failing = found.routes.filter((each) => each.last_error !== null);
+    say(untold, failing.map((each) => `Team ${each.team} could not be told: ${each.last_error}`).join(" "));
+    untold.hidden = !failing.length;
     cards.show(alerts);
     calm.hidden = alerts.length > 0;
     if (!alerts.length) calm.replaceChildren(empty(only === null ? "Nothing needs anybody" : `Nothing needs anybody at ${only}`, watched(found, facts.services.length)));
@@ -164,9 +171,9 @@ export async function render(root, context) {
     if (root.isConnected) show(found);
   }
 
-  root.append(make("div", { class: "heading" }, make("h1", {}, only === null ? title : `Alerts of ${only}`), facts_), note,
+  root.append(make("div", { class: "heading" }, make("h1", {}, only === null ? title : `Alerts of ${only}`), counts), note,
     ...(only === null ? [] : [make("p", {}, make("a", { href: "#/alerts" }, "All alerts"))]),
-    calm, cards.element, silences.element, before.element, rules.element, routes.element);
+    untold, calm, cards.element, silences.element, before.element, rules.element, routes.element);
   show(first);
   const quietly = () => refresh().catch(() => {}); // the frame says that nothing answers
   const again = setInterval(() => { if (!document.hidden) quietly(); }, AGAIN_MS);

@@ -25,7 +25,8 @@ function legend() {
   return make("p", { class: "legend" },
     entry("call", "", "asks (a call)"), entry("event", "", "tells (an event)"),
     entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
-    entry("call", "failing", "failing"));
+    entry("call", "failing", "failing"),
+    make("span", {}, make("span", { class: "badge", "aria-hidden": "true" }, "!"), "an alert fires"));
 }
 
 function tools(picture, names, choose) {

@@ -63,7 +63,7 @@ function box({ x, y, width, height, service, hue }) {
     draw("text", { class: "name", x: x + 14, y: y + 22 }, fitting(service.name, width - 30, 14.5)),
     draw("circle", { class: "lamp", cx: x + width - 12, cy: y + 16, r: 4.5 }),
     draw("text", { class: "live", x: x + 14, y: y + 40 }, RUNS[service.runs] ?? ""),
-    draw("g", { class: "alert" }, draw("circle", { cx: x + width - 3, cy: y + 3, r: 9 }), draw("text", { x: x + width - 3, y: y + 7.5 }, "!")));
+    draw("g", { class: "alert" }, draw("circle", { cx: x + width - 2, cy: y, r: 9 }), draw("text", { x: x + width - 2, y: y + 4.5 }, "!")));
 }
 
 const wide = (perSecond) => 1.3 + Math.min(3.2, Math.log10(1 + (perSecond ?? 0)) * 1.1);
