@@ -1,0 +1,152 @@
+"""Takes the README's pictures of the console: `python -m tests.docs.shots`, about two minutes.
+
+The shop runs with its issuer and customers; a browser looks at the map and at a checkout's trace. Then the
+card issuer becomes slow and the mailbox is gone, and the page of alerts says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, expect
+
+from borough.console.one_process import mounts
+from borough.gateway.process import Process
+from borough.observing.keeper import Keeper
+from borough.runtime.system import System
+from borough.testing import free_port
+from shop.conftest import running_issuer
+from shop.demo.issuer import Answer, Issuer
+from tests.browser.windows import launched, window
+
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
+MOST_BYTES = 600_000
+"""Of all pictures together: who clones the project pays for them."""
+WARM_S = 20.0
+KEPT_BYTES = 64 * 1024 * 1024
+HURRIED = {
+    "events.attempts": 2,
+    "events.retry_first_s": 0.5,
+    "events.retry_last_s": 0.5,
+}
+SERVICES = 5
+
+
+class SlowIssuer(Issuer):
+    """An issuer that takes `pause_s` for each charge."""
+
+    pause_s = 0.0
+
+    async def charge(self, order_id: str, cents: int, currency: str, card: str) -> Answer:
+        await asyncio.sleep(self.pause_s)
+        return await super().charge(order_id, cents, currency, card)
+
+
+async def take(folder: Path) -> int:
+    """Take all of them; returns how many bytes they have."""
+    IMAGES.mkdir(exist_ok=True)
+    async with shop(folder) as (process, issuer), launched() as browser:
+        async with customers(process, folder):
+            await asyncio.sleep(WARM_S)
+            await take_map(browser, process)
+            await take_trace(browser, process)
+            issuer.pause_s = 1.2
+            (folder / "mailbox" / "tmp").rename(folder / "mailbox" / "gone")
+            await take_alerts(browser, process)
+    return sum(file.stat().st_size for file in IMAGES.glob("console-*.png"))
+
+
+@asynccontextmanager
+async def shop(folder: Path) -> AsyncIterator[tuple[Process, SlowIssuer]]:
+    """The shop with its edge and the console, what is seen kept in `folder`."""
+    made: list[SlowIssuer] = []
+
+    def make(ledger: Path) -> Issuer:
+        made.append(SlowIssuer(ledger))
+        return made[0]
+
+    async with running_issuer(folder, make) as issuer:
+        mailbox = {"services.notifications.settings.mailbox": str(folder / "mailbox")}
+        system = System.load(
+            ROOT / "examples" / "shop", flags=issuer.settings | mailbox | HURRIED, environment={}
+        )
+        data = folder / "data"
+        data.mkdir()
+        process = Process(system, data_folder=data, edge_port=free_port(), mounts=mounts)
+        keeper = Keeper(data, process.clock, KEPT_BYTES)
+        await keeper.open()
+        process.observer.sinks["the keeper"] = keeper
+        await process.start()
+        try:
+            yield process, made[0]
+        finally:
+            await process.stop()
+            await keeper.close()
+
+
+@asynccontextmanager
+async def customers(process: Process, folder: Path) -> AsyncIterator[None]:
+    """A few customers who come and go, in a process of their own."""
+    asked = ["--edge", process.edge_url, "--ledger", str(folder / "answers.jsonl")]
+    crowd = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "shop.demo.traffic", *asked, "--in-flight", "6", "--pause", "0.4"),
+        cwd=ROOT / "examples",
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        crowd.kill()
+        await crowd.wait()
+
+
+async def take_map(browser: Browser, process: Process) -> None:
+    """Who talks to whom while customers buy."""
+    async with window(browser) as page:
+        await page.goto(f"{process.edge_url}/console/#/map")
+        await expect(page.locator("#map .line:not(.unseen)").nth(SERVICES)).to_be_visible()
+        await expect(page.locator("#summary")).not_to_contain_text("calls 0/s")
+        await keep(page, "map")
+
+
+async def take_trace(browser: Browser, process: Process) -> None:
+    """A checkout over all services."""
+    async with window(browser) as page:
+        await page.goto(f"{process.edge_url}/console/#/traces?operation=checkout&within_s=900")
+        whole = page.locator(f"#found li:has(.chip:nth-child({SERVICES}))")
+        await whole.first.get_by_role("link").click()
+        await expect(page.locator("#waterfall li[data-span]").nth(SERVICES)).to_be_visible()
+        await keep(page, "trace")
+
+
+async def take_alerts(browser: Browser, process: Process) -> None:
+    """What fires when payments are slow and mails cannot be written."""
+    async with window(browser) as page:
+        await page.goto(f"{process.edge_url}/console/#/alerts")
+        firing = page.locator("#alerts-firing li")
+        await expect(firing.nth(1)).to_be_visible(timeout=120_000)
+        await keep(page, "alerts")
+
+
+async def keep(page: Page, name: str) -> None:
+    """The window as it is, as a picture of the README."""
+    await page.screenshot(path=IMAGES / f"console-{name}.png")
+
+
+def main() -> None:
+    """Take them, and refuse what is too much for a clone."""
+    with tempfile.TemporaryDirectory(prefix="borough-shots-") as folder:
+        total = asyncio.run(take(Path(folder)))
+    if total > MOST_BYTES:
+        raise SystemExit(f"{IMAGES} has {total} bytes, {MOST_BYTES} at most")
+    print(f"{IMAGES}: {total} bytes", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
