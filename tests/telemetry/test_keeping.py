@@ -21,8 +21,9 @@ from borough.clock import SystemClock
 from borough.observing.keeper import ADDRESS, Keeper
 from borough.observing.searching import TraceFilter, find_traces, observed_edges, trace_of
 from borough.observing.store import FILE, TelemetryFile
+from borough.observing.trace_view import view_of
 from borough.telemetry.otlp import Resource, Scope
-from borough.telemetry.otlp_reading import read_traces
+from borough.telemetry.otlp_reading import ReadSpan, read_traces
 from borough.telemetry.otlp_traces import SpanEncoder
 from borough.telemetry.protobuf import delimited
 from borough.telemetry.recorder import Recorder
@@ -272,8 +273,33 @@ def test_a_waterfall_shows_what_the_answer_waited_for_and_says_why(tmp_path: Pat
         "bank.disk",
     ]
     assert (view.duration_ms, view.total_ms) == (1000, 3000)
-    assert view.why == "70% of 1000.0 ms were spent in bank.disk (bank)"
+    assert view.why == "70 % of 1.0 s were spent in bank.disk (bank)"
     file.close()
+
+
+def test_of_a_call_that_ran_out_of_time_it_is_said_who_took_it() -> None:
+    def span(number: str, parent: str, service: str, length_s: float, status: int) -> ReadSpan:
+        return ReadSpan(
+            trace_id="3" * 32,
+            span_id=number * 16,
+            parent=parent,
+            service=service,
+            instance="one",
+            name=f"{service}.work",
+            kind=Kind.SERVER,
+            began_ns=0,
+            ended_ns=int(length_s * 1e9),
+            status=status,
+            message="too late" if status else "",
+            attributes={"error.type": "deadline-exceeded"} if status else {},
+            links=(),
+        )
+
+    view = view_of([span("1", "", "front", 2, 2), span("2", "1" * 16, "bank", 1.9, 0)], [])
+    assert view.why == (
+        "front failed in front.work with deadline-exceeded: too late; "
+        "95 % of 2.0 s were spent in bank.work (bank)"
+    )
 
 
 def test_what_is_written_is_read_as_it_was() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from borough.errors import DeadlineExceeded
 from borough.telemetry.otlp_reading import ReadLine, ReadSpan
 from borough.telemetry.span import Kind
 
@@ -18,6 +19,7 @@ __all__ = ["Row", "TraceView", "view_of"]
 
 _ERROR = 2
 _SLOW_SHARE = 0.4
+_TOO_LATE = DeadlineExceeded.code
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,16 +150,31 @@ def _why(root: ReadSpan, rows: Sequence[Row], failed: Sequence[Row]) -> str:
         detail = f": {cause.span.message}" if cause.span.message else ""
         attempt = cause.span.attributes.get("borough.attempt")
         which = f", attempt {attempt}," if isinstance(attempt, int) and attempt > 1 else ""
-        return f"{cause.span.service} failed in {cause.span.name}{which} with {kind}{detail}"
-    answering = [row for row in rows if row.is_critical]
-    slowest = max(answering, key=lambda row: row.self_ms)
+        told = f"{cause.span.service} failed in {cause.span.name}{which} with {kind}{detail}"
+        # Who runs out of time is seldom who took it.
+        spent = _spent(root, rows) if kind == _TOO_LATE else None
+        return told if spent is None else f"{told}; {spent}"
+    slowest = _slowest(rows)
+    return _spent(root, rows) or (
+        f"no span stands out; the longest is {slowest.span.name} in {slowest.span.service}"
+    )
+
+
+def _slowest(rows: Sequence[Row]) -> Row:
+    return max((row for row in rows if row.is_critical), key=lambda row: row.self_ms)
+
+
+def _spent(root: ReadSpan, rows: Sequence[Row]) -> str | None:
+    """Where most of the time went, None where it went nowhere in particular."""
+    slowest = _slowest(rows)
     whole_ms = _ms(root.ended_ns - root.began_ns)
     share = slowest.self_ms / whole_ms if whole_ms else 0.0
     if share < _SLOW_SHARE:
-        return f"no span stands out; the longest is {slowest.span.name} in {slowest.span.service}"
+        return None
     what = "waiting for" if slowest.span.kind == Kind.CLIENT else "in"
+    whole = f"{whole_ms / 1000:.1f} s" if whole_ms >= 1000 else f"{whole_ms:.3g} ms"
     return (
-        f"{share:.0%} of {whole_ms:.1f} ms were spent {what} {slowest.span.name} "
+        f"{100 * share:.0f} % of {whole} were spent {what} {slowest.span.name} "
         f"({slowest.span.service})"
     )
 

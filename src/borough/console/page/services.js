@@ -113,7 +113,7 @@ function owner(service, facts) {
   const row = (label, text) => [make("dt", {}, label), make("dd", {}, text)];
   return make("dl", { class: "near" }, row("Team", team.name), row("On call", onCall(team)),
     row("People", team.size === null ? "not said" : String(team.size)),
-    row("There it is", time === null ? "not said" : `${time}, ${team.time_zone.replaceAll("_", " ")}`),
+    row("Local time", time === null ? "not said" : `${time}, ${team.time_zone.replaceAll("_", " ")}`),
     row("Releases", team.release_days.length ? listed(team.release_days) : "on no fixed day"));
 }
 

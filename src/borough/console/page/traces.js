@@ -30,9 +30,9 @@ function field(name, label, attributes) {
 
 function searchForm(services, query) {
   const form = make("form", { id: "search", role: "search", class: "search" },
-    field("text", "Order id, other id, or NAME=VALUE", { type: "search", id: "text", class: "wide", placeholder: "o-17, order_id=o-17, a trace id" }),
+    field("text", "Order id, other id, or NAME=VALUE", { type: "search", id: "text", class: "wide", placeholder: "o-17 or order_id=o-17" }),
     choice("service", "Service", [["", "any service"], ...services.map((name) => [name, name])]),
-    field("operation", "Operation", { type: "search", placeholder: "a part of its name" }),
+    field("operation", "Operation", { type: "search", placeholder: "such as checkout" }),
     choice("status", "Outcome", STATES),
     field("at_least_ms", "At least, ms", { type: "number", min: 0, step: "any", class: "short" }),
     choice("within_s", "Time", TIMES), choice("schedules", "Begun by", BEGUN));
@@ -42,6 +42,12 @@ function searchForm(services, query) {
 
 const asked = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
 
+// The service stands out, and is not said twice: orders.Orders/checkout, but orders every orders.sweep.
+function named({ service, name }) {
+  const own = `${service}.`;
+  return [make("strong", {}, service), name.startsWith(own) ? name.slice(service.length) : ` ${name}`];
+}
+
 // One trace of the list; `longest` is what a full bar means.
 function fill(item, trace, longest, hue) {
   const share = Math.max(0.5, 100 * Math.min(1, trace.duration_ms / longest));
@@ -49,7 +55,7 @@ function fill(item, trace, longest, hue) {
   bar.style.width = `${share}%`;
   const state = trace.error ? "failed" : trace.is_partial ? "partial" : null;
   item.replaceChildren(
-    make("a", { href: `#/trace/${trace.trace_id}`, class: "what" }, make("strong", {}, trace.service), " ", trace.name),
+    make("a", { href: `#/trace/${trace.trace_id}`, class: "what" }, named(trace)),
     make("time", { datetime: new Date(trace.began_ns / 1e6).toISOString() }, when(trace.began_ns / 1e6)),
     make("span", { class: "services" }, trace.services.map((name) => make("span", { class: `chip ${hue(name)}` }, name))),
     make("span", { class: `length ${trace.error ? "failed" : ""}` }, bar,
@@ -92,6 +98,7 @@ async function list(root, context) {
   const tail = make("button", { type: "button", class: "quiet", id: "tail", "aria-pressed": "false" }, "Pause");
   const nothing = make("div", { hidden: "" });
   root.append(make("div", { class: "heading" }, make("h1", {}, title), total, tail), form, results.place, nothing);
+  say(total, "searching");
 
   let paused = false;
   let timer = null;

@@ -177,7 +177,7 @@ export async function showTrace(root, context) {
   };
   showHead(view);
   root.append(make("p", {}, make("a", { href: "#/traces" }, "All traces")),
-    make("div", { class: "heading" }, make("h1", {}, `${view.service} ${view.name}`), make("code", {}, view.trace_id)),
+    make("div", { class: "heading" }, make("h1", {}, view.name.startsWith(`${view.service}.`) ? view.name : `${view.service} ${view.name}`), make("code", {}, view.trace_id)),
     why, told, services, make("div", { class: "bar" }, switches, key), waterfall.place);
   const opened = context.query.get("span");
   if (opened) setTimeout(() => waterfall.rows.get(opened)?.item.scrollIntoView({ block: "center" }));
