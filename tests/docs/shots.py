@@ -51,14 +51,13 @@ class SlowIssuer(Issuer):
 async def take(folder: Path) -> int:
     """Take all of them; returns how many bytes they have."""
     IMAGES.mkdir(exist_ok=True)
-    async with shop(folder) as (process, issuer), launched() as browser:
-        async with customers(process, folder):
-            await asyncio.sleep(WARM_S)
-            await take_map(browser, process)
-            await take_trace(browser, process)
-            issuer.pause_s = 1.2
-            (folder / "mailbox" / "tmp").rename(folder / "mailbox" / "gone")
-            await take_alerts(browser, process)
+    async with shop(folder) as (process, issuer), launched() as browser, customers(process, folder):
+        await asyncio.sleep(WARM_S)
+        await take_map(browser, process)
+        await take_trace(browser, process)
+        issuer.pause_s = 1.2
+        (folder / "mailbox" / "tmp").rename(folder / "mailbox" / "gone")
+        await take_alerts(browser, process)
     return sum(file.stat().st_size for file in IMAGES.glob("console-*.png"))
 
 

@@ -296,6 +296,7 @@ def test_of_a_call_that_ran_out_of_time_it_is_said_who_took_it() -> None:
         )
 
     view = view_of([span("1", "", "front", 2, 2), span("2", "1" * 16, "bank", 1.9, 0)], [])
+    assert view is not None
     assert view.why == (
         "front failed in front.work with deadline-exceeded: too late; "
         "95 % of 2.0 s were spent in bank.work (bank)"

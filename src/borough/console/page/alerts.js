@@ -18,6 +18,15 @@ const ROUTES = [{ title: "Team" }, { title: "Told by" }, { title: "At" }, { titl
 const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "" }];
 const SAID_BY = { default: "Borough", "borough.toml": "borough.toml", contract: "its contract" };
 
+// Who acknowledges or silences: one password is no account, so they say so, once.
+const yourName = () => field("Your name", make("input", { name: "by", maxlength: 60, autocomplete: "name", value: localStorage.getItem("name") }));
+
+function by(given) {
+  const name = given.get("by").trim();
+  localStorage.setItem("name", name);
+  return name ? { by: name } : {};
+}
+
 const whose = (service, all = "every service") => (service ? serviceLink(service) : all);
 
 function untilMorning() {
@@ -121,16 +130,16 @@ export async function render(root, context) {
   const acts = {
     async acknowledge(alert) {
       const given = await asked("Acknowledge this alert?", [make("p", {}, alert.summary), make("p", { class: "soft" }, "It stays open until it is over, and its team is not told again."),
-        field("Note (who is at it, what is known)", make("textarea", { name: "note", rows: 2, maxlength: 500, autofocus: "" }))], { yes: "Acknowledge" });
-      if (given) await act(() => context.api.post(`alerts/${encodeURIComponent(alert.id)}/acknowledge`, { note: given.get("note").trim() }), () => "Acknowledged.");
+        field("Note (who is at it, what is known)", make("textarea", { name: "note", rows: 2, maxlength: 500, autofocus: "" })), yourName()], { yes: "Acknowledge" });
+      if (given) await act(() => context.api.post(`alerts/${encodeURIComponent(alert.id)}/acknowledge`, { note: given.get("note").trim(), ...by(given) }), () => "Acknowledged.");
     },
     async silence({ rule = null, service = null, summary: what = null }) {
       const rules = [...new Set(view.rules.map((each) => each.name))];
       const given = await asked(what ? "Silence this alert?" : "Silence alerts?", [what ? make("p", {}, what) : null, make("p", { class: "soft" }, "Nobody is told meanwhile. It ends by itself."),
         choice("rule", "Rule", "every rule", rules, rule), choice("service", "Service", "every service", facts.services.map((each) => each.name), service), spans(),
-        field("Why", make("input", { name: "reason", required: "", maxlength: 200, autofocus: "" }))].filter(Boolean), { yes: "Silence" });
+        field("Why", make("input", { name: "reason", required: "", maxlength: 200, autofocus: "" })), yourName()].filter(Boolean), { yes: "Silence" });
       if (!given) return;
-      const silence = { rule: given.get("rule") || null, service: given.get("service") || null, for_s: seconds(given), reason: given.get("reason").trim() };
+      const silence = { rule: given.get("rule") || null, service: given.get("service") || null, for_s: seconds(given), reason: given.get("reason").trim(), ...by(given) };
       await act(() => context.api.post("alerts/silences", silence), ({ until }) => `Silenced until ${when(until)}.`);
     },
     end: ({ id }) => act(() => context.api.post(`alerts/silences/${encodeURIComponent(id)}/end`, {}), () => "The silence has ended."),
