@@ -30,7 +30,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 BIN  := $(VENV)/bin
 SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
 
-.PHONY: help demo test matrix lint format types imports bench kafka polyglot rig wheel lock clean asked-for
+.PHONY: help demo test matrix lint format types imports bench kafka polyglot rig shots wheel lock clean asked-for
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ kafka: $(VENV)/.run  ## Apache Kafka for this machine, from Maven Central, into 
 
 rig: $(VENV)/.dev  ## a long trial (RIG_ARGS="crash --count 100 --seed 1")
 	@$(BIN)/python -m rigs $(RIG_ARGS)
+
+shots: $(VENV)/.dev  ## docs/images anew: the shop's console in a browser (Chromium, two minutes)
+	@PYTHONPATH=.:examples $(BIN)/python -m tests.docs.shots
 
 polyglot: build/polyglot/dist/main.js  ## the shop's notifications in TypeScript (Node 20 or newer, npm)
 

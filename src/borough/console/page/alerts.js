@@ -2,14 +2,14 @@
 
 import { Cards, groupOf, runbook, urgency, when } from "./alert_cards.js";
 import { asked, field } from "./dialog.js";
-import { age, button, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
+import { age, button, count, empty, listed, make, plural, say, serviceLink, table } from "./elements.js";
 
 export const title = "Alerts";
 export const path = "alerts";
 
 const AGAIN_MS = 5000; // figures in the sentences move while nothing begins or ends
 const MORNING = 9;
-const NAMED = 5;
+const NAMED = 12;
 const HOUR_S = 3600;
 const SPANS = [["1 hour", 1], ["4 hours", 4], ["until tomorrow, 9:00", "morning"]];
 const RULES = [{ title: "Rule" }, { title: "Fires when" }, { title: "Watches" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
@@ -94,9 +94,9 @@ function part(id, draw) {
 // What is watched, in a sentence; shown where nothing needs anybody.
 function watched({ rules }, services) {
   if (!rules.length) return "No rule is in force: [alerts] enabled = true in borough.toml watches with those that Borough has.";
-  const names = [...new Set(rules.map((each) => each.condition))];
+  const names = [...new Set(rules.map((each) => each.name.replaceAll("-", " ")))];
   const some = names.length > NAMED ? [...names.slice(0, NAMED), `${count(names.length - NAMED)} more, below`] : names;
-  return `${plural(rules.length, "rule")} ${rules.length === 1 ? "watches" : "watch"} ${plural(services, "service")}: ${some.join("; ")}.`;
+  return `${plural(rules.length, "rule")} ${rules.length === 1 ? "watches" : "watch"} ${plural(services, "service")}: ${listed(some)}.`;
 }
 
 function summary(alerts, silences) {
