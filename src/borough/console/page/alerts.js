@@ -1,62 +1,21 @@
 // What needs somebody: what is wrong now, what is silenced, what was wrong before, and what is watched at all.
 
+import { acknowledged, silenced } from "./alert_acts.js";
 import { Cards, groupOf, runbook, urgency, when } from "./alert_cards.js";
-import { asked, field } from "./dialog.js";
 import { age, button, count, empty, listed, make, plural, say, serviceLink, table } from "./elements.js";
 
 export const title = "Alerts";
 export const path = "alerts";
 
 const AGAIN_MS = 5000; // figures in the sentences move while nothing begins or ends
-const MORNING = 9;
 const NAMED = 12;
-const HOUR_S = 3600;
-const SPANS = [["1 hour", 1], ["4 hours", 4], ["until tomorrow, 9:00", "morning"]];
 const RULES = [{ title: "Rule" }, { title: "Fires when" }, { title: "Watches" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
 const BEFORE = [{ title: "What" }, { title: "Service" }, { title: "Urgency" }, { title: "Fired" }, { title: "For", number: true }, { title: "Acknowledged" }];
 const ROUTES = [{ title: "Team" }, { title: "Told by" }, { title: "At" }, { title: "Last told" }, { title: "Last error" }];
 const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "" }];
 const SAID_BY = { default: "Borough", "borough.toml": "borough.toml", contract: "its contract" };
 
-// Who acknowledges or silences: one password is no account, so they say so, once.
-const yourName = () => field("Your name", make("input", { name: "by", maxlength: 60, autocomplete: "name", value: localStorage.getItem("name") }));
-
-function by(given) {
-  const name = given.get("by").trim();
-  localStorage.setItem("name", name);
-  return name ? { by: name } : {};
-}
-
 const whose = (service, all = "every service") => (service ? serviceLink(service) : all);
-
-function untilMorning() {
-  const morning = new Date();
-  morning.setDate(morning.getDate() + 1);
-  morning.setHours(MORNING, 0, 0, 0);
-  return (morning - Date.now()) / 1000;
-}
-
-// For how long, as radio buttons; the last has a number of hours beside it.
-function spans() {
-  const option = ([label, value], checked) => {
-    const input = make("input", { type: "radio", name: "span", value });
-    input.defaultChecked = checked;
-    return make("label", {}, input, label);
-  };
-  const other = option(["other:", "other"], false);
-  const hours = make("input", { type: "number", name: "hours", value: 8, min: 0.25, max: 720, step: 0.25, "aria-label": "Hours", class: "hours" });
-  hours.addEventListener("focus", () => { other.firstChild.checked = true; });
-  return make("fieldset", { class: "spans" }, make("legend", {}, "For how long"), SPANS.map((each, index) => option(each, index === 0)),
-    make("span", { class: "other" }, other, hours, "hours"));
-}
-
-const seconds = (given) => ({ morning: untilMorning(), other: Number(given.get("hours")) * HOUR_S })[given.get("span")] ?? Number(given.get("span")) * HOUR_S;
-
-function choice(name, label, any, values, chosen) {
-  const options = [["", any], ...values.map((each) => [each, each])].map(([value, text]) =>
-    make("option", { value, selected: value === (chosen ?? "") ? "" : null }, text));
-  return field(label, make("select", { name }, options));
-}
 
 function ruleRows(rules) {
   return rules.map((each) => [make("code", {}, each.name), each.condition, whose(each.service), urgency(each.severity),
@@ -112,9 +71,10 @@ export async function render(root, context) {
   const counts = make("p", { class: "soft", id: "facts" });
   const untold = make("p", { id: "untold", class: "bad", hidden: "" });
   const calm = make("div", { id: "calm" });
-  const mine = ({ service }) => only === null || service === only;
+  const isShown = ({ service }) => only === null || service === only;
   let view = first;
   let known = null;
+  let turn = 0;
 
   async function act(send, told) {
     try {
@@ -129,18 +89,12 @@ export async function render(root, context) {
 
   const acts = {
     async acknowledge(alert) {
-      const given = await asked("Acknowledge this alert?", [make("p", {}, alert.summary), make("p", { class: "soft" }, "It stays open until it is over, and its team is not told again."),
-        field("Note (who is at it, what is known)", make("textarea", { name: "note", rows: 2, maxlength: 500, autofocus: "" })), yourName()], { yes: "Acknowledge" });
-      if (given) await act(() => context.api.post(`alerts/${encodeURIComponent(alert.id)}/acknowledge`, { note: given.get("note").trim(), ...by(given) }), () => "Acknowledged.");
+      const given = await acknowledged(alert);
+      if (given) await act(() => context.api.post(`alerts/${encodeURIComponent(alert.id)}/acknowledge`, given), () => "Acknowledged.");
     },
-    async silence({ rule = null, service = null, summary: what = null }) {
-      const rules = [...new Set(view.rules.map((each) => each.name))];
-      const given = await asked(what ? "Silence this alert?" : "Silence alerts?", [what ? make("p", {}, what) : null, make("p", { class: "soft" }, "Nobody is told meanwhile. It ends by itself."),
-        choice("rule", "Rule", "every rule", rules, rule), choice("service", "Service", "every service", facts.services.map((each) => each.name), service), spans(),
-        field("Why", make("input", { name: "reason", required: "", maxlength: 200, autofocus: "" })), yourName()].filter(Boolean), { yes: "Silence" });
-      if (!given) return;
-      const silence = { rule: given.get("rule") || null, service: given.get("service") || null, for_s: seconds(given), reason: given.get("reason").trim(), ...by(given) };
-      await act(() => context.api.post("alerts/silences", silence), ({ until }) => `Silenced until ${when(until)}.`);
+    async silence(alert) {
+      const given = await silenced(alert, [...new Set(view.rules.map((each) => each.name))], facts.services.map((each) => each.name));
+      if (given) await act(() => context.api.post("alerts/silences", given), ({ until }) => `Silenced until ${when(until)}.`);
     },
     end: ({ id }) => act(() => context.api.post(`alerts/silences/${encodeURIComponent(id)}/end`, {}), () => "The silence has ended."),
   };
@@ -150,14 +104,14 @@ export async function render(root, context) {
     ? table("Silences", SILENCES, found.map((each) => [scope(each), when(each.until), each.reason, each.by, button("End", () => acts.end(each), { "aria-label": `End the silence: ${each.reason}` })]))
     : make("p", { class: "soft" }, "None."), make("p", { class: "acts" }, button("New silence", () => acts.silence({})))]);
   const before = part("before", (found) => [make("h2", {}, "Before"), found.length
-    ? table("What fired before", BEFORE, beforeRows(found)) : make("p", { class: "soft" }, "Nothing has fired and ended since the start.")]);
+    ? table("What fired before", BEFORE, beforeRows(found)) : make("p", { class: "soft" }, "Nothing has fired and ended yet.")]);
   const rules = part("rules", (found) => (found.length ? [make("h2", {}, "What is watched"),
     make("p", { class: "soft" }, "page: somebody should look at once; ticket: within the working day."), table("Rules", RULES, ruleRows(found))] : []));
   const routes = part("routes", (found) => (found.length ? [make("h2", {}, "Who is told"), table("Routes", ROUTES, routeRows(found))] : []));
 
   function show(found) {
     view = found;
-    const alerts = found.alerts.filter(mine);
+    const alerts = found.alerts.filter(isShown);
     say(counts, summary(alerts, found.silences));
     const failing = found.routes.filter((each) => each.last_error !== null);
     say(untold, failing.map((each) => `Team ${each.team} could not be told: ${each.last_error}`).join(" "));
@@ -166,7 +120,7 @@ export async function render(root, context) {
     calm.hidden = alerts.length > 0;
     if (!alerts.length) calm.replaceChildren(empty(only === null ? "Nothing needs anybody" : `Nothing needs anybody at ${only}`, watched(found, facts.services.length)));
     silences.show(found.silences);
-    before.show(found.history.filter(mine));
+    before.show(found.history.filter(isShown));
     rules.show(found.rules);
     routes.show(found.routes);
     const firing = found.alerts.filter((each) => groupOf(each) === "firing");
@@ -176,8 +130,9 @@ export async function render(root, context) {
   }
 
   async function refresh() {
+    const mine = ++turn;
     const found = await context.api.get("alerts");
-    if (root.isConnected) show(found);
+    if (mine === turn && root.isConnected) show(found); // else there is a newer answer, or another page
   }
 
   root.append(make("div", { class: "heading" }, make("h1", {}, only === null ? title : `Alerts of ${only}`), counts), note,
