@@ -1,7 +1,7 @@
 """Takes the README's pictures of the console: `python -m tests.docs.shots`, about two minutes.
 
-The shop runs with its issuer and customers; a browser looks at the map and at a checkout's trace. Then the
-card issuer becomes slow and the mailbox is gone, and the page of alerts says so.
+The shop runs with its issuer and customers; a browser looks at the map and at a checkout's trace. Then it runs with
+a card issuer that is slow and without its mail server, and the page of alerts says so.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from borough.observing.keeper import Keeper
 from borough.runtime.system import System
 from borough.testing import free_port
 from shop.conftest import running_issuer
+from shop.demo.customer import GOOD
 from shop.demo.issuer import Answer, Issuer
 from tests.browser.windows import launched, window
 
@@ -30,60 +31,60 @@ MOST_BYTES = 600_000
 """Of all pictures together: who clones the project pays for them."""
 WARM_S = 20.0
 KEPT_BYTES = 64 * 1024 * 1024
-HURRIED = {
-    "events.attempts": 2,
-    "events.retry_first_s": 0.5,
-    "events.retry_last_s": 0.5,
-}
+HURRIED = {"events.attempts": 2, "events.retry_first_s": 0.5, "events.retry_last_s": 0.5}
 SERVICES = 5
 
 
 class SlowIssuer(Issuer):
-    """An issuer that takes `pause_s` for each charge."""
+    """An issuer that takes `pause_s` for each charge, whatever the card."""
 
     pause_s = 0.0
 
     async def charge(self, order_id: str, cents: int, currency: str, card: str) -> Answer:
         await asyncio.sleep(self.pause_s)
-        return await super().charge(order_id, cents, currency, card)
+        return await super().charge(order_id, cents, currency, GOOD)
 
 
 async def take(folder: Path) -> int:
     """Take all of them; returns how many bytes they have."""
     IMAGES.mkdir(exist_ok=True)
-    async with shop(folder) as (process, issuer), launched() as browser, customers(process, folder):
-        await asyncio.sleep(WARM_S)
-        await take_map(browser, process)
-        await take_trace(browser, process)
-        issuer.pause_s = 1.2
-        (folder / "mailbox" / "tmp").rename(folder / "mailbox" / "gone")
-        await take_alerts(browser, process)
+    async with launched() as browser:
+        async with shop(folder / "well", 0.0, {}) as process:
+            await asyncio.sleep(WARM_S)
+            await take_map(browser, process)
+            await take_trace(browser, process)
+        nobody = {
+            "services.notifications.settings.smtp_host": "127.0.0.1",
+            "services.notifications.settings.smtp_port": free_port(),
+        }
+        async with shop(folder / "ill", 1.2, nobody | HURRIED) as process:
+            await take_alerts(browser, process)
     return sum(file.stat().st_size for file in IMAGES.glob("console-*.png"))
 
 
 @asynccontextmanager
-async def shop(folder: Path) -> AsyncIterator[tuple[Process, SlowIssuer]]:
-    """The shop with its edge and the console, what is seen kept in `folder`."""
-    made: list[SlowIssuer] = []
+async def shop(folder: Path, pause_s: float, flags: Mapping[str, object]) -> AsyncIterator[Process]:
+    """The shop with its edge, the console and customers, what is seen kept in `folder`."""
+    data = folder / "data"
+    data.mkdir(parents=True)
 
     def make(ledger: Path) -> Issuer:
-        made.append(SlowIssuer(ledger))
-        return made[0]
+        issuer = SlowIssuer(ledger)
+        issuer.pause_s = pause_s
+        return issuer
 
     async with running_issuer(folder, make) as issuer:
-        mailbox = {"services.notifications.settings.mailbox": str(folder / "mailbox")}
         system = System.load(
-            ROOT / "examples" / "shop", flags=issuer.settings | mailbox | HURRIED, environment={}
+            ROOT / "examples" / "shop", flags={**issuer.settings, **flags}, environment={}
         )
-        data = folder / "data"
-        data.mkdir()
         process = Process(system, data_folder=data, edge_port=free_port(), mounts=mounts)
         keeper = Keeper(data, process.clock, KEPT_BYTES)
         await keeper.open()
         process.observer.sinks["the keeper"] = keeper
         await process.start()
         try:
-            yield process, made[0]
+            async with customers(process, folder):
+                yield process
         finally:
             await process.stop()
             await keeper.close()
@@ -125,16 +126,18 @@ async def take_trace(browser: Browser, process: Process) -> None:
 
 
 async def take_alerts(browser: Browser, process: Process) -> None:
-    """What fires when payments are slow and mails cannot be written."""
+    """What fires when payments are slow and mails cannot be sent."""
     async with window(browser) as page:
         await page.goto(f"{process.edge_url}/console/#/alerts")
-        firing = page.locator("#alerts-firing li")
-        await expect(firing.nth(1)).to_be_visible(timeout=120_000)
+        for service in ("payments", "notifications"):
+            alert = page.locator("#alerts-firing li", has_text=f"{service}.")
+            await expect(alert.first).to_be_visible(timeout=120_000)
         await keep(page, "alerts")
 
 
 async def keep(page: Page, name: str) -> None:
     """The window as it is, as a picture of the README."""
+    await page.mouse.move(0, 0)  # no line is lit because the pointer happens to be there
     await page.screenshot(path=IMAGES / f"console-{name}.png")
 
 

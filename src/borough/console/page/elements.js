@@ -71,7 +71,7 @@ export function percent(share) {
 // Milliseconds as people say them: 0.4 ms, 12 ms, 3.2 s.
 export function duration(ms) {
   if (ms === null || ms === undefined) return "–";
-  if (ms > 0 && ms < 0.05) return "<0.1 ms";
+  if (ms < 0.05) return ms > 0 ? "<0.1 ms" : "0 ms";
   if (ms < 10) return `${ms.toFixed(1)} ms`;
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 100000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60000)} min`;

@@ -27,7 +27,7 @@ function legend() {
     entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
     entry("call", "failing", "failing"),
     make("span", {}, make("span", { class: "badge", "aria-hidden": "true" }, "!"), "an alert fires"),
-    make("span", { class: "words" }, "numbers: how many a second · 99 of 100 are faster"));
+    make("span", { class: "words" }, "7/s · 9 ms: 99 % take less"));
 }
 
 function tools(picture, names, choose) {

@@ -264,11 +264,11 @@ export class Picture {
     }
   }
 
-  // `states` has the state of the worst alert of each service that has one.
+  // `states` has the state of the worst alert of each service that has one; what may yet pass is not marked.
   showAlerts(states) {
     this.alerts = states;
     for (const [name, element] of this.boxes ?? []) {
-      const state = states.get(name);
+      const state = states.get(name) === "pending" ? undefined : states.get(name);
       if (element.dataset.alert === state) continue;
       if (state) element.dataset.alert = state;
       else delete element.dataset.alert;
