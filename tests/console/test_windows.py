@@ -1,5 +1,7 @@
 """What has happened lately, out of totals that were seen at several moments."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,6 +56,15 @@ def test_the_history_is_a_quarter_of_an_hour_at_most() -> None:
     assert history[-1].at == 1999
     assert 880 <= history[-1].at - history[0].at <= 915
     assert len(history) < 80
+
+
+def test_the_newest_point_of_the_history_is_no_rate_of_one_second() -> None:
+    windows = Windows()
+    for second in range(62):
+        windows.add(sample(second, second))
+    moments = [each.at for each in windows.history()]
+    assert moments[-1] == 61
+    assert all(after - before >= 10 for before, after in itertools.pairwise(moments))
 
 
 @given(st.dictionaries(st.integers(-20, 5), st.integers(0, 1000), max_size=8), st.floats(0.5, 60))

@@ -93,8 +93,11 @@ class Windows:
         """What was seen of the last 15 minutes, the oldest first, and now."""
         if not self._fine:
             return []
-        newest = self._fine[-1]
-        return [*self._coarse, *([newest] if self._coarse[-1] is not newest else [])]
+        newest, found = self._fine[-1], list(self._coarse)
+        # A second says nothing of a rate: it is told together with what was before it.
+        if found[-1] is newest or (len(found) > 1 and newest.at - found[-1].at < _RATE_S):
+            found.pop()
+        return [*found, newest]
 
     def changes(self) -> Changes:
         """What has happened until the latest sample, of which there must be one."""

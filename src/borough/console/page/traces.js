@@ -32,7 +32,7 @@ function searchForm(services, query) {
   const form = make("form", { id: "search", role: "search", class: "search" },
     field("text", "Order id, other id, or NAME=VALUE", { type: "search", id: "text", class: "wide", placeholder: "o-17 or order_id=o-17" }),
     choice("service", "Service", [["", "any service"], ...services.map((name) => [name, name])]),
-    field("operation", "Operation", { type: "search", placeholder: "such as checkout" }),
+    field("operation", "Operation", { type: "search", placeholder: "checkout" }),
     choice("status", "Outcome", STATES),
     field("at_least_ms", "At least, ms", { type: "number", min: 0, step: "any", class: "short" }),
     choice("within_s", "Time", TIMES), choice("schedules", "Begun by", BEGUN));
