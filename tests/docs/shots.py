@@ -1,7 +1,7 @@
 """Takes the README's pictures of the console: `python -m tests.docs.shots`, about two minutes.
 
 The shop runs with its issuer and customers; a browser looks at the map and at a checkout's trace. Then it runs with
-a card issuer that is slow and without its mail server, and the page of alerts says so.
+a card issuer that answers too late and without its mail server, and the page of alerts says so.
 """
 
 from __future__ import annotations
