@@ -54,8 +54,8 @@ async def points_of(host: Host) -> AsyncIterator[Point]:
             yield point
 
 
-def process_points(loop_delay: Durations) -> Iterator[Point]:
-    """The process itself."""
+def process_points(loop_delay: Durations, began_s: float) -> Iterator[Point]:
+    """The process itself, which began so many seconds after 1970."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     for mode, seconds in (("user", used.ru_utime), ("system", used.ru_stime)):
         yield Point(
@@ -67,6 +67,7 @@ def process_points(loop_delay: Durations) -> Iterator[Point]:
             attributes={"cpu.mode": mode},
             value=seconds,
         )
+    yield _gauge("process.start.time", "When it began, since 1970", PROCESS, began_s, "s")
     yield _gauge("process.memory.usage", "Resident memory", PROCESS, _resident(), "By")
     yield _gauge("process.thread.count", "Threads", PROCESS, threading.active_count())
     yield Point(
