@@ -57,11 +57,20 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _rules(system: System, services: list[str], declared: Declared) -> str:
-    from borough.observing.exports.rules import rules_document
+    from borough.observing.exports.rules import rules_document, unanswered_kinds
     from borough.observing.exports.yaml_text import yaml_text
+    from borough.runtime.host import OWN_RESOURCES
+    from borough.runtime.wiring import make_plan
+    from borough.services.identity import TokenIssuer
 
-    owned = _owned(services, declared.teams)
-    document = rules_document(system.name, declared.rules, declared.objectives, owned)
+    plan = make_plan(system, resources=[TokenIssuer, *OWN_RESOURCES])
+    document = rules_document(
+        system.name,
+        declared.rules,
+        declared.objectives,
+        _owned(services, declared.teams),
+        unanswered_kinds([*plan.contracts.values(), *plan.absent.values()]),
+    )
     return yaml_text(document, _AGAIN)
 
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import msgspec
 
+from borough.contracts.operation import Contract
 from borough.observing.exports import promql
 from borough.reliability.alert_rules import Rule
 from borough.reliability.objectives import BURNS, Burn, Objective
 
-__all__ = ["Owned", "rules_document"]
+__all__ = ["Owned", "rules_document", "unanswered_kinds"]
 
 _WINDOW = "1m"
 _RESTARTS_WINDOW = "5m"
-_NO_ANSWER = "deadline-exceeded|unavailable|.*Unknown"
+_LATE = "deadline-exceeded"
+_NO_ANSWER = (502, 504)
 Lines = Mapping[str, Any]
 
 
@@ -30,13 +32,30 @@ class Owned(msgspec.Struct, frozen=True):
     services: tuple[str, ...]
 
 
+def unanswered_kinds(contracts: Iterable[Contract]) -> list[str]:
+    """The `error.type` of calls that got no answer from whom they needed: late ones, and problems that say so."""
+    problems = {
+        problem.__name__
+        for contract in contracts
+        for operation in contract.operations.values()
+        for problem in operation.mark.raises
+        if problem.status in _NO_ANSWER
+    }
+    return [_LATE, *sorted(problems)]
+
+
 def rules_document(
-    system: str, rules: Sequence[Rule], objectives: Sequence[Objective], owned: Iterable[Owned]
+    system: str,
+    rules: Sequence[Rule],
+    objectives: Sequence[Objective],
+    owned: Iterable[Owned],
+    unanswered: Sequence[str] = (_LATE,),
 ) -> Lines:
     """The file that `rule_files` names."""
+    errors = "|".join(unanswered)
     groups: list[Lines] = []
     for each in owned:
-        found = [line for rule in rules for line in _of_rule(rule, each)]
+        found = [line for rule in rules for line in _of_rule(rule, each, errors)]
         found += [
             _of_burn(objective, burn, each.team)
             for objective in objectives
@@ -50,7 +69,7 @@ def rules_document(
     return {"groups": groups}
 
 
-def _of_rule(rule: Rule, owned: Owned) -> Iterator[Lines]:
+def _of_rule(rule: Rule, owned: Owned, errors: str) -> Iterator[Lines]:
     services = [name for name in owned.services if not rule.services or name in rule.services]
     if not services:
         return
@@ -59,7 +78,11 @@ def _of_rule(rule: Rule, owned: Owned) -> Iterator[Lines]:
             alert = _alert(rule, owned.team, promql.absent(name), f"nobody answers for {name}")
             yield {**alert, "labels": {**alert["labels"], "service_name": name}}
         return
-    expression = _QUERIES[rule.metric](promql.of_services(services), rule)
+    select = promql.of_services(services)
+    if rule.metric == "timeout_rate":
+        expression = _above(promql.failing_share(select, _WINDOW, errors), rule, 100)
+    else:
+        expression = _QUERIES[rule.metric](select, rule)
     yield _alert(rule, owned.team, expression, _SUMMARIES[rule.metric])
 
 
@@ -132,9 +155,6 @@ _QUERIES: Mapping[str, Callable[[str, Rule], str]] = {
     ),
     "error_rate": lambda select, rule: _above(
         promql.fault_share(select, _WINDOW, promql.OPERATION), rule, 100
-    ),
-    "timeout_rate": lambda select, rule: _above(
-        promql.failing_share(select, _WINDOW, _NO_ANSWER), rule, 100
     ),
     "latency": lambda select, rule: _above(
         promql.latency(select, _WINDOW, 0.95, promql.OPERATION), rule, 1000
