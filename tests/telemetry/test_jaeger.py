@@ -13,7 +13,7 @@ from borough.testing import start
 from shop.accounts.contract import Accounts
 from shop.conftest import RunningIssuer, running_issuer
 from shop.orders.contract import Orders
-from tests.servers.observers import Jaeger, collector, jaeger
+from tests.servers.jaeger import Jaeger, collector, jaeger
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 

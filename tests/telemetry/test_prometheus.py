@@ -131,6 +131,7 @@ async def test_an_alert_of_borough_fires_in_prometheus_and_reaches_the_team(tmp_
                 with prometheus(tmp_path, configuration) as monitor:
                     await asyncio.to_thread(sign_up, edge, "ada")
                     told = await webhook.until(lambda each: each.get("receiver") == "identity")
+                    own = await webhook.until(lambda each: ALERT in rules_of(each))
                     await fully_shown(monitor, panels, edge)
                     await has_exemplars(monitor)
     finally:
@@ -138,7 +139,13 @@ async def test_an_alert_of_borough_fires_in_prometheus_and_reaches_the_team(tmp_
     (alert,) = told["alerts"]
     assert (alert["status"], alert["labels"]["alertname"]) == ("firing", ALERT)
     assert alert["labels"]["messaging_consumer_group_name"] == "notifications.say_welcome"
+    assert (own["team"], own["system"]) == ("identity", "shop")
     assert "notifications.say_welcome has given up 1 events" in alert["annotations"]["summary"]
+
+
+def rules_of(message: dict[str, Any]) -> set[str]:
+    """What fires in a message of Borough's own."""
+    return {each["rule"] for each in message.get("firing", ())}
 
 
 async def fully_shown(monitor: Monitor, panels: dict[str, Any], edge: str) -> None:

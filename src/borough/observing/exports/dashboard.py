@@ -164,25 +164,15 @@ def _of_services() -> Sequence[_Panel]:
         ),
         _Panel(
             "Calls at work, of their limit",
-            "The fullest process of each service; at 100 % calls wait or are refused.",
+            "The fullest process of each service, what waits among it: above 100 % calls wait, or are refused.",
             "percentunit",
-            (
-                (
-                    promql.full_share("borough_calls_in_flight", "borough_calls_limit", _SELECT),
-                    _CALLEE,
-                ),
-            ),
+            ((promql.full_share("calls", _SELECT), _CALLEE),),
         ),
         _Panel(
             "Threads at work, of their limit",
-            "Blocking work, waiting work among it: more than 100 % waits for a thread.",
+            "Blocking work, what waits among it: above 100 % some waits for a thread.",
             "percentunit",
-            (
-                (
-                    promql.full_share("borough_threads_busy", "borough_threads_limit", _SELECT),
-                    _CALLEE,
-                ),
-            ),
+            ((promql.full_share("threads", _SELECT), _CALLEE),),
         ),
     )
 

@@ -20,7 +20,6 @@ __all__ = [
     "fault_rate",
     "fault_share",
     "full_share",
-    "handler_fault_rate",
     "handler_gauge",
     "handler_rate",
     "late_lag",
@@ -42,6 +41,7 @@ _LONGEST_S = 32.0
 """The longest bound that is counted, in seconds."""
 _SERVICE = "service_name"
 _CALLS = "rpc_server_call"
+_BUSY = {"calls": "in_flight", "threads": "busy"}
 
 
 def of_services(names: Iterable[str]) -> str:
@@ -81,19 +81,16 @@ def handler_rate(name: str, select: str, window: str) -> str:
     return f"sum by ({HANDLER}) (rate(borough_events_{name}_total{{{select}}}[{window}]))"
 
 
-def handler_fault_rate(select: str, window: str) -> str:
-    """Attempts at events that failed, a second."""
-    return f"sum by ({HANDLER}) (rate(messaging_process_faults_total{{{select}}}[{window}]))"
-
-
 def outbox(select: str) -> str:
     """Committed events that the broker has not yet."""
     return f"max by ({_SERVICE}) (borough_outbox_waiting{{{select}}})"
 
 
-def full_share(used: str, limit: str, select: str) -> str:
-    """How full the fullest process is, 0 to 1: `borough_threads_busy` of `borough_threads_limit`."""
-    return f"max by ({_SERVICE}) ({used}{{{select}}} / {limit}{{{select}}})"
+def full_share(kind: str, select: str) -> str:
+    """How full the fullest process of a service is, of `calls` or `threads`; above 1 some wait."""
+    busy, waiting = f"borough_{kind}_{_BUSY[kind]}", f"borough_{kind}_waiting"
+    taken = f"({busy}{{{select}}} + {waiting}{{{select}}})"
+    return f"max by ({_SERVICE}) ({taken} / borough_{kind}_limit{{{select}}})"
 
 
 def restarts(select: str, window: str) -> str:
@@ -128,9 +125,11 @@ def failing_share(select: str, window: str, errors: str, by: str = OPERATION) ->
 
 
 def refusals(select: str, window: str) -> str:
-    """Calls a second that were refused for lack of room, or while what they need was away."""
-    failed = f'{_CALLS}_failures_total{{{select}, error_type="unavailable"}}'
-    return f"sum by ({_SERVICE}) (rate({failed}[{window}]))"
+    """Calls and blocking work a second that were refused for lack of room."""
+    rates = [
+        f"rate(borough_{kind}_refused_total{{{select}}}[{window}])" for kind in ("calls", "threads")
+    ]
+    return f"sum by ({_SERVICE}) ({' + '.join(rates)})"
 
 
 def absent(service: str) -> str:

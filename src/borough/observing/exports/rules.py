@@ -137,16 +137,13 @@ def _above(query: str, rule: Rule, scale: float = 1.0) -> str:
 
 
 def _usage(select: str, rule: Rule) -> str:
-    calls = promql.full_share("borough_calls_in_flight", "borough_calls_limit", select)
-    threads = promql.full_share("borough_threads_busy", "borough_threads_limit", select)
+    calls, threads = (promql.full_share(kind, select) for kind in ("calls", "threads"))
     return f"{_above(calls, rule, 100)} or {_above(threads, rule, 100)}"
 
 
 _QUERIES: Mapping[str, Callable[[str, Rule], str]] = {
     "dead_letters": lambda select, rule: _above(promql.handler_gauge("dead", select), rule),
-    "failing_events": lambda select, rule: _above(
-        f"60 * {promql.handler_fault_rate(select, _WINDOW)}", rule
-    ),
+    "failing_events": lambda select, rule: _above(promql.handler_gauge("parked", select), rule),
     "lag": lambda select, rule: _above(promql.handler_gauge("lag", select), rule),
     "lag_age": lambda select, rule: f"{promql.late_lag(select, f'{rule.above:g}s')} > 0",
     "outbox": lambda select, rule: _above(promql.outbox(select), rule),
@@ -167,7 +164,7 @@ _OPERATION = "{{ $labels.rpc_service }}.{{ $labels.rpc_method }}"
 _SERVICE = "{{ $labels.service_name }}"
 _SUMMARIES: Mapping[str, str] = {
     "dead_letters": f"{_HANDLER} has given up {{{{ $value }}}} events of {{{{ $labels.messaging_destination_name }}}}",
-    "failing_events": f"{_HANDLER} fails at events, which are tried again",
+    "failing_events": f"{_HANDLER} fails at events, which are tried again; {{{{ $value }}}} are put aside",
     "lag": f"{{{{ $value }}}} events wait for {_HANDLER}",
     "lag_age": f"{{{{ $value | humanize }}}} events have waited too long for {_HANDLER}",
     "outbox": f"{{{{ $value }}}} events of {_SERVICE} wait to be sent to the broker",
