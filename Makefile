@@ -30,7 +30,7 @@ unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 BIN  := $(VENV)/bin
 SYNC  = $(UV) sync --quiet --frozen --inexact --python "$$(cat $(VENV).python)"
 
-.PHONY: help demo test matrix lint format types imports bench kafka polyglot rig shots wheel lock clean asked-for
+.PHONY: help demo test matrix lint format types imports bench kafka jaeger polyglot rig shots wheel lock clean asked-for
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
@@ -68,6 +68,8 @@ bench: $(VENV)/.bench  ## measurements against peers (BENCH_ARGS=...)
 kafka: $(VENV)/.run  ## Apache Kafka for this machine, from Maven Central, into .tools; needs Java 17
 	@$(BIN)/python -m borough.engines.kafka .tools
 
+jaeger: .tools/jaeger .tools/collector  ## Jaeger and an OpenTelemetry Collector, built from their Go modules into .tools; needs Go 1.25
+
 rig: $(VENV)/.dev  ## a long trial (RIG_ARGS="crash --count 100 --seed 1")
 	@$(BIN)/python -m rigs $(RIG_ARGS)
 
@@ -89,6 +91,19 @@ clean:  ## remove everything that make made
 	@rm -rf .tools .venv .venv-* .venv*.python dist build .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- observers of others, which the tests take where they have been built: modules by version and checksum ------
+
+OBSERVERS := tests/servers/observers
+MODULES   := $(OBSERVERS)/go.mod $(OBSERVERS)/go.sum
+GO_BUILD   = command -v go >/dev/null || { echo "go is missing: install Go 1.25 or newer" >&2; exit 1; }; \
+	echo "$(notdir $@), from Go modules -> $@" >&2; cd $(OBSERVERS) && go build -o $(CURDIR)/$@ -ldflags "-s -w"
+
+.tools/jaeger: $(MODULES)
+	@$(GO_BUILD) github.com/jaegertracing/jaeger/cmd/jaeger
+
+.tools/collector: $(MODULES) $(OBSERVERS)/collector/main.go
+	@$(GO_BUILD) ./collector
 
 # --- the shop's service in another language: built beside its sources, which stay as they are ----------
 

@@ -92,6 +92,9 @@ def test_a_killed_process_is_begun_anew_and_found_again(root: Path) -> None:
         assert "ledger.1 | was ended by SIGKILL; begun anew in " in village.said
         address = json.loads((village.data / "running.json").read_bytes())
         assert address["pid"] == village.process.pid
+        targets = json.loads((village.data / "prometheus.json").read_bytes())
+        places = {each["labels"]["instance"]: each["targets"] for each in targets}
+        assert places["ledger.1"] == [address["services"]["ledger"].removeprefix("http://")]
         called = village.command(
             "call", "ledger.secret", "--as", "clerk", "--system", str(village.root)
         )

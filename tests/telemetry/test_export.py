@@ -106,13 +106,14 @@ class Away:
 
     def __init__(self) -> None:
         self.is_away = True
+        self.refuses: set[Signal] = set()
         self.taken: list[bytes] = []
 
     async def write(self, signal: Signal, data: bytes) -> None:
         await asyncio.sleep(0)
         if self.is_away:
             raise Unavailable("nobody there")
-        if data == b"bad":
+        if data == b"bad" or signal in self.refuses:
             raise ServiceFailure("no")
         self.taken.append(data)
 
@@ -140,6 +141,21 @@ async def test_a_queue_is_bounded_and_counts_what_it_drops_oldest_first() -> Non
     await outlet.stop(5)
     assert outlet.refused == 7
     assert sink.taken[-1] == b"good"
+
+
+async def test_a_sink_that_takes_traces_alone_is_complained_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sink = Away()
+    sink.is_away, sink.refuses = False, {"metrics"}
+    outlet = Outlet("away", sink, SystemClock())
+    outlet.start()
+    for _ in range(3):
+        outlet.put("metrics", b"m", 1)
+        outlet.put("traces", b"t", 1)
+    await outlet.stop(5)
+    assert (outlet.sent, outlet.refused) == (3, 3)
+    assert [record.getMessage() for record in caplog.records] == ["away has refused metrics: no"]
 
 
 async def test_a_sink_that_stays_away_does_not_hold_up_the_end() -> None:

@@ -17,6 +17,7 @@ from borough.contracts.objective import Objective, objectives_of
 from borough.errors import BrokerError, StoreError
 from borough.gateway.process import Process
 from borough.observing.gathering import outbox_waiting
+from borough.observing.rooms import rooms_of
 from borough.ports import Store
 from borough.runtime.consumer import Consumer
 from borough.runtime.running import RunningService
@@ -205,26 +206,15 @@ class OwnFacts:
         }
 
     def _pools(self, service: RunningService) -> Iterator[PoolFacts]:
-        gate, pool, name = service.gate, service.pool, service.name
-        entrance = self._process.entrances.of(name)
-        yield PoolFacts(
-            service=name,
-            kind="calls",
-            busy=gate.in_flight
-            if entrance is None
-            else max(gate.in_flight, entrance.limit.at_work),
-            limit=gate.limit if entrance is None else min(gate.limit, entrance.limit.limit),
-            waiting=0 if entrance is None else len(entrance.line),
-            refused=gate.refused + (0 if entrance is None else entrance.refused),
-        )
-        yield PoolFacts(
-            service=name,
-            kind="threads",
-            busy=min(pool.busy, pool.threads),
-            limit=pool.threads,
-            waiting=max(0, pool.busy - pool.threads),
-            refused=pool.refused,
-        )
+        for room in rooms_of(service, self._process.entrances.of(service.name)):
+            yield PoolFacts(
+                service=service.name,
+                kind=room.kind,
+                busy=room.busy,
+                limit=room.limit,
+                waiting=room.waiting,
+                refused=room.refused,
+            )
 
 
 def _call(measured: Measured) -> CallFacts | None:

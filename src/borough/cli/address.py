@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,6 +14,8 @@ from borough.errors import ConfigurationError
 __all__ = ["Address", "forget_address", "read_address", "write_address"]
 
 _FILE = "running.json"
+_TARGETS = "prometheus.json"
+"""Where Prometheus finds the processes by file discovery."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -25,6 +28,8 @@ class Address(msgspec.Struct, frozen=True):
     edge: str
     internal: str = ""
     services: dict[str, str] = {}
+    replicas: dict[str, str] = {}
+    """The internal URL of each replica, by its name."""
 
 
 def write_address(folder: Path, address: Address) -> None:
@@ -32,16 +37,32 @@ def write_address(folder: Path, address: Address) -> None:
 
     Raises `ConfigurationError` where the folder does not take it.
     """
-    draft = folder / f".{_FILE}.{address.pid}"
+    _leave(folder / _FILE, msgspec.json.encode(address), address.pid)
+    _leave(folder / _TARGETS, msgspec.json.encode(_targets(address)), address.pid)
+
+
+def _targets(address: Address) -> list[dict[str, Any]]:
+    """Each process under a name that it keeps when it is begun anew, at another port."""
+    replicas = address.replicas or ({"one": address.internal} if address.internal else {})
+    found: list[dict[str, Any]] = []
+    for name, url in replicas.items():
+        scheme, _, place = url.partition("://")
+        labels = {"instance": name, "__scheme__": scheme}
+        found.append({"targets": [place], "labels": labels})
+    return found
+
+
+def _leave(path: Path, content: bytes, pid: int) -> None:
+    draft = path.with_name(f".{path.name}.{pid}")
     try:
-        draft.write_bytes(msgspec.json.encode(address))
-        draft.replace(folder / _FILE)
+        draft.write_bytes(content)
+        draft.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         reason = (error.strerror or str(error)).lower()
         raise ConfigurationError(
-            f"{folder / _FILE} cannot be written: {reason}; free some space or mend its rights"
+            f"{path} cannot be written: {reason}; free some space or mend its rights"
         ) from error
 
 
@@ -79,3 +100,4 @@ def forget_address(folder: Path, address: Address) -> None:
     with contextlib.suppress(ConfigurationError, OSError):
         if read_address(folder) == address:
             (folder / _FILE).unlink(missing_ok=True)
+            (folder / _TARGETS).unlink(missing_ok=True)

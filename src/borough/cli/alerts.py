@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from borough.cli.address import read_address
+from borough.cli.alerts_export import add_export
 from borough.cli.trace import add_place
 from borough.errors import CallError, ConfigurationError
 
@@ -33,7 +34,7 @@ _EXAMPLE = """examples:
   borough alerts --for-team checkout --json
   borough alerts acknowledge 3f2a9c41d07be512 --note "the issuer knows"
   borough alerts silence --service payments --for 2h --reason "the issuer moves"
-"""
+  borough alerts export --format prometheus"""
 _API = "/console/api"
 _TIMEOUT_S = 10.0
 _MARKS = {"firing": "FIRES", "acknowledged": "acknowledged", "pending": "pending"}
@@ -72,6 +73,7 @@ def add(subparsers: Any) -> None:
     silence.set_defaults(action="silence")
     for action in (acknowledge, silence):
         add_place(action)
+    add_export(actions)
 
 
 def _run(options: argparse.Namespace) -> int:

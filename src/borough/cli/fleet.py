@@ -198,7 +198,8 @@ class _Fleet:
             for service in member.peers()
         }
         edge = self.address.edge if self.address is not None else supervisor.edge_url
-        address = Address(os.getpid(), edge, "", services)
+        replicas = {each.name: each.where for each in supervisor.members.values() if each.peers()}
+        address = Address(os.getpid(), edge, "", services, replicas)
         if address != self.address:
             write_address(self.folder, address)
         return address

@@ -117,7 +117,7 @@ class Process:
             self.host.recorder,
             self.clock,
             version_of=system.version_of,
-            points=lambda: points_of(self.host),
+            points=lambda: points_of(self.host, self.entrances),
         )
         self.mounted: tuple[str, ...] = ()
         """The path prefixes of the further handlers."""

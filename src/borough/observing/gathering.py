@@ -12,12 +12,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from borough.errors import BrokerError, StoreError
+from borough.observing.rooms import rooms_of
 from borough.runtime.consumer import Consumer
 from borough.runtime.host import Host
 from borough.runtime.running import RunningService
 from borough.telemetry.durations import Durations
 from borough.telemetry.measures import Point
 from borough.telemetry.span import Value
+from borough.transports.http.entrance import Entrance, Entrances
 
 __all__ = ["PROCESS", "outbox_waiting", "points_of", "process_points", "process_use"]
 
@@ -33,17 +35,20 @@ _PARKED = """
 select count(*) from (select 1 from borough_parked where handler = $1 and topic = $2 limit 10000)
 as parked
 """
+_BUSY = {"calls": "in_flight", "threads": "busy"}
 _STATM = Path("/proc/self/statm")
 _PAGE = resource.getpagesize()
 
 
-async def points_of(host: Host) -> AsyncIterator[Point]:
-    """Everything of the services of a process."""
+async def points_of(host: Host, entrances: Entrances | None = None) -> AsyncIterator[Point]:
+    """Everything of the services of a process; calls from outside come in by `entrances`."""
     if host.recorder is not None:
         for point in host.recorder.measures.points():
             yield point
     for service in host.services.values():
-        for point in _service(service):
+        for point in _service(
+            service, entrances.of(service.name) if entrances is not None else None
+        ):
             yield point
         publishes = service.database is not None and service.database.events
         waiting = await outbox_waiting(service, _MOST_COUNTED) if publishes else None
@@ -54,8 +59,8 @@ async def points_of(host: Host) -> AsyncIterator[Point]:
             yield point
 
 
-def process_points(loop_delay: Durations) -> Iterator[Point]:
-    """The process itself."""
+def process_points(loop_delay: Durations, began_s: float) -> Iterator[Point]:
+    """The process itself, which began so many seconds after 1970."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     for mode, seconds in (("user", used.ru_utime), ("system", used.ru_stime)):
         yield Point(
@@ -67,6 +72,7 @@ def process_points(loop_delay: Durations) -> Iterator[Point]:
             attributes={"cpu.mode": mode},
             value=seconds,
         )
+    yield _gauge("process.start.time", "When it began, since 1970", PROCESS, began_s, "s")
     yield _gauge("process.memory.usage", "Resident memory", PROCESS, _resident(), "By")
     yield _gauge("process.thread.count", "Threads", PROCESS, threading.active_count())
     yield Point(
@@ -111,12 +117,22 @@ def _gauge(
     )
 
 
-def _service(service: RunningService) -> Iterator[Point]:
-    name = service.name
-    yield _gauge("borough.calls.in_flight", "Calls at work", name, service.gate.in_flight)
-    yield _gauge("borough.calls.limit", "Calls that may be at work", name, service.gate.limit)
-    yield _gauge("borough.threads.busy", "Blocking work, also waiting", name, service.pool.busy)
-    yield _gauge("borough.threads.limit", "Room for blocking work", name, service.pool.limit)
+def _service(service: RunningService, entrance: Entrance | None) -> Iterator[Point]:
+    for room in rooms_of(service, entrance):
+        for name, doc, value in (
+            (_BUSY[room.kind], "At work now", room.busy),
+            ("limit", "May be at work at once", room.limit),
+            ("waiting", "Waiting for room", room.waiting),
+        ):
+            yield _gauge(f"borough.{room.kind}.{name}", doc, service.name, value)
+        yield Point(
+            name=f"borough.{room.kind}.refused",
+            doc="Refused for lack of room",
+            unit="1",
+            kind="sum",
+            service=service.name,
+            value=room.refused,
+        )
 
 
 async def outbox_waiting(service: RunningService, most: int) -> int | None:

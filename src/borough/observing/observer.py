@@ -54,6 +54,7 @@ class Observer:
         self._version_of = version_of
         self._points = points
         self._loop_delay = Durations()
+        self._began_s = clock.epoch_s()
         self._exporter: Exporter | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -117,7 +118,7 @@ class Observer:
         """Every metric of this moment."""
         async for point in self._points():
             yield point
-        for point in process_points(self._loop_delay):
+        for point in process_points(self._loop_delay, self._began_s):
             yield point
 
     async def metrics(self) -> bytes:

@@ -37,6 +37,7 @@ class Outlet:
         self._clock = clock
         self._room = room
         self._queue: deque[tuple[Signal, bytes, int]] = deque()
+        self._refusing: set[Signal] = set()
         self._some = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -79,14 +80,15 @@ class Outlet:
                 await self._clock.sleep(max(wait_s, error.retry_after_s or 0.0))
             except BoroughError as error:
                 self.refused += count
-                if not failures:
+                if signal not in self._refusing:  # who takes traces alone refuses metrics for ever
                     _log.warning("%s has refused %s: %s", self.name, signal, _said(error))
-                failures = 1
+                self._refusing.add(signal)
             except Exception:
                 self.refused += count
                 _log.exception("sending telemetry to %s failed", self.name)
             else:
                 self.sent += count
+                self._refusing.discard(signal)
                 if failures:
                     _log.info("%s takes telemetry again; %d dropped", self.name, self.dropped)
                 failures = 0

@@ -16,7 +16,8 @@ from borough.telemetry.span import Failure, Span, Value
 __all__ = ["Measured", "Measures", "Point", "PointKind"]
 
 PointKind = Literal["sum", "gauge", "durations"]
-_FAILURES = ".failures"
+_FAILURES, _FAULTS = ".failures", ".faults"
+_DURATION = ".duration"
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,9 +86,20 @@ class Measured:
             durations=self.durations,
             exemplar=self.exemplar,
         )
+        name = self.name.removesuffix(_DURATION)
+        # From the beginning, at 0: what appears at 1 has not grown for who asks how fast it grows.
+        yield Point(
+            name=name + _FAULTS,
+            doc="Failures that were the fault of who answers",
+            unit="1",
+            kind="sum",
+            service=self.service,
+            attributes=self.attributes,
+            value=self.faults,
+        )
         for kind, count in self.failures.items():
             yield Point(
-                name=self.name.removesuffix(".duration") + _FAILURES,
+                name=name + _FAILURES,
                 doc="Failures, by error.type",
                 unit="1",
                 kind="sum",

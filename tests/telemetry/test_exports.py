@@ -1,0 +1,136 @@
+"""What is watched, written for other tools, is what those tools themselves find right."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.observing.exports.dashboard import dashboard
+from borough.observing.exports.routes import Mail, Told, routes_document
+from borough.observing.exports.rules import Owned, rules_document
+from borough.observing.exports.yaml_text import yaml_text
+from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, Rule
+from borough.reliability.objectives import read_availability, read_latency
+from tests.servers.prometheus import checked
+
+OWNED = [Owned("checkout", ("orders", "payments")), Owned(None, ("search",))]
+OBJECTIVES = [read_availability("orders", "99.9%"), read_latency("orders", "p99 < 250ms")]
+
+
+def one_of_each_metric() -> list[Rule]:
+    return [
+        Rule(name=f"own-{name}", metric=name, above=30, for_s=0, severity="ticket")
+        for name in METRICS
+    ]
+
+
+def lines_of(rules: list[Rule]) -> list[Any]:
+    document = rules_document("shop", rules, OBJECTIVES, OWNED)
+    return [line for group in document["groups"] for line in group["rules"]]
+
+
+def test_prometheus_finds_the_rules_of_every_metric_and_of_objectives_right(
+    tmp_path: Path,
+) -> None:
+    rules = [*DEFAULT_RULES, *one_of_each_metric()]
+    (tmp_path / "rules.yml").write_text(
+        yaml_text(rules_document("shop", rules, OBJECTIVES, OWNED), "the shop's\nrules")
+    )
+    said = checked("promtool", "check", "rules", tmp_path / "rules.yml")
+    assert f"SUCCESS: {len(lines_of(rules))} rules found" in said
+
+
+def test_a_rule_stands_once_for_each_team_with_its_services() -> None:
+    found = [each for each in lines_of(list(DEFAULT_RULES)) if each["alert"] == "dead-letters"]
+    assert [each["labels"].get("team") for each in found] == ["checkout", None]
+    assert 'service_name=~"orders|payments"' in found[0]["expr"]
+    assert 'service_name=~"search"' in found[1]["expr"]
+
+
+def test_a_rule_about_one_service_is_its_teams_alone() -> None:
+    rule = Rule(
+        name="busy", metric="lag", above=5, for_s=60, severity="page", services=("payments",)
+    )
+    (line,) = [each for each in lines_of([rule]) if each["alert"] == "busy"]
+    assert line["expr"].endswith('{service_name=~"payments"}) > 5')
+    assert (line["for"], line["labels"]) == ("60s", {"severity": "page", "team": "checkout"})
+
+
+def test_an_objective_burns_over_a_long_window_and_a_short_one() -> None:
+    found = {each["alert"]: each["expr"] for each in lines_of([])}
+    fast = found["availability-fast-burn"]
+    assert re.findall(r"faults_total\{[^}]*\}\[(\w+)\]", fast) == ["1h", "5m"]
+    assert fast.count("> 0.0144") == 2
+    assert 'le="0.25"' in found["latency-fast-burn"]
+
+
+def test_alertmanager_finds_the_routes_of_teams_right(tmp_path: Path) -> None:
+    told = [
+        Told("checkout", url="http://127.0.0.1:1/alerts"),
+        Told("catalogue", mail="night@shop.example"),
+        Told("identity"),
+    ]
+    mail = Mail("mail.shop.example", 587, "borough@shop.example", True, "borough", 'a "secret"')
+    (tmp_path / "a.yml").write_text(yaml_text(routes_document(told, mail, 14_400)))
+    assert "3 receivers" in checked("amtool", "check-config", tmp_path / "a.yml")
+    config = f"--config.file={tmp_path / 'a.yml'}"
+    for team, receiver in (("checkout", "checkout"), ("identity", "nobody")):
+        said = checked("amtool", "config", "routes", "test", config, f"team={team}")
+        assert said.splitlines()[0] == receiver
+
+
+def test_every_question_of_the_dashboard_is_promql(tmp_path: Path) -> None:
+    found = [
+        {"record": f"panel:{number}", "expr": expression}
+        for number, expression in enumerate(questions(dashboard("shop", ["orders"])))
+    ]
+    document: Any = {"groups": [{"name": "panels", "rules": found}]}
+    (tmp_path / "panels.yml").write_text(yaml_text(document))
+    checked("promtool", "check", "rules", tmp_path / "panels.yml")
+
+
+def test_a_dashboard_has_its_services_to_choose_from_and_panels_that_do_not_overlap() -> None:
+    document = dashboard("shop", ["search", "orders"])
+    (_, service) = document["templating"]["list"]
+    assert service["query"] == "orders,search"
+    assert [each["value"] for each in service["options"]] == ["$__all", "orders", "search"]
+    taken: set[tuple[int, int]] = set()
+    for panel in document["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+    ids = [panel["id"] for panel in document["panels"]]
+    assert len(ids) == len(set(ids))
+    assert json.loads(json.dumps(document)) == document
+
+
+def questions(document: dict[str, Any]) -> list[str]:
+    """What the panels ask Prometheus, for all services and over a minute."""
+    return [
+        target["expr"].replace("$service", ".*").replace("$__rate_interval", "1m")
+        for panel in document["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+@pytest.mark.parametrize(
+    ("node", "text"),
+    [
+        ({"a": 1, "b": [True, None]}, "a: 1\nb:\n  - true\n  - null\n"),
+        ([{"a": "x", "b": {}}, []], '- a: "x"\n  b: {}\n- []\n'),
+        ({"says": 'it\'s "so"'}, "says: 'it''s \"so\"'\n"),
+        ({"says": 'two "lines"\n'}, 'says: "two \\"lines\\"\\n"\n'),
+    ],
+)
+def test_values_are_written_as_yaml(node: Any, text: str) -> None:
+    assert yaml_text(node) == text
