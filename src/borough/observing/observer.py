@@ -65,7 +65,7 @@ class Observer:
         if self._configuration.options.telemetry.bridge:
             self._bridge(self._recorder)
         keeper = self._configuration.options.telemetry.keeper
-        if keeper is not None:
+        if keeper is not None and "the keeper" not in self.sinks:  # which may be in this process
             self.sinks["the keeper"] = CollectorSink(place_at(keeper, "telemetry.keeper"), {})
         collector = collector_of(self._configuration)
         if collector is not None:
