@@ -36,6 +36,7 @@ NAMES: tuple[str, ...] = (
     "rollouts",
     "shared_group",
     "slow_clients",
+    "span_loss",
     "volume",
 )
 

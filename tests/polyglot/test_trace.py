@@ -56,8 +56,8 @@ async def fleet(rabbitmq: RabbitmqServer, tmp_path: Path) -> AsyncIterator[Fleet
         }
         children: list[Child] = []
         try:
-            for command in (parts.foreign, parts.services, parts.door):
-                children.append(_begun(command, tmp_path, environment))
+            commands = (parts.foreign, parts.services, parts.door)
+            children += [_begun(command, tmp_path, environment) for command in commands]
             for child in children:
                 await asyncio.to_thread(_until_ready, child)
             yield Fleet(f"http://127.0.0.1:{port}")
