@@ -123,6 +123,10 @@ class Observer:
     async def metrics(self) -> bytes:
         """The same as OpenMetrics."""
         points = [point async for point in self.gather()]
+        if (
+            self._exporter is not None
+        ):  # they are told here, too: a collector that is away never hears of them
+            points += self._exporter.losses()
         return open_metrics(points, self._clock.epoch_s() - self._clock.monotonic())
 
     async def flush(self) -> None:
