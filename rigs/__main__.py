@@ -19,6 +19,7 @@ from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
 ALL = 100_000
 NAMES: tuple[str, ...] = (
     "broker_restarts",
+    "collector_away",
     "crash",
     "crash_points",
     "dependency",
@@ -35,6 +36,7 @@ NAMES: tuple[str, ...] = (
     "rollouts",
     "shared_group",
     "slow_clients",
+    "span_loss",
     "volume",
 )
 

@@ -14,6 +14,7 @@ from typing import Any
 from borough.cli import main
 from borough.errors import BoroughError, ServiceFailure
 from borough.fleet.supervisor import Supervisor
+from borough.observing.outlet import Outlet
 from borough.ports import Message
 from borough.reliability.lease import Lease
 from borough.reliability.resequencing import Resequencer
@@ -178,7 +179,32 @@ def push_once() -> None:
     replace(Receiver, "deliver", careless)
 
 
+def keep_every_batch() -> None:
+    """What waits for a collector is bounded, and kept beside that without any bound."""
+    put: Any = Outlet.put
+    kept: list[bytes] = []
+
+    def hoard(self: Outlet, signal: Any, data: bytes, count: int) -> None:
+        kept.append(b"x" * 8 * 1024 * 1024)
+        put(self, signal, data, count)
+
+    replace(Outlet, "put", hoard)
+
+
+def wait_for_the_collector() -> None:
+    """Everybody waits while telemetry is on its way."""
+    put: Any = Outlet.put
+
+    def slow(self: Outlet, *rest: Any) -> None:
+        time.sleep(0.7)
+        put(self, *rest)
+
+    replace(Outlet, "put", slow)
+
+
 FAULTS = {
+    "hoarding": keep_every_batch,
+    "waited-for": wait_for_the_collector,
     "careless": push_once,
     "early-end": end_before_leaving,
     "letters": lose_dead_letters,

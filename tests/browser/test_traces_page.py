@@ -1,6 +1,6 @@
 """Traces in the console: one is found by an order's id, looked at, searched for, and a large one is usable."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -23,7 +23,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SERVICES = {"accounts", "notifications", "orders", "payments", "search"}
 
 
-async def order(page: Page, shop: Process) -> str:
+class Edge(Protocol):
+    """A shop, however it runs."""
+
+    @property
+    def edge_url(self) -> str: ...
+
+
+async def order(page: Page, shop: Edge) -> str:
     """Buy something on the shop's page as a new guest; returns the order's id."""
     async with page.expect_response(_answers_checkout) as answer:
         await page.goto(shop.edge_url)
@@ -43,7 +50,7 @@ def _answers_checkout(answer: Response) -> bool:
     return answer.request.method == "POST" and answer.url.rstrip("/").endswith("/orders")
 
 
-async def opened(page: Page, shop: Process, hash_: str) -> None:
+async def opened(page: Page, shop: Edge, hash_: str) -> None:
     await page.goto(f"{shop.edge_url}/console/{hash_}")
     await expect(page.locator("#status")).to_have_text("running")
 

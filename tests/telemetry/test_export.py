@@ -40,7 +40,8 @@ async def test_spans_metrics_and_logs_come_to_the_collector_that_is_named(
         await seen.front().place("o2")
         await seen.running.quiet()
         await collector.until(lambda: len(collector.spans()) >= 12)
-        await collector.until(lambda: bool(collector.taken["/v1/metrics"] and collector.lines()))
+        await collector.until(lambda: "crier borough.events.lag" in collector.metrics())
+        await collector.until(lambda: bool(collector.lines()))
     names = {span.name for span in collector.spans()}
     assert {"front.Front/place", "depot.Depot/fetch", "process front.Front.Placed"} <= names
     calls = collector.metrics()["depot rpc.server.call.duration"].exponential_histogram

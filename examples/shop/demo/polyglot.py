@@ -15,7 +15,7 @@ from shop.demo.processes import PYTHON, free_port
 
 FOREIGN = "notifications"
 OURS = tuple(name for name in SERVICES if name != FOREIGN)
-INTERNAL_PORT, FOREIGN_PORT = 9001, 8090
+INTERNAL_PORT, FOREIGN_PORT, OTLP_PORT = 9001, 8090, 4318
 """What borough.toml says; others where these are taken."""
 
 
@@ -45,6 +45,7 @@ class Parts:
         self._places = places
         self._services = (*OURS, *more)
         self._internal, self._foreign = free_port(INTERNAL_PORT), free_port(FOREIGN_PORT)
+        self._otlp = free_port(OTLP_PORT)
         self._is_pushed = True
         self._stores: Mapping[str, str] = {}
         self._secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
@@ -62,10 +63,16 @@ class Parts:
         return {
             **how,
             "NOTIFICATIONS_PORT": str(self._foreign),
+            "NOTIFICATIONS_OTLP": self._keeper,
             "NOTIFICATIONS_DATABASE": str(self._places.data / f"{FOREIGN}.db"),
             "NOTIFICATIONS_MAILBOX": str(self._places.mailbox),
             "NOTIFICATIONS_TOKENS": str(self._places.data / "tokens"),
         }
+
+    @property
+    def _keeper(self) -> str:
+        """The public door keeps what all of them see."""
+        return f"http://127.0.0.1:{self._otlp}"
 
     @property
     def foreign(self) -> Command:
@@ -102,6 +109,7 @@ class Parts:
     def _settings(self) -> Sequence[str]:
         where = dict.fromkeys(self._services, self._internal) | {FOREIGN: self._foreign}
         options = {f"discovery.static.{name}": f"127.0.0.1:{port}" for name, port in where.items()}
+        options |= {"telemetry.port": str(self._otlp), "telemetry.keeper": self._keeper}
         options[f"push.{FOREIGN}.url"] = f"http://127.0.0.1:{self._foreign}/events"
         if not self._is_pushed:
             options[f"push.{FOREIGN}.paused"] = "true"

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
+from borough.cli.keeping import kept
 from borough.cli.output import results, settle_output
 from borough.cli.serving import serve
 from borough.console.many_processes import fleet_mounts
@@ -140,32 +141,41 @@ async def _serve_services(
 async def _serve_door(options: argparse.Namespace, flags: Mapping[str, Any], path: Path) -> int:
     configuration = Configuration.load(path, os.environ, flags)
     apart = DoorApart(configuration, fleet_mounts)
+    if not configuration.options.telemetry.port:  # where the others would not find it
+        return await serve(apart, lambda: _door_ready(options, configuration, apart, ""))
+    async with kept(configuration, apart.process.clock) as keeper:
+        if keeper is not None:
+            apart.process.observer.sinks["the keeper"] = keeper
+        where = "" if keeper is None else keeper.url
+        return await serve(apart, lambda: _door_ready(options, configuration, apart, where))
 
-    @contextmanager
-    def ready() -> Generator[None, None, None]:
-        edge = apart.process.edge_url or ""
-        found = apart.addresses()
-        document: dict[str, Any] = {
-            "system": configuration.options.system.name,
-            "pid": os.getpid(),
-            "edge": edge,
-            "internal": None,
-            "grpc": (),
-            "data": str(configuration.data_folder),
-            "services": sorted(apart.called),
-            "contracts": [],
-        }
-        address = Address(os.getpid(), edge, services=found)
-        write_address(configuration.data_folder, address)
-        try:
-            rows = [("docs", f"{edge}/docs")]
-            rows += [(name, found.get(name, "nowhere yet")) for name in document["services"]]
-            results(lambda: _announce(options, document, rows))
-            yield
-        finally:
-            forget_address(configuration.data_folder, address)
 
-    return await serve(apart, ready)
+@contextmanager
+def _door_ready(
+    options: argparse.Namespace, configuration: Configuration, apart: DoorApart, otlp: str
+) -> Generator[None, None, None]:
+    edge = apart.process.edge_url or ""
+    found = apart.addresses()
+    document: dict[str, Any] = {
+        "system": configuration.options.system.name,
+        "pid": os.getpid(),
+        "edge": edge,
+        "internal": None,
+        "grpc": (),
+        "data": str(configuration.data_folder),
+        "services": sorted(apart.called),
+        "contracts": [],
+    }
+    address = Address(os.getpid(), edge, services=found)
+    write_address(configuration.data_folder, address)
+    try:
+        rows = [("docs", f"{edge}/docs")]
+        rows += [("otlp", otlp)] if otlp else []
+        rows += [(name, found.get(name, "nowhere yet")) for name in document["services"]]
+        results(lambda: _announce(options, document, rows))
+        yield
+    finally:
+        forget_address(configuration.data_folder, address)
 
 
 def _announce(

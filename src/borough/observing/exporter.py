@@ -127,7 +127,7 @@ class Exporter:
         if with_metrics:
             self._measured_at = self._clock.monotonic()
             points = [point async for point in self._gather()]
-            points += self._own()
+            points += self.losses()
             data = encode_metrics(
                 points,
                 self._resource_of,
@@ -147,8 +147,8 @@ class Exporter:
         for outlet in self._outlets:
             outlet.put(signal, data, count)
 
-    def _own(self) -> Iterator[Point]:
-        """What became of what was recorded."""
+    def losses(self) -> Iterator[Point]:
+        """How much of what was recorded was lost on its way."""
         recorder = self._recorder
         found = [("ring", "spans", recorder.dropped), ("ring", "logs", self._lines.dropped)]
         found += [(each.name, "all", each.dropped + each.refused) for each in self._outlets]

@@ -66,7 +66,7 @@ class Observer:
         if self._configuration.options.telemetry.bridge:
             self._bridge(self._recorder)
         keeper = self._configuration.options.telemetry.keeper
-        if keeper is not None:
+        if keeper is not None and "the keeper" not in self.sinks:  # which may be in this process
             self.sinks["the keeper"] = CollectorSink(place_at(keeper, "telemetry.keeper"), {})
         collector = collector_of(self._configuration)
         if collector is not None:
@@ -124,6 +124,10 @@ class Observer:
     async def metrics(self) -> bytes:
         """The same as OpenMetrics."""
         points = [point async for point in self.gather()]
+        if (
+            self._exporter is not None
+        ):  # they are told here, too: a collector that is away never hears of them
+            points += self._exporter.losses()
         return open_metrics(points, self._clock.epoch_s() - self._clock.monotonic())
 
     async def flush(self) -> None:

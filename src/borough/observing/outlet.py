@@ -36,6 +36,7 @@ class Outlet:
         self._sink = sink
         self._clock = clock
         self._room = room
+        self._is_full = False
         self._queue: deque[tuple[Signal, bytes, int]] = deque()
         self._refusing: set[Signal] = set()
         self._some = asyncio.Event()
@@ -55,6 +56,14 @@ class Outlet:
             _, oldest, items = self._queue.popleft()
             self.waiting_bytes -= len(oldest)
             self.dropped += items
+            if not self._is_full:
+                self._is_full = True
+                room_mib = self._room / 1024 / 1024
+                _log.warning(
+                    "%s is away for long: %.0f MiB wait, and the oldest is dropped",
+                    self.name,
+                    room_mib,
+                )
         if self._queue:
             self._empty.clear()
             self._some.set()
@@ -92,6 +101,7 @@ class Outlet:
                 if failures:
                     _log.info("%s takes telemetry again; %d dropped", self.name, self.dropped)
                 failures = 0
+                self._is_full = False
 
     def _put_back(self, signal: Signal, data: bytes, count: int) -> None:
         """It is the first again, where there is room."""

@@ -10,7 +10,7 @@ import { readEvent, type CloudEvent } from "./cloudevent.js";
 import { log } from "./log.js";
 import { Problem } from "./problem.js";
 import type { Hear } from "./source.js";
-import { continued } from "./trace.js";
+import { parentOf } from "./trace.js";
 
 const PREFETCH = 64;
 const DELIVERY_LIMIT = 100;
@@ -117,7 +117,7 @@ export class Amqp {
     for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
       try {
         const event = readable(message);
-        await this.hear(event, continued(event.traceparent));
+        await this.hear(event, parentOf(event.traceparent));
         settle(() => channel.ack(message));
         return;
       } catch (error) {

@@ -6,6 +6,7 @@ export interface CloudEvent {
   readonly source: string;
   readonly type: string;
   readonly traceparent?: string;
+  readonly partitionkey?: string;
   readonly data: unknown;
 }
 

@@ -6,6 +6,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
+import { SpanKind, type Attributes } from "@opentelemetry/api";
+
 import { EDGE, principalOf, type Callers } from "./callers.js";
 import { readWanted, type Contract } from "./contract.js";
 import type { Database } from "./database.js";
@@ -13,7 +15,7 @@ import { log } from "./log.js";
 import { Problem } from "./problem.js";
 import type { Push } from "./push.js";
 import type { Settings } from "./settings.js";
-import { continued, type Trace } from "./trace.js";
+import { parentOf, type Span, type Trace, type Tracing } from "./trace.js";
 
 const MAILS = "/notifications/mails";
 const EVENTS = "/events";
@@ -39,6 +41,7 @@ export class Listener {
     private readonly contract: Contract,
     private readonly database: Database,
     private readonly push: Push | undefined,
+    private readonly tracing: Tracing,
   ) {
     const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void this.#serve(request, response);
@@ -72,14 +75,17 @@ export class Listener {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const trace = continued(header(request, "traceparent"));
+    const span = this.#begun(request);
+    const { trace } = span;
     let answer: Answer;
+    let problem: Problem | undefined;
     try {
-      answer = await this.#answer(request);
+      answer = await this.#answer(request, trace);
     } catch (error) {
-      const problem = error instanceof Problem ? error : failed(error, trace);
+      problem = error instanceof Problem ? error : failed(error, trace);
       answer = { status: problem.status, headers: problem.headers, body: problem.document(trace) };
     }
+    if (isWorthTelling(request)) ended(span, answer.status, problem);
     const body = Buffer.from(answer.body ?? "");
     response.writeHead(answer.status, {
       ...answer.headers,
@@ -89,13 +95,23 @@ export class Listener {
     response.end(request.method === "HEAD" ? undefined : body);
   }
 
-  async #answer(request: IncomingMessage): Promise<Answer> {
+  #begun(request: IncomingMessage): Span {
+    const path = pathOf(request);
+    const call: Attributes = { "http.request.method": request.method ?? "GET", "http.route": path };
+    const parent = parentOf(header(request, "traceparent"));
+    if (path !== MAILS) return this.tracing.begin(`${request.method} ${path}`, SpanKind.SERVER, parent, call);
+    const service = this.contract.wireName;
+    const facts = { ...call, "rpc.system": "borough", "rpc.service": service, "rpc.method": "mails" };
+    return this.tracing.begin(`${service}/mails`, SpanKind.SERVER, parent, facts);
+  }
+
+  async #answer(request: IncomingMessage, trace: Trace): Promise<Answer> {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://here");
     switch (pathname) {
       case EVENTS:
         if (this.push === undefined) break;
         only(request, pathname, "POST");
-        await this.push.answer({ headers: flat(request), body: await bodyOf(request) });
+        await this.push.answer({ headers: flat(request), body: await bodyOf(request) }, trace);
         return { status: 204 };
       case "/livez":
         return told({ status: "live" });
@@ -152,6 +168,22 @@ export class Listener {
       contracts: { [wireName]: { version, fingerprint } },
     };
   }
+}
+
+/** Of this request a span is sent; who looks whether all is well is no news. */
+function isWorthTelling(request: IncomingMessage): boolean {
+  return [EVENTS, MAILS].includes(pathOf(request));
+}
+
+function ended(span: Span, status: number, problem: Problem | undefined): void {
+  span.note({ "http.response.status_code": status });
+  if (problem === undefined) span.end();
+  else if (status < 500) span.end({ kind: problem.code });
+  else span.end({ kind: problem.code, message: problem.detail });
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (request.url ?? "/").split("?", 1)[0] ?? "/";
 }
 
 function told(document: unknown, status = 200): Answer {

@@ -11,6 +11,7 @@ import { Listener } from "./listener.js";
 import { Push } from "./push.js";
 import { readSettings } from "./settings.js";
 import type { Hear } from "./source.js";
+import { Tracing } from "./trace.js";
 import { log } from "./log.js";
 
 const STOP_WITHIN_MS = 10_000;
@@ -18,11 +19,13 @@ const STOP_WITHIN_MS = 10_000;
 async function main(): Promise<void> {
   const settings = readSettings(process.env);
   const database = new Database(settings.database);
-  const notifier = new Notifier(database, new Mailbox(settings.mailbox));
-  const hear: Hear = (event, trace) => notifier.hear(event, trace);
+  const contract = new Contract();
+  const tracing = new Tracing(settings.otlp, contract.service, contract.version);
+  const notifier = new Notifier(database, new Mailbox(settings.mailbox), tracing);
+  const hear: Hear = (event, parent) => notifier.hear(event, parent);
   const push = settings.pushSecret ? new Push(settings.pushSecret, hear) : undefined;
   const amqp = settings.amqpUrl ? new Amqp(settings.amqpUrl, settings.amqpPrefix, TOPICS, hear) : undefined;
-  const listener = new Listener(settings, callersOf(settings), new Contract(), database, push);
+  const listener = new Listener(settings, callersOf(settings), contract, database, push, tracing);
   await amqp?.open();
   const port = await listener.open();
 
@@ -32,6 +35,7 @@ async function main(): Promise<void> {
     isStopping = true;
     setTimeout(() => process.exit(1), STOP_WITHIN_MS).unref();
     await Promise.all([listener.close(), amqp?.close()]);
+    await tracing.close();
     database.close();
     process.exit(0);
   }

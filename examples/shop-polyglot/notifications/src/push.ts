@@ -6,7 +6,7 @@ import { MEDIA_TYPE, readEvent, type CloudEvent } from "./cloudevent.js";
 import { log } from "./log.js";
 import { Problem } from "./problem.js";
 import type { Hear } from "./source.js";
-import { continued } from "./trace.js";
+import { parentOf, type Trace } from "./trace.js";
 
 export interface Pushed {
   readonly headers: Record<string, string>;
@@ -22,7 +22,8 @@ export class Push {
     this.#webhooks = secret.split(/\s+/).filter(Boolean).map((each) => new Webhook(each));
   }
 
-  async answer({ headers, body }: Pushed): Promise<void> {
+  /** `trace` is that of the request. */
+  async answer({ headers, body }: Pushed, trace: Trace): Promise<void> {
     const text = body.toString("utf8");
     this.#verify(text, headers);
     if (!(headers["content-type"] ?? "").startsWith(MEDIA_TYPE)) {
@@ -34,7 +35,7 @@ export class Push {
     } catch (error) {
       throw new Problem("invalid-request", `No CloudEvent: ${String(error)}`);
     }
-    await this.hear(event, continued(headers["traceparent"] ?? event.traceparent));
+    await this.hear(event, headers["traceparent"] ? trace : parentOf(event.traceparent));
   }
 
   /** The signature fits, and its time is within five minutes of ours. */

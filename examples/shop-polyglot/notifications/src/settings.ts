@@ -22,6 +22,8 @@ export interface Settings {
   /** Where RabbitMQ is; without it nothing is read there. */
   readonly amqpUrl: string | undefined;
   readonly amqpPrefix: string;
+  /** Who takes spans, by OTLP over HTTP; without it none are sent. */
+  readonly otlp: string | undefined;
   readonly tls: Tls | undefined;
 }
 
@@ -52,6 +54,7 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     pushSecret: environment["SHOP_PUSH_SECRET"],
     amqpUrl: referred(environment["NOTIFICATIONS_AMQP_URL"]),
     amqpPrefix: environment["NOTIFICATIONS_AMQP_PREFIX"] ?? "borough",
+    otlp: environment["NOTIFICATIONS_OTLP"] || environment["OTEL_EXPORTER_OTLP_ENDPOINT"] || undefined,
     tls: ca && certificate
       ? {
           ca: readFileSync(ca),

@@ -4,5 +4,5 @@
 import type { CloudEvent } from "./cloudevent.js";
 import type { Trace } from "./trace.js";
 
-/** Does what an event asks for, surely, before it returns; told twice, it does it once. */
-export type Hear = (event: CloudEvent, trace: Trace) => Promise<void>;
+/** Does what an event asks for, surely, before it returns; told twice, it does it once. `parent` is where its trace goes on. */
+export type Hear = (event: CloudEvent, parent: Trace | undefined) => Promise<void>;
