@@ -11,6 +11,7 @@ import json
 import os
 import random
 import signal
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from pathlib import Path
 from rigs.episodes import ROOT
 from rigs.launching import launch, module_path
 from shop.demo.evidence import Evidence, read_evidence
-from shop.demo.places import SERVICES, Places, Rows
+from shop.demo.places import SERVICES, Places, rows_of
 from shop.demo.processes import PYTHON, Child, free_port
 from shop.demo.rules import ONCE_PER_KEY, judge
 from shop.demo.watch import Watch
@@ -219,17 +220,7 @@ class RiggedShop:
 
     async def until_quiet(self, within_s: float) -> list[str]:
         """Wait until every order rests and every event is handled; returns what is not, in words."""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + within_s
-        watch = Watch(self.places, (*SERVICES, "witness"))
-        try:
-            while unfinished := watch.unfinished():
-                if loop.time() > ends:
-                    return unfinished
-                await asyncio.sleep(LOOK_S)
-            return []
-        finally:
-            watch.close()
+        return await asyncio.to_thread(_until_quiet, self.places, within_s)
 
     def breaches(self) -> list[str]:
         """Everything that is lost or doubled, in words. Ask once all is quiet."""
@@ -245,9 +236,23 @@ class RiggedShop:
             self._issuer.process.stdout.close()
 
 
+def _until_quiet(places: Places, within_s: float) -> list[str]:
+    """In a thread: a database of a server is asked by a loop of its own."""
+    ends = time.monotonic() + within_s
+    watch = Watch(places, (*SERVICES, "witness"))
+    try:
+        while unfinished := watch.unfinished():
+            if time.monotonic() > ends:
+                return unfinished
+            time.sleep(LOOK_S)
+        return []
+    finally:
+        watch.close()
+
+
 def _testimony(places: Places, found: Evidence) -> Iterator[str]:
     """What the witness says against what customers and logs say."""
-    with Rows(places.data / "witness.db") as rows:
+    with rows_of(places, "witness") as rows:
         notes = set(rows("select writer, number from notes"))
         heard = [tuple(row) for row in rows("select name, key, number from heard order by place")]
         left = rows("select count(*) from borough_outbox")[0][0]
