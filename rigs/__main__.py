@@ -78,7 +78,8 @@ def run_rig(name: str, rig: Rig, options: argparse.Namespace) -> int:
 
     began_s = time.monotonic()
     commit = commit_of()
-    episodes = Episodes(options.out, name, commit)
+    title = f"{name} {getattr(options, rig.variant)}" if rig.variant else name
+    episodes = Episodes(options.out, title, commit)
     say(f"commit {commit}, seed {options.seed}, to {options.out}")
     try:
         if options.planted is not None:

@@ -236,4 +236,4 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 PLANTED = {"inbox": Fault(64, "doubled: "), "acknowledged": Fault(64, "lost: note ")}
-RIG = Rig("kills", run, PLANTED, add_arguments=_add_arguments)
+RIG = Rig("kills", run, PLANTED, variant="store", add_arguments=_add_arguments)
