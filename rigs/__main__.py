@@ -18,11 +18,11 @@ from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
 
 ALL = 100_000
 NAMES: tuple[str, ...] = (
-    "broker_restarts",
     "crash",
     "crash_points",
     "dependency",
     "disk",
+    "engine_restarts",
     "fleet_crash",
     "fleet_links",
     "openapi",
