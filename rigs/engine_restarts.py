@@ -49,6 +49,9 @@ LIVES_S = 2.0
 """How long the broker lives between two restarts, at most."""
 AWAY_S = 1.5
 """How long it is away before it is started again, at most."""
+LONG_AWAY_EACH = 5
+LONG_AWAY_S = 5.0
+"""Now and then it is longer than a call has time."""
 RESUMES_WITHIN_S = 10.0
 LOOK_S = 0.02
 QUIET_S = 60.0
@@ -80,7 +83,12 @@ ENGINES = {
 
 
 class Door(PatientShop):
-    """The edge of a shop whose engine dies: what it answers meanwhile, and when it writes again."""
+    """The edge of a shop whose engine dies: what it answers meanwhile, and when it writes again.
+
+    The shop itself lives: who gives it time hears of no call that may have run, or not (504).
+    """
+
+    timeout_s = 4.0
 
     def __init__(self, client: HttpClient, origin: tuple[str, int], tally: Tally) -> None:
         super().__init__(client, origin, tally)
@@ -97,7 +105,7 @@ class Door(PatientShop):
 
     def is_final(self, status: int, document: Any) -> bool:
         """Count what is not."""
-        is_final = super().is_final(status, document)
+        is_final = status == 504 or super().is_final(status, document)
         if not is_final:
             self.asked_again[status] += 1
         return is_final
@@ -163,7 +171,8 @@ class Round:
         await asyncio.sleep(chance.uniform(0.0, LIVES_S))
         self._door.asked_again.clear()
         await self._in_thread(getattr(self._engine, how))
-        await asyncio.sleep(chance.uniform(0.0, AWAY_S))
+        is_long = self._count % LONG_AWAY_EACH == 0
+        await asyncio.sleep(LONG_AWAY_S if is_long else chance.uniform(0.0, AWAY_S))
         await self._in_thread(self._engine.restart)
         publishing = asyncio.ensure_future(asyncio.to_thread(_until_published, self._shop.places))
         written_s = await self._until_written()
@@ -173,6 +182,7 @@ class Round:
             wrong = [f"late: publishing took {took_s:.1f} s to resume after a {how}"]
         return wrong, {
             "how": how,
+            "away": "long" if is_long else "short",
             "written_ms": round(written_s * 1000),
             "resumed_ms": round(took_s * 1000),
             "asked_again": dict(self._door.asked_again),

@@ -1,7 +1,8 @@
 """The connections of one process to one service's database: made when needed, bounded, and given in turn.
 
 A connection that is lost is not given again, and whoever waited for it makes another one. Waiting ends
-at the deadline: then nothing has run.
+shortly before the deadline, so that the call is refused as one of which nothing has run, which may be
+repeated, and is not cut off as one that may have run.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Connect = Callable[[float], Awaitable[Connection]]
 """Makes a connection within so many seconds."""
 
 _AGAIN_S = 0.05
+_REFUSAL_S = 0.1
+_REFUSAL_SHARE = 0.1
 
 
 class Pool:
@@ -50,17 +53,19 @@ class Pool:
         return None
 
     async def take(self, deadline: float) -> Connection:
-        """A connection on which no transaction is open. Raises `StoreUnavailable` at the deadline."""
+        """A connection on which no transaction is open. Raises `StoreUnavailable` shortly before the deadline."""
         if self._closed:
             raise StoreUnavailable(f"{self._name} is being closed")
         connection = self.try_take()
         if connection is not None:
             return connection
+        left_s = deadline - self._clock.monotonic()
+        until = deadline - max(0.0, min(_REFUSAL_S, left_s * _REFUSAL_SHARE))
         if self._made < self._limits.connections:
-            return await self._make(deadline)
-        return await self._wait(deadline)
+            return await self._make(until)
+        return await self._wait(until)
 
-    async def _wait(self, deadline: float) -> Connection:
+    async def _wait(self, until: float) -> Connection:
         if len(self._waiting) >= self._limits.waiting:
             raise StoreUnavailable(
                 f"{len(self._waiting)} wait for a connection to {self._name} already"
@@ -68,7 +73,7 @@ class Pool:
         turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(deadline - self._clock.monotonic()):
+            async with asyncio.timeout(until - self._clock.monotonic()):
                 connection = await turn
         except BaseException as error:
             self._leave(turn)
@@ -79,7 +84,7 @@ class Pool:
                 ) from None
             raise
         if connection is None:  # a lost one has made room
-            return await self._make(deadline)
+            return await self._make(until)
         return connection
 
     def _leave(self, turn: asyncio.Future[Connection | None]) -> None:
@@ -95,12 +100,12 @@ class Pool:
             else:
                 self.give_back(given)
 
-    async def _make(self, deadline: float) -> Connection:
-        """Make a connection; a server that starts just now is asked again until the deadline."""
+    async def _make(self, until: float) -> Connection:
+        """Make a connection; a server that starts just now is asked again until then."""
         self._made += 1
         try:
             while True:
-                left_s = deadline - self._clock.monotonic()
+                left_s = until - self._clock.monotonic()
                 if left_s <= 0:
                     raise StoreUnavailable(f"{self._name} could not be reached in time")
                 try:
