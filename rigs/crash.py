@@ -1,5 +1,6 @@
 """Kills the shop under traffic at random moments and restarts it on the same data, again and again.
 
+Each life is a process that is forked from one which has imported the code and does nothing else.
 A round begins on an empty folder, so that its first kills hit the first start and its migrations;
 with `--store postgres` on a server of its own, which lives on while the shop dies.
 After its kills traffic stops, the shop must become quiet, and what customers were told is compared
@@ -66,7 +67,7 @@ class Round:
         arguments: Sequence[str],
     ) -> None:
         self._known_at_first = customers - int(customers * LATECOMERS)
-        self._shop = RiggedShop(folder, launcher, arguments)
+        self._shop = RiggedShop(folder, launcher, arguments, forks=True)
         self._tally = Tally()
         self._client = HttpClient()
         self._door = PatientShop(self._client, self._shop.origin, self._tally)
@@ -118,8 +119,7 @@ class Round:
         server = await self._shop.start_server()
         is_long = self._kills % LONG_LIFE_EACH == 0
         if is_first or (not is_long and chance.random() < STARTING_SHARE):
-            earliest = 0.4 if is_first else 0.0  # before that nothing but imports happens
-            phase, moment_s = "start", self._start_s * chance.uniform(earliest, 1.1)
+            phase, moment_s = "start", self._start_s * chance.uniform(0.0, 1.1)
             done, _ = await asyncio.wait([server.ready], timeout=moment_s)
             if done:
                 self._is_ready(server)

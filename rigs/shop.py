@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rigs.episodes import ROOT
+from rigs.forking import Forker, Life
 from rigs.launching import launch, module_path
 from shop.demo.evidence import Evidence, read_evidence
 from shop.demo.places import SERVICES, Places, rows_of
@@ -36,6 +37,7 @@ MANY_LIVES = {
 }
 """Attempts that a crash has ended count; an event must not be given up because the rig kills so often."""
 PORTS = (20_000, 32_000)  # below what the kernel gives to outgoing connections
+PLAIN = ("-m", "borough")
 WITNESS = ("--set", "services.witness.module=rigs.witness.service")
 
 
@@ -46,7 +48,7 @@ class ServerFailed(Exception):
 class Server:
     """One life of a process that runs the shop, or a smaller system."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Life, log: Path) -> None:
         self._process = process
         self._log = log
         self.began_s = asyncio.get_running_loop().time()
@@ -152,16 +154,19 @@ class Server:
 class RiggedShop:
     """One folder and all that runs on it. `launcher` are Python's arguments in place of `-m borough`.
 
-    `arguments` are further ones of the command, `options` further variables of its environment.
+    `arguments` are further ones of the command, `options` further variables of its environment. One that
+    `forks` has each of its servers forked from a process that has imported the code.
     """
 
     def __init__(
         self,
         folder: Path,
-        launcher: Sequence[str] = ("-m", "borough"),
+        launcher: Sequence[str] = PLAIN,
         arguments: Sequence[str] = (),
         options: Mapping[str, str] | None = None,
         system: Path = ROOT / "examples" / "shop",
+        *,
+        forks: bool = False,
     ) -> None:
         self.places = Places(folder)
         self._system = system
@@ -171,6 +176,8 @@ class RiggedShop:
         self._arguments = arguments
         self.log = folder / "server.log"
         self._server: Server | None = None
+        self._forks = forks
+        self._forker: Forker | None = None
         self.environment = dict(os.environ)
         self.environment["PYTHONPATH"] = module_path()
         self._issuer = Child(
@@ -204,13 +211,18 @@ class RiggedShop:
 
     async def start_server(self, launcher: Sequence[str] | None = None) -> Server:
         """Start the server, once by another launcher if wished; it is not ready yet."""
-        self._server = await Server.begin(
-            self._system,
-            self.log,
-            self.environment,
-            (*WITNESS, *self._arguments),
-            launcher or self._launcher,
-        )
+        arguments = (*WITNESS, *self._arguments)
+        launcher = launcher or self._launcher
+        if self._forks and launcher == PLAIN:
+            if self._forker is None:
+                self._forker = Forker(self.environment)
+            words = ("run", str(self._system), "--json", *arguments)
+            with self.log.open("ab") as errors:
+                self._server = Server(await self._forker.begin(words, errors), self.log)
+        else:
+            self._server = await Server.begin(
+                self._system, self.log, self.environment, arguments, launcher
+            )
         return self._server
 
     async def stop(self) -> None:
@@ -231,6 +243,8 @@ class RiggedShop:
         """End what still runs."""
         if self._server is not None:
             await self._server.discard()
+        if self._forker is not None:
+            self._forker.close()
         self._issuer.kill()
         if self._issuer.process.stdout is not None:
             self._issuer.process.stdout.close()
