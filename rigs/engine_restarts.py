@@ -53,6 +53,8 @@ LONG_AWAY_EACH = 5
 LONG_AWAY_S = 5.0
 """Now and then it is longer than a call has time."""
 RESUMES_WITHIN_S = 10.0
+LEASE_S = "3"
+"""Nobody takes a role from the shop, which does not die; and a busy machine is late with a renewal."""
 LOOK_S = 0.02
 QUIET_S = 60.0
 
@@ -141,7 +143,11 @@ class Round:
         start = getattr(importlib.import_module(f"borough.engines.{kind.module}"), kind.name).start
         self._engine = await self._in_thread(start, own)
         (own / "address").write_text(self._engine.address, encoding="utf-8")  # for the ledgers
-        options = {kind.address: self._engine.address, kind.choice: kind.module}
+        options = {
+            kind.address: self._engine.address,
+            kind.choice: kind.module,
+            "BOROUGH_EVENTS_LEASE_S": LEASE_S,
+        }
         self._shop = RiggedShop(self._folder, self._launcher, options=options)
         self._journal = Journal(self._shop.places.answers)
         self._server = await self._shop.start_server()

@@ -61,3 +61,29 @@ async def test_who_comes_after_its_deadline_is_refused_at_once() -> None:
     pool = Pool(_connect, "shop", clock, PostgresLimits())
     with pytest.raises(StoreUnavailable):
         await pool.take(clock.monotonic() - 1)
+
+
+async def test_while_the_server_is_away_one_asks_for_all_who_wait() -> None:
+    clock = SystemClock()
+    asked = at_once = most = 0
+    refused = asyncio.Event()
+
+    async def connect(within_s: float) -> Any:
+        nonlocal asked, at_once, most
+        asked += 1
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.001)
+        at_once -= 1
+        if asked <= 3:
+            refused.set()
+            raise ConnectionRefusedError
+        return _Connection()
+
+    pool = Pool(connect, "shop", clock, PostgresLimits())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pool.take(clock.monotonic() + 30))
+        await refused.wait()
+        for _ in range(7):
+            group.create_task(pool.take(clock.monotonic() + 30))
+    assert (asked, most) == (3 + 8, 1)
