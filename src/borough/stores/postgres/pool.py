@@ -27,7 +27,7 @@ Connect = Callable[[float], Awaitable[Connection]]
 """Makes a connection within so many seconds."""
 
 _AGAIN = Backoff(0.1, 0.5)
-_REFUSAL_S = 0.1
+_REFUSAL_S = 0.25
 _REFUSAL_SHARE = 0.1
 
 
