@@ -40,10 +40,13 @@ class Life:
     """One process that was forked, as `asyncio` shows those that it starts."""
 
     def __init__(
-        self, pid: int, stdout: asyncio.StreamReader, answers: asyncio.StreamReader
+        self,
+        pid: int,
+        stdout: tuple[asyncio.StreamReader, asyncio.ReadTransport],
+        answers: asyncio.StreamReader,
     ) -> None:
         self.pid = pid
-        self.stdout = stdout
+        self.stdout, self._pipe = stdout
         self._ended = asyncio.ensure_future(answers.readline())
 
     @property
@@ -57,7 +60,9 @@ class Life:
 
     async def wait(self) -> int:
         """Wait for its end; returns its exit status."""
-        return int(await asyncio.shield(self._ended))
+        status = int(await asyncio.shield(self._ended))
+        self._pipe.close()  # whoever reads what it says comes to an end
+        return status
 
 
 class Forker:
@@ -75,32 +80,35 @@ class Forker:
         )
         theirs.close()
         os.close(writing)
-        self._reader: asyncio.StreamReader | None = None
+        self._reading: tuple[asyncio.StreamReader, asyncio.ReadTransport] | None = None
 
     async def begin(self, words: Sequence[str], errors: IO[Any]) -> Life:
         """Begin a life with these arguments of the command `borough`."""
-        if self._reader is None:
-            self._reader = await _reader(self._answers)
+        if self._reading is None:
+            self._reading = await _reader(self._answers)
         reading, writing = os.pipe()
         request = json.dumps(list(words)).encode()
         socket.send_fds(self._requests, [request], [writing, errors.fileno()])
         os.close(writing)
-        pid = int(await self._reader.readline())
-        return Life(pid, await _reader(reading), self._reader)
+        answers = self._reading[0]
+        pid = int(await answers.readline())
+        return Life(pid, await _reader(reading), answers)
 
     def close(self) -> None:
         """End it. The life has ended before."""
         self._requests.close()
         self._process.wait()
+        if self._reading is not None:
+            self._reading[1].close()
 
 
-async def _reader(descriptor: int) -> asyncio.StreamReader:
+async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
     reader = asyncio.StreamReader()
     pipe = os.fdopen(descriptor, "rb", 0)
-    await asyncio.get_running_loop().connect_read_pipe(
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
-    return reader
+    return reader, transport
 
 
 def main(requests: socket.socket, answers: int) -> int:
