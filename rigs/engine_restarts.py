@@ -181,6 +181,7 @@ class Round:
         is_long = self._count % LONG_AWAY_EACH == 0
         await asyncio.sleep(LONG_AWAY_S if is_long else chance.uniform(0.0, AWAY_S))
         await self._in_thread(self._engine.restart)
+        self._door.opens()  # nobody's patience counts while it was away
         publishing = asyncio.ensure_future(asyncio.to_thread(_until_published, self._shop.places))
         written_s = await self._until_written()
         took_s = await publishing
