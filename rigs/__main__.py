@@ -24,6 +24,7 @@ NAMES: tuple[str, ...] = (
     "crash_points",
     "dependency",
     "disk",
+    "engine_restarts",
     "fleet_crash",
     "fleet_links",
     "openapi",
@@ -80,7 +81,8 @@ def run_rig(name: str, rig: Rig, options: argparse.Namespace) -> int:
 
     began_s = time.monotonic()
     commit = commit_of()
-    episodes = Episodes(options.out, name, commit)
+    title = f"{name} {getattr(options, rig.variant)}" if rig.variant else name
+    episodes = Episodes(options.out, title, commit)
     say(f"commit {commit}, seed {options.seed}, to {options.out}")
     try:
         if options.planted is not None:
@@ -105,6 +107,7 @@ def run_rig(name: str, rig: Rig, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         sys.exit(main())

@@ -1,6 +1,8 @@
 """Kills the shop under traffic at random moments and restarts it on the same data, again and again.
 
-A round begins on an empty folder, so that its first kills hit the first start and its migrations.
+Each life is a process that is forked from one which has imported the code and does nothing else.
+A round begins on an empty folder, so that its first kills hit the first start and its migrations;
+with `--store postgres` on a server of its own, which lives on while the shop dies.
 After its kills traffic stops, the shop must become quiet, and what customers were told is compared
 with all databases and ledgers. Only then are the round's episodes, each a kill, good or bad.
 """
@@ -19,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from borough.engines.started import started
 from borough.transports.http.client import HttpClient
 from rigs.customers import (
     HASHES_AT_ONCE,
@@ -55,9 +58,16 @@ QUIET_S = 45.0
 class Round:
     """One folder, its kills, and its judgement."""
 
-    def __init__(self, folder: Path, seed: int, customers: int, launcher: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        customers: int,
+        launcher: Sequence[str],
+        arguments: Sequence[str],
+    ) -> None:
         self._known_at_first = customers - int(customers * LATECOMERS)
-        self._shop = RiggedShop(folder, launcher)
+        self._shop = RiggedShop(folder, launcher, arguments, forks=True)
         self._tally = Tally()
         self._client = HttpClient()
         self._door = PatientShop(self._client, self._shop.origin, self._tally)
@@ -109,8 +119,7 @@ class Round:
         server = await self._shop.start_server()
         is_long = self._kills % LONG_LIFE_EACH == 0
         if is_first or (not is_long and chance.random() < STARTING_SHARE):
-            earliest = 0.4 if is_first else 0.0  # before that nothing but imports happens
-            phase, moment_s = "start", self._start_s * chance.uniform(earliest, 1.1)
+            phase, moment_s = "start", self._start_s * chance.uniform(0.0, 1.1)
             done, _ = await asyncio.wait([server.ready], timeout=moment_s)
             if done:
                 self._is_ready(server)
@@ -159,11 +168,15 @@ class Round:
 
 
 async def play(
-    folder: Path, seeds: Sequence[int], customers: int, planted: str | None
+    folder: Path,
+    seeds: Sequence[int],
+    customers: int,
+    arguments: Sequence[str],
+    planted: str | None,
 ) -> list[Episode]:
     """One round."""
     launcher = ("-m", "borough") if planted is None else ("-m", "rigs.planted", planted)
-    trial = Round(folder, seeds[0], customers, launcher)
+    trial = Round(folder, seeds[0], customers, launcher, arguments)
     facts: dict[int, dict[str, Any]] = {}
     try:
         for number, seed in enumerate(seeds):
@@ -186,12 +199,21 @@ def run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Epi
     size, customers = PLANTED_KILLS_PER_ROUND, PLANTED_CUSTOMERS
     if planted is None:
         size, customers = options.round, options.customers
+    engines = ["postgres"] if options.store == "postgres" else []
     for first in range(0, len(seeds), size):
         folder = Path(tempfile.mkdtemp(prefix="borough-crash-"))
+        folder.chmod(0o755)  # a server's account has its data there
+        part = seeds[first : first + size]
         is_bad = True
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                episodes = runner.run(play(folder, seeds[first : first + size], customers, planted))
+            with (
+                started(engines, folder) as found,
+                asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+            ):
+                arguments = ["--store", options.store]
+                for name, value in found.items():
+                    arguments += ["--set", f"{name}={value}"]
+                episodes = runner.run(play(folder, part, customers, arguments, planted))
             is_bad = any(episode.wrong for episode in episodes) and planted is None
         finally:
             if not is_bad:
@@ -203,6 +225,9 @@ def run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Epi
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "--store", choices=("sqlite", "postgres"), default="sqlite", help="of all services (sqlite)"
+    )
+    parser.add_argument(
         "--round", type=int, default=KILLS_PER_ROUND, help=f"kills per folder ({KILLS_PER_ROUND})"
     )
     parser.add_argument(
@@ -211,4 +236,4 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 PLANTED = {"inbox": Fault(64, "doubled: "), "acknowledged": Fault(64, "lost: note ")}
-RIG = Rig("kills", run, PLANTED, add_arguments=_add_arguments)
+RIG = Rig("kills", run, PLANTED, variant="store", add_arguments=_add_arguments)

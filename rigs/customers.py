@@ -19,8 +19,6 @@ from shop.demo.customer import PASSWORD, Customer, Shop, Unexpected
 from shop.demo.journal import Acknowledged, Journal
 from shop.demo.tally import Tally
 
-ASKED_TIMEOUT_S = 1.0
-"""What a request gives the shop. The key of a killed checkout is free again after that time."""
 ANSWER_S = 8.0
 PATIENCE_S = 45.0
 """How long a customer asks a living shop again and again; then something is stuck."""
@@ -34,6 +32,9 @@ SETTLE_S = 90.0
 
 class PatientShop(Shop):
     """The edge of a shop that may be dead at any moment."""
+
+    timeout_s = 1.0
+    """What a request gives the shop. The key of a killed checkout is free again after that time."""
 
     def __init__(self, client: HttpClient, origin: tuple[str, int], tally: Tally) -> None:
         super().__init__(client, origin, tally)
@@ -62,7 +63,7 @@ class PatientShop(Shop):
         key: str = "",
     ) -> tuple[int, Any]:
         """Ask until there is an answer. Raises `Unexpected` for one that is not `expected`."""
-        headers = [(b"borough-timeout-ms", b"%d" % (ASKED_TIMEOUT_S * 1000))]
+        headers = [(b"borough-timeout-ms", b"%d" % (self.timeout_s * 1000))]
         if body is not None:
             headers.append((b"content-type", b"application/json"))
         if token:

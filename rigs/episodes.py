@@ -72,6 +72,9 @@ class Rig:
     is_finite: bool = False
     """Whether it has a last seed of its own, and ends there when asked for more."""
 
+    variant: str = ""
+    """The option of its own that makes what it tries another thing: what is good for one value is not for others."""
+
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     """Add what only this rig takes."""
 

@@ -24,6 +24,7 @@ from borough.runtime.parking import Parking
 from borough.runtime.push import Receiver
 from borough.runtime.relay import Relay
 from borough.services.context import NO_DEADLINE
+from borough.stores.postgres.transaction import PostgresTransaction
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
 from borough.transports.callee import Callee
@@ -69,6 +70,22 @@ def acknowledge_before_commit() -> None:
         return commit(self, *rest)
 
     replace(Writer, "_commit", late)
+    commit_there: Any = PostgresTransaction._commit
+    committing: set[asyncio.Future[Any]] = set()
+
+    async def later(self: Any) -> None:
+        await asyncio.sleep(LAG_S)
+        await commit_there(self)
+
+    async def at_once(self: Any) -> Any:
+        if not self._pool._name.endswith("/witness") or not self.outbox:
+            return await commit_there(self)
+        task = asyncio.ensure_future(later(self))
+        committing.add(task)
+        task.add_done_callback(committing.discard)
+        return None
+
+    replace(PostgresTransaction, "_commit", at_once)
 
 
 def acknowledge_what_failed() -> None:

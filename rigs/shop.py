@@ -11,14 +11,16 @@ import json
 import os
 import random
 import signal
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rigs.episodes import ROOT
+from rigs.forking import Forker, Life
 from rigs.launching import launch, module_path
 from shop.demo.evidence import Evidence, read_evidence
-from shop.demo.places import SERVICES, Places, Rows
+from shop.demo.places import SERVICES, Places, rows_of
 from shop.demo.processes import PYTHON, Child, free_port
 from shop.demo.rules import ONCE_PER_KEY, judge
 from shop.demo.watch import Watch
@@ -35,6 +37,7 @@ MANY_LIVES = {
 }
 """Attempts that a crash has ended count; an event must not be given up because the rig kills so often."""
 PORTS = (20_000, 32_000)  # below what the kernel gives to outgoing connections
+PLAIN = ("-m", "borough")
 WITNESS = ("--set", "services.witness.module=rigs.witness.service")
 
 
@@ -45,7 +48,7 @@ class ServerFailed(Exception):
 class Server:
     """One life of a process that runs the shop, or a smaller system."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Life, log: Path) -> None:
         self._process = process
         self._log = log
         self.began_s = asyncio.get_running_loop().time()
@@ -151,16 +154,19 @@ class Server:
 class RiggedShop:
     """One folder and all that runs on it. `launcher` are Python's arguments in place of `-m borough`.
 
-    `arguments` are further ones of the command, `options` further variables of its environment.
+    `arguments` are further ones of the command, `options` further variables of its environment. One that
+    `forks` has each of its servers forked from a process that has imported the code.
     """
 
     def __init__(
         self,
         folder: Path,
-        launcher: Sequence[str] = ("-m", "borough"),
+        launcher: Sequence[str] = PLAIN,
         arguments: Sequence[str] = (),
         options: Mapping[str, str] | None = None,
         system: Path = ROOT / "examples" / "shop",
+        *,
+        forks: bool = False,
     ) -> None:
         self.places = Places(folder)
         self._system = system
@@ -170,6 +176,8 @@ class RiggedShop:
         self._arguments = arguments
         self.log = folder / "server.log"
         self._server: Server | None = None
+        self._forks = forks
+        self._forker: Forker | None = None
         self.environment = dict(os.environ)
         self.environment["PYTHONPATH"] = module_path()
         self._issuer = Child(
@@ -203,13 +211,18 @@ class RiggedShop:
 
     async def start_server(self, launcher: Sequence[str] | None = None) -> Server:
         """Start the server, once by another launcher if wished; it is not ready yet."""
-        self._server = await Server.begin(
-            self._system,
-            self.log,
-            self.environment,
-            (*WITNESS, *self._arguments),
-            launcher or self._launcher,
-        )
+        arguments = (*WITNESS, *self._arguments)
+        launcher = launcher or self._launcher
+        if self._forks and launcher == PLAIN:
+            if self._forker is None:
+                self._forker = Forker(self.environment)
+            words = ("run", str(self._system), "--json", *arguments)
+            with self.log.open("ab") as errors:
+                self._server = Server(await self._forker.begin(words, errors), self.log)
+        else:
+            self._server = await Server.begin(
+                self._system, self.log, self.environment, arguments, launcher
+            )
         return self._server
 
     async def stop(self) -> None:
@@ -219,17 +232,7 @@ class RiggedShop:
 
     async def until_quiet(self, within_s: float) -> list[str]:
         """Wait until every order rests and every event is handled; returns what is not, in words."""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + within_s
-        watch = Watch(self.places, (*SERVICES, "witness"))
-        try:
-            while unfinished := watch.unfinished():
-                if loop.time() > ends:
-                    return unfinished
-                await asyncio.sleep(LOOK_S)
-            return []
-        finally:
-            watch.close()
+        return await asyncio.to_thread(_until_quiet, self.places, within_s)
 
     def breaches(self) -> list[str]:
         """Everything that is lost or doubled, in words. Ask once all is quiet."""
@@ -240,14 +243,30 @@ class RiggedShop:
         """End what still runs."""
         if self._server is not None:
             await self._server.discard()
+        if self._forker is not None:
+            self._forker.close()
         self._issuer.kill()
         if self._issuer.process.stdout is not None:
             self._issuer.process.stdout.close()
 
 
+def _until_quiet(places: Places, within_s: float) -> list[str]:
+    """In a thread: a database of a server is asked by a loop of its own."""
+    ends = time.monotonic() + within_s
+    watch = Watch(places, (*SERVICES, "witness"))
+    try:
+        while unfinished := watch.unfinished():
+            if time.monotonic() > ends:
+                return unfinished
+            time.sleep(LOOK_S)
+        return []
+    finally:
+        watch.close()
+
+
 def _testimony(places: Places, found: Evidence) -> Iterator[str]:
     """What the witness says against what customers and logs say."""
-    with Rows(places.data / "witness.db") as rows:
+    with rows_of(places, "witness") as rows:
         notes = set(rows("select writer, number from notes"))
         heard = [tuple(row) for row in rows("select name, key, number from heard order by place")]
         left = rows("select count(*) from borough_outbox")[0][0]

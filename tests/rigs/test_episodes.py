@@ -26,7 +26,7 @@ class Tried:
         parser.add_argument("--speed", type=int, default=3)
 
     def run(self, options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Episode]:
-        assert options.speed == 3
+        assert options.speed in (3, 4)
         try:
             for number, seed in enumerate(seeds, 1):
                 if planted is None:
@@ -38,9 +38,13 @@ class Tried:
             self.closed += 1
 
 
-def run(rig: Tried, out: Path, *arguments: str) -> int:
+def run(rig: Tried, out: Path, *arguments: str, variant: str = "") -> int:
     offered = Rig(
-        "looks", rig.run, {"broken": Fault(3, "planted")}, add_arguments=rig.add_arguments
+        "looks",
+        rig.run,
+        {"broken": Fault(3, "planted")},
+        variant=variant,
+        add_arguments=rig.add_arguments,
     )
     parser = argparse.ArgumentParser()
     add_rig(parser.add_subparsers(dest="name"), "tried", offered, "tries")
@@ -73,6 +77,15 @@ def test_it_goes_on_where_it_was_and_proves_itself_once(tmp_path: Path) -> None:
     more = Tried(set(), seen_in=None)
     assert run(more, out, "--count", "5") == 0
     assert more.seeds == [3, 4, 5]
+
+
+def test_what_is_good_for_one_variant_is_not_good_for_another(tmp_path: Path) -> None:
+    out = tmp_path / "tried.jsonl"
+    assert run(Tried(set()), out, "--count", "2", variant="speed") == 0
+    other, same = Tried(set()), Tried(set())
+    assert run(other, out, "--count", "2", "--speed", "4", variant="speed") == 0
+    assert run(same, out, "--count", "2", variant="speed") == 0
+    assert (other.seeds, same.seeds) == ([1, 2], [])
 
 
 def test_a_bad_episode_ends_in_status_1_names_its_seed_and_is_tried_again(

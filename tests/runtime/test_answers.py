@@ -1,7 +1,8 @@
 """A key is answered once: repeats get the stored answer, a crash frees the key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from borough.errors import (
     DeadlineExceeded,
     KeyInUse,
     KeyReused,
+    StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
 )
@@ -306,6 +308,38 @@ async def test_a_key_that_cannot_be_given_back_in_time_hides_nothing_of_the_run(
 
         with pytest.raises(CardDeclined):
             await till.run(declined)
+        assert "keeps its key 'order-1' until its deadline" in caplog.text
+
+
+class AwayStore(LateStore):
+    """A store that gives no connection any more, once that is said."""
+
+    def transaction(self, *, serializable: bool = True) -> Any:
+        if self.is_late:
+            return self._nothing()
+        return super().transaction(serializable=serializable)
+
+    @asynccontextmanager
+    async def _nothing(self) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+
+async def test_what_a_run_gave_does_not_wait_to_the_deadline_for_its_key_to_be_given_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        store: Any = AwayStore(till.place.store)
+        till.calls = KeyedCalls(store, clock)
+
+        async def unavailable(tx: StoreTransaction) -> Any:
+            store.is_late = True
+            clock.advance(9.9)
+            raise StoreUnavailable("away")
+
+        with pytest.raises(StoreUnavailable):
+            await till.run(unavailable)
         assert "keeps its key 'order-1' until its deadline" in caplog.text
 
 

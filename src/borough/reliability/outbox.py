@@ -20,8 +20,8 @@ class RelayTerms(msgspec.Struct, frozen=True):
     """Events moved at once, at most."""
     batch_bytes: int = 8 << 20
     """No further event is moved along with ones of so many bytes; a single one may be larger."""
-    poll_s: float = 1.0
-    idle_poll_s: float = 5.0
+    poll_s: float = 0.2
+    idle_poll_s: float = 1.0
     backoff: Backoff = Backoff(0.1, 5.0)
 
 

@@ -43,6 +43,8 @@ __all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
 
 _log = logging.getLogger("borough.calls")
 
+_GIVE_BACK_S = 1.0
+
 Encoded = tuple[Literal["value", "problem"], bytes]
 """An answer as it is stored: what it is, and its JSON."""
 
@@ -208,7 +210,7 @@ class KeyedOperation:
         finally:
             force_setattr(call, "mark", None)
             if not found.settled:
-                await self._give_back(found)
+                await self._give_back(found, call.deadline)
         if not found.settled:
             self._warn_unanswered()
         return answer
@@ -253,20 +255,24 @@ class KeyedOperation:
     async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
         return await rerun(proceed, self._calls.clock, unless=lambda: mark.settled)
 
-    async def _give_back(self, mark: Mark) -> None:
+    async def _give_back(self, mark: Mark, deadline: float) -> None:
         # Shielded: a cancelled call gives its key back too, or a repeat waits for its deadline.
-        release = asyncio.ensure_future(self._released(mark))
+        release = asyncio.ensure_future(self._released(mark, deadline))
         try:
             await asyncio.shield(release)
         except asyncio.CancelledError:
             await asyncio.wait([release])
             raise
 
-    async def _released(self, mark: Mark) -> None:
+    async def _released(self, mark: Mark, deadline: float) -> None:
+        # What the run gave is not held back for long, or its caller hears of the deadline only.
+        left_s = deadline - self._calls.clock.monotonic()
         try:
-            await self._calls.release(mark)
-        except (StoreError, DeadlineExceeded) as error:
-            _log.warning("%s keeps its key %r until its deadline: %s", self._name, mark.key, error)
+            async with asyncio.timeout(min(_GIVE_BACK_S, left_s / 2)):
+                await self._calls.release(mark)
+        except (StoreError, DeadlineExceeded, TimeoutError) as error:
+            why = str(error) or "the database did not answer"
+            _log.warning("%s keeps its key %r until its deadline: %s", self._name, mark.key, why)
 
     def _scope(self, call: Call) -> str:
         """A client's key is the client's own; a business fact is one for everybody."""

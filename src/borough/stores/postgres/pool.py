@@ -1,7 +1,9 @@
 """The connections of one process to one service's database: made when needed, bounded, and given in turn.
 
 A connection that is lost is not given again, and whoever waited for it makes another one. Waiting ends
-at the deadline: then nothing has run.
+shortly before the deadline, so that the call is refused as one of which nothing has run, which may be
+repeated, and is not cut off as one that may have run. While the server is away one of those who wait asks
+for it, and ever more seldom: many would keep it from starting.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from borough.clock import Clock
-from borough.errors import ConfigurationError, StoreUnavailable
+from borough.errors import StoreUnavailable
+from borough.reliability.backoff import Backoff
 from borough.stores.postgres.connection import Connection
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, WRONG_URL, connect_fault, is_wrong_url
@@ -23,7 +26,9 @@ __all__ = ["Pool"]
 Connect = Callable[[float], Awaitable[Connection]]
 """Makes a connection within so many seconds."""
 
-_AGAIN_S = 0.05
+_AGAIN = Backoff(0.1, 0.5)
+_REFUSAL_S = 0.25
+_REFUSAL_SHARE = 0.1
 
 
 class Pool:
@@ -37,6 +42,8 @@ class Pool:
         self._idle: list[Connection] = []
         self._made = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._is_away = False
+        self._asking = asyncio.Lock()
         self._closed = False
         self._empty = asyncio.Event()
 
@@ -50,17 +57,19 @@ class Pool:
         return None
 
     async def take(self, deadline: float) -> Connection:
-        """A connection on which no transaction is open. Raises `StoreUnavailable` at the deadline."""
+        """A connection on which no transaction is open. Raises `StoreUnavailable` shortly before the deadline."""
         if self._closed:
             raise StoreUnavailable(f"{self._name} is being closed")
         connection = self.try_take()
         if connection is not None:
             return connection
+        left_s = deadline - self._clock.monotonic()
+        until = deadline - max(0.0, min(_REFUSAL_S, left_s * _REFUSAL_SHARE))
         if self._made < self._limits.connections:
-            return await self._make(deadline)
-        return await self._wait(deadline)
+            return await self._make(until)
+        return await self._wait(until)
 
-    async def _wait(self, deadline: float) -> Connection:
+    async def _wait(self, until: float) -> Connection:
         if len(self._waiting) >= self._limits.waiting:
             raise StoreUnavailable(
                 f"{len(self._waiting)} wait for a connection to {self._name} already"
@@ -68,7 +77,7 @@ class Pool:
         turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(deadline - self._clock.monotonic()):
+            async with asyncio.timeout(until - self._clock.monotonic()):
                 connection = await turn
         except BaseException as error:
             self._leave(turn)
@@ -79,7 +88,7 @@ class Pool:
                 ) from None
             raise
         if connection is None:  # a lost one has made room
-            return await self._make(deadline)
+            return await self._make(until)
         return connection
 
     def _leave(self, turn: asyncio.Future[Connection | None]) -> None:
@@ -95,28 +104,60 @@ class Pool:
             else:
                 self.give_back(given)
 
-    async def _make(self, deadline: float) -> Connection:
-        """Make a connection; a server that starts just now is asked again until the deadline."""
+    async def _make(self, until: float) -> Connection:
+        """Make a connection. Raises `StoreUnavailable` where that takes too long."""
         self._made += 1
         try:
-            while True:
-                left_s = deadline - self._clock.monotonic()
-                if left_s <= 0:
-                    raise StoreUnavailable(f"{self._name} could not be reached in time")
-                try:
-                    return await self._connect(min(left_s, self._limits.connect_s))
-                except (*LOST, *WRONG_URL, asyncpg.PostgresError) as error:
-                    fault = connect_fault(error, self._name)
-                    again_s = _AGAIN_S * (1 + self._clock.random.random())
-                    if is_wrong_url(error):
-                        raise fault from None
-                    if isinstance(fault, ConfigurationError) or left_s < again_s:
-                        raise fault from error
-                await self._clock.sleep(again_s)
+            if self._is_away:
+                return await self._ask_in_turn(until)
+            try:
+                return await self._try(until)
+            except StoreUnavailable:
+                self._is_away = True
+            return await self._ask_in_turn(until)
         except BaseException:
             self._made -= 1
             self._make_room()
             raise
+
+    async def _ask_in_turn(self, until: float) -> Connection:
+        """Ask until the server is there, or it is too late; the others wait for the one who asks."""
+        try:
+            async with asyncio.timeout(until - self._clock.monotonic()):
+                await self._asking.acquire()
+        except TimeoutError:
+            raise self._unreached() from None
+        failures = 0
+        try:
+            while True:
+                try:
+                    connection = await self._try(until)
+                except StoreUnavailable:
+                    failures += 1
+                    again_s = _AGAIN.delay_s(failures, self._clock.random.random())
+                    if until - self._clock.monotonic() < again_s:
+                        raise
+                    await self._clock.sleep(again_s)
+                else:
+                    self._is_away = False
+                    return connection
+        finally:
+            self._asking.release()
+
+    async def _try(self, until: float) -> Connection:
+        left_s = until - self._clock.monotonic()
+        if left_s <= 0:
+            raise self._unreached()
+        try:
+            return await self._connect(min(left_s, self._limits.connect_s))
+        except (*LOST, *WRONG_URL, asyncpg.PostgresError) as error:
+            fault = connect_fault(error, self._name)
+            if is_wrong_url(error):
+                raise fault from None
+            raise fault from error
+
+    def _unreached(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self._name} could not be reached in time")
 
     def _make_room(self) -> None:
         """One connection less: the first who waits may make another one."""

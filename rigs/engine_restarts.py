@@ -1,8 +1,10 @@
-"""Restarts the broker under the shop's traffic, every other time by kill -9; the ledgers must agree.
+"""Restarts the broker, or the database server, under the shop's traffic; the ledgers must agree.
 
-The shop goes on taking orders meanwhile: its events wait in outboxes. Each restart is judged by how
-long it takes, from the moment when the broker takes connections again, until publishers publish; ten
-seconds are the most. At the end of a round all is compared as in every rig of the shop.
+A broker is stopped and killed with -9 in turn, and the shop goes on taking orders meanwhile: its events
+wait in outboxes. PostgreSQL is shut down immediately each time, and while it is away the shop answers
+503, seldom 504, and nothing worse. Each restart is judged by how long it takes, from the moment when the engine
+takes connections again, until publishers publish; ten seconds are the most. At the end of a round all
+is compared as in every rig of the shop.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ import os
 import random
 import shutil
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -33,23 +38,79 @@ from rigs.customers import (
 from rigs.episodes import Episode, Fault, Rig
 from rigs.shop import RiggedShop, Server, ServerFailed
 from shop.demo.journal import Journal
-from shop.demo.places import Rows
+from shop.demo.places import Places, rows_of
 from shop.demo.tally import Tally
 
 CUSTOMERS = 12
 WRITERS = 2
 RESTARTS_PER_ROUND = 25
+PLANTED_PER_ROUND = 10
 LIVES_S = 2.0
 """How long the broker lives between two restarts, at most."""
 AWAY_S = 1.5
 """How long it is away before it is started again, at most."""
+LONG_AWAY_EACH = 5
+LONG_AWAY_S = 5.0
+"""Now and then it is longer than a call has time."""
 RESUMES_WITHIN_S = 10.0
+LATE_AT_LEAST = 10
+LATE_SHARE = 0.25
+LEASE_S = "3"
+"""Nobody takes a role from the shop, which does not die; and a busy machine is late with a renewal."""
 LOOK_S = 0.02
 QUIET_S = 60.0
-BROKERS = {
-    "rabbitmq": ("borough.engines.rabbitmq", "RabbitmqServer", "BOROUGH_EVENTS_RABBITMQ_URL"),
-    "kafka": ("borough.engines.kafka", "KafkaServer", "BOROUGH_EVENTS_KAFKA_SERVERS"),
+
+
+class Kind(NamedTuple):
+    """An engine: its class, the options that say where it is and that it is to be used, its ends."""
+
+    module: str
+    name: str
+    address: str
+    choice: str
+    ends: Sequence[str] = ("kill", "stop")
+
+
+ENGINES = {
+    "rabbitmq": Kind(
+        "rabbitmq", "RabbitmqServer", "BOROUGH_EVENTS_RABBITMQ_URL", "BOROUGH_EVENTS_BROKER"
+    ),
+    "kafka": Kind("kafka", "KafkaServer", "BOROUGH_EVENTS_KAFKA_SERVERS", "BOROUGH_EVENTS_BROKER"),
+    "postgres": Kind(
+        "postgres",
+        "PostgresServer",
+        "BOROUGH_DATA_POSTGRES_URL",
+        "BOROUGH_DATA_STORE",
+        ("stop_at_once",),
+    ),
 }
+
+
+class Door(PatientShop):
+    """The edge of a shop whose engine dies: what it answers meanwhile, and when it writes again."""
+
+    timeout_s = 4.0
+
+    def __init__(self, client: HttpClient, origin: tuple[str, int], tally: Tally) -> None:
+        super().__init__(client, origin, tally)
+        self.asked_again: Counter[int] = Counter()
+        self.asked_again_before: Counter[int] = Counter()
+        self.written = asyncio.Event()
+        """A write is acknowledged; to be cleared by who waits for the next one."""
+
+    async def ask(self, method: str, path: str, *expected: int, **more: Any) -> tuple[int, Any]:
+        """See `PatientShop`."""
+        status, document = await super().ask(method, path, *expected, **more)
+        if method == "POST" and status < 300:
+            self.written.set()
+        return status, document
+
+    def is_final(self, status: int, document: Any) -> bool:
+        """Count what is not."""
+        is_final = super().is_final(status, document)
+        if not is_final:
+            self.asked_again[status] += 1
+        return is_final
 
 
 class Round:
@@ -57,7 +118,7 @@ class Round:
 
     def __init__(self, folder: Path, seed: int, options: Any, launcher: Sequence[str]) -> None:
         self._folder = folder
-        self._broker = options.broker
+        self._kind = ENGINES[options.engine]
         # A server ends with the thread that has started it: this one lives as long as the round.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._engine: Any = None
@@ -68,27 +129,32 @@ class Round:
         self._server: Server | None = None
         self._tally = Tally()
         self._client = HttpClient()
+        self._door: Door | None = None
         self._stopping = asyncio.Event()
         self._traffic: list[asyncio.Future[Any]] = []
         self._journal: Journal | None = None
         self._count = 0
 
     async def open(self) -> None:
-        """Start the broker, the shop and its customers."""
-        module, kind, variable = BROKERS[self._broker]
-        start = getattr(importlib.import_module(module), kind).start
-        self._engine = await self._in_thread(start, self._folder / "engine")
-        told = self._folder / "engines" / self._broker / "address"
-        told.parent.mkdir(parents=True)
-        told.write_text(self._engine.address, encoding="utf-8")  # where the ledgers look for it
-        options = {variable: self._engine.address, "BOROUGH_EVENTS_BROKER": self._broker}
+        """Start the engine, the shop and its customers."""
+        kind = self._kind
+        own = self._folder / "engines" / kind.module
+        own.mkdir(parents=True)
+        start = getattr(importlib.import_module(f"borough.engines.{kind.module}"), kind.name).start
+        self._engine = await self._in_thread(start, own)
+        (own / "address").write_text(self._engine.address, encoding="utf-8")  # for the ledgers
+        options = {
+            kind.address: self._engine.address,
+            kind.choice: kind.module,
+            "BOROUGH_EVENTS_LEASE_S": LEASE_S,
+        }
         self._shop = RiggedShop(self._folder, self._launcher, options=options)
         self._journal = Journal(self._shop.places.answers)
         self._server = await self._shop.start_server()
         await self._server.until_ready()
         if hasattr(self._engine, "settle"):  # what is young there may not outlive a kill
             await self._in_thread(self._engine.settle)
-        door = PatientShop(self._client, self._shop.origin, self._tally)
+        door = self._door = Door(self._client, self._shop.origin, self._tally)
         door.opens()
         run, hashing = os.urandom(3).hex(), asyncio.Semaphore(HASHES_AT_ONCE)
         known = asyncio.Semaphore(0)
@@ -101,31 +167,44 @@ class Round:
             self._traffic.append(asyncio.ensure_future(notes))
 
     async def restart(self, seed: int) -> tuple[list[str], Mapping[str, Any]]:
-        """One end of the broker and its return; what is wrong, and how long it took to publish again."""
+        """One end of the engine and its return; what is wrong, and how long it took to go on."""
+        assert self._shop is not None
+        assert self._door is not None
         chance = random.Random(seed)
+        ends = self._kind.ends
+        how = ends[self._count % len(ends)]
         self._count += 1
-        how = "kill" if self._count % 2 else "stop"
         await asyncio.sleep(chance.uniform(0.0, LIVES_S))
+        self._door.asked_again_before += self._door.asked_again
+        self._door.asked_again.clear()
         await self._in_thread(getattr(self._engine, how))
-        await asyncio.sleep(chance.uniform(0.0, AWAY_S))
+        is_long = self._count % LONG_AWAY_EACH == 0
+        await asyncio.sleep(LONG_AWAY_S if is_long else chance.uniform(0.0, AWAY_S))
         await self._in_thread(self._engine.restart)
-        took_s = await self._until_published()
+        self._door.opens()  # nobody's patience counts while it was away
+        publishing = asyncio.ensure_future(asyncio.to_thread(_until_published, self._shop.places))
+        written_s = await self._until_written()
+        took_s = await publishing
         wrong = []
         if took_s > RESUMES_WITHIN_S:
             wrong = [f"late: publishing took {took_s:.1f} s to resume after a {how}"]
-        return wrong, {"how": how, "resumed_ms": round(took_s * 1000)}
+        return wrong, {
+            "how": how,
+            "away": "long" if is_long else "short",
+            "written_ms": round(written_s * 1000),
+            "resumed_ms": round(took_s * 1000),
+            "asked_again": dict(self._door.asked_again),
+        }
 
-    async def _until_published(self) -> float:
-        """How long it takes until a publisher's outbox moves on."""
-        assert self._shop is not None
+    async def _until_written(self) -> float:
+        """How long it takes until a write is acknowledged."""
+        assert self._door is not None
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        with Rows(self._shop.places.data / "witness.db") as rows:
-            before = rows("select coalesce(max(sequence), 0) from borough_topics")
-            while loop.time() - began_s < SETTLE_S:
-                if rows("select coalesce(max(sequence), 0) from borough_topics") != before:
-                    break
-                await asyncio.sleep(LOOK_S)
+        self._door.written.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                await self._door.written.wait()
         return loop.time() - began_s
 
     async def judge(self) -> list[str]:
@@ -138,7 +217,15 @@ class Round:
         if unfinished:
             wrong.append(f"stuck: after {QUIET_S:.0f} s {'; '.join(unfinished)}")
         await self._server.stop()
-        return wrong + await asyncio.to_thread(self._shop.breaches)
+        return [*wrong, *self._unkind(), *await asyncio.to_thread(self._shop.breaches)]
+
+    def _unkind(self) -> Iterator[str]:
+        """Who may ask again at once should be told so; a busy machine is now and then too late for it."""
+        assert self._door is not None
+        asked_again = self._door.asked_again + self._door.asked_again_before
+        late, all_of_them = asked_again[504], asked_again.total()
+        if late > LATE_AT_LEAST + LATE_SHARE * all_of_them:
+            yield f"unkind: {late} of {all_of_them} answers were 504 where 503 would have been right"
 
     @property
     def figures(self) -> dict[str, Any]:
@@ -162,6 +249,18 @@ class Round:
     async def _in_thread(self, function: Any, *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, function, *arguments)
+
+
+def _until_published(places: Places) -> float:
+    """How long it takes until a publisher's outbox moves on. In a thread."""
+    began_s = time.monotonic()
+    with rows_of(places, "witness") as rows:
+        before = rows("select coalesce(max(sequence), 0) from borough_topics")
+        while time.monotonic() - began_s < SETTLE_S:
+            if rows("select coalesce(max(sequence), 0) from borough_topics") != before:
+                break
+            time.sleep(LOOK_S)
+    return time.monotonic() - began_s
 
 
 async def play(
@@ -191,25 +290,27 @@ async def play(
 
 def run(options: Any, seeds: Sequence[int], planted: str | None) -> Iterator[Episode]:
     """Round after round; a bad one leaves its folder."""
-    for first in range(0, len(seeds), options.round):
+    size = options.round if planted is None else PLANTED_PER_ROUND
+    for first in range(0, len(seeds), size):
         folder = Path(tempfile.mkdtemp(prefix="borough-restarts-"))
+        folder.chmod(0o755)  # the account of PostgreSQL has its data there
         is_bad = True
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                part = seeds[first : first + options.round]
+                part = seeds[first : first + size]
                 episodes = runner.run(play(folder, part, options, planted))
             is_bad = any(episode.wrong for episode in episodes) and planted is None
         finally:
             if not is_bad:
                 shutil.rmtree(folder, ignore_errors=True)
         if is_bad:
-            print(f"broker_restarts: everything is kept in {folder}", flush=True)
+            print(f"engine_restarts: everything is kept in {folder}", flush=True)
         yield from episodes
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--broker", choices=sorted(BROKERS), default="rabbitmq", help="which one (rabbitmq)"
+        "--engine", choices=sorted(ENGINES), default="rabbitmq", help="which one (rabbitmq)"
     )
     parser.add_argument(
         "--round",
@@ -222,5 +323,5 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-PLANTED = {"inbox": Fault(50, "doubled: ")}
-RIG = Rig("restarts", run, PLANTED, add_arguments=_add_arguments)
+PLANTED = {"inbox": Fault(5 * PLANTED_PER_ROUND, "doubled: ")}
+RIG = Rig("restarts", run, PLANTED, variant="engine", add_arguments=_add_arguments)
