@@ -22,7 +22,7 @@ from shop.demo.tally import Tally
 BETWEEN_S = 0.02
 """Between two searches of one who searches."""
 TELL_S = 0.25
-GIVES_WAY = 10
+GIVES_WAY = 5
 """Of nice(2): what the crowd computes, no customer of the shop waits for elsewhere."""
 
 
