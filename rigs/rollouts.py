@@ -1,6 +1,7 @@
 """Rolls out random services of a fleet, back and forth, under open-loop traffic at 70 % of what it can do.
 
-Clients ask once and never again. The two releases differ in contract, migration and answer, and both must
+What it can do is measured before each rollout: releases differ, and so does what others leave of the
+machine. Clients ask once and never again. The two releases differ in contract, migration and answer, and both must
 have been seen answering in each rollout. A round ends with the comparison of what was acknowledged with
 what the services keep.
 """
@@ -28,12 +29,14 @@ from borough.transports.http.client import ClientResponse, HttpClient
 from borough.transports.http.limits import ClientLimits
 from rigs.episodes import Episode, Fault, Rig
 from rigs.launching import launch, module_path
+from rigs.machine import Usage, usage
 from rigs.market import RELEASES, SERVICES, breaches, unfinished, write_release
 
 PER_ROUND = 10
 WATCH_S = 1.0
 LOAD = 0.7
-MEASURED_S = 3.0
+WARM_S = 0.5
+MEASURED_S = 2.0
 CLIENTS = 32
 MOST_IN_FLIGHT = 512
 ANSWER_S = 20.0
@@ -41,8 +44,8 @@ PAGE_EACH = 10
 """Each so many-th request asks `books`, which no order shows."""
 READY_S = 60.0
 QUIET_S = 60.0
-CALM_S = 6.0
-"""Nothing is rolled out that long, which tells how the machine does by itself."""
+CALM_S = 2.0
+"""Nothing is rolled out that long under the load, which tells how the machine does by itself."""
 JSON = [(b"content-type", b"application/json")]
 
 
@@ -137,7 +140,7 @@ class Market:
             while loop.time() < until:
                 await self.ask()
 
-        await asyncio.gather(*(go_on(loop.time() + 1) for _ in range(CLIENTS)))  # warm
+        await asyncio.gather(*(go_on(loop.time() + WARM_S) for _ in range(CLIENTS)))
         before, began = self._asked, loop.time()
         await asyncio.gather(*(go_on(began + MEASURED_S) for _ in range(CLIENTS)))
         return (self._asked - before) / (loop.time() - began)
@@ -160,6 +163,23 @@ class Market:
             task.add_done_callback(running.discard)
         if running:
             await asyncio.wait(running)
+
+    def usage(self) -> Usage:
+        """How much of the processors has been used so far."""
+        assert self._process is not None
+        return usage(self._process.pid)
+
+    def begin_episode(self) -> None:
+        """What goes wrong from now on is of another episode."""
+        self.failures.clear()
+        self.unsent = 0
+        self.look_anew()
+
+    def look_anew(self) -> None:
+        """What is seen from now on is of another part of the episode."""
+        self.most_in_flight, self.slowest_s = 0, 0.0
+        for seen in self.seen.values():
+            seen.clear()
 
     # --- the end -----------------------------------------------------------------------------------
 
@@ -187,69 +207,72 @@ class Market:
                 await process.wait()
 
 
-async def one(market: Market, seed: int, rate: float) -> Episode:
+async def one(market: Market, seed: int) -> Episode:
     """One rollout of a random service to its other release."""
     chance = random.Random(seed)
     service = chance.choice(SERVICES)
-    before = market.running[service]
-    after = next(each for each in RELEASES if each != before)
-    market.failures.clear()
-    market.unsent = 0
-    market.slowest_s, market.most_in_flight = 0.0, 0
-    for seen in market.seen.values():
-        seen.clear()
-    began, asked = asyncio.get_running_loop().time(), len(market.acknowledged)
-    status, said = await market.roll_out(service, after)
-    wrong = []
+    after = next(each for each in RELEASES if each != market.running[service])
+    started = market.usage()
+    rate = LOAD * await market.capacity()
+    measured = market.usage()
+    market.begin_episode()
+    over = asyncio.Event()
+    offering = asyncio.ensure_future(market.offer(rate, over))
+    try:
+        await asyncio.sleep(CALM_S)
+        calm = {"calm_slowest_s": round(market.slowest_s, 3), "calm_most": market.most_in_flight}
+        market.look_anew()
+        before, answered = market.usage(), len(market.acknowledged)
+        status, said = await market.roll_out(service, after)
+        ended = market.usage()
+    finally:
+        over.set()
+        await offering  # with the last answers of the old one
+    wrong = [] if status == 0 else [f"not rolled out: {said}"]
     if status == 0:
         market.running[service] = after
-    else:
-        wrong.append(f"not rolled out: {said}")
-    await asyncio.sleep(0.5)  # the last answers of the old one
-    wrong += [f"failed: {what} ({count} times)" for what, count in market.failures.items()]
-    if (
-        market.unsent
-    ):  # no fault is proven, but nor is anything else: the load was not what it should be
-        wrong.append(f"unsent: {market.unsent} requests, {MOST_IN_FLIGHT} others were unanswered")
-    wrong += [
-        f"unseen: {service} has not answered as {each} during its rollout"
-        for each in RELEASES
-        if not market.seen[service][each]
-    ]
+    others = (round(measured.others_since(started), 2), round(ended.others_since(before), 2))
     facts = {
         "service": service,
         "to": after,
-        "seconds": round(asyncio.get_running_loop().time() - began, 2),
-        "answered": len(market.acknowledged) - asked,
+        "seconds": round(ended.at_s - before.at_s, 2),
+        "answered": len(market.acknowledged) - answered,
         "seen": dict(market.seen[service]),
         "rate": round(rate),
         "slowest_s": round(market.slowest_s, 3),
         "most_in_flight": market.most_in_flight,
+        "others": others,
+        **calm,
     }
-    return Episode(seed, wrong, facts)
+    return Episode(seed, [*wrong, *_faults(market, service, others)], facts)
+
+
+def _faults(market: Market, service: str, others: tuple[float, float]) -> Iterator[str]:
+    """What is wrong with what clients were told. `others` used so many processors, before and meanwhile."""
+    for what, count in market.failures.items():
+        yield f"failed: {what} ({count} times)"
+    if (
+        market.unsent
+    ):  # no fault is proven, but nor is anything else: the load was not what it should be
+        yield (
+            f"unsent: {market.unsent} requests, {MOST_IN_FLIGHT} others were unanswered; of the machine's "
+            f"processors, others used {others[1]}, and {others[0]} when its capacity was measured"
+        )
+    for each in RELEASES:
+        if not market.seen[service][each]:
+            yield f"unseen: {service} has not answered as {each} during its rollout"
 
 
 async def play(folder: Path, seeds: Sequence[int], planted: str | None) -> list[Episode]:
     """One round: a fleet, and a rollout for each seed."""
     launcher = ("-m", "borough") if planted is None else ("-m", "rigs.planted", planted)
     market = Market(folder, launcher)
-    episodes: list[Episode] = []
-    over = asyncio.Event()
     try:
         await market.start()
-        rate = LOAD * await market.capacity()
-        market.slowest_s = 0.0
-        offering = asyncio.ensure_future(market.offer(rate, over))
-        await asyncio.sleep(CALM_S)
-        calm = {"calm_slowest_s": round(market.slowest_s, 3), "calm_most": market.most_in_flight}
-        episodes += [await one(market, seed, rate) for seed in seeds]
-        over.set()
-        await offering
+        episodes = [await one(market, seed) for seed in seeds]
         last = episodes.pop()
-        facts = {**last.facts, **calm}
-        episodes.append(Episode(last.seed, [*last.wrong, *await market.judge()], facts))
+        episodes.append(Episode(last.seed, [*last.wrong, *await market.judge()], last.facts))
     finally:
-        over.set()
         await market.close()
     return episodes
 

@@ -1,26 +1,27 @@
-"""The crowd of a flash sale, and the conductor who has search scaled by `borough scale`.
+"""The conductor of a flash sale: sends the crowd, and has search scaled by `borough scale`.
 
-What is seen while the number of replicas changes counts for errors, and not for the rates of a phase.
+The crowd is a process of its own (`crowd.py`): customers who buy do not wait for it in theirs. What is
+seen while the number of replicas changes counts for errors, and not for the rates of a phase.
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from shop.demo.customer import WORDS, Shop, Unexpected
+from shop.demo.customer import Shop
 from shop.demo.flash_sale import PHASES, Phase, Seen, verdict
 
-BETWEEN_S = 0.02
-"""Between two searches of one who searches."""
+LONGEST_LINE = 1024 * 1024
 SETTLE_S = 0.5
 """Between a change and the measured part of a phase."""
 
 
 class SaleShop(Shop):
-    """A shop that also notes, for the phase at hand, how long searches and paid orders took."""
+    """A shop that also notes, for the phase at hand, how long paid orders took."""
 
     seen: Seen | None = None
 
@@ -42,16 +43,6 @@ class SaleShop(Shop):
         if seen is not None and path == "/orders" and status == 201:
             seen.checkouts.append(loop.time() - began_s)
         return status, document
-
-    async def search(self, word: str) -> None:
-        """One search. Raises `Unexpected`."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        _, found = await self.ask("GET", f"/search/items?q={word}&limit=3", 200)
-        if not found["items"]:
-            self.refuse(f"nothing was found for {word}")
-        if self.seen is not None:
-            self.seen.searches.append(loop.time() - began_s)
 
 
 class Scale:
@@ -75,14 +66,14 @@ class Scale:
 
 
 class Rush:
-    """The phases one after the other, and those who search."""
+    """The phases one after the other, and what the crowd at `edge` sees in each."""
 
-    def __init__(self, shop: SaleShop, scale: Scale, seconds: float) -> None:
+    def __init__(self, shop: SaleShop, scale: Scale, seconds: float, edge: str) -> None:
         self._shop = shop
         self._scale = scale
+        self._edge = edge
         self._each_s = seconds / len(PHASES)
         self._seen: list[Seen] = []
-        self._searchers = 0
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -91,22 +82,31 @@ class Rush:
 
     async def run(self, visits: Coroutine[Any, Any, None], end_visits: Callable[[], None]) -> None:
         """All phases, while customers visit. What fails is counted as an error."""
+        crowd = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "shop.demo.crowd", "--edge", self._edge),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LONGEST_LINE,
+            start_new_session=True,  # whose share of the processor it may lower
+        )
+        assert crowd.stdin is not None
         async with asyncio.TaskGroup() as group:
             group.create_task(visits)
+            group.create_task(self._hear(crowd))
             replicas = 1
             try:
                 for phase in PHASES:
                     if phase.replicas != replicas:
                         await self._scale(phase.replicas)
                     replicas = phase.replicas
-                    self._gather(phase.searchers, group)
+                    crowd.stdin.write(b"%d\n" % phase.searchers)
                     await self._lasts(SETTLE_S)
                     with self._watched(phase):
                         await self._lasts(self._each_s)
                     if self._stop.is_set():
                         break
             finally:
-                self._searchers = 0
+                crowd.stdin.close()
                 end_visits()
 
     def report(self, failed: int) -> dict[str, Any]:
@@ -114,16 +114,21 @@ class Rush:
         now_s = asyncio.get_running_loop().time()
         return verdict([seen.report(now_s) for seen in self._seen], failed)
 
-    def _gather(self, searchers: int, group: asyncio.TaskGroup) -> None:
-        for number in range(self._searchers, searchers):
-            group.create_task(self._search(number))
-        self._searchers = searchers
-
-    async def _search(self, number: int) -> None:
-        while number < self._searchers:
-            with suppress(Unexpected):
-                await self._shop.search(WORDS[number % len(WORDS)])
-            await asyncio.sleep(BETWEEN_S)
+    async def _hear(self, crowd: asyncio.subprocess.Process) -> None:
+        """Count what the crowd tells, until it has gone."""
+        assert crowd.stdout is not None
+        tally = self._shop.tally
+        async for line in crowd.stdout:
+            told = json.loads(line)
+            for took_s in told["took_s"]:
+                tally.latencies.add(took_s)
+            if self._shop.seen is not None:
+                self._shop.seen.searches += told["took_s"]
+            for sentence in told["sentences"]:
+                tally.fail(sentence)
+            tally.errors += told["errors"] - len(told["sentences"])
+        if await crowd.wait():
+            tally.fail(f"the crowd has ended with status {crowd.returncode}")
 
     @contextmanager
     def _watched(self, phase: Phase) -> Iterator[None]:

@@ -117,7 +117,7 @@ async def drive(options: argparse.Namespace) -> int:
     shop, sale = Shop(client, origin, tally), None
     if options.sale is not None:
         shop = SaleShop(client, origin, tally)
-        sale = Rush(shop, Scale(options.sale, tally.fail), options.seconds)
+        sale = Rush(shop, Scale(options.sale, tally.fail), options.seconds, options.edge)
     run = os.urandom(3).hex()  # addresses and keys of earlier runs may stand in the databases
     customers = [
         Customer(shop, journal, options.seed, run, number) for number in range(options.in_flight)

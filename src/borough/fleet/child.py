@@ -9,13 +9,17 @@ from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
+from borough.fleet.aside import come_forward, step_aside
 from borough.fleet.control import Assignment, Channel, FromReplica, ToReplica
 
 __all__ = ["Child"]
 
 _MODULE = "borough.fleet.replica"
+_ASIDE_MODULE = "borough.fleet.aside"
 _CHUNK = 64 * 1024
 _LAST_WORDS_S = 1.0
+_ASIDE_S = 3.0
+_AGAIN_S = 0.12
 _LONGEST_LINE = 64 * 1024
 
 
@@ -27,6 +31,7 @@ class Child:
         self._process = process
         self._channel = channel
         self._reading = asyncio.ensure_future(self._read_lines(say))
+        self._aside: asyncio.TimerHandle | None = None
 
     @classmethod
     async def begin(
@@ -34,14 +39,20 @@ class Child:
         assignment: Assignment,
         environment: Mapping[str, str],
         say: Callable[[str], None],
+        *,
+        is_aside: bool = False,
     ) -> Child:
-        """Start a process and tell it what to run. `say` gets each line that it prints."""
+        """Start a process and tell it what to run. `say` gets each line that it prints.
+
+        One that `is_aside` leaves others the processor until `come_forward`, or for as long as code
+        may take to load.
+        """
         here, there = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                _MODULE,
+                *((_ASIDE_MODULE, _MODULE) if is_aside else (_MODULE,)),
                 str(there.fileno()),
                 f"{assignment.deployable}.{assignment.number}",
                 stdin=DEVNULL,
@@ -58,7 +69,11 @@ class Child:
             there.close()
         channel = await Channel.over(here)
         channel.send(assignment)
-        return cls(process, channel, say)
+        child = cls(process, channel, say)
+        if is_aside:
+            step_aside(child.pid)
+            child._come_forward_after(_ASIDE_S)
+        return child
 
     def tell(self, message: ToReplica) -> None:
         """Say something to it."""
@@ -68,6 +83,22 @@ class Child:
         """What it says, until it has gone."""
         return self._channel.receive(FromReplica)
 
+    def come_forward(self) -> None:
+        """One that was aside has a share of the processor like others again."""
+        if self._aside is None:
+            return
+        self._stop_waiting()
+        if not come_forward(self.pid):
+            self._come_forward_after(_AGAIN_S)
+
+    def _come_forward_after(self, seconds: float) -> None:
+        self._aside = asyncio.get_running_loop().call_later(seconds, self.come_forward)
+
+    def _stop_waiting(self) -> None:
+        if self._aside is not None:
+            self._aside.cancel()
+            self._aside = None
+
     def kill(self) -> None:
         """End it at once."""
         with suppress(ProcessLookupError):
@@ -76,6 +107,7 @@ class Child:
     async def ended(self) -> int:
         """Wait until it has ended and all it printed is read; its exit status, negative for a signal."""
         status = await self._process.wait()
+        self._stop_waiting()
         self._channel.close()
         _, still = await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
         for reading in still:  # a process of its own has what it printed to

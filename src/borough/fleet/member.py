@@ -61,6 +61,10 @@ class Owner(Protocol):
         """Somebody else has told its process to stop."""
         ...
 
+    def is_served(self, deployable: str) -> bool:
+        """Whether a replica of it takes calls now."""
+        ...
+
     def moved(self) -> None:
         """Something that is not worth a sentence has changed."""
         ...
@@ -272,7 +276,12 @@ class Member:
         self._complaint = ""
         failed: list[Failed] = []
         try:
-            child = await Child.begin(self.assignment, self._environment, self._say)
+            child = await Child.begin(
+                self.assignment,
+                self._environment,
+                self._say,
+                is_aside=self._owner.is_served(self.deployable),
+            )
         except OSError as error:
             self.failure = Failed(f"cannot be started: {error.strerror or error}", 1, False)
             return self.failure.sentence, False
@@ -332,6 +341,8 @@ class Member:
                 self._owner.wants_to_leave(self)
             case Seen(number):
                 self.seen = number
+                if self._child is not None:
+                    self._child.come_forward()  # its code is loaded
                 self._owner.moved()
             case Calm(number) | Done(number) | Described(number):
                 answer = self._answers.pop(number, None)

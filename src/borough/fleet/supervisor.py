@@ -374,6 +374,10 @@ class Supervisor:
             self._watcher.told(now)
         self.changes.beat()
 
+    def is_served(self, deployable: str) -> bool:
+        """See `Owner`."""
+        return any(member.takes_calls for member in self.replicas_of(deployable))
+
     def moved(self) -> None:
         """See `Owner`."""
         self.changes.beat()
