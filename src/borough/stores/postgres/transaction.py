@@ -262,7 +262,7 @@ class PostgresTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            left_s = self._begun(self._texts.of(sql))
+            left_s = self._begun(self._texts[sql])
             try:
                 return await self._connection.change(sql, args, left_s)
             finally:
@@ -276,7 +276,7 @@ class PostgresTransaction(StoreBody):
             self._check()
             return 0
         try:
-            text = self._texts.of(sql)
+            text = self._texts[sql]
             left_s = self._begun(text)
             try:
                 if text.counted and len(rows) > 1:
@@ -296,7 +296,7 @@ class PostgresTransaction(StoreBody):
         self._check()
         limit = self._limits.row_limit
         try:
-            left_s = self._begun(self._texts.of(sql))
+            left_s = self._begun(self._texts[sql])
             try:
                 found = await self._connection.fetch(sql, args, limit, left_s)
             finally:
@@ -310,7 +310,7 @@ class PostgresTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            left_s = self._begun(self._texts.of(sql))
+            left_s = self._begun(self._texts[sql])
             try:
                 return await self._connection.rows(kind, sql, args, limit, left_s)
             finally:
