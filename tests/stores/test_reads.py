@@ -154,7 +154,7 @@ async def test_a_slow_read_does_not_hold_up_writes(store: SqliteStore) -> None:
 
 
 async def test_a_text_that_became_quick_returns_to_the_loop(store: SqliteStore) -> None:
-    statement = store._texts.of(SLOW)
+    statement = store._texts[SLOW]
     await store.one(int, SLOW, 300_000)
     assert statement.slow
     for _ in range(100):

@@ -69,7 +69,7 @@ _decode_any = msgspec.json.Decoder().decode
 class EventWriter:
     """Writes the events of one type; made once per type and service."""
 
-    __slots__ = ("_check", "_data", "_key_of", "_source", "topic", "wire_name")
+    __slots__ = ("_check", "_data", "_key", "_source", "topic", "wire_name")
 
     def __init__(self, event: BoundEvent, source: str) -> None:
         self.topic = event.topic
@@ -78,7 +78,7 @@ class EventWriter:
         kind, where = _encode(event.wire_name).decode(), _encode(source).decode()
         self._source = f'","source":{where},"type":{kind},"time":'
         self._check = msgspec.json.Decoder(event.kind).decode
-        self._key_of = _key_reader(event)
+        self._key = _key_reader(event)
         version = version_of(event.kind)
         self._data = ',"data":' if version == 1 else f',"eventversion":{version},"data":'
 
@@ -91,11 +91,16 @@ class EventWriter:
         """
         data = _encode(event)
         self._check(data)
-        key = self._key_of(event)
-        keyed = "" if key is None else f',"partitionkey":{_encode(key).decode()}'
-        traced = "" if trace is None else f',"traceparent":"{trace.traceparent}"'
-        if trace is not None and (trace.state or trace.baggage):
-            traced += _beside(trace)
+        keyed = traced = ""
+        key = self._key(event)
+        if key is not None:
+            if type(key) is not str:
+                key = _key_text(key)
+            keyed = f',"partitionkey":{_encode(key).decode()}'
+        if trace is not None:
+            traced = f',"traceparent":"{trace.traceparent}"'
+            if trace.state or trace.baggage:
+                traced += _beside(trace)
         return key, (
             f'{{"specversion":"1.0","id":"{event_id}{self._source}{_encode(time).decode()}'
             f',"datacontenttype":"application/json"{keyed}{traced}{self._data}{data.decode()}}}'
@@ -197,21 +202,18 @@ def event_writers(
     return {event.kind: EventWriter(event, source) for event in events}
 
 
-def _key_reader(event: BoundEvent) -> Callable[[Event], str | None]:
-    """How the text of an event's key is had.
+def _key_reader(event: BoundEvent) -> Callable[[Event], Any]:
+    """How the value of an event's key is had.
 
     The contract names the field as it stands on the wire.
     """
     if event.key is None:
         return lambda _: None
     names = {field.encode_name: field.name for field in msgspec.structs.fields(event.kind)}
-    value_of = attrgetter(names[event.key])
+    return attrgetter(names[event.key])
 
-    def key_of(given: Event) -> str | None:
-        value: Any = value_of(given)
-        if type(value) is str or value is None:
-            return value
-        plain = msgspec.to_builtins(value, str_keys=True)
-        return plain if isinstance(plain, str) else _encode(plain).decode()
 
-    return key_of
+def _key_text(key: Any) -> str:
+    """The text of a key that is none: an id, a number, a struct."""
+    plain = msgspec.to_builtins(key, str_keys=True)
+    return plain if isinstance(plain, str) else _encode(plain).decode()

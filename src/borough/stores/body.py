@@ -123,8 +123,8 @@ class StoreBody(RowReader):
         self, event: Event, /, *, at: datetime | None = None, after: timedelta | None = None
     ) -> str:
         """Publish an event when the transaction commits, or at a time; returns its id."""
-        if at is None and after is None:
-            return self._added().publish(self, event)
+        if at is None and after is None and self._companion is not None:
+            return self._companion.publish(self, event)
         return self._added().schedule(self, event, at, after)
 
     async def cancel(self, event_id: str, /) -> bool:

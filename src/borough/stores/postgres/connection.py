@@ -7,7 +7,7 @@ a little later the driver's, for a server that does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from borough.errors import StoreError
@@ -21,6 +21,7 @@ __all__ = ["Connection", "Control", "Tables", "connect"]
 
 _GRACE_S = 0.25
 _LEAST_MS = 1
+_OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE", b"MERGE "))
 
 
@@ -123,7 +124,11 @@ class Connection:
     async def value(self, sql: str, args: Sequence[Any], left_s: float) -> Any:
         """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
-        found, _ = await self._run(prepared, sql, args, 1, left_s)
+        try:
+            found, _, _ = await self._bound(prepared, sql, args, 1, left_s)
+        except _OUTDATED:
+            self._tell_changed()
+            raise
         return found[0][0]
 
     async def control(self, text: str, within_s: float) -> None:
@@ -133,7 +138,11 @@ class Connection:
     async def change(self, sql: str, args: Sequence[Any], left_s: float) -> int:
         """Run a statement; returns how many rows it has changed."""
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
-        _, status = await self._run(prepared, sql, args, 0, left_s)
+        try:
+            _, status, _ = await self._bound(prepared, sql, args, 0, left_s)
+        except _OUTDATED:
+            self._tell_changed()
+            raise
         return _changed(status)
 
     async def change_many(self, counted: str, rows: Sequence[Sequence[Any]], left_s: float) -> int:
@@ -154,7 +163,11 @@ class Connection:
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         if not prepared.columns:
             raise StoreError(f"the statement gives no rows: {sql}")
-        found, _ = await self._run(prepared, sql, args, limit + 1, left_s)
+        try:
+            found, _, _ = await self._bound(prepared, sql, args, limit + 1, left_s)
+        except _OUTDATED:
+            self._tell_changed()
+            raise
         if not found:
             return []
         return self._plans.of(kind, prepared.columns)([tuple(record) for record in found])
@@ -162,7 +175,11 @@ class Connection:
     async def fetch(self, sql: str, args: Sequence[Any], limit: int, left_s: float) -> Fetched:
         """Run a statement; at most `limit` rows and one more come as they are."""
         prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
-        found, status = await self._run(prepared, sql, args, limit + 1, left_s)
+        try:
+            found, status, _ = await self._bound(prepared, sql, args, limit + 1, left_s)
+        except _OUTDATED:
+            self._tell_changed()
+            raise
         rows = [tuple(record) for record in found]
         return Fetched(prepared.kinds, rows, len(rows) or _changed(status))
 
@@ -181,21 +198,22 @@ class Connection:
         self._serializable.clear()
         self._changes = self._tables.changes
 
-    async def _run(
+    def _bound(
         self, prepared: _Prepared, sql: str, args: Sequence[Any], limit: int, left_s: float
-    ) -> tuple[list[Any], bytes]:
+    ) -> Awaitable[tuple[list[Any], bytes | None, bool]]:
+        """The driver's own coroutine: it gives the rows, how many were changed, and whether that was all."""
         encoder = prepared.encoder
         if len(args) != encoder.count:
             raise _wrong_count(encoder.count, args, sql)
-        try:
-            found, status, _ = await self._protocol.bind_execute(
-                prepared.state, encoder.encode(args), "", limit, True, left_s + _GRACE_S
-            )
-        except (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError):
-            self._tables.changes += 1
-            self._forget()
-            raise
-        return found, status or b""
+        running: Awaitable[Any] = self._protocol.bind_execute(
+            prepared.state, encoder.encode(args), "", limit, True, left_s + _GRACE_S
+        )
+        return running
+
+    def _tell_changed(self) -> None:
+        """The tables are not what a statement was prepared for."""
+        self._tables.changes += 1
+        self._forget()
 
     def give_up(self) -> None:
         """Close it at once, whatever it does."""
@@ -235,8 +253,8 @@ async def connect(
     return Connection(inner, plans, limits, tables)
 
 
-def _changed(status: bytes) -> int:
-    if status[:6] not in _CHANGES:
+def _changed(status: bytes | None) -> int:
+    if not status or status[:6] not in _CHANGES:
         return 0
     return int(status[status.rindex(b" ") :])
 

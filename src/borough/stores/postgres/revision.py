@@ -40,10 +40,10 @@ class _Host:
 
     async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:
         self.is_used = True
-        return await self._connection.fetch(self._texts.of(sql).sql, args, _ROWS, _LONG_S)
+        return await self._connection.fetch(self._texts[sql].sql, args, _ROWS, _LONG_S)
 
     async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
-        text = self._texts.of(sql).sql
+        text = self._texts[sql].sql
         return sum([await self._connection.change(text, args, _LONG_S) for args in rows])
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:

@@ -83,7 +83,7 @@ class Snapshot(RowReader):
         connection = self._connection
         if connection is None:
             raise TransactionMisuse("the snapshot is over; its reads stand inside `async with`")
-        text = self._texts.of(sql)
+        text = self._texts[sql]
         left_s = self._deadline - self._clock.monotonic()
         if left_s <= 0:
             raise DeadlineExceeded(f"the deadline passed before: {sql}")

@@ -63,23 +63,20 @@ class Text:
         )
 
 
-class Texts:
-    """The texts a store has read. One more than it keeps, and it starts afresh."""
+class Texts(dict[str, Text]):
+    """The texts a store has read, each as it is asked for. One more than it keeps, and it starts afresh.
 
-    __slots__ = ("_known",)
+    Raises `TransactionMisuse` for one that is refused.
+    """
 
-    def __init__(self) -> None:
-        self._known: dict[str, Text] = {}
+    __slots__ = ()
 
-    def of(self, sql: str) -> Text:
-        """The text of a statement. Raises `TransactionMisuse` for one that is refused."""
-        text = self._known.get(sql)
-        if text is None:
-            text = _read(sql)
-            if len(self._known) >= _TEXTS:
-                self._known.clear()
-            self._known[sql] = text
-        return text
+    def __missing__(self, sql: str) -> Text:
+        found = _read(sql)
+        if len(self) >= _TEXTS:
+            self.clear()
+        self[sql] = found
+        return found
 
 
 def _read(sql: str) -> Text:

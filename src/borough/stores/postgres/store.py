@@ -137,7 +137,7 @@ class PostgresStore(RowReader):
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         """Read on whatever connection is free; a lost one is replaced, for a read may run again."""
         pool, until = self._opened(), self._until()
-        text = self._texts.of(sql)
+        text = self._texts[sql]
         while True:
             connection = await pool.take(until)
             left_s = until - self._clock.monotonic()

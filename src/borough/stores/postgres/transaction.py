@@ -42,6 +42,7 @@ T = TypeVar("T")
 _PUT_SCHEDULED = f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put"
 _STATUS = "select pg_xact_status($1::text::xid8)"
 _ASK_AGAIN_S = 0.1
+_LEAST_S = 0.001
 
 
 class PostgresTransaction(StoreBody):
@@ -103,7 +104,11 @@ class PostgresTransaction(StoreBody):
             if connection is None:
                 connection = await self._pool.take(deadline)
                 now = self._clock.monotonic()
-            left_s = min(max(deadline - now, 0.001), limits.body_s)
+            left_s = deadline - now
+            if left_s > limits.body_s:
+                left_s = limits.body_s
+            elif left_s < _LEAST_S:
+                left_s = _LEAST_S
             try:
                 await connection.begin(limits, left_s, serializable=self._serializable)
                 break
@@ -161,7 +166,7 @@ class PostgresTransaction(StoreBody):
     async def _put_events(self) -> None:
         """The events go last. Without them there is no commit."""
         connection = self._connection
-        left_s = max(self._until - self._clock.monotonic(), 0.001)
+        left_s = self._left_s()
         try:
             if self.scheduled:
                 await connection.change_many(_PUT_SCHEDULED, self.scheduled, left_s)
@@ -180,8 +185,7 @@ class PostgresTransaction(StoreBody):
         The connection goes back in any case.
         """
         connection = self._connection
-        left_s = max(self._until - self._clock.monotonic(), 0.001)
-        commit = Uncut(connection.end("commit", left_s + self._limits.rollback_s))
+        commit = Uncut(connection.end("commit", self._left_s() + self._limits.rollback_s))
         try:
             await commit
         except (*LOST, asyncpg.PostgresError) as error:
@@ -262,7 +266,7 @@ class PostgresTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            left_s = self._begun(self._texts.of(sql))
+            left_s = self._begun(self._texts[sql])
             try:
                 return await self._connection.change(sql, args, left_s)
             finally:
@@ -276,7 +280,7 @@ class PostgresTransaction(StoreBody):
             self._check()
             return 0
         try:
-            text = self._texts.of(sql)
+            text = self._texts[sql]
             left_s = self._begun(text)
             try:
                 if text.counted and len(rows) > 1:
@@ -296,7 +300,7 @@ class PostgresTransaction(StoreBody):
         self._check()
         limit = self._limits.row_limit
         try:
-            left_s = self._begun(self._texts.of(sql))
+            left_s = self._begun(self._texts[sql])
             try:
                 found = await self._connection.fetch(sql, args, limit, left_s)
             finally:
@@ -310,7 +314,7 @@ class PostgresTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            left_s = self._begun(self._texts.of(sql))
+            left_s = self._begun(self._texts[sql])
             try:
                 return await self._connection.rows(kind, sql, args, limit, left_s)
             finally:
@@ -329,6 +333,11 @@ class PostgresTransaction(StoreBody):
             raise self._out_of_time(text.sql)
         self._asked = self._busy = True
         return left_s
+
+    def _left_s(self) -> float:
+        """For what comes after the body's statements: a moment, where its time is over."""
+        left_s = self._until - self._clock.monotonic()
+        return left_s if left_s > _LEAST_S else _LEAST_S
 
     # --- failing ----------------------------------------------------------------------------------
 
@@ -386,7 +395,7 @@ class PostgresTransaction(StoreBody):
 
     async def _mark(self, text: str) -> None:
         """Run one of the store's own savepoint statements."""
-        left_s = max(self._until - self._clock.monotonic(), 0.001)
+        left_s = self._left_s()
         self._busy = True
         try:
             await self._connection.control(text, left_s + self._limits.rollback_s)

@@ -62,11 +62,11 @@ class Connection:
     __slots__ = (
         "_cursor",
         "_free",
-        "_mark",
         "_plans",
         "_pragmas",
         "clock",
         "inner",
+        "mark",
         "until",
         "wal_pages",
         "worked_s",
@@ -92,7 +92,9 @@ class Connection:
             inner.close()
             raise
         self._cursor: Any = inner.cursor()
-        self._mark: Callable[[str], object] = inner.cursor().execute
+        # Runs one of the store's own savepoint statements. It has no time of its own: `until` is to be infinite,
+        # or that of an earlier statement ends it.
+        self.mark: Callable[[str], object] = inner.cursor().execute
 
     def _settle(self, path: str, writes: bool) -> None:
         inner = self.inner
@@ -173,11 +175,6 @@ class Connection:
         finally:
             self._free = False
         return rows[0][0] if rows else None
-
-    def mark(self, text: str) -> None:
-        """Run one of the store's own savepoint statements, which no limit of an earlier one ends."""
-        self.until = math.inf
-        self._mark(text)
 
     @property
     def in_transaction(self) -> bool:

@@ -277,7 +277,7 @@ class Snapshot(RowReader):
         return self._options.row_limit
 
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
-        statement = self._texts.of(sql)
+        statement = self._texts[sql]
         if not statement.reads:
             raise TransactionMisuse(f"a snapshot only reads: {sql}")
         lane = self._lane

@@ -66,23 +66,20 @@ class Statement:
                 self._fast = 0
 
 
-class Texts:
-    """The texts a store has read. One more than it keeps, and it starts afresh."""
+class Texts(dict[str, Statement]):
+    """The texts a store has read, each as it is asked for. One more than it keeps, and it starts afresh.
 
-    __slots__ = ("_known",)
+    Raises `TransactionMisuse` for one that is refused.
+    """
 
-    def __init__(self) -> None:
-        self._known: dict[str, Statement] = {}
+    __slots__ = ()
 
-    def of(self, sql: str) -> Statement:
-        """The statement of a text. Raises `TransactionMisuse` for one that is refused."""
-        statement = self._known.get(sql)
-        if statement is None:
-            statement = _read(sql)
-            if len(self._known) >= _TEXTS:
-                self._known.clear()
-            self._known[sql] = statement
-        return statement
+    def __missing__(self, sql: str) -> Statement:
+        found = _read(sql)
+        if len(self) >= _TEXTS:
+            self.clear()
+        self[sql] = found
+        return found
 
 
 def _read(sql: str) -> Statement:

@@ -170,9 +170,7 @@ class SqliteStore(RowReader):
         deadline = self._deadline()
         if deadline is None:
             deadline = self._clock.monotonic() + self._options.wait_s
-        return SqliteTransaction(
-            self._writer, self._texts, self._clock, self._options, deadline, companion
-        )
+        return SqliteTransaction(self._writer, self._texts, deadline, companion)
 
     def snapshot(self) -> Snapshot:
         """Several reads of one state."""
@@ -187,7 +185,7 @@ class SqliteStore(RowReader):
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         if self._readers is None:
             raise self._not_open()
-        statement = self._texts.of(sql)
+        statement = self._texts[sql]
         return await self._readers.read(kind, statement, args, limit, self._until())
 
     async def migrate(self, space: str, migrations: Sequence[Migration]) -> Sequence[str]:

@@ -16,7 +16,6 @@ from typing import Any, NoReturn, TypeVar
 
 import apsw
 
-from borough.clock import Clock
 from borough.errors import (
     ConstraintViolated,
     DeadlineExceeded,
@@ -31,7 +30,6 @@ from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
-from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.sql import Statement, Texts
 from borough.stores.sqlite.watch import Hop
 from borough.stores.sqlite.worker import Bound
@@ -48,12 +46,10 @@ class SqliteTransaction(StoreBody):
     """One body. Made by `SqliteStore.transaction()`, used once."""
 
     __slots__ = (
-        "_clock",
         "_deadline",
         "_ended",
         "_failure",
         "_future",
-        "_options",
         "_texts",
         "_until",
         "_writer",
@@ -67,16 +63,12 @@ class SqliteTransaction(StoreBody):
         self,
         writer: Writer,
         texts: Texts,
-        clock: Clock,
-        options: SqliteOptions,
         deadline: float,
         companion: Companion | None = None,
     ) -> None:
         StoreBody.__init__(self, writer, companion)
         self._writer = writer
         self._texts = texts
-        self._clock = clock
-        self._options = options
         self._deadline = deadline
         self._ended = False
         self._failure: StoreError | None = None
@@ -90,13 +82,13 @@ class SqliteTransaction(StoreBody):
         outer = IN_TRANSACTION.get()
         if outer is not None or self._entered:
             self._refuse_nesting(outer)
-        now = self._clock.monotonic()
-        deadline = self._deadline
+        writer, deadline = self._writer, self._deadline
+        now = writer.monotonic()
         if now >= deadline:
             raise StoreUnavailable("the call's deadline has passed; the transaction has not begun")
-        if not self._writer.try_enter(self, now):
-            await self._writer.enter(self, deadline)
-        until = self.begun + self._options.body_s
+        if not writer.try_enter(self, now):
+            await writer.enter(self, deadline)
+        until = self.begun + writer.options.body_s
         self._until = until if until < deadline else deadline
         self._open(outer)
         return self
@@ -167,7 +159,7 @@ class SqliteTransaction(StoreBody):
         self._doomed_depth = -1
 
     def _held_too_long(self, rest: str, *, stalled: bool = False) -> StoreError:
-        body_s = self._options.body_s
+        body_s = self._writer.options.body_s
         if stalled or self._writer.watch.is_excused(self):
             return ProcessStalled(
                 f"the process stood still while a transaction was open for more than {body_s:g} s, "
@@ -185,16 +177,16 @@ class SqliteTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            statement = self._texts.of(sql)
+            statement = self._texts[sql]
             if not statement.slow and not (statement.reads or self.busy):
-                connection, monotonic = self._writer.connection, self._clock.monotonic
-                begun = monotonic()
-                until = self._until
+                writer, until = self._writer, self._until
+                connection = writer.connection
+                begun = writer.monotonic()
                 connection.until = until if begun < until else self._go_beyond(begun)
                 changed = connection.change(statement, args)
-                took = monotonic() - begun
-                if took > self._options.slow_s:
-                    statement.ran(took, self._options.slow_s)
+                took = writer.monotonic() - begun
+                if took > writer.options.slow_s:
+                    statement.ran(took, writer.options.slow_s)
                 return changed
             return await self._run(statement, lambda c: c.change(statement, args))
         except (Exception, asyncio.CancelledError) as error:
@@ -208,13 +200,13 @@ class SqliteTransaction(StoreBody):
         """
         self._check()
         try:
-            statement = self._texts.of(sql)
+            statement = self._texts[sql]
             changed = 0
-            turned = self._clock.monotonic()
+            turned = self._writer.monotonic()
             for start in range(0, len(rows), _CHUNK):
-                if self._clock.monotonic() - turned > self._options.slow_s:
+                if self._writer.monotonic() - turned > self._writer.options.slow_s:
                     await self._let_loop_turn()
-                    turned = self._clock.monotonic()
+                    turned = self._writer.monotonic()
                 part = rows[start : start + _CHUNK]
                 changed += await self._run(statement, partial(_change_all, statement, part))
             return changed
@@ -232,7 +224,7 @@ class SqliteTransaction(StoreBody):
 
     @property
     def _row_limit(self) -> int:
-        return self._options.row_limit
+        return self._writer.options.row_limit
 
     async def fetch(self, sql: str, _args: Sequence[Any], /) -> Fetched:
         """Refused: SQLAlchemy's types are stored otherwise here, and one column would have two forms."""
@@ -243,7 +235,7 @@ class SqliteTransaction(StoreBody):
     async def _read(self, kind: Any, sql: str, args: Sequence[Any], limit: int) -> list[Any]:
         self._check()
         try:
-            statement = self._texts.of(sql)
+            statement = self._texts[sql]
             return await self._run(statement, lambda c: c.rows(kind, statement, args, limit))
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
@@ -255,21 +247,21 @@ class SqliteTransaction(StoreBody):
                 "another statement of this transaction is running; await it first"
             )
         connection = self._writer.connection
-        begun = self._clock.monotonic()
+        begun = self._writer.monotonic()
         if begun >= self._until:
             self._go_beyond(begun)
-        slow_s = self._options.slow_s
+        slow_s = self._writer.options.slow_s
         if not statement.slow:
             limit = begun + slow_s if statement.reads else math.inf
             connection.until = min(limit, self._until)
             try:
                 result = work(connection)
             except apsw.InterruptError:
-                if not statement.reads or self._clock.monotonic() >= self._until:
+                if not statement.reads or self._writer.monotonic() >= self._until:
                     raise
                 statement.ran(math.inf, slow_s)
             else:
-                statement.ran(self._clock.monotonic() - begun, slow_s)
+                statement.ran(self._writer.monotonic() - begun, slow_s)
                 return result
         result = await self._in_worker(statement, work)
         statement.ran(self._writer.connection.worked_s, slow_s)
@@ -280,7 +272,7 @@ class SqliteTransaction(StoreBody):
         connection = self._writer.connection
         hop = Hop(self._writer.watch, self)
         connection.until = self._until
-        left = self._until - self._clock.monotonic()
+        left = self._until - self._writer.monotonic()
         # Cancelled, a write goes on to its end: an interruption would end the whole group.
         bound = Bound(connection.interrupt, left, on_cancel=statement.reads)
         self.busy = True
@@ -345,7 +337,9 @@ class SqliteTransaction(StoreBody):
         if self.busy:
             raise TransactionMisuse("a statement of this transaction is running; await it first")
         self._depth += 1
-        self._writer.connection.mark(f"savepoint {savepoint_name(self._depth)}")
+        connection = self._writer.connection
+        connection.until = math.inf
+        connection.mark(f"savepoint {savepoint_name(self._depth)}")
         return self._depth
 
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
@@ -358,6 +352,7 @@ class SqliteTransaction(StoreBody):
         if doomed is not None and self._doomed_depth < depth:
             return  # the whole body is gone; leaving it says so
         connection = self._writer.connection
+        connection.until = math.inf
         name = savepoint_name(depth)
         if error is not None or doomed is not None:
             connection.mark(f"rollback to {name}")

@@ -9,6 +9,7 @@ runs: until it ends the connection is the worker's. `_body` has the turn, `_memb
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -55,8 +56,9 @@ class Writer:
         self.worker = worker
         self._path = path
         self._baton = baton
+        self.monotonic = clock.monotonic
+        self.options = options
         self._clock = clock
-        self._options = options
         self.loop = asyncio.get_running_loop()
         self._line = Line(path, clock)
         self._members: list[Body] = []
@@ -81,7 +83,7 @@ class Writer:
         if not self._open:
             if not self._begin():
                 return False
-        elif len(self._members) >= self._options.group_size or now >= self._age_limit:
+        elif len(self._members) >= self.options.group_size or now >= self._age_limit:
             return False
         self._admit(body, now)
         return True
@@ -90,7 +92,7 @@ class Writer:
         """Stand in line until the turn comes. Raises `StoreUnavailable`; then nothing has run."""
         if self._closing:
             raise StoreUnavailable(f"{self._path} is being closed")
-        if len(self._line.turns) >= self._options.waiting_bodies:
+        if len(self._line.turns) >= self.options.waiting_bodies:
             raise StoreUnavailable(
                 f"{len(self._line.turns)} transactions wait for {self._path} already"
             )
@@ -121,8 +123,10 @@ class Writer:
 
         Raises what the engine says; the body then has no part in the group.
         """
+        connection = self.connection
+        connection.until = math.inf
         try:
-            self.connection.mark(_RELEASE)
+            connection.mark(_RELEASE)
         except apsw.Error:
             self.leave_undone(body)
             raise
@@ -140,9 +144,11 @@ class Writer:
         self._go_on()
 
     def _undo_body(self) -> None:
+        connection = self.connection
+        connection.until = math.inf
         try:
-            self.connection.mark(_ROLLBACK)
-            self.connection.mark(_RELEASE)
+            connection.mark(_ROLLBACK)
+            connection.mark(_RELEASE)
         except apsw.Error as error:
             self._lose_group(commit_fault(error))
 
@@ -171,11 +177,13 @@ class Writer:
     # --- groups -----------------------------------------------------------------------------------
 
     def _takes_more(self, now: float) -> bool:
-        return len(self._members) < self._options.group_size and now < self._age_limit
+        return len(self._members) < self.options.group_size and now < self._age_limit
 
     def _admit(self, body: Body, now: float) -> None:
+        connection = self.connection
+        connection.until = math.inf
         try:
-            self.connection.mark(_BEGIN)
+            connection.mark(_BEGIN)
         except apsw.Error as error:
             self._lose_group(commit_fault(error))
             raise StoreUnavailable(unusable(self._path, error)) from error
@@ -206,7 +214,7 @@ class Writer:
             raise StoreUnavailable(unusable(self._path, error)) from error
         self._stop_polling()
         self._open = True
-        self._age_limit = self._clock.monotonic() + self._options.group_age_s
+        self._age_limit = self.monotonic() + self.options.group_age_s
         return True
 
     def _go_on(self) -> None:
@@ -218,7 +226,7 @@ class Writer:
             if turns:
                 self._start()
         elif turns:
-            if turns[0].body is not None and self._takes_more(self._clock.monotonic()):
+            if turns[0].body is not None and self._takes_more(self.monotonic()):
                 self._give_turn()
             else:
                 self._end()
@@ -249,7 +257,7 @@ class Writer:
         turn = self._line.turns.popleft()
         assert turn.body is not None
         try:
-            self._admit(turn.body, self._clock.monotonic())
+            self._admit(turn.body, self.monotonic())
         except StoreError as error:
             turn.refuse(error)
         else:
@@ -331,10 +339,10 @@ class Writer:
         pages = self.connection.wal_pages
         if pages < self._moved_pages:  # the WAL has started anew
             self._moved_pages = 0
-        return (pages - self._moved_pages) * self._page_bytes >= self._options.checkpoint_bytes
+        return (pages - self._moved_pages) * self._page_bytes >= self.options.checkpoint_bytes
 
     def _is_wal_full(self) -> bool:
-        return self.connection.wal_pages * self._page_bytes >= self._options.wal_bytes
+        return self.connection.wal_pages * self._page_bytes >= self.options.wal_bytes
 
     def _shrink_wal(self) -> None:
         """Readers of old states keep the WAL; until they are gone nobody writes."""
