@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from borough.contracts.objective import read_availability, read_latency
 from borough.observing.exports.dashboard import dashboard
 from borough.observing.exports.routes import Mail, Told, routes_document
 from borough.observing.exports.rules import Owned, rules_document
 from borough.observing.exports.yaml_text import yaml_text
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, Rule
-from borough.reliability.objectives import read_availability, read_latency
 from tests.servers.prometheus import checked
 
 OWNED = [Owned("checkout", ("orders", "payments")), Owned(None, ("search",))]

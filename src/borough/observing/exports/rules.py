@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from borough.contracts.objective import Objective
 from borough.contracts.operation import Contract
 from borough.observing.exports import promql
 from borough.reliability.alert_rules import Rule
-from borough.reliability.objectives import BURNS, Burn, Objective
+from borough.reliability.objectives import BURNS, Burn
 
 __all__ = ["Owned", "rules_document", "unanswered_kinds"]
 
