@@ -18,7 +18,6 @@ from rigs.episodes import ROOT, Episodes, Rig, commit_of, prove, try_all
 
 ALL = 100_000
 NAMES: tuple[str, ...] = (
-    "broker_restarts",
     "collector_away",
     "crash",
     "crash_points",
