@@ -148,7 +148,8 @@ async def test_a_sink_that_takes_traces_alone_is_complained_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     sink = Away()
-    sink.is_away, sink.refuses = False, {"metrics"}
+    sink.is_away = False
+    sink.refuses.add("metrics")
     outlet = Outlet("away", sink, SystemClock())
     outlet.start()
     for _ in range(3):

@@ -12,13 +12,17 @@ import pytest
 from borough.contracts.objective import read_availability, read_latency
 from borough.observing.exports.dashboard import dashboard
 from borough.observing.exports.routes import Mail, Told, routes_document
-from borough.observing.exports.rules import Owned, rules_document
+from borough.observing.exports.rules import Owned, Promised, rules_document
 from borough.observing.exports.yaml_text import yaml_text
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, Rule
 from tests.servers.prometheus import checked
 
 OWNED = [Owned("checkout", ("orders", "payments")), Owned(None, ("search",))]
-OBJECTIVES = [read_availability("orders", "99.9%"), read_latency("orders", "p99 < 250ms")]
+OBJECTIVES = [
+    read_availability("orders", "99.9%"),
+    read_availability("payments", "99.5%"),
+    read_latency("orders", "p99 < 250ms"),
+]
 
 
 def one_of_each_metric() -> list[Rule]:
@@ -61,11 +65,31 @@ def test_a_rule_about_one_service_is_its_teams_alone() -> None:
 
 
 def test_an_objective_burns_over_a_long_window_and_a_short_one() -> None:
-    found = {each["alert"]: each["expr"] for each in lines_of([])}
+    found = {
+        each["alert"]: each["expr"]
+        for each in lines_of([])
+        if each["labels"]["service_name"] == "orders"
+    }
     fast = found["availability-fast-burn"]
     assert re.findall(r"faults_total\{[^}]*\}\[(\w+)\]", fast) == ["1h", "5m"]
     assert fast.count("> 0.0144") == 2
     assert 'le="0.25"' in found["latency-fast-burn"]
+
+
+def test_what_a_contract_aims_at_counts_where_borough_toml_says_nothing() -> None:
+    aims = (read_latency("orders", "p99 < 1s"), read_availability("search", "99%"))
+    promises = Promised(objectives=aims, streams={"orders": ("follow",)})
+    document = rules_document("shop", [], OBJECTIVES, OWNED, promises)
+    orders, search = (
+        {
+            each["alert"]: each["expr"]
+            for each in group["rules"]
+            if each["labels"]["service_name"] != "payments"
+        }
+        for group in document["groups"]
+    )
+    assert 'service_name=~"orders", rpc_method!~"follow", le="0.25"' in orders["latency-fast-burn"]
+    assert list(search) == [f"availability-{name}-burn" for name in ("fast", "slow", "creeping")]
 
 
 def test_alertmanager_finds_the_routes_of_teams_right(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _rules(system: System, services: list[str], declared: Declared) -> str:
-    from borough.observing.exports.rules import rules_document, unanswered_kinds
+    from borough.observing.exports.rules import promised, rules_document
     from borough.observing.exports.yaml_text import yaml_text
     from borough.runtime.host import OWN_RESOURCES
     from borough.runtime.wiring import make_plan
@@ -69,7 +69,7 @@ def _rules(system: System, services: list[str], declared: Declared) -> str:
         declared.rules,
         declared.objectives,
         _owned(services, declared.teams),
-        unanswered_kinds([*plan.contracts.values(), *plan.absent.values()]),
+        promised([*plan.contracts.values(), *plan.absent.values()]),
     )
     return yaml_text(document, _AGAIN)
 

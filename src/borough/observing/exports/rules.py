@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from borough.contracts.objective import Objective
+from borough.contracts.objective import Objective, objectives_of
 from borough.contracts.operation import Contract
 from borough.observing.exports import promql
 from borough.reliability.alert_rules import Rule
 from borough.reliability.objectives import BURNS, Burn
 
-__all__ = ["Owned", "rules_document", "unanswered_kinds"]
+__all__ = ["Owned", "Promised", "promised", "rules_document"]
 
 _WINDOW = "1m"
 _RESTARTS_WINDOW = "5m"
@@ -33,16 +33,39 @@ class Owned(msgspec.Struct, frozen=True):
     services: tuple[str, ...]
 
 
-def unanswered_kinds(contracts: Iterable[Contract]) -> list[str]:
+class Promised(msgspec.Struct, frozen=True):
+    """What contracts say of that which rules ask for."""
+
+    unanswered: tuple[str, ...] = (_LATE,)
     """The `error.type` of calls that got no answer from whom they needed: late ones, and problems that say so."""
+    objectives: tuple[Objective, ...] = ()
+    streams: Mapping[str, tuple[str, ...]] = {}
+    """The operations of each service that have no usual length."""
+
+
+def promised(contracts: Sequence[Contract]) -> Promised:
+    """Read it from the contracts of a system."""
+    operations = [each for contract in contracts for each in contract.operations.values()]
     problems = {
         problem.__name__
-        for contract in contracts
-        for operation in contract.operations.values()
+        for operation in operations
         for problem in operation.mark.raises
         if problem.status in _NO_ANSWER
     }
-    return [_LATE, *sorted(problems)]
+    streams: dict[str, tuple[str, ...]] = {}
+    for operation in operations:
+        if operation.stream:
+            service = operation.contract.service
+            method = operation.wire_name.rpartition(".")[2]
+            streams[service] = (*streams.get(service, ()), method)
+    objectives = tuple(
+        objective
+        for contract in contracts
+        for objective in objectives_of(
+            contract.service, contract.mark.availability, contract.mark.latency
+        )
+    )
+    return Promised((_LATE, *sorted(problems)), objectives, streams)
 
 
 def rules_document(
@@ -50,16 +73,18 @@ def rules_document(
     rules: Sequence[Rule],
     objectives: Sequence[Objective],
     owned: Iterable[Owned],
-    unanswered: Sequence[str] = (_LATE,),
+    promises: Promised | None = None,
 ) -> Lines:
-    """The file that `rule_files` names."""
-    errors = "|".join(unanswered)
+    """The file that `rule_files` names. Of one aim, what `objectives` say stands for what a contract says."""
+    promises = promises or Promised()
+    aims = {(each.service, each.kind): each for each in (*promises.objectives, *objectives)}
+    errors = "|".join(promises.unanswered)
     groups: list[Lines] = []
     for each in owned:
         found = [line for rule in rules for line in _of_rule(rule, each, errors)]
         found += [
-            _of_burn(objective, burn, each.team)
-            for objective in objectives
+            _of_burn(objective, burn, each.team, promises.streams.get(objective.service, ()))
+            for objective in aims.values()
             if objective.service in each.services
             for burn in BURNS
         ]
@@ -101,14 +126,18 @@ def _alert(rule: Rule, team: str | None, expression: str, summary: str) -> Lines
     }
 
 
-def _of_burn(objective: Objective, burn: Burn, team: str | None) -> Lines:
+def _of_burn(objective: Objective, burn: Burn, team: str | None, streams: Sequence[str]) -> Lines:
     bound = f"{burn.factor * (1 - objective.share):.6g}"
     windows = [_span(seconds) for seconds in (burn.long_s, burn.short_s)]
-    bad = [f"({_bad_share(objective, window)}) > {bound}" for window in windows]
+    bad = [f"({_bad_share(objective, window, streams)}) > {bound}" for window in windows]
     return {
         "alert": f"{objective.kind}-{burn.name}-burn",
         "expr": " and ".join(bad),
-        "labels": {"severity": burn.severity, **({"team": team} if team else {})},
+        "labels": {
+            "severity": burn.severity,
+            **({"team": team} if team else {}),
+            "service_name": objective.service,
+        },
         "annotations": {
             "summary": f"{objective.service} uses up what its objective of {objective.text} leaves, "
             f"more than {burn.factor:g} times too fast",
@@ -117,10 +146,12 @@ def _of_burn(objective: Objective, burn: Burn, team: str | None) -> Lines:
     }
 
 
-def _bad_share(objective: Objective, window: str) -> str:
+def _bad_share(objective: Objective, window: str, streams: Sequence[str]) -> str:
     select = promql.of_services([objective.service])
     if objective.bound_s is None:
         return promql.fault_share(select, window)
+    if streams:
+        select += f', rpc_method!~"{"|".join(sorted(streams))}"'
     return promql.slow_share(select, window, objective.bound_s)
 
 
