@@ -84,8 +84,9 @@ def _lag_of(facts: Facts) -> int:
 
 
 def _comes_and_goes(before: Facts, now: Facts) -> bool:
-    pids = [_pids(facts, "search") for facts in (before, now)]
-    return pids[0] != pids[1]
+    """Another process runs it; that one has not answered in time is no sign."""
+    was, does = _pids(before, "search"), _pids(now, "search")
+    return bool(was and does and not was & does)
 
 
 def _pids(facts: Facts, service: str) -> set[int]:
