@@ -50,27 +50,26 @@ class Planted(NamedTuple):
     """A fault: what it is, how it is planted, and what the console's facts then show."""
 
     what: str
-    is_seen: Callable[[Facts, Facts], bool]
-    """By what was asked before and what is asked now."""
-    options: Mapping[str, str] = {}
+    is_seen: Callable[[Facts], bool]
+    """Whether these facts show it."""
     is_silent: bool = False
     """Whether the card issuer takes everything and never answers."""
 
 
-def _is_late(_before: Facts, now: Facts) -> bool:
+def _is_late(now: Facts) -> bool:
     whys = [each["why"] for each in now["slow"]]
     return any("payments" in why and "spent in" in why for why in whys)
 
 
-def _is_unanswered(_before: Facts, now: Facts) -> bool:
+def _is_unanswered(now: Facts) -> bool:
     return any("OutcomeUnknown" in json.dumps(view) for view in now["views"])
 
 
-def _has_dead(_before: Facts, now: Facts) -> bool:
+def _has_dead(now: Facts) -> bool:
     return any("without a price" in group["cause"] for group in now["events"]["dead"])
 
 
-def _lags(_before: Facts, now: Facts) -> bool:
+def _lags(now: Facts) -> bool:
     return _lag_of(now) >= MANY
 
 
@@ -83,18 +82,12 @@ def _lag_of(facts: Facts) -> int:
     return max(waiting, default=0)
 
 
-def _comes_and_goes(before: Facts, now: Facts) -> bool:
-    """Another process runs it; that one has not answered in time is no sign."""
-    was, does = _pids(before, "search"), _pids(now, "search")
-    return bool(was and does and not was & does)
+def _comes_and_goes(now: Facts) -> bool:
+    said = [each["summary"] for each in now["alerts"]]
+    return any("search" in sentence and "crashes again" in sentence for sentence in said)
 
 
-def _pids(facts: Facts, service: str) -> set[int]:
-    found = facts["state"]["services"].get(service) or {}
-    return {each["pid"] for each in found.get("processes") or ()}
-
-
-def _is_full(_before: Facts, now: Facts) -> bool:
+def _is_full(now: Facts) -> bool:
     return any("are all taken" in json.dumps(view) for view in now["views"])
 
 
@@ -106,11 +99,7 @@ FAULTS: Mapping[str, Planted] = {
     "poison-event": Planted("the receipts of every other order cannot be written", _has_dead),
     "lagging-consumer": Planted("notifications is too slow for its events", _lags),
     "crash-loop": Planted("search dies a few seconds after each start", _comes_and_goes),
-    "full-pool": Planted(
-        "threads are too few for blocking work",
-        _is_full,
-        {"BOROUGH_LIMITS_THREADS": "1", "BOROUGH_LIMITS_THREAD_QUEUE": "0"},
-    ),
+    "full-pool": Planted("payments has too few threads for what it asks the issuer", _is_full),
 }
 
 
@@ -146,7 +135,6 @@ class Stage:
             "BOROUGH_DATA_FOLDER": str(self._folder / "data"),
             "BOROUGH_PAYMENTS_ISSUER_URL": f"http://127.0.0.1:{issuer}",
             **QUICK,
-            **planted.options,
         }
         is_launched = self._fault in LAUNCHED
         launcher = ("-m", "rigs.shop_faults", self._fault) if is_launched else ("-m", "borough")
@@ -204,7 +192,7 @@ class Stage:
             "slow": slow,
             "views": [await self._get(f"/traces/{trace_id}") for trace_id in ids],
             "events": await self._get("/events"),
-            "state": await self._get("/state"),
+            "alerts": (await self._get("/alerts")).get("alerts", []),
         }
 
     async def _ask(self, path: str) -> list[Any]:
@@ -248,15 +236,13 @@ async def seen_after_s(stage: Stage, fault: str) -> float | None:
     began = loop.time()
     follows = asyncio.ensure_future(stage.follow())
     try:
-        first: Facts | None = None
         while loop.time() < began + SEEN_WITHIN_S:
             await asyncio.sleep(LOOK_S)
             try:
                 now = await stage.facts()
             except CallError:
                 continue
-            first = first or now
-            if FAULTS[fault].is_seen(first, now):
+            if FAULTS[fault].is_seen(now):
                 return round(loop.time() - began, 1)
         return None
     finally:

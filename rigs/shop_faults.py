@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from borough.cli import main as product
@@ -22,6 +23,7 @@ __all__ = ["FAULTS"]
 FAULT = "RIG_SHOP_FAULT"
 SLOW_S = 0.7
 MAIL_S = 8.0
+ASKED_S = 0.3
 DIES_AFTER_S = 4.0
 FIRST_DIGITS = "01234567"
 """Of the ids of orders whose receipt cannot be written: every other one."""
@@ -69,6 +71,22 @@ def slow_mails() -> None:
     replace(MailboxFolder, "deliver", slow)
 
 
+def few_threads() -> None:
+    """One thread asks the issuer, one charge may wait for it, and each takes a while."""
+    from borough.runtime.pool import ThreadPool
+    from shop.payments.issuer import CardIssuer
+
+    make: Any = ThreadPool.__init__
+    exchange: Any = CardIssuer._exchange
+
+    def slow(self: Any, *rest: Any) -> Any:
+        time.sleep(ASKED_S)
+        return exchange(self, *rest)
+
+    replace(ThreadPool, "__init__", lambda self, service, *_: make(self, service, 1, 1))
+    replace(CardIssuer, "_exchange", slow)
+
+
 def die_again_and_again() -> None:
     """The process ends by itself soon after its start."""
     timer = threading.Timer(DIES_AFTER_S, os._exit, (70,))
@@ -80,6 +98,7 @@ FAULTS = {
     "payments-slow": ("payments", slow_payments),
     "poison-event": ("notifications", poison_receipts),
     "lagging-consumer": ("notifications", slow_mails),
+    "full-pool": ("payments", few_threads),
     "crash-loop": ("search", die_again_and_again),
 }
 """By name: the service in whose process it is planted, and how."""
