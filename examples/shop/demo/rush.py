@@ -75,6 +75,8 @@ class Rush:
         self._each_s = seconds / len(PHASES)
         self._seen: list[Seen] = []
         self._stop = asyncio.Event()
+        self._word = asyncio.Event()
+        self._is_gone = False
 
     def stop(self) -> None:
         """No further phase."""
@@ -95,14 +97,17 @@ class Rush:
             group.create_task(self._hear(crowd))
             replicas = 1
             try:
+                await self._next_word()
                 for phase in PHASES:
                     if phase.replicas != replicas:
                         await self._scale(phase.replicas)
                     replicas = phase.replicas
                     crowd.stdin.write(b"%d\n" % phase.searchers)
                     await self._lasts(SETTLE_S)
+                    await self._next_word()  # what comes after it is of this phase
                     with self._watched(phase):
                         await self._lasts(self._each_s)
+                        await self._next_word()
                     if self._stop.is_set():
                         break
             finally:
@@ -127,8 +132,17 @@ class Rush:
             for sentence in told["sentences"]:
                 tally.fail(sentence)
             tally.errors += told["errors"] - len(told["sentences"])
+            self._word.set()
+        self._is_gone = True
+        self._word.set()
         if await crowd.wait():
             tally.fail(f"the crowd has ended with status {crowd.returncode}")
+
+    async def _next_word(self) -> None:
+        """Wait until the crowd has told what it saw until now; one that has gone tells no more."""
+        if not self._is_gone:
+            self._word.clear()
+            await self._word.wait()
 
     @contextmanager
     def _watched(self, phase: Phase) -> Iterator[None]:
