@@ -7,7 +7,7 @@ a little later the driver's, for a server that does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any
 
 from borough.errors import StoreError
@@ -108,18 +108,23 @@ class Connection:
         """Whether it is there, and no transaction is open on it."""
         return self._protocol.is_connected() and not self._protocol.is_in_transaction()
 
-    async def begin(self, limits: PostgresLimits, left_s: float, *, serializable: bool) -> None:
+    def begin(
+        self, limits: PostgresLimits, left_s: float, *, serializable: bool
+    ) -> Coroutine[Any, Any, None]:
         """Begin to read and write; each statement ends within `left_s`."""
         if self._changes != self._tables.changes:  # another connection has met it
             self._forget()
         if serializable:
             self._prepared = self._serializable
-        await self._protocol.query(Control.begin(limits, left_s, serializable=serializable), left_s)
+        text = Control.begin(limits, left_s, serializable=serializable)
+        begun: Coroutine[Any, Any, None] = self._protocol.query(text, left_s)
+        return begun
 
-    async def end(self, text: str, within_s: float) -> None:
-        """Commit or roll back what `begin` began."""
-        await self._protocol.query(text, within_s)
+    def end(self, text: str, within_s: float) -> Coroutine[Any, Any, None]:
+        """Commit or roll back what `begin` began; where that fails, the connection is of no more use."""
         self._prepared = self._plain
+        ended: Coroutine[Any, Any, None] = self._protocol.query(text, within_s)
+        return ended
 
     async def value(self, sql: str, args: Sequence[Any], left_s: float) -> Any:
         """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""
