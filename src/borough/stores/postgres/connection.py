@@ -8,6 +8,7 @@ a little later the driver's, for a server that does not answer.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Coroutine, Sequence
+from functools import lru_cache
 from typing import Any
 
 from borough.errors import StoreError
@@ -45,23 +46,26 @@ class Control:
     @staticmethod
     def begin(limits: PostgresLimits, left_s: float, *, serializable: bool) -> str:
         """Begin to read and write; each statement ends within `left_s`."""
-        level = "serializable" if serializable else "read committed"
-        # A look through a whole small table would make every change of it a conflict.
-        index = "; set local enable_seqscan = off" if serializable else ""
-        left_ms = int(left_s * 1000) or _LEAST_MS
-        lock_ms = int(limits.lock_s * 1000) or _LEAST_MS
-        if lock_ms > left_ms:
-            lock_ms = left_ms
-        return (
-            f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
-            f"set local lock_timeout = {lock_ms}{index}"
-        )
+        return _begin(int(left_s * 1000), int(limits.lock_s * 1000), serializable)
 
     @staticmethod
     def begin_snapshot(left_s: float) -> str:
         """Begin to read one state."""
         left_ms = max(_LEAST_MS, int(left_s * 1000))
         return f"begin isolation level repeatable read read only; set local statement_timeout = {left_ms}"
+
+
+@lru_cache(1024)
+def _begin(left_ms: int, lock_ms: int, serializable: bool) -> str:
+    level = "serializable" if serializable else "read committed"
+    # A look through a whole small table would make every change of it a conflict.
+    index = "; set local enable_seqscan = off" if serializable else ""
+    left_ms = max(left_ms, _LEAST_MS)
+    lock_ms = min(max(lock_ms, _LEAST_MS), left_ms)
+    return (
+        f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
+        f"set local lock_timeout = {lock_ms}{index}"
+    )
 
 
 class Tables:
