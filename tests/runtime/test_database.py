@@ -40,6 +40,20 @@ async def test_events_commit_with_the_rows_in_the_order_of_publishing(tmp_path: 
         ]
 
 
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 21])
+async def test_so_many_events_at_once_follow_one_another_in_the_outbox(
+    tmp_path: Path, count: int
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        async with orders.db.transaction() as tx:
+            ids = [tx.publish(Placed(customer="ann", number=each)) for each in range(count)]
+        rows = await orders.store.all(
+            tuple[int, str], "select sequence, id from borough_outbox order by sequence"
+        )
+        assert rows == [(tx.sequence - count + 1 + each, ids[each]) for each in range(count)]
+
+
 async def test_a_failed_body_publishes_nothing(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         orders = await stage.place("orders")

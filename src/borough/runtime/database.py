@@ -133,7 +133,7 @@ class ServiceDatabase:
         event_id = f"{self._start_id}-{self._minted}"
         call = CURRENT.get()
         trace = None if call is None else call.trace
-        if trace is not None and self.sight is not None and trace.flags & SAMPLED:
+        if self.sight is not None and trace is not None and trace.flags & SAMPLED:
             trace = self.sight.created(writer, event, event_id, trace)
         try:
             key, body = writer.write(event, event_id, due or self.clock.now(), trace)

@@ -14,7 +14,15 @@ from typing import Final
 from borough.ports import Migration
 from borough.services.data import Dialect
 
-__all__ = ["INSERT_OUTBOX", "INSERT_SCHEDULED", "MOVE_SCHEDULED", "PLACES", "borough_migrations"]
+__all__ = [
+    "INSERT_OUTBOX",
+    "INSERT_SCHEDULED",
+    "INSERT_SEVERAL",
+    "MOVE_SCHEDULED",
+    "PLACES",
+    "SEVERAL",
+    "borough_migrations",
+]
 
 PLACES: Final = 20
 """On PostgreSQL: how many bits of an event's number are its place within its transaction."""
@@ -23,6 +31,13 @@ INSERT_OUTBOX: Final = (
     "insert into borough_outbox (id, topic, type, key, body) values ($1, $2, $3, $4, $5)"
 )
 """How every store puts what a transaction has published beside its rows."""
+
+SEVERAL: Final = 8
+INSERT_SEVERAL: Final = INSERT_OUTBOX + "".join(
+    f", ({', '.join(f'${5 * place + column}' for column in range(1, 6))})"
+    for place in range(1, SEVERAL)
+)
+"""The same for so many events at once, where a statement costs more than a row."""
 
 INSERT_SCHEDULED: Final = (
     "insert into borough_scheduled (due, id, topic, type, key, body) "

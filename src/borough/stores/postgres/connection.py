@@ -7,7 +7,8 @@ a little later the driver's, for a server that does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
+from functools import lru_cache
 from typing import Any
 
 from borough.errors import StoreError
@@ -45,23 +46,26 @@ class Control:
     @staticmethod
     def begin(limits: PostgresLimits, left_s: float, *, serializable: bool) -> str:
         """Begin to read and write; each statement ends within `left_s`."""
-        level = "serializable" if serializable else "read committed"
-        # A look through a whole small table would make every change of it a conflict.
-        index = "; set local enable_seqscan = off" if serializable else ""
-        left_ms = int(left_s * 1000) or _LEAST_MS
-        lock_ms = int(limits.lock_s * 1000) or _LEAST_MS
-        if lock_ms > left_ms:
-            lock_ms = left_ms
-        return (
-            f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
-            f"set local lock_timeout = {lock_ms}{index}"
-        )
+        return _begin(int(left_s * 1000), int(limits.lock_s * 1000), serializable)
 
     @staticmethod
     def begin_snapshot(left_s: float) -> str:
         """Begin to read one state."""
         left_ms = max(_LEAST_MS, int(left_s * 1000))
         return f"begin isolation level repeatable read read only; set local statement_timeout = {left_ms}"
+
+
+@lru_cache(1024)
+def _begin(left_ms: int, lock_ms: int, serializable: bool) -> str:
+    level = "serializable" if serializable else "read committed"
+    # A look through a whole small table would make every change of it a conflict.
+    index = "; set local enable_seqscan = off" if serializable else ""
+    left_ms = max(left_ms, _LEAST_MS)
+    lock_ms = min(max(lock_ms, _LEAST_MS), left_ms)
+    return (
+        f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
+        f"set local lock_timeout = {lock_ms}{index}"
+    )
 
 
 class Tables:
@@ -108,18 +112,23 @@ class Connection:
         """Whether it is there, and no transaction is open on it."""
         return self._protocol.is_connected() and not self._protocol.is_in_transaction()
 
-    async def begin(self, limits: PostgresLimits, left_s: float, *, serializable: bool) -> None:
+    def begin(
+        self, limits: PostgresLimits, left_s: float, *, serializable: bool
+    ) -> Coroutine[Any, Any, None]:
         """Begin to read and write; each statement ends within `left_s`."""
         if self._changes != self._tables.changes:  # another connection has met it
             self._forget()
         if serializable:
             self._prepared = self._serializable
-        await self._protocol.query(Control.begin(limits, left_s, serializable=serializable), left_s)
+        text = Control.begin(limits, left_s, serializable=serializable)
+        begun: Coroutine[Any, Any, None] = self._protocol.query(text, left_s)
+        return begun
 
-    async def end(self, text: str, within_s: float) -> None:
-        """Commit or roll back what `begin` began."""
-        await self._protocol.query(text, within_s)
+    def end(self, text: str, within_s: float) -> Coroutine[Any, Any, None]:
+        """Commit or roll back what `begin` began; where that fails, the connection is of no more use."""
         self._prepared = self._plain
+        ended: Coroutine[Any, Any, None] = self._protocol.query(text, within_s)
+        return ended
 
     async def value(self, sql: str, args: Sequence[Any], left_s: float) -> Any:
         """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""

@@ -124,17 +124,18 @@ class SqliteTransaction(StoreBody):
             raise statement_fault(failed, "release") from failed
         cancelled: asyncio.CancelledError | None = None
         while not self._ended:
-            self._future = writer.loop.create_future()
+            self._future = future = writer.loop.create_future()
             try:
-                await self._future
+                await future
             except asyncio.CancelledError as request:  # the outcome first
                 cancelled = request
-        if self._failure is None:
+        failure = self._failure
+        if failure is None:
             self._tell_committed()
         if cancelled is not None:
             raise cancelled
-        if self._failure is not None:  # one failure for all members; each raises its own
-            raise type(self._failure)(str(self._failure)) from self._failure.__cause__
+        if failure is not None:  # one failure for all members; each raises its own
+            raise type(failure)(str(failure)) from failure.__cause__
 
     async def _let_statement_end(self, error: BaseException | None) -> None:
         """Another task's statement still runs; the body cannot leave before it."""
@@ -150,8 +151,9 @@ class SqliteTransaction(StoreBody):
         """The group has ended."""
         self._failure = failure
         self._ended = True
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
+        future = self._future
+        if future is not None and not future.done():
+            future.set_result(None)
 
     def expire(self) -> None:
         """The writer has gone on to others."""
