@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from borough.alerting.alert_file import AlertFile, Stored
 from borough.alerting.facts import ReplicaFacts, SystemFacts
 from borough.errors import InvalidRequest, NotFound
 from tests.alerting.till import OPENED, PaymentService, Watched, till, watched
@@ -148,12 +149,28 @@ async def test_a_process_that_crashes_again_and_again_is_named(shop: Watched) ->
     assert (unanswered.rule, unanswered.service) == ("not-ready", "payments")
 
 
+async def test_a_process_that_has_begun_again_and_again_after_crashes_says_so_itself(
+    tmp_path: Path,
+) -> None:
+    async with watched(till(tmp_path), tmp_path) as shop:
+        file, now = AlertFile(tmp_path / "data"), shop.clock.epoch_s()
+        file.write(Stored(is_running=True, crashes=(now - 400, now - 200, now - 100)))
+        await shop.alerting.remember()
+        (alert,) = await shop.look()
+        assert (alert.rule, alert.value, alert.service) == ("crash-loop", 3, None)
+        assert alert.summary == (
+            "the process of till that has the public door crashes again and again: "
+            "it has ended by itself 3 times in 5 minutes."
+        )
+
+
 async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_path: Path) -> None:
     more = '[services.payments.objectives]\navailability = "99.9%"\nlatency = "p99 < 40ms"\n'
     async with watched(till(tmp_path, more=more), tmp_path) as shop:
         await shop.place("broken", 6)
         await shop.place("slow", 6)
-        found = {alert.rule: alert for alert in await shop.fired()}
+        fired = await shop.fired()
+        found = {alert.rule: alert for alert in fired if alert.service == "payments"}
         assert {"availability-fast-burn", "latency-fast-burn"} <= found.keys()
         assert "availability-slow-burn" not in found
         fast = found["availability-fast-burn"]
@@ -161,7 +178,8 @@ async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_pat
         assert fast.summary.startswith(
             "payments burns the budget of its objective 99.9% 500 times too fast: 50 % of calls failed"
         )
-        rules = {rule.name: rule.condition for rule in shop.alerting.view().rules}
+        view = shop.alerting.view()
+        rules = {rule.name: rule.condition for rule in view.rules if rule.service == "payments"}
         assert rules["latency-fast-burn"] == (
             "p99 < 40ms: budget burned > 14.4 times too fast over 1 h and 5 min"
         )

@@ -290,7 +290,7 @@ class Judging:
             return ""
         kind = max(calls.kinds, key=lambda each: calls.kinds[each])
         known = seen.problems.get(kind)
-        return f", mostly with {kind}" + (f" ({known.doc.rstrip('.')})" if known else "")
+        return f", mostly with {kind}" + (f" ({known.doc})" if known else "")
 
     # --- room --------------------------------------------------------------------------------------
 

@@ -257,10 +257,12 @@ class Measuring:
         self.refused = {k: each.within(now, _WINDOW_S) for k, each in self._refusals.items()}
 
     def _take_restarts(self, replicas: Iterable[ReplicaFacts], now: float, is_first: bool) -> None:
+        self.restarts = {}
         for replica in replicas:
             counter = self._restarted.setdefault(replica.name, _Counter())
             counter.take(now, "", replica.restarts, is_first=is_first)
-        self.restarts = {k: each.within(now, _RESTARTS_S) for k, each in self._restarted.items()}
+            counted = counter.within(now, _RESTARTS_S)
+            self.restarts[replica.name] = counted if replica.lately is None else replica.lately
 
 
 def _grown(now: CallFacts, before: CallFacts | None) -> Calls | None:
