@@ -34,7 +34,7 @@ async def test_a_slow_operation_is_named_and_who_waits_for_it_is_no_second_alert
         await shop.place("slow")
         (alert,) = await shop.fired()
     assert (alert.rule, alert.service, alert.team) == ("slow-calls", "payments", "checkout")
-    assert alert.summary.startswith("payments.Payments.charge is slow: of 5 calls in the last")
+    assert alert.summary.startswith("payments.Payments.charge is slow: of 10 calls in the last")
     assert alert.summary.endswith("; orders waits for it.")
     assert alert.look == "#/traces?service=payments&at_least_ms=50"
 
@@ -46,7 +46,7 @@ async def test_a_peer_that_does_not_answer_is_told_from_a_service_that_fails(
     (alert,) = await shop.fired()
     assert (alert.rule, alert.service, alert.severity) == ("timeouts", "payments", "page")
     assert alert.summary == (
-        "payments gets no answer from whom it needs: 5 of 5 calls of payments.Payments.charge in the "
+        "payments gets no answer from whom it needs: 10 of 10 calls of payments.Payments.charge in the "
         "last minute ended so, mostly with OutcomeUnknown (The issuer has not answered)."
     )
 
@@ -56,8 +56,15 @@ async def test_an_operation_that_fails_is_named_with_its_error(shop: Watched) ->
     (alert,) = await shop.fired()
     assert (alert.rule, alert.value, alert.unit) == ("failing-calls", 100.0, "%")
     assert alert.summary == (
-        "payments.Payments.charge fails: 5 of 5 calls in the last minute, mostly with RuntimeError."
+        "payments.Payments.charge fails: 10 of 10 calls in the last minute, mostly with RuntimeError."
     )
+
+
+async def test_what_went_wrong_in_a_moment_that_is_over_is_no_alert(shop: Watched) -> None:
+    await shop.place("broken")
+    await shop.look()
+    assert await shop.look(21) == []
+    assert shop.alerting.now().pending == 0
 
 
 async def test_calls_that_fail_no_more_resolve_their_alert(shop: Watched) -> None:
@@ -169,7 +176,7 @@ async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_pat
     async with watched(till(tmp_path, more=more), tmp_path) as shop:
         await shop.place("broken", 6)
         await shop.place("slow", 6)
-        fired = await shop.fired()
+        fired = await shop.look()
         found = {alert.rule: alert for alert in fired if alert.service == "payments"}
         assert {"availability-fast-burn", "latency-fast-burn"} <= found.keys()
         assert "availability-slow-burn" not in found
