@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from borough.alerting.alert_file import AlertFile, Stored
 from borough.alerting.facts import ReplicaFacts, SystemFacts
 from borough.errors import InvalidRequest, NotFound
 from tests.alerting.till import OPENED, PaymentService, Watched, till, watched
@@ -33,7 +34,7 @@ async def test_a_slow_operation_is_named_and_who_waits_for_it_is_no_second_alert
         await shop.place("slow")
         (alert,) = await shop.fired()
     assert (alert.rule, alert.service, alert.team) == ("slow-calls", "payments", "checkout")
-    assert alert.summary.startswith("payments.Payments.charge is slow: of 5 calls in the last")
+    assert alert.summary.startswith("payments.Payments.charge is slow: of 10 calls in the last")
     assert alert.summary.endswith("; orders waits for it.")
     assert alert.look == "#/traces?service=payments&at_least_ms=50"
 
@@ -45,7 +46,7 @@ async def test_a_peer_that_does_not_answer_is_told_from_a_service_that_fails(
     (alert,) = await shop.fired()
     assert (alert.rule, alert.service, alert.severity) == ("timeouts", "payments", "page")
     assert alert.summary == (
-        "payments gets no answer from whom it needs: 5 of 5 calls of payments.Payments.charge in the "
+        "payments gets no answer from whom it needs: 10 of 10 calls of payments.Payments.charge in the "
         "last minute ended so, mostly with OutcomeUnknown (The issuer has not answered)."
     )
 
@@ -55,8 +56,15 @@ async def test_an_operation_that_fails_is_named_with_its_error(shop: Watched) ->
     (alert,) = await shop.fired()
     assert (alert.rule, alert.value, alert.unit) == ("failing-calls", 100.0, "%")
     assert alert.summary == (
-        "payments.Payments.charge fails: 5 of 5 calls in the last minute, mostly with RuntimeError."
+        "payments.Payments.charge fails: 10 of 10 calls in the last minute, mostly with RuntimeError."
     )
+
+
+async def test_what_went_wrong_in_a_moment_that_is_over_is_no_alert(shop: Watched) -> None:
+    await shop.place("broken")
+    await shop.look()
+    assert await shop.look(21) == []
+    assert shop.alerting.now().pending == 0
 
 
 async def test_calls_that_fail_no_more_resolve_their_alert(shop: Watched) -> None:
@@ -148,12 +156,28 @@ async def test_a_process_that_crashes_again_and_again_is_named(shop: Watched) ->
     assert (unanswered.rule, unanswered.service) == ("not-ready", "payments")
 
 
+async def test_a_process_that_has_begun_again_and_again_after_crashes_says_so_itself(
+    tmp_path: Path,
+) -> None:
+    async with watched(till(tmp_path), tmp_path) as shop:
+        file, now = AlertFile(tmp_path / "data"), shop.clock.epoch_s()
+        file.write(Stored(is_running=True, crashes=(now - 400, now - 200, now - 100)))
+        await shop.alerting.remember()
+        (alert,) = await shop.look()
+        assert (alert.rule, alert.value, alert.service) == ("crash-loop", 3, None)
+        assert alert.summary == (
+            "the process of till that has the public door crashes again and again: "
+            "it has ended by itself 3 times in 5 minutes."
+        )
+
+
 async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_path: Path) -> None:
     more = '[services.payments.objectives]\navailability = "99.9%"\nlatency = "p99 < 40ms"\n'
     async with watched(till(tmp_path, more=more), tmp_path) as shop:
         await shop.place("broken", 6)
         await shop.place("slow", 6)
-        found = {alert.rule: alert for alert in await shop.fired()}
+        fired = await shop.look()
+        found = {alert.rule: alert for alert in fired if alert.service == "payments"}
         assert {"availability-fast-burn", "latency-fast-burn"} <= found.keys()
         assert "availability-slow-burn" not in found
         fast = found["availability-fast-burn"]
@@ -161,7 +185,8 @@ async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_pat
         assert fast.summary.startswith(
             "payments burns the budget of its objective 99.9% 500 times too fast: 50 % of calls failed"
         )
-        rules = {rule.name: rule.condition for rule in shop.alerting.view().rules}
+        view = shop.alerting.view()
+        rules = {rule.name: rule.condition for rule in view.rules if rule.service == "payments"}
         assert rules["latency-fast-burn"] == (
             "p99 < 40ms: budget burned > 14.4 times too fast over 1 h and 5 min"
         )

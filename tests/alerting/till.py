@@ -156,9 +156,11 @@ class Watched:
         self.process = process
         self.alerting = alerting
         self.clock = clock
+        self._placed = "", 0, ""
 
     async def place(self, how: str, times: int = 5, order: str = "o") -> None:
         """Place orders one after the other; how they end does not matter."""
+        self._placed = how, times, order
         client = self.process.host.client(Orders)
         for number in range(times):
             with suppress(CallError):
@@ -171,9 +173,13 @@ class Watched:
         return [alert for alert in self.alerting.view().alerts if alert.state == "firing"]
 
     async def fired(self) -> list[AlertView]:
-        """What fires once what is so now has lasted."""
+        """What fires once what is so now has lasted: what went wrong goes wrong again."""
         await self.look()
-        return await self.look(31)
+        self.clock.ahead_s += 31
+        how, times, order = self._placed
+        if how not in ("ok", "held", "blocking", ""):
+            await self.place(how, times, order)
+        return await self.look()
 
     async def once(self, rule: str) -> AlertView:
         """The alert of a rule, as soon as what happens in the background is there."""

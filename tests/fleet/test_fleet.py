@@ -302,6 +302,14 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
         assert village.ask("/clerk/pids")[0] == 503
         assert village.ask("/clerk/heard")[0] == 200
         assert village.ask("/readyz")[0] == 503
+        until(lambda: "alert crash-loop fires: ledger.1, which runs ledger" in village.said)
+        alerts = village.command("alerts", "--json", "--system", str(root))
+        assert alerts.returncode == 1
+        (alert,) = [
+            each for each in json.loads(alerts.stdout)["alerts"] if each["state"] == "firing"
+        ]
+        assert (alert["rule"], alert["service"]) == ("crash-loop", "ledger")
+        assert "and stays down" in alert["summary"]
         (root / "ledger" / "service.py").write_text(LEDGER_SERVICE)
         asked = village.command("call", "ledger.pid", "--as", "clerk", "--system", str(root))
         assert (asked.returncode, asked.stderr) == (1, NO_LEDGER)

@@ -135,8 +135,8 @@ class Alerting:
         """Look once, and tell what is to be told."""
         facts = await self.facts.look()
         now = self._clock.epoch_s()
-        if not facts.replicas:
-            facts = msgspec.structs.replace(facts, replicas=(self._own_replica(facts, now),))
+        replicas = (*facts.replicas, self._own_replica(now))
+        facts = msgspec.structs.replace(facts, replicas=replicas)
         self._measuring.take(facts, now)
         before: dict[str, State] = {alert.id: alert.state for alert in self._book.open}
         told = {service for process in facts.processes for service in process.services}
@@ -150,15 +150,16 @@ class Alerting:
         await self._keep()
         self._tell(now)
 
-    def _own_replica(self, facts: SystemFacts, now: float) -> ReplicaFacts:
-        """Nobody watches over a single process: that its forerunners crashed is known from what they left."""
-        recent = [at for at in self._crashes if now - at < _CRASHES_S]
+    def _own_replica(self, now: float) -> ReplicaFacts:
+        """This process itself: that its forerunners crashed is known from what they left."""
+        recent = sum(now - at < _CRASHES_S for at in self._crashes)
         return ReplicaFacts(
-            name=self._options.system.name,
+            name=f"the process of {self._options.system.name} that has the public door",
             services=(),
             state="ready",
-            restarts=len(recent),
+            restarts=len(self._crashes),
             trouble=None,
+            lately=recent,
         )
 
     def _log_changes(self, before: Mapping[str, State]) -> None:

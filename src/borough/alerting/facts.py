@@ -121,13 +121,17 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A replica's place in a fleet. `restarts` counts how often it has ended by itself; `trouble` says why."""
+    """A replica's place in a fleet. `restarts` counts how often it has ended by itself; `trouble` says why.
+
+    `lately` is how many of these ends are not longer ago than 5 minutes, where that is known.
+    """
 
     name: str
     services: tuple[str, ...]
     state: str
     restarts: int
     trouble: str | None
+    lately: int | None = None
 
 
 class SystemFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -200,7 +204,7 @@ class OwnFacts:
             for objective in objectives_of(mark.service, mark.availability, mark.latency)
         )
         self._problems = {
-            kind.__name__: FailureFacts(status=kind.status, doc=own_doc(kind).partition("\n")[0])
+            kind.__name__: FailureFacts(status=kind.status, doc=_first_sentence(own_doc(kind)))
             for operation in operations
             for kind in operation.mark.raises
         }
@@ -282,6 +286,10 @@ async def _progress(consumer: Consumer) -> tuple[int, int]:
 
 async def _one(store: Store, sql: str, name: str, topic: str) -> _Failed | None:
     return await store.maybe(_Failed, sql, name, topic)
+
+
+def _first_sentence(doc: str) -> str:
+    return f"{doc.partition(chr(10))[0]} ".partition(". ")[0].strip()
 
 
 def _short(cause: str) -> str:

@@ -15,12 +15,16 @@ from borough.ports import Replica
 
 __all__ = ["FleetFacts"]
 
+_PATIENCE_S = 1.0
+
 
 class FleetFacts:
     """Those of the fleet behind one door. Where there is no supervisor, nothing is known of restarts."""
 
     def __init__(self, edge: EdgeProcess) -> None:
         self._edge = edge
+        self._asking: asyncio.Future[tuple[ReplicaFacts, ...]] | None = None
+        self._members: tuple[ReplicaFacts, ...] = ()
 
     async def look(self) -> SystemFacts:
         """This moment. A replica that does not tell is left out."""
@@ -28,9 +32,8 @@ class FleetFacts:
         for service in self._edge.services:
             for replica in self._edge.discovery.replicas(service):
                 replicas.setdefault(replica, service)
-        members = asyncio.to_thread(_members, self._edge)
         asked = [self._ask(service, replica) for replica, service in replicas.items()]
-        known, told = await asyncio.gather(members, asyncio.gather(*asked))
+        known, told = await asyncio.gather(self._known_members(), asyncio.gather(*asked))
         processes = tuple(facts for facts in told if facts is not None)
         states = self._edge.states()
         return SystemFacts(
@@ -38,6 +41,15 @@ class FleetFacts:
             answered={name: state == "ready" for name, state in states.items()},
             replicas=known,
         )
+
+    async def _known_members(self) -> tuple[ReplicaFacts, ...]:
+        """What the supervisor says; while it does not answer, what it has said."""
+        asking = self._asking or asyncio.ensure_future(asyncio.to_thread(_members, self._edge))
+        await asyncio.wait([asking], timeout=_PATIENCE_S)
+        self._asking = None if asking.done() else asking
+        if asking.done():
+            self._members = asking.result()
+        return self._members
 
     async def _ask(self, service: str, replica: Replica) -> ProcessFacts | None:
         try:

@@ -28,13 +28,15 @@ _MOST_AGE_SHOWN_S = 120.0
 class _Operation:
     """An operation's last minute, whoever called it. `lost` counts those who got no answer from whom they needed."""
 
-    __slots__ = ("calls", "lost", "name", "service")
+    __slots__ = ("calls", "lost", "name", "recent", "recently_lost", "service")
 
     def __init__(self, service: str, name: str) -> None:
         self.service = service
         self.name = name
         self.calls = Calls()
+        self.recent = Calls()
         self.lost = 0
+        self.recently_lost = 0
 
 
 class Judging:
@@ -177,6 +179,7 @@ class Judging:
             )
             is_spared = (
                 calls.faults < _LEAST_CALLS
+                or not operation.recent.faults
                 or operation.name in lost
                 or self._is_explained(seen, operation, bad | lost, lambda each: each.faults)
             )
@@ -195,8 +198,10 @@ class Judging:
                 f"{_count(calls.count, 'call')} of {operation.name} in the last minute ended so"
                 f"{self._mostly(seen, calls)}."
             )
-            is_spared = lost < _LEAST_CALLS or self._is_explained(
-                seen, operation, bad, lambda each: _lost(seen, each)
+            is_spared = (
+                lost < _LEAST_CALLS
+                or not operation.recently_lost
+                or self._is_explained(seen, operation, bad, lambda each: _lost(seen, each))
             )
             look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
             yield self._reading(
@@ -209,7 +214,7 @@ class Judging:
         for line, calls in seen.calls.items():
             if line.side != "client" or line.service in seen.facts.answered:
                 continue
-            lost = sum(calls.kinds.get(kind, 0) for kind in (_LATE, "unavailable"))
+            lost = _unanswered(calls)
             said = (
                 f"{line.service}, which is elsewhere, does not answer {line.caller}: {lost} of "
                 f"{_count(calls.count, 'call')} of {line.operation} in the last minute"
@@ -217,9 +222,8 @@ class Judging:
             )
             look = f"#/traces?{urlencode({'service': line.caller, 'status': 'error'})}"
             subject, value = f"{line.caller} {line.operation}", _percent(lost, calls.count)
-            yield self._reading(
-                rule, subject, line.caller, value, said, look, is_spared=lost < _LEAST_CALLS
-            )
+            is_spared = lost < _LEAST_CALLS or not _unanswered(seen.recent[line])
+            yield self._reading(rule, subject, line.caller, value, said, look, is_spared=is_spared)
 
     def _latency(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         bound_s = rule.above / 1e3
@@ -241,6 +245,7 @@ class Judging:
             )
             is_spared = (
                 calls.count < _LEAST_CALLS
+                or operation.recent.quantile_s(_SHARE) <= bound_s
                 or operation.name in lost
                 or self._is_explained(
                     seen, operation, slow | lost, lambda each: round(each.slower_than(bound_s))
@@ -290,7 +295,7 @@ class Judging:
             return ""
         kind = max(calls.kinds, key=lambda each: calls.kinds[each])
         known = seen.problems.get(kind)
-        return f", mostly with {kind}" + (f" ({known.doc.rstrip('.')})" if known else "")
+        return f", mostly with {kind}" + (f" ({known.doc})" if known else "")
 
     # --- room --------------------------------------------------------------------------------------
 
@@ -372,7 +377,9 @@ def _operations(seen: Measuring) -> dict[str, _Operation]:
         if operation is None:
             operation = found[line.operation] = _Operation(line.service, line.operation)
         operation.calls.add(calls)
+        operation.recent.add(seen.recent[line])
         operation.lost += _lost(seen, calls)
+        operation.recently_lost += _lost(seen, seen.recent[line])
     return found
 
 
@@ -383,6 +390,11 @@ def _lost(seen: Measuring, calls: Calls) -> int:
         for kind, count in calls.kinds.items()
         if kind == _LATE or (kind in seen.problems and seen.problems[kind].status in _NO_ANSWER)
     )
+
+
+def _unanswered(calls: Calls) -> int:
+    """How many calls to a service elsewhere got no answer."""
+    return sum(calls.kinds.get(kind, 0) for kind in (_LATE, "unavailable"))
 
 
 def _waiting(seen: Measuring, operation: _Operation) -> str:

@@ -25,6 +25,7 @@ from borough.reliability.objectives import Spent
 __all__ = ["Calls", "Line", "Measuring"]
 
 _WINDOW_S = 60.0
+_RECENT_S = 20.0
 _RESTARTS_S = 300.0
 _MOST_ENDS = 120
 Key = tuple[str, str, str, str]
@@ -93,9 +94,13 @@ class _Window:
     def total(self, now: float) -> Calls:
         while self.pieces and self.pieces[0][0] <= now - _WINDOW_S:
             self.pieces.popleft()
+        return self.since(float("-inf"))
+
+    def since(self, then: float) -> Calls:
         found = Calls()
-        for _, calls in self.pieces:
-            found.add(calls)
+        for at, calls in self.pieces:
+            if at > then:
+                found.add(calls)
         return found
 
 
@@ -152,6 +157,9 @@ class Measuring:
         self._declared = tuple(objectives)
         self.facts = SystemFacts(processes=(), answered={})
         self.calls: dict[Line, Calls] = {}
+        """Of the last minute."""
+        self.recent: dict[Line, Calls] = {}
+        """Of its last third: what was over before is not going on."""
         self.handlers: dict[tuple[str, str], HandlerFacts] = {}
         self.ages: dict[tuple[str, str], float] = {}
         self.handled_per_s: dict[tuple[str, str], float] = {}
@@ -208,11 +216,12 @@ class Measuring:
             if key not in known and len(known) < 100_000:
                 known[key] = facts
         self._known = _without_gone(known, {each.id for each in self.facts.processes})
-        self.calls = {}
+        self.calls, self.recent = {}, {}
         for line, window in list(self._windows.items()):
             total = window.total(now)
             if total.count or total.faults:
                 self.calls[line] = total
+                self.recent[line] = window.since(now - _RECENT_S)
             else:
                 del self._windows[line]
 
@@ -257,10 +266,12 @@ class Measuring:
         self.refused = {k: each.within(now, _WINDOW_S) for k, each in self._refusals.items()}
 
     def _take_restarts(self, replicas: Iterable[ReplicaFacts], now: float, is_first: bool) -> None:
+        self.restarts = {}
         for replica in replicas:
             counter = self._restarted.setdefault(replica.name, _Counter())
             counter.take(now, "", replica.restarts, is_first=is_first)
-        self.restarts = {k: each.within(now, _RESTARTS_S) for k, each in self._restarted.items()}
+            counted = counter.within(now, _RESTARTS_S)
+            self.restarts[replica.name] = counted if replica.lately is None else replica.lately
 
 
 def _grown(now: CallFacts, before: CallFacts | None) -> Calls | None:

@@ -24,9 +24,9 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
     begun = Begun(
         edge.configuration, edge.services, lambda: _facts(edge), edge.clock, edge.data_folder
     )
-    begun.start()
     edge.closing.append(begun.close)
     if not is_shown(edge.configuration):
+        begun.start()
         return {}
 
     def make() -> Console:
@@ -37,6 +37,7 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
 
     mounting = Mounting(edge.configuration, edge.services, edge.clock, make)
     edge.closing.append(mounting.close)
+    begun.start()
     return mounting.mounts()
 
 

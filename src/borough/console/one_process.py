@@ -34,9 +34,9 @@ def mounts(process: Process) -> dict[str, Handler]:
     begun = Begun(
         configuration, services, lambda: _facts(process), process.clock, process.host.data_folder
     )
-    begun.start()
     process.closing.append(begun.close)
     if not is_shown(configuration):
+        begun.start()
         return {}
     started_at = process.clock.now()
 
@@ -48,6 +48,7 @@ def mounts(process: Process) -> dict[str, Handler]:
 
     mounting = Mounting(configuration, services, process.clock, make)
     process.closing.append(mounting.close)
+    begun.start()
     return mounting.mounts()
 
 

@@ -1,0 +1,109 @@
+"""`borough alerts`, against a system that runs in a process of its own."""
+
+import asyncio
+import http.client
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.cli import main
+from tests.cli.systems import write_system
+from tests.cli.terminal import Ran, running
+
+TOML = """
+[system]
+name = "jotting"
+
+[teams.pens]
+size = 2
+
+[services.notes]
+team = "pens"
+
+[console]
+password = "file:password"
+
+[alerts]
+every_s = 0.05
+
+[alerts.rules.slow-calls]
+above = "0ms"
+for = "1s"
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_system(tmp_path, "jotting", toml=TOML, files={"password": "of the pens\n"})
+
+
+@pytest.fixture
+def ran(root: Path) -> Iterator[Ran]:
+    with running(root) as found:
+        yield found
+
+
+def write_notes(ran: Ran) -> None:
+    for _ in range(5):
+        connection = http.client.HTTPConnection(ran.ready["edge"][7:], timeout=30)
+        connection.request(
+            "POST", "/notes/notes", '{"text": "tea"}', {"Content-Type": "application/json"}
+        )
+        assert connection.getresponse().status == 201
+        connection.close()
+
+
+async def fires(root: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    async with asyncio.timeout(40):
+        while await asyncio.to_thread(main, ["alerts", "--json", "--system", str(root)]) != 1:
+            capsys.readouterr()
+            await asyncio.sleep(0.1)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_alerts_are_shown_acknowledged_and_silenced_by_whom_the_password_lets_in(
+    root: Path, ran: Ran, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--system", str(root)]
+    assert main(["alerts", *where]) == 0
+    assert capsys.readouterr().out == "nothing is wrong\n"
+    write_notes(ran)
+    (alert,) = asyncio.run(fires(root, capsys))["alerts"]
+    assert (alert["rule"], alert["team"]) == ("slow-calls", "pens")
+
+    assert main(["alerts", "--for-team", "pens", *where]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith("FIRES         slow-calls: notes.Notes.write is slow")
+    assert alert["id"] in said
+
+    silence = ["alerts", "silence", "--service", "notes", "--for", "2h", "--reason", "tea time"]
+    assert main([*silence, *where]) == 0
+    assert main(["alerts", "acknowledge", alert["id"], "--note", "I look", *where]) == 0
+    capsys.readouterr()
+    assert main(["alerts", *where]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("acknowledged  slow-calls")
+    assert "I look" in said
+    assert "silenced until" in said
+
+    for words, sentence in (
+        (["--for-team", "ink"], "there is no team ink; there are pens"),
+        (["acknowledge", "x"], "No alert x fires now"),
+        (["silence", "--for", "soon", "--reason", "x"], "--for: 'soon' is no length of time"),
+        (
+            ["silence", "--rule", "slow-call", "--for", "1h", "--reason", "x"],
+            "there is no rule slow-call; did you mean slow-calls?",
+        ),
+    ):
+        assert main(["alerts", *words, *where]) == 2
+        assert capsys.readouterr().err.startswith(f"borough: {sentence}")
+
+
+def test_without_a_running_system_that_is_said(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["alerts", "--system", str(root)]) == 2
+    assert "no running system is known" in capsys.readouterr().err
