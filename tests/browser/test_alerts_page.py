@@ -117,6 +117,7 @@ async def test_an_alert_is_acknowledged_and_silenced_by_keyboard_and_the_silence
         await expect(page.locator("#alerts-silenced li")).to_have_count(1)
         silence = page.locator("#silences tbody tr")
         await expect(silence).to_contain_text("until the storm is over")
+        assert await violations(page) == []
         await silence.get_by_role("button", name="End").press("Enter")
         await expect(silence).to_have_count(0)
         await expect(page.locator("#alerts-acknowledged li")).to_have_count(1)

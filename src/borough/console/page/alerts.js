@@ -12,7 +12,7 @@ const NAMED = 12;
 const RULES = [{ title: "Rule" }, { title: "Fires when" }, { title: "Watches" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
 const BEFORE = [{ title: "What" }, { title: "Service" }, { title: "Urgency" }, { title: "Fired" }, { title: "For", number: true }, { title: "Acknowledged" }];
 const ROUTES = [{ title: "Team" }, { title: "Told by" }, { title: "At" }, { title: "Last told" }, { title: "Last error" }];
-const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "" }];
+const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "End it" }];
 const SAID_BY = { default: "Borough", "borough.toml": "borough.toml", contract: "its contract" };
 
 const whose = (service, all = "every service") => (service ? serviceLink(service) : all);
