@@ -65,7 +65,9 @@ async def test_the_page_fits_and_can_be_used_by_all(
         await page.get_by_role("button", name=f"Silence {RULE}").click()
         await expect(page.get_by_label("Why")).to_be_focused()
         await keep_shot(page, f"alerts-question-{scheme}-{width}")
-        assert await violations(page) == []
+        assert await overflow(page) == []
+        if width == DESK:
+            assert await violations(page) == []
 
 
 async def test_what_begins_to_fire_is_told_on_every_page(browser: Browser, fresh: Process) -> None:
@@ -115,6 +117,7 @@ async def test_an_alert_is_acknowledged_and_silenced_by_keyboard_and_the_silence
         await expect(page.locator("#alerts-silenced li")).to_have_count(1)
         silence = page.locator("#silences tbody tr")
         await expect(silence).to_contain_text("until the storm is over")
+        assert await violations(page) == []
         await silence.get_by_role("button", name="End").press("Enter")
         await expect(silence).to_have_count(0)
         await expect(page.locator("#alerts-acknowledged li")).to_have_count(1)

@@ -12,7 +12,7 @@ const NAMED = 12;
 const RULES = [{ title: "Rule" }, { title: "Fires when" }, { title: "Watches" }, { title: "Urgency" }, { title: "Said by" }, { title: "Runbook" }];
 const BEFORE = [{ title: "What" }, { title: "Service" }, { title: "Urgency" }, { title: "Fired" }, { title: "For", number: true }, { title: "Acknowledged" }];
 const ROUTES = [{ title: "Team" }, { title: "Told by" }, { title: "At" }, { title: "Last told" }, { title: "Last error" }];
-const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }, { title: "" }];
+const SILENCES = [{ title: "What" }, { title: "Until" }, { title: "Why" }, { title: "By" }];
 const SAID_BY = { default: "Borough", "borough.toml": "borough.toml", contract: "its contract" };
 
 const whose = (service, all = "every service") => (service ? serviceLink(service) : all);
@@ -101,7 +101,7 @@ export async function render(root, context) {
 
   const cards = new Cards(facts, acts);
   const silences = part("silences", (found) => [make("h2", {}, "Silences"), found.length
-    ? table("Silences", SILENCES, found.map((each) => [scope(each), when(each.until), each.reason, each.by, button("End", () => acts.end(each), { "aria-label": `End the silence: ${each.reason}` })]))
+    ? table("Silences", SILENCES, found.map((each) => [scope(each), [when(each.until), " ", button("End", () => acts.end(each), { "aria-label": `End the silence: ${each.reason}` })], each.reason, each.by]))
     : make("p", { class: "soft" }, "None."), make("p", { class: "acts" }, button("New silence", () => acts.silence({})))]);
   const before = part("before", (found) => [make("h2", {}, "Before"), found.length
     ? table("What fired before", BEFORE, beforeRows(found)) : make("p", { class: "soft" }, "Nothing has fired and ended yet.")]);
