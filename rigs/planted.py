@@ -31,6 +31,7 @@ from borough.transports.callee import Callee
 from borough.transports.http.dependency import Dependency, RequestKind
 
 LAG_S = 0.25
+WAITED_S = 1.0
 
 
 def replace(owner: Any, name: str, function: Any) -> None:
@@ -95,11 +96,19 @@ def acknowledge_what_failed() -> None:
 
 
 def move_nothing_again() -> None:
-    """The relay rests for ever after its first failure."""
+    """The relay rests for ever after its first failure, or the first time that it has to wait for its broker."""
     move: Any = Relay._move
+    waited: set[int] = set()
 
     async def once(self: Relay, lease: Lease) -> Any:
-        return 0 if self.failed else await move(self, lease)
+        if self.failed or id(self) in waited:
+            return 0
+        began = time.monotonic()
+        try:
+            return await move(self, lease)
+        finally:
+            if time.monotonic() - began > WAITED_S:
+                waited.add(id(self))
 
     replace(Relay, "_move", once)
 
