@@ -272,7 +272,8 @@ async def play(
     try:
         await trial.open()
         for seed in seeds:
-            found.append(Episode(seed, *await trial.restart(seed)))
+            late, facts = await trial.restart(seed)
+            found.append(Episode(seed, late, facts))
         wrong = await trial.judge()
     except ServerFailed as error:
         wrong = [f"stuck: {error}"]
