@@ -231,7 +231,10 @@ class RiggedShop:
         await self._server.stop()
 
     async def until_quiet(self, within_s: float) -> list[str]:
-        """Wait until every order rests and every event is handled; returns what is not, in words."""
+        """Wait until every order rests and every event is handled, as long as some are within that time.
+
+        Returns what is not, in words.
+        """
         return await asyncio.to_thread(_until_quiet, self.places, within_s)
 
     def breaches(self) -> list[str]:
@@ -254,10 +257,14 @@ def _until_quiet(places: Places, within_s: float) -> list[str]:
     """In a thread: a database of a server is asked by a loop of its own."""
     ends = time.monotonic() + within_s
     watch = Watch(places, (*SERVICES, "witness"))
+    _, handled = watch.counts()
     try:
         while unfinished := watch.unfinished():
             if time.monotonic() > ends:
-                return unfinished
+                before, (_, handled) = handled, watch.counts()
+                if handled == before:
+                    return unfinished
+                ends = time.monotonic() + within_s
             time.sleep(LOOK_S)
         return []
     finally:
