@@ -2,11 +2,13 @@
 
 Each text is prepared once per connection, with how its values go and its rows come, and once more for serializable
 transactions, whose plans look into indexes. A statement has two ends: the server's own `statement_timeout`, and
-a little later the driver's, for a server that does not answer.
+a little later one here, for a server that does not answer: `stop` where a `Lookout` looks after the connection,
+as in transactions, or else the driver's timer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any
@@ -14,14 +16,20 @@ from typing import Any
 from borough.errors import StoreError
 from borough.ports import Fetched
 from borough.stores.postgres.driver import asyncpg
+from borough.stores.postgres.faults import LOST, is_lost
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.values import Encoder
 from borough.stores.rows import Columns, RowPlans
 
-__all__ = ["Connection", "Control", "Tables", "connect"]
+__all__ = ["GRACE_S", "NEVER", "Connection", "Control", "Tables", "connect"]
 
-_GRACE_S = 0.25
+GRACE_S = 0.25
+"""How much later than the server one ends here what is asked of it."""
+NEVER = math.inf
+
 _LEAST_MS = 1
+_NO_TIMER = asyncpg.protocol.NO_TIMEOUT
+_FAULTS = (*LOST, asyncpg.PostgresError)
 _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE", b"MERGE "))
 
@@ -78,7 +86,10 @@ class Tables:
 
 
 class Connection:
-    """An `asyncpg` connection with the store's session. Used by one task at a time."""
+    """An `asyncpg` connection with the store's session. Used by one task at a time.
+
+    `due` is when what it is asked is to be answered, `NEVER` while it is asked nothing.
+    """
 
     __slots__ = (
         "_changes",
@@ -90,7 +101,9 @@ class Connection:
         "_protocol",
         "_serializable",
         "_tables",
+        "due",
         "inner",
+        "is_overdue",
     )
 
     def __init__(self, inner: Any, plans: RowPlans, limits: PostgresLimits, tables: Tables) -> None:
@@ -106,6 +119,8 @@ class Connection:
         self._plain: dict[str, _Prepared] = {}
         self._serializable: dict[str, _Prepared] = {}
         self._prepared = self._plain
+        self.due = NEVER
+        self.is_overdue = False
 
     @property
     def is_usable(self) -> bool:
@@ -120,85 +135,103 @@ class Connection:
             self._forget()
         if serializable:
             self._prepared = self._serializable
+        self.is_overdue = False
         text = Control.begin(limits, left_s, serializable=serializable)
-        begun: Coroutine[Any, Any, None] = self._protocol.query(text, left_s)
+        begun: Coroutine[Any, Any, None] = self._protocol.query(text, None)
         return begun
 
-    def end(self, text: str, within_s: float) -> Coroutine[Any, Any, None]:
+    def end(self, text: str) -> Coroutine[Any, Any, None]:
         """Commit or roll back what `begin` began; where that fails, the connection is of no more use."""
         self._prepared = self._plain
-        ended: Coroutine[Any, Any, None] = self._protocol.query(text, within_s)
+        ended: Coroutine[Any, Any, None] = self._protocol.query(text, None)
         return ended
 
-    async def value(self, sql: str, args: Sequence[Any], left_s: float) -> Any:
+    async def value(self, sql: str, args: Sequence[Any]) -> Any:
         """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""
-        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         try:
-            found, _, _ = await self._bound(prepared, sql, args, 1, left_s)
-        except _OUTDATED:
-            self._tell_changed()
+            prepared = self._prepared.get(sql) or await self._prepare(sql)
+            found, _, _ = await self._bound(prepared, sql, args, 1)
+        except _FAULTS as error:
+            self._raise_better(error)
             raise
         return found[0][0]
 
-    async def control(self, text: str, within_s: float) -> None:
+    async def control(self, text: str, within_s: float | None = None) -> None:
         """Run the store's own text, which may have several statements."""
-        await self.inner.execute(text, timeout=within_s)
-
-    async def change(self, sql: str, args: Sequence[Any], left_s: float) -> int:
-        """Run a statement; returns how many rows it has changed."""
-        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         try:
-            _, status, _ = await self._bound(prepared, sql, args, 0, left_s)
-        except _OUTDATED:
-            self._tell_changed()
+            await self.inner.execute(text, timeout=within_s)
+        except _FAULTS as error:
+            self._raise_better(error)
+            raise
+
+    async def change(self, sql: str, args: Sequence[Any]) -> int:
+        """Run a statement; returns how many rows it has changed."""
+        try:
+            prepared = self._prepared.get(sql) or await self._prepare(sql)
+            _, status, _ = await self._bound(prepared, sql, args, 0)
+        except _FAULTS as error:
+            self._raise_better(error)
             raise
         return _changed(status)
 
-    async def change_many(self, counted: str, rows: Sequence[Sequence[Any]], left_s: float) -> int:
+    async def change_many(self, counted: str, rows: Sequence[Sequence[Any]]) -> int:
         """Run a statement that counts its rows for each of `rows`, all in one journey."""
-        prepared = self._prepared.get(counted) or await self._prepare(counted, left_s)
-        encoder = prepared.encoder
-        for args in rows:
-            if len(args) != encoder.count:
-                raise _wrong_count(encoder.count, args, counted)
-        values = [encoder.encode(args) for args in rows]
-        found = await prepared.statement.fetchmany(values, timeout=left_s + _GRACE_S)
+        try:
+            prepared = self._prepared.get(counted) or await self._prepare(counted)
+            encoder = prepared.encoder
+            for args in rows:
+                if len(args) != encoder.count:
+                    raise _wrong_count(encoder.count, args, counted)
+            values = [encoder.encode(args) for args in rows]
+            found = await prepared.statement.fetchmany(values)
+        except _FAULTS as error:
+            self._raise_better(error)
+            raise
         return sum(record[0] for record in found)
 
     async def rows(
-        self, kind: Any, sql: str, args: Sequence[Any], limit: int, left_s: float
+        self,
+        kind: Any,
+        sql: str,
+        args: Sequence[Any],
+        limit: int,
+        left_s: float | None = None,
     ) -> list[Any]:
-        """Run a statement and shape at most `limit` rows; one more is read, to be counted."""
-        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
-        if not prepared.columns:
-            raise StoreError(f"the statement gives no rows: {sql}")
+        """Run a statement and shape at most `limit` rows; one more is read, to be counted.
+
+        `left_s` sets the driver's timer; without it somebody else looks after it.
+        """
         try:
+            prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
+            if not prepared.columns:
+                raise StoreError(f"the statement gives no rows: {sql}")
             found, _, _ = await self._bound(prepared, sql, args, limit + 1, left_s)
-        except _OUTDATED:
-            self._tell_changed()
+        except _FAULTS as error:
+            self._raise_better(error)
             raise
         if not found:
             return []
         return self._plans.of(kind, prepared.columns)([tuple(record) for record in found])
 
-    async def fetch(self, sql: str, args: Sequence[Any], limit: int, left_s: float) -> Fetched:
+    async def fetch(self, sql: str, args: Sequence[Any], limit: int) -> Fetched:
         """Run a statement; at most `limit` rows and one more come as they are."""
-        prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
         try:
-            found, status, _ = await self._bound(prepared, sql, args, limit + 1, left_s)
-        except _OUTDATED:
-            self._tell_changed()
+            prepared = self._prepared.get(sql) or await self._prepare(sql)
+            found, status, _ = await self._bound(prepared, sql, args, limit + 1)
+        except _FAULTS as error:
+            self._raise_better(error)
             raise
         rows = [tuple(record) for record in found]
         return Fetched(prepared.kinds, rows, len(rows) or _changed(status))
 
-    async def _prepare(self, sql: str, left_s: float) -> _Prepared:
+    async def _prepare(self, sql: str, left_s: float | None = None) -> _Prepared:
         if len(self._prepared) >= self._limit:
             self._prepared.clear()
         self._numbered += 1
         # Without a name the server would read and plan it anew each time.
         name = f"borough_{self._numbered}"
-        prepared = _Prepared(await self.inner.prepare(sql, name=name, timeout=left_s + _GRACE_S))
+        within_s = None if left_s is None else left_s + GRACE_S
+        prepared = _Prepared(await self.inner.prepare(sql, name=name, timeout=within_s))
         self._prepared[sql] = prepared
         return prepared
 
@@ -208,21 +241,40 @@ class Connection:
         self._changes = self._tables.changes
 
     def _bound(
-        self, prepared: _Prepared, sql: str, args: Sequence[Any], limit: int, left_s: float
+        self,
+        prepared: _Prepared,
+        sql: str,
+        args: Sequence[Any],
+        limit: int,
+        left_s: float | None = None,
     ) -> Awaitable[tuple[list[Any], bytes | None, bool]]:
         """The driver's own coroutine: it gives the rows, how many were changed, and whether that was all."""
         encoder = prepared.encoder
         if len(args) != encoder.count:
             raise _wrong_count(encoder.count, args, sql)
+        within_s = _NO_TIMER if left_s is None else left_s + GRACE_S
         running: Awaitable[Any] = self._protocol.bind_execute(
-            prepared.state, encoder.encode(args), "", limit, True, left_s + _GRACE_S
+            prepared.state, encoder.encode(args), "", limit, True, within_s
         )
         return running
 
-    def _tell_changed(self) -> None:
-        """The tables are not what a statement was prepared for."""
-        self._tables.changes += 1
-        self._forget()
+    def _raise_better(self, error: BaseException) -> None:
+        """Raises `TimeoutError` where it was `stop` that ended the statement, which the error does not tell."""
+        if isinstance(error, _OUTDATED):  # the tables are not what a statement was prepared for
+            self._tables.changes += 1
+            self._forget()
+        elif self.is_overdue and is_lost(error):
+            raise TimeoutError from error
+
+    def stop(self, now: float) -> None:
+        """What was due has not been answered: the server is asked to end it, and at the second time not waited for."""
+        self.is_overdue = True
+        if self._protocol.is_in_transaction() and not self._protocol._is_cancelling():
+            self.due = now + GRACE_S
+            self._protocol._request_cancel()
+        else:  # or it was to begin a transaction, so nothing is lost
+            self.due = NEVER
+            self.give_up()
 
     def give_up(self) -> None:
         """Close it at once, whatever it does."""

@@ -32,24 +32,20 @@ returning sequence
 """
 
 
-def insert_events(
-    connection: Connection, events: Sequence[OutboxRow], left_s: float
-) -> Awaitable[int]:
+def insert_events(connection: Connection, events: Sequence[OutboxRow]) -> Awaitable[int]:
     """Put a transaction's events into the outbox; gives the number of the last one."""
     if len(events) == 1:
-        return connection.value(INSERT_ONE, events[0], left_s)
-    return _insert_several(connection, events, left_s)
+        return connection.value(INSERT_ONE, events[0])
+    return _insert_several(connection, events)
 
 
-async def _insert_several(
-    connection: Connection, events: Sequence[OutboxRow], left_s: float
-) -> int:
+async def _insert_several(connection: Connection, events: Sequence[OutboxRow]) -> int:
     if len(events) >> PLACES:
         raise TransactionMisuse(
             f"{len(events)} events of one transaction; at most {(1 << PLACES) - 1} have a number"
         )
     columns = [list(column) for column in zip(*events, strict=True)]
-    found: list[int] = await connection.rows(int, _INSERT, columns, len(events), left_s)
+    found: list[int] = await connection.rows(int, _INSERT, columns, len(events))
     return max(found)
 
 

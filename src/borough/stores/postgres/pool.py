@@ -16,9 +16,10 @@ from contextlib import suppress
 from borough.clock import Clock
 from borough.errors import StoreUnavailable
 from borough.reliability.backoff import Backoff
-from borough.stores.postgres.connection import Connection
+from borough.stores.postgres.connection import NEVER, Connection
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, WRONG_URL, connect_fault, is_wrong_url
+from borough.stores.postgres.lookout import Lookout
 from borough.stores.postgres.options import PostgresLimits
 
 __all__ = ["Pool"]
@@ -32,13 +33,17 @@ _REFUSAL_SHARE = 0.1
 
 
 class Pool:
-    """Gives connections, and takes them back. `name` goes into what it says, and tells no password."""
+    """Gives connections, and takes them back. `name` goes into what it says, and tells no password.
+
+    `lookout` looks after all of them: who asks something of one may tell it when that is due.
+    """
 
     def __init__(self, connect: Connect, name: str, clock: Clock, limits: PostgresLimits) -> None:
         self._connect = connect
         self._name = name
         self._clock = clock
         self._limits = limits
+        self.lookout = Lookout(clock)
         self._idle: list[Connection] = []
         self._made = 0
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
@@ -54,6 +59,7 @@ class Pool:
             if connection.is_usable:
                 return connection
             self._made -= 1
+            self.lookout.forget(connection)
         return None
 
     async def take(self, deadline: float) -> Connection:
@@ -149,12 +155,14 @@ class Pool:
         if left_s <= 0:
             raise self._unreached()
         try:
-            return await self._connect(min(left_s, self._limits.connect_s))
+            connection = await self._connect(min(left_s, self._limits.connect_s))
         except (*LOST, *WRONG_URL, asyncpg.PostgresError) as error:
             fault = connect_fault(error, self._name)
             if is_wrong_url(error):
                 raise fault from None
             raise fault from error
+        self.lookout.add(connection)
+        return connection
 
     def _unreached(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self._name} could not be reached in time")
@@ -170,6 +178,7 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Take a connection back, for whoever is next."""
+        connection.due = NEVER
         if not connection.is_usable or self._closed:
             self.lose(connection)
             return
@@ -182,6 +191,7 @@ class Pool:
 
     def lose(self, connection: Connection) -> None:
         """Take a connection back that is of no more use."""
+        self.lookout.forget(connection)
         connection.give_up()
         self._made -= 1
         self._make_room()
@@ -200,6 +210,7 @@ class Pool:
         idle, self._idle = self._idle, []
         self._made -= len(idle)
         for connection in idle:
+            self.lookout.forget(connection)
             await connection.close(self._limits.rollback_s)
         self._look_empty()
         try:

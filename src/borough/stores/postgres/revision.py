@@ -25,7 +25,6 @@ from borough.stores.revisions import revision_of
 
 __all__ = ["run_revision"]
 
-_LONG_S = 86_400.0
 _ROWS = 1_000_000
 
 
@@ -40,11 +39,11 @@ class _Host:
 
     async def fetch(self, sql: str, args: Sequence[Any], /) -> Fetched:
         self.is_used = True
-        return await self._connection.fetch(self._texts[sql].sql, args, _ROWS, _LONG_S)
+        return await self._connection.fetch(self._texts[sql].sql, args, _ROWS)
 
     async def many(self, sql: str, rows: Sequence[Sequence[Any]], /) -> int:
         text = self._texts[sql].sql
-        return sum([await self._connection.change(text, args, _LONG_S) for args in rows])
+        return sum([await self._connection.change(text, args) for args in rows])
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         part: AbstractAsyncContextManager[None] = self._connection.inner.transaction()

@@ -26,6 +26,7 @@ from borough.errors import (
 from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
+from borough.stores.postgres.connection import GRACE_S, NEVER
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, commit_fault, is_lost, out_of_time, statement_fault
 from borough.stores.postgres.numbers import insert_events, transaction_of
@@ -50,7 +51,6 @@ class PostgresTransaction(StoreBody):
 
     __slots__ = (
         "_asked",
-        "_busy",
         "_clock",
         "_connection",
         "_deadline",
@@ -83,7 +83,6 @@ class PostgresTransaction(StoreBody):
         self._deadline = self._until = deadline
         self._is_calls = is_calls
         self._serializable = serializable
-        self._busy = False
         self._asked = False
         self._number = 0
 
@@ -109,6 +108,7 @@ class PostgresTransaction(StoreBody):
                 left_s = limits.body_s
             elif left_s < _LEAST_S:
                 left_s = _LEAST_S
+            self._pool.lookout.expect(connection, now + left_s)
             try:
                 await connection.begin(limits, left_s, serializable=self._serializable)
                 break
@@ -119,6 +119,7 @@ class PostgresTransaction(StoreBody):
             except BaseException:
                 self._pool.lose(connection)
                 raise
+        connection.due = NEVER
         self._connection = connection
         self._until = now + left_s
         self._open(outer)
@@ -131,7 +132,9 @@ class PostgresTransaction(StoreBody):
         trace: TracebackType | None,
     ) -> None:
         self._close()
-        if self._busy:  # another task's statement still runs: its connection is of no more use
+        if (
+            self._connection.due < NEVER
+        ):  # another task's statement still runs: its connection is of no more use
             self._pool.lose(self._connection)
             if error is None:
                 raise TransactionMisuse("the body ended while one of its statements was running")
@@ -153,8 +156,9 @@ class PostgresTransaction(StoreBody):
         if isinstance(error, GeneratorExit):  # may not wait
             self._pool.lose(connection)
             return
+        self._pool.lookout.expect(connection, self._clock.monotonic() + self._limits.rollback_s)
         try:
-            await connection.end("rollback", self._limits.rollback_s)
+            await connection.end("rollback")
         except (*LOST, asyncpg.PostgresError):
             self._pool.lose(connection)
         except BaseException:
@@ -166,12 +170,12 @@ class PostgresTransaction(StoreBody):
     async def _put_events(self) -> None:
         """The events go last. Without them there is no commit."""
         connection = self._connection
-        left_s = self._left_s()
+        self._expect(GRACE_S)
         try:
             if self.scheduled:
-                await connection.change_many(_PUT_SCHEDULED, self.scheduled, left_s)
+                await connection.change_many(_PUT_SCHEDULED, self.scheduled)
             if self.outbox:
-                self.sequence = await insert_events(connection, self.outbox, left_s)
+                self.sequence = await insert_events(connection, self.outbox)
         except BaseException as error:
             await self._roll_back(error)
             fault = statement_fault(error, "the events of the transaction")
@@ -185,7 +189,8 @@ class PostgresTransaction(StoreBody):
         The connection goes back in any case.
         """
         connection = self._connection
-        commit = Uncut(connection.end("commit", self._left_s() + self._limits.rollback_s))
+        self._expect(self._limits.rollback_s)
+        commit = Uncut(connection.end("commit"))
         try:
             await commit
         except (*LOST, asyncpg.PostgresError) as error:
@@ -266,11 +271,11 @@ class PostgresTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            left_s = self._begun(self._texts[sql])
+            self._begin_statement(sql)
             try:
-                return await self._connection.change(sql, args, left_s)
+                return await self._connection.change(sql, args)
             finally:
-                self._busy = False
+                self._connection.due = NEVER
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
 
@@ -280,14 +285,13 @@ class PostgresTransaction(StoreBody):
             self._check()
             return 0
         try:
-            text = self._texts[sql]
-            left_s = self._begun(text)
+            text = self._begin_statement(sql)
             try:
                 if text.counted and len(rows) > 1:
-                    return await self._connection.change_many(text.counted, rows, left_s)
-                return sum([await self._connection.change(sql, args, left_s) for args in rows])
+                    return await self._connection.change_many(text.counted, rows)
+                return sum([await self._connection.change(sql, args) for args in rows])
             finally:
-                self._busy = False
+                self._connection.due = NEVER
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
 
@@ -300,11 +304,11 @@ class PostgresTransaction(StoreBody):
         self._check()
         limit = self._limits.row_limit
         try:
-            left_s = self._begun(self._texts[sql])
+            self._begin_statement(sql)
             try:
-                found = await self._connection.fetch(sql, args, limit, left_s)
+                found = await self._connection.fetch(sql, args, limit)
             finally:
-                self._busy = False
+                self._connection.due = NEVER
             within_limit(found.rows, limit, sql)
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
@@ -314,30 +318,32 @@ class PostgresTransaction(StoreBody):
         if not self.is_open or self._doomed is not None:
             self._check()
         try:
-            left_s = self._begun(self._texts[sql])
+            self._begin_statement(sql)
             try:
-                return await self._connection.rows(kind, sql, args, limit, left_s)
+                return await self._connection.rows(kind, sql, args, limit)
             finally:
-                self._busy = False
+                self._connection.due = NEVER
         except (Exception, asyncio.CancelledError) as error:
             self._fail(error, sql)
 
-    def _begun(self, text: Text) -> float:
-        """A statement begins, which is to set `_busy` back; returns how long it may take."""
-        if self._busy:
+    def _begin_statement(self, sql: str) -> Text:
+        """A statement begins, which is to set the connection's `due` back."""
+        text = self._texts[sql]
+        connection = self._connection
+        if connection.due < NEVER:
             raise TransactionMisuse(
                 "another statement of this transaction is running; await it first"
             )
-        left_s = self._until - self._clock.monotonic()
-        if left_s <= 0:
-            raise self._out_of_time(text.sql)
-        self._asked = self._busy = True
-        return left_s
+        if self._until <= self._clock.monotonic():
+            raise self._out_of_time(sql)
+        self._asked = True
+        self._pool.lookout.expect(connection, self._until + GRACE_S)
+        return text
 
-    def _left_s(self) -> float:
-        """For what comes after the body's statements: a moment, where its time is over."""
-        left_s = self._until - self._clock.monotonic()
-        return left_s if left_s > _LEAST_S else _LEAST_S
+    def _expect(self, grace_s: float) -> None:
+        """What comes after the body's statements has its time, or a moment where that is over, and some more."""
+        until = max(self._until, self._clock.monotonic() + _LEAST_S)
+        self._pool.lookout.expect(self._connection, until + grace_s)
 
     # --- failing ----------------------------------------------------------------------------------
 
@@ -368,7 +374,7 @@ class PostgresTransaction(StoreBody):
     async def enter_savepoint(self) -> int:
         """Begin a part; returns its depth."""
         self._check()
-        if self._busy:
+        if self._connection.due < NEVER:
             raise TransactionMisuse("a statement of this transaction is running; await it first")
         await self._mark(f"savepoint borough_{self._depth + 1}")
         self._depth += 1
@@ -376,7 +382,7 @@ class PostgresTransaction(StoreBody):
 
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
-        if not self.is_open or depth != self._depth or self._busy:
+        if not self.is_open or depth != self._depth or self._connection.due < NEVER:
             self.doom(TransactionMisuse("savepoints end in the order in which they nest"))
             self._check()
         self._depth -= 1
@@ -395,13 +401,12 @@ class PostgresTransaction(StoreBody):
 
     async def _mark(self, text: str) -> None:
         """Run one of the store's own savepoint statements."""
-        left_s = self._left_s()
-        self._busy = True
+        self._expect(self._limits.rollback_s)
         try:
-            await self._connection.control(text, left_s + self._limits.rollback_s)
+            await self._connection.control(text)
         except (Exception, asyncio.CancelledError) as error:
             self._doomed_depth = -1
             self._doomed = None
             self._fail(error, text)
         finally:
-            self._busy = False
+            self._connection.due = NEVER
