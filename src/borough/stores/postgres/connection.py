@@ -8,7 +8,6 @@ as in transactions, or else the driver's timer.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any
@@ -17,16 +16,15 @@ from borough.errors import StoreError
 from borough.ports import Fetched
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost
+from borough.stores.postgres.lookout import NEVER
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.values import Encoder
 from borough.stores.rows import Columns, RowPlans
 
-__all__ = ["GRACE_S", "NEVER", "Connection", "Control", "Tables", "connect"]
+__all__ = ["GRACE_S", "Connection", "Control", "Tables", "connect"]
 
 GRACE_S = 0.25
 """How much later than the server one ends here what is asked of it."""
-NEVER = math.inf
-
 _LEAST_MS = 1
 _NO_TIMER = asyncpg.protocol.NO_TIMEOUT
 _FAULTS = (*LOST, asyncpg.PostgresError)
@@ -88,7 +86,7 @@ class Tables:
 class Connection:
     """An `asyncpg` connection with the store's session. Used by one task at a time.
 
-    `due` is when what it is asked is to be answered, `NEVER` while it is asked nothing.
+    In a transaction a `Lookout` looks after it by its `due`; a connection that it has stopped `is_overdue`.
     """
 
     __slots__ = (

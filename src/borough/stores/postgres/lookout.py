@@ -8,11 +8,24 @@ the earliest of all that was due when the timer was last set is waited for, and 
 from __future__ import annotations
 
 import asyncio
+import math
+from typing import Protocol
 
 from borough.clock import Clock
-from borough.stores.postgres.connection import NEVER, Connection
 
-__all__ = ["Lookout"]
+__all__ = ["NEVER", "Lookout"]
+
+NEVER = math.inf
+
+
+class Asked(Protocol):
+    """A connection. `due` is when what it is asked is to be answered, `NEVER` while it is asked nothing."""
+
+    due: float
+
+    def stop(self, now: float) -> None:
+        """It was due, and is not answered; it may be due once more."""
+        ...
 
 
 class Lookout:
@@ -22,15 +35,15 @@ class Lookout:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._connections: set[Connection] = set()
+        self._connections: set[Asked] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.looks_at = NEVER
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Asked) -> None:
         """From now on look after it, too."""
         self._connections.add(connection)
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, connection: Asked) -> None:
         """It is of no more use."""
         self._connections.discard(connection)
         if not self._connections and self._timer is not None:
@@ -38,7 +51,7 @@ class Lookout:
             self._timer = None
             self.looks_at = NEVER
 
-    def expect(self, connection: Connection, due: float) -> None:
+    def expect(self, connection: Asked, due: float) -> None:
         """What the connection is asked now is to be answered by `due`, unless its `due` is set back before."""
         connection.due = due
         if due < self.looks_at:

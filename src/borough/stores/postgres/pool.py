@@ -16,10 +16,10 @@ from contextlib import suppress
 from borough.clock import Clock
 from borough.errors import StoreUnavailable
 from borough.reliability.backoff import Backoff
-from borough.stores.postgres.connection import NEVER, Connection
+from borough.stores.postgres.connection import Connection
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, WRONG_URL, connect_fault, is_wrong_url
-from borough.stores.postgres.lookout import Lookout
+from borough.stores.postgres.lookout import NEVER, Lookout
 from borough.stores.postgres.options import PostgresLimits
 
 __all__ = ["Pool"]
