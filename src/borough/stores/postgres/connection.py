@@ -312,6 +312,7 @@ async def connect(
     return Connection(inner, plans, limits, tables)
 
 
+@lru_cache(256)
 def _changed(status: bytes | None) -> int:
     if not status or status[:6] not in _CHANGES:
         return 0

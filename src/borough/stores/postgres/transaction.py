@@ -133,9 +133,8 @@ class PostgresTransaction(StoreBody):
         trace: TracebackType | None,
     ) -> None:
         self._close()
-        if (
-            self._connection.due < NEVER
-        ):  # another task's statement still runs: its connection is of no more use
+        if self._connection.due < NEVER:
+            # Another task's statement still runs: its connection is of no more use.
             self._pool.lose(self._connection)
             if error is None:
                 raise TransactionMisuse("the body ended while one of its statements was running")
@@ -343,7 +342,9 @@ class PostgresTransaction(StoreBody):
 
     def _expect(self, grace_s: float) -> None:
         """What comes after the body's statements has its time, or a moment where that is over, and some more."""
-        until = max(self._until, self._clock.monotonic() + _LEAST_S)
+        until = self._clock.monotonic() + _LEAST_S
+        if until < self._until:
+            until = self._until
         self._pool.lookout.expect(self._connection, until + grace_s)
 
     # --- failing ----------------------------------------------------------------------------------
