@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import confluent_kafka.admin
@@ -173,6 +174,45 @@ async def test_a_reader_that_retention_overtakes_goes_on_and_counts_what_it_miss
             numbers += [d.message.sequence for d in await subscription.take(500)]
     assert subscription.missed > 0
     assert len(numbers) + subscription.missed == 31 == subscription.position
+
+
+class LeapingClock(SystemClock):
+    """A clock that can be put forward."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
+async def test_a_client_that_asks_no_more_is_noticed_and_only_when_there_is_more(
+    terms: KafkaTerms,
+) -> None:
+    clock = LeapingClock()
+    broker = KafkaBroker(terms, clock)
+    await broker.open()
+    subscription: Any = await broker.subscribe("one", TOPIC, 0)
+    await broker.publish(messages(1, 31))
+    assert len(await taken(subscription, 30)) == 30
+
+    async def look_later() -> None:
+        clock.ahead_s += 11
+        async with asyncio.timeout(1):
+            await subscription.take(500)
+
+    for _ in range(3):  # all has come: who waits goes on to
+        with pytest.raises(TimeoutError):
+            await look_later()
+    places = [TopicPartition(terms.topic(TOPIC), each) for each in range(terms.partitions)]
+    # as if the client had forgotten them; it is told by the thread that asks it
+    subscription._orders.append(partial(subscription._consumer.pause, places))
+    await asyncio.sleep(0.3)
+    await broker.publish(messages(31, 61))
+    with pytest.raises(TimeoutError):
+        await look_later()
+    with pytest.raises(BrokerError, match="more in partition"):
+        await look_later()
+    await broker.close()
 
 
 async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on(

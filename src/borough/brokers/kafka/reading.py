@@ -34,6 +34,7 @@ _log = logging.getLogger("borough.events")
 _ASKED_AT_ONCE: Final = 500
 _LOOK_S: Final = 0.1
 _LOOK_FOR_PARTITIONS_S: Final = 30.0
+_LOOK_BEHIND_S: Final = 10.0
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 10.0
 _CROWDED: Final = 5000
@@ -76,10 +77,15 @@ class KafkaSubscription:
         self._orders: deque[Callable[[], object]] = deque()
         """What the consumer is to be told by the worker thread."""
         self._closing = threading.Event()
+        self._ran_dry = threading.Event()
+        """The client had nothing to give since the topic was last looked at."""
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._reading: asyncio.Future[list[Any]] | None = None
         self._when_closed: list[Callable[[KafkaSubscription], object]] = []
         self._look_at = clock.monotonic() + _LOOK_FOR_PARTITIONS_S
+        self._look_behind_at = clock.monotonic() + _LOOK_BEHIND_S
+        self._behind: dict[int, int] = {}
+        """Partitions that had more than was given when they were last looked at, and how far they had been read."""
         self.position = start.position
         self.missed = start.missed
         if start.is_lost:
@@ -101,6 +107,7 @@ class KafkaSubscription:
             if found:
                 return found
             await self._look_for_partitions()
+            await self._look_behind()
             if self._overtaken:
                 await self._begin_overtaken()
             await self._wait()
@@ -170,6 +177,7 @@ class KafkaSubscription:
                 continue
             code = error.code()
             if code == KafkaError._PARTITION_EOF:
+                self._fetched[partition] = offset
                 if merge.end(partition):
                     self._advance(partition, offset, 0)
             elif code in _OUT_OF_RANGE:
@@ -205,12 +213,14 @@ class KafkaSubscription:
         if self._reading is None:
             loop = asyncio.get_running_loop()
             self._reading = loop.run_in_executor(
-                self._threads, _poll, self._consumer, self._orders, self._closing
+                self._threads, _poll, self._consumer, self._orders, self._closing, self._ran_dry
             )
         due = self._merge.due()
-        wait_s = None if due is None else max(0.0, due - self._clock.epoch_s())
+        wait_s = max(0.0, self._look_behind_at - self._clock.monotonic())
+        if due is not None:
+            wait_s = min(wait_s, max(0.0, due - self._clock.epoch_s()))
         if self._overtaken:
-            wait_s = _LOOK_S if wait_s is None else min(wait_s, _LOOK_S)
+            wait_s = min(wait_s, _LOOK_S)
         waiting: list[asyncio.Future[Any]] = [self._reading, self._closed]
         await asyncio.wait(waiting, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if self._reading.done():
@@ -271,6 +281,38 @@ class KafkaSubscription:
             places = self._assigned(dict.fromkeys(added, 0))
             self._orders.append(partial(self._consumer.incremental_assign, places))
 
+    async def _look_behind(self) -> None:
+        """See that what the topic holds also comes: after a restart of its broker, the client may ask no more.
+
+        Raises `BrokerError` for a partition that has had more at two looks and gave none of it between them, although
+        the client had nothing else to give; the reading is then begun anew, with a client that is.
+        """
+        now = self._clock.monotonic()
+        if now < self._look_behind_at:
+            return
+        self._look_behind_at = now + _LOOK_BEHIND_S
+        try:
+            _, high = await self._topics.bounds(self._topic, tuple(self._next))
+        except BrokerError:  # it is away: nobody is behind
+            self._behind.clear()
+            return
+        was_dry = self._ran_dry.is_set()
+        self._ran_dry.clear()
+        silent = self._paused.union(self._overtaken)
+        before, self._behind = (
+            self._behind,
+            {
+                each: self._fetched[each]
+                for each, end in high.items()
+                if self._fetched[each] < end and each not in silent
+            },
+        )
+        for each, at in self._behind.items():
+            if was_dry and before.get(each) == at:
+                raise BrokerError(
+                    f"Kafka: {self._topic} has {high[each] - at} more in partition {each}, which do not come"
+                )
+
     def _assigned(self, offsets: dict[int, int]) -> list[TopicPartition]:
         return [TopicPartition(self._name, each, at) for each, at in offsets.items()]
 
@@ -309,7 +351,10 @@ class KafkaSubscription:
 
 
 def _poll(
-    consumer: Consumer, orders: deque[Callable[[], object]], closing: threading.Event
+    consumer: Consumer,
+    orders: deque[Callable[[], object]],
+    closing: threading.Event,
+    ran_dry: threading.Event,
 ) -> list[Any]:
     """What has come, at least one record or the end of a partition; nothing at the end of the reading."""
     while not closing.is_set():
@@ -317,6 +362,7 @@ def _poll(
         first = consumer.poll(_LOOK_S)
         if first is not None:
             return [first, *consumer.consume(_ASKED_AT_ONCE - 1, 0)]
+        ran_dry.set()
     return []
 
 
