@@ -110,6 +110,8 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     services: tuple[str, ...]
     state: str
+    age_s: float | None = None
+    """For how long it has been counting."""
     calls: tuple[CallFacts, ...] = ()
     handlers: tuple[HandlerFacts, ...] = ()
     pools: tuple[PoolFacts, ...] = ()
@@ -148,10 +150,11 @@ class _Failed(msgspec.Struct):
 
 
 class OwnFacts:
-    """Those of one process."""
+    """Those of one process, which has been counting since `began_at` on its monotonic clock."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, began_at: float) -> None:
         self._process = process
+        self._began_at = began_at
         self._host = process.host
         self._id = f"{os.getpid()}-{process.clock.token(6).hex()}"
         self._problems: dict[str, FailureFacts] | None = None
@@ -181,6 +184,7 @@ class OwnFacts:
             id=self._id,
             services=tuple(host.services),
             state=host.state,
+            age_s=self._process.clock.monotonic() - self._began_at,
             calls=tuple(call for each in measured if (call := _call(each)) is not None),
             handlers=tuple(each for each in handlers if each is not None),
             pools=tuple(pool for each in host.services.values() for pool in self._pools(each)),
