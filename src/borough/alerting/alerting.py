@@ -140,10 +140,11 @@ class Alerting:
         self._measuring.take(facts, now)
         before: dict[str, State] = {alert.id: alert.state for alert in self._book.open}
         told = {service for process in facts.processes for service in process.services}
+        unknown = {subject for process in facts.processes for subject in process.unknown}
 
         def is_unknown(alert: Alert) -> bool:
-            service = alert.reading.service
-            return service in facts.answered and service not in told
+            service, subject = alert.reading.service, alert.reading.subject
+            return subject in unknown or (service in facts.answered and service not in told)
 
         self._book.observe(self._judging.readings(self._measuring, now), now, is_unknown)
         self._log_changes(before)
