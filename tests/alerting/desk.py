@@ -9,12 +9,22 @@ import msgspec
 
 from borough.alerting.alerting import Alerting
 from borough.alerting.declared import Declared, Route
-from borough.alerting.facts import HandlerFacts, ProcessFacts, SystemFacts
+from borough.alerting.facts import CallFacts, HandlerFacts, ProcessFacts, SystemFacts
 from borough.reliability.alert_rules import DEFAULT_RULES
+from borough.reliability.alerts import Silence
 from borough.runtime.options import Options
 from borough.testing import ManualClock
 
 NOBODY: Mapping[str, Route] = MappingProxyType({})
+
+
+class PutClock(ManualClock):
+    """One whose wall clock may be put."""
+
+    off_by_s = 0.0
+
+    def epoch_s(self) -> float:
+        return super().epoch_s() + self.off_by_s
 
 
 class Said:
@@ -33,11 +43,11 @@ class Desk:
     def __init__(
         self,
         folder: Path,
-        clock: ManualClock | None = None,
+        clock: PutClock | None = None,
         routes: Mapping[str, Route] = NOBODY,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self.clock = clock or ManualClock()
+        self.clock = clock or PutClock()
         self.said = Said()
         declared = Declared(
             rules=DEFAULT_RULES,
@@ -80,3 +90,24 @@ def given_up(dead: int) -> HandlerFacts:
         dead_cause="",
         handled=9,
     )
+
+
+def taken(faults: int) -> SystemFacts:
+    """A system all of whose calls have failed, so many."""
+    call = CallFacts(
+        side="server",
+        caller="edge",
+        service="orders",
+        operation="orders.Orders.place",
+        count=faults,
+        faults=faults,
+        kinds={"RuntimeError": faults},
+        buckets={-6: faults},
+    )
+    process = ProcessFacts(id="orders.1", services=("orders",), state="ready", calls=(call,))
+    return SystemFacts(processes=(process,), answered={"orders": True})
+
+
+def silence(until: float) -> Silence:
+    """Nobody is told of the orders until then."""
+    return Silence(id="s1", rule=None, service="orders", until=until, reason="known", by="ann")

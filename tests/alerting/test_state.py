@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.alerting.desk import Desk, given_up, orders
+from borough.alerting.alert_file import AlertFile, Stored
+from borough.alerting.facts import SystemFacts
+from borough.reliability.alerts import Kept
+from tests.alerting.desk import Desk, PutClock, given_up, orders, silence, taken
 
 
 @pytest.fixture
@@ -23,3 +26,64 @@ async def test_an_alert_of_a_handler_stays_while_its_database_is_silent(desk: De
     desk.said.facts = orders(given_up(0))
     await desk.look(2)
     assert await desk.look(31) == []
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 10 * 86_400.0])
+async def test_what_is_pending_fires_in_its_time_though_the_clock_is_put(
+    desk: Desk, step_s: float
+) -> None:
+    desk.said.facts = SystemFacts(processes=(), answered={"orders": False})
+    await desk.look()
+    desk.clock.off_by_s = step_s
+    assert await desk.look(29) == [("not-ready", "pending")]
+    assert await desk.look(2) == [("not-ready", "firing")]
+    (alert,) = desk.alerting.view().alerts
+    assert alert.since == pytest.approx(desk.clock.epoch_s() - 31)
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+async def test_a_silence_lasts_as_long_as_was_said_though_the_clock_is_put(
+    desk: Desk, step_s: float
+) -> None:
+    await desk.look()
+    desk.clock.off_by_s = step_s
+    await desk.alerting.silence(None, "orders", 600, "known", "ann")
+    desk.clock.off_by_s = 0.0
+    await desk.look(599)
+    assert len(desk.alerting.view().silences) == 1
+    await desk.look(2)
+    assert list(desk.alerting.view().silences) == []
+
+
+async def test_calls_are_of_the_last_minute_for_a_minute_though_the_clock_is_put_back(
+    desk: Desk,
+) -> None:
+    desk.said.facts = taken(0)
+    await desk.look()
+    desk.said.facts = taken(10)
+    assert await desk.look(2) == [("failing-calls", "pending")]
+    desk.clock.off_by_s = -3600.0
+    assert await desk.look(61) == []
+
+
+async def test_what_was_kept_by_a_clock_that_was_ahead_is_as_old_as_it_is(tmp_path: Path) -> None:
+    clock = PutClock()
+    clock.off_by_s = 10 * 86_400.0
+    now = clock.epoch_s()
+    AlertFile(tmp_path).write(
+        Stored(
+            kept=Kept(silences=(silence(now + 600),)),
+            written_at=now,
+            is_running=True,
+            crashes=(now - 20, now - 10),
+        )
+    )
+    clock.off_by_s = 0.0
+    desk = Desk(tmp_path, clock)
+    await desk.alerting.remember()
+    assert await desk.look() == [("crash-loop", "firing")]
+    assert await desk.look(301) == [("crash-loop", "firing")]
+    assert await desk.look(31) == []
+    assert len(desk.alerting.view().silences) == 1
+    await desk.look(300)
+    assert list(desk.alerting.view().silences) == []

@@ -21,6 +21,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """`is_running` until the process ends in order; `crashes` are when one began after another that had not."""
 
     kept: Kept = Kept()
+    written_at: float = 0.0
     is_running: bool = False
     crashes: Sequence[float] = ()
 

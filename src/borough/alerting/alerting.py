@@ -45,6 +45,8 @@ _log = logging.getLogger("borough.alerts")
 _SHARE = 40
 """At most a fortieth of the time is spent with looking."""
 _LONGEST_PAUSE_S = 5.0
+_STEP_S = 1.0
+"""By so much more than time has gone on, the wall clock was put."""
 _AGAIN = Backoff(2.0, 300.0)
 _CRASHES_S = 300.0
 _LONGEST_SILENCE_S = 30 * 86_400.0
@@ -91,6 +93,7 @@ class Alerting:
         self._telling = Telling(options, declared, clock)
         self._posts: dict[str, _Post] = {}
         self._crashes: tuple[float, ...] = ()
+        self._epoch_ahead_s = clock.epoch_s() - clock.monotonic()
         self._kept_changes = -1
         self._writing = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
@@ -126,18 +129,32 @@ class Alerting:
         """Go on with what was kept before the process began."""
         stored = await asyncio.to_thread(self._file.read)
         self._book = AlertBook(stored.kept)
-        now = self._clock.epoch_s()
-        crashes = [at for at in stored.crashes if now - at < _CRASHES_S]
+        now = self._now()
+        behind_s = max(0.0, stored.written_at - now)
+        if behind_s:  # the clock was ahead when it was written
+            self._book.move(-behind_s)
+        crashes = [at - behind_s for at in stored.crashes if now - at + behind_s < _CRASHES_S]
         self._crashes = (*crashes, now) if stored.is_running else tuple(crashes)
         await self._keep()
+
+    def _now(self) -> float:
+        """Seconds since 1970. Where the clock was put, all that is known is put with it."""
+        now = self._clock.epoch_s()
+        ahead_s = now - self._clock.monotonic()
+        step_s = ahead_s - self._epoch_ahead_s
+        if abs(step_s) > _STEP_S:
+            self._epoch_ahead_s = ahead_s
+            self._book.move(step_s)
+            self._crashes = tuple(at + step_s for at in self._crashes)
+        return now
 
     async def look(self) -> None:
         """Look once, and tell what is to be told."""
         facts = await self.facts.look()
-        now = self._clock.epoch_s()
+        now, steady_now = self._now(), self._clock.monotonic()
         replicas = (*facts.replicas, self._own_replica(now))
         facts = msgspec.structs.replace(facts, replicas=replicas)
-        self._measuring.take(facts, now)
+        self._measuring.take(facts, steady_now)
         before: dict[str, State] = {alert.id: alert.state for alert in self._book.open}
         told = {service for process in facts.processes for service in process.services}
         unknown = {subject for process in facts.processes for subject in process.unknown}
@@ -146,7 +163,8 @@ class Alerting:
             service, subject = alert.reading.service, alert.reading.subject
             return subject in unknown or (service in facts.answered and service not in told)
 
-        self._book.observe(self._judging.readings(self._measuring, now), now, is_unknown)
+        readings = self._judging.readings(self._measuring, steady_now)
+        self._book.observe(readings, now, is_unknown)
         self._log_changes(before)
         await self._keep()
         self._tell(now)
@@ -177,7 +195,12 @@ class Alerting:
             if self._kept_changes == self._book.changes and is_running:
                 return
             changes = self._book.changes
-            stored = Stored(kept=self._book.kept(), is_running=is_running, crashes=self._crashes)
+            stored = Stored(
+                kept=self._book.kept(),
+                written_at=self._now(),
+                is_running=is_running,
+                crashes=self._crashes,
+            )
             await asyncio.to_thread(self._file.write, stored)
             self._kept_changes = changes
 
@@ -224,7 +247,7 @@ class Alerting:
                 _log.warning("%s cannot be told of alerts now: %s", route.team, error)
         else:
             post.failures, post.last_error = 0, None
-            post.last_sent = self._clock.epoch_s()
+            post.last_sent = self._now()
             self._book.told(notice, post.last_sent)
             await self._keep()
         finally:
@@ -262,7 +285,7 @@ class Alerting:
             id=self._clock.token(8).hex(),
             rule=rule,
             service=service,
-            until=self._clock.epoch_s() + for_s,
+            until=self._now() + for_s,
             reason=_text("reason", reason),
             by=_text("by", by),
         )

@@ -3,7 +3,7 @@
 A counter belongs to a process: one that has gone takes nothing away. What it has counted is of the last minute only
 where it is that young, or has told within that minute; else counting begins there. Of calls the last minute is kept,
 by who called what; of topics the ends that were seen, from which follows how long the
-oldest event has waited at least. Pure: time is an argument.
+oldest event has waited at least. Pure: time is an argument, by a clock that never steps.
 """
 
 from __future__ import annotations

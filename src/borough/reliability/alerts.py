@@ -6,7 +6,8 @@
 
 One that fires again and again is held longer each time, so that it is one alert and not many. Of what nothing
 is known, nothing changes. Who is to be told follows from the state, never from a queue: a message that could not
-be sent is made anew, of what is so by then. Pure: time is an argument, in seconds since 1970.
+be sent is made anew, of what is so by then. Pure: time is an argument, in seconds since 1970;
+where the clock is put, all times that are known are put with it (`move`), so that nothing lasts longer for it.
 """
 
 from __future__ import annotations
@@ -66,6 +67,21 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     told_at: float | None = None
     """When its team was told last that it fires."""
     is_told_resolved: bool = False
+
+    def moved(self, by_s: float) -> Alert:
+        """The same, with all its times so much later."""
+
+        def later(at: float | None) -> float | None:
+            return None if at is None else at + by_s
+
+        return msgspec.structs.replace(
+            self,
+            since=self.since + by_s,
+            fired_at=later(self.fired_at),
+            clear_since=later(self.clear_since),
+            resolved_at=later(self.resolved_at),
+            told_at=later(self.told_at),
+        )
 
     @property
     def key(self) -> tuple[str, str]:
@@ -138,6 +154,17 @@ class AlertBook:
             silences=tuple(self.silences.values()),
             fired=self._fired,
         )
+
+    def move(self, by_s: float) -> None:
+        """Have all times so much later: the clock by which they were taken was wrong by that."""
+        self._open = {key: alert.moved(by_s) for key, alert in self._open.items()}
+        self.history = [alert.moved(by_s) for alert in self.history]
+        self.silences = {
+            name: msgspec.structs.replace(each, until=each.until + by_s)
+            for name, each in self.silences.items()
+        }
+        self._fired = {key: [at + by_s for at in times] for key, times in self._fired.items()}
+        self.changes += 1
 
     # --- what is seen ------------------------------------------------------------------------------
 
