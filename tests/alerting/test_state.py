@@ -6,6 +6,7 @@ import pytest
 
 from borough.alerting.alert_file import AlertFile, Stored
 from borough.alerting.facts import SystemFacts
+from borough.errors import InvalidRequest
 from borough.reliability.alerts import Kept
 from tests.alerting.desk import Desk, PutClock, given_up, orders, silence, taken
 
@@ -87,3 +88,32 @@ async def test_what_was_kept_by_a_clock_that_was_ahead_is_as_old_as_it_is(tmp_pa
     assert len(desk.alerting.view().silences) == 1
     await desk.look(300)
     assert list(desk.alerting.view().silences) == []
+
+
+async def test_where_alerts_are_switched_off_nothing_is_changed_and_nothing_written(
+    tmp_path: Path,
+) -> None:
+    file = AlertFile(tmp_path)
+    file.write(Stored(kept=Kept(silences=(silence(9e9),))))
+    desk = Desk(tmp_path, options={"enabled": False})
+    desk.alerting.start()
+    for asked in (
+        desk.alerting.silence(None, "orders", 60, "known", "ann"),
+        desk.alerting.acknowledge("x", "", "ann"),
+        desk.alerting.end_silence("s1"),
+    ):
+        with pytest.raises(InvalidRequest, match="alerts are switched off in this process"):
+            await asked
+    await desk.alerting.close()
+    assert [each.id for each in file.read().kept.silences] == ["s1"]
+
+
+async def test_what_is_asked_before_the_kept_is_read_comes_after_it(tmp_path: Path) -> None:
+    file = AlertFile(tmp_path)
+    file.write(Stored(kept=Kept(silences=(silence(9e9),))))
+    desk = Desk(tmp_path)
+    desk.alerting.start()
+    made = await desk.alerting.silence(None, "orders", 60, "mine", "ann")
+    await desk.alerting.close()
+    assert [each.id for each in desk.alerting.view().silences] == ["s1", made.id]
+    assert [each.id for each in file.read().kept.silences] == ["s1", made.id]

@@ -96,6 +96,7 @@ class Alerting:
         self._epoch_ahead_s = clock.epoch_s() - clock.monotonic()
         self._kept_changes = -1
         self._writing = asyncio.Lock()
+        self._remembered = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     # --- the loop ----------------------------------------------------------------------------------
@@ -135,6 +136,7 @@ class Alerting:
             self._book.move(-behind_s)
         crashes = [at - behind_s for at in stored.crashes if now - at + behind_s < _CRASHES_S]
         self._crashes = (*crashes, now) if stored.is_running else tuple(crashes)
+        self._remembered.set()
         await self._keep()
 
     def _now(self) -> float:
@@ -192,7 +194,8 @@ class Alerting:
 
     async def _keep(self, *, is_running: bool = True) -> None:
         async with self._writing:
-            if self._kept_changes == self._book.changes and is_running:
+            is_kept = self._kept_changes == self._book.changes and is_running
+            if is_kept or not self._remembered.is_set():
                 return
             changes = self._book.changes
             stored = Stored(
@@ -261,8 +264,17 @@ class Alerting:
 
     # --- what people do ----------------------------------------------------------------------------
 
+    async def _open_to_changes(self) -> None:
+        """Wait until what was kept is there. Raises `InvalidRequest` where nothing is watched."""
+        if not self._options.alerts.enabled:
+            raise InvalidRequest(
+                "alerts are switched off in this process (alerts.enabled = false); ask the one that watches"
+            )
+        await self._remembered.wait()
+
     async def acknowledge(self, alert_id: str, note: str, by: str) -> AlertView:
         """Somebody looks after it. Raises `NotFound`, `InvalidRequest`."""
+        await self._open_to_changes()
         done = self._book.acknowledge(alert_id, _text("note", note), _text("by", by))
         if done is None:
             raise NotFound(f"No alert {alert_id} fires now")
@@ -273,6 +285,7 @@ class Alerting:
         self, rule: str | None, service: str | None, for_s: float, reason: str, by: str
     ) -> SilenceView:
         """Tell nobody of these for so long; None is all of them. Raises `InvalidRequest`."""
+        await self._open_to_changes()
         names = [each.name for each in self._rules_shown()]
         _known("rule", rule, names)
         services = {*self._measuring.facts.answered, *self._declared.teams}
@@ -295,7 +308,8 @@ class Alerting:
         return _silence(made)
 
     async def end_silence(self, silence_id: str) -> None:
-        """Tell of them again. Raises `NotFound`."""
+        """Tell of them again. Raises `NotFound`, `InvalidRequest`."""
+        await self._open_to_changes()
         if not self._book.end_silence(silence_id):
             raise NotFound(f"There is no silence {silence_id}")
         await self._keep()
