@@ -1,7 +1,10 @@
 """What alerts go through while something is not as it should be: silent databases, clocks that step, bad disks."""
 
+import asyncio
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from borough.alerting.alert_file import AlertFile, Stored
@@ -117,3 +120,43 @@ async def test_what_is_asked_before_the_kept_is_read_comes_after_it(tmp_path: Pa
     await desk.alerting.close()
     assert [each.id for each in desk.alerting.view().silences] == ["s1", made.id]
     assert [each.id for each in file.read().kept.silences] == ["s1", made.id]
+
+
+async def test_a_file_that_nobody_can_read_is_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "borough.alerts.json").write_bytes(b'{"kept":{"silences":[{"id":"\xff"}]}}')
+    desk = Desk(tmp_path)
+    desk.said.facts = orders(given_up(5))
+    desk.alerting.start()
+    await desk.alerting.silence(None, "orders", 60, "known", "ann")
+    assert await desk.look() == [("dead-letters", "firing")]
+    await desk.alerting.close()
+
+
+async def test_what_a_disk_did_not_take_is_written_at_the_next_look(
+    desk: Desk, tmp_path: Path
+) -> None:
+    draft = tmp_path / ".borough.alerts.json"
+    draft.mkdir()
+    await desk.alerting.silence(None, "orders", 3600, "known", "ann")
+    draft.rmdir()
+    assert list(AlertFile(tmp_path).read().kept.silences) == []
+    await desk.look()
+    assert [each.by for each in AlertFile(tmp_path).read().kept.silences] == ["ann"]
+
+
+async def test_the_end_is_written_after_what_is_being_written(tmp_path: Path) -> None:
+    long = msgspec.structs.replace(silence(9e9), reason="known " * 50_000)
+    AlertFile(tmp_path).write(Stored(kept=Kept(silences=(long,)), is_running=True))
+    draft = tmp_path / ".borough.alerts.json"
+    os.mkfifo(draft)  # a disk that is slow: it takes no more than a pipe has room for
+    desk = Desk(tmp_path)
+    desk.alerting.start()
+    disk = await asyncio.to_thread(draft.open, "rb")
+    draft.unlink()
+    closing = asyncio.ensure_future(desk.alerting.close())
+    await asyncio.wait([closing], timeout=0.05)
+    assert not closing.done()
+    with disk:
+        await asyncio.to_thread(disk.read)
+    await closing
+    assert AlertFile(tmp_path).read().is_running is False

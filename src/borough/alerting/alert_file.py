@@ -31,6 +31,7 @@ class AlertFile:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
+        self._is_failing = False
 
     def read(self) -> Stored:
         """What is there; nothing where there is none, or none that can be read."""
@@ -38,12 +39,12 @@ class AlertFile:
             return msgspec.json.decode(self._path.read_bytes(), type=Stored)
         except FileNotFoundError:
             return Stored()
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # no JSON, another shape, or no UTF-8
             _log.warning("%s cannot be read, and alerts begin anew: %s", self._path, error)
             return Stored()
 
-    def write(self, stored: Stored) -> None:
-        """Keep it. A disk that does not take it is told of, and ends nothing."""
+    def write(self, stored: Stored) -> bool:
+        """Keep it. Whether the disk has taken it; where not, that is told once, and ends nothing."""
         draft = self._path.with_name(f".{_FILE}")
         try:
             with draft.open("wb") as file:
@@ -57,4 +58,11 @@ class AlertFile:
             finally:
                 os.close(folder)
         except OSError as error:
-            _log.warning("%s cannot be written, and a restart would forget: %s", self._path, error)
+            if not self._is_failing:
+                _log.warning(
+                    "%s cannot be written, and a restart would forget: %s", self._path, error
+                )
+            self._is_failing = True
+            return False
+        self._is_failing = False
+        return True

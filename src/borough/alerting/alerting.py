@@ -96,6 +96,7 @@ class Alerting:
         self._epoch_ahead_s = clock.epoch_s() - clock.monotonic()
         self._kept_changes = -1
         self._writing = asyncio.Lock()
+        self._write: asyncio.Future[bool] | None = None
         self._remembered = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -107,11 +108,12 @@ class Alerting:
             self._running = asyncio.create_task(self._run(), name="alerts")
 
     async def _run(self) -> None:
-        await self.remember()
         is_failing = False
         while True:
             began = self._clock.monotonic()
             try:
+                if not self._remembered.is_set():
+                    await self.remember()
                 await self.look()
                 is_failing = False
             except BoroughError as error:
@@ -204,8 +206,11 @@ class Alerting:
                 is_running=is_running,
                 crashes=self._crashes,
             )
-            await asyncio.to_thread(self._file.write, stored)
-            self._kept_changes = changes
+            if self._write is not None:  # of somebody who was cancelled: a thread goes on
+                await asyncio.wait([self._write])
+            self._write = asyncio.ensure_future(asyncio.to_thread(self._file.write, stored))
+            if await asyncio.shield(self._write):
+                self._kept_changes = changes
 
     async def close(self) -> None:
         """Look and tell no more. Idempotent."""
