@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -15,10 +16,11 @@ from tests.alerting.desk import Desk, PutClock, given_up, orders, silence, taken
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> Desk:
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     found = Desk(tmp_path)
     await found.alerting.remember()
-    return found
+    yield found
+    await found.alerting.close()
 
 
 async def test_an_alert_of_a_handler_stays_while_its_database_is_silent(desk: Desk) -> None:
@@ -160,3 +162,21 @@ async def test_the_end_is_written_after_what_is_being_written(tmp_path: Path) ->
         await asyncio.to_thread(disk.read)
     await closing
     assert AlertFile(tmp_path).read().is_running is False
+
+
+async def test_of_two_processes_on_one_folder_one_keeps_its_alerts_and_then_the_other(
+    tmp_path: Path,
+) -> None:
+    first, second = Desk(tmp_path), Desk(tmp_path, PutClock(seed=1))
+    await first.alerting.remember()
+    await second.alerting.remember()
+    await first.alerting.silence(None, "orders", 3600, "first", "ann")
+    await second.alerting.silence(None, "orders", 3600, "second", "ann")
+    await second.look()
+    assert [each.reason for each in AlertFile(tmp_path).read().kept.silences] == ["first"]
+    await first.alerting.close()
+    assert await second.look() == []
+    stored = AlertFile(tmp_path).read()
+    assert {each.reason for each in stored.kept.silences} == {"first", "second"}
+    assert stored.crashes == []
+    await second.alerting.close()

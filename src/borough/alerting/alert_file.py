@@ -1,7 +1,11 @@
-"""Where alerts outlive a restart: one small file in the data folder, written whole, synced, then put in place."""
+"""Where alerts outlive a restart: one small file in the data folder, written whole, synced, then put in place.
+
+A lock beside it makes sure that one process at a time keeps its alerts there.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 from collections.abc import Sequence
@@ -15,6 +19,7 @@ __all__ = ["AlertFile", "Stored"]
 
 _log = logging.getLogger("borough.alerts")
 _FILE = "borough.alerts.json"
+_LOCK = "borough.alerts.lock"
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +36,33 @@ class AlertFile:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / _FILE
+        self._lock: int | None = None
         self._is_failing = False
+
+    def hold(self) -> bool:
+        """Have it for this process, until `release`; False where another one has it."""
+        if self._lock is not None:
+            return True
+        try:
+            lock = os.open(self._path.with_name(_LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:  # nor can anybody write there, which `write` tells
+            return True
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        except OSError:  # a file system that has no locks
+            os.close(lock)
+            return True
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Let another process have it. Idempotent."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     def read(self) -> Stored:
         """What is there; nothing where there is none, or none that can be read."""

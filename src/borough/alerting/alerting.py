@@ -98,6 +98,7 @@ class Alerting:
         self._writing = asyncio.Lock()
         self._write: asyncio.Future[bool] | None = None
         self._remembered = asyncio.Event()
+        self._is_keeper = False
         self._running: asyncio.Task[None] | None = None
 
     # --- the loop ----------------------------------------------------------------------------------
@@ -129,17 +130,34 @@ class Alerting:
             await self._clock.sleep(pause_s)
 
     async def remember(self) -> None:
-        """Go on with what was kept before the process began."""
-        stored = await asyncio.to_thread(self._file.read)
-        self._book = AlertBook(stored.kept)
-        now = self._now()
-        behind_s = max(0.0, stored.written_at - now)
-        if behind_s:  # the clock was ahead when it was written
-            self._book.move(-behind_s)
-        crashes = [at - behind_s for at in stored.crashes if now - at + behind_s < _CRASHES_S]
-        self._crashes = (*crashes, now) if stored.is_running else tuple(crashes)
+        """Go on with what was kept before the process began, unless another one has it."""
+        self._is_keeper = await asyncio.to_thread(self._file.hold)
+        if self._is_keeper:
+            stored = await self._read()
+            self._book = AlertBook(stored.kept)
+            if stored.is_running:
+                self._crashes = (*self._crashes, self._now())
+        else:
+            _log.info(
+                "another process keeps the alerts of this data folder; those here are not kept"
+            )
         self._remembered.set()
         await self._keep()
+
+    async def _read(self) -> Stored:
+        """What was kept, by the clock as it is now."""
+        stored = await asyncio.to_thread(self._file.read)
+        now = self._now()
+        ahead_s = max(0.0, stored.written_at - now)  # so far was the clock when it was written
+        crashes = [at - ahead_s for at in stored.crashes]
+        self._crashes = tuple(at for at in crashes if now - at < _CRASHES_S)
+        return msgspec.structs.replace(stored, kept=stored.kept.moved(-ahead_s))
+
+    async def _take_over(self) -> None:
+        """Keep the alerts from now on, where the process that kept them has gone."""
+        self._is_keeper = await asyncio.to_thread(self._file.hold)
+        if self._is_keeper:
+            self._book.join((await self._read()).kept)
 
     def _now(self) -> float:
         """Seconds since 1970. Where the clock was put, all that is known is put with it."""
@@ -154,6 +172,8 @@ class Alerting:
 
     async def look(self) -> None:
         """Look once, and tell what is to be told."""
+        if self._remembered.is_set() and not self._is_keeper:
+            await self._take_over()
         facts = await self.facts.look()
         now, steady_now = self._now(), self._clock.monotonic()
         replicas = (*facts.replicas, self._own_replica(now))
@@ -197,7 +217,7 @@ class Alerting:
     async def _keep(self, *, is_running: bool = True) -> None:
         async with self._writing:
             is_kept = self._kept_changes == self._book.changes and is_running
-            if is_kept or not self._remembered.is_set():
+            if is_kept or not self._is_keeper:
                 return
             changes = self._book.changes
             stored = Stored(
@@ -215,14 +235,14 @@ class Alerting:
     async def close(self) -> None:
         """Look and tell no more. Idempotent."""
         running, self._running = self._running, None
-        if running is None:
-            return
-        tasks = [running, *(post.task for post in self._posts.values() if post.task is not None)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await self._keep(is_running=False)
-        await self._telling.close()
+        if running is not None:
+            posts = [post.task for post in self._posts.values() if post.task is not None]
+            for task in (running, *posts):
+                task.cancel()
+            await asyncio.wait([running, *posts])
+            await self._keep(is_running=False)
+            await self._telling.close()
+        self._file.release()
 
     # --- telling -----------------------------------------------------------------------------------
 

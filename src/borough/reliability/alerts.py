@@ -128,18 +128,31 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     silences: Sequence[Silence] = ()
     fired: Mapping[str, Sequence[float]] = {}
 
+    def moved(self, by_s: float) -> Kept:
+        """The same, with all times so much later."""
+        return Kept(
+            open=[alert.moved(by_s) for alert in self.open],
+            history=[alert.moved(by_s) for alert in self.history],
+            silences=[
+                msgspec.structs.replace(each, until=each.until + by_s) for each in self.silences
+            ],
+            fired={key: [at + by_s for at in times] for key, times in self.fired.items()},
+        )
+
 
 class AlertBook:
     """All alerts of a system. `changes` grows with each change that is worth keeping."""
 
     def __init__(self, kept: Kept | None = None) -> None:
-        kept = kept or Kept()
+        self._take(kept or Kept())
+        self.changes = 0
+
+    def _take(self, kept: Kept) -> None:
         self._open = {alert.key: alert for alert in kept.open}
         self.history = list(kept.history)
         """Resolved ones, the newest first."""
         self.silences = {silence.id: silence for silence in kept.silences}
         self._fired = {key: list(times) for key, times in kept.fired.items()}
-        self.changes = 0
 
     @property
     def open(self) -> list[Alert]:
@@ -155,15 +168,18 @@ class AlertBook:
             fired=self._fired,
         )
 
+    def join(self, kept: Kept) -> None:
+        """Take over what another book has kept; of the same it has the last word."""
+        self._open |= {alert.key: alert for alert in kept.open}
+        self.history = [*self.history, *kept.history]
+        self.history.sort(key=lambda each: each.resolved_at or 0.0, reverse=True)
+        self.silences |= {silence.id: silence for silence in kept.silences}
+        self._fired |= {key: list(times) for key, times in kept.fired.items()}
+        self.changes += 1
+
     def move(self, by_s: float) -> None:
         """Have all times so much later: the clock by which they were taken was wrong by that."""
-        self._open = {key: alert.moved(by_s) for key, alert in self._open.items()}
-        self.history = [alert.moved(by_s) for alert in self.history]
-        self.silences = {
-            name: msgspec.structs.replace(each, until=each.until + by_s)
-            for name, each in self.silences.items()
-        }
-        self._fired = {key: [at + by_s for at in times] for key, times in self._fired.items()}
+        self._take(self.kept().moved(by_s))
         self.changes += 1
 
     # --- what is seen ------------------------------------------------------------------------------
