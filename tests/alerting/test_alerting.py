@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from borough.alerting.alert_file import AlertFile, Stored
-from borough.alerting.facts import ReplicaFacts, SystemFacts
+from borough.alerting.facts import OwnFacts, ReplicaFacts, SystemFacts
 from borough.errors import InvalidRequest, NotFound
 from tests.alerting.till import OPENED, PaymentService, Watched, till, watched
 
@@ -240,3 +240,14 @@ async def test_a_silence_of_what_there_is_not_is_refused(shop: Watched) -> None:
         await shop.alerting.end_silence("x")
     with pytest.raises(NotFound, match="No alert x fires now"):
         await shop.alerting.acknowledge("x", "", "ann")
+
+
+async def test_a_handler_whose_database_does_not_say_is_told_as_unknown(shop: Watched) -> None:
+    facts = OwnFacts(shop.process, shop.clock.monotonic())
+    assert (await facts.tell()).unknown == ()
+    for service in shop.process.host.services.values():
+        assert service.database is not None
+        await service.database.store.close()
+    told = await facts.tell()
+    assert set(told.unknown) == {"orders.mark_paid payments.Payments", "payments"}
+    assert "payments" not in told.outboxes

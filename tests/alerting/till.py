@@ -214,9 +214,8 @@ async def watched(system: System, folder: Path) -> AsyncIterator[Watched]:
     await process.start()
     clock = MovedClock()
     declared = declared_in(system.configuration, process.host.services)
-    alerting = Alerting(
-        system.configuration.options, declared, OwnFacts(process), clock, folder / "data"
-    )
+    facts = OwnFacts(process, clock.monotonic())
+    alerting = Alerting(system.configuration.options, declared, facts, clock, folder / "data")
     found = Watched(process, alerting, clock)
     try:
         await alerting.remember()

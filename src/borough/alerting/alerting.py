@@ -45,6 +45,8 @@ _log = logging.getLogger("borough.alerts")
 _SHARE = 40
 """At most a fortieth of the time is spent with looking."""
 _LONGEST_PAUSE_S = 5.0
+_STEP_S = 1.0
+"""By so much more than time has gone on, the wall clock was put."""
 _AGAIN = Backoff(2.0, 300.0)
 _CRASHES_S = 300.0
 _LONGEST_SILENCE_S = 30 * 86_400.0
@@ -91,8 +93,12 @@ class Alerting:
         self._telling = Telling(options, declared, clock)
         self._posts: dict[str, _Post] = {}
         self._crashes: tuple[float, ...] = ()
+        self._epoch_ahead_s = clock.epoch_s() - clock.monotonic()
         self._kept_changes = -1
         self._writing = asyncio.Lock()
+        self._write: asyncio.Future[bool] | None = None
+        self._remembered = asyncio.Event()
+        self._is_keeper = False
         self._running: asyncio.Task[None] | None = None
 
     # --- the loop ----------------------------------------------------------------------------------
@@ -103,11 +109,12 @@ class Alerting:
             self._running = asyncio.create_task(self._run(), name="alerts")
 
     async def _run(self) -> None:
-        await self.remember()
         is_failing = False
         while True:
             began = self._clock.monotonic()
             try:
+                if not self._remembered.is_set():
+                    await self.remember()
                 await self.look()
                 is_failing = False
             except BoroughError as error:
@@ -123,29 +130,65 @@ class Alerting:
             await self._clock.sleep(pause_s)
 
     async def remember(self) -> None:
-        """Go on with what was kept before the process began."""
-        stored = await asyncio.to_thread(self._file.read)
-        self._book = AlertBook(stored.kept)
-        now = self._clock.epoch_s()
-        crashes = [at for at in stored.crashes if now - at < _CRASHES_S]
-        self._crashes = (*crashes, now) if stored.is_running else tuple(crashes)
+        """Go on with what was kept before the process began, unless another one has it."""
+        self._is_keeper = await asyncio.to_thread(self._file.hold)
+        if self._is_keeper:
+            stored = await self._read()
+            self._book = AlertBook(stored.kept)
+            if stored.is_running:
+                self._crashes = (*self._crashes, self._now())
+        else:
+            _log.info(
+                "another process keeps the alerts of this data folder; those here are not kept"
+            )
+        self._remembered.set()
         await self._keep()
+
+    async def _read(self) -> Stored:
+        """What was kept, by the clock as it is now."""
+        stored = await asyncio.to_thread(self._file.read)
+        now = self._now()
+        ahead_s = max(0.0, stored.written_at - now)  # so far was the clock when it was written
+        crashes = [at - ahead_s for at in stored.crashes]
+        self._crashes = tuple(at for at in crashes if now - at < _CRASHES_S)
+        return msgspec.structs.replace(stored, kept=stored.kept.moved(-ahead_s))
+
+    async def _take_over(self) -> None:
+        """Keep the alerts from now on, where the process that kept them has gone."""
+        self._is_keeper = await asyncio.to_thread(self._file.hold)
+        if self._is_keeper:
+            self._book.join((await self._read()).kept)
+
+    def _now(self) -> float:
+        """Seconds since 1970. Where the clock was put, all that is known is put with it."""
+        now = self._clock.epoch_s()
+        ahead_s = now - self._clock.monotonic()
+        step_s = ahead_s - self._epoch_ahead_s
+        if abs(step_s) > _STEP_S:
+            self._epoch_ahead_s = ahead_s
+            self._book.move(step_s)
+            self._crashes = tuple(at + step_s for at in self._crashes)
+        return now
 
     async def look(self) -> None:
         """Look once, and tell what is to be told."""
+        if self._remembered.is_set() and not self._is_keeper:
+            await self._take_over()
         facts = await self.facts.look()
-        now = self._clock.epoch_s()
+        now, steady_now = self._now(), self._clock.monotonic()
         replicas = (*facts.replicas, self._own_replica(now))
         facts = msgspec.structs.replace(facts, replicas=replicas)
-        self._measuring.take(facts, now)
+        self._measuring.take(facts, steady_now)
         before: dict[str, State] = {alert.id: alert.state for alert in self._book.open}
         told = {service for process in facts.processes for service in process.services}
+        unknown = {subject for process in facts.processes for subject in process.unknown}
 
         def is_unknown(alert: Alert) -> bool:
-            service = alert.reading.service
-            return service in facts.answered and service not in told
+            service, subject = alert.reading.service, alert.reading.subject
+            return subject in unknown or (service in facts.answered and service not in told)
 
-        self._book.observe(self._judging.readings(self._measuring, now), now, is_unknown)
+        readings = self._judging.readings(self._measuring, steady_now)
+        self._book.observe(readings, now, is_unknown)
         self._log_changes(before)
         await self._keep()
         self._tell(now)
@@ -173,24 +216,33 @@ class Alerting:
 
     async def _keep(self, *, is_running: bool = True) -> None:
         async with self._writing:
-            if self._kept_changes == self._book.changes and is_running:
+            is_kept = self._kept_changes == self._book.changes and is_running
+            if is_kept or not self._is_keeper:
                 return
             changes = self._book.changes
-            stored = Stored(kept=self._book.kept(), is_running=is_running, crashes=self._crashes)
-            await asyncio.to_thread(self._file.write, stored)
-            self._kept_changes = changes
+            stored = Stored(
+                kept=self._book.kept(),
+                written_at=self._now(),
+                is_running=is_running,
+                crashes=self._crashes,
+            )
+            if self._write is not None:  # of somebody who was cancelled: a thread goes on
+                await asyncio.wait([self._write])
+            self._write = asyncio.ensure_future(asyncio.to_thread(self._file.write, stored))
+            if await asyncio.shield(self._write):
+                self._kept_changes = changes
 
     async def close(self) -> None:
         """Look and tell no more. Idempotent."""
         running, self._running = self._running, None
-        if running is None:
-            return
-        tasks = [running, *(post.task for post in self._posts.values() if post.task is not None)]
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await self._keep(is_running=False)
-        await self._telling.close()
+        if running is not None:
+            posts = [post.task for post in self._posts.values() if post.task is not None]
+            for task in (running, *posts):
+                task.cancel()
+            await asyncio.wait([running, *posts])
+            await self._keep(is_running=False)
+            await self._telling.close()
+        self._file.release()
 
     # --- telling -----------------------------------------------------------------------------------
 
@@ -223,7 +275,7 @@ class Alerting:
                 _log.warning("%s cannot be told of alerts now: %s", route.team, error)
         else:
             post.failures, post.last_error = 0, None
-            post.last_sent = self._clock.epoch_s()
+            post.last_sent = self._now()
             self._book.told(notice, post.last_sent)
             await self._keep()
         finally:
@@ -237,8 +289,17 @@ class Alerting:
 
     # --- what people do ----------------------------------------------------------------------------
 
+    async def _open_to_changes(self) -> None:
+        """Wait until what was kept is there. Raises `InvalidRequest` where nothing is watched."""
+        if not self._options.alerts.enabled:
+            raise InvalidRequest(
+                "alerts are switched off in this process (alerts.enabled = false); ask the one that watches"
+            )
+        await self._remembered.wait()
+
     async def acknowledge(self, alert_id: str, note: str, by: str) -> AlertView:
         """Somebody looks after it. Raises `NotFound`, `InvalidRequest`."""
+        await self._open_to_changes()
         done = self._book.acknowledge(alert_id, _text("note", note), _text("by", by))
         if done is None:
             raise NotFound(f"No alert {alert_id} fires now")
@@ -249,6 +310,7 @@ class Alerting:
         self, rule: str | None, service: str | None, for_s: float, reason: str, by: str
     ) -> SilenceView:
         """Tell nobody of these for so long; None is all of them. Raises `InvalidRequest`."""
+        await self._open_to_changes()
         names = [each.name for each in self._rules_shown()]
         _known("rule", rule, names)
         services = {*self._measuring.facts.answered, *self._declared.teams}
@@ -261,7 +323,7 @@ class Alerting:
             id=self._clock.token(8).hex(),
             rule=rule,
             service=service,
-            until=self._clock.epoch_s() + for_s,
+            until=self._now() + for_s,
             reason=_text("reason", reason),
             by=_text("by", by),
         )
@@ -271,7 +333,8 @@ class Alerting:
         return _silence(made)
 
     async def end_silence(self, silence_id: str) -> None:
-        """Tell of them again. Raises `NotFound`."""
+        """Tell of them again. Raises `NotFound`, `InvalidRequest`."""
+        await self._open_to_changes()
         if not self._book.end_silence(silence_id):
             raise NotFound(f"There is no silence {silence_id}")
         await self._keep()

@@ -110,10 +110,14 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     services: tuple[str, ...]
     state: str
+    age_s: float | None = None
+    """For how long it has been counting."""
     calls: tuple[CallFacts, ...] = ()
     handlers: tuple[HandlerFacts, ...] = ()
     pools: tuple[PoolFacts, ...] = ()
     outboxes: dict[str, int] = {}
+    unknown: tuple[str, ...] = ()
+    """Of what nothing can be said now: handlers with their topic, and services whose outbox does not say."""
     problems: dict[str, FailureFacts] = {}
     streams: tuple[str, ...] = ()
     objectives: tuple[Objective, ...] = ()
@@ -148,10 +152,11 @@ class _Failed(msgspec.Struct):
 
 
 class OwnFacts:
-    """Those of one process."""
+    """Those of one process, which has been counting since `began_at` on its monotonic clock."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, began_at: float) -> None:
         self._process = process
+        self._began_at = began_at
         self._host = process.host
         self._id = f"{os.getpid()}-{process.clock.token(6).hex()}"
         self._problems: dict[str, FailureFacts] | None = None
@@ -170,21 +175,32 @@ class OwnFacts:
         if self._problems is None:
             self._read_contracts()
         consumers = host.carriage.consumers if host.carriage is not None else ()
-        handlers = [await _handler(consumer) for consumer in consumers]
+        unknown: list[str] = []
+        handlers: list[HandlerFacts] = []
+        for consumer in consumers:
+            handler = await _handler(consumer)
+            if handler is None:
+                unknown.append(f"{consumer.handler.name} {consumer.topic}")
+            else:
+                handlers.append(handler)
         outboxes: dict[str, int] = {}
         for service in host.services.values():
             waiting = await outbox_waiting(service, _MOST_WAITING)
-            if waiting:
+            if waiting is not None:
                 outboxes[service.name] = waiting
+            elif service.database is not None:
+                unknown.append(service.name)
         measured = host.recorder.measures.series() if host.recorder is not None else ()
         return ProcessFacts(
             id=self._id,
             services=tuple(host.services),
             state=host.state,
+            age_s=self._process.clock.monotonic() - self._began_at,
             calls=tuple(call for each in measured if (call := _call(each)) is not None),
-            handlers=tuple(each for each in handlers if each is not None),
+            handlers=tuple(handlers),
             pools=tuple(pool for each in host.services.values() for pool in self._pools(each)),
             outboxes=outboxes,
+            unknown=tuple(unknown),
             problems=self._problems or {},
             streams=self._streams,
             objectives=self._objectives,

@@ -48,7 +48,7 @@ class FleetFacts:
         await asyncio.wait([asking], timeout=_PATIENCE_S)
         self._asking = None if asking.done() else asking
         if asking.done():
-            self._members = asking.result()
+            self._members = asking.result() or self._members
         return self._members
 
     async def _ask(self, service: str, replica: Replica) -> ProcessFacts | None:

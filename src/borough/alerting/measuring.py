@@ -1,8 +1,9 @@
 """What has happened lately in a system, out of counters that its processes tell at each look.
 
-A counter belongs to a process: one that has gone takes nothing away, one that is new begins at nothing. Of calls
-the last minute is kept, by who called what; of topics the ends that were seen, from which follows how long the
-oldest event has waited at least. Pure: time is an argument.
+A counter belongs to a process: one that has gone takes nothing away. What it has counted is of the last minute only
+where it is that young, or has told within that minute; else counting begins there. Of calls the last minute is kept,
+by who called what; of topics the ends that were seen, from which follows how long the
+oldest event has waited at least. Pure: time is an argument, by a clock that never steps.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _WINDOW_S = 60.0
 _RECENT_S = 20.0
 _RESTARTS_S = 300.0
 _MOST_ENDS = 120
+_MOST_KNOWN = 100_000
 Key = tuple[str, str, str, str]
 
 
@@ -135,10 +137,10 @@ class _Counter:
         self.known: dict[str, int] = {}
         self.grown: deque[tuple[float, int]] = deque()
 
-    def take(self, now: float, source: str, value: int, *, is_first: bool) -> None:
-        before = self.known.get(source, value if is_first else 0)
+    def take(self, now: float, source: str, value: int, *, is_recent: bool) -> None:
+        before = self.known.get(source, 0)
         self.known[source] = value
-        if value > before:
+        if is_recent and value > before:
             self.grown.append((now, value - before))
 
     def within(self, now: float, window_s: float) -> int:
@@ -176,21 +178,39 @@ class Measuring:
         self._handled: dict[tuple[str, str], _Counter] = {}
         self._refusals: dict[str, _Counter] = {}
         self._restarted: dict[str, _Counter] = {}
+        self._told_at: dict[str, float] = {}
+        """When each process told last, if that was within the last minute or at the last look."""
         self._began_at: float | None = None
+        self._looked_at: float | None = None
 
     def take(self, facts: SystemFacts, now: float) -> None:
         """Take what was told at a look."""
-        is_first = self._began_at is None
         began_at = now if self._began_at is None else self._began_at
         self._began_at = began_at
         self.facts = facts
         self.problems = {k: v for each in facts.processes for k, v in each.problems.items()}
         self.streams = frozenset(name for each in facts.processes for name in each.streams)
         self._take_objectives()
-        self._take_calls(now, is_first)
-        self._take_handlers(now, is_first, min(_WINDOW_S, max(1.0, now - began_at)))
-        self._take_pools(now, is_first)
-        self._take_restarts(facts.replicas, now, is_first)
+        recent = self._recent_processes(now)
+        self._take_calls(now, recent)
+        self._take_handlers(now, recent, min(_WINDOW_S, max(1.0, now - began_at)))
+        self._take_pools(now, recent)
+        self._take_restarts(facts.replicas, now)
+
+    def _recent_processes(self, now: float) -> frozenset[str]:
+        """Those of which all that they have counted since they told last has happened lately."""
+        looked_at, self._looked_at = self._looked_at, now
+        oldest = now if looked_at is None else min(looked_at, now - _WINDOW_S)
+        recent: set[str] = set()
+        for process in self.facts.processes:
+            since = self._told_at.get(process.id)
+            if since is None and process.age_s is not None:
+                since = now - process.age_s
+            if looked_at is not None and since is not None and since >= oldest:
+                recent.add(process.id)
+        self._told_at = {name: at for name, at in self._told_at.items() if at >= oldest}
+        self._told_at |= dict.fromkeys((each.id for each in self.facts.processes), now)
+        return frozenset(recent)
 
     def _take_objectives(self) -> None:
         said = {(each.service, each.kind) for each in self._declared}
@@ -199,23 +219,20 @@ class Measuring:
                 if (objective.service, objective.kind) not in said:
                     self.spent.setdefault(objective, Spent())
 
-    def _take_calls(self, now: float, is_first: bool) -> None:
+    def _take_calls(self, now: float, recent: frozenset[str]) -> None:
         known: dict[tuple[str, Line], CallFacts] = {}
         for process in self.facts.processes:
             for facts in process.calls:
                 line = Line(facts.side, facts.caller, facts.service, facts.operation)
-                before = self._known.get((process.id, line))
+                grown = _grown(facts, self._known.get((process.id, line)))
                 known[process.id, line] = facts
-                if before is None and is_first:
-                    continue
-                grown = _grown(facts, before)
-                if grown is not None:
+                if grown is not None and process.id in recent:
                     self._windows.setdefault(line, _Window()).add(now, grown)
                     self._spend(line, grown, now)
         for key, facts in self._known.items():  # it may tell again after a look that it missed
-            if key not in known and len(known) < 100_000:
-                known[key] = facts
-        self._known = _without_gone(known, {each.id for each in self.facts.processes})
+            if key[0] in self._told_at and len(known) < _MOST_KNOWN:
+                known.setdefault(key, facts)
+        self._known = known
         self.calls, self.recent = {}, {}
         for line, window in list(self._windows.items()):
             total = window.total(now)
@@ -234,7 +251,7 @@ class Measuring:
             elif line.operation not in self.streams:
                 spent.add(now, grown.count, grown.slower_than(objective.bound_s))
 
-    def _take_handlers(self, now: float, is_first: bool, window_s: float) -> None:
+    def _take_handlers(self, now: float, recent: frozenset[str], window_s: float) -> None:
         self.handlers = {}
         for process in self.facts.processes:
             for facts in process.handlers:
@@ -242,7 +259,7 @@ class Measuring:
                 known = self.handlers.get(key)
                 self.handlers[key] = facts if known is None else _further(known, facts)
                 counter = self._handled.setdefault(key, _Counter())
-                counter.take(now, process.id, facts.handled, is_first=is_first)
+                counter.take(now, process.id, facts.handled, is_recent=process.id in recent)
         self.ages = {
             key: self._ends.setdefault(key, _Ends()).age(now, facts.place, facts.end)
             for key, facts in self.handlers.items()
@@ -251,7 +268,7 @@ class Measuring:
             key: self._handled[key].within(now, _WINDOW_S) / window_s for key in self.handlers
         }
 
-    def _take_pools(self, now: float, is_first: bool) -> None:
+    def _take_pools(self, now: float, recent: frozenset[str]) -> None:
         self.pools, self.outboxes = {}, {}
         for process in self.facts.processes:
             for service, waiting in process.outboxes.items():
@@ -262,14 +279,15 @@ class Measuring:
                     self.pools[pool.service, pool.kind] = pool
                 counter = self._refusals.setdefault(pool.service, _Counter())
                 source = f"{process.id} {pool.kind}"
-                counter.take(now, source, pool.refused, is_first=is_first)
+                counter.take(now, source, pool.refused, is_recent=process.id in recent)
         self.refused = {k: each.within(now, _WINDOW_S) for k, each in self._refusals.items()}
 
-    def _take_restarts(self, replicas: Iterable[ReplicaFacts], now: float, is_first: bool) -> None:
+    def _take_restarts(self, replicas: Iterable[ReplicaFacts], now: float) -> None:
         self.restarts = {}
         for replica in replicas:
+            is_known = replica.name in self._restarted
             counter = self._restarted.setdefault(replica.name, _Counter())
-            counter.take(now, "", replica.restarts, is_first=is_first)
+            counter.take(now, "", replica.restarts, is_recent=is_known)
             counted = counter.within(now, _RESTARTS_S)
             self.restarts[replica.name] = counted if replica.lately is None else replica.lately
 
@@ -287,17 +305,6 @@ def _grown(now: CallFacts, before: CallFacts | None) -> Calls | None:
         k: n - buckets.get(k, 0) for k, n in now.buckets.items() if n > buckets.get(k, 0)
     }
     return found if found.count or found.faults else None
-
-
-def _without_gone(
-    known: dict[tuple[str, Line], CallFacts], here: set[str]
-) -> dict[tuple[str, Line], CallFacts]:
-    """Forget processes that have gone, once they are many."""
-    ids = {process for process, _ in known}
-    gone = [process for process in ids if process not in here]
-    if len(gone) <= len(here) + 4:
-        return known
-    return {key: facts for key, facts in known.items() if key[0] in here}
 
 
 def _further(one: HandlerFacts, other: HandlerFacts) -> HandlerFacts:

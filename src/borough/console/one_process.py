@@ -31,9 +31,12 @@ def mounts(process: Process) -> dict[str, Handler]:
     """
     configuration = process.system.configuration
     services = {contract.service for contract in process.host.plan.contracts.values()}
-    begun = Begun(
-        configuration, services, lambda: _facts(process), process.clock, process.host.data_folder
-    )
+    began_at = process.clock.monotonic()
+
+    def facts() -> OwnFacts:
+        return _facts(process, began_at)
+
+    begun = Begun(configuration, services, facts, process.clock, process.host.data_folder)
     process.closing.append(begun.close)
     if not is_shown(configuration):
         begun.start()
@@ -54,7 +57,7 @@ def mounts(process: Process) -> dict[str, Handler]:
 
 def tells(process: Process) -> dict[str, Handler]:
     """What a replica tells the edge of its fleet, by path: its facts, counts, events, and what alerts are judged by."""
-    started_at = process.clock.now()
+    started_at, began_at = process.clock.now(), process.clock.monotonic()
 
     @cache
     def seen() -> ProcessSeen:
@@ -75,7 +78,7 @@ def tells(process: Process) -> dict[str, Handler]:
 
     @cache
     def own() -> OwnFacts:
-        return _facts(process)
+        return _facts(process, began_at)
 
     async def alerts(_: Request) -> Response:
         return _now(await own().tell())
@@ -83,10 +86,10 @@ def tells(process: Process) -> dict[str, Handler]:
     return {FACTS: facts, STATE: state, EVENTS: events, ALERTS: alerts}
 
 
-def _facts(process: Process) -> OwnFacts:
+def _facts(process: Process, began_at: float) -> OwnFacts:
     from borough.alerting.facts import OwnFacts
 
-    return OwnFacts(process)
+    return OwnFacts(process, began_at)
 
 
 def _now(document: object) -> Response:

@@ -6,7 +6,8 @@
 
 One that fires again and again is held longer each time, so that it is one alert and not many. Of what nothing
 is known, nothing changes. Who is to be told follows from the state, never from a queue: a message that could not
-be sent is made anew, of what is so by then. Pure: time is an argument, in seconds since 1970.
+be sent is made anew, of what is so by then. Pure: time is an argument, in seconds since 1970;
+where the clock is put, all times that are known are put with it (`move`), so that nothing lasts longer for it.
 """
 
 from __future__ import annotations
@@ -67,6 +68,21 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """When its team was told last that it fires."""
     is_told_resolved: bool = False
 
+    def moved(self, by_s: float) -> Alert:
+        """The same, with all its times so much later."""
+
+        def later(at: float | None) -> float | None:
+            return None if at is None else at + by_s
+
+        return msgspec.structs.replace(
+            self,
+            since=self.since + by_s,
+            fired_at=later(self.fired_at),
+            clear_since=later(self.clear_since),
+            resolved_at=later(self.resolved_at),
+            told_at=later(self.told_at),
+        )
+
     @property
     def key(self) -> tuple[str, str]:
         """What it is told from others by."""
@@ -112,18 +128,31 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     silences: Sequence[Silence] = ()
     fired: Mapping[str, Sequence[float]] = {}
 
+    def moved(self, by_s: float) -> Kept:
+        """The same, with all times so much later."""
+        return Kept(
+            open=[alert.moved(by_s) for alert in self.open],
+            history=[alert.moved(by_s) for alert in self.history],
+            silences=[
+                msgspec.structs.replace(each, until=each.until + by_s) for each in self.silences
+            ],
+            fired={key: [at + by_s for at in times] for key, times in self.fired.items()},
+        )
+
 
 class AlertBook:
     """All alerts of a system. `changes` grows with each change that is worth keeping."""
 
     def __init__(self, kept: Kept | None = None) -> None:
-        kept = kept or Kept()
+        self._take(kept or Kept())
+        self.changes = 0
+
+    def _take(self, kept: Kept) -> None:
         self._open = {alert.key: alert for alert in kept.open}
         self.history = list(kept.history)
         """Resolved ones, the newest first."""
         self.silences = {silence.id: silence for silence in kept.silences}
         self._fired = {key: list(times) for key, times in kept.fired.items()}
-        self.changes = 0
 
     @property
     def open(self) -> list[Alert]:
@@ -138,6 +167,20 @@ class AlertBook:
             silences=tuple(self.silences.values()),
             fired=self._fired,
         )
+
+    def join(self, kept: Kept) -> None:
+        """Take over what another book has kept; of the same it has the last word."""
+        self._open |= {alert.key: alert for alert in kept.open}
+        self.history = [*self.history, *kept.history]
+        self.history.sort(key=lambda each: each.resolved_at or 0.0, reverse=True)
+        self.silences |= {silence.id: silence for silence in kept.silences}
+        self._fired |= {key: list(times) for key, times in kept.fired.items()}
+        self.changes += 1
+
+    def move(self, by_s: float) -> None:
+        """Have all times so much later: the clock by which they were taken was wrong by that."""
+        self._take(self.kept().moved(by_s))
+        self.changes += 1
 
     # --- what is seen ------------------------------------------------------------------------------
 

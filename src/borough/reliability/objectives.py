@@ -2,7 +2,8 @@
 
 An objective of 99.9 % leaves 0.1 % of the calls to go wrong: the budget. It burns at rate 1 when it lasts
 just as long as the objective's 30 days. An alert needs a long window, so that it is worth waking somebody
-up, and a short one, so that it ends soon after its cause. Pure: time is an argument.
+up, and a short one, so that it ends soon after its cause. Pure: time is an argument, by a clock that
+never steps.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class _Ring:
 
     def add(self, now: float, count: float, bad: float) -> None:
         began = now - now % self._piece_s
-        if self._pieces and self._pieces[-1][0] >= began:  # a clock that was put back
+        if self._pieces and self._pieces[-1][0] == began:
             self._pieces[-1][1] += count
             self._pieces[-1][2] += bad
         else:

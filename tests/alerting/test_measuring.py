@@ -1,0 +1,99 @@
+"""What counts as the last minute: only what has happened in it, whenever a process is seen first."""
+
+import pytest
+
+from borough.alerting.facts import CallFacts, PoolFacts, ProcessFacts, ReplicaFacts, SystemFacts
+from borough.alerting.measuring import Measuring
+from borough.contracts.objective import read_availability
+
+OBJECTIVE = read_availability("orders", "99.9%")
+
+
+def process(count: int, faults: int, age_s: float | None) -> ProcessFacts:
+    """One that has taken so many calls, and refused as many as have failed."""
+    return ProcessFacts(
+        id="orders.1",
+        services=("orders",),
+        state="ready",
+        age_s=age_s,
+        calls=(
+            CallFacts(
+                side="server",
+                caller="edge",
+                service="orders",
+                operation="orders.Orders.place",
+                count=count,
+                faults=faults,
+                buckets={-6: count},
+            ),
+        ),
+        pools=(
+            PoolFacts(service="orders", kind="calls", busy=0, limit=10, waiting=0, refused=faults),
+        ),
+    )
+
+
+def seen(*processes: ProcessFacts, restarts: int | None = None) -> SystemFacts:
+    replica = ReplicaFacts(
+        name="orders.1", services=("orders",), state="ready", restarts=restarts or 0, trouble=None
+    )
+    return SystemFacts(
+        processes=processes,
+        answered={"orders": True},
+        replicas=() if restarts is None else (replica,),
+    )
+
+
+def taken(measuring: Measuring, now: float) -> tuple[int, float, int]:
+    """Calls of the last minute, calls within the last hour, and what was refused."""
+    calls = sum(each.count for each in measuring.calls.values())
+    return (
+        calls,
+        measuring.spent[OBJECTIVE].within(now, 3600.0)[0],
+        measuring.refused.get("orders", 0),
+    )
+
+
+@pytest.mark.parametrize("age_s", [None, 86_400.0, 61.0])
+def test_what_a_process_has_counted_before_it_is_seen_first_is_not_of_the_last_minute(
+    age_s: float | None,
+) -> None:
+    measuring = Measuring([OBJECTIVE])
+    measuring.take(seen(), 1000)
+    measuring.take(seen(process(1_000_000, 90_000, age_s)), 1002)
+    assert taken(measuring, 1002) == (0, 0, 0)
+    measuring.take(seen(process(1_000_007, 90_003, age_s)), 1004)
+    assert taken(measuring, 1004) == (7, 7, 3)
+
+
+def test_all_that_a_process_has_counted_that_began_a_moment_ago_is_of_the_last_minute() -> None:
+    measuring = Measuring([OBJECTIVE])
+    measuring.take(seen(), 1000)
+    measuring.take(seen(process(9, 3, 4.0)), 1002)
+    assert taken(measuring, 1002) == (9, 9, 3)
+
+
+def test_what_happened_while_a_process_did_not_tell_for_long_is_not_of_the_last_minute() -> None:
+    measuring = Measuring([OBJECTIVE])
+    measuring.take(seen(process(10, 0, 100.0)), 1000)
+    for now in range(1002, 4602, 2):
+        measuring.take(seen(), now)
+    measuring.take(seen(process(5010, 900, 3702.0)), 4602)
+    assert taken(measuring, 4602) == (0, 0, 0)
+
+
+def test_what_happened_at_looks_that_a_process_missed_is_counted_at_the_next() -> None:
+    measuring = Measuring([OBJECTIVE])
+    measuring.take(seen(process(10, 0, 100.0)), 1000)
+    measuring.take(seen(), 1002)
+    measuring.take(seen(process(13, 1, 104.0)), 1004)
+    assert taken(measuring, 1004) == (3, 3, 1)
+
+
+def test_ends_of_a_replica_that_the_supervisor_tells_of_late_are_not_of_the_last_minutes() -> None:
+    measuring = Measuring([])
+    measuring.take(seen(), 1000)
+    measuring.take(seen(restarts=7), 1002)
+    assert measuring.restarts == {"orders.1": 0}
+    measuring.take(seen(restarts=9), 1004)
+    assert measuring.restarts == {"orders.1": 2}
