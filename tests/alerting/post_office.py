@@ -14,9 +14,30 @@ class PostOffice:
         self.mails: asyncio.Queue[tuple[str, EmailMessage]] = asyncio.Queue()
         """To whom, and what."""
         self.port = 0
+        self.greeting = b"220 post.example\r\n"
+        self.trickles = False
+        """Whether it greets without end."""
+        self.goodbye = b"221 bye\r\n"
+        """What answers QUIT; nothing hangs on without an answer."""
+        self.came = asyncio.Event()
+        self.hung_up = asyncio.Event()
+        """A client has left."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 post.example\r\n")
+        self.came.set()
+        try:
+            await self._speak(reader, writer)
+        except ConnectionError:
+            pass  # the client left in the midst of it
+        finally:
+            self.hung_up.set()
+            writer.close()
+
+    async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.greeting)
+        while self.trickles and not writer.is_closing():
+            writer.write(b"220-x\r\n")
+            await asyncio.sleep(0.01)
         to = ""
         while line := await reader.readline():
             verb = line[:4].upper()
@@ -28,10 +49,9 @@ class PostOffice:
                 mail = message_from_bytes(content[:-5], policy=policy.default)
                 assert isinstance(mail, EmailMessage)
                 self.mails.put_nowait((to, mail))
-            writer.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
-            if verb == b"QUIT":
+            writer.write(self.goodbye if verb == b"QUIT" else b"250 ok\r\n")
+            if verb == b"QUIT" and self.goodbye:
                 break
-        writer.close()
 
 
 @asynccontextmanager
@@ -42,6 +62,9 @@ async def post_office() -> AsyncIterator[PostOffice]:
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found
+        if found.came.is_set():
+            async with asyncio.timeout(10):
+                await found.hung_up.wait()
     finally:
         server.close()
         await server.wait_closed()

@@ -132,6 +132,14 @@ host = "mail.example"
             '[alerts.mail]\nhost = "m.example"\nsecurity = "none"\n',
             r"for a server on this machine only",
         ),
+        *(
+            (
+                '[teams.checkout]\nalerts = "mailto:night@shop.example"\n'
+                f'[alerts.mail]\nhost = "m.example"\nsender = "{sender}"\n',
+                r"alerts\.mail\.sender is no address for mail: .*; write it as NAME@HOST",
+            )
+            for sender in ("", "not an address", "a@b\\nBcc: x")
+        ),
         (
             '[teams.checkout]\nalerts = "https://chat.example/x"\nalerts_secret = "hunter2"\n',
             r"teams\.checkout\.alerts_secret \(borough\.toml\) is a secret in clear",

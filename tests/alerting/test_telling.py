@@ -3,6 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
+
+from borough.alerting.alerting import Alerting
+from borough.alerting.declared import Route, declared_in
+from borough.alerting.facts import OwnFacts
+from borough.services.settings import Secret
 from tests.alerting.post_office import post_office
 from tests.alerting.till import Watched, till, watched
 from tests.runtime.bakery import ENVIRONMENT, cafe
@@ -96,6 +102,38 @@ async def test_a_mail_never_goes_in_clear_text_where_tls_is_wanted(tmp_path: Pat
             assert route.last_error is not None
             assert "STARTTLS" in route.last_error
             assert post.mails.empty()
+
+
+def under_way() -> list[str]:
+    return [name for each in asyncio.all_tasks() if (name := each.get_name()) == "alerts message"]
+
+
+async def test_whatever_goes_wrong_with_a_message_is_shown_and_it_is_tried_again_later(
+    tmp_path: Path,
+) -> None:
+    system = till(tmp_path)
+    async with watched(system, tmp_path) as shop:
+        declared = declared_in(system.configuration, shop.process.host.services)
+        nowhere = {"checkout": Route("checkout", "webhook", Secret("nowhere"))}
+        shop.alerting = Alerting(
+            system.configuration.options,
+            msgspec.structs.replace(declared, routes=nowhere),
+            OwnFacts(shop.process),
+            shop.clock,
+            tmp_path / "others",
+        )
+        await shop.look()
+        await shop.place("broken")
+        await shop.fired()
+        await settled(shop)
+        (route,) = shop.alerting.view().routes
+        assert route.last_error is not None
+        assert route.last_error.startswith("teams.checkout.alerts is no URL")
+        await shop.look()
+        assert under_way() == []
+        await shop.look(5)
+        assert under_way() == ["alerts message"]
+        await shop.alerting.sent()
 
 
 async def test_nobody_is_told_of_what_is_silenced(tmp_path: Path) -> None:

@@ -92,7 +92,10 @@ def test_alerts_are_shown_acknowledged_and_silenced_by_whom_the_password_lets_in
     for words, sentence in (
         (["--for-team", "ink"], "there is no team ink; there are pens"),
         (["acknowledge", "x"], "No alert x fires now"),
-        (["silence", "--for", "soon", "--reason", "x"], "--for: 'soon' is no length of time"),
+        (
+            ["silence", "--all", "--for", "soon", "--reason", "x"],
+            "--for: 'soon' is no length of time",
+        ),
         (
             ["silence", "--rule", "slow-call", "--for", "1h", "--reason", "x"],
             "there is no rule slow-call; did you mean slow-calls?",
@@ -107,3 +110,30 @@ def test_without_a_running_system_that_is_said(
 ) -> None:
     assert main(["alerts", "--system", str(root)]) == 2
     assert "no running system is known" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        ["acknowledge", "x"],
+        ["silence", "--all", "--for", "1m", "--reason", "x"],
+        ["export", "--format", "prometheus"],
+    ],
+)
+def test_what_is_said_before_an_action_counts(
+    root: Path, tmp_path: Path, action: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = ["--system", str(tmp_path / "away")]
+    assert main(["alerts", *away, *action]) == 2
+    assert str(tmp_path / "away") in capsys.readouterr().err
+    assert main(["alerts", "--for-team", "pens", *action, "--system", str(root)]) == 2
+    assert capsys.readouterr().err.startswith("borough: --for-team")
+
+
+@pytest.mark.parametrize(("words"), [[], ["--all", "--service", "notes"]])
+def test_who_wants_quiet_says_of_what(
+    root: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--for", "1m", "--reason", "x", "--system", str(root)]
+    assert main(["alerts", "silence", *words, *where]) == 2
+    assert "--rule or --service or both, or --all" in capsys.readouterr().err

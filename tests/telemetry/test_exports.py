@@ -25,6 +25,12 @@ OBJECTIVES = [
 ]
 
 
+def own(metric: str, above: float, for_s: float = 5, runbook: str | None = None) -> Rule:
+    return Rule(
+        name="own", metric=metric, above=above, for_s=for_s, severity="page", runbook=runbook
+    )
+
+
 def one_of_each_metric() -> list[Rule]:
     return [
         Rule(name=f"own-{name}", metric=name, above=30, for_s=0, severity="ticket")
@@ -46,6 +52,28 @@ def test_prometheus_finds_the_rules_of_every_metric_and_of_objectives_right(
     )
     said = checked("promtool", "check", "rules", tmp_path / "rules.yml")
     assert f"SUCCESS: {len(lines_of(rules))} rules found" in said
+
+
+@pytest.mark.parametrize(
+    ("rule", "written"),
+    [
+        (own("lag_age", 1.5), "offset 1500ms"),
+        (own("lag_age", 1_080_000), "offset 1080000s"),
+        (own("lag_age", 0), "> 0"),
+        (own("lag", 5, for_s=1_036_800), 'for: "1036800s"'),
+        (own("lag", 1_234_567), "> 1234567"),
+        (own("error_rate", 0.00001), "> 1e-05"),
+        (own("lag", 5, runbook="https://w/{{x}}"), """https://w/{{"{{"}}x}}"""),
+        (own("lag", 5, runbook="https://w/\U0001f600\x85\u2028"), "https://w/\U0001f600"),
+    ],
+)
+def test_prometheus_finds_a_rule_right_whatever_its_figures_and_texts_are(
+    tmp_path: Path, rule: Rule, written: str
+) -> None:
+    text = yaml_text(rules_document("shop", [rule], [], OWNED))
+    assert written in text
+    (tmp_path / "rules.yml").write_text(text, encoding="utf-8")
+    assert "SUCCESS" in checked("promtool", "check", "rules", tmp_path / "rules.yml")
 
 
 def test_a_rule_stands_once_for_each_team_with_its_services() -> None:
@@ -154,6 +182,7 @@ def questions(document: dict[str, Any]) -> list[str]:
         ([{"a": "x", "b": {}}, []], '- a: "x"\n  b: {}\n- []\n'),
         ({"says": 'it\'s "so"'}, "says: 'it''s \"so\"'\n"),
         ({"says": 'two "lines"\n'}, 'says: "two \\"lines\\"\\n"\n'),
+        ({"says": "\U0001f600 and \x85\u2028"}, 'says: "\U0001f600 and \\u0085\\u2028"\n'),
     ],
 )
 def test_values_are_written_as_yaml(node: Any, text: str) -> None:

@@ -266,13 +266,15 @@ class Alerting:
         )
         try:
             await self._telling.tell(route, message)
-        except NotTold as error:
+        except Exception as error:  # whatever it is, the next attempt waits, and people see why
             post.failures += 1
-            post.last_error = str(error)
+            post.last_error = str(error) or type(error).__name__
             wait_s = _AGAIN.delay_s(post.failures, self._clock.random.random())
             post.again_at = self._clock.monotonic() + wait_s
             if post.failures == 1:
-                _log.warning("%s cannot be told of alerts now: %s", route.team, error)
+                fault = None if isinstance(error, NotTold) else error
+                text = "%s cannot be told of alerts now: %s"
+                _log.warning(text, route.team, post.last_error, exc_info=fault)
         else:
             post.failures, post.last_error = 0, None
             post.last_sent = self._now()

@@ -186,6 +186,10 @@ def _check_mail(option: str, mail: AlertMailOptions) -> None:
         raise ConfigurationError(
             f"{option} is an address for mail, and alerts.mail.host does not say by which server; set it"
         )
+    if not _ADDRESS.match(mail.sender):
+        raise ConfigurationError(
+            f"alerts.mail.sender is no address for mail: {mail.sender!r}; write it as NAME@HOST"
+        )
     if mail.security == "none" and not is_loopback(mail.host):
         raise ConfigurationError(
             'alerts.mail.security is "none", which is for a server on this machine only; '

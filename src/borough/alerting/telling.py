@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
-import ssl
 from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from borough.alerting.declared import Declared, Route
+from borough.alerting.mail import deliver
 from borough.alerting.view import AlertView
 from borough.clock import Clock
 from borough.errors import BoroughError, CallError
@@ -76,9 +76,14 @@ class Telling:
         if route.address is None:
             return
         if route.channel == "mail":
-            mail = self._mail(route.address.reveal(), message)
+            password = self._declared.password
             try:
-                await asyncio.to_thread(self._send_mail, mail)
+                await deliver(
+                    self._mail(route.address.reveal(), message),
+                    self._options.alerts.mail,
+                    None if password is None else password.reveal(),
+                    _TIMEOUT_S,
+                )
             except (OSError, smtplib.SMTPException, ValueError) as error:
                 raise NotTold(f"the mail was not taken: {error}") from error
             return
@@ -120,23 +125,6 @@ class Telling:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(message.text)
         return mail
-
-    def _send_mail(self, mail: EmailMessage) -> None:
-        """Blocking: in a thread."""
-        options, host = self._options.alerts.mail, self._options.alerts.mail.host or ""
-        if options.security == "tls":
-            context = ssl.create_default_context()
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
-                host, options.port, timeout=_TIMEOUT_S, context=context
-            )
-        else:
-            server = smtplib.SMTP(host, options.port, timeout=_TIMEOUT_S)
-        with server:
-            if options.security == "starttls":
-                server.starttls(context=ssl.create_default_context())
-            if options.user is not None and self._declared.password is not None:
-                server.login(options.user, self._declared.password.reveal())
-            server.send_message(mail)
 
     async def close(self) -> None:
         """Close the connections. Idempotent."""

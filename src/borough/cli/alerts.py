@@ -66,19 +66,21 @@ def add(subparsers: Any) -> None:
         help="tell nobody of some alerts for a while",
         epilog='example: borough alerts silence --rule slow-calls --for 2h --reason "a sale"',
     )
-    silence.add_argument("--rule", help="of that rule (default: of all)")
-    silence.add_argument("--service", help="of that service (default: of all)")
+    silence.add_argument("--rule", help="of that rule (default: of each)")
+    silence.add_argument("--service", help="of that service (default: of each)")
+    silence.add_argument("--all", action="store_true", help="of every rule and service")
     silence.add_argument("--for", dest="lasting", required=True, metavar="TIME", help="90m, 2h, 1d")
     silence.add_argument("--reason", required=True, help="why")
     silence.set_defaults(action="silence")
     for action in (acknowledge, silence):
-        add_place(action)
+        add_place(action, is_below=True)
     add_export(actions)
 
 
 def _run(options: argparse.Namespace) -> int:
     from borough.runtime.configuration import Configuration
 
+    _check(options)
     folder = Path(options.system).resolve()
     if not folder.is_dir():
         raise ConfigurationError(
@@ -91,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigurationError("this system has no public listener, and so no console to ask")
     if options.action == "show":
         return _show(options, asyncio.run(_ask(configuration, edge, "GET", "/alerts")))
-    by = getpass.getuser()
+    by = _user()
     if options.action == "acknowledge":
         path = f"/alerts/{quote(options.alert, safe='')}/acknowledge"
         body: dict[str, Any] = {"note": options.note, "by": by}
@@ -106,6 +108,29 @@ def _run(options: argparse.Namespace) -> int:
         found = msgspec.json.decode(answer)
         print(f"silenced until {_time(found['until'])}: {found['id']}")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises `ConfigurationError` for what would silence more, or act on more, than was meant."""
+    if options.action == "show":
+        return
+    if options.for_team is not None:
+        raise ConfigurationError(
+            f"--for-team chooses what is shown, and is nothing to {options.action} by; "
+            "name a service with --service, or an alert"
+        )
+    if options.action == "silence" and options.all == bool(options.rule or options.service):
+        raise ConfigurationError(
+            "say of what nobody is to be told: --rule or --service or both, or --all"
+        )
+
+
+def _user() -> str:
+    """Whoever asks; in a container a user may have a number only."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
 
 
 def _silence(options: argparse.Namespace, by: str) -> dict[str, Any]:

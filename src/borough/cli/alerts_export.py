@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from borough.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from borough.alerting.declared import Declared
     from borough.observing.exports.routes import Mail, Told
@@ -40,15 +42,21 @@ def add_export(subparsers: Any) -> None:
         help="rules of `prometheus`, routes of `alertmanager`, or a dashboard of `grafana`",
     )
     parser.add_argument(
-        "--system", metavar="PATH", default=".", help="the folder of the system (default: here)"
+        "--system",
+        metavar="PATH",
+        default=argparse.SUPPRESS,  # what was said before the action stays
+        help="the folder of the system (default: here)",
     )
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, action="export")
 
 
 def _run(options: argparse.Namespace) -> int:
     from borough.alerting.declared import declared_in
     from borough.runtime.system import System, service_name
 
+    for option in ("for-team", "data", "json"):
+        if getattr(options, option.replace("-", "_")):
+            raise ConfigurationError(f"--{option} is nothing to export by; leave it away")
     system = System.load(options.system)
     services = sorted(service_name(cls) for cls in system.services)
     declared = declared_in(system.configuration, services)

@@ -67,13 +67,27 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
-def add_place(parser: argparse.ArgumentParser) -> None:
-    """The options that say of which system, and how to print."""
+def add_place(parser: argparse.ArgumentParser, *, is_below: bool = False) -> None:
+    """The options that say of which system, and how to print.
+
+    `is_below` for an action of a command that has them, too: what was said before the action stays.
+    """
+
+    def default(usual: Any) -> Any:
+        return argparse.SUPPRESS if is_below else usual
+
     parser.add_argument(
-        "--system", default=".", metavar="PATH", help="the folder with borough.toml (default: here)"
+        "--system",
+        default=default("."),
+        metavar="PATH",
+        help="the folder with borough.toml (default: here)",
     )
-    parser.add_argument("--data", metavar="FOLDER", help="the data folder (data.folder)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--data", default=default(None), metavar="FOLDER", help="the data folder (data.folder)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=default(False), help="print one JSON document"
+    )
 
 
 def data_folder(options: argparse.Namespace) -> Path:

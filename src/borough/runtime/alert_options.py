@@ -55,7 +55,7 @@ class AlertMailOptions(Table, frozen=True):
     security: Literal["starttls", "tls", "none"] = "starttls"
     """How it is spoken to; `none` on this machine only."""
     sender: str = "borough@localhost"
-    """From whom the mails are."""
+    """From whom the mails are: `NAME@HOST`."""
     user: str | None = None
     """Who logs in there."""
     password: str | None = None

@@ -116,12 +116,12 @@ def _alert(rule: Rule, team: str | None, expression: str, summary: str) -> Lines
     return {
         "alert": rule.name,
         "expr": expression,
-        **({"for": f"{rule.for_s:g}s"} if rule.for_s else {}),
-        "labels": {"severity": rule.severity, **({"team": team} if team else {})},
+        **({"for": _lasting(rule.for_s)} if rule.for_s else {}),
+        "labels": {"severity": rule.severity, **({"team": _verbatim(team)} if team else {})},
         "annotations": {
             "summary": summary,
             "description": rule.condition,
-            **({"runbook_url": rule.runbook} if rule.runbook else {}),
+            **({"runbook_url": _verbatim(rule.runbook)} if rule.runbook else {}),
         },
     }
 
@@ -135,7 +135,7 @@ def _of_burn(objective: Objective, burn: Burn, team: str | None, streams: Sequen
         "expr": " and ".join(bad),
         "labels": {
             "severity": burn.severity,
-            **({"team": team} if team else {}),
+            **({"team": _verbatim(team)} if team else {}),
             "service_name": objective.service,
         },
         "annotations": {
@@ -162,10 +162,25 @@ def _span(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+def _lasting(seconds: float) -> str:
+    """Prometheus reads whole numbers of a unit, and none of zero."""
+    thousandths = max(1, round(seconds * 1000))
+    return f"{thousandths}ms" if thousandths % 1000 else f"{thousandths // 1000}s"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value.is_integer() else repr(value)
+
+
+def _verbatim(text: str) -> str:
+    """A text in a place that Prometheus reads as a template."""
+    return text.replace("{{", '{{"{{"}}')
+
+
 def _above(query: str, rule: Rule, scale: float = 1.0) -> str:
     """A metric's value is in the unit of its rule, where Prometheus has shares and seconds."""
     value = query if scale == 1.0 else f"{scale:g} * ({query})"
-    return f"{value} > {rule.above:g}"
+    return f"{value} > {_number(float(rule.above))}"
 
 
 def _usage(select: str, rule: Rule) -> str:
@@ -173,11 +188,17 @@ def _usage(select: str, rule: Rule) -> str:
     return f"{_above(calls, rule, 100)} or {_above(threads, rule, 100)}"
 
 
+def _late(select: str, rule: Rule) -> str:
+    if not rule.above:  # whatever waits, waits too long
+        return f"{promql.handler_gauge('lag', select)} > 0"
+    return f"{promql.late_lag(select, _lasting(rule.above))} > 0"
+
+
 _QUERIES: Mapping[str, Callable[[str, Rule], str]] = {
     "dead_letters": lambda select, rule: _above(promql.handler_gauge("dead", select), rule),
     "failing_events": lambda select, rule: _above(promql.handler_gauge("parked", select), rule),
     "lag": lambda select, rule: _above(promql.handler_gauge("lag", select), rule),
-    "lag_age": lambda select, rule: f"{promql.late_lag(select, f'{rule.above:g}s')} > 0",
+    "lag_age": _late,
     "outbox": lambda select, rule: _above(promql.outbox(select), rule),
     "restarts": lambda select, rule: _above(
         promql.service_restarts(select, _RESTARTS_WINDOW), rule

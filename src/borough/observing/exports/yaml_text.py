@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["Node", "yaml_text"]
 
+_UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""What stands in a document of YAML only as an escape, and JSON leaves as it is."""
 Node = Mapping[str, "Node"] | Sequence["Node"] | str | int | float | bool | None
 
 
@@ -36,7 +39,10 @@ def _lines(node: Node) -> Iterator[str]:
 def _scalar(value: Node) -> str:
     if isinstance(value, str) and '"' in value and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    return json.dumps(value)
+    text = json.dumps(
+        value, ensure_ascii=False
+    )  # an escape of JSON is half of an emoji, not so in YAML
+    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _is_plain(node: Node) -> bool:
