@@ -192,6 +192,26 @@ async def test_a_budget_that_burns_too_fast_is_an_alert_of_its_objective(tmp_pat
         )
 
 
+@pytest.mark.parametrize(("bound", "is_late"), [("140ms", False), ("130ms", True)])
+async def test_calls_are_late_only_where_they_took_as_long_as_the_bound_of_their_objective(
+    tmp_path: Path, bound: str, is_late: bool
+) -> None:
+    more = f'[services.payments.objectives]\nlatency = "p99 < {bound}"\n'
+    async with watched(till(tmp_path, more=more), tmp_path) as shop:
+        await shop.place("ok", 1)
+        recorder = shop.process.host.recorder
+        assert recorder is not None
+        (calls,) = (
+            each.durations
+            for each in recorder.measures.series()
+            if (each.name, each.service) == ("rpc.server.call.duration", "payments")
+        )
+        for _ in range(20):
+            calls.add(0.13)
+        fired = {alert.rule for alert in await shop.look()}
+    assert ("latency-fast-burn" in fired) is is_late
+
+
 async def test_what_a_contract_aims_at_is_an_objective_unless_borough_toml_says_another(
     tmp_path: Path,
 ) -> None:

@@ -118,7 +118,7 @@ async def test_whatever_goes_wrong_with_a_message_is_shown_and_it_is_tried_again
         shop.alerting = Alerting(
             system.configuration.options,
             msgspec.structs.replace(declared, routes=nowhere),
-            OwnFacts(shop.process),
+            OwnFacts(shop.process, shop.clock.monotonic()),
             shop.clock,
             tmp_path / "others",
         )

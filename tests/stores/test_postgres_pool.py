@@ -7,6 +7,7 @@ import pytest
 
 from borough.clock import SystemClock
 from borough.errors import StoreUnavailable
+from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 
@@ -87,3 +88,78 @@ async def test_while_the_server_is_away_one_asks_for_all_who_wait() -> None:
         for _ in range(7):
             group.create_task(pool.take(clock.monotonic() + 30))
     assert (asked, most) == (3 + 8, 1)
+
+
+async def test_who_asks_a_server_that_refuses_one_more_takes_what_is_given_back() -> None:
+    clock = SystemClock()
+    made = 0
+    refused = asyncio.Event()
+
+    async def connect(within_s: float) -> Any:
+        nonlocal made
+        made += 1
+        if made == 1:
+            return _Connection()
+        refused.set()
+        raise asyncpg.TooManyConnectionsError("sorry, too many clients already")
+
+    pool = Pool(connect, "shop", clock, PostgresLimits(connections=4))
+    held = await pool.take(clock.monotonic() + 30)
+    waiting = [asyncio.create_task(pool.take(clock.monotonic() + 30)) for _ in range(3)]
+    await refused.wait()
+    for task in waiting:
+        pool.give_back(held)
+        assert await task is held
+    pool.give_back(held)
+    assert pool.try_take() is held
+
+
+async def test_who_comes_as_one_is_lost_makes_none_beside_whoever_waited() -> None:
+    clock = SystemClock()
+    pool = Pool(_connect, "shop", clock, PostgresLimits(connections=1))
+    held = await pool.take(clock.monotonic() + 5)
+    waiting = asyncio.create_task(pool.take(clock.monotonic() + 5))
+    await asyncio.sleep(0)
+    pool.lose(held)
+    later = asyncio.create_task(pool.take(clock.monotonic() + 5))
+    first = await waiting
+    await asyncio.sleep(0)
+    assert not later.done()
+    pool.give_back(first)
+    assert await later is first
+
+
+async def test_a_call_that_came_too_late_says_nothing_of_the_server() -> None:
+    clock = SystemClock()
+    at_once = most = 0
+
+    async def connect(within_s: float) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        at_once -= 1
+        return _Connection()
+
+    pool = Pool(connect, "shop", clock, PostgresLimits(connections=2))
+    with pytest.raises(StoreUnavailable):
+        await pool.take(clock.monotonic())
+    await asyncio.gather(*(pool.take(clock.monotonic() + 5) for _ in range(2)))
+    assert most == 2
+
+
+async def test_whoever_asks_is_refused_when_the_pool_is_closed() -> None:
+    clock = SystemClock()
+    refused = asyncio.Event()
+
+    async def connect(within_s: float) -> Any:
+        refused.set()
+        raise ConnectionRefusedError
+
+    pool = Pool(connect, "shop", clock, PostgresLimits(connections=2))
+    asking = [asyncio.create_task(pool.take(clock.monotonic() + 30)) for _ in range(2)]
+    await refused.wait()
+    await asyncio.sleep(0)
+    await pool.close()
+    for each in await asyncio.gather(*asking, return_exceptions=True):
+        assert isinstance(each, StoreUnavailable)

@@ -77,3 +77,13 @@ def test_a_quantile_is_within_its_bucket() -> None:
     assert 0.25 < durations.quantile(0.5) <= 0.502
     assert durations.quantile(1.0) <= 1.0 * 2
     assert Durations().quantile(0.9) == 0.0
+
+
+def test_what_is_not_below_its_bound_is_counted_exactly_wherever_its_bucket_ends() -> None:
+    durations = RecentDurations(0.3)
+    for took_s in (0.26, 0.299, 0.3, 0.31):
+        durations.lately(took_s)
+    durations.settle()
+    durations.add(0.29)
+    durations.add(0.5)
+    assert (durations.slow, durations.count) == (3, 6)

@@ -57,7 +57,10 @@ order by died_at desc limit 1
 
 
 class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Calls of one operation by one caller, counted at one end. `kinds` are failures by `error.type`."""
+    """Calls of one operation by one caller, counted at one end. `kinds` are failures by `error.type`.
+
+    `slow` are those that took as long as the bound of their objective, or longer.
+    """
 
     side: Literal["server", "client"]
     caller: str
@@ -65,6 +68,7 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     count: int
     faults: int
+    slow: int = 0
     kinds: dict[str, int] = {}
     buckets: dict[int, int] = {}
 
@@ -246,8 +250,10 @@ def _call(measured: Measured) -> CallFacts | None:
         side, caller, service = "client", measured.service, str(facts.get("peer.service", ""))
     else:
         return None
+    slow = 0
     if isinstance(measured.durations, RecentDurations):
         measured.durations.settle()
+        slow = measured.durations.slow
     buckets = measured.durations.by_exponent()
     return CallFacts(
         side=side,
@@ -256,6 +262,7 @@ def _call(measured: Measured) -> CallFacts | None:
         operation=f"{facts.get('rpc.service')}.{facts.get('rpc.method')}",
         count=sum(buckets.values()),
         faults=measured.faults,
+        slow=slow,
         kinds=dict(measured.failures),
         buckets=buckets,
     )

@@ -45,11 +45,13 @@ class Line(NamedTuple):
 class Calls:
     """Calls that have ended within some time."""
 
-    __slots__ = ("buckets", "count", "faults", "kinds")
+    __slots__ = ("buckets", "count", "faults", "kinds", "slow")
 
     def __init__(self) -> None:
         self.count = 0
         self.faults = 0
+        self.slow = 0
+        """As long as the bound of their objective, or longer."""
         self.kinds: dict[str, int] = {}
         self.buckets: dict[int, int] = {}
 
@@ -57,13 +59,14 @@ class Calls:
         """Count those, too."""
         self.count += other.count
         self.faults += other.faults
+        self.slow += other.slow
         for kind, count in other.kinds.items():
             self.kinds[kind] = self.kinds.get(kind, 0) + count
         for exponent, count in other.buckets.items():
             self.buckets[exponent] = self.buckets.get(exponent, 0) + count
 
     def slower_than(self, bound_s: float) -> float:
-        """About how many took longer."""
+        """About how many took longer, as if each bucket were evenly full."""
         found = 0.0
         for exponent, count in self.buckets.items():
             upper = 2.0**exponent
@@ -249,7 +252,7 @@ class Measuring:
             if objective.bound_s is None:
                 spent.add(now, grown.count, grown.faults)
             elif line.operation not in self.streams:
-                spent.add(now, grown.count, grown.slower_than(objective.bound_s))
+                spent.add(now, grown.count, grown.slow)
 
     def _take_handlers(self, now: float, recent: frozenset[str], window_s: float) -> None:
         self.handlers = {}
@@ -300,6 +303,7 @@ def _grown(now: CallFacts, before: CallFacts | None) -> Calls | None:
     buckets = {} if before is None else before.buckets
     found.count = now.count - (0 if before is None else before.count)
     found.faults = now.faults - (0 if before is None else before.faults)
+    found.slow = now.slow - (0 if before is None else before.slow)
     found.kinds = {k: n - kinds.get(k, 0) for k, n in now.kinds.items() if n > kinds.get(k, 0)}
     found.buckets = {
         k: n - buckets.get(k, 0) for k, n in now.buckets.items() if n > buckets.get(k, 0)

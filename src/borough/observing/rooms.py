@@ -24,17 +24,20 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def rooms_of(service: RunningService, entrance: Entrance | None) -> Iterator[Room]:
-    """Those of a service. Calls from outside pass its entrance, whose limit may be lower than the service's own."""
+    """Those of a service. Calls from outside pass its entrance, whose limit may be lower than the service's own.
+
+    Calls within the process do not pass there: of both limits that one is told which is nearer to its end.
+    """
     gate, pool = service.gate, service.pool
-    if entrance is None:
-        yield Room("calls", gate.in_flight, gate.limit, 0, gate.refused)
-    else:
-        yield Room(
-            "calls",
-            max(gate.in_flight, entrance.limit.at_work),
-            min(gate.limit, entrance.limit.limit),
-            len(entrance.line),
-            gate.refused + entrance.refused,
+    calls = Room("calls", gate.in_flight, gate.limit, 0, gate.refused)
+    if entrance is not None:
+        refused = gate.refused + entrance.refused
+        limit = entrance.limit
+        calls = max(
+            Room("calls", limit.at_work, limit.limit, len(entrance.line), refused),
+            Room("calls", gate.in_flight, gate.limit, 0, refused),
+            key=lambda each: (each.busy + each.waiting) / max(1, each.limit),
         )
+    yield calls
     busy = min(pool.busy, pool.threads)
     yield Room("threads", busy, pool.threads, pool.busy - busy, pool.refused)

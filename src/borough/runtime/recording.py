@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from borough.clock import Clock
+from borough.contracts.objective import read_latency
 from borough.errors import ConfigurationError
 from borough.runtime.configuration import Configuration
 from borough.telemetry.recorder import Recorder
@@ -27,7 +28,28 @@ def make_recorder(configuration: Configuration, clock: Clock) -> Recorder | None
     if not options.record or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     ratio = options.ratio if options.ratio is not None else _ratio(environment)
-    return Recorder(clock.monotonic, clock.token, Sampler(ratio), slow_s=options.slow_s)
+    return Recorder(
+        clock.monotonic,
+        clock.token,
+        Sampler(ratio),
+        slow_s=options.slow_s,
+        bounds=_bounds(configuration),
+    )
+
+
+def _bounds(configuration: Configuration) -> Mapping[str, float]:
+    """How many seconds the services of borough.toml aim at."""
+    found: dict[str, float] = {}
+    for service, facts in configuration.options.services.items():
+        if facts.objectives.latency is None:
+            continue
+        try:
+            bound_s = read_latency(service, facts.objectives.latency).bound_s
+        except ValueError as error:
+            raise ConfigurationError(f"services.{service}.objectives.latency: {error}") from None
+        if bound_s is not None:
+            found[service] = bound_s
+    return found
 
 
 def _ratio(environment: Mapping[str, str]) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
-from math import frexp
+from math import frexp, inf
 
 __all__ = ["LOWEST", "Durations", "RecentDurations"]
 
@@ -64,15 +64,26 @@ class Durations:
 class RecentDurations(Durations):
     """Durations that are put down by `lately`, and counted by `settle` whenever somebody looks.
 
-    At most 32,768 wait to be counted. Of more, between two looks, the latest stand for all.
+    At most 32,768 wait to be counted. Of more, between two looks, the latest stand for all. Those that are not
+    below `bound_s` are `slow`, which is exact where buckets are too wide to say.
     """
 
-    __slots__ = ("_recent", "lately")
+    __slots__ = ("_recent", "bound_s", "lately", "slow")
 
-    def __init__(self) -> None:
+    def __init__(self, bound_s: float = inf) -> None:
         super().__init__()
+        self.bound_s = bound_s
+        self.slow = 0
         self._recent: deque[float] = deque(maxlen=_MOST_RECENT)
         self.lately: Callable[[float], None] = self._recent.append
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        # As above, and not by calling it: a call that fails is counted here at once.
+        self.counts[frexp(seconds)[1] if seconds >= _SHORTEST else LOWEST] += 1
+        self.total_s += seconds
+        if seconds >= self.bound_s:
+            self.slow += 1
 
     def settle(self) -> None:
         """Count what has been put down."""
@@ -81,6 +92,8 @@ class RecentDurations(Durations):
             return
         found = sorted(recent.popleft() for _ in range(len(recent)))
         self.total_s += sum(found)
+        if self.bound_s < inf:
+            self.slow += len(found) - bisect_left(found, self.bound_s)
         before = bisect_left(found, _SHORTEST)
         self.counts[LOWEST] += before
         exponent = frexp(found[before])[1] if before < len(found) else LOWEST

@@ -6,6 +6,7 @@ Names, units and attributes are OpenTelemetry's where it has them; ours begin wi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from borough.telemetry.span import Failure, Span, Value
 __all__ = ["Measured", "Measures", "Point", "PointKind"]
 
 PointKind = Literal["sum", "gauge", "durations"]
-_FAILURES, _FAULTS = ".failures", ".faults"
+_FAILURES, _FAULTS, _SLOW = ".failures", ".faults", ".slow"
 _DURATION = ".duration"
 
 
@@ -97,6 +98,16 @@ class Measured:
             attributes=self.attributes,
             value=self.faults,
         )
+        if isinstance(self.durations, RecentDurations) and self.durations.bound_s < inf:
+            yield Point(
+                name=name + _SLOW,
+                doc="Those that took as long as the bound of their objective, or longer",
+                unit="1",
+                kind="sum",
+                service=self.service,
+                attributes=self.attributes,
+                value=self.durations.slow,
+            )
         for kind, count in self.failures.items():
             yield Point(
                 name=name + _FAILURES,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from weakref import WeakSet
 
 from borough.telemetry.measures import Measures
@@ -40,11 +41,12 @@ class Recorder:
     """Spans of all services of a process. Times come from `monotonic`, ids from `token`.
 
     `recorded` counts spans since the start, `dropped` those that the ring had no room for. A call
-    longer than `slow_s` (seconds) is recorded even in a trace that is not sampled.
+    longer than `slow_s` (seconds) is recorded even in a trace that is not sampled. `bounds` says in how many
+    seconds a service aims to answer, where that is not what its contract says.
     """
 
     __slots__ = (
-        "__weakref__", "_half", "_ring", "_taken", "_token", "hurry", "ids", "measures", "monotonic",
+        "__weakref__", "_half", "_ring", "_taken", "_token", "bounds", "hurry", "ids", "measures", "monotonic",
         "recorded", "sampler", "slow_s",
     )  # fmt: skip
 
@@ -55,11 +57,13 @@ class Recorder:
         sampler: Sampler | None = None,
         *,
         slow_s: float = 1.0,
+        bounds: Mapping[str, float] = MappingProxyType({}),
         room: int = 32_768,
     ) -> None:
         self.monotonic = monotonic
         self.sampler = sampler or Sampler()
         self.slow_s = slow_s
+        self.bounds = bounds
         self.ids: list[str] = []
         """Span ids made in advance; who finds none asks `new_id`."""
         self.measures = Measures()

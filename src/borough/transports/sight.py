@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from typing import Any, cast
 
 from msgspec.structs import force_setattr
 
+from borough.contracts.objective import read_latency
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import CallError
@@ -37,8 +39,15 @@ class Edge(RecentDurations):
 
     __slots__ = ("local", "measured", "remote")
 
-    def __init__(self, local: Shape, remote: Shape, recorder: Recorder, caller: str | None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        local: Shape,
+        remote: Shape,
+        recorder: Recorder,
+        caller: str | None,
+        bound_s: float = inf,
+    ) -> None:
+        super().__init__(bound_s)
         self.local = local
         self.remote = remote
         facts = dict(local.attributes)
@@ -52,11 +61,12 @@ class Edge(RecentDurations):
 class Sight:
     """One operation's calls, as whoever answers them sees them."""
 
-    __slots__ = ("_operation", "_read", "edges", "recorder", "slow_s")
+    __slots__ = ("_bound_s", "_operation", "_read", "edges", "recorder", "slow_s")
 
     def __init__(self, operation: Operation, recorder: Recorder) -> None:
         self._operation = operation
         self._read = identifiers_of(operation)
+        self._bound_s = _bound_s(operation, recorder)
         self.recorder = recorder
         self.slow_s = recorder.slow_s
         self.edges: dict[str | None, Edge] = {}
@@ -68,7 +78,7 @@ class Sight:
         found = self.edges.get(caller)
         if found is None:
             local, remote = self._shape(caller, is_local=True), self._shape(caller, is_local=False)
-            found = self.edges[caller] = Edge(local, remote, self.recorder, caller)
+            found = self.edges[caller] = Edge(local, remote, self.recorder, caller, self._bound_s)
         return found
 
     def _shape(self, caller: str | None, *, is_local: bool) -> Shape:
@@ -166,6 +176,17 @@ class Sight:
             self.ended(edge, call, parent, times, arguments)
         elif call.partial:
             self.passed(edge, call, times, arguments)
+
+
+def _bound_s(operation: Operation, recorder: Recorder) -> float:
+    """In how many seconds it should be answered, where anybody says so. A stream has no usual length."""
+    mark = operation.contract.mark
+    if operation.stream:
+        return inf
+    if mark.service in recorder.bounds:
+        return recorder.bounds[mark.service]
+    bound_s = None if mark.latency is None else read_latency(mark.service, mark.latency).bound_s
+    return inf if bound_s is None else bound_s
 
 
 def partial_of(call: Call, recorder: Recorder) -> str:

@@ -7,7 +7,6 @@ What replicas read from one database is the same in each of them, so the highest
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import floor, log2
 
 __all__ = [
     "CALLER",
@@ -37,8 +36,6 @@ CALLER = "borough_caller, service_name"
 HANDLER = "service_name, messaging_consumer_group_name, messaging_destination_name"
 PROCESS = 'service_name="borough"'
 """A process tells of itself under this name."""
-_LONGEST_S = 32.0
-"""The longest bound that is counted, in seconds."""
 _SERVICE = "service_name"
 _CALLS = "rpc_server_call"
 _BUSY = {"calls": "in_flight", "threads": "busy"}
@@ -111,11 +108,10 @@ def late_lag(select: str, age: str) -> str:
     return f"{waited} - {done}"
 
 
-def slow_share(select: str, window: str, bound_s: float, by: str = _SERVICE) -> str:
-    """The share (0 to 1) of calls that took longer than the bound, or than the next shorter one that is counted."""
-    le = 2.0 ** floor(log2(min(bound_s, _LONGEST_S)))
-    quick = f'rate({_CALLS}_duration_seconds_bucket{{{select}, le="{le!r}"}}[{window}])'
-    return f"1 - sum by ({by}) ({quick}) / ({call_rate(select, window, by)} > 0)"
+def slow_share(select: str, window: str, by: str = _SERVICE) -> str:
+    """The share (0 to 1) of calls that took as long as the bound of their objective, or longer."""
+    slow = f"sum by ({by}) (rate({_CALLS}_slow_total{{{select}}}[{window}]))"
+    return f"{slow} / ({call_rate(select, window, by)} > 0)"
 
 
 def failing_share(select: str, window: str, errors: str, by: str = OPERATION) -> str:

@@ -152,7 +152,7 @@ def _bad_share(objective: Objective, window: str, streams: Sequence[str]) -> str
         return promql.fault_share(select, window)
     if streams:
         select += f', rpc_method!~"{"|".join(sorted(streams))}"'
-    return promql.slow_share(select, window, objective.bound_s)
+    return promql.slow_share(select, window)
 
 
 def _span(seconds: float) -> str:
