@@ -323,5 +323,5 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-PLANTED = {"never-moved-again": Fault(3, "late: ")}
+PLANTED = {"never-moved-again": Fault(3, "stuck: ")}
 RIG = Rig("restarts", run, PLANTED, variant="engine", add_arguments=_add_arguments)
