@@ -250,8 +250,8 @@ class Alerting:
         for notice in self._book.due(now, self._options.alerts.repeat_after.seconds):
             route = self._declared.routes.get(notice.team or "", _NOBODY)
             post = self._posts.setdefault(route.team, _Post())
-            if route.channel == "none":
-                self._book.told(notice, now)
+            if route.channel == "none":  # it is told once there is a way, but of no old end
+                self._book.told(msgspec.structs.replace(notice, firing=()), now)
             elif post.task is None and self._clock.monotonic() >= post.again_at:
                 task = asyncio.create_task(self._send(route, post, notice), name="alerts message")
                 post.task = task
@@ -264,7 +264,9 @@ class Alerting:
             firing=[self._shown(alert) for alert in notice.firing],
             resolved=[self._shown(alert) for alert in notice.resolved],
         )
+        self._book.trying(notice)
         try:
+            await self._keep()
             await self._telling.tell(route, message)
         except Exception as error:  # whatever it is, the next attempt waits, and people see why
             post.failures += 1
