@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from borough.contracts.objective import read_availability, read_latency
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, read_above
 from borough.reliability.alerts import Alert, AlertBook, Kept, Reading, Silence
-from borough.reliability.objectives import BURNS, Spent
+from borough.reliability.objectives import BURNS, KeptSpent, Spent
 
 FOR_S = 20.0
 HELD_S = 31.0
@@ -383,3 +383,26 @@ def test_the_end_is_not_told_of_what_nobody_was_told_of() -> None:
     firing(book)
     clear(book, "payments", now=30)
     assert book.due(100, REPEAT_S) == []
+
+
+def test_what_another_alert_tells_begins_nothing_and_ends_nothing() -> None:
+    covered = msgspec.structs.replace(reading(False), is_covered=True)
+    book = AlertBook()
+    look(book, 0, covered)
+    assert book.open == []
+    firing(book)
+    for now in (30, 100, 200):
+        look(book, now, covered)
+    assert [alert.state for alert in book.open] == ["firing"]
+
+
+def test_what_was_spent_of_a_budget_outlives_a_restart() -> None:
+    spent = Spent()
+    for second in range(0, 7200, 15):
+        spent.add(float(second), 100, 3)
+    written = msgspec.json.encode(spent.kept(1e9))
+    again = Spent(Spent(msgspec.json.decode(written, type=KeptSpent)).kept(-1e9 - 7200))
+    again.add(7.0, 100, 3)
+    for window_s in (300.0, 1800.0, 3600.0, 21_600.0):
+        count, bad = spent.within(7200.0, window_s)
+        assert again.within(7.0, window_s) == pytest.approx((count + 100, bad + 3), rel=0.06)

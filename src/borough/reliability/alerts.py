@@ -50,6 +50,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     look: str
     runbook: str | None = None
+    is_covered: bool = False
+    """Whether another alert tells the same: none begins, and one that is open stays as it is."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +205,7 @@ class AlertBook:
             seen.add(key)
             if reading.is_breached:
                 self._breached(key, reading, now)
-            elif key in self._open:
+            elif key in self._open and not reading.is_covered:
                 self._clear(self._open[key], now)
         for alert in [each for key, each in self._open.items() if key not in seen]:
             if not is_unknown(alert):
