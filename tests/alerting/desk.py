@@ -10,6 +10,7 @@ import msgspec
 from borough.alerting.alerting import Alerting
 from borough.alerting.declared import Declared, Route
 from borough.alerting.facts import CallFacts, HandlerFacts, ProcessFacts, SystemFacts
+from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import DEFAULT_RULES
 from borough.reliability.alerts import Silence
 from borough.runtime.options import Options
@@ -46,12 +47,13 @@ class Desk:
         clock: PutClock | None = None,
         routes: Mapping[str, Route] = NOBODY,
         options: Mapping[str, Any] = MappingProxyType({}),
+        objectives: tuple[Objective, ...] = (),
     ) -> None:
         self.clock = clock or PutClock()
         self.said = Said()
         declared = Declared(
             rules=DEFAULT_RULES,
-            objectives=(),
+            objectives=objectives,
             routes=routes,
             teams={"orders": "night"},
             password=None,

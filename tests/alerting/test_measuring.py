@@ -1,8 +1,10 @@
 """What counts as the last minute: only what has happened in it, whenever a process is seen first."""
 
+import msgspec
 import pytest
 
 from borough.alerting.facts import CallFacts, PoolFacts, ProcessFacts, ReplicaFacts, SystemFacts
+from borough.alerting.judging import Judging
 from borough.alerting.measuring import Measuring
 from borough.contracts.objective import read_availability
 
@@ -97,3 +99,26 @@ def test_ends_of_a_replica_that_the_supervisor_tells_of_late_are_not_of_the_last
     assert measuring.restarts == {"orders.1": 0}
     measuring.take(seen(restarts=9), 1004)
     assert measuring.restarts == {"orders.1": 2}
+
+
+def test_an_objective_that_nobody_aims_at_any_more_is_dropped() -> None:
+    measuring = Measuring([])
+    aiming = msgspec.structs.replace(process(10, 0, 100.0), objectives=(OBJECTIVE,))
+    measuring.take(seen(aiming), 1000)
+    measuring.take(seen(), 1002)
+    assert list(measuring.spent) == [OBJECTIVE]
+    other = read_availability("orders", "99%")
+    measuring.take(seen(msgspec.structs.replace(aiming, objectives=(other,))), 1004)
+    assert list(measuring.spent) == [other]
+
+
+def test_a_fast_burn_does_not_end_the_slow_one_that_is_open() -> None:
+    measuring, judging = Measuring([OBJECTIVE]), Judging((), {})
+    measuring.spent[OBJECTIVE].add(0, 10_000, 80)
+    slow = {each.rule: each for each in judging.readings(measuring, 10)}
+    assert slow["availability-slow-burn"].is_breached
+    measuring.spent[OBJECTIVE].add(20, 10_000, 900)
+    fast = {each.rule: each for each in judging.readings(measuring, 30)}
+    assert fast["availability-fast-burn"].is_breached
+    assert not fast["availability-slow-burn"].is_breached
+    assert fast["availability-slow-burn"].is_covered

@@ -10,6 +10,7 @@ import pytest
 
 from borough.alerting.alert_file import AlertFile, Stored
 from borough.alerting.facts import SystemFacts
+from borough.contracts.objective import read_availability
 from borough.errors import InvalidRequest
 from borough.reliability.alerts import Kept
 from tests.alerting.desk import Desk, PutClock, given_up, orders, silence, taken
@@ -180,3 +181,21 @@ async def test_of_two_processes_on_one_folder_one_keeps_its_alerts_and_then_the_
     assert {each.reason for each in stored.kept.silences} == {"first", "second"}
     assert stored.crashes == []
     await second.alerting.close()
+
+
+async def test_a_budget_goes_on_burning_where_it_was_over_a_restart(tmp_path: Path) -> None:
+    clock, found = PutClock(), []
+    for counted in (100, 0):
+        desk = Desk(tmp_path, clock, objectives=(read_availability("orders", "99.9%"),))
+        await desk.alerting.remember()
+        desk.said.facts = taken(0)
+        await desk.look()
+        desk.said.facts = taken(counted)
+        await desk.look(62)
+        found.append([rule for rule, _ in await desk.look(31)])
+        await desk.alerting.close()
+        clock.off_by_s += clock.monotonic()
+        restarted = PutClock()
+        restarted.off_by_s, clock = clock.off_by_s, restarted
+    assert "availability-fast-burn" in found[0]
+    assert found[1] == ["availability-fast-burn"]

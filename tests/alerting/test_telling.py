@@ -148,3 +148,32 @@ async def test_nobody_is_told_of_what_is_silenced(tmp_path: Path) -> None:
             await shop.alerting.end_silence(silence.id)
             await settled(shop)
             assert len(receiver.asked) == 1
+
+
+async def test_what_fired_while_its_team_had_no_address_is_told_once_it_has_one(
+    tmp_path: Path,
+) -> None:
+    async with watched(till(tmp_path), tmp_path) as shop:
+        await shop.place("broken")
+        assert len(await shop.fired()) == 1
+        await settled(shop)
+    async with cafe() as (receiver, url):
+        system = till(tmp_path, SIGNED.format(url=url), environment=ENVIRONMENT)
+        async with watched(system, tmp_path) as shop:
+            await settled(shop)
+            assert [alert["rule"] for alert in receiver.heard[0]["firing"]] == ["failing-calls"]
+
+
+async def test_a_team_that_could_not_answer_is_told_of_the_end(tmp_path: Path) -> None:
+    async with cafe() as (receiver, url):
+        receiver.answers = [500, 500]
+        system = till(tmp_path, SIGNED.format(url=url), environment=ENVIRONMENT)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            for pause_s in (60, 31):
+                shop.clock.ahead_s += pause_s
+                await settled(shop)
+            assert [alert["rule"] for alert in receiver.heard[-1]["resolved"]] == ["failing-calls"]
+            assert receiver.heard[-1]["firing"] == []

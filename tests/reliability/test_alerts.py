@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from borough.contracts.objective import read_availability, read_latency
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, read_above
 from borough.reliability.alerts import Alert, AlertBook, Kept, Reading, Silence
-from borough.reliability.objectives import BURNS, Spent
+from borough.reliability.objectives import BURNS, KeptSpent, Spent
 
 FOR_S = 20.0
 HELD_S = 31.0
@@ -320,3 +320,89 @@ def test_a_bound_is_read_in_its_metrics_unit(
 def test_each_default_rule_looks_at_a_metric_that_there_is() -> None:
     assert {rule.metric for rule in DEFAULT_RULES} <= set(METRICS)
     assert DEFAULT_RULES[0].condition == "services that nobody answers for > 0 for 30 s"
+
+
+def clear(book: AlertBook, *subjects: str, now: float) -> None:
+    for at in (now, now + HELD_S):
+        look(book, at, *(reading(False, each) for each in subjects))
+
+
+def test_the_end_of_all_that_a_team_was_told_of_is_told_however_many_end_at_once() -> None:
+    book, subjects = AlertBook(), [f"s{number}" for number in range(500)]
+    for now in (0, FOR_S):
+        look(book, now, *(reading(subject=each) for each in subjects))
+    book.told(book.due(FOR_S, REPEAT_S)[0], FOR_S)
+    clear(book, *subjects, now=30)
+    (notice,) = book.due(100, REPEAT_S)
+    assert len(notice.resolved) == 500
+    book.told(notice, 100)
+    assert (len(book.history), book.due(100, REPEAT_S)) == (100, [])
+
+
+def test_ends_that_nobody_was_told_of_take_no_room_from_those_that_are_due() -> None:
+    book = AlertBook()
+    firing(book)
+    book.told(book.due(FOR_S, REPEAT_S)[0], FOR_S)
+    clear(book, "payments", now=30)
+    later = [f"s{number}" for number in range(200)]
+    for now in (100, 100 + FOR_S):
+        look(book, now, *(reading(subject=each) for each in later))
+    clear(book, *later, now=130)
+    assert len(book.history) == 101
+    assert [len(notice.resolved) for notice in book.due(200, REPEAT_S)] == [1]
+
+
+def test_a_page_takes_the_place_of_a_ticket_where_there_are_too_many_alerts() -> None:
+    book = AlertBook()
+    tickets = [
+        msgspec.structs.replace(reading(subject=f"s{number}"), severity="ticket")
+        for number in range(1000)
+    ]
+    look(book, 0, *tickets)
+    look(book, FOR_S, *tickets[1:], reading(subject="page"), tickets[0])
+    assert len(book.open) == 1000
+    assert [alert.key[1] for alert in book.open if alert.reading.severity == "page"] == ["page"]
+
+
+def test_the_end_is_told_of_what_was_sent_though_no_answer_came() -> None:
+    book = AlertBook()
+    firing(book)
+    (notice,) = book.due(FOR_S, REPEAT_S)
+    book.trying(notice)
+    assert [again.id for again in book.due(FOR_S + 5, REPEAT_S)] == [notice.id]
+    book = AlertBook(msgspec.json.decode(msgspec.json.encode(book.kept()), type=Kept))
+    clear(book, "payments", now=30)
+    (end,) = book.due(100, REPEAT_S)
+    assert (end.firing, [alert.id for alert in end.resolved]) == ((), [notice.firing[0].id])
+    book.told(end, 100)
+    assert book.due(100, REPEAT_S) == []
+
+
+def test_the_end_is_not_told_of_what_nobody_was_told_of() -> None:
+    book = AlertBook()
+    firing(book)
+    clear(book, "payments", now=30)
+    assert book.due(100, REPEAT_S) == []
+
+
+def test_what_another_alert_tells_begins_nothing_and_ends_nothing() -> None:
+    covered = msgspec.structs.replace(reading(False), is_covered=True)
+    book = AlertBook()
+    look(book, 0, covered)
+    assert book.open == []
+    firing(book)
+    for now in (30, 100, 200):
+        look(book, now, covered)
+    assert [alert.state for alert in book.open] == ["firing"]
+
+
+def test_what_was_spent_of_a_budget_outlives_a_restart() -> None:
+    spent = Spent()
+    for second in range(0, 7200, 15):
+        spent.add(float(second), 100, 3)
+    written = msgspec.json.encode(spent.kept(1e9))
+    again = Spent(Spent(msgspec.json.decode(written, type=KeptSpent)).kept(-1e9 - 7200))
+    again.add(7.0, 100, 3)
+    for window_s in (300.0, 1800.0, 3600.0, 21_600.0):
+        count, bad = spent.within(7200.0, window_s)
+        assert again.within(7.0, window_s) == pytest.approx((count + 100, bad + 3), rel=0.06)

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from borough.contracts.objective import Objective
 from borough.reliability.alerts import Kept
+from borough.reliability.objectives import KeptSpent
 
 __all__ = ["AlertFile", "Stored"]
 
@@ -26,6 +28,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """`is_running` until the process ends in order; `crashes` are when one began after another that had not."""
 
     kept: Kept = Kept()
+    spent: Sequence[tuple[Objective, KeptSpent]] = ()
     written_at: float = 0.0
     is_running: bool = False
     crashes: Sequence[float] = ()

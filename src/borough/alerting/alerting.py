@@ -49,6 +49,8 @@ _STEP_S = 1.0
 """By so much more than time has gone on, the wall clock was put."""
 _AGAIN = Backoff(2.0, 300.0)
 _CRASHES_S = 300.0
+_SPENT_KEPT_S = 300.0
+"""So old is what was kept of budgets at most, where nothing else is to be kept."""
 _LONGEST_SILENCE_S = 30 * 86_400.0
 _LONGEST_TEXT = 500
 _NOBODY = Route("", "none")
@@ -95,6 +97,7 @@ class Alerting:
         self._crashes: tuple[float, ...] = ()
         self._epoch_ahead_s = clock.epoch_s() - clock.monotonic()
         self._kept_changes = -1
+        self._kept_at = float("-inf")
         self._writing = asyncio.Lock()
         self._write: asyncio.Future[bool] | None = None
         self._remembered = asyncio.Event()
@@ -135,6 +138,8 @@ class Alerting:
         if self._is_keeper:
             stored = await self._read()
             self._book = AlertBook(stored.kept)
+            ahead_s = self._epoch_ahead_s + max(0.0, stored.written_at - self._now())
+            self._measuring.restore(stored.spent, -ahead_s)
             if stored.is_running:
                 self._crashes = (*self._crashes, self._now())
         else:
@@ -216,13 +221,19 @@ class Alerting:
 
     async def _keep(self, *, is_running: bool = True) -> None:
         async with self._writing:
-            is_kept = self._kept_changes == self._book.changes and is_running
+            steady_now = self._clock.monotonic()
+            is_old = bool(self._measuring.spent) and steady_now - self._kept_at >= _SPENT_KEPT_S
+            is_kept = self._kept_changes == self._book.changes and is_running and not is_old
             if is_kept or not self._is_keeper:
                 return
-            changes = self._book.changes
+            changes, written_at = self._book.changes, self._now()
             stored = Stored(
                 kept=self._book.kept(),
-                written_at=self._now(),
+                spent=[
+                    (objective, spent.kept(self._epoch_ahead_s))
+                    for objective, spent in self._measuring.spent.items()
+                ],
+                written_at=written_at,
                 is_running=is_running,
                 crashes=self._crashes,
             )
@@ -230,7 +241,7 @@ class Alerting:
                 await asyncio.wait([self._write])
             self._write = asyncio.ensure_future(asyncio.to_thread(self._file.write, stored))
             if await asyncio.shield(self._write):
-                self._kept_changes = changes
+                self._kept_changes, self._kept_at = changes, steady_now
 
     async def close(self) -> None:
         """Look and tell no more. Idempotent."""
@@ -250,8 +261,8 @@ class Alerting:
         for notice in self._book.due(now, self._options.alerts.repeat_after.seconds):
             route = self._declared.routes.get(notice.team or "", _NOBODY)
             post = self._posts.setdefault(route.team, _Post())
-            if route.channel == "none":
-                self._book.told(notice, now)
+            if route.channel == "none":  # it is told once there is a way, but of no old end
+                self._book.told(msgspec.structs.replace(notice, firing=()), now)
             elif post.task is None and self._clock.monotonic() >= post.again_at:
                 task = asyncio.create_task(self._send(route, post, notice), name="alerts message")
                 post.task = task
@@ -264,7 +275,9 @@ class Alerting:
             firing=[self._shown(alert) for alert in notice.firing],
             resolved=[self._shown(alert) for alert in notice.resolved],
         )
+        self._book.trying(notice)
         try:
+            await self._keep()
             await self._telling.tell(route, message)
         except Exception as error:  # whatever it is, the next attempt waits, and people see why
             post.failures += 1

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlencode
 
+import msgspec
+
 from borough.alerting.measuring import Calls, Measuring
 from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
@@ -331,21 +333,22 @@ class Judging:
     # --- objectives --------------------------------------------------------------------------------
 
     def _burns(self, objective: Objective, seen: Measuring, now: float) -> Iterator[Reading]:
-        """The fastest that is breached stands for the slower ones."""
+        """The fastest that is breached stands for the slower ones; one of those that is open stays."""
         spent, is_told = seen.spent[objective], False
         for burn in BURNS:
             rates = spent.rates(now, objective, burn)
             count, bad = spent.within(now, burn.long_s)
             value = min(rates) if len(rates) > 1 else 0.0
             is_breached = value > burn.factor and bad >= _LEAST_BURNED
-            yield self._burn(
-                objective, burn, value, is_breached and not is_told, _percent(bad, count)
+            reading = self._burn(objective, burn, value, _percent(bad, count))
+            yield msgspec.structs.replace(
+                reading,
+                is_breached=is_breached and not is_told,
+                is_covered=is_breached and is_told,
             )
             is_told = is_told or is_breached
 
-    def _burn(
-        self, objective: Objective, burn: Burn, value: float, is_breached: bool, percent: float
-    ) -> Reading:
+    def _burn(self, objective: Objective, burn: Burn, value: float, percent: float) -> Reading:
         service = objective.service
         what = "failed" if objective.bound_s is None else f"took over {_long(objective.bound_s)}"
         return Reading(
@@ -354,7 +357,7 @@ class Judging:
             service=service,
             team=self._teams.get(service),
             severity=burn.severity,
-            is_breached=is_breached,
+            is_breached=False,
             value=round(value, 2),
             threshold=burn.factor,
             unit="x",

@@ -21,7 +21,7 @@ from borough.alerting.facts import (
     SystemFacts,
 )
 from borough.contracts.objective import Objective
-from borough.reliability.objectives import Spent
+from borough.reliability.objectives import KeptSpent, Spent
 
 __all__ = ["Calls", "Line", "Measuring"]
 
@@ -215,12 +215,25 @@ class Measuring:
         self._told_at |= dict.fromkeys((each.id for each in self.facts.processes), now)
         return frozenset(recent)
 
+    def restore(self, spent: Iterable[tuple[Objective, KeptSpent]], by_s: float) -> None:
+        """Go on with what was kept by a clock that is so far behind."""
+        for objective, kept in spent:
+            self.spent[objective] = Spent(Spent(kept).kept(by_s))
+
     def _take_objectives(self) -> None:
+        """Those of borough.toml and of contracts; one that nobody aims at any more is dropped with what was spent."""
+        processes = self.facts.processes
         said = {(each.service, each.kind) for each in self._declared}
-        for process in self.facts.processes:
-            for objective in process.objectives:
-                if (objective.service, objective.kind) not in said:
-                    self.spent.setdefault(objective, Spent())
+        aims = [each for process in processes for each in process.objectives]
+        aims = [each for each in aims if (each.service, each.kind) not in said]
+        for objective in aims:
+            self.spent.setdefault(objective, Spent())
+        telling = {service for process in processes for service in process.services}
+        for objective in {*self.spent} - {*self._declared, *aims}:
+            service = objective.service
+            is_silent = service in self.facts.answered and service not in telling
+            if not is_silent or (service, objective.kind) in said:
+                del self.spent[objective]
 
     def _take_calls(self, now: float, recent: frozenset[str]) -> None:
         known: dict[tuple[str, Line], CallFacts] = {}

@@ -50,6 +50,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     look: str
     runbook: str | None = None
+    is_covered: bool = False
+    """Whether another alert tells the same: none begins, and one that is open stays as it is."""
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +68,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     note: str | None = None
     told_at: float | None = None
     """When its team was told last that it fires."""
+    is_tried: bool = False
+    """Whether its team may know that it fires: a message was under way, even if no answer came."""
     is_told_resolved: bool = False
+
+    @property
+    def is_end_due(self) -> bool:
+        """Whether its team may wait to be told that it is resolved."""
+        may_know = self.is_tried or self.told_at is not None
+        return self.state == "resolved" and may_know and not self.is_told_resolved
 
     def moved(self, by_s: float) -> Alert:
         """The same, with all its times so much later."""
@@ -195,7 +205,7 @@ class AlertBook:
             seen.add(key)
             if reading.is_breached:
                 self._breached(key, reading, now)
-            elif key in self._open:
+            elif key in self._open and not reading.is_covered:
                 self._clear(self._open[key], now)
         for alert in [each for key, each in self._open.items() if key not in seen]:
             if not is_unknown(alert):
@@ -204,7 +214,7 @@ class AlertBook:
     def _breached(self, key: tuple[str, str], reading: Reading, now: float) -> None:
         alert = self._open.get(key)
         if alert is None:
-            if len(self._open) >= _MOST_OPEN:
+            if len(self._open) >= _MOST_OPEN and not self._make_room(reading):
                 return
             identity = _digest(repr((key, now)))
             alert = Alert(id=identity, state="pending", reading=reading, since=now)
@@ -216,6 +226,15 @@ class AlertBook:
             del times[:-10]
             self.changes += 1
         self._open[key] = msgspec.structs.replace(alert, reading=reading, clear_since=None)
+
+    def _make_room(self, reading: Reading) -> bool:
+        """A page takes the place of a ticket: of one that nobody knows yet, and of the newest."""
+        tickets = [each for each in self._open.values() if each.reading.severity == "ticket"]
+        if reading.severity != "page" or not tickets:
+            return False
+        least = min(tickets, key=lambda each: (each.is_tried, -_ORDER[each.state], -each.since))
+        del self._open[least.key]
+        return True
 
     def _clear(self, alert: Alert, now: float) -> None:
         if alert.state == "pending":
@@ -229,8 +248,18 @@ class AlertBook:
         del self._open[alert.key]
         done = msgspec.structs.replace(alert, state="resolved", resolved_at=now, clear_since=None)
         self.history.insert(0, done)
-        del self.history[_MOST_KEPT:]
+        self._shorten()
         self.changes += 1
+
+    def _shorten(self) -> None:
+        """Forget the oldest of those that are resolved; of those whose end is to be told, only what is too much."""
+        told = untold = 0
+        kept: list[Alert] = []
+        for alert in self.history:
+            told, untold = told + (not alert.is_end_due), untold + alert.is_end_due
+            if (untold <= _MOST_OPEN) if alert.is_end_due else (told <= _MOST_KEPT):
+                kept.append(alert)
+        self.history = kept
 
     def _hold_s(self, alert: Alert) -> float:
         """How long it must be clear: doubled with each time that it has fired lately."""
@@ -290,8 +319,7 @@ class AlertBook:
             if alert.state == "firing" and is_new and self.silenced_until(alert) is None:
                 firing.setdefault(alert.reading.team, []).append(alert)
         for alert in self.history:
-            is_told = alert.told_at is None or alert.is_told_resolved
-            if not is_told and self.silenced_until(alert) is None:
+            if alert.is_end_due and self.silenced_until(alert) is None:
                 resolved.setdefault(alert.reading.team, []).append(alert)
         return [
             Notice(
@@ -301,6 +329,14 @@ class AlertBook:
             )
             for team in dict.fromkeys([*firing, *resolved])
         ]
+
+    def trying(self, notice: Notice) -> None:
+        """A team is about to be told: from now on it may know."""
+        for alert in notice.firing:
+            known = self._open.get(alert.key)
+            if known is not None and known.id == alert.id and not known.is_tried:
+                self._open[alert.key] = msgspec.structs.replace(known, is_tried=True)
+                self.changes += 1
 
     def told(self, notice: Notice, now: float) -> None:
         """A team has been told."""
@@ -314,7 +350,9 @@ class AlertBook:
                 self.history[index] = msgspec.structs.replace(alert, is_told_resolved=True)
             elif alert.id in firing:  # resolved while the message was under way
                 self.history[index] = msgspec.structs.replace(alert, told_at=now)
-        self.changes += 1
+        if firing or resolved:
+            self._shorten()
+            self.changes += 1
 
 
 def _digest(text: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from borough.contracts.objective import Objective
 
-__all__ = ["BURNS", "Burn", "Severity", "Spent"]
+__all__ = ["BURNS", "Burn", "KeptSpent", "Severity", "Spent"]
 
 Severity = Literal["page", "ticket"]
 """Whether somebody must look now, or in working hours."""
@@ -53,17 +53,33 @@ def _words(seconds: float) -> str:
     return f"{seconds / 60.0:g} min"
 
 
+_Pieces = Sequence[tuple[float, float, float]]
+"""When each began, how many calls ended, how many of them badly."""
+
+
+class KeptSpent(msgspec.Struct, frozen=True):
+    """What has been spent of one budget, to outlive a restart."""
+
+    fine: _Pieces = ()
+    coarse: _Pieces = ()
+
+
 class _Ring:
     """Sums of what happened, by pieces of time, for so long."""
 
-    def __init__(self, piece_s: float, kept_s: float) -> None:
+    def __init__(self, piece_s: float, kept_s: float, pieces: _Pieces) -> None:
         self._piece_s = piece_s
         self._kept_s = kept_s
-        self._pieces: deque[list[float]] = deque()  # when it began, how many, how many bad
+        self._pieces = deque([began, count, bad] for began, count, bad in pieces)
+
+    def moved(self, by_s: float) -> _Pieces:
+        return [(began + by_s, count, bad) for began, count, bad in self._pieces]
 
     def add(self, now: float, count: float, bad: float) -> None:
         began = now - now % self._piece_s
-        if self._pieces and self._pieces[-1][0] == began:
+        if (
+            self._pieces and self._pieces[-1][0] >= began
+        ):  # one that was kept may have begun in between
             self._pieces[-1][1] += count
             self._pieces[-1][2] += bad
         else:
@@ -84,9 +100,14 @@ class _Ring:
 class Spent:
     """What has been spent of one budget lately: about 1,100 numbers, however much happens."""
 
-    def __init__(self) -> None:
-        self._fine = _Ring(15.0, 3600.0)
-        self._coarse = _Ring(300.0, 259_200.0)
+    def __init__(self, kept: KeptSpent | None = None) -> None:
+        kept = kept or KeptSpent()
+        self._fine = _Ring(15.0, 3600.0, kept.fine)
+        self._coarse = _Ring(300.0, 259_200.0, kept.coarse)
+
+    def kept(self, by_s: float) -> KeptSpent:
+        """What is to outlive a restart, by a clock that is so far ahead."""
+        return KeptSpent(self._fine.moved(by_s), self._coarse.moved(by_s))
 
     def add(self, now: float, count: float, bad: float) -> None:
         """So many calls have ended, so many of them badly."""
