@@ -81,12 +81,12 @@ def test_alerts_are_shown_acknowledged_and_silenced_by_whom_the_password_lets_in
 
     silence = ["alerts", "silence", "--service", "notes", "--for", "2h", "--reason", "tea time"]
     assert main([*silence, *where]) == 0
-    assert main(["alerts", "acknowledge", alert["id"], "--note", "I look", *where]) == 0
+    assert main(["alerts", "acknowledge", alert["id"], "--note", "I look\x1b[2J", *where]) == 0
     capsys.readouterr()
     assert main(["alerts", *where]) == 0
     said = capsys.readouterr().out
     assert said.startswith("acknowledged  slow-calls")
-    assert "I look" in said
+    assert "I look\ufffd[2J" in said
     assert "silenced until" in said
 
     for words, sentence in (
