@@ -102,6 +102,10 @@ host = "mail.example"
             '[alerts.rules.slow-calls]\nrunbook = "javascript:alert(1)"\n',
             r"alerts\.rules\.slow-calls\.runbook",
         ),
+        (
+            '[alerts.rules.availability-fast-burn]\nmetric = "lag"\nabove = 1\n',
+            r"alerts\.rules\.availability-fast-burn is an alert on an objective, .* another name",
+        ),
         ("[alerts.rules.Slow]\nabove = 1\n", r"alerts\.rules\.Slow is no name: use lower-case"),
         (
             '[services.payments.objectives]\navailability = "99,9"\n',

@@ -8,6 +8,8 @@ import msgspec
 from borough.alerting.alerting import Alerting
 from borough.alerting.declared import Route, declared_in
 from borough.alerting.facts import OwnFacts
+from borough.alerting.telling import Message
+from borough.alerting.view import AlertView
 from borough.services.settings import Secret
 from tests.alerting.post_office import post_office
 from tests.alerting.till import Watched, till, watched
@@ -88,6 +90,47 @@ async def test_a_team_gets_a_mail(tmp_path: Path) -> None:
             assert str(mail["Subject"]).startswith("[till] fires: failing-calls, payments.Payments")
             assert "RuntimeError" in mail.get_content()
             assert "console: /console/#/traces?service=payments&status=error" in mail.get_content()
+
+
+async def test_what_an_error_says_moves_nobodys_cursor_and_turns_no_line_around(
+    tmp_path: Path,
+) -> None:
+    async with post_office() as post:
+        more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\nsecurity = "none"\n'
+        system = till(tmp_path, 'alerts = "mailto:night@shop.example"', more)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("ok", times=1, order="poison\x1b[2J\u202e")
+            alert = await shop.once("dead-letters")
+            assert "no order poison\ufffd[2J\ufffd0" in alert.summary
+            await settled(shop)
+            _, mail = post.mails.get_nowait()
+            assert "no order poison\ufffd[2J\ufffd0" in mail.get_content()
+
+
+def test_a_message_shows_what_others_wrote_as_plain_text() -> None:
+    written = AlertView(
+        id="a",
+        rule="crash-loop",
+        service="orders",
+        team="checkout",
+        severity="page",
+        state="firing",
+        summary="it ended (\x1b]0;all is well\x07)",
+        value=3,
+        threshold=2,
+        unit="",
+        since=1,
+        fired_at=1,
+        resolved_at=None,
+        acknowledged_by=None,
+        note=None,
+        silenced_until=None,
+        runbook=None,
+        look="#/service/orders",
+    )
+    message = Message(id="m", system="till", team="checkout", firing=[written], resolved=[])
+    assert "it ended (\ufffd]0;all is well\ufffd)" in message.subject
+    assert message.text.startswith("FIRES: it ended (\ufffd]0;all is well\ufffd)\n")
 
 
 async def test_a_mail_never_goes_in_clear_text_where_tls_is_wanted(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import http.client
 import json
+import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -81,12 +83,12 @@ def test_alerts_are_shown_acknowledged_and_silenced_by_whom_the_password_lets_in
 
     silence = ["alerts", "silence", "--service", "notes", "--for", "2h", "--reason", "tea time"]
     assert main([*silence, *where]) == 0
-    assert main(["alerts", "acknowledge", alert["id"], "--note", "I look", *where]) == 0
+    assert main(["alerts", "acknowledge", alert["id"], "--note", "I look\x1b[2J", *where]) == 0
     capsys.readouterr()
     assert main(["alerts", *where]) == 0
     said = capsys.readouterr().out
     assert said.startswith("acknowledged  slow-calls")
-    assert "I look" in said
+    assert "I look\ufffd[2J" in said
     assert "silenced until" in said
 
     for words, sentence in (
@@ -128,6 +130,21 @@ def test_what_is_said_before_an_action_counts(
     assert str(tmp_path / "away") in capsys.readouterr().err
     assert main(["alerts", "--for-team", "pens", *action, "--system", str(root)]) == 2
     assert capsys.readouterr().err.startswith("borough: --for-team")
+
+
+def test_a_user_without_a_name_acts_under_a_number(
+    root: Path, ran: Ran, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    quiet = ["alerts", "silence", "--all", "--for", "1m", "--reason", "x"]
+    assert main([*quiet, "--json", "--system", str(root)]) == 0
+    assert json.loads(capsys.readouterr().out)["by"] == f"user {os.getuid()}"
 
 
 @pytest.mark.parametrize(("words"), [[], ["--all", "--service", "notes"]])

@@ -265,6 +265,22 @@ def test_secrets_are_compared_by_what_they_hold() -> None:
     assert KeySettings(key=Secret("ä")) == KeySettings(key=Secret("ä"))
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("https://chat.example/hooks/s3cret", "https://chat.example/…"),
+        ("https://chat.example?key=s3cret", "https://chat.example/…"),
+        ("env:CHAT", "env:CHAT"),
+        ("mailto:night@shop.example", "mailto:night@shop.example"),
+    ],
+)
+def test_where_a_team_is_told_is_explained_without_what_lets_others_write_there(
+    tmp_path: Path, given: str, shown: str
+) -> None:
+    configuration = loaded(tmp_path, f'[teams.checkout]\nalerts = "{given}"\n')
+    assert explained(configuration, "teams.checkout.alerts")[0] == shown
+
+
 def test_a_password_in_a_url_is_not_explained(tmp_path: Path) -> None:
     toml = '[edge.tokens]\nissuer = "x"\njwks = "https://ann:hunter2@id.example/keys"\n'
     configuration = loaded(tmp_path, toml)

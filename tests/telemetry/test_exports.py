@@ -76,6 +76,35 @@ def test_prometheus_finds_a_rule_right_whatever_its_figures_and_texts_are(
     assert "SUCCESS" in checked("promtool", "check", "rules", tmp_path / "rules.yml")
 
 
+@pytest.mark.parametrize(
+    ("ready", "fires"), [({"a": 0}, True), ({"a": 0, "b": 1}, False), ({}, True)]
+)
+def test_nobody_is_ready_where_no_process_says_that_it_answers(
+    tmp_path: Path, ready: dict[str, int], fires: bool
+) -> None:
+    rule = next(each for each in DEFAULT_RULES if each.metric == "not_ready")
+    document = rules_document("shop", [rule], [], [Owned("checkout", ("orders",))])
+    (tmp_path / "rules.yml").write_text(yaml_text(document))
+    labels = {"severity": "page", "team": "checkout", "service_name": "orders"}
+    notes = document["groups"][0]["rules"][0]["annotations"]
+    fired = [{"exp_labels": labels, "exp_annotations": notes}] if fires else []
+    series = [
+        {
+            "series": f'borough_ready{{service_name="orders",instance="{name}"}}',
+            "values": f"{is_ready}+0x8",
+        }
+        for name, is_ready in ready.items()
+    ]
+    asked = {"eval_time": "1m", "alertname": "not-ready", "exp_alerts": fired}
+    trial: Any = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "15s",
+        "tests": [{"interval": "15s", "input_series": series, "alert_rule_test": [asked]}],
+    }
+    (tmp_path / "trial.yml").write_text(yaml_text(trial))
+    checked("promtool", "test", "rules", tmp_path / "trial.yml")
+
+
 def test_a_rule_stands_once_for_each_team_with_its_services() -> None:
     found = [each for each in lines_of(list(DEFAULT_RULES)) if each["alert"] == "dead-letters"]
     assert [each["labels"].get("team") for each in found] == ["checkout", None]

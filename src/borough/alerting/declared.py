@@ -14,6 +14,7 @@ from borough.contracts.objective import Objective, read_availability, read_laten
 from borough.errors import ConfigurationError
 from borough.gateway.internal import is_loopback
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, Rule, read_above
+from borough.reliability.objectives import BURNS
 from borough.reliability.webhook import read_keys
 from borough.runtime.alert_options import AlertMailOptions, AlertRuleOptions
 from borough.runtime.configuration import Configuration
@@ -23,6 +24,9 @@ from borough.transports.http.external import place_at
 __all__ = ["Declared", "Route", "declared_in"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*\Z")
+_BURN_NAMES = frozenset(
+    f"{kind}-{burn.name}-burn" for kind in ("availability", "latency") for burn in BURNS
+)
 _ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+\Z")
 
 
@@ -82,6 +86,11 @@ def _rules(given: Mapping[str, AlertRuleOptions], services: Collection[str]) -> 
         place = f"alerts.rules.{name}"
         if not _NAME.match(name):
             raise ConfigurationError(f"{place} is no name: use lower-case letters, digits and -")
+        if name in _BURN_NAMES:
+            raise ConfigurationError(
+                f"{place} is an alert on an objective, which [services.NAME.objectives] says; "
+                "give a rule of your own another name"
+            )
         rule = _rule(place, name, said, defaults.get(name))
         _check_services(place, rule.services, services)
         if said.enabled:

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from borough.alerting.plain import plain
 from borough.contracts.catalog import own_doc
 from borough.contracts.objective import Objective, objectives_of
 from borough.errors import BrokerError, StoreError
@@ -312,10 +313,10 @@ async def _one(store: Store, sql: str, name: str, topic: str) -> _Failed | None:
 
 
 def _first_sentence(doc: str) -> str:
-    return f"{doc.partition(chr(10))[0]} ".partition(". ")[0].strip()
+    return plain(f"{doc.partition(chr(10))[0]} ".partition(". ")[0])
 
 
 def _short(cause: str) -> str:
-    """One line of it, without what is secret."""
-    line = " ".join(masked(cause).split())
+    """One line of it, without what is secret or writes to a terminal."""
+    line = plain(masked(cause))
     return line if len(line) <= _LONGEST_CAUSE else f"{line[:_LONGEST_CAUSE]}…"

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 from borough.alerting.facts import ProcessFacts, ReplicaFacts, SystemFacts
+from borough.alerting.plain import plain
 from borough.alerting.told import ALERTS
 from borough.errors import CallError, ConfigurationError
 from borough.fleet.commands import Members, ask_fleet
@@ -64,4 +65,8 @@ def _members(edge: EdgeProcess) -> tuple[ReplicaFacts, ...]:
         answer = ask_fleet(edge.data_folder, Members())
     except (ConfigurationError, msgspec.DecodeError):
         return ()
-    return msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
+    found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
+    return tuple(
+        msgspec.structs.replace(each, trouble=each.trouble and plain(each.trouble))
+        for each in found
+    )

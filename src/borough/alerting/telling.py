@@ -13,6 +13,7 @@ import msgspec
 
 from borough.alerting.declared import Declared, Route
 from borough.alerting.mail import deliver
+from borough.alerting.plain import plain
 from borough.alerting.view import AlertView
 from borough.clock import Clock
 from borough.errors import BoroughError, CallError
@@ -52,7 +53,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         state = "fires" if self.firing else "resolved"
         line = f"[{self.system}] {state}: {first.rule}, {first.summary}"
         line = line if len(line) <= _LONGEST_SUBJECT else f"{line[:_LONGEST_SUBJECT]}…"
-        return " ".join(f"{line} (and {more} more)".split() if more else line.split())
+        return plain(f"{line} (and {more} more)" if more else line)
 
     @property
     def text(self) -> str:
@@ -139,5 +140,5 @@ def _block(state: str, alert: AlertView) -> str:
         "runbook": alert.runbook,
         "console": f"/console/{alert.look}",
     }
-    said = "\n".join(f"  {name}: {text}" for name, text in lines.items() if text)
-    return f"{state}: {alert.summary}\n{said}"
+    said = "\n".join(f"  {name}: {plain(text)}" for name, text in lines.items() if text)
+    return f"{state}: {plain(alert.summary)}\n{said}"

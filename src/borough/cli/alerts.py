@@ -244,6 +244,8 @@ def _of(view: AlertsView, team: str) -> AlertsView:
 
 
 def _line(alert: AlertView) -> str:
+    from borough.alerting.plain import plain
+
     facts = [f"since {_time(alert.since)}", alert.severity, alert.id]
     if alert.team is not None:
         facts.insert(0, f"team {alert.team}")
@@ -251,7 +253,8 @@ def _line(alert: AlertView) -> str:
         facts.append(f"by {alert.acknowledged_by}{f': {alert.note}' if alert.note else ''}")
     if alert.silenced_until is not None:
         facts.append(f"silenced until {_time(alert.silenced_until)}")
-    return f"{_MARKS[alert.state]:<12}  {alert.rule}: {alert.summary}\n{'':<14}{', '.join(facts)}"
+    said = plain(f"{alert.rule}: {alert.summary}")
+    return f"{_MARKS[alert.state]:<12}  {said}\n{'':<14}{plain(', '.join(facts))}"
 
 
 def _time(epoch_s: float) -> str:

@@ -46,6 +46,7 @@ async def points_of(host: Host, entrances: Entrances | None = None) -> AsyncIter
         for point in host.recorder.measures.points():
             yield point
     for service in host.services.values():
+        yield _gauge("borough.ready", "1 while it answers calls", service.name, int(host.ready))
         for point in _service(
             service, entrances.of(service.name) if entrances is not None else None
         ):

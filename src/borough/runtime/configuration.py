@@ -232,7 +232,10 @@ class Configuration:
         """Every option as (path, value, source), secrets masked."""
         rows: list[tuple[str, str, str]] = []
         for name, value in _leaves("", self.options):
-            rows.append((name, _shown(value), self._sources.get(name, "default")))
+            shown = _shown(value)
+            if name.startswith("teams.") and name.endswith(".alerts"):
+                shown = _without_path(shown)
+            rows.append((name, shown, self._sources.get(name, "default")))
         rows += [
             (f"external.{name}", "elsewhere", CONFIGURATION_FILE) for name in self.options.external
         ]
@@ -265,6 +268,12 @@ def _secrets(options: Options) -> Iterator[tuple[str, str]]:
 
 def _shown(value: Any) -> str:
     return MASK if isinstance(value, Secret) else masked_url(without_secrets(str(value)))
+
+
+def _without_path(url: str) -> str:
+    """Whoever knows the path of a chat's webhook may write there. A reference, or a mail's address, stays."""
+    scheme, slashes, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0].partition('?')[0]}/…" if slashes else url
 
 
 def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:

@@ -129,5 +129,5 @@ def refusals(select: str, window: str) -> str:
 
 
 def absent(service: str) -> str:
-    """1 where no process tells of the service."""
-    return f'absent(borough_calls_limit{{service_name="{service}"}})'
+    """1 where no process says that it answers for the service."""
+    return f'absent(borough_ready{{service_name="{service}"}} == 1)'
