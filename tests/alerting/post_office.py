@@ -15,6 +15,7 @@ class PostOffice:
         """To whom, and what."""
         self.port = 0
         self.greeting = b"220 post.example\r\n"
+        """What it says first; nothing stays silent for ever."""
         self.trickles = False
         """Whether it greets without end."""
         self.goodbye = b"221 bye\r\n"
@@ -34,6 +35,8 @@ class PostOffice:
             writer.close()
 
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.greeting:
+            await reader.read()
         writer.write(self.greeting)
         while self.trickles and not writer.is_closing():
             writer.write(b"220-x\r\n")

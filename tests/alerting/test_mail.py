@@ -5,6 +5,7 @@ import smtplib
 import threading
 from email.message import EmailMessage
 
+import msgspec
 import pytest
 
 from borough.alerting.mail import deliver
@@ -37,6 +38,17 @@ async def test_a_server_that_trickles_is_left_in_time_and_its_thread_ends() -> N
         assert threads() == []
 
 
+async def test_a_server_that_is_silent_to_tls_is_left_in_time_and_its_thread_ends() -> None:
+    async with post_office() as post:
+        post.greeting = b""
+        encrypted = msgspec.structs.replace(options(post), security="tls")
+        with pytest.raises(TimeoutError, match=r"no end after 0\.2 s"):
+            await deliver(mail(), encrypted, None, 0.2)
+        for thread in threads():
+            await asyncio.to_thread(thread.join, 5)
+        assert threads() == []
+
+
 async def test_who_is_cancelled_does_not_wait_for_a_server_that_trickles() -> None:
     async with post_office() as post:
         post.trickles = True
@@ -58,7 +70,7 @@ async def test_a_mail_that_was_taken_is_told_however_the_server_says_goodbye() -
 async def test_a_mail_that_was_taken_is_told_where_the_server_says_no_goodbye() -> None:
     async with post_office() as post:
         post.goodbye = b""
-        await deliver(mail(), options(post), None, 0.5)
+        await deliver(mail(), options(post), None, 2)
         assert post.mails.qsize() == 1
 
 
