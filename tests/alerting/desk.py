@@ -48,6 +48,7 @@ class Desk:
         routes: Mapping[str, Route] = NOBODY,
         options: Mapping[str, Any] = MappingProxyType({}),
         objectives: tuple[Objective, ...] = (),
+        default_team: str | None = None,
     ) -> None:
         self.clock = clock or PutClock()
         self.said = Said()
@@ -57,6 +58,7 @@ class Desk:
             routes=routes,
             teams={"orders": "night"},
             password=None,
+            default_team=default_team,
         )
         given = msgspec.convert({"system": {"name": "desk"}, "alerts": dict(options)}, Options)
         self.alerting = Alerting(given, declared, self.said, self.clock, folder)

@@ -169,3 +169,19 @@ host = "mail.example"
 def test_what_is_wrong_is_told_with_its_remedy(tmp_path: Path, toml: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         declared(tmp_path, toml, SHORT="whsec_QUJD")
+
+
+def test_what_has_no_owner_is_told_to_the_team_that_is_named_for_it(tmp_path: Path) -> None:
+    toml = '[alerts]\nteam = "night"\n[teams.night]\n[services.payments]\nteam = "checkout"\n'
+    found = declared(tmp_path, toml)
+    assert (found.team(None), found.team("orders"), found.team("payments")) == (
+        "night",
+        "night",
+        "checkout",
+    )
+    assert declared(tmp_path, "").team(None) is None
+
+
+def test_a_team_for_what_has_no_owner_that_there_is_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="no team nigt; did you mean night"):
+        declared(tmp_path, '[alerts]\nteam = "nigt"\n[teams.night]\n')

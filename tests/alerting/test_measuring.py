@@ -113,7 +113,7 @@ def test_an_objective_that_nobody_aims_at_any_more_is_dropped() -> None:
 
 
 def test_a_fast_burn_does_not_end_the_slow_one_that_is_open() -> None:
-    measuring, judging = Measuring([OBJECTIVE]), Judging((), {})
+    measuring, judging = Measuring([OBJECTIVE]), Judging((), lambda _: None)
     measuring.spent[OBJECTIVE].add(0, 10_000, 80)
     slow = {each.rule: each for each in judging.readings(measuring, 10)}
     assert slow["availability-slow-burn"].is_breached

@@ -73,6 +73,18 @@ async def test_calls_are_of_the_last_minute_for_a_minute_though_the_clock_is_put
     assert await desk.look(61) == []
 
 
+async def test_a_crash_loop_of_the_door_is_told_to_whom_it_is_for_that_has_no_owner(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path, default_team="night")
+    now = desk.clock.epoch_s()
+    AlertFile(tmp_path).write(Stored(is_running=True, crashes=(now - 20, now - 10)))
+    await desk.alerting.remember()
+    assert await desk.look() == [("crash-loop", "firing")]
+    assert [alert.team for alert in desk.alerting.view().alerts] == ["night"]
+    await desk.alerting.close()
+
+
 async def test_what_was_kept_by_a_clock_that_was_ahead_is_as_old_as_it_is(tmp_path: Path) -> None:
     clock = PutClock()
     clock.off_by_s = 10 * 86_400.0

@@ -91,7 +91,7 @@ class Alerting:
         self._file = AlertFile(folder)
         self._book = AlertBook()
         self._measuring = Measuring(declared.objectives)
-        self._judging = Judging(declared.rules, declared.teams)
+        self._judging = Judging(declared.rules, declared.team)
         self._telling = Telling(options, declared, clock)
         self._posts: dict[str, _Post] = {}
         self._crashes: tuple[float, ...] = ()
@@ -429,7 +429,7 @@ class Alerting:
         return RuleView(
             name=rule.name,
             service=service,
-            team=None if service is None else self._declared.teams.get(service),
+            team=None if service is None else self._declared.team(service),
             severity=rule.severity,
             condition=rule.condition,
             source=rule.source,
@@ -440,7 +440,7 @@ class Alerting:
         return RuleView(
             name=f"{objective.kind}-{burn.name}-burn",
             service=objective.service,
-            team=self._declared.teams.get(objective.service),
+            team=self._declared.team(objective.service),
             severity=burn.severity,
             condition=burn.condition(objective),
             source="borough.toml" if objective in self._declared.objectives else "contract",

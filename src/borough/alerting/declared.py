@@ -62,6 +62,12 @@ class Declared(msgspec.Struct, frozen=True):
     teams: Mapping[str, str]
     password: Secret | None
     """That of the mail server."""
+    default_team: str | None = None
+    """Who is told of what has no owner."""
+
+    def team(self, service: str | None) -> str | None:
+        """Who is told of a service, or of what belongs to none."""
+        return self.default_team if service is None else self.teams.get(service, self.default_team)
 
 
 def declared_in(configuration: Configuration, services: Collection[str]) -> Declared:
@@ -70,12 +76,16 @@ def declared_in(configuration: Configuration, services: Collection[str]) -> Decl
     known = sorted({*services, *options.services, *options.external})
     teams = {name: facts.team for name, facts in options.services.items() if facts.team is not None}
     names = sorted({*options.teams, *teams.values()})
+    default = options.alerts.team
+    if default is not None and default not in names:
+        raise ConfigurationError(f"alerts.team: there is no team {default}{_meant(default, names)}")
     return Declared(
         rules=_rules(options.alerts.rules, known),
         objectives=tuple(_objectives(configuration)),
         routes={name: _route(configuration, name) for name in names},
         teams=teams,
         password=configuration.mail_password(),
+        default_team=default,
     )
 
 

@@ -42,11 +42,11 @@ class _Operation:
 
 
 class Judging:
-    """The rules of one system. `teams` has the owner of each service."""
+    """The rules of one system. `team` says who is told of a service, or of what belongs to none."""
 
-    def __init__(self, rules: tuple[Rule, ...], teams: Mapping[str, str]) -> None:
+    def __init__(self, rules: tuple[Rule, ...], team: Callable[[str | None], str | None]) -> None:
         self._rules = rules
-        self._teams = teams
+        self._team = team
         self._judges: Mapping[str, Callable[[Rule, Measuring], Iterator[Reading]]] = {
             "dead_letters": self._dead_letters,
             "failing_events": self._failing_events,
@@ -86,7 +86,7 @@ class Judging:
             rule=rule.name,
             subject=subject,
             service=service,
-            team=None if service is None else self._teams.get(service),
+            team=self._team(service),
             severity=rule.severity,
             is_breached=value > rule.above and not is_spared,
             value=round(value, 3),
@@ -355,7 +355,7 @@ class Judging:
             rule=f"{objective.kind}-{burn.name}-burn",
             subject=service,
             service=service,
-            team=self._teams.get(service),
+            team=self._team(service),
             severity=burn.severity,
             is_breached=False,
             value=round(value, 2),

@@ -71,6 +71,8 @@ class AlertOptions(Table, frozen=True):
     """How often the rules are looked at, in seconds; less often where a look takes long."""
     repeat_after: Duration = Duration("4h")
     """After how long a team is told again of what still fires and nobody has acknowledged."""
+    team: str | None = None
+    """Who is told of what has no owner: the process with the public door, services without a team."""
     rules: dict[str, AlertRuleOptions] = {}
     """Rules of one's own, and changes to the default ones, by name."""
     mail: AlertMailOptions = AlertMailOptions()
