@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+from hypothesis import given
+from hypothesis import strategies as some
+
 from borough.alerting.facts import CallFacts, ProcessFacts, SystemFacts
 from borough.alerting.judging import Judging
 from borough.alerting.measuring import Calls, Measuring
@@ -70,3 +73,41 @@ def test_who_calls_only_itself_is_no_echo_of_itself() -> None:
     operations = Operations(seen)
     is_explained = operations.explained({"a.A.x"}, lambda calls: calls.faults)
     assert not is_explained(operations.by_name["a.A.x"])
+
+
+@given(some.lists(some.tuples(some.floats(0.5, 40), some.integers(0, 5), some.integers(-2, 2))))
+def test_what_is_kept_of_a_minute_is_the_sum_of_what_happened_in_it(
+    looks: list[tuple[float, int, int]],
+) -> None:
+    seen, now, count = Measuring(()), 0.0, 0
+    kinds: dict[str, int] = {}
+    buckets: dict[int, int] = {}
+    happened: list[tuple[float, int, int]] = []
+    for pause, more, where in [(0.0, 0, 0), *looks]:
+        now += pause
+        count += more
+        kinds = {**kinds, f"kind{where}": kinds.get(f"kind{where}", 0) + more}
+        buckets = {**buckets, where: buckets.get(where, 0) + more}
+        happened.append((now, more, where))
+        call = CallFacts(
+            side="server",
+            caller="a",
+            service="b",
+            operation="b.B.x",
+            count=count,
+            faults=count,
+            slow=count,
+            kinds=kinds,
+            buckets=buckets,
+        )
+        process = ProcessFacts(id="p", services=("b",), state="ready", calls=(call,))
+        seen.take(SystemFacts(processes=(process,), answered={"b": True}), now)
+        for kept, window_s in ((seen.calls, 60.0), (seen.recent, 20.0)):
+            inside = [(n, at) for then, n, at in happened if then > now - window_s and n]
+            calls = next(iter(kept.values()), Calls())
+            assert calls.count == calls.faults == calls.slow == sum(n for n, _ in inside)
+            assert calls.buckets == {
+                place: sum(n for n, at in inside if at == place) for _, place in inside
+            }
+            assert sum(calls.kinds.values()) == calls.count
+            assert 0 not in calls.kinds.values()
