@@ -34,7 +34,7 @@ from borough.clock import Clock
 from borough.contracts.objective import Objective
 from borough.errors import BoroughError, InvalidRequest, NotFound
 from borough.reliability.alert_rules import Rule
-from borough.reliability.alerts import Alert, AlertBook, Notice, Silence
+from borough.reliability.alerts import Alert, AlertBook, Notice, Reading, Silence
 from borough.reliability.backoff import Backoff
 from borough.reliability.objectives import BURNS, Burn
 from borough.runtime.options import Options
@@ -184,6 +184,10 @@ class Alerting:
         replicas = (*facts.replicas, self._own_replica(now))
         facts = msgspec.structs.replace(facts, replicas=replicas)
         self._measuring.take(facts, steady_now)
+        readings: list[Reading] = []
+        for some in self._judging.readings(self._measuring, steady_now):
+            readings += some
+            await asyncio.sleep(0)  # this loop serves calls
         before: dict[str, State] = {alert.id: alert.state for alert in self._book.open}
         told = {service for process in facts.processes for service in process.services}
         unknown = {subject for process in facts.processes for subject in process.unknown}
@@ -192,7 +196,6 @@ class Alerting:
             service, subject = alert.reading.service, alert.reading.subject
             return subject in unknown or (service in facts.answered and service not in told)
 
-        readings = self._judging.readings(self._measuring, steady_now)
         self._book.observe(readings, now, is_unknown)
         self._log_changes(before)
         await self._keep()

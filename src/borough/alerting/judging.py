@@ -6,12 +6,14 @@ operation is no alert where what it calls explains it; then the alert of that na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from urllib.parse import urlencode
 
 import msgspec
 
 from borough.alerting.measuring import Calls, Measuring
+from borough.alerting.operations import LATE, Operation, Operations, lost_of
 from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
 from borough.reliability.alerts import Reading
@@ -22,23 +24,8 @@ __all__ = ["Judging"]
 _LEAST_CALLS = 3
 _LEAST_BURNED = 5
 _SHARE = 0.95
-_NO_ANSWER = frozenset({502, 504})
-_LATE = "deadline-exceeded"
+_AT_ONCE = 100
 _MOST_AGE_SHOWN_S = 120.0
-
-
-class _Operation:
-    """An operation's last minute, whoever called it. `lost` counts those who got no answer from whom they needed."""
-
-    __slots__ = ("calls", "lost", "name", "recent", "recently_lost", "service")
-
-    def __init__(self, service: str, name: str) -> None:
-        self.service = service
-        self.name = name
-        self.calls = Calls()
-        self.recent = Calls()
-        self.lost = 0
-        self.recently_lost = 0
 
 
 class Judging:
@@ -47,6 +34,8 @@ class Judging:
     def __init__(self, rules: tuple[Rule, ...], team: Callable[[str | None], str | None]) -> None:
         self._rules = rules
         self._team = team
+        self._operations = Operations(Measuring(()))
+        """Those of the latest look."""
         self._judges: Mapping[str, Callable[[Rule, Measuring], Iterator[Reading]]] = {
             "dead_letters": self._dead_letters,
             "failing_events": self._failing_events,
@@ -62,14 +51,14 @@ class Judging:
             "refusals": self._refusals,
         }
 
-    def readings(self, seen: Measuring, now: float) -> Iterator[Reading]:
-        """Everything that the rules say now."""
+    def readings(self, seen: Measuring, now: float) -> Iterator[Sequence[Reading]]:
+        """Everything that the rules say now, a few at a time: whoever asks lets others work in between."""
+        self._operations = Operations(seen)
         for rule in self._rules:
-            for reading in self._judges[rule.metric](rule, seen):
-                if not rule.services or reading.service in rule.services:
-                    yield reading
-        for objective in seen.spent:
-            yield from self._burns(objective, seen, now)
+            found = self._judges[rule.metric](rule, seen)
+            while some := tuple(islice(found, _AT_ONCE)):
+                yield [each for each in some if not rule.services or each.service in rule.services]
+        yield [reading for each in seen.spent for reading in self._burns(each, seen, now)]
 
     def _reading(
         self,
@@ -170,9 +159,10 @@ class Judging:
     # --- calls -------------------------------------------------------------------------------------
 
     def _error_rate(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
-        bad = self._above(seen, rule.above, lambda each: each.calls.faults)
-        lost = self._lost_above(seen)
-        for operation in _operations(seen).values():
+        bad = self._above(rule.above, lambda each: each.calls.faults)
+        lost = self._lost_above()
+        is_explained = self._operations.explained(bad | lost, lambda each: each.faults)
+        for operation in self._operations.by_name.values():
             calls = operation.calls
             value = _percent(calls.faults, calls.count)
             said = (
@@ -183,7 +173,7 @@ class Judging:
                 calls.faults < _LEAST_CALLS
                 or not operation.recent.faults
                 or operation.name in lost
-                or self._is_explained(seen, operation, bad | lost, lambda each: each.faults)
+                or is_explained(operation)
             )
             look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
             yield self._reading(
@@ -191,8 +181,9 @@ class Judging:
             )
 
     def _timeout_rate(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
-        bad = self._above(seen, rule.above, lambda each: each.lost)
-        for operation in _operations(seen).values():
+        bad = self._above(rule.above, lambda each: each.lost)
+        is_explained = self._operations.explained(bad, lambda each: lost_of(seen, each))
+        for operation in self._operations.by_name.values():
             calls, lost = operation.calls, operation.lost
             value = _percent(lost, calls.count)
             said = (
@@ -201,9 +192,7 @@ class Judging:
                 f"{self._mostly(seen, calls)}."
             )
             is_spared = (
-                lost < _LEAST_CALLS
-                or not operation.recently_lost
-                or self._is_explained(seen, operation, bad, lambda each: _lost(seen, each))
+                lost < _LEAST_CALLS or not operation.recently_lost or is_explained(operation)
             )
             look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
             yield self._reading(
@@ -231,11 +220,14 @@ class Judging:
         bound_s = rule.above / 1e3
         slow = {
             name
-            for name, each in _operations(seen).items()
+            for name, each in self._operations.by_name.items()
             if name not in seen.streams and each.calls.quantile_s(_SHARE) > bound_s
         }
-        lost = self._lost_above(seen)
-        for operation in _operations(seen).values():
+        lost = self._lost_above()
+        is_explained = self._operations.explained(
+            slow | lost, lambda each: round(each.slower_than(bound_s))
+        )
+        for operation in self._operations.by_name.values():
             if operation.name in seen.streams:
                 continue
             calls = operation.calls
@@ -243,15 +235,13 @@ class Judging:
             said = (
                 f"{operation.name} is slow: of {_count(calls.count, 'call')} in the last minute "
                 f"5 % took {_long(took_s)} or more, half {_long(calls.quantile_s(0.5))} or more"
-                f"{_waiting(seen, operation)}."
+                f"{_waiting(operation)}."
             )
             is_spared = (
                 calls.count < _LEAST_CALLS
                 or operation.recent.quantile_s(_SHARE) <= bound_s
                 or operation.name in lost
-                or self._is_explained(
-                    seen, operation, slow | lost, lambda each: round(each.slower_than(bound_s))
-                )
+                or is_explained(operation)
             )
             asked = {"service": operation.service, "at_least_ms": f"{rule.above:g}"}
             look = f"#/traces?{urlencode(asked)}"
@@ -265,31 +255,17 @@ class Judging:
                 is_spared=is_spared,
             )
 
-    def _above(self, seen: Measuring, bound: float, of: Callable[[_Operation], int]) -> set[str]:
+    def _above(self, bound: float, of: Callable[[Operation], int]) -> set[str]:
         return {
             name
-            for name, each in _operations(seen).items()
+            for name, each in self._operations.by_name.items()
             if of(each) >= _LEAST_CALLS and _percent(of(each), each.calls.count) > bound
         }
 
-    def _lost_above(self, seen: Measuring) -> set[str]:
+    def _lost_above(self) -> set[str]:
         """Operations that the rule of timeouts names: they are told of once."""
         rule = next((each for each in self._rules if each.metric == "timeout_rate"), None)
-        return set() if rule is None else self._above(seen, rule.above, lambda each: each.lost)
-
-    def _is_explained(
-        self, seen: Measuring, operation: _Operation, bad: set[str], of: Callable[[Calls], int]
-    ) -> bool:
-        """Whether at least half of what is wrong with it is wrong with what its service calls."""
-        below = sum(
-            of(calls)
-            for line, calls in seen.calls.items()
-            if line.side == "server"
-            and line.caller == operation.service
-            and line.operation in bad
-            and line.operation != operation.name
-        )
-        return below > 0 and below * 2 >= of(operation.calls)
+        return set() if rule is None else self._above(rule.above, lambda each: each.lost)
 
     def _mostly(self, seen: Measuring, calls: Calls) -> str:
         """Which failure was the most frequent, and what its contract says of it."""
@@ -370,46 +346,13 @@ class Judging:
         )
 
 
-def _operations(seen: Measuring) -> dict[str, _Operation]:
-    """Each operation that was answered in the last minute."""
-    found: dict[str, _Operation] = {}
-    for line, calls in seen.calls.items():
-        if line.side != "server":
-            continue
-        operation = found.get(line.operation)
-        if operation is None:
-            operation = found[line.operation] = _Operation(line.service, line.operation)
-        operation.calls.add(calls)
-        operation.recent.add(seen.recent[line])
-        operation.lost += _lost(seen, calls)
-        operation.recently_lost += _lost(seen, seen.recent[line])
-    return found
-
-
-def _lost(seen: Measuring, calls: Calls) -> int:
-    """How many ended because somebody else did not answer, as HTTP has it: 502 and 504."""
-    return sum(
-        count
-        for kind, count in calls.kinds.items()
-        if kind == _LATE or (kind in seen.problems and seen.problems[kind].status in _NO_ANSWER)
-    )
-
-
 def _unanswered(calls: Calls) -> int:
     """How many calls to a service elsewhere got no answer."""
-    return sum(calls.kinds.get(kind, 0) for kind in (_LATE, "unavailable"))
+    return sum(calls.kinds.get(kind, 0) for kind in (LATE, "unavailable"))
 
 
-def _waiting(seen: Measuring, operation: _Operation) -> str:
-    callers = sorted(
-        {
-            line.caller
-            for line in seen.calls
-            if line.side == "server"
-            and line.operation == operation.name
-            and line.caller not in ("", operation.service)
-        }
-    )
+def _waiting(operation: Operation) -> str:
+    callers = sorted(operation.callers - {"", operation.service})
     return f"; {' and '.join(callers)} waits for it" if callers else ""
 
 
