@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -137,7 +138,8 @@ class KafkaBroker:
         topics, threads = self._opened()
         name = self._terms.topic(topic)
         partitions = await self._made(topics, topic)
-        consumer = made_consumer(self._terms, group)
+        another = partial(made_consumer, self._terms, group)
+        consumer = another()
         try:
             committed = await Group(consumer, name, threads, self._clock).committed(partitions)
             low, high = await topics.bounds(topic, partitions)
@@ -146,7 +148,7 @@ class KafkaBroker:
             raise
         start = start_of(position, low, high, committed)
         reading = KafkaSubscription(
-            consumer, name, topics, threads, self._clock, group, topic, start
+            consumer, another, name, topics, threads, self._clock, group, topic, start
         )
         self._readings.add(reading)
         reading.when_closed(self._readings.discard)

@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -48,6 +47,7 @@ class KafkaSubscription:
     def __init__(
         self,
         consumer: Consumer,
+        another: Callable[[], Consumer],
         name: str,
         topics: Topics,
         threads: ThreadPoolExecutor,
@@ -57,6 +57,7 @@ class KafkaSubscription:
         start: Start,
     ) -> None:
         self._consumer = consumer
+        self._another = another
         self._name = name
         self._topics = topics
         self._threads = threads
@@ -212,9 +213,7 @@ class KafkaSubscription:
         """Until something has come, a gap has become old enough, or the reading is closed."""
         if self._reading is None:
             loop = asyncio.get_running_loop()
-            self._reading = loop.run_in_executor(
-                self._threads, _poll, self._consumer, self._orders, self._closing, self._ran_dry
-            )
+            self._reading = loop.run_in_executor(self._threads, self._poll)
         due = self._merge.due()
         wait_s = max(0.0, self._look_behind_at - self._clock.monotonic())
         if due is not None:
@@ -279,13 +278,13 @@ class KafkaSubscription:
             self._next[each] = self._fetched[each] = self._done[each] = 0
         if added:
             places = self._assigned(dict.fromkeys(added, 0))
-            self._orders.append(partial(self._consumer.incremental_assign, places))
+            self._orders.append(lambda: self._consumer.incremental_assign(places))
 
     async def _look_behind(self) -> None:
-        """See that what the topic holds also comes: after a restart of its broker, the client may ask no more.
+        """See that what the topic holds also comes: after restarts of a broker, a client may ask it no more.
 
-        Raises `BrokerError` for a partition that has had more at two looks and gave none of it between them, although
-        the client had nothing else to give; the reading is then begun anew, with a client that is.
+        Where a partition has had more at two looks and gave none of it between them, although the client had
+        nothing else to give, another client takes its place.
         """
         now = self._clock.monotonic()
         if now < self._look_behind_at:
@@ -307,11 +306,22 @@ class KafkaSubscription:
                 if self._fetched[each] < end and each not in silent
             },
         )
-        for each, at in self._behind.items():
-            if was_dry and before.get(each) == at:
-                raise BrokerError(
-                    f"Kafka: {self._topic} has {high[each] - at} more in partition {each}, which do not come"
-                )
+        silent_since_last = {each for each, at in self._behind.items() if before.get(each) == at}
+        if was_dry and silent_since_last:
+            _log.warning(
+                "%s: Kafka gives nothing of partition %s of %s, which has more; another client asks now",
+                self._group,
+                ", ".join(map(str, sorted(silent_since_last))),
+                self._name,
+            )
+            self._behind.clear()
+            self._orders.append(self._begin_another_client)
+
+    def _begin_another_client(self) -> None:
+        """In the worker thread, between two questions: all that came has been put in its place."""
+        before, self._consumer = self._consumer, self._another()
+        self._assign_anew()
+        self._threads.submit(before.close)
 
     def _assigned(self, offsets: dict[int, int]) -> list[TopicPartition]:
         return [TopicPartition(self._name, each, at) for each, at in offsets.items()]
@@ -326,20 +336,31 @@ class KafkaSubscription:
         if crowded and len(self._next) > 1:
             self._paused.update(crowded)
             places = [TopicPartition(self._name, each) for each in crowded]
-            self._orders.append(partial(self._consumer.pause, places))
+            self._orders.append(lambda: self._consumer.pause(places))
 
     def _make_room(self) -> None:
         free = [each for each in self._paused if self._merge.waiting(each) < _ROOM_AGAIN]
         if free:
             self._paused.difference_update(free)
             places = [TopicPartition(self._name, each) for each in free]
-            self._orders.append(partial(self._consumer.resume, places))
+            self._orders.append(lambda: self._consumer.resume(places))
 
     def _commit(self) -> None:
         changed = {each: at for each, at in self._done.items() if self._committed.get(each) != at}
         self._committed = dict(self._done)
         places = self._assigned(changed)
-        self._orders.append(partial(self._consumer.commit, offsets=places, asynchronous=True))
+        self._orders.append(lambda: self._consumer.commit(offsets=places, asynchronous=True))
+
+    def _poll(self) -> list[Any]:
+        """What has come, at least one record or the end of a partition; nothing at the end of the reading."""
+        while not self._closing.is_set():
+            _tell(self._orders)
+            consumer = self._consumer
+            first = consumer.poll(_LOOK_S)
+            if first is not None:
+                return [first, *consumer.consume(_ASKED_AT_ONCE - 1, 0)]
+            self._ran_dry.set()
+        return []
 
     def _end(self) -> None:
         """In a thread: `close` waits for the answer to what was committed."""
@@ -348,22 +369,6 @@ class KafkaSubscription:
         except (KafkaException, RuntimeError) as error:
             _log.debug("%s: offsets of %s were not committed: %s", self._group, self._topic, error)
         self._consumer.close()
-
-
-def _poll(
-    consumer: Consumer,
-    orders: deque[Callable[[], object]],
-    closing: threading.Event,
-    ran_dry: threading.Event,
-) -> list[Any]:
-    """What has come, at least one record or the end of a partition; nothing at the end of the reading."""
-    while not closing.is_set():
-        _tell(orders)
-        first = consumer.poll(_LOOK_S)
-        if first is not None:
-            return [first, *consumer.consume(_ASKED_AT_ONCE - 1, 0)]
-        ran_dry.set()
-    return []
 
 
 def _tell(orders: deque[Callable[[], object]]) -> None:
