@@ -74,7 +74,7 @@ async def test_rebuilds_under_traffic_lose_and_double_nothing(
             rebuilding = asyncio.create_task(running.rebuild("search.prices"))
             await asyncio.gather(*(client.set_price(f"item {n}", round_) for n in range(40)))
             await rebuilding
-        await running.quiet(30)
+        await running.quiet(90)
         found = await shown(running.database("search"))
         assert found == {f"item {n}": (3, 4) for n in range(40)}
 
