@@ -6,7 +6,6 @@ Nothing here makes a second telling harmless, so that one is seen. Its SQL is wh
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -167,7 +166,7 @@ class HallService(Service, name="hall"):
         await _make(self.db, _HALL_TABLES)
         self.sick: set[str] = set()
         self.gate = asyncio.Event()
-        self._places = itertools.count(int(self.clock.epoch_s() * _A_MILLION))
+        self._place = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._told = os.open(self.folder / "told", flags, 0o644)
 
@@ -181,13 +180,18 @@ class HallService(Service, name="hall"):
             "insert into heard (writer, number, place) values ($1, $2, $3)",
             event.writer,
             event.number,
-            next(self._places),
+            self._next_place(),
         )
         if event.writer in self.sick:
             raise RuntimeError(f"{event.writer} makes me sick")
         if (self.folder / "hold").exists():
             (self.folder / "held").touch()
             await asyncio.Event().wait()
+
+    def _next_place(self) -> int:
+        """Greater than any before, in whichever process of this machine: a role may come back to one."""
+        self._place = max(self._place + 1, int(self.clock.epoch_s() * _A_MILLION))
+        return self._place
 
     @on(Noted)
     async def tell(self, event: Noted) -> None:
