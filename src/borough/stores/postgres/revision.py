@@ -20,8 +20,9 @@ from borough.stores.postgres.connection import Connection
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST
 from borough.stores.postgres.guest import visit
-from borough.stores.postgres.sql import Texts
+from borough.stores.postgres.sql import read_text
 from borough.stores.revisions import revision_of
+from borough.stores.texts import Texts
 
 __all__ = ["run_revision"]
 
@@ -33,7 +34,7 @@ class _Host:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._texts = Texts()
+        self._texts = Texts(read_text)
         self.is_used = False
         self.doomed: BaseException | None = None
 

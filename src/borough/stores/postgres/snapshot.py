@@ -14,8 +14,9 @@ from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost, statement_fault
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
-from borough.stores.postgres.sql import Texts
+from borough.stores.postgres.sql import Text
 from borough.stores.row_reader import RowReader
+from borough.stores.texts import Texts
 
 __all__ = ["Snapshot"]
 
@@ -28,7 +29,7 @@ class Snapshot(RowReader):
     """`async with store.snapshot() as snapshot:`; it only reads."""
 
     def __init__(
-        self, pool: Pool, texts: Texts, clock: Clock, limits: PostgresLimits, deadline: float
+        self, pool: Pool, texts: Texts[Text], clock: Clock, limits: PostgresLimits, deadline: float
     ) -> None:
         self._pool = pool
         self._texts = texts

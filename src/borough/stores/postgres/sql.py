@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from borough.errors import StoreError, TransactionMisuse
 
-__all__ = ["Text", "Texts", "first_words", "statements_of"]
+__all__ = ["Text", "first_words", "read_text", "statements_of"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -42,7 +42,6 @@ _SESSION = re.compile(
 )
 """Functions that change the session: it is another's after the statement, who would not know."""
 _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE"))
-_TEXTS = 2000
 
 
 class Text:
@@ -63,23 +62,8 @@ class Text:
         )
 
 
-class Texts(dict[str, Text]):
-    """The texts a store has read, each as it is asked for. One more than it keeps, and it starts afresh.
-
-    Raises `TransactionMisuse` for one that is refused.
-    """
-
-    __slots__ = ()
-
-    def __missing__(self, sql: str) -> Text:
-        found = _read(sql)
-        if len(self) >= _TEXTS:
-            self.clear()
-        self[sql] = found
-        return found
-
-
-def _read(sql: str) -> Text:
+def read_text(sql: str) -> Text:
+    """Read a text. Raises `TransactionMisuse` for one that is refused, `StoreError` for one that is none."""
     tokens = [token for token in _TOKEN.finditer(sql) if token.lastgroup != "skip"]
     words = [token[0].upper() for token in tokens if token.lastgroup == "word"]
     if not words:

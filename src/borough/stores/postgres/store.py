@@ -28,10 +28,11 @@ from borough.stores.postgres.migrate import apply_migrations, make_database
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.snapshot import Snapshot
-from borough.stores.postgres.sql import Texts
+from borough.stores.postgres.sql import read_text
 from borough.stores.postgres.transaction import PostgresTransaction
 from borough.stores.row_reader import RowReader
 from borough.stores.rows import RowPlans
+from borough.stores.texts import Texts
 
 __all__ = ["PostgresStore"]
 
@@ -68,7 +69,7 @@ class PostgresStore(RowReader):
         self._clock = clock
         self._deadline = deadline
         self._limits = limits
-        self._texts = Texts()
+        self._texts = Texts(read_text)
         self._plans = RowPlans()
         self._tables = Tables()
         self._pool: Pool | None = None

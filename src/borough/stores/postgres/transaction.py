@@ -33,10 +33,11 @@ from borough.stores.postgres.lookout import NEVER
 from borough.stores.postgres.numbers import insert_events, transaction_of
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
-from borough.stores.postgres.sql import Text, Texts
+from borough.stores.postgres.sql import Text
 from borough.stores.postgres.uncut import Uncut
 from borough.stores.rows import within_limit
 from borough.stores.schema import INSERT_SCHEDULED
+from borough.stores.texts import Texts
 
 __all__ = ["PostgresTransaction"]
 
@@ -67,7 +68,7 @@ class PostgresTransaction(StoreBody):
     def __init__(
         self,
         pool: Pool,
-        texts: Texts,
+        texts: Texts[Text],
         clock: Clock,
         limits: PostgresLimits,
         deadline: float,

@@ -26,8 +26,9 @@ from borough.stores.row_reader import RowReader
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
-from borough.stores.sqlite.sql import Statement, Texts
+from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.worker import Bound, Worker
+from borough.stores.texts import Texts
 
 __all__ = ["Readers", "Snapshot"]
 
@@ -204,7 +205,12 @@ class Snapshot(RowReader):
     )
 
     def __init__(
-        self, readers: Readers, texts: Texts, clock: Clock, options: SqliteOptions, deadline: float
+        self,
+        readers: Readers,
+        texts: Texts[Statement],
+        clock: Clock,
+        options: SqliteOptions,
+        deadline: float,
     ) -> None:
         self._readers = readers
         self._texts = texts

@@ -11,7 +11,7 @@ import re
 
 from borough.errors import StoreError, TransactionMisuse
 
-__all__ = ["Statement", "Texts", "refuse_rollback_clauses"]
+__all__ = ["Statement", "read_statement", "refuse_rollback_clauses"]
 
 _TOKEN = re.compile(
     r"""(?P<skip>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))
@@ -32,7 +32,6 @@ _CHANGES = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE"))
 _VERBS = _CHANGES.union(("SELECT", "VALUES"))
 _OPERATORS = frozenset(("<=", ">=", "<>", "!=", "==", "||", "<<", ">>", "->", "->>"))
 _FAST_AGAIN = 16
-_TEXTS = 2000
 _LAST_PARAMETER = 32_766
 
 
@@ -66,23 +65,8 @@ class Statement:
                 self._fast = 0
 
 
-class Texts(dict[str, Statement]):
-    """The texts a store has read, each as it is asked for. One more than it keeps, and it starts afresh.
-
-    Raises `TransactionMisuse` for one that is refused.
-    """
-
-    __slots__ = ()
-
-    def __missing__(self, sql: str) -> Statement:
-        found = _read(sql)
-        if len(self) >= _TEXTS:
-            self.clear()
-        self[sql] = found
-        return found
-
-
-def _read(sql: str) -> Statement:
+def read_statement(sql: str) -> Statement:
+    """Read a text. Raises `TransactionMisuse` for one that is refused, `StoreError` for one that is none."""
     parts: list[str] = []
     words: list[str] = []
     count = 0

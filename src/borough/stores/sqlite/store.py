@@ -28,10 +28,11 @@ from borough.stores.sqlite.faults import unusable
 from borough.stores.sqlite.migrate import apply_migrations
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.readers import Readers, Snapshot
-from borough.stores.sqlite.sql import Texts
+from borough.stores.sqlite.sql import read_statement
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.worker import Worker
 from borough.stores.sqlite.writer import Writer
+from borough.stores.texts import Texts
 
 __all__ = ["SqliteStore"]
 
@@ -60,7 +61,7 @@ class SqliteStore(RowReader):
         self._clock = clock
         self._deadline = deadline
         self._options = options
-        self._texts = Texts()
+        self._texts = Texts(read_statement)
         self._plans = RowPlans()
         self._baton = Baton(self.path)
         self._worker: Worker | None = None

@@ -30,10 +30,11 @@ from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
 from borough.stores.sqlite.faults import statement_fault
-from borough.stores.sqlite.sql import Statement, Texts
+from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.watch import Hop
 from borough.stores.sqlite.worker import Bound
 from borough.stores.sqlite.writer import Writer
+from borough.stores.texts import Texts
 
 __all__ = ["SqliteTransaction"]
 
@@ -62,7 +63,7 @@ class SqliteTransaction(StoreBody):
     def __init__(
         self,
         writer: Writer,
-        texts: Texts,
+        texts: Texts[Statement],
         deadline: float,
         companion: Companion | None = None,
     ) -> None:
