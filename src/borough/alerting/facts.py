@@ -251,11 +251,8 @@ def _call(measured: Measured) -> CallFacts | None:
         side, caller, service = "client", measured.service, str(facts.get("peer.service", ""))
     else:
         return None
-    slow = 0
-    if isinstance(measured.durations, RecentDurations):
-        measured.durations.settle()
-        slow = measured.durations.slow
-    buckets = measured.durations.by_exponent()
+    durations = measured.durations
+    buckets = durations.by_exponent()
     return CallFacts(
         side=side,
         caller=caller,
@@ -263,7 +260,7 @@ def _call(measured: Measured) -> CallFacts | None:
         operation=f"{facts.get('rpc.service')}.{facts.get('rpc.method')}",
         count=sum(buckets.values()),
         faults=measured.faults,
-        slow=slow,
+        slow=durations.slow if isinstance(durations, RecentDurations) else 0,
         kinds=dict(measured.failures),
         buckets=buckets,
     )

@@ -18,7 +18,6 @@ import msgspec
 from borough.observing.gathering import outbox_waiting, process_use
 from borough.runtime.host import Host
 from borough.runtime.push_plan import receiver_of
-from borough.telemetry.durations import RecentDurations
 from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder
 
@@ -197,8 +196,6 @@ def _edges(recorder: Recorder) -> Iterator[EdgeCounts]:
         if names is None:
             continue
         kind, caller, callee, operation = names
-        if isinstance(measured.durations, RecentDurations):
-            measured.durations.settle()
         buckets = measured.durations.by_exponent()
         yield EdgeCounts(
             kind=kind,

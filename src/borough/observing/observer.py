@@ -20,7 +20,7 @@ from borough.observing.resources import Resources
 from borough.ports import SpanSink
 from borough.runtime.configuration import Configuration
 from borough.services.context import where
-from borough.telemetry.durations import Durations, RecentDurations
+from borough.telemetry.durations import Durations
 from borough.telemetry.logs import style_logs
 from borough.telemetry.measures import Point
 from borough.telemetry.openmetrics import open_metrics
@@ -110,9 +110,7 @@ class Observer:
             self._loop_delay.add(max(0.0, loop.time() - due))
             looks += 1
             if not looks % _SETTLE_EACH:
-                for measured in recorder.measures.series():
-                    if isinstance(measured.durations, RecentDurations):
-                        measured.durations.settle()
+                recorder.measures.series()
 
     async def gather(self) -> AsyncIterator[Point]:
         """Every metric of this moment."""
@@ -124,9 +122,8 @@ class Observer:
     async def metrics(self) -> bytes:
         """The same as OpenMetrics."""
         points = [point async for point in self.gather()]
-        if (
-            self._exporter is not None
-        ):  # they are told here, too: a collector that is away never hears of them
+        if self._exporter is not None:
+            # Told here, too: a collector that is away never hears of them.
             points += self._exporter.losses()
         return open_metrics(points, self._clock.epoch_s() - self._clock.monotonic())
 

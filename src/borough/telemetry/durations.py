@@ -33,6 +33,9 @@ class Durations:
         self.counts[frexp(seconds)[1] if seconds >= _SHORTEST else LOWEST] += 1
         self.total_s += seconds
 
+    def settle(self) -> None:
+        """Nothing waits to be counted here."""
+
     @property
     def count(self) -> int:
         """How many there were."""

@@ -75,8 +75,6 @@ class Measured:
 
     def points(self) -> Iterator[Point]:
         """What it says now."""
-        if isinstance(self.durations, RecentDurations):
-            self.durations.settle()
         yield Point(
             name=self.name,
             doc=self.doc,
@@ -142,8 +140,11 @@ class Measures:
         return found
 
     def series(self) -> list[Measured]:
-        """All of them."""
-        return list(self._series.values())
+        """All of them, with all counted that was put down until now."""
+        found = list(self._series.values())
+        for measured in found:
+            measured.durations.settle()
+        return found
 
     def points(self) -> Iterator[Point]:
         """What all of them say now."""
