@@ -19,7 +19,7 @@ import msgspec
 
 from borough.cli.address import read_address
 from borough.cli.alerts_export import add_export
-from borough.cli.trace import add_place
+from borough.cli.trace import add_place, configuration_of
 from borough.errors import CallError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -78,15 +78,8 @@ def add(subparsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from borough.runtime.configuration import Configuration
-
     _check(options)
-    folder = Path(options.system).resolve()
-    if not folder.is_dir():
-        raise ConfigurationError(
-            f"{options.system} is no folder; name the folder with borough.toml"
-        )
-    configuration = Configuration.load(folder, os.environ)
+    configuration = configuration_of(options)
     data = Path(options.data).resolve() if options.data else configuration.data_folder
     edge = read_address(data).edge
     if not edge:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from borough.observing.searching import TraceSummary
     from borough.observing.store import TelemetryFile
     from borough.observing.trace_view import Row, TraceView
+    from borough.runtime.configuration import Configuration
 
-__all__ = ["add", "add_place", "data_folder", "opened_file"]
+__all__ = ["add", "add_place", "configuration_of", "data_folder", "opened_file"]
 
 _EXAMPLE = """examples:
   borough trace list --system examples/shop
@@ -90,18 +91,23 @@ def add_place(parser: argparse.ArgumentParser, *, is_below: bool = False) -> Non
     )
 
 
-def data_folder(options: argparse.Namespace) -> Path:
-    """The data folder of that system. Raises `ConfigurationError`."""
+def configuration_of(options: argparse.Namespace) -> Configuration:
+    """The configuration of that system. Raises `ConfigurationError`."""
     from borough.runtime.configuration import Configuration
 
-    if options.data:
-        return Path(options.data).resolve()
     system = Path(options.system).resolve()
     if not system.is_dir():
         raise ConfigurationError(
             f"{options.system} is no folder; name the folder with borough.toml"
         )
-    return Configuration.load(system, os.environ).data_folder
+    return Configuration.load(system, os.environ)
+
+
+def data_folder(options: argparse.Namespace) -> Path:
+    """The data folder of that system. Raises `ConfigurationError`."""
+    if options.data:
+        return Path(options.data).resolve()
+    return configuration_of(options).data_folder
 
 
 def opened_file(options: argparse.Namespace) -> TelemetryFile:
