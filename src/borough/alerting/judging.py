@@ -40,7 +40,7 @@ class Judging:
             "dead_letters": self._dead_letters,
             "failing_events": self._failing_events,
             "lag": self._lag,
-            "lag_age": self._lag_age,
+            "lag_age": self._lag,
             "outbox": self._outbox,
             "restarts": self._restarts,
             "not_ready": self._not_ready,
@@ -110,14 +110,8 @@ class Judging:
         for key, facts in seen.handlers.items():
             waiting = max(0, facts.end - facts.place)
             said = self._lagging(seen, key, waiting)
-            yield self._reading(rule, " ".join(key), facts.service, waiting, said, "#/events")
-
-    def _lag_age(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
-        for key, facts in seen.handlers.items():
-            waiting = max(0, facts.end - facts.place)
-            said = self._lagging(seen, key, waiting)
-            age = seen.ages[key]
-            yield self._reading(rule, " ".join(key), facts.service, age, said, "#/events")
+            value = seen.ages[key] if rule.metric == "lag_age" else waiting
+            yield self._reading(rule, " ".join(key), facts.service, value, said, "#/events")
 
     def _lagging(self, seen: Measuring, key: tuple[str, str], waiting: int) -> str:
         name, topic = key
