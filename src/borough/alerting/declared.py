@@ -15,7 +15,6 @@ from borough.errors import ConfigurationError
 from borough.gateway.internal import is_loopback
 from borough.reliability.alert_rules import DEFAULT_RULES, METRICS, Rule, read_above
 from borough.reliability.objectives import BURNS
-from borough.reliability.webhook import read_keys
 from borough.runtime.alert_options import AlertMailOptions, AlertRuleOptions
 from borough.runtime.configuration import Configuration
 from borough.services.settings import Secret
@@ -189,14 +188,7 @@ def _route(configuration: Configuration, team: str) -> Route:
     if facts.alerts_secret is None:
         return Route(team, "webhook", address)
     option = f"teams.{team}.alerts_secret"
-    secret = configuration.address(option, facts.alerts_secret)
-    try:
-        keys = read_keys(secret.reveal())
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{option} is no secret of Standard Webhooks: {error}; "
-            "write whsec_ and then 24 to 64 random bytes in base64"
-        ) from None
+    secret, keys = configuration.signing_keys(option, facts.alerts_secret)
     return Route(team, "webhook", address, keys, secret)
 
 

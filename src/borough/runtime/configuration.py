@@ -188,6 +188,22 @@ class Configuration:
             raise ConfigurationError(f"{option}: {error}; give it there") from None
         return found
 
+    def signing_keys(self, option: str, given: str) -> tuple[Secret, tuple[bytes, ...]]:
+        """What signs as Standard Webhooks have it, and its keys. Raises `ConfigurationError`.
+
+        Keep the secret as long as it signs: it is hidden from logs so long.
+        """
+        from borough.reliability.webhook import read_keys  # few systems sign anything
+
+        secret = self.address(option, given)
+        try:
+            return secret, read_keys(secret.reveal())
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{option} is no secret of Standard Webhooks: {error}; "
+                "write whsec_ and then 24 to 64 random bytes in base64"
+            ) from None
+
     def _secret(self, kind: type[Any], value: Any) -> Any:
         if kind is not Secret:
             raise NotImplementedError(f"a setting cannot be of type {kind.__name__}")

@@ -29,7 +29,6 @@ from borough.reliability.inbox import InboxTerms
 from borough.reliability.webhook import (
     Received,
     judge_status,
-    read_keys,
     retry_after_s,
     signature_fields,
 )
@@ -171,15 +170,8 @@ class Pushes:
         options = self._configuration.options
         for target in sorted({plan.target for plan in self._plans}):
             push, option = options.push[target], f"push.{target}.secret"
-            secret = self._configuration.address(option, push.secret)
+            secret, keys = self._configuration.signing_keys(option, push.secret)
             self._secrets.append(secret)  # it is hidden from logs as long as it lives
-            try:
-                keys = read_keys(secret.reveal())
-            except ValueError as error:
-                raise ConfigurationError(
-                    f"{option} is no secret of Standard Webhooks: {error}; "
-                    "write whsec_ and then 24 to 64 random bytes in base64"
-                ) from None
             self._receivers[target] = Receiver(
                 target, push, keys, options.limits.connect_s, self._clock
             )
