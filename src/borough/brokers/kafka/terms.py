@@ -89,6 +89,7 @@ class KafkaTerms(msgspec.Struct, frozen=True):
             "allow.auto.create.topics": False,
             "fetch.wait.max.ms": 500,
             "fetch.error.backoff.ms": 100,
+            "fetch.queue.backoff.ms": 20,
             "queued.min.messages": _EVENTS_AHEAD,
             "queued.max.messages.kbytes": _FEW_BYTES_AHEAD,
         }
