@@ -20,6 +20,7 @@ from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Broker, Delivery, Message, Subscription
 from borough.services.settings import Secret
 from borough.testing.conformance import BrokerConformance
+from tests.runtime.stage import remember, staged
 
 TOPIC = "orders.Orders"
 COUNT = 2000
@@ -80,6 +81,17 @@ async def taken(subscription: Subscription, count: int) -> list[Delivery]:
 
 def numbers(found: Sequence[Delivery]) -> list[int]:
     return [delivery.message.sequence for delivery in found]
+
+
+async def test_a_handlers_lag_is_what_its_queue_holds(
+    rabbitmq: RabbitmqServer, tmp_path: Path
+) -> None:
+    async with staged(tmp_path) as stage, opened(rabbitmq, tmp_path) as broker:
+        mail = await stage.place("mail")
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True, broker=broker)
+        await consumer.register()
+        await broker.publish([event(number) for number in range(1, 8)])
+        assert (await consumer.progress()).lag == 7
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])

@@ -135,6 +135,7 @@ class Stage:
         events: Sequence[BoundEvent] = (PLACED,),
         name: str = "hear",
         terms: InboxTerms | None = None,
+        broker: Broker | None = None,
     ) -> Consumer:
         handler = EventHandler(
             f"{place.name}.{name}", place.name, function, takes_transaction, tuple(events)
@@ -143,7 +144,7 @@ class Stage:
             handler,
             TOPIC,
             place.db,
-            self.broker,
+            broker or self.broker,
             place.leases,
             self.clock,
             self.activity,

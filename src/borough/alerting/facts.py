@@ -271,7 +271,7 @@ async def _handler(consumer: Consumer) -> HandlerFacts | None:
     name, topic, store = consumer.handler.name, consumer.topic, consumer.store
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            place, end = await _progress(consumer)
+            place, end = await consumer.progress()
             failing = await store.one(int, _PARKED, name, topic, True)
             behind = await store.one(int, _PARKED, name, topic, False)
             dead = await store.one(int, _DEAD, name, topic)
@@ -293,16 +293,6 @@ async def _handler(consumer: Consumer) -> HandlerFacts | None:
         dead_cause=_short(latest.cause) if latest is not None else "",
         handled=consumer.handled,
     )
-
-
-async def _progress(consumer: Consumer) -> tuple[int, int]:
-    """How far it is, and how far it has to go."""
-    broker, topic = consumer.broker, consumer.topic
-    if broker.keeps_positions or not broker.keeps_order:
-        done = consumer.handled + consumer.duplicates
-        return done, done + await broker.waiting(consumer.handler.name, topic)
-    place = await consumer.place(await consumer.positions.read())
-    return max(place, await broker.earliest(topic)), await broker.end(topic)
 
 
 async def _one(store: Store, sql: str, name: str, topic: str) -> _Failed | None:

@@ -178,17 +178,16 @@ async def _consumer(consumer: Consumer) -> list[Point]:
     store = consumer.store
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            place = await consumer.place(await consumer.positions.read())
-            place = max(place, await consumer.broker.earliest(topic))
+            progress = await consumer.progress()
             counts = (
-                ("lag", "Events not yet handled", await consumer.broker.end(topic) - place),
+                ("lag", "Events not yet handled", progress.lag),
                 ("parked", "Events put aside", await store.one(int, _PARKED, handler.name, topic)),
                 ("dead", "Dead letters", await store.one(int, _DEAD, handler.name, topic)),
             )
     except (StoreError, BrokerError, TimeoutError):
         return found
     found += [
-        _gauge(f"borough.events.{name}", doc, handler.service, max(0, count), attributes=facts)
+        _gauge(f"borough.events.{name}", doc, handler.service, count, attributes=facts)
         for name, doc, count in counts
     ]
     return found

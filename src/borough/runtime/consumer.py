@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +34,18 @@ from borough.services.context import WorkPool
 __all__ = ["Consumer"]
 
 _log = logging.getLogger("borough.events")
+
+
+class Progress(NamedTuple):
+    """Events that are done, and those of the topic in all; counted from any beginning."""
+
+    place: int
+    end: int
+
+    @property
+    def lag(self) -> int:
+        """How many are not done yet."""
+        return max(0, self.end - self.place)
 
 
 class Consumer:
@@ -165,6 +178,15 @@ class Consumer:
         if course is None or not await self._is_current():
             return noted.position
         return max(noted.position, course.position)
+
+    async def progress(self) -> Progress:
+        """How far it is, and how far there is to go. Raises `StoreError`, `BrokerError`."""
+        broker, topic = self.broker, self.topic
+        if broker.keeps_positions:
+            done = self.handled + self.duplicates
+            return Progress(done, done + await broker.waiting(self.handler.name, topic))
+        place = await self.place(await self.positions.read())
+        return Progress(max(place, await broker.earliest(topic)), await broker.end(topic))
 
     async def _is_current(self) -> bool:
         """Whether a projection works for the generation in force; else it is fenced, and does not know yet."""
