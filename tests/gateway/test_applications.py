@@ -16,7 +16,7 @@ from borough.errors import BoroughError, ConfigurationError, OpenFailed
 from borough.gateway.process import Process
 from borough.runtime.applications import asgi_service
 from borough.runtime.configuration import Configuration
-from borough.runtime.options import ServiceFacts
+from borough.runtime.service_facts import ServiceFacts
 from borough.testing.clock import ManualClock
 from tests.gateway.legacy.apps import RAN
 from tests.gateway.legacy.ledger import Ledger, LedgerService

@@ -220,8 +220,8 @@ def test_with_certificates_a_service_is_who_its_certificate_names(tmp_path: Path
 
     service = Notifications(
         tmp_path,
-        NOTIFICATIONS_TLS_CA=str(company.path),
-        NOTIFICATIONS_TLS_CERTIFICATE=str(certificate("notifications")),
+        BOROUGH_TLS_CA=str(company.path),
+        BOROUGH_TLS_CERTIFICATE=str(certificate("notifications")),
     )
     try:
         for caller, status in {"edge": 200, "orders": 403, None: 401}.items():

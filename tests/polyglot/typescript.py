@@ -99,10 +99,10 @@ class Notifications:
             stderr=self._log,
             env={
                 **os.environ,
-                "NOTIFICATIONS_PORT": "0",
+                "PORT": "0",
+                "BOROUGH_DATA_FOLDER": str(folder),
                 "NOTIFICATIONS_DATABASE": str(self.database),
                 "NOTIFICATIONS_MAILBOX": str(self.mailbox),
-                "NOTIFICATIONS_TOKENS": str(folder / "tokens"),
                 "SHOP_PUSH_SECRET": SECRET,
                 **environment,
             },

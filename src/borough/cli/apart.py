@@ -26,6 +26,7 @@ from borough.errors import ConfigurationError
 from borough.fleet.apart import DoorApart, ServicesApart, all_services
 from borough.runtime.configuration import Configuration
 from borough.runtime.footing import run_to_the_end
+from borough.runtime.foreign import foreign_names
 from borough.runtime.system import System, service_name
 from borough.runtime.topology import ONE, make_topology
 from borough.transports.http.wire import EDGE
@@ -70,12 +71,13 @@ def _refuse(options: argparse.Namespace, *names: str, of: str) -> None:
 def _chosen(system: System, topology: str, names: Iterable[str]) -> list[str]:
     """The services of this process: named, or those of the named deployables of a topology."""
     here = {service_name(cls) for cls in system.services}
+    commands = foreign_names(system.configuration.options.services)
     if topology == ONE:
-        homes: dict[str, tuple[str, ...]] = {name: (name,) for name in here}
+        homes: dict[str, tuple[str, ...]] = {name: (name,) for name in [*here, *commands]}
         what = "service"
     else:
         written = system.configuration.options.topologies
-        made = make_topology(topology, written, sorted(all_services(system)))
+        made = make_topology(topology, written, sorted(all_services(system)), commands)
         homes = {each.name: each.services for each in made.deployables}
         what = f"deployable of the topology {topology}"
     chosen: list[str] = []
@@ -87,6 +89,12 @@ def _chosen(system: System, topology: str, names: Iterable[str]) -> list[str]:
             )
             raise ConfigurationError(f"--only {name}: there is no {what} {name!r} here; {meant}")
         chosen += homes[name]
+    for name in commands:
+        if name in chosen:
+            raise ConfigurationError(
+                f"--only {name}: it is a command, which `borough run --topology` starts beside others; "
+                "start it yourself here, and say in [discovery.static] where it listens"
+            )
     absent = sorted(set(chosen) - here)
     if absent:
         raise ConfigurationError(

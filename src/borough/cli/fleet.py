@@ -32,6 +32,7 @@ from borough.fleet.control import DirectoryChanged
 from borough.fleet.member import Member
 from borough.fleet.releases import Rollouts, kept_codes
 from borough.fleet.supervisor import Launch, StartFailed, Supervisor
+from borough.runtime.foreign import foreign_names, foreign_services
 from borough.runtime.host import OWN_RESOURCES, make_folder
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System, service_name
@@ -65,9 +66,14 @@ class _Fleet:
         self.plan: Plan = make_plan(
             self.system, resources=[TokenIssuer, *OWN_RESOURCES], stand_ins=stand_ins
         )
-        written = self.system.configuration.options.topologies
+        configuration = self.system.configuration
+        self.foreign = foreign_services(configuration, self.plan.contracts, options.mock)
+        commands = foreign_names(configuration.options.services)
         self.topology = make_topology(
-            options.topology, written, [service_name(cls) for cls in whole.services]
+            options.topology,
+            configuration.options.topologies,
+            [*(service_name(cls) for cls in whole.services), *commands],
+            commands,
         ).mocking(options.mock)
         self.folder = self.system.configuration.data_folder
         self.launch = Launch(
@@ -112,6 +118,7 @@ class _Fleet:
             clock=clock,
             watcher=self,
             codes=kept_codes(self.folder, self.topology),
+            foreign=self.foreign,
         )
         rollouts = Rollouts(self.system, supervisor)
         handlers: dict[type[Any], Handler] = {

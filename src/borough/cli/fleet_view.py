@@ -132,7 +132,7 @@ def table_rows(members: Iterable[Member]) -> list[str]:
 def _row(member: Member) -> tuple[str, ...]:
     pid = member.pid
     memory = memory_mib(pid) if pid is not None else None
-    has_figures = member.figures is not None
+    has_figures, rate = member.figures is not None, member.requests_per_s
     return (
         member.name,
         member.state,
@@ -140,6 +140,6 @@ def _row(member: Member) -> tuple[str, ...]:
         str(pid or "-"),
         f"{member.cpu_percent:.0f}" if has_figures else "-",
         f"{memory:.1f}" if memory is not None else "-",
-        f"{member.requests_per_s:.0f}" if has_figures else "-",
+        f"{rate:.0f}" if has_figures and rate is not None else "-",
         str(member.restarts),
     )

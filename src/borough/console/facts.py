@@ -13,8 +13,9 @@ import msgspec
 
 from borough.contracts.catalog import own_doc
 from borough.contracts.operation import Contract, Operation
-from borough.runtime.options import Options, ServiceFacts, TeamFacts
+from borough.runtime.options import Options, TeamFacts
 from borough.runtime.push_plan import PushPlan, plan_pushes
+from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
 __all__ = ["SystemView", "merged_views", "system_view"]

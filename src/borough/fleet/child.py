@@ -1,4 +1,4 @@
-"""One operating-system process with the supervisor's ends of its lines: control, and what it prints."""
+"""A replica's process with the supervisor's ends of its lines: control, and what it prints."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 from borough.fleet.aside import come_forward, step_aside
 from borough.fleet.control import Assignment, Channel, FromReplica, ToReplica
 
-__all__ = ["Child"]
+__all__ = ["Child", "read_lines"]
 
 _MODULE = "borough.fleet.replica"
 _ASIDE_MODULE = "borough.fleet.aside"
@@ -30,7 +30,8 @@ class Child:
         self.pid = process.pid
         self._process = process
         self._channel = channel
-        self._reading = asyncio.ensure_future(self._read_lines(say))
+        assert process.stdout is not None
+        self._reading = asyncio.ensure_future(read_lines(process.stdout, say))
         self._aside: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -114,15 +115,15 @@ class Child:
             reading.cancel()
         return status
 
-    async def _read_lines(self, say: Callable[[str], None]) -> None:
-        """Whole lines, and pieces of those that do not end."""
-        assert self._process.stdout is not None
-        left = b""
-        while chunk := await self._process.stdout.read(_CHUNK):
-            *lines, left = (left + chunk).split(b"\n")
-            if len(left) > _LONGEST_LINE:
-                lines, left = [*lines, left], b""
-            for line in lines:
-                say(line.decode("utf-8", "replace").rstrip("\r"))
-        if left:
-            say(left.decode("utf-8", "replace"))
+
+async def read_lines(stream: asyncio.StreamReader, say: Callable[[str], None]) -> None:
+    """Say what a process prints: whole lines, and pieces of those that do not end."""
+    left = b""
+    while chunk := await stream.read(_CHUNK):
+        *lines, left = (left + chunk).split(b"\n")
+        if len(left) > _LONGEST_LINE:
+            lines, left = [*lines, left], b""
+        for line in lines:
+            say(line.decode("utf-8", "replace").rstrip("\r"))
+    if left:
+        say(left.decode("utf-8", "replace"))

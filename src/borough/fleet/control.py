@@ -153,9 +153,12 @@ class Ready(Message, frozen=True, kw_only=True):
 
 
 class Figures(Message, frozen=True):
-    """Once a second: requests since the start, calls at work, CPU seconds used, answers with a 5xx."""
+    """Once a second: requests since the start, calls at work, CPU seconds used, answers with a 5xx.
 
-    requests: int
+    `requests` is None where nobody can tell.
+    """
+
+    requests: int | None
     in_flight: int
     cpu_s: float
     failures: int = 0

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Literal, Protocol
 
 from borough.clock import Clock
 from borough.errors import BoroughError, Unavailable
-from borough.fleet.child import Child
 from borough.fleet.control import (
     AreYouQuiet,
     Assignment,
@@ -33,13 +32,14 @@ from borough.fleet.control import (
     RunSchedule,
     Seen,
     ServiceSaid,
+    ToReplica,
 )
 from borough.reliability.restarts import Restarts
 from borough.reliability.rollout import Tally
 from borough.runtime.pulse import set_within
 from borough.transports.http.wire import EDGE
 
-__all__ = ["Member", "Owner", "State"]
+__all__ = ["Begin", "Member", "Occupant", "Owner", "State"]
 
 _SILENT = "has given no sign of life for {:g} s"
 _HEARING_S = 1.0
@@ -74,6 +74,43 @@ class Owner(Protocol):
         ...
 
 
+class Occupant(Protocol):
+    """The process that fills a place: a replica in Python, or a command."""
+
+    @property
+    def pid(self) -> int | None:
+        """Its number, once there is one."""
+        ...
+
+    def tell(self, message: ToReplica) -> None:
+        """Say something to it. It starts once it knows a directory."""
+        ...
+
+    def messages(self) -> AsyncIterator[FromReplica]:
+        """What it says, until it has gone."""
+        ...
+
+    def come_forward(self) -> None:
+        """Its code is loaded: it has a share of the processor like others."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    async def ended(self) -> int:
+        """Wait for its end; its exit status, negative for a signal."""
+        ...
+
+
+class Begin(Protocol):
+    """Begins a process for a place. Raises `OSError`."""
+
+    async def __call__(self, say: Callable[[str], None], *, is_aside: bool) -> Occupant:
+        """`say` gets each line that it prints; `is_aside` where others serve meanwhile."""
+        ...
+
+
 class Member:
     """A replica's place. The public fields are for whoever shows it."""
 
@@ -86,17 +123,17 @@ class Member:
         *,
         start_within_s: float,
         silent_s: float,
-        environment: dict[str, str],
+        begin: Begin,
         is_held: bool = False,
     ) -> None:
-        """One that `is_held` loads its code, and waits with its start for `let_start`."""
+        """`begin` gives the process. One that `is_held` loads its code, and waits with its start for `let_start`."""
         self.assignment = assignment
         self.name = f"{assignment.deployable}.{assignment.number}"
         self.state: State = "starting"
         self.restarts = 0
         self.ready: Ready | None = None
         self.figures: Figures | None = None
-        self.requests_per_s = 0.0
+        self.requests_per_s: float | None = None
         self.cpu_percent = 0.0
         self.seen = 0
         self.failure: Failed | None = None
@@ -106,8 +143,8 @@ class Member:
         self._terms = terms
         self._start_within_s = start_within_s
         self._silent_s = silent_s
-        self._environment = environment
-        self._child: Child | None = None
+        self._begin = begin
+        self._child: Occupant | None = None
         self._is_held = is_held
         self._timer: asyncio.TimerHandle | None = None
         self._figured_at = 0.0
@@ -157,7 +194,9 @@ class Member:
     def tally(self) -> Tally:
         """What its process has answered, as of its last word."""
         figures = self.figures
-        return Tally(figures.requests, figures.failures) if figures is not None else Tally()
+        if figures is None or figures.requests is None:
+            return Tally()
+        return Tally(figures.requests, figures.failures)
 
     @property
     def trouble(self) -> str | None:
@@ -276,12 +315,7 @@ class Member:
         self._complaint = ""
         failed: list[Failed] = []
         try:
-            child = await Child.begin(
-                self.assignment,
-                self._environment,
-                self._say,
-                is_aside=self._owner.is_served(self.deployable),
-            )
+            child = await self._begin(self._say, is_aside=self._owner.is_served(self.deployable))
         except OSError as error:
             self.failure = Failed(f"cannot be started: {error.strerror or error}", 1, False)
             return self.failure.sentence, False
@@ -311,14 +345,14 @@ class Member:
 
     def _forget(self) -> None:
         self.ready = self.figures = None
-        self.requests_per_s = self.cpu_percent = 0.0
+        self.requests_per_s, self.cpu_percent = None, 0.0
         self.seen = 0
         answers, self._answers = self._answers, {}
         for answer in answers.values():
             if not answer.done():
                 answer.set_exception(Unavailable(f"{self.name} has ended before it answered"))
 
-    async def _listen(self, child: Child, failed: list[Failed]) -> None:
+    async def _listen(self, child: Occupant, failed: list[Failed]) -> None:
         async for message in child.messages():
             self._hear(message, failed)
 
@@ -351,9 +385,11 @@ class Member:
 
     def _take_figures(self, now: Figures) -> None:
         at, before = self._clock.monotonic(), self.figures
+        self.requests_per_s = None if now.requests is None else self.requests_per_s or 0.0
         if before is not None and at > self._figured_at:
             seconds = at - self._figured_at
-            self.requests_per_s = (now.requests - before.requests) / seconds
+            if now.requests is not None and before.requests is not None:
+                self.requests_per_s = (now.requests - before.requests) / seconds
             self.cpu_percent = 100 * (now.cpu_s - before.cpu_s) / seconds
         self.figures, self._figured_at = now, at
         self._owner.moved()

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 
 from borough.clock import Clock
 from borough.errors import BoroughError, ConfigurationError
+from borough.fleet.child import Child
 from borough.fleet.control import Assignment, DirectoryChanged, Peer
-from borough.fleet.member import Member
+from borough.fleet.foreign import ForeignChild, Surroundings
+from borough.fleet.member import Begin, Member, Occupant
+from borough.gateway.internal import ServiceTokens
+from borough.gateway.mutual_tls import proof_of
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
 from borough.runtime.callers import declared_callers
 from borough.runtime.code import Code
+from borough.runtime.foreign import ForeignService
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
 from borough.runtime.topology import Deployable, Topology, start_waves
@@ -97,8 +103,9 @@ class Supervisor:
         watcher: Watcher,
         apart: Mapping[str, Peer] | None = None,
         codes: Mapping[str, Code] | None = None,
+        foreign: Mapping[str, ForeignService] | None = None,
     ) -> None:
-        """`codes` has what was rolled out, by deployable."""
+        """`codes` has what was rolled out, by deployable; `foreign` the services that are commands, by name."""
         options = system.configuration.options
         self.topology = topology
         self.changes = Pulse()
@@ -106,11 +113,16 @@ class Supervisor:
         self.codes = dict(codes or {})
         """What each deployable runs where that is not the system's own code."""
         self.members: dict[str, Member] = {}
+        self._system = system
         self._plan = plan
         self._launch = launch
         self._clock = clock
         self._watcher = watcher
         self._apart = dict(apart or {})
+        self._foreign = dict(foreign or {})
+        self._surroundings = Surroundings(
+            system.configuration, launch.environment, launch.flags.get("telemetry.keeper")
+        )
         self.modules = {service_name(cls): cls.__module__ for cls in system.services}
         """The module of each service that is not mocked."""
         self._fleet = options.fleet
@@ -133,6 +145,10 @@ class Supervisor:
 
         Raises `StartFailed` where one stays down, once all others have been stopped again.
         """
+        for deployable in self.topology.deployables:
+            self._refuse_one_port(deployable, deployable.replicas)
+        if self._foreign:
+            await asyncio.to_thread(self._make_tokens)
         waves = self._waves()
         if self._launch.has_door:
             reached = [name for each in self.topology.deployables for name in each.services]
@@ -182,11 +198,17 @@ class Supervisor:
         """Those that stay down."""
         return [member for member in self.members.values() if member.state == "failed"]
 
+    def _make_tokens(self) -> None:
+        """Commands find a token for each service from the start on. Raises `ConfigurationError`."""
+        configuration = self._system.configuration
+        tokens = ServiceTokens(configuration.data_folder / "tokens", self._clock)
+        proof_of(configuration, tokens, self._clock).open((), {EDGE, *self._directory.declared})
+
     def _waves(self) -> list[list[Deployable]]:
         needs = {
             name: {contract.service for contract in service.clients.values()}
             for name, service in self._plan.services.items()
-        }
+        } | {name: set(service.called) for name, service in self._foreign.items()}
         named = {each.name: each for each in self.topology.deployables}
         return [[named[name] for name in wave] for wave in start_waves(self.topology, needs)]
 
@@ -222,6 +244,11 @@ class Supervisor:
         Raises `ConfigurationError` for a service that is not run here, and while another rollout runs.
         """
         found = next((each for each in self.topology.deployables if service in each.services), None)
+        if service in self._foreign:
+            raise ConfigurationError(
+                f"{service} is a command, whose code is not Borough's to exchange: build its other version, "
+                "and end its process; another one is begun"
+            )
         if found is None or service not in self.modules:
             names = ", ".join(sorted(self.modules))
             raise ConfigurationError(
@@ -257,7 +284,16 @@ class Supervisor:
             raise ConfigurationError(self._no_deployable(name))
         if replicas < 1:
             raise ConfigurationError(f"{name}={replicas}: a deployable has at least 1 replica")
+        self._refuse_one_port(deployable, replicas)
         return deployable
+
+    def _refuse_one_port(self, deployable: Deployable, replicas: int) -> None:
+        service = self._foreign.get(deployable.services[0])
+        if service is not None and service.port is not None and replicas > 1:
+            raise ConfigurationError(
+                f"services.{service.name}.port is one port, at which {replicas} replicas cannot listen; "
+                "remove the option, and each takes a free one"
+            )
 
     def _no_deployable(self, name: str) -> str:
         names = ", ".join(each.name for each in self.topology.deployables)
@@ -298,11 +334,22 @@ class Supervisor:
             self._terms,
             start_within_s=self._fleet.start_within_s,
             silent_s=self._fleet.silent_s,
-            environment=launch.environment,
+            begin=self._beginning(assignment),
             is_held=is_held,
         )
         self.members[member.name] = member
         return member
+
+    def _beginning(self, assignment: Assignment) -> Begin:
+        """What begins a process for it: a replica in Python, or a command."""
+        service = self._foreign.get(assignment.services[0])
+        if service is None or assignment.deployable == EDGE:
+            return partial(Child.begin, assignment, self._launch.environment)
+
+        async def begin(say: Callable[[str], None], *, is_aside: bool) -> Occupant:
+            return ForeignChild(service, assignment, self._surroundings, self._clock, say)
+
+        return begin
 
     async def until_ready(
         self, members: Sequence[Member], among: Sequence[Member] | None = None
@@ -400,6 +447,7 @@ class Supervisor:
     def _look_up(self, number: int) -> DirectoryChanged:
         replicas: dict[str, list[Peer]] = {name: [peer] for name, peer in self._apart.items()}
         declared = {name: set(names) for name, names in declared_callers(self._plan).items()}
+        declared |= {name: set(service.needs) for name, service in self._foreign.items()}
         for member in self.members.values():
             for service, peer in member.peers().items():
                 replicas.setdefault(service, []).append(peer)

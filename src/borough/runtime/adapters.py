@@ -14,7 +14,8 @@ from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.ports import Broker, Store
 from borough.runtime.configuration import Configuration
-from borough.runtime.options import Options, ServiceFacts, StoreKind
+from borough.runtime.options import Options
+from borough.runtime.service_facts import ServiceFacts, StoreKind
 from borough.services.settings import Secret
 from borough.stores.migrations import Applied
 

@@ -16,7 +16,7 @@ from borough.contracts.marks import ANYONE, RAW_MARK, USER, Allow, RawMark, scop
 from borough.contracts.reading import contract_mark, read_contract
 from borough.errors import ConfigurationError, DeclarationFaults
 from borough.runtime.lifespan import Asgi, Lifespan, Message
-from borough.runtime.options import ServiceFacts
+from borough.runtime.service_facts import ServiceFacts
 from borough.services.clients import APPLICATION, ApplicationClients
 from borough.services.service import Service
 

@@ -19,7 +19,8 @@ import msgspec
 
 from borough.errors import ConfigurationError
 from borough.runtime.duration import read_duration
-from borough.runtime.options import Options, ServiceFacts
+from borough.runtime.options import Options
+from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.table import Table
 from borough.services.settings import Secret, Settings
 from borough.telemetry.masking import MASK, masked_url, without_secrets
@@ -163,6 +164,16 @@ class Configuration:
         """What whoever looks at the console must know, if anything. Raises `ConfigurationError`."""
         given = self.options.console.password
         return None if given is None else self._referred("console", {"password": given})["password"]
+
+    def variables(self, service: str) -> dict[str, str]:
+        """What `services.NAME.environment` adds for a service that is a command, references resolved.
+
+        Raises `ConfigurationError` for one that cannot be had.
+        """
+        given = self.options.services[service].environment
+        secret = {name: text for name, text in given.items() if text.startswith(("env:", "file:"))}
+        found = self._referred(f"services.{service}.environment", secret)
+        return {**given, **{name: value.reveal() for name, value in found.items()}}
 
     def _referred(self, option: str, headers: Mapping[str, str]) -> dict[str, Secret]:
         found: dict[str, Secret] = {}

@@ -6,7 +6,7 @@ The sentence below a field is its entry in docs/reference/configuration.md.
 # ruff: noqa: RUF012 - msgspec copies them
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,8 +14,9 @@ from borough.reliability.backoff import Backoff
 from borough.reliability.balance import BalanceTerms
 from borough.reliability.repeats import RepeatTerms
 from borough.reliability.throttle import ThrottleTerms
-from borough.runtime.alert_options import AlertOptions, ObjectiveOptions
+from borough.runtime.alert_options import AlertOptions
 from borough.runtime.duration import Duration
+from borough.runtime.service_facts import ServiceFacts, StoreKind
 from borough.runtime.table import AtLeastOne, Port, Seconds, Share, Table
 from borough.transports.http.limits import ClientLimits, DependencyLimits, ServerLimits
 
@@ -38,14 +39,12 @@ __all__ = [
     "PostgresOptions",
     "PushOptions",
     "RabbitmqOptions",
-    "ServiceFacts",
     "SystemFacts",
     "TeamFacts",
     "TelemetryOptions",
     "TokenOptions",
 ]
 
-StoreKind = Literal["sqlite", "postgres"]
 BrokerKind = Literal["embedded", "rabbitmq", "kafka"]
 _SERVER = ServerLimits()
 
@@ -74,34 +73,6 @@ class TeamFacts(Table, frozen=True):
     """Where they are told of alerts: `https://`, `mailto:`, or such an address by `env:NAME` or `file:PATH`."""
     alerts_secret: str | None = None
     """What signs those that go to a URL, by reference: `whsec_` and base64, as of `[push]`."""
-
-
-class ServiceFacts(Table, frozen=True):
-    """What code cannot know of a service."""
-
-    team: str | None = None
-    """The team that owns it."""
-    domain: str | None = None
-    """The part of the business that it belongs to."""
-    capability: str | None = None
-    """What it does for the business, in one sentence."""
-    version: str | None = None
-    """Its version; that of its distribution, or else of the system, if not given."""
-    module: str | None = None
-    """Its module, where it is not FOLDER/service.py."""
-    distribution: str | None = None
-    """The installed distribution that it is an entry point of."""
-    asgi: str | None = None
-    """Its ASGI application, `module:name`, where it is no class of services; a factory will do."""
-    allow: str | None = None
-    """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
-    needs: tuple[str, ...] = ()
-    """Contracts that its application, or code that is not here, may call: `payments.Payments`, `module:Payments`."""
-    store: StoreKind | None = None
-    """What its database is, where that is another one than `data.store`."""
-    objectives: ObjectiveOptions = ObjectiveOptions()
-    settings: dict[str, Any] = {}
-    """Values of its `Settings` class."""
 
 
 class ExternalOptions(Table, frozen=True):

@@ -26,7 +26,9 @@ from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.applications import asgi_service
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
 from borough.runtime.distributions import Place, enter_release, place_in
-from borough.runtime.options import Options, ServiceFacts
+from borough.runtime.foreign import foreign_names
+from borough.runtime.options import Options
+from borough.runtime.service_facts import ServiceFacts
 from borough.services.service import Provided, Service
 
 __all__ = [
@@ -127,7 +129,8 @@ class System:
             for name, facts in _applications(configuration.options).items()
             if modules is None or name in modules
         }
-        if not (places or applications or any(folder.glob("*/contract.py"))):
+        foreign = foreign_names(configuration.options.services)
+        if not (places or applications or foreign or any(folder.glob("*/contract.py"))):
             raise ConfigurationError(
                 f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
             )
@@ -258,7 +261,7 @@ def _known_services(system: System) -> None:
     known = {mark.service for mark in marks if mark} | {
         service_name(cls) for cls in system.services
     }
-    apart = {name for name, facts in options.services.items() if facts.needs}
+    apart = {name for name, facts in options.services.items() if facts.needs or facts.command}
     apart |= set(options.discovery.static)
     for table, names in (("services", options.services), ("external", options.external)):
         for name in sorted(set(names) - known - (apart if table == "services" else set())):
@@ -304,7 +307,7 @@ def _places(
     """Where the classes of the wanted services stand, by module. Raises `ConfigurationError`."""
     named: dict[str, Place] = {}
     for name, facts in configuration.options.services.items():
-        ways = [way for way in ("module", "distribution", "asgi") if getattr(facts, way)]
+        ways = [way for way in ("module", "distribution", "asgi", "command") if getattr(facts, way)]
         if len(ways) > 1:
             raise ConfigurationError(
                 f"services.{name} has {' and '.join(ways)}; a service is in one place: leave one"

@@ -2,6 +2,7 @@
 
 `one` (all in one process) and `fleet` (a process per service) are built in; others are tables of
 borough.toml. Each service of the system is in exactly one deployable, and all faults are told together.
+A service that is a command is a process of its own in each of them.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ def make_topology(
     name: str,
     written: Mapping[str, Mapping[str, DeployableFacts]],
     services: Collection[str],
+    foreign: Collection[str] = (),
 ) -> Topology:
-    """The topology of that name for a system of these services.
+    """The topology of that name for a system of these services, of which some are commands: `foreign`.
 
     `written` is `[topologies]` of borough.toml. Raises `ConfigurationError` for a name that there is
     not, `DeclarationFaults` with everything that is wrong about one that there is.
@@ -66,7 +68,9 @@ def make_topology(
                 f"topologies.{built_in} is built in and cannot be written; give yours another name"
             )
     if name == ONE:
-        return Topology(ONE, (Deployable(ONE, tuple(sorted(services))),))
+        ours = tuple(sorted(set(services).difference(foreign)))
+        apart = [Deployable(each, (each,)) for each in sorted(foreign)]
+        return Topology(ONE, (*([Deployable(ONE, ours)] if ours else []), *apart))
     if name == FLEET:
         found = Topology(FLEET, tuple(Deployable(each, (each,)) for each in sorted(services)))
     elif name in written:
@@ -75,7 +79,9 @@ def make_topology(
         found = Topology(name, tuple(made))
     else:
         raise ConfigurationError(_unknown(name, sorted({ONE, FLEET, *written})))
-    faults = [Fault(message, remedy) for message, remedy in _judge(found, sorted(services))]
+    faults = [
+        Fault(message, remedy) for message, remedy in _judge(found, sorted(services), foreign)
+    ]
     if faults:
         raise DeclarationFaults(faults)
     return found
@@ -87,7 +93,9 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     return f"there is no topology {name!r}; {meant} Others are tables [topologies.NAME] of borough.toml"
 
 
-def _judge(topology: Topology, services: Sequence[str]) -> list[tuple[str, str]]:
+def _judge(
+    topology: Topology, services: Sequence[str], foreign: Collection[str]
+) -> list[tuple[str, str]]:
     """Everything wrong with a topology, as (message, remedy)."""
     where = f"topologies.{topology.name}"
     found: list[tuple[str, str]] = []
@@ -100,6 +108,14 @@ def _judge(topology: Topology, services: Sequence[str]) -> list[tuple[str, str]]
             found.append((f"{path} is no name", "Use lower-case letters, digits, - and _"))
         if not deployable.services:
             found.append((f"{path} has no services", 'Write services = ["NAME"], or remove it'))
+        alone = [each for each in deployable.services if each in foreign]
+        if alone and len(deployable.services) > 1:
+            found.append(
+                (
+                    f"{path} runs {', '.join(alone)} together with others, and a command is a process of its own",
+                    f'Write {alone[0]} = {{ services = ["{alone[0]}"] }} beside it',
+                )
+            )
         for service in deployable.services:
             places.setdefault(service, []).append(deployable.name)
     for service, holders in places.items():

@@ -1,6 +1,7 @@
 // What the environment says. A secret is given as it is: whoever starts this process keeps it.
 
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 
 export interface Tls {
   readonly ca: Buffer;
@@ -38,28 +39,29 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
     if (!value) throw new Error(`${name} is not set; see README.md`);
     return value;
   };
-  const port = Number(environment["NOTIFICATIONS_PORT"] ?? "8090");
+  const port = Number(environment["PORT"] ?? "8090");
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new Error("NOTIFICATIONS_PORT is no port");
+    throw new Error("PORT is no port");
   }
-  const ca = environment["NOTIFICATIONS_TLS_CA"];
-  const certificate = ca && must("NOTIFICATIONS_TLS_CERTIFICATE");
+  const data = must("BOROUGH_DATA_FOLDER");
+  const ca = environment["BOROUGH_TLS_CA"];
+  const certificate = ca && must("BOROUGH_TLS_CERTIFICATE");
   return {
-    host: environment["NOTIFICATIONS_HOST"] ?? "127.0.0.1",
+    host: environment["HOST"] ?? "127.0.0.1",
     port,
-    database: must("NOTIFICATIONS_DATABASE"),
-    mailbox: must("NOTIFICATIONS_MAILBOX"),
-    system: environment["NOTIFICATIONS_SYSTEM"] ?? "shop",
-    tokens: must("NOTIFICATIONS_TOKENS"),
+    database: environment["NOTIFICATIONS_DATABASE"] ?? join(data, "notifications.db"),
+    mailbox: environment["NOTIFICATIONS_MAILBOX"] ?? join(data, "mailbox"),
+    system: environment["BOROUGH_SYSTEM"] ?? "shop",
+    tokens: environment["BOROUGH_TOKENS"] ?? join(data, "tokens"),
     pushSecret: environment["SHOP_PUSH_SECRET"],
     amqpUrl: referred(environment["NOTIFICATIONS_AMQP_URL"]),
     amqpPrefix: environment["NOTIFICATIONS_AMQP_PREFIX"] ?? "borough",
-    otlp: environment["NOTIFICATIONS_OTLP"] || environment["OTEL_EXPORTER_OTLP_ENDPOINT"] || undefined,
+    otlp: environment["OTEL_EXPORTER_OTLP_ENDPOINT"] || undefined,
     tls: ca && certificate
       ? {
           ca: readFileSync(ca),
           certificate: readFileSync(certificate),
-          key: readFileSync(environment["NOTIFICATIONS_TLS_KEY"] ?? certificate),
+          key: readFileSync(environment["BOROUGH_TLS_KEY"] ?? certificate),
         }
       : undefined,
   };

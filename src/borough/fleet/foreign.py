@@ -1,0 +1,369 @@
+"""A service that is a command, as a process of a fleet: it is spoken to by its environment, by HTTP and by signals.
+
+It has no line to its supervisor as a replica in Python has. What that would say is found out here: it is
+ready when it answers so, it lives while it answers anything, and what it costs the kernel tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import ssl as tls
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from borough.clock import Clock
+from borough.engines.ports import free_port
+from borough.errors import ConfigurationError
+from borough.fleet import leash
+from borough.fleet.child import read_lines
+from borough.fleet.control import (
+    AreYouQuiet,
+    Assignment,
+    Calm,
+    Describe,
+    Described,
+    DirectoryChanged,
+    Done,
+    Drain,
+    Failed,
+    Figures,
+    FromReplica,
+    Ready,
+    RunSchedule,
+    Seen,
+    ToReplica,
+)
+from borough.fleet.usage import cpu_seconds
+from borough.runtime.configuration import Configuration
+from borough.runtime.foreign import ForeignService
+from borough.transports.http.greeting import HELLO, Hello
+
+__all__ = ["ForeignChild", "Surroundings"]
+
+_HOST = "127.0.0.1"
+_LIVES = "/livez"
+_ASK_S = 5.0
+_HELLO_S = 1.0
+_LOOK_FIRST_S, _LOOK_LAST_S = 0.02, 0.25
+_FIGURES_S = 1.0
+_LAST_WORDS_S = 1.0
+_LONGEST_ANSWER = 1024 * 1024
+_hello = msgspec.json.Decoder(Hello).decode
+
+
+class Surroundings:
+    """What all commands of a system are told: where data, tokens, certificates and the collector are."""
+
+    def __init__(
+        self, configuration: Configuration, environment: Mapping[str, str], otlp: str | None
+    ) -> None:
+        """`environment` is that of the fleet; `otlp` takes what services see, where somebody does."""
+        self.system = configuration.options.system.name
+        self.data = configuration.data_folder
+        self._folder = configuration.folder
+        self._tls = configuration.options.internal.tls
+        self._environment = environment
+        self._otlp = otlp or configuration.options.telemetry.endpoint
+
+    @property
+    def scheme(self) -> str:
+        """How services are spoken to."""
+        return "https" if self._tls.is_on else "http"
+
+    def place_of_directory(self, name: str) -> Path:
+        """The file in which a replica of that name finds the others."""
+        return self.data / "directory" / f"{name}.json"
+
+    def variables(self, service: ForeignService, name: str, port: int) -> dict[str, str]:
+        """The environment of a replica; what borough.toml says of it comes last."""
+        found = {
+            **self._environment,
+            "HOST": _HOST,
+            "PORT": str(port),
+            "BOROUGH_SYSTEM": self.system,
+            "BOROUGH_SERVICE": service.name,
+            "BOROUGH_DATA_FOLDER": str(self.data),
+            "BOROUGH_TOKENS": str(self.data / "tokens"),
+            "BOROUGH_DIRECTORY": str(self.place_of_directory(name)),
+            "OTEL_SERVICE_NAME": service.name,
+            "OTEL_RESOURCE_ATTRIBUTES": self._attributes(service),
+        }
+        if self._otlp is not None:
+            found["OTEL_EXPORTER_OTLP_ENDPOINT"] = self._otlp
+            found["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
+        for variable, path in (
+            ("BOROUGH_TLS_CA", self._tls.ca),
+            ("BOROUGH_TLS_CERTIFICATE", self._tls.certificate),
+            ("BOROUGH_TLS_KEY", self._tls.key or self._tls.certificate),
+        ):
+            if path is not None:
+                found[variable] = str(self._folder / path.replace("{service}", service.name))
+        return {**found, **service.environment}
+
+    def _attributes(self, service: ForeignService) -> str:
+        own = {"service.namespace": self.system, "service.version": service.version}
+        pairs = [f"{name}={quote(value)}" for name, value in own.items()]
+        return ",".join(
+            [*pairs, *filter(None, [self._environment.get("OTEL_RESOURCE_ATTRIBUTES")])]
+        )
+
+    def ssl(self) -> tls.SSLContext | None:
+        """What checks a service's certificate; who asks whether it is ready has none of its own."""
+        if self._tls.ca is None:
+            return None
+        context = tls.create_default_context(cafile=self._folder / self._tls.ca)
+        context.check_hostname = False  # it is a service of this machine, whichever
+        return context
+
+
+class ForeignChild:
+    """One life of the command. It is started once it is told who takes calls: those whom it calls are ready by then."""
+
+    def __init__(
+        self,
+        service: ForeignService,
+        assignment: Assignment,
+        surroundings: Surroundings,
+        clock: Clock,
+        say: Callable[[str], None],
+    ) -> None:
+        self._service = service
+        self._name = f"{assignment.deployable}.{assignment.number}"
+        self._around = surroundings
+        self._clock = clock
+        self._say = say
+        self._said: asyncio.Queue[FromReplica | None] = asyncio.Queue()
+        self._wanted = asyncio.Event()
+        self._process: Process | None = None
+        self._port = 0
+        self._is_ready = self._is_leaving = self._is_killed = False
+        self._last_line = ""
+        self._last_answer = "nobody listens there"
+        self._task = asyncio.ensure_future(self._run())
+
+    @property
+    def pid(self) -> int | None:
+        """The command's process, once there is one."""
+        return self._process.pid if self._process is not None else None
+
+    # --- what a member asks of it -----------------------------------------------------------------
+
+    def tell(self, message: ToReplica) -> None:
+        """Do, or answer, what a replica would."""
+        match message:
+            case DirectoryChanged():
+                self._take_up(message)
+            case Drain():
+                self._is_leaving = True
+                self._wanted.set()
+                self._signal(signal.SIGTERM)
+            case AreYouQuiet(number):
+                self._said.put_nowait(Calm(number, True, 0))
+            case RunSchedule(number, schedule):
+                refusal = (
+                    f"{self._service.name} is a command, of which no schedule {schedule} is known"
+                )
+                self._said.put_nowait(Done(number, refusal))
+            case Describe(number):
+                refusal = f"{self._service.name} is a command, which tells nothing of its code"
+                self._said.put_nowait(Described(number, refusal=refusal))
+            case Assignment():
+                pass
+
+    async def messages(self) -> AsyncIterator[FromReplica]:
+        """What a replica would say, until it has gone."""
+        while (message := await self._said.get()) is not None:
+            yield message
+
+    def come_forward(self) -> None:
+        """It was never aside: how it loads its code is its own affair."""
+
+    def kill(self) -> None:
+        """End it at once, and whatever it has started."""
+        self._is_killed = True
+        self._wanted.set()
+        self._kill_all()
+
+    async def ended(self) -> int:
+        """Wait until it has ended and all it printed is read; its exit status, negative for a signal."""
+        return await self._task
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    async def _run(self) -> int:
+        try:
+            await self._wanted.wait()
+            if self._is_leaving or self._is_killed:
+                return 0
+            status = await self._live()
+            if not (self._is_ready or self._is_leaving):
+                self._said.put_nowait(Failed(self._why(status), 1, False))
+            return status
+        except (ConfigurationError, OSError) as error:
+            reason = str(error) if isinstance(error, ConfigurationError) else error.strerror
+            self._said.put_nowait(Failed(f"cannot be started: {reason}", 1, False))
+            return 1
+        finally:
+            self._said.put_nowait(None)
+            with suppress(OSError):
+                self._around.place_of_directory(self._name).unlink(missing_ok=True)
+
+    async def _live(self) -> int:
+        service = self._service
+        port = self._port = _own_port(service)
+        process = self._process = await asyncio.create_subprocess_exec(
+            *_on_leash([part.replace("{port}", str(port)) for part in service.argv]),
+            cwd=service.folder,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            env=self._around.variables(service, self._name, port),
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        if self._is_killed:
+            self._kill_all()
+        elif self._is_leaving:
+            self._signal(signal.SIGTERM)
+        reading = asyncio.ensure_future(read_lines(process.stdout, self._hear))
+        watching = asyncio.ensure_future(self._watch(process.pid))
+        try:
+            return await process.wait()
+        finally:
+            watching.cancel()
+            self._kill_all()  # what it has left behind would hold its port
+            await asyncio.wait([reading], timeout=_LAST_WORDS_S)
+            reading.cancel()
+            await asyncio.gather(watching, reading, return_exceptions=True)
+
+    def _hear(self, line: str) -> None:
+        self._last_line = line.strip() or self._last_line
+        self._say(line)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(number)
+
+    def _kill_all(self) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _why(self, status: int) -> str:
+        """Why it has never been ready."""
+        asked = f"GET {self._around.scheme}://{_HOST}:{self._port}{self._service.ready}"
+        if self._is_killed:
+            return (
+                f"has not been ready in time: {asked} is to be answered with 2xx, and {self._last_answer}; "
+                "it is told its port in PORT"
+            )
+        how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+        said = f": {self._last_line}" if self._last_line else ""
+        return f"{' '.join(self._service.argv)} has ended {how} before {asked} was answered{said}"
+
+    def _take_up(self, told: DirectoryChanged) -> None:
+        """Write down who takes calls, and begin with the first one."""
+        places = {
+            service: [f"{self._around.scheme}://{peer.host}:{peer.port}" for peer in peers]
+            for service, peers in told.replicas.items()
+        }
+        file = self._around.place_of_directory(self._name)
+        draft = file.with_suffix(".draft")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(msgspec.json.encode(places))
+            draft.replace(file)
+        except OSError as error:  # it goes on with what it knows, as replicas do that hear nothing
+            self._say(f"{file} cannot be written: {error.strerror}")
+        self._wanted.set()
+        self._said.put_nowait(Seen(told.number))
+
+    # --- what is found out ------------------------------------------------------------------------
+
+    async def _watch(self, pid: int) -> None:
+        wait_s = _LOOK_FIRST_S
+        ssl = await asyncio.to_thread(self._around.ssl)
+        while True:
+            status, _ = await self._ask(self._service.ready, _ASK_S, ssl)
+            if 200 <= status < 300:
+                break
+            if status:
+                self._last_answer = f"the answer is {status}"
+            await self._clock.sleep(wait_s)
+            wait_s = min(2 * wait_s, _LOOK_LAST_S)
+        self._is_ready = True
+        self._said.put_nowait(self._ready(await self._ask(HELLO, _HELLO_S, ssl)))
+        while True:
+            status, _ = await self._ask(_LIVES, _ASK_S, ssl)
+            if status:
+                self._said.put_nowait(Figures(None, 0, cpu_seconds(pid) or 0.0))
+            await self._clock.sleep(_FIGURES_S)
+
+    def _ready(self, hello: tuple[int, bytes]) -> Ready:
+        service, said = self._service, Hello("", "", {}, {})
+        with suppress(msgspec.DecodeError):
+            said = _hello(hello[1]) if hello[0] == 200 else said
+        return Ready(
+            host=_HOST,
+            port=self._port,
+            scheme=self._around.scheme,
+            services={service.name: said.services.get(service.name) or service.version},
+            contracts={name: offer.version for name, offer in said.contracts.items()},
+            declares={service.name: service.needs},
+        )
+
+    async def _ask(
+        self, path: str, within_s: float, ssl: tls.SSLContext | None
+    ) -> tuple[int, bytes]:
+        """Status and body of an answer, 0 for none. Each has a connection of its own, which ends with it:
+        a server that takes one at a time must not be held up."""
+        try:
+            async with asyncio.timeout(within_s):
+                reader, writer = await asyncio.open_connection(_HOST, self._port, ssl=ssl)
+                try:
+                    writer.write(
+                        f"GET {path} HTTP/1.0\r\nhost: {_HOST}:{self._port}\r\n\r\n".encode()
+                    )
+                    answer = await reader.read(_LONGEST_ANSWER)
+                    while answer and (more := await reader.read(_LONGEST_ANSWER - len(answer))):
+                        answer += more
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError, ValueError):
+            return 0, b""
+        head, _, body = answer.partition(b"\r\n\r\n")
+        words = head.split(None, 2)
+        is_http = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+        return (int(words[1]), body) if is_http else (0, b"")
+
+
+def _own_port(service: ForeignService) -> int:
+    """Where it is to listen. Raises `ConfigurationError` where somebody does already."""
+    if service.port is None:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, service.port))
+        except OSError:
+            raise ConfigurationError(
+                f"port {service.port} (services.{service.name}.port) is taken by another process; "
+                "end that, or name another port"
+            ) from None
+    return service.port
+
+
+def _on_leash(argv: list[str]) -> list[str]:
+    """The command, told to stop where this process ends without a word; Linux only."""
+    if sys.platform != "linux":
+        return argv
+    return [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *argv]
