@@ -29,7 +29,6 @@ class Child:
         arguments: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        program: Sequence[str] = PYTHON,
     ) -> None:
         self.name = name
         self.log = log
@@ -37,7 +36,7 @@ class Child:
         self._rest = b""
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [*program, *arguments],
+                [*PYTHON, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -104,26 +103,6 @@ class Child:
     def pid(self) -> int:
         """Its number."""
         return self.process.pid
-
-
-class Crew:
-    """The processes that are the shop together, in the order in which they end."""
-
-    def __init__(self, children: Sequence[Child], pids: Mapping[str, int]) -> None:
-        """`pids` names those that are worth telling of, theirs or those of their own children."""
-        self.children = children
-        self.pids = pids
-        self.started_s = min(child.started_s for child in children)
-
-    def check(self) -> None:
-        """Raise `ChildFailed` if one has ended."""
-        for child in self.children:
-            child.check()
-
-    @property
-    def pss_mib(self) -> float:
-        """Their share of memory."""
-        return sum(map(pss_mib, {*(child.pid for child in self.children), *self.pids.values()}))
 
 
 def pss_mib(pid: int) -> float:

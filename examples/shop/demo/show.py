@@ -13,7 +13,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ from borough.runtime.configuration import Configuration, variable_of
 from shop.demo import flash_sale
 from shop.demo.flags import as_flags, of_services
 from shop.demo.places import Places
-from shop.demo.polyglot import Command, Parts
-from shop.demo.processes import PYTHON, Child, ChildFailed, Crew, free_port, is_free, pss_mib
+from shop.demo.polyglot import Polyglot
+from shop.demo.processes import Child, ChildFailed, free_port, is_free, pss_mib
 from shop.demo.screen import Screen, progress_block, summary_block
 from shop.demo.watch import Watch
 
@@ -77,7 +77,7 @@ class Demo:
         self._places = Places(folder)
         self._screen = screen
         self._children: list[Child] = []
-        self._parts = Parts(wishes.shop, self._places) if wishes.is_polyglot else None
+        self._polyglot = Polyglot(wishes.shop, self._places) if wishes.is_polyglot else None
         self._pids: Mapping[str, int] = {}
         self._port = wishes.port or free_port(PORT)
         self._is_stopping = False
@@ -105,7 +105,7 @@ class Demo:
                 self._wait_until_quiet(server, watch)
                 self._events = self._events_so_far(watch)
                 watch.close()
-                self._stop(*server.children)
+                self._stop(server)
                 self._stop(issuer)
                 return self._judge()
         finally:
@@ -125,7 +125,7 @@ class Demo:
 
     # --- beginning -------------------------------------------------------------------------------
 
-    def _start(self) -> tuple[Child, Crew]:
+    def _start(self) -> tuple[Child, Child]:
         """Start issuer and server. Where there are no databases, one start before makes them."""
         places = self._places
         self._screen.say("Starting the card issuer and the shop ...")
@@ -146,15 +146,15 @@ class Demo:
         }
         if self._wishes.scenario:
             self._environment |= flash_sale.SETTINGS
-        if self._parts is not None:
-            self._environment |= self._parts.environment(self._options)
+        if self._polyglot is not None:
+            self._environment |= self._polyglot.environment(self._options)
         else:
             self._environment["BOROUGH_NOTIFICATIONS_MAILBOX"] = str(places.mailbox)
         if not places.data.exists():
-            self._stop(*self._started_server().children)
+            self._stop(self._started_server())
         server = self._started_server()
         self._ready_ms = round((time.monotonic() - server.started_s) * 1000, 1)
-        self._memory["server_ready_mib"] = round(server.pss_mib, 1)
+        self._memory["server_ready_mib"] = round(self._mib_of(server), 1)
         page = f"http://127.0.0.1:{self._port}"
         self._screen.say(f"The shop is open: {page}/   how it works: {page}/console")
         if self._pids:
@@ -164,25 +164,17 @@ class Demo:
             self._screen.say("Customers come and go. Ctrl-C ends it and compares the ledgers.")
         return issuer, server
 
-    def _started_server(self) -> Crew:
-        """A server that is ready: each process says so itself, in a line of JSON."""
-        wishes, parts = self._wishes, self._parts
-        if parts is None:
-            run = ("borough", "run", str(wishes.shop), "--json", "--topology", wishes.topology)
-            server = self._child("server", "-m", *run, *as_flags(of_services(self._options)))
-            ready = self._first_line(server)
-            pids = {each["deployable"]: each["pid"] for each in ready.get("replicas", ())}
-            crew = Crew([server], pids)
-        else:
-            children = [self._ready(each) for each in (parts.foreign, parts.services, parts.door)]
-            crew = Crew(children[::-1], {child.name: child.pid for child in children})
-        self._pids = crew.pids
-        return crew
-
-    def _ready(self, command: Command) -> Child:
-        child = self._child(command.name, *command.arguments, program=command.program)
-        self._first_line(child)
-        return child
+    def _started_server(self) -> Child:
+        """A server that is ready, which it says in a line of JSON."""
+        wishes, flags, system = self._wishes, of_services(self._options), self._wishes.shop
+        if self._polyglot is not None:
+            system = self._polyglot.system
+            flags |= self._polyglot.flags(self._options)
+        run = ("borough", "run", str(system), "--json", "--topology", wishes.topology)
+        server = self._child("server", "-m", *run, *as_flags(flags))
+        ready = self._first_line(server)
+        self._pids = {each["deployable"]: each["pid"] for each in ready.get("replicas", ())}
+        return server
 
     def _start_customers(self) -> Child:
         wishes, seconds = self._wishes, self._seconds
@@ -204,9 +196,9 @@ class Demo:
             *sale,
         )
 
-    def _child(self, name: str, *arguments: str, program: Sequence[str] = PYTHON) -> Child:
+    def _child(self, name: str, *arguments: str) -> Child:
         log = self._places.folder / f"{name}.log"
-        child = Child(name, arguments, log, self._environment, program)
+        child = Child(name, arguments, log, self._environment)
         self._children.append(child)
         return child
 
@@ -221,7 +213,7 @@ class Demo:
 
     # --- going on ---------------------------------------------------------------------------------
 
-    def _follow(self, customers: Child, server: Crew, watch: Watch) -> None:
+    def _follow(self, customers: Child, server: Child, watch: Watch) -> None:
         """Show how it stands until the customers have gone."""
         began_s = time.monotonic()
         was_asked = False
@@ -260,12 +252,12 @@ class Demo:
         published, handled = watch.counts()
         return published - self._events_before[0], handled - self._events_before[1]
 
-    def _measure(self, server: Crew) -> None:
+    def _measure(self, server: Child) -> None:
         now_s = time.monotonic()
         if self._tally and now_s < self._next_measure_s:
             return
         self._next_measure_s = now_s + MEASURE_EACH_S
-        ours = server.pss_mib
+        ours = self._mib_of(server)
         together = ours + sum(
             pss_mib(child.pid) for child in self._children if child.name in ("issuer", "customers")
         )
@@ -273,7 +265,11 @@ class Demo:
         memory["server_peak_mib"] = round(max(memory["server_peak_mib"], ours), 1)
         memory["peak_mib"] = round(max(memory["peak_mib"], together), 1)
 
-    def _wait_until_quiet(self, server: Crew, watch: Watch) -> None:
+    def _mib_of(self, server: Child) -> float:
+        """The share of memory of all that is the shop."""
+        return sum(map(pss_mib, {server.pid, *self._pids.values()}))
+
+    def _wait_until_quiet(self, server: Child, watch: Watch) -> None:
         """Wait until every order rests and every event is handled."""
         ends_s = time.monotonic() + QUIET_WITHIN_S
         while unfinished := watch.unfinished():
@@ -356,11 +352,6 @@ def show(wishes: Wishes) -> int:
         raise ConfigurationError(
             f"{wishes.scenario} gives replicas to one service, and there is one process; "
             "add --topology fleet"
-        )
-    if wishes.is_polyglot and wishes.topology != "one":
-        raise ConfigurationError(
-            "--polyglot has processes of its own: four services, the fifth in Node, and the public door; "
-            "leave --topology out"
         )
     screen = Screen(sys.stderr if wishes.as_json else sys.stdout)
     folder = (wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))).resolve()

@@ -8,7 +8,10 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from borough.runtime.configuration import Configuration
 
 __all__ = ["add_engine_options", "engine_flags", "running_engines", "with_own_engines"]
 
@@ -54,20 +57,24 @@ def _stores(text: str) -> dict[str, str]:
 
 @contextmanager
 def with_own_engines(
-    path: Path, flags: Mapping[str, Any], mocks: Sequence[str] = ()
+    configuration: Configuration, flags: Mapping[str, Any], mocks: Sequence[str] = ()
 ) -> Generator[dict[str, Any]]:
     """The flags with the addresses of the engines that have none, which run as long as the block lasts.
+
+    `configuration` is what comes of these flags.
 
     Raises `ConfigurationError` where one cannot be had, and for a system that could not be run with them.
     """
     from borough.engines.started import started
 
-    names, folder = _missing(path, flags)
+    names, folder = _missing(configuration)
     if names:
         from borough.runtime.mocks import mocked
         from borough.runtime.system import System
 
-        mocked(System.load(path, flags=flags), mocks)  # faults are told before servers are made
+        mocked(
+            System.load(configuration.folder, flags=flags), mocks
+        )  # faults are told before servers are made
         print(f"borough: starting {', '.join(names)} in {folder / 'engines'}", file=sys.stderr)
     with started(names, folder) as found:
         yield {**flags, **found}
@@ -76,14 +83,16 @@ def with_own_engines(
 def running_engines(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
     """The flags with the addresses of the engines that another `borough run` has started for itself."""
     from borough.engines.started import running
-
-    return {**flags, **running(*_missing(path, flags))}
-
-
-def _missing(path: Path, flags: Mapping[str, Any]) -> tuple[list[str], Path]:
-    """The engines without an address, and the data folder."""
-    from borough.runtime.adapters import engines_without_address
     from borough.runtime.configuration import Configuration
 
-    configuration = Configuration.load(path.resolve(), os.environ, flags)
+    return {
+        **flags,
+        **running(*_missing(Configuration.load(path.resolve(), os.environ, flags))),
+    }
+
+
+def _missing(configuration: Configuration) -> tuple[list[str], Path]:
+    """The engines without an address, and the data folder."""
+    from borough.runtime.adapters import engines_without_address
+
     return engines_without_address(configuration.options), configuration.data_folder

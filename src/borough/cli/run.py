@@ -148,8 +148,14 @@ def _run(options: argparse.Namespace) -> int:
         from borough.cli.apart import run_apart
 
         return run_apart(options, running_engines(Path(options.path), _flags(options)))
-    with with_own_engines(Path(options.path), _flags(options), options.mock) as flags:
-        if options.topology != ONE:
+    from borough.runtime.configuration import Configuration
+    from borough.runtime.foreign import foreign_names
+
+    own_flags = _flags(options)
+    configuration = Configuration.load(Path(options.path).resolve(), os.environ, own_flags)
+    has_commands = bool(foreign_names(configuration.options.services, options.mock))
+    with with_own_engines(configuration, own_flags, options.mock) as flags:
+        if options.topology != ONE or has_commands:  # what is no Python has a process of its own
             from borough.cli.fleet import run_fleet
 
             return run_fleet(options, flags)
