@@ -1,11 +1,11 @@
-"""A checkout in the shop as processes over RabbitMQ, one of them in Node, is one trace in the console."""
+"""A checkout in the shop as a fleet over RabbitMQ, one service of it in Node, is one trace in the console."""
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest_asyncio
 from playwright.async_api import expect
@@ -13,8 +13,9 @@ from playwright.async_api import expect
 from borough.engines.rabbitmq import RabbitmqServer
 from borough.testing import free_port
 from shop.conftest import running_issuer
+from shop.demo.flags import as_flags
 from shop.demo.places import Places
-from shop.demo.polyglot import Command, Parts
+from shop.demo.polyglot import Polyglot
 from shop.demo.processes import Child
 from tests.browser.test_traces_page import SERVICES, opened, order
 from tests.browser.windows import keep_shot, launched, window
@@ -25,9 +26,10 @@ PATIENCE_S = 60.0
 
 
 class Fleet(NamedTuple):
-    """The shop, in three processes and with a broker."""
+    """The shop, in a process for each service and with a broker."""
 
     edge_url: str
+    pids: dict[str, int]
 
 
 @pytest_asyncio.fixture
@@ -37,51 +39,53 @@ async def fleet(rabbitmq: RabbitmqServer, tmp_path: Path) -> AsyncIterator[Fleet
     url.write_text(rabbitmq.url + "\n")
     prefix = f"test.{tmp_path.name}"
     options = {"events.broker": "rabbitmq", "events.rabbitmq.url": f"file:{url}"}
-    parts = Parts(ROOT / "examples" / "shop", Places(tmp_path))
-    port = free_port()
+    polyglot = Polyglot(ROOT / "examples" / "shop", Places(tmp_path))
     async with running_issuer(tmp_path) as issuer:
         environment = {
             **os.environ,
-            **parts.environment(options),
+            **polyglot.environment(options),
             "PYTHONPATH": str(ROOT / "examples"),
             "NOTIFICATIONS_AMQP_PREFIX": prefix,
-            "BOROUGH_EVENTS_BROKER": "rabbitmq",
-            "BOROUGH_EVENTS_RABBITMQ_URL": f"file:{url}",
-            "BOROUGH_EVENTS_RABBITMQ_PREFIX": prefix,
-            "BOROUGH_EDGE_PORT": str(port),
-            "BOROUGH_DATA_FOLDER": str(Places(tmp_path).data),
-            "BOROUGH_PAYMENTS_ISSUER_URL": str(
+        }
+        flags = {
+            **options,
+            **polyglot.flags(options),
+            "events.rabbitmq.prefix": prefix,
+            "edge.port": str(free_port()),
+            "data.folder": str(Places(tmp_path).data),
+            "services.payments.settings.issuer_url": str(
                 issuer.settings["services.payments.settings.issuer_url"]
             ),
         }
-        children: list[Child] = []
+        words = ("-m", "borough", "run", str(polyglot.system), "--topology", "fleet", "--json")
+        child = Child("fleet", [*words, *as_flags(flags)], tmp_path / "fleet.log", environment)
         try:
-            commands = (parts.foreign, parts.services, parts.door)
-            children += [_begun(command, tmp_path, environment) for command in commands]
-            for child in children:
-                await asyncio.to_thread(_until_ready, child)
-            yield Fleet(f"http://127.0.0.1:{port}")
+            ready = await asyncio.to_thread(_until_ready, child)
+            pids = {each["deployable"]: each["pid"] for each in ready["replicas"]}
+            yield Fleet(ready["edge"], {**pids, "the supervisor": child.pid})
         finally:
-            for child in reversed(children):
-                await asyncio.to_thread(child.stop)
+            await asyncio.to_thread(child.stop)
 
 
-def _begun(command: Command, folder: Path, environment: dict[str, str]) -> Child:
-    log = folder / f"{command.name}.log"
-    return Child(command.name, command.arguments, log, environment, command.program)
-
-
-def _until_ready(child: Child) -> None:
+def _until_ready(child: Child) -> dict[str, Any]:
     lines: list[str] = []
     while not lines:
         lines = child.lines(PATIENCE_S)
         child.check()
-    assert json.loads(lines[0])
+    ready: dict[str, Any] = json.loads(lines[0])
+    return ready
+
+
+def _program(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
 
 
 async def test_a_checkout_is_found_by_its_order_within_three_clicks_with_what_was_done_in_typescript(
     fleet: Fleet,
 ) -> None:
+    assert fleet.pids.keys() == {*SERVICES, "edge", "the supervisor"}
+    assert len({*fleet.pids.values()}) == 7
+    assert _program(fleet.pids["notifications"]) == "node"
     async with launched() as browser, window(browser) as customer, window(browser) as page:
         order_id = await order(customer, fleet)
         await opened(page, fleet, "#/map")

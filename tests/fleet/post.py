@@ -1,0 +1,73 @@
+"""A service that is no code of Borough's: a program with a listener, of Python's own library alone.
+
+It is run as `python post.py {port}`; `post.py lame` answers no health, `post.py deaf` does not stop when it is told to.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+__all__: list[str] = []
+
+
+def ask_ledger() -> int:
+    """Call another service, as the environment says where it is and who calls."""
+    (url,) = json.loads(Path(os.environ["BOROUGH_DIRECTORY"]).read_text())["ledger"]
+    name = os.environ["BOROUGH_SERVICE"]
+    proof = (Path(os.environ["BOROUGH_TOKENS"]) / f"{name}.token").read_text().strip()
+    fields = {"borough-service": name, "borough-proof": proof}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{url}/ledger/secret", None, fields)
+    ) as answer:
+        return int(answer.read())
+
+
+class Post(BaseHTTPRequestHandler):
+    """Answers health, and what it was started with."""
+
+    is_lame = False
+
+    def do_GET(self) -> None:
+        if self.path in ("/readyz", "/livez"):
+            if self.is_lame:
+                print("asked", flush=True)
+            self.answer(503 if self.is_lame else 200, "as it is")
+        elif self.path == "/borough/hello":
+            said = {"process": "p", "system": "s", "services": {"post": "2.5"}, "contracts": {}}
+            self.answer(200, said)
+        elif self.path == "/post/facts":
+            facts = {"pid": os.getpid(), "folder": str(Path.cwd()), "arguments": sys.argv[1:]}
+            self.answer(200, {**facts, "environment": dict(os.environ), "secret": SECRET})
+        else:
+            self.answer(404, "nothing")
+
+    def answer(self, status: int, document: object) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing of requests."""
+
+
+if __name__ == "__main__":
+    word = sys.argv[1]
+    if word == "broken":
+        sys.exit("the post has no stamps")
+    if word == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        print(f"below {below.pid}", flush=True)
+    Post.is_lame = word == "lame"
+    SECRET = ask_ledger() if "BOROUGH_DIRECTORY" in os.environ and word.isdigit() else None
+    listener = HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Post)
+    print("the post is open", flush=True)
+    listener.serve_forever()

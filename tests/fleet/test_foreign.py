@@ -1,0 +1,225 @@
+"""A service that is a command is a member of the fleet like others: started, found, begun anew, seen off, told of."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.clock import SystemClock
+from borough.errors import ConfigurationError, DeclarationFaults
+from borough.fleet.control import Assignment, DirectoryChanged, Drain, Failed, FromReplica, Ready
+from borough.fleet.foreign import ForeignChild, Surroundings
+from borough.runtime.configuration import Configuration
+from borough.runtime.foreign import foreign_services
+from borough.runtime.options import DeployableFacts
+from borough.runtime.topology import make_topology
+from tests.cli.terminal import PATIENCE_S, borough
+from tests.fleet.village import TOML, is_alive, run_village, until, write_village
+
+POST = Path(__file__).with_name("post.py")
+FACTS = """
+[services.post]
+command = ["%s", "-S", "post.py", "{port}"]
+folder = "post"
+needs = ["ledger.Ledger"]
+environment = { SEALED = "file:sealed.txt", GREETING = "hello" }
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The village with a post office, which calls the ledger before it is ready."""
+    root = write_village(tmp_path)
+    (root / "borough.toml").write_text(TOML + FACTS % sys.executable)
+    (root / "sealed.txt").write_text("a secret\n")
+    (root / "post").mkdir()
+    shutil.copy(POST, root / "post" / "post.py")
+    return root
+
+
+def test_a_command_is_a_member_of_the_fleet_like_others(root: Path) -> None:
+    with run_village(root, "fleet") as village:
+        assert {each["replica"] for each in village.ready["replicas"]} == {
+            "ledger.1", "clerk.1", "post.1", "edge.1",
+        }  # fmt: skip
+        said = village.said
+        assert said.index("ledger.1 | is ready") < said.index("post.1   | the post is open")
+        assert said.index("post.1   | is ready") < said.index("edge.1   | is ready")
+        status, facts = village.ask("/post/facts")
+        assert (status, facts["pid"], facts["secret"]) == (200, village.pid("post.1"), 42)
+        assert facts["folder"] == str(root / "post")
+        told = facts["environment"]
+        assert facts["arguments"] == [told["PORT"]]
+        assert (told["SEALED"], told["GREETING"]) == ("a secret", "hello")
+        assert (told["BOROUGH_SYSTEM"], told["BOROUGH_SERVICE"]) == ("village", "post")
+        assert (told["OTEL_SERVICE_NAME"], told["OTEL_EXPORTER_OTLP_ENDPOINT"]) == (
+            "post",
+            (village.data / "borough.otlp").read_text().strip(),
+        )
+        os.kill(village.pid("post.1"), signal.SIGKILL)
+        pid = until(lambda: (found := village.ask("/post/facts"))[0] == 200 and found[1]["pid"])
+        assert pid != village.pid("post.1")
+        assert "post.1   | was ended by SIGKILL; begun anew in " in village.said
+        grown = village.command("scale", "post=2")
+        assert (grown.returncode, grown.stdout) == (0, "post has 2 replicas\n"), grown.stderr
+        pids = until(
+            lambda: (
+                len(found := {village.ask("/post/facts")[1]["pid"] for _ in range(9)}) == 2
+                and found
+            )
+        )
+        refused = village.command("rollout", "post", "--from", str(root))
+        assert (refused.returncode, "post is a command" in refused.stderr) == (2, True)
+        assert village.stop() == 0
+        assert [pid for pid in [*village.pids, *pids] if is_alive(pid)] == []
+        assert list((village.data / "directory").iterdir()) == []
+
+
+def test_one_process_for_all_in_python_has_it_beside(root: Path) -> None:
+    with run_village(root, "one") as village:
+        assert [each["replica"] for each in village.ready["replicas"]] == [
+            "one.1", "post.1", "edge.1",
+        ]  # fmt: skip
+        pids = village.ask("/clerk/pids")[1]
+        assert pids["clerk"] == pids["ledger"] == village.pid("one.1")
+        assert village.ask("/post/facts")[1]["pid"] == village.pid("post.1")
+        village.process.kill()
+        until(lambda: not any(is_alive(pid) for pid in village.pids))
+
+
+# --- what is wrong is said, and nothing is started -------------------------------------------------
+
+
+def services(folder: Path, toml: str) -> Any:
+    (folder / "borough.toml").write_text(toml)
+    return foreign_services(Configuration.load(folder, dict(os.environ)), ["ledger.Ledger"])
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ('command = ["no-such-program"]', "no-such-program was not found on the PATH; install it"),
+        ('command = ["./main"]', "main is not there; build the service, or mend the path"),
+        ('command = ["./borough.toml"]', "borough.toml is not executable; chmod +x it"),
+        ('command = ["sh"]\nfolder = "dist"', "dist, which is no folder; build the service"),
+        ('command = ["sh"]\nready = "readyz"', "'readyz', which is no path"),
+        ('command = ["sh"]\nneeds = ["ledger.Legder"]', "did you mean ledger.Ledger?"),
+        ('command = ["sh"]\nenvironment = { A = "env:NOT_THERE" }', "has no NOT_THERE"),
+        ("port = 8090", "services.post.port is for a service that is a command"),
+    ],
+)
+def test_a_command_that_cannot_be_started_is_told_before(
+    tmp_path: Path, facts: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        services(tmp_path, f"[services.post]\n{facts}\n")
+    assert sentence in str(raised.value)
+
+
+def test_a_command_shares_no_process() -> None:
+    written = {"all": {"all": DeployableFacts(services=("ledger", "post"))}}
+    with pytest.raises(DeclarationFaults) as raised:
+        make_topology("all", written, ["ledger", "post"], ["post"])
+    assert "topologies.all.all runs post together with others" in str(raised.value)
+    assert 'Write post = { services = ["post"] } beside it' in str(raised.value)
+
+
+def test_a_command_with_a_port_has_one_replica(root: Path) -> None:
+    toml = (root / "borough.toml").read_text().replace('folder = "post"', "port = 8090")
+    (root / "borough.toml").write_text(
+        f'{toml}\n[topologies.two]\npython = {{ services = ["ledger", "clerk"] }}\n'
+        'post = { services = ["post"], replicas = 2 }\n'
+    )
+    words = ("run", str(root), "--topology", "two", "--data", str(root / "data"))
+    refused = subprocess.run(borough(*words), capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        "borough: services.post.port is one port, at which 2 replicas cannot listen"
+    )
+
+
+# --- one life --------------------------------------------------------------------------------------
+
+
+class Life:
+    """A life of the post office that begins at once."""
+
+    def __init__(self, folder: Path, word: str, port: int | None = None) -> None:
+        option = "" if port is None else f"port = {port}\n"
+        argv = f'["{sys.executable}", "-S", "{POST}", "{word}"]'
+        found = services(
+            folder, f'[data]\nfolder = "data"\n[services.post]\n{option}command = {argv}\n'
+        )
+        configuration = Configuration.load(folder, {})
+        self.lines: asyncio.Queue[str] = asyncio.Queue()
+        self.child = ForeignChild(
+            found["post"],
+            Assignment(path=str(folder), flags={}, deployable="post", number=1, services=("post",)),
+            Surroundings(configuration, dict(os.environ), None),
+            SystemClock(),
+            self.lines.put_nowait,
+        )
+        self.messages: AsyncIterator[FromReplica] = self.child.messages()
+        self.child.tell(DirectoryChanged(0, {}, {}))
+
+    async def first(self, kind: Any) -> Any:
+        """The first message of that kind; None where there was none."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for message in self.messages:
+                if isinstance(message, kind):
+                    return message
+        return None
+
+
+async def test_one_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    life = Life(tmp_path, "broken")
+    failed: Failed = await life.first(Failed)
+    assert "has ended with status 1 before GET http://127.0.0.1:" in failed.sentence
+    assert failed.sentence.endswith("/readyz was answered: the post has no stamps")
+    assert await life.child.ended() == 1
+
+
+async def test_one_that_is_never_ready_is_told_with_what_it_answers(tmp_path: Path) -> None:
+    life = Life(tmp_path, "lame")
+    assert await life.lines.get() == "the post is open"
+    assert [await life.lines.get() for _ in range(2)] == ["asked", "asked"]
+    life.child.kill()
+    failed: Failed = await life.first(Failed)
+    assert "has not been ready in time" in failed.sentence
+    assert "the answer is 503; it is told its port in PORT" in failed.sentence
+
+
+async def test_one_whose_port_is_taken_is_told_whose_fault_that_is(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        failed: Failed = await Life(tmp_path, "open", port).first(Failed)
+    assert failed.sentence == (
+        f"cannot be started: port {port} (services.post.port) is taken by another process; "
+        "end that, or name another port"
+    )
+
+
+async def test_it_has_the_version_that_it_tells_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+    life = Life(tmp_path, "deaf")
+    below = int((await life.lines.get()).partition(" ")[2])
+    ready: Ready = await life.first(Ready)
+    assert ready.services == {"post": "2.5"}
+    life.child.tell(Drain())  # which it does not hear
+    pid = life.child.pid
+    assert pid is not None
+    life.child.kill()
+    assert await life.child.ended() == -signal.SIGKILL
+    await asyncio.to_thread(until, lambda: not is_alive(pid) and not is_alive(below))
+    assert await life.first(Failed) is None
