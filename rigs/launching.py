@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import IO, Any
 
 from rigs.episodes import ROOT
@@ -23,12 +23,10 @@ async def launch(
     *words: str,
     environment: Mapping[str, str],
     errors: int | IO[Any],
-    program: Sequence[str] = (sys.executable, "-P"),
 ) -> asyncio.subprocess.Process:
-    """Start Python, or another program, with these arguments; what it says on standard output is read
-    by the rig."""
+    """Start Python with these arguments; what it says on standard output is read by the rig."""
     return await asyncio.create_subprocess_exec(
-        *(*program, *words),
+        *(sys.executable, "-P", *words),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,

@@ -21,7 +21,7 @@ from rigs.forking import Forker, Life
 from rigs.launching import launch, module_path
 from shop.demo.evidence import Evidence, read_evidence
 from shop.demo.places import SERVICES, Places, rows_of
-from shop.demo.processes import PYTHON, Child, free_port
+from shop.demo.processes import Child, free_port
 from shop.demo.rules import ONCE_PER_KEY, judge
 from shop.demo.watch import Watch
 
@@ -67,19 +67,8 @@ class Server:
     ) -> Server:
         """Start a process that runs the system in this folder; it is not ready yet."""
         words = (*launcher, "run", str(system), "--json", *arguments)
-        return await cls.begin_other(words, log, environment)
-
-    @classmethod
-    async def begin_other(
-        cls,
-        words: Sequence[str],
-        log: Path,
-        environment: Mapping[str, str],
-        program: Sequence[str] = PYTHON,
-    ) -> Server:
-        """Start any process that says in a line when it is ready."""
         with log.open("ab") as errors:
-            process = await launch(*words, environment=environment, errors=errors, program=program)
+            process = await launch(*words, environment=environment, errors=errors)
         return cls(process, log)
 
     @property

@@ -223,12 +223,13 @@ class _Fleet:
         return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
 
     async def _tell_members(self, _request: Members, _say: Say) -> Answer:
-        """What the door judges crash loops by."""
+        """What the door judges crash loops by, and whoever looks for a process finds it by."""
         found = [
             {
                 "name": member.name,
                 "services": member.assignment.services,
                 "state": member.state,
+                "pid": member.pid,
                 "restarts": member.restarts,
                 "trouble": member.trouble,
             }
