@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -66,6 +67,8 @@ def test_a_command_is_a_member_of_the_fleet_like_others(root: Path) -> None:
             "post",
             (village.data / "borough.otlp").read_text().strip(),
         )
+        targets = json.loads((village.data / "prometheus.json").read_bytes())
+        assert {each["labels"]["instance"] for each in targets} == {"ledger.1", "clerk.1"}
         os.kill(village.pid("post.1"), signal.SIGKILL)
         pid = until(lambda: (found := village.ask("/post/facts"))[0] == 200 and found[1]["pid"])
         assert pid != village.pid("post.1")

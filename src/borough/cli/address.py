@@ -29,7 +29,7 @@ class Address(msgspec.Struct, frozen=True):
     internal: str = ""
     services: dict[str, str] = {}
     replicas: dict[str, str] = {}
-    """The internal URL of each replica, by its name."""
+    """The internal URL of each replica whose metrics can be asked for, by its name."""
 
 
 def write_address(folder: Path, address: Address) -> None:

@@ -205,7 +205,12 @@ class _Fleet:
             for service in member.peers()
         }
         edge = self.address.edge if self.address is not None else supervisor.edge_url
-        replicas = {each.name: each.where for each in supervisor.members.values() if each.peers()}
+        # Commands need not have metrics to be asked for.
+        replicas = {
+            each.name: each.where
+            for each in supervisor.members.values()
+            if each.peers() and not self.foreign.keys() & each.assignment.services
+        }
         address = Address(os.getpid(), edge, "", services, replicas)
         if address != self.address:
             write_address(self.folder, address)

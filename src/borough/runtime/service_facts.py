@@ -34,16 +34,15 @@ class ServiceFacts(Table, frozen=True):
     asgi: str | None = None
     """Its ASGI application, `module:name`, where it is no class of services; a factory will do."""
     command: tuple[str, ...] = ()
-    """The program that it is, with its arguments, where it is not written in Python: `["node", "main.js"]`, without a
-    shell. `{port}` in it stands for the port."""
+    """The program that it is, where it is not written in Python, as `["node", "main.js"]`; `{port}` is its port."""
     folder: str | None = None
-    """Where that program is started, relative to the system's folder; there, if not given."""
+    """Where it is started, relative to the system's folder; in that, if not given."""
     port: Port | None = None
-    """Where it is to listen; if not given, at a free port. It is told in `PORT`."""
+    """The port at which that program listens, and which it is told in `PORT`; if not given, a free one."""
     ready: str = "/readyz"
     """The path that it answers with 2xx once it takes calls."""
     environment: dict[str, str] = {}
-    """Further variables of its environment; `env:NAME` and `file:PATH` stand for what they name."""
+    """Further variables of its environment; secrets by reference, `env:NAME` or `file:PATH`."""
     allow: str | None = None
     """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
     needs: tuple[str, ...] = ()
