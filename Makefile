@@ -76,7 +76,7 @@ rig: $(VENV)/.dev  ## a long trial (RIG_ARGS="crash --count 100 --seed 1")
 shots: $(VENV)/.dev  ## docs/images anew: the shop's console in a browser (Chromium, two minutes)
 	@PYTHONPATH=.:examples $(BIN)/python -m tests.docs.shots
 
-polyglot: build/polyglot/dist/main.js  ## the shop's notifications in TypeScript (Node 20 or newer, npm)
+polyglot: build/polyglot/dist/main.js build/polyglot/push.secret  ## the shop's notifications in TypeScript (Node 20 or newer, npm)
 
 wheel: $(UV) $(VENV).python  ## dist/*.whl and dist/*.tar.gz
 	@rm -rf dist
@@ -114,6 +114,9 @@ build/polyglot/.packages: $(POLYGLOT)/package.json $(POLYGLOT)/package-lock.json
 	@if [ -e $@ ] && cmp -s $(POLYGLOT)/package-lock.json build/polyglot/package-lock.json; then touch $@; exit 0; fi; \
 	rm -rf build/polyglot; mkdir -p build/polyglot; cp $^ build/polyglot; \
 	(cd build/polyglot && npm ci --no-audit --no-fund --loglevel=error >&2); touch $@
+
+build/polyglot/push.secret: | build/polyglot/.packages
+	@(umask 077; node -p '"whsec_" + crypto.randomBytes(32).toString("base64")' > $@)
 
 build/polyglot/dist/main.js: build/polyglot/.packages $(wildcard $(POLYGLOT)/src/*.ts $(POLYGLOT)/*.json)
 	@cd build/polyglot && rm -rf src dist

@@ -16,6 +16,7 @@ import msgspec
 
 from borough.runtime import alert_options, options
 from borough.runtime.duration import Duration
+from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.table import Table
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
@@ -72,7 +73,7 @@ def page() -> str:
     """The page with its tables made anew."""
     facts = [
         *rows(options.TeamFacts, "teams.NAME."),
-        *rows(options.ServiceFacts, "services.NAME."),
+        *rows(ServiceFacts, "services.NAME."),
         *rows(options.DeployableFacts, "topologies.NAME.DEPLOYABLE."),
         *rows(options.ExternalOptions, "external.NAME."),
         *rows(options.PushOptions, "push.NAME."),

@@ -159,7 +159,9 @@ def test_a_service_that_is_not_here_calls_what_it_needs_with_its_token(tmp_path:
     assert toml.count(facts) == 1
     (tmp_path / "web").mkdir()
     (tmp_path / "borough.toml").write_text(
-        toml.replace("../shop/web", "web").replace(facts, f"{facts}\n{needs}")
+        toml.replace("../shop/web", "web")
+        .replace(facts, f"{facts}\n{needs}")
+        .replace("file:../../build/polyglot/push.secret", "env:SHOP_PUSH_SECRET")
     )
     data = tmp_path / "data"
     command = [sys.executable, "-m", "borough", "run", str(tmp_path), "--only", "accounts"]

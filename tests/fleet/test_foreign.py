@@ -188,7 +188,7 @@ async def test_one_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path)
     life = Life(tmp_path, "broken")
     failed: Failed = await life.first(Failed)
     assert "has ended with status 1 before GET http://127.0.0.1:" in failed.sentence
-    assert failed.sentence.endswith("/readyz was answered: the post has no stamps")
+    assert failed.sentence.endswith("/readyz was answered; its last line: the post has no stamps")
     assert await life.child.ended() == 1
 
 

@@ -1,7 +1,5 @@
 """The shop with its notifications in TypeScript: which system that is, and what it is started with."""
 
-import base64
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,24 +18,22 @@ class Polyglot:
     def __init__(self, shop: Path, places: Places) -> None:
         """Raises `ConfigurationError` where it is not built."""
         self.system = shop.parent / "shop-polyglot"
-        built = shop.parents[1] / "build" / "polyglot" / "dist" / "main.js"
-        if not built.is_file() or not self.system.is_dir():
+        built = shop.parents[1] / "build" / "polyglot"
+        made = (built / "dist" / "main.js", built / "push.secret", self.system)
+        if not all(each.exists() for each in made):
             raise ConfigurationError(
                 "the TypeScript service is not built; run `make polyglot` in a checkout of Borough"
             )
         self._places = places
         self._port = free_port(PORT)
-        self._secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
     def environment(self, options: Mapping[str, str]) -> Mapping[str, str]:
         """Further variables; `options` say what carries events. From RabbitMQ the TypeScript service takes
         them itself, all others push them to it."""
-        how = (
-            {"SHOP_PUSH_SECRET": self._secret}
-            if _is_pushed(options)
-            else {"NOTIFICATIONS_AMQP_URL": options["events.rabbitmq.url"]}
-        )
-        return {**how, "NOTIFICATIONS_MAILBOX": str(self._places.mailbox)}
+        found = {"NOTIFICATIONS_MAILBOX": str(self._places.mailbox)}
+        if _is_pushed(options):
+            return found
+        return {**found, "NOTIFICATIONS_AMQP_URL": options["events.rabbitmq.url"]}
 
     def flags(self, options: Mapping[str, str]) -> Mapping[str, str]:
         """Further options of borough.toml."""

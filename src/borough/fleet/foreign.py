@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import ssl as tls
@@ -267,8 +268,11 @@ class ForeignChild:
                 "it is told its port in PORT"
             )
         how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-        said = f": {self._last_line}" if self._last_line else ""
-        return f"{' '.join(self._service.argv)} has ended {how} before {asked} was answered{said}"
+        said = f"; its last line: {self._last_line}" if self._last_line else ""
+        return (
+            f"`{shlex.join(self._service.argv)}` in {self._service.folder} has ended {how} "
+            f"before {asked} was answered{said}"
+        )
 
     def _take_up(self, told: DirectoryChanged) -> None:
         """Write down who takes calls, and begin with the first one."""

@@ -129,11 +129,8 @@ class System:
             for name, facts in _applications(configuration.options).items()
             if modules is None or name in modules
         }
-        foreign = foreign_names(configuration.options.services)
-        if not (places or applications or foreign or any(folder.glob("*/contract.py"))):
-            raise ConfigurationError(
-                f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
-            )
+        if not (places or applications):
+            _refuse_nothing(folder, configuration.options)
         _enter_package(folder, 0 if release is None else 1)
         faults: list[Fault] = []
         contracts = [
@@ -164,6 +161,14 @@ class System:
         if modules is None:
             _known_services(system)
         return system
+
+
+def _refuse_nothing(folder: Path, options: Options) -> None:
+    """Where no code of a service is, contracts or a command are. Raises `ConfigurationError`."""
+    if not foreign_names(options.services) and not any(folder.glob("*/contract.py")):
+        raise ConfigurationError(
+            f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
+        )
 
 
 def _enter(release: Path, data_folder: Path) -> None:
