@@ -65,13 +65,15 @@ def _run(options: argparse.Namespace) -> int:
     from borough.clock import SystemClock
     from borough.gateway.certificates import make_certificates
     from borough.gateway.spiffe import trust_domain
+    from borough.runtime.foreign import foreign_names
     from borough.runtime.system import System, service_name
     from borough.transports.http.wire import EDGE
 
     system = System.load(options.path)
     configuration = system.configuration
     # The public door of a fleet proves itself like a service.
-    known = sorted({EDGE, *(service_name(cls) for cls in system.services)})
+    commands = foreign_names(configuration.options.services)
+    known = sorted({EDGE, *(service_name(cls) for cls in system.services), *commands})
     domain = trust_domain(system.name, configuration.options.internal.tls.trust_domain)
     folder = Path(options.folder) if options.folder else configuration.data_folder / "certs"
     kept = make_certificates(

@@ -26,8 +26,8 @@ def refusals(
 ) -> list[str]:
     """Why the new version must not be started, each with its remedy; empty means that it may.
 
-    `running` is what runs, by service, the old version among it; `elsewhere` are services that are not
-    of this system, or mocked.
+    `running` is what runs, by service, the old version among it; `elsewhere` are services that need not
+    tell what they provide: commands, those of no process of this system, and mocked ones.
     """
     return [
         *_of_callers(service, new, running),
@@ -94,9 +94,9 @@ def _of_its_needs(new: ServiceSaid, running: Running, elsewhere: Collection[str]
     for name, text in new.needs.items():
         mine = from_json(text.encode())
         found = [said.provides[name] for said in running.values() if name in said.provides]
-        if name in new.provides or mine.service in elsewhere:
+        if name in new.provides:
             continue
-        if not found:
+        if not found and mine.service not in elsewhere:
             yield f"the new version calls {name}, which nobody here provides. Ship {mine.service} first"
         for theirs in found:
             yield from _calls(mine, from_json(theirs.encode()), "the new version is a caller")

@@ -14,14 +14,13 @@ import socket
 import ssl as tls
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 
 from borough.clock import Clock
+from borough.contracts.descriptor import describe, from_json, to_json
 from borough.engines.ports import free_port
 from borough.errors import ConfigurationError
 from borough.fleet import leash
@@ -41,16 +40,16 @@ from borough.fleet.control import (
     Ready,
     RunSchedule,
     Seen,
+    ServiceSaid,
     ToReplica,
 )
+from borough.fleet.surroundings import LOCAL, Surroundings
 from borough.fleet.usage import cpu_seconds
-from borough.runtime.configuration import Configuration
 from borough.runtime.foreign import ForeignService
-from borough.transports.http.greeting import HELLO, Hello
+from borough.transports.http.greeting import CONTRACTS, HELLO, Hello
 
-__all__ = ["ForeignChild", "Surroundings"]
+__all__ = ["ForeignChild"]
 
-_HOST = "127.0.0.1"
 _LIVES = "/livez"
 _ASK_S = 5.0
 _HELLO_S = 1.0
@@ -59,71 +58,6 @@ _FIGURES_S = 1.0
 _LAST_WORDS_S = 1.0
 _LONGEST_ANSWER = 1024 * 1024
 _hello = msgspec.json.Decoder(Hello).decode
-
-
-class Surroundings:
-    """What all commands of a system are told: where data, tokens, certificates and the collector are."""
-
-    def __init__(
-        self, configuration: Configuration, environment: Mapping[str, str], otlp: str | None
-    ) -> None:
-        """`environment` is that of the fleet; `otlp` takes what services see, where somebody does."""
-        self.system = configuration.options.system.name
-        self.data = configuration.data_folder
-        self._folder = configuration.folder
-        self._tls = configuration.options.internal.tls
-        self._environment = environment
-        self._otlp = otlp or configuration.options.telemetry.endpoint
-
-    @property
-    def scheme(self) -> str:
-        """How services are spoken to."""
-        return "https" if self._tls.is_on else "http"
-
-    def place_of_directory(self, name: str) -> Path:
-        """The file in which a replica of that name finds the others."""
-        return self.data / "directory" / f"{name}.json"
-
-    def variables(self, service: ForeignService, name: str, port: int) -> dict[str, str]:
-        """The environment of a replica; what borough.toml says of it comes last."""
-        found = {
-            **self._environment,
-            "HOST": _HOST,
-            "PORT": str(port),
-            "BOROUGH_SYSTEM": self.system,
-            "BOROUGH_SERVICE": service.name,
-            "BOROUGH_DATA_FOLDER": str(self.data),
-            "BOROUGH_TOKENS": str(self.data / "tokens"),
-            "BOROUGH_DIRECTORY": str(self.place_of_directory(name)),
-            "OTEL_SERVICE_NAME": service.name,
-            "OTEL_RESOURCE_ATTRIBUTES": self._attributes(service),
-        }
-        if self._otlp is not None:
-            found["OTEL_EXPORTER_OTLP_ENDPOINT"] = self._otlp
-            found["OTEL_EXPORTER_OTLP_PROTOCOL"] = "http/protobuf"
-        for variable, path in (
-            ("BOROUGH_TLS_CA", self._tls.ca),
-            ("BOROUGH_TLS_CERTIFICATE", self._tls.certificate),
-            ("BOROUGH_TLS_KEY", self._tls.key or self._tls.certificate),
-        ):
-            if path is not None:
-                found[variable] = str(self._folder / path.replace("{service}", service.name))
-        return {**found, **service.environment}
-
-    def _attributes(self, service: ForeignService) -> str:
-        own = {"service.namespace": self.system, "service.version": service.version}
-        pairs = [f"{name}={quote(value)}" for name, value in own.items()]
-        return ",".join(
-            [*pairs, *filter(None, [self._environment.get("OTEL_RESOURCE_ATTRIBUTES")])]
-        )
-
-    def ssl(self) -> tls.SSLContext | None:
-        """What checks a service's certificate; who asks whether it is ready has none of its own."""
-        if self._tls.ca is None:
-            return None
-        context = tls.create_default_context(cafile=self._folder / self._tls.ca)
-        context.check_hostname = False  # it is a service of this machine, whichever
-        return context
 
 
 class ForeignChild:
@@ -146,9 +80,11 @@ class ForeignChild:
         self._wanted = asyncio.Event()
         self._process: Process | None = None
         self._port = 0
+        self._ssl: tls.SSLContext | None = None
         self._is_ready = self._is_leaving = self._is_killed = False
         self._last_line = ""
         self._last_answer = "nobody listens there"
+        self._describing: set[asyncio.Task[None]] = set()
         self._task = asyncio.ensure_future(self._run())
 
     @property
@@ -175,8 +111,9 @@ class ForeignChild:
                 )
                 self._said.put_nowait(Done(number, refusal))
             case Describe(number):
-                refusal = f"{self._service.name} is a command, which tells nothing of its code"
-                self._said.put_nowait(Described(number, refusal=refusal))
+                task = asyncio.ensure_future(self._describe(number))
+                self._describing.add(task)
+                task.add_done_callback(self._describing.discard)
             case Assignment():
                 pass
 
@@ -214,6 +151,8 @@ class ForeignChild:
             self._said.put_nowait(Failed(f"cannot be started: {reason}", 1, False))
             return 1
         finally:
+            for task in self._describing:
+                task.cancel()
             self._said.put_nowait(None)
             with suppress(OSError):
                 self._around.place_of_directory(self._name).unlink(missing_ok=True)
@@ -261,7 +200,7 @@ class ForeignChild:
 
     def _why(self, status: int) -> str:
         """Why it has never been ready."""
-        asked = f"GET {self._around.scheme}://{_HOST}:{self._port}{self._service.ready}"
+        asked = f"GET {self._around.scheme}://{LOCAL}:{self._port}{self._service.ready}"
         if self._is_killed:
             return (
                 f"has not been ready in time: {asked} is to be answered with 2xx, and {self._last_answer}; "
@@ -295,9 +234,9 @@ class ForeignChild:
 
     async def _watch(self, pid: int) -> None:
         wait_s = _LOOK_FIRST_S
-        ssl = await asyncio.to_thread(self._around.ssl)
+        self._ssl = await asyncio.to_thread(self._around.ssl)
         while True:
-            status, _ = await self._ask(self._service.ready, _ASK_S, ssl)
+            status, _ = await self._ask(self._service.ready, _ASK_S)
             if 200 <= status < 300:
                 break
             if status:
@@ -305,37 +244,60 @@ class ForeignChild:
             await self._clock.sleep(wait_s)
             wait_s = min(2 * wait_s, _LOOK_LAST_S)
         self._is_ready = True
-        self._said.put_nowait(self._ready(await self._ask(HELLO, _HELLO_S, ssl)))
+        self._said.put_nowait(self._ready(await self._greet()))
         while True:
-            status, _ = await self._ask(_LIVES, _ASK_S, ssl)
+            status, _ = await self._ask(_LIVES, _ASK_S)
             if status:
                 self._said.put_nowait(Figures(None, 0, cpu_seconds(pid) or 0.0))
             await self._clock.sleep(_FIGURES_S)
 
-    def _ready(self, hello: tuple[int, bytes]) -> Ready:
-        service, said = self._service, Hello("", "", {}, {})
+    async def _greet(self) -> Hello:
+        """What it says of itself, if it does."""
+        status, body = await self._ask(HELLO, _HELLO_S)
         with suppress(msgspec.DecodeError):
-            said = _hello(hello[1]) if hello[0] == 200 else said
+            if status == 200:
+                return _hello(body)
+        return Hello("", "", {}, {})
+
+    async def _describe(self, number: int) -> None:
+        """Say what it provides, as far as it tells, and what it needs, as the system knows that."""
+        service, hello = self._service, await self._greet()
+        provides: dict[str, str] = {}
+        for name in hello.contracts:
+            status, body = await self._ask(CONTRACTS + name, _HELLO_S)
+            with suppress(
+                ConfigurationError
+            ):  # what cannot be read cannot be held against anything
+                if status == 200:
+                    from_json(body)
+                    provides[name] = body.decode()
+        needs = await asyncio.to_thread(
+            lambda: {name: to_json(describe(each)).decode() for name, each in service.needs.items()}
+        )
+        version = hello.services.get(service.name) or service.version
+        said = ServiceSaid(version=version, provides=provides, needs=needs)
+        self._said.put_nowait(Described(number, {service.name: said}))
+
+    def _ready(self, said: Hello) -> Ready:
+        service = self._service
         return Ready(
-            host=_HOST,
+            host=LOCAL,
             port=self._port,
             scheme=self._around.scheme,
             services={service.name: said.services.get(service.name) or service.version},
             contracts={name: offer.version for name, offer in said.contracts.items()},
-            declares={service.name: service.needs},
+            declares={service.name: tuple(service.needs)},
         )
 
-    async def _ask(
-        self, path: str, within_s: float, ssl: tls.SSLContext | None
-    ) -> tuple[int, bytes]:
+    async def _ask(self, path: str, within_s: float) -> tuple[int, bytes]:
         """Status and body of an answer, 0 for none. Each has a connection of its own, which ends with it:
         a server that takes one at a time must not be held up."""
         try:
             async with asyncio.timeout(within_s):
-                reader, writer = await asyncio.open_connection(_HOST, self._port, ssl=ssl)
+                reader, writer = await asyncio.open_connection(LOCAL, self._port, ssl=self._ssl)
                 try:
                     writer.write(
-                        f"GET {path} HTTP/1.0\r\nhost: {_HOST}:{self._port}\r\n\r\n".encode()
+                        f"GET {path} HTTP/1.0\r\nhost: {LOCAL}:{self._port}\r\n\r\n".encode()
                     )
                     answer = await reader.read(_LONGEST_ANSWER)
                     while answer and (more := await reader.read(_LONGEST_ANSWER - len(answer))):
@@ -357,7 +319,7 @@ def _own_port(service: ForeignService) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_HOST, service.port))
+            probe.bind((LOCAL, service.port))
         except OSError:
             raise ConfigurationError(
                 f"port {service.port} (services.{service.name}.port) is taken by another process; "

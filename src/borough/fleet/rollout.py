@@ -81,7 +81,7 @@ class Rollout:
         say: Say,
         elsewhere: Collection[str] = (),
     ) -> None:
-        """`elsewhere`: the services that others answer, or nobody but their examples."""
+        """`elsewhere`: the services that others answer, or nobody but their examples, and commands."""
         self._supervisor = supervisor
         self._deployable = deployable
         self._service = service

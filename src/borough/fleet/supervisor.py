@@ -19,10 +19,8 @@ from borough.clock import Clock
 from borough.errors import BoroughError, ConfigurationError
 from borough.fleet.child import Child
 from borough.fleet.control import Assignment, DirectoryChanged, Peer
-from borough.fleet.foreign import ForeignChild, Surroundings
 from borough.fleet.member import Begin, Member, Occupant
-from borough.gateway.internal import ServiceTokens
-from borough.gateway.mutual_tls import proof_of
+from borough.fleet.surroundings import Surroundings
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
 from borough.runtime.callers import declared_callers
@@ -200,6 +198,9 @@ class Supervisor:
 
     def _make_tokens(self) -> None:
         """Commands find a token for each service from the start on. Raises `ConfigurationError`."""
+        from borough.gateway.internal import ServiceTokens  # few fleets have commands
+        from borough.gateway.mutual_tls import proof_of
+
         configuration = self._system.configuration
         tokens = ServiceTokens(configuration.data_folder / "tokens", self._clock)
         proof_of(configuration, tokens, self._clock).open((), {EDGE, *self._directory.declared})
@@ -345,6 +346,7 @@ class Supervisor:
         service = self._foreign.get(assignment.services[0])
         if service is None or assignment.deployable == EDGE:
             return partial(Child.begin, assignment, self._launch.environment)
+        from borough.fleet.foreign import ForeignChild  # few fleets have one
 
         async def begin(say: Callable[[str], None], *, is_aside: bool) -> Occupant:
             return ForeignChild(service, assignment, self._surroundings, self._clock, say)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 from borough.runtime.configuration import Configuration
 from borough.runtime.service_facts import ServiceFacts
@@ -36,14 +37,14 @@ class ForeignService(msgspec.Struct, frozen=True, kw_only=True):
     ready: str
     environment: Mapping[str, str]
     """What borough.toml adds, references resolved."""
-    needs: tuple[str, ...]
-    """The contracts, by wire name, that it may call."""
+    needs: Mapping[str, Contract]
+    """The contracts, by wire name, that it may call, as this system knows them."""
     version: str
 
     @property
     def called(self) -> frozenset[str]:
         """The services that it calls."""
-        return frozenset(contract.partition(".")[0] for contract in self.needs)
+        return frozenset(contract.service for contract in self.needs.values())
 
 
 def foreign_names(services: Mapping[str, ServiceFacts], but: Collection[str] = ()) -> list[str]:
@@ -62,7 +63,7 @@ def foreign_names(services: Mapping[str, ServiceFacts], but: Collection[str] = (
 
 
 def foreign_services(
-    configuration: Configuration, contracts: Collection[str], but: Collection[str] = ()
+    configuration: Configuration, contracts: Mapping[str, Contract], but: Collection[str] = ()
 ) -> dict[str, ForeignService]:
     """The services that are commands, by name, without those of `but`; `contracts` are all that there are.
 
@@ -76,7 +77,7 @@ def foreign_services(
 
 
 def _read(
-    configuration: Configuration, name: str, facts: ServiceFacts, contracts: Collection[str]
+    configuration: Configuration, name: str, facts: ServiceFacts, contracts: Mapping[str, Contract]
 ) -> ForeignService:
     where = f"services.{name}"
     if not _NAME.fullmatch(name) or name in (EDGE, "borough"):
@@ -111,7 +112,7 @@ def _read(
         port=facts.port or None,
         ready=facts.ready,
         environment=environment,
-        needs=facts.needs,
+        needs={need: contracts[need] for need in facts.needs},
         version=facts.version or options.system.version,
     )
 
