@@ -67,6 +67,7 @@ def test_the_table_tells_state_version_process_and_figures() -> None:
                 "search.1", pid=os.getpid(), figures=object(), cpu_percent=12.4, requests_per_s=99.6
             ),
             member("orders.1", state="waiting", version="", restarts=3),
+            member("post.1", pid=os.getpid(), figures=object(), requests_per_s=None),
         ]
     )
     assert rows[0].split() == [
@@ -77,6 +78,7 @@ def test_the_table_tells_state_version_process_and_figures() -> None:
         rows[1],
     )
     assert rows[2].split() == ["orders.1", "waiting", "-", "-", "-", "-", "3"]
+    assert rows[3].split()[-2:] == ["-", "0"]  # nobody can tell how many requests
 
 
 def test_the_table_is_drawn_below_the_lines_and_stands_at_the_end(tmp_path: Path) -> None:

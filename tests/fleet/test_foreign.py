@@ -70,6 +70,13 @@ def test_a_command_is_a_member_of_the_fleet_like_others(root: Path, tmp_path: Pa
             "post",
             (village.data / "borough.otlp").read_text().strip(),
         )
+        shown = {each["name"]: each for each in village.ask("/console/api/system")[1]["services"]}
+        counts = village.ask("/console/api/state")[1]
+        assert shown["post"]["runs"] == "here"
+        assert counts["services"]["post"]["processes"] == [
+            {"pid": village.pid("post.1"), "version": "2.5"}
+        ]
+        assert counts["processes"][str(village.pid("post.1"))]["memory_bytes"] > 0
         targets = json.loads((village.data / "prometheus.json").read_bytes())
         assert {each["labels"]["instance"] for each in targets} == {"ledger.1", "clerk.1"}
         os.kill(village.pid("post.1"), signal.SIGKILL)

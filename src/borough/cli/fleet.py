@@ -209,7 +209,7 @@ class _Fleet:
         replicas = {
             each.name: each.where
             for each in supervisor.members.values()
-            if each.peers() and not self.foreign.keys() & each.assignment.services
+            if each.peers() and not self._is_command(each)
         }
         address = Address(os.getpid(), edge, "", services, replicas)
         if address != self.address:
@@ -228,13 +228,15 @@ class _Fleet:
         return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
 
     async def _tell_members(self, _request: Members, _say: Say) -> Answer:
-        """What the door judges crash loops by, and whoever looks for a process finds it by."""
+        """What the door judges crash loops by, and knows of commands, which tell it nothing."""
         found = [
             {
                 "name": member.name,
                 "services": member.assignment.services,
                 "state": member.state,
                 "pid": member.pid,
+                "version": member.version,
+                "is_command": self._is_command(member),
                 "restarts": member.restarts,
                 "trouble": member.trouble,
             }
@@ -242,6 +244,9 @@ class _Fleet:
             if not member.is_door
         ]
         return Answer(0, f"{len(found)} processes", {"members": found})
+
+    def _is_command(self, member: Member) -> bool:
+        return not self.foreign.keys().isdisjoint(member.assignment.services) and not member.is_door
 
     def _announce(self, supervisor: Supervisor) -> None:
         members = supervisor.members.values()

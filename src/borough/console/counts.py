@@ -25,6 +25,7 @@ __all__ = [
     "MOST_COUNTED",
     "EdgeCounts",
     "OperationCounts",
+    "ProcessCounts",
     "ProcessUse",
     "ServiceCounts",
     "SystemCounts",

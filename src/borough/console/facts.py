@@ -18,7 +18,7 @@ from borough.runtime.push_plan import PushPlan, plan_pushes
 from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
-__all__ = ["SystemView", "merged_views", "system_view"]
+__all__ = ["SystemView", "merged_views", "system_view", "with_commands"]
 
 Runs = Literal["here", "mock", "elsewhere"]
 _RANKS: dict[Runs, int] = {"here": 0, "mock": 1, "elsewhere": 2}
@@ -150,6 +150,19 @@ def merged_views(found: Sequence[SystemView]) -> SystemView:
         services=tuple(service for _, service in sorted(services.items())),
         calls=tuple(sorted(calls)),
         hearings=tuple(sorted(hearings)),
+    )
+
+
+def with_commands(view: SystemView, names: Collection[str], options: Options) -> SystemView:
+    """The same where services of these names run as commands, which tell nothing of themselves."""
+    services = {each.name: each for each in view.services}
+    for name in names:
+        known = services.get(name) or _view(name, "here", options)
+        services[name] = msgspec.structs.replace(known, runs="here")
+    return msgspec.structs.replace(
+        view,
+        services=tuple(service for _, service in sorted(services.items())),
+        teams=_teams(services, options),
     )
 
 

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import msgspec
 
+from borough.console.commands import Commands
 from borough.console.counts import SystemCounts, merged_counts
 from borough.console.event_desk import EventDesk, EventsView
-from borough.console.facts import SystemView, merged_views
+from borough.console.facts import SystemView, merged_views, with_commands
 from borough.console.fleet_events import FleetEvents
 from borough.console.kept import KeptTelemetry
 from borough.console.told import EVENTS, FACTS, STATE
@@ -35,6 +36,7 @@ class FleetSeen:
         self.kept = KeptTelemetry(edge.data_folder, edge.configuration.options.telemetry.keep_mib)
         self.events: EventDesk = FleetEvents(edge, self._events)
         self._edge = edge
+        self._commands = Commands(edge.configuration.options, edge.data_folder)
         self._known: dict[str, SystemView] = {}
 
     async def facts(self) -> SystemView:
@@ -44,7 +46,8 @@ class FleetSeen:
         if not self._known:
             raise Unavailable("No service has told yet what it is", retry_after_s=1)
         # Asked for by service: a view of another replica does not displace a service's own.
-        return merged_views(list(self._known.values()))
+        view = merged_views(list(self._known.values()))
+        return with_commands(view, await self._commands.names(), self.configuration.options)
 
     async def counts(self) -> SystemCounts:
         """See `Seen`."""
@@ -53,7 +56,9 @@ class FleetSeen:
         state = "ready" if states == {"ready"} else "not ready"
         if not found:
             found = [SystemCounts(state=state, started_at=now, at=now, services={}, operations={})]
-        return merged_counts(found, state, now)
+        counts = merged_counts(found, state, now)
+        await self._commands.count_in(counts)
+        return counts
 
     async def _events(self) -> Sequence[EventsView]:
         return [view for _, view in await self._told(EVENTS, EventsView)]

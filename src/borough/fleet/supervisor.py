@@ -289,7 +289,7 @@ class Supervisor:
         return deployable
 
     def _refuse_one_port(self, deployable: Deployable, replicas: int) -> None:
-        service = self._foreign.get(deployable.services[0])
+        service = self._foreign.get(deployable.services[0])  # it is alone there
         if service is not None and service.port is not None and replicas > 1:
             raise ConfigurationError(
                 f"services.{service.name}.port is one port, at which {replicas} replicas cannot listen; "
@@ -343,8 +343,9 @@ class Supervisor:
 
     def _beginning(self, assignment: Assignment) -> Begin:
         """What begins a process for it: a replica in Python, or a command."""
-        service = self._foreign.get(assignment.services[0])
-        if service is None or assignment.deployable == EDGE:
+        is_door = assignment.deployable == EDGE
+        service = None if is_door else self._foreign.get(assignment.services[0])
+        if service is None:
             return partial(Child.begin, assignment, self._launch.environment)
         from borough.fleet.foreign import ForeignChild  # few fleets have one
 
