@@ -1,14 +1,14 @@
 """A statement that is awaited to its end, whatever cancels the task meanwhile, without a task of its own.
 
 Cancelling a task cancels the future that it waits for, and the driver then cancels the statement on the server.
-So the statement is stepped here, and its task waits beside that future. A COMMIT is too short for a task.
+So the statement is stepped here, and its task waits for a future that refuses. The task then keeps the request
+until the future is done, and makes it here. A COMMIT is too short for a task.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from functools import partial
 from typing import Any
 
 __all__ = ["Uncut"]
@@ -34,17 +34,24 @@ class Uncut:
             except StopIteration:
                 return
             waited._asyncio_future_blocking = False  # what a task says when it waits for one
-            while not waited.done():
-                beside = waited.get_loop().create_future()
-                told = partial(_tell, beside)
-                waited.add_done_callback(told)
-                try:
-                    yield from beside
-                except asyncio.CancelledError as request:
+            try:
+                yield _Refusing(waited)
+            except asyncio.CancelledError as request:
+                if not waited.cancelled():
                     self.cancelled = request
-                    waited.remove_done_callback(told)
+            except Exception:
+                pass  # the future's own, which the statement gets from it
 
 
-def _tell(beside: asyncio.Future[None], _waited: asyncio.Future[Any]) -> None:
-    if not beside.done():
-        beside.set_result(None)
+class _Refusing:
+    """A future as the task that waits for it sees it, but for that it cannot be cancelled."""
+
+    __slots__ = ("_asyncio_future_blocking", "add_done_callback", "get_loop")
+
+    def __init__(self, waited: asyncio.Future[Any]) -> None:
+        self._asyncio_future_blocking = True
+        self.add_done_callback = waited.add_done_callback
+        self.get_loop = waited.get_loop
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
