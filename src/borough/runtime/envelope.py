@@ -61,6 +61,8 @@ class CloudEvent(msgspec.Struct, frozen=True):
     data_base64: bytes | msgspec.UnsetType = _UNSET
 
 
+_ID = b'{"specversion":"1.0","id":"'
+_JSON = b',"datacontenttype":"application/json"'
 _encode = JSON.encode
 _decode_envelope = msgspec.json.Decoder(CloudEvent).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -69,18 +71,20 @@ _decode_any = msgspec.json.Decoder().decode
 class EventWriter:
     """Writes the events of one type; made once per type and service."""
 
-    __slots__ = ("_check", "_data", "_key", "_source", "topic", "wire_name")
+    __slots__ = ("_check", "_data", "_key", "_names", "topic", "wire_name")
 
     def __init__(self, event: BoundEvent, source: str) -> None:
         self.topic = event.topic
         self.wire_name = event.wire_name
         # What a `CloudEvent` would be encoded to; most of it never changes.
-        kind, where = _encode(event.wire_name).decode(), _encode(source).decode()
-        self._source = f'","source":{where},"type":{kind},"time":'
+        self._names = b'","source":%b,"type":%b,"time":' % (
+            _encode(source),
+            _encode(event.wire_name),
+        )
+        version = version_of(event.kind)
+        self._data = b',"data":' if version == 1 else b',"eventversion":%d,"data":' % version
         self._check = msgspec.json.Decoder(event.kind).decode
         self._key = _key_reader(event)
-        version = version_of(event.kind)
-        self._data = ',"data":' if version == 1 else f',"eventversion":{version},"data":'
 
     def write(
         self, event: Event, event_id: str, time: datetime, trace: TraceContext | None
@@ -91,20 +95,20 @@ class EventWriter:
         """
         data = _encode(event)
         self._check(data)
-        keyed = traced = ""
+        keyed = traced = b""
         key = self._key(event)
         if key is not None:
             if type(key) is not str:
                 key = _key_text(key)
-            keyed = f',"partitionkey":{_encode(key).decode()}'
+            keyed = b',"partitionkey":' + _encode(key)
         if trace is not None:
-            traced = f',"traceparent":"{trace.traceparent}"'
+            traced = b',"traceparent":"%b"' % trace.traceparent.encode()
             if trace.state or trace.baggage:
                 traced += _beside(trace)
-        return key, (
-            f'{{"specversion":"1.0","id":"{event_id}{self._source}{_encode(time).decode()}'
-            f',"datacontenttype":"application/json"{keyed}{traced}{self._data}{data.decode()}}}'
-        ).encode()
+        names, when = self._names, _encode(time)
+        return key, b"".join(
+            (_ID, event_id.encode(), names, when, _JSON, keyed, traced, self._data, data, b"}")
+        )
 
 
 class EventReader:
@@ -169,10 +173,10 @@ def _of_another_version(what: str, envelope: CloudEvent) -> EventUnreadable:
     return EventUnreadable(f"{what}: CloudEvents {envelope.specversion} is not 1.0")
 
 
-def _beside(trace: TraceContext) -> str:
+def _beside(trace: TraceContext) -> bytes:
     """What travels beside the ids."""
-    state = f',"tracestate":{_encode(trace.state).decode()}' if trace.state else ""
-    return state + (f',"baggage":{_encode(trace.baggage).decode()}' if trace.baggage else "")
+    state = b',"tracestate":' + _encode(trace.state) if trace.state else b""
+    return state + b',"baggage":' + _encode(trace.baggage) if trace.baggage else state
 
 
 def trace_in(envelope: CloudEvent) -> TraceContext | None:
