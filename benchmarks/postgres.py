@@ -124,7 +124,7 @@ async def _by_hand(stack: AsyncExitStack, url: str) -> Sell:
         connection = await asyncpg.connect(url)
         stack.push_async_callback(connection.close)
         idle.append(connection)
-    begin = Control.begin(PostgresLimits(), 10.0, serializable=True)
+    begin = Control.begin(10_000, PostgresLimits().lock_s, True)
     count = 0
 
     async def sell() -> None:

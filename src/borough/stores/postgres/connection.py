@@ -37,10 +37,10 @@ class _Prepared:
 
     __slots__ = ("columns", "encoder", "kinds", "state", "statement")
 
-    def __init__(self, statement: Any) -> None:
+    def __init__(self, sql: str, statement: Any) -> None:
         self.statement = statement
         self.state = statement._state
-        self.encoder = Encoder([kind.name for kind in statement.get_parameters()])
+        self.encoder = Encoder(sql, [kind.name for kind in statement.get_parameters()])
         attributes = statement.get_attributes()
         self.columns: Columns = tuple((column.name, column.type.name) for column in attributes)
         self.kinds = tuple((column.name, int(column.type.oid)) for column in attributes)
@@ -50,28 +50,24 @@ class Control:
     """The texts with which a transaction begins, by what it is for."""
 
     @staticmethod
-    def begin(limits: PostgresLimits, left_s: float, *, serializable: bool) -> str:
-        """Begin to read and write; each statement ends within `left_s`."""
-        return _begin(int(left_s * 1000), int(limits.lock_s * 1000), serializable)
+    @lru_cache(1024)
+    def begin(left_ms: int, lock_s: float, serializable: bool) -> str:
+        """Begin to read and write; each statement ends within `left_ms`."""
+        level = "serializable" if serializable else "read committed"
+        # A look through a whole small table would make every change of it a conflict.
+        index = "; set local enable_seqscan = off" if serializable else ""
+        left_ms = max(left_ms, _LEAST_MS)
+        lock_ms = min(max(int(lock_s * 1000), _LEAST_MS), left_ms)
+        return (
+            f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
+            f"set local lock_timeout = {lock_ms}{index}"
+        )
 
     @staticmethod
     def begin_snapshot(left_s: float) -> str:
         """Begin to read one state."""
         left_ms = max(_LEAST_MS, int(left_s * 1000))
         return f"begin isolation level repeatable read read only; set local statement_timeout = {left_ms}"
-
-
-@lru_cache(1024)
-def _begin(left_ms: int, lock_ms: int, serializable: bool) -> str:
-    level = "serializable" if serializable else "read committed"
-    # A look through a whole small table would make every change of it a conflict.
-    index = "; set local enable_seqscan = off" if serializable else ""
-    left_ms = max(left_ms, _LEAST_MS)
-    lock_ms = min(max(lock_ms, _LEAST_MS), left_ms)
-    return (
-        f"begin isolation level {level} read write; set local statement_timeout = {left_ms}; "
-        f"set local lock_timeout = {lock_ms}{index}"
-    )
 
 
 class Tables:
@@ -91,7 +87,7 @@ class Connection:
 
     __slots__ = (
         "_changes",
-        "_limit",
+        "_limits",
         "_numbered",
         "_plain",
         "_plans",
@@ -110,7 +106,7 @@ class Connection:
         # and look up on each call what is known here.
         self._protocol = inner._protocol
         self._plans = plans
-        self._limit = limits.statements
+        self._limits = limits
         self._tables = tables
         self._changes = tables.changes
         self._numbered = 0
@@ -125,16 +121,14 @@ class Connection:
         """Whether it is there, and no transaction is open on it."""
         return self._protocol.is_connected() and not self._protocol.is_in_transaction()
 
-    def begin(
-        self, limits: PostgresLimits, left_s: float, *, serializable: bool
-    ) -> Coroutine[Any, Any, None]:
+    def begin(self, left_s: float, serializable: bool) -> Coroutine[Any, Any, None]:
         """Begin to read and write; each statement ends within `left_s`."""
         if self._changes != self._tables.changes:  # another connection has met it
             self._forget()
         if serializable:
             self._prepared = self._serializable
         self.is_overdue = False
-        text = Control.begin(limits, left_s, serializable=serializable)
+        text = Control.begin(int(left_s * 1000), self._limits.lock_s, serializable)
         begun: Coroutine[Any, Any, None] = self._protocol.query(text, None)
         return begun
 
@@ -145,10 +139,13 @@ class Connection:
         return ended
 
     async def value(self, sql: str, args: Sequence[Any]) -> Any:
-        """Run a statement of the store's own; returns the first value of its first row, as the driver has it."""
+        """Run a statement of the store's own; returns the first value of its first row.
+
+        The driver takes and gives the values as they are.
+        """
         try:
             prepared = self._prepared.get(sql) or await self._prepare(sql)
-            found, _, _ = await self._bound(prepared, sql, args, 1)
+            found, _, _ = await self._sent(prepared, args, 1)
         except _FAULTS as error:
             self._raise_better(error)
             raise
@@ -166,7 +163,7 @@ class Connection:
         """Run a statement; returns how many rows it has changed."""
         try:
             prepared = self._prepared.get(sql) or await self._prepare(sql)
-            _, status, _ = await self._bound(prepared, sql, args, 0)
+            _, status, _ = await self._sent(prepared, prepared.encoder.encode(args), 0)
         except _FAULTS as error:
             self._raise_better(error)
             raise
@@ -176,11 +173,7 @@ class Connection:
         """Run a statement that counts its rows for each of `rows`, all in one journey."""
         try:
             prepared = self._prepared.get(counted) or await self._prepare(counted)
-            encoder = prepared.encoder
-            for args in rows:
-                if len(args) != encoder.count:
-                    raise _wrong_count(encoder.count, args, counted)
-            values = [encoder.encode(args) for args in rows]
+            values = [prepared.encoder.encode(args) for args in rows]
             found = await prepared.statement.fetchmany(values)
         except _FAULTS as error:
             self._raise_better(error)
@@ -203,7 +196,8 @@ class Connection:
             prepared = self._prepared.get(sql) or await self._prepare(sql, left_s)
             if not prepared.columns:
                 raise StoreError(f"the statement gives no rows: {sql}")
-            found, _, _ = await self._bound(prepared, sql, args, limit + 1, left_s)
+            values = prepared.encoder.encode(args)
+            found, _, _ = await self._sent(prepared, values, limit + 1, left_s)
         except _FAULTS as error:
             self._raise_better(error)
             raise
@@ -215,7 +209,8 @@ class Connection:
         """Run a statement; at most `limit` rows and one more come as they are."""
         try:
             prepared = self._prepared.get(sql) or await self._prepare(sql)
-            found, status, _ = await self._bound(prepared, sql, args, limit + 1)
+            values = prepared.encoder.encode(args)
+            found, status, _ = await self._sent(prepared, values, limit + 1)
         except _FAULTS as error:
             self._raise_better(error)
             raise
@@ -223,13 +218,13 @@ class Connection:
         return Fetched(prepared.kinds, rows, len(rows) or _changed(status))
 
     async def _prepare(self, sql: str, left_s: float | None = None) -> _Prepared:
-        if len(self._prepared) >= self._limit:
+        if len(self._prepared) >= self._limits.statements:
             self._prepared.clear()
         self._numbered += 1
         # Without a name the server would read and plan it anew each time.
         name = f"borough_{self._numbered}"
         within_s = None if left_s is None else left_s + GRACE_S
-        prepared = _Prepared(await self.inner.prepare(sql, name=name, timeout=within_s))
+        prepared = _Prepared(sql, await self.inner.prepare(sql, name=name, timeout=within_s))
         self._prepared[sql] = prepared
         return prepared
 
@@ -238,21 +233,13 @@ class Connection:
         self._serializable.clear()
         self._changes = self._tables.changes
 
-    def _bound(
-        self,
-        prepared: _Prepared,
-        sql: str,
-        args: Sequence[Any],
-        limit: int,
-        left_s: float | None = None,
+    def _sent(
+        self, prepared: _Prepared, values: Sequence[Any], limit: int, left_s: float | None = None
     ) -> Awaitable[tuple[list[Any], bytes | None, bool]]:
         """The driver's own coroutine: it gives the rows, how many were changed, and whether that was all."""
-        encoder = prepared.encoder
-        if len(args) != encoder.count:
-            raise _wrong_count(encoder.count, args, sql)
         within_s = _NO_TIMER if left_s is None else left_s + GRACE_S
         running: Awaitable[Any] = self._protocol.bind_execute(
-            prepared.state, encoder.encode(args), "", limit, True, within_s
+            prepared.state, values, "", limit, True, within_s
         )
         return running
 
@@ -317,7 +304,3 @@ def _changed(status: bytes | None) -> int:
     if not status or status[:6] not in _CHANGES:
         return 0
     return int(status[status.rindex(b" ") :])
-
-
-def _wrong_count(wanted: int, args: Sequence[Any], sql: str) -> StoreError:
-    return StoreError(f"{wanted} parameters and {len(args)} values are in: {sql}")

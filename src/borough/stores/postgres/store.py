@@ -115,14 +115,12 @@ class PostgresStore(RowReader):
         self, companion: Companion | None = None, *, serializable: bool = True
     ) -> PostgresTransaction:
         """A transaction; when the block has been left it is durable."""
-        deadline = self._deadline()
         return PostgresTransaction(
             self._opened(),
             self._texts,
             self._clock,
             self._limits,
-            self._clock.monotonic() + self._limits.wait_s if deadline is None else deadline,
-            deadline is not None,
+            self._deadline(),
             companion,
             serializable,
         )

@@ -71,19 +71,18 @@ class PostgresTransaction(StoreBody):
         texts: Texts[Text],
         clock: Clock,
         limits: PostgresLimits,
-        deadline: float,
-        is_calls: bool,
+        deadline: float | None,
         companion: Companion | None,
         serializable: bool,
     ) -> None:
-        """`is_calls`: whether the deadline is that of a call, and not the store's own."""
-        super().__init__(pool, companion)
+        """`deadline` is that of the call at hand; without one the store's own begins with the transaction."""
+        StoreBody.__init__(self, pool, companion)
         self._pool = pool
         self._texts = texts
         self._clock = clock
         self._limits = limits
-        self._deadline = self._until = deadline
-        self._is_calls = is_calls
+        self._is_calls = deadline is not None
+        self._deadline = self._until = deadline or 0.0
         self._serializable = serializable
         self._asked = False
         self._number = 0
@@ -94,33 +93,37 @@ class PostgresTransaction(StoreBody):
         outer = IN_TRANSACTION.get()
         if outer is not None or self._entered:
             self._refuse_nesting(outer)
-        deadline, limits = self._deadline, self._limits
+        pool, limits = self._pool, self._limits
+        now = self._clock.monotonic()
+        if not self._is_calls:
+            self._deadline = now + limits.wait_s
+        deadline = self._deadline
         while True:
-            now = self._clock.monotonic()
             if now >= deadline:
                 raise StoreUnavailable(
                     "the call's deadline has passed; the transaction has not begun"
                 )
-            connection = self._pool.try_take()
+            connection = pool.try_take()
             if connection is None:
-                connection = await self._pool.take(deadline)
+                connection = await pool.take(deadline)
                 now = self._clock.monotonic()
             left_s = deadline - now
             if left_s > limits.body_s:
                 left_s = limits.body_s
             elif left_s < _LEAST_S:
                 left_s = _LEAST_S
-            self._pool.lookout.expect(connection, now + left_s)
+            pool.lookout.expect(connection, now + left_s)
             try:
-                await connection.begin(limits, left_s, serializable=self._serializable)
+                await connection.begin(left_s, self._serializable)
                 break
             except (*LOST, asyncpg.PostgresError) as error:
-                self._pool.lose(connection)  # the server was started anew; nothing has run
+                pool.lose(connection)  # the server was started anew; nothing has run
                 if not is_lost(error):
                     raise statement_fault(error, "begin") from error
             except BaseException:
-                self._pool.lose(connection)
+                pool.lose(connection)
                 raise
+            now = self._clock.monotonic()
         connection.due = NEVER
         self._connection = connection
         self._until = now + left_s
@@ -145,9 +148,10 @@ class PostgresTransaction(StoreBody):
             if error is None:
                 self._raise_why()
             return
+        until = self._moment()
         if self.outbox or self.scheduled:
-            await self._put_events()
-        cancelled = await self._commit()
+            await self._put_events(until + GRACE_S)
+        cancelled = await self._commit(until + self._limits.rollback_s)
         self._tell_committed()
         if cancelled is not None:
             raise cancelled
@@ -168,10 +172,10 @@ class PostgresTransaction(StoreBody):
         else:
             self._pool.give_back(connection)
 
-    async def _put_events(self) -> None:
+    async def _put_events(self, due: float) -> None:
         """The events go last. Without them there is no commit."""
         connection = self._connection
-        self._expect(GRACE_S)
+        self._pool.lookout.expect(connection, due)
         try:
             if self.scheduled:
                 await connection.change_many(_PUT_SCHEDULED, self.scheduled)
@@ -184,13 +188,13 @@ class PostgresTransaction(StoreBody):
                 raise
             raise fault from error
 
-    async def _commit(self) -> asyncio.CancelledError | None:
+    async def _commit(self, due: float) -> asyncio.CancelledError | None:
         """COMMIT, whatever cancels this task meanwhile: the outcome first, then the cancellation.
 
         The connection goes back in any case.
         """
         connection = self._connection
-        self._expect(self._limits.rollback_s)
+        self._pool.lookout.expect(connection, due)
         commit = Uncut(connection.end("commit"))
         try:
             await commit
@@ -341,12 +345,10 @@ class PostgresTransaction(StoreBody):
         self._pool.lookout.expect(connection, self._until + GRACE_S)
         return text
 
-    def _expect(self, grace_s: float) -> None:
-        """What comes after the body's statements has its time, or a moment where that is over, and some more."""
-        until = self._clock.monotonic() + _LEAST_S
-        if until < self._until:
-            until = self._until
-        self._pool.lookout.expect(self._connection, until + grace_s)
+    def _moment(self) -> float:
+        """When the body's time is over, or in a moment where it is; the store's own statements have some more."""
+        moment = self._clock.monotonic() + _LEAST_S
+        return moment if moment > self._until else self._until
 
     # --- failing ----------------------------------------------------------------------------------
 
@@ -404,7 +406,8 @@ class PostgresTransaction(StoreBody):
 
     async def _mark(self, text: str) -> None:
         """Run one of the store's own savepoint statements."""
-        self._expect(self._limits.rollback_s)
+        due = self._moment() + self._limits.rollback_s
+        self._pool.lookout.expect(self._connection, due)
         try:
             await self._connection.control(text)
         except (Exception, asyncio.CancelledError) as error:

@@ -30,19 +30,23 @@ _JSON = ("json", "jsonb")
 class Encoder:
     """Turns the values of one statement's parameters; `kinds` are the names of their types."""
 
-    __slots__ = ("_encodes", "_fitting", "_passes", "count")
+    __slots__ = ("_encodes", "_fitting", "_passes", "_sql")
 
-    def __init__(self, kinds: Sequence[str]) -> None:
-        self.count = len(kinds)
+    def __init__(self, sql: str, kinds: Sequence[str]) -> None:
+        self._sql = sql
         self._encodes = [_ENCODES.get(kind, _as_it_is) for kind in kinds]
         self._passes = [_PASSING.get(kind, _NOTHING) for kind in kinds]
         self._fitting: set[tuple[type, ...]] = set()
 
     def encode(self, values: Sequence[Any]) -> Sequence[Any]:
-        """What the driver gets. Raises `StoreError` for what cannot be stored."""
+        """What the driver gets. Raises `StoreError` for too few or too many, and for what cannot be stored."""
         kinds = tuple(map(type, values))
         if kinds in self._fitting:
             return values
+        if len(kinds) != len(self._encodes):
+            raise StoreError(
+                f"{len(self._encodes)} parameters and {len(kinds)} values are in: {self._sql}"
+            )
         if all(kind in passes for kind, passes in zip(kinds, self._passes, strict=True)):
             self._fitting.add(kinds)
             return values
