@@ -85,7 +85,7 @@ class ServiceDatabase:
         self.published = published
         self.scheduled = Pulse()
         # An event's id is this start's own id and a count: unique without new randomness each time.
-        self._start_id = clock.new_id().hex
+        self._start_id = f"{clock.new_id().hex}-"
         self._minted = 0
         _STARTED.add(self)
         self.one: Callable[..., Any] = store.one
@@ -98,7 +98,7 @@ class ServiceDatabase:
 
     def begin_anew(self) -> None:
         """Mint ids of its own: this process is a fork of the one that started."""
-        self._start_id = self.clock.new_id().hex
+        self._start_id = f"{self.clock.new_id().hex}-"
 
     def transaction(self) -> AbstractAsyncContextManager[StoreTransaction]:
         """Begin a serializable transaction; see `borough.services.data.Database`."""
@@ -130,7 +130,7 @@ class ServiceDatabase:
         if writer is None or not tx.is_open:
             raise TransactionMisuse(_refusal(tx, event))
         self._minted += 1
-        event_id = f"{self._start_id}-{self._minted}"
+        event_id = f"{self._start_id}{self._minted}"
         call = CURRENT.get()
         trace = None if call is None else call.trace
         if self.sight is not None and trace is not None and trace.flags & SAMPLED:

@@ -201,13 +201,13 @@ class PostgresTransaction(StoreBody):
         except (*LOST, asyncpg.PostgresError) as error:
             self._pool.lose(connection)
             if is_lost(error):
-                return await self._to_its_end(self._ask_what_became(error), commit.cancelled)
-            raise commit.cancelled or commit_fault(error) from error
+                return await self._to_its_end(self._ask_what_became(error), commit.request)
+            raise commit.request or commit_fault(error) from error
         except BaseException:
             self._pool.lose(connection)
             raise
         self._pool.give_back(connection)
-        return commit.cancelled
+        return commit.request
 
     async def _to_its_end(
         self, work: Coroutine[Any, Any, None], cancelled: asyncio.CancelledError | None
