@@ -15,7 +15,9 @@ from borough.stores.postgres.pool import Pool
 class _Connection:
     """One that is always of use."""
 
-    is_usable = True
+    def is_usable(self) -> bool:
+        """Always."""
+        return True
 
     def give_up(self) -> None:
         """Nothing is there to be closed."""

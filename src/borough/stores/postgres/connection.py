@@ -116,7 +116,6 @@ class Connection:
         self.due = NEVER
         self.is_overdue = False
 
-    @property
     def is_usable(self) -> bool:
         """Whether it is there, and no transaction is open on it."""
         return self._protocol.is_connected() and not self._protocol.is_in_transaction()

@@ -65,7 +65,7 @@ class Pool:
         """A connection that is free now; None where there is none."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_usable:
+            if connection.is_usable():
                 return connection
             self.lookout.forget(connection)
             self._make_room()
@@ -230,7 +230,7 @@ class Pool:
     def give_back(self, connection: Connection) -> None:
         """Take a connection back, for whoever is next."""
         connection.due = NEVER
-        if not connection.is_usable or self._closed:
+        if not connection.is_usable() or self._closed:
             self.lose(connection)
         elif not _give(self._asking, connection) and not _give(self._waiting, connection):
             self._idle.append(connection)

@@ -149,8 +149,16 @@ class PostgresTransaction(StoreBody):
                 self._raise_why()
             return
         until = self._moment()
-        if self.outbox or self.scheduled:
-            await self._put_events(until + GRACE_S)
+        if self.outbox or self.scheduled:  # they go last; without them there is no commit
+            connection = self._connection
+            self._pool.lookout.expect(connection, until + GRACE_S)
+            try:
+                if self.scheduled:
+                    await connection.change_many(_PUT_SCHEDULED, self.scheduled)
+                if self.outbox:
+                    self.sequence = await insert_events(connection, self.outbox)
+            except BaseException as failed:
+                await self._fail_events(failed)
         cancelled = await self._commit(until + self._limits.rollback_s)
         self._tell_committed()
         if cancelled is not None:
@@ -172,21 +180,12 @@ class PostgresTransaction(StoreBody):
         else:
             self._pool.give_back(connection)
 
-    async def _put_events(self, due: float) -> None:
-        """The events go last. Without them there is no commit."""
-        connection = self._connection
-        self._pool.lookout.expect(connection, due)
-        try:
-            if self.scheduled:
-                await connection.change_many(_PUT_SCHEDULED, self.scheduled)
-            if self.outbox:
-                self.sequence = await insert_events(connection, self.outbox)
-        except BaseException as error:
-            await self._roll_back(error)
-            fault = statement_fault(error, "the events of the transaction")
-            if fault is error:
-                raise
-            raise fault from error
+    async def _fail_events(self, error: BaseException) -> NoReturn:
+        await self._roll_back(error)
+        fault = statement_fault(error, "the events of the transaction")
+        if fault is error:
+            raise error
+        raise fault from error
 
     async def _commit(self, due: float) -> asyncio.CancelledError | None:
         """COMMIT, whatever cancels this task meanwhile: the outcome first, then the cancellation.
