@@ -62,7 +62,7 @@ class CloudEvent(msgspec.Struct, frozen=True):
 
 
 _ID = b'{"specversion":"1.0","id":"'
-_JSON = b',"datacontenttype":"application/json"'
+_KIND = b',"datacontenttype":"application/json"'
 _encode = JSON.encode
 _decode_envelope = msgspec.json.Decoder(CloudEvent).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -107,7 +107,7 @@ class EventWriter:
                 traced += _beside(trace)
         names, when = self._names, _encode(time)
         return key, b"".join(
-            (_ID, event_id.encode(), names, when, _JSON, keyed, traced, self._data, data, b"}")
+            (_ID, event_id.encode(), names, when, _KIND, keyed, traced, self._data, data, b"}")
         )
 
 

@@ -58,7 +58,6 @@ class PostgresTransaction(StoreBody):
         "_deadline",
         "_is_calls",
         "_limits",
-        "_number",
         "_pool",
         "_serializable",
         "_texts",
@@ -85,7 +84,6 @@ class PostgresTransaction(StoreBody):
         self._deadline = self._until = deadline or 0.0
         self._serializable = serializable
         self._asked = False
-        self._number = 0
 
     # --- entering and leaving ---------------------------------------------------------------------
 
