@@ -126,7 +126,9 @@ async def test_calls_refused_for_lack_of_room_are_counted(shop: Watched) -> None
     assert shop.process.host.services["orders"].gate.refused == 2
 
 
-async def test_a_process_that_crashes_again_and_again_is_named(shop: Watched) -> None:
+async def test_a_process_that_crashes_again_and_again_is_named_with_what_it_said_last(
+    shop: Watched,
+) -> None:
     def replica(restarts: int) -> ReplicaFacts:
         return ReplicaFacts(
             name="payments.1",
@@ -134,6 +136,7 @@ async def test_a_process_that_crashes_again_and_again_is_named(shop: Watched) ->
             state="waiting",
             restarts=restarts,
             trouble="payments.1: has ended by itself with status 3",
+            last_words=("Traceback (most recent call last):", "KeyError: 'issuer'"),
         )
 
     class Fleet:
@@ -151,9 +154,13 @@ async def test_a_process_that_crashes_again_and_again_is_named(shop: Watched) ->
     assert (crashing.rule, crashing.service, crashing.value) == ("crash-loop", "payments", 3)
     assert crashing.summary == (
         "payments.1, which runs payments, crashes again and again: it has ended by itself 3 times "
-        "in 5 minutes (payments.1: has ended by itself with status 3)."
+        "in 5 minutes (payments.1: has ended by itself with status 3; it said last: \"KeyError: 'issuer'\")."
     )
     assert (unanswered.rule, unanswered.service) == ("not-ready", "payments")
+    assert unanswered.summary == (
+        "Nobody answers for payments: no process that runs it is ready "
+        "(payments.1: has ended by itself with status 3; it said last: \"KeyError: 'issuer'\")."
+    )
 
 
 async def test_a_process_that_has_begun_again_and_again_after_crashes_says_so_itself(

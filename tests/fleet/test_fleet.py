@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from borough.fleet.commands import Members, ask_fleet
 from borough.testing import free_port
 from tests.cli.terminal import PATIENCE_S, borough
 from tests.fleet.village import (
@@ -90,6 +91,10 @@ def test_a_killed_process_is_begun_anew_and_found_again(root: Path) -> None:
         assert pids["ledger"] != village.pid("ledger.1")
         assert pids["clerk"] == village.pid("clerk.1")
         assert "ledger.1 | was ended by SIGKILL; begun anew in " in village.said
+        members = ask_fleet(village.data, Members()).facts["members"]
+        (ledger,) = (each for each in members if each["name"] == "ledger.1")
+        assert (ledger["restarts"], ledger["why"]) == (1, "was ended by SIGKILL")
+        assert "the ledger is open" in ledger["last_words"]
         address = json.loads((village.data / "running.json").read_bytes())
         assert address["pid"] == village.process.pid
         targets = json.loads((village.data / "prometheus.json").read_bytes())

@@ -132,7 +132,8 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
 class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A replica's place in a fleet. `restarts` counts how often it has ended by itself; `trouble` says why.
 
-    `lately` is how many of these ends are not longer ago than 5 minutes, where that is known.
+    `lately` is how many of these ends are not longer ago than 5 minutes, where that is known. Of the latest end `why`
+    is a sentence, `ended_at` seconds since 1970, and `last_words` are what the process printed last.
     """
 
     name: str
@@ -141,6 +142,9 @@ class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int
     trouble: str | None
     lately: int | None = None
+    why: str | None = None
+    ended_at: float | None = None
+    last_words: tuple[str, ...] = ()
 
 
 class SystemFacts(msgspec.Struct, frozen=True, kw_only=True):

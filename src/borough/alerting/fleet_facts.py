@@ -13,6 +13,7 @@ from borough.errors import CallError, ConfigurationError
 from borough.fleet.commands import Members, ask_fleet
 from borough.gateway.edge_process import EdgeProcess
 from borough.ports import Replica
+from borough.telemetry.masking import masked
 
 __all__ = ["FleetFacts"]
 
@@ -67,6 +68,11 @@ def _members(edge: EdgeProcess) -> tuple[ReplicaFacts, ...]:
         return ()
     found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
     return tuple(
-        msgspec.structs.replace(each, trouble=each.trouble and plain(each.trouble))
+        msgspec.structs.replace(
+            each,
+            trouble=each.trouble and plain(masked(each.trouble)),
+            why=each.why and plain(masked(each.why)),
+            last_words=tuple(plain(masked(line)) for line in each.last_words),
+        )
         for each in found
     )

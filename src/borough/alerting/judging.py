@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from borough.alerting.facts import ReplicaFacts
 from borough.alerting.measuring import Calls, Measuring
 from borough.alerting.operations import LATE, Operation, Operations, lost_of
 from borough.contracts.objective import Objective
@@ -26,6 +27,7 @@ _LEAST_BURNED = 5
 _SHARE = 0.95
 _AT_ONCE = 100
 _MOST_AGE_SHOWN_S = 120.0
+_LONGEST_WORDS = 160
 
 
 class Judging:
@@ -139,14 +141,20 @@ class Judging:
             if replica.state == "failed":
                 said += " and stays down"
                 times = max(times, int(rule.above) + 1)
-            said += f" ({replica.trouble})" if replica.trouble else ""
+            said += f" ({_trouble(replica)})" if replica.trouble else ""
             service = replica.services[0] if replica.services else None
             look = "#/map" if service is None else f"#/services/{service}"
             yield self._reading(rule, replica.name, service, times, f"{said}.", look)
 
     def _not_ready(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for service, is_answered in seen.facts.answered.items():
-            said = f"Nobody answers for {service}: no process that runs it is ready."
+            said = f"Nobody answers for {service}: no process that runs it is ready"
+            troubles = [
+                _trouble(each)
+                for each in seen.facts.replicas
+                if service in each.services and each.trouble
+            ]
+            said += f" ({'; '.join(troubles)})." if troubles else "."
             value = 0.0 if is_answered else 1.0
             yield self._reading(rule, service, service, value, said, f"#/services/{service}")
 
@@ -338,6 +346,13 @@ class Judging:
             ),
             look=f"#/services/{service}",
         )
+
+
+def _trouble(replica: ReplicaFacts) -> str:
+    """Why a place is not filled, with what its process said last."""
+    last = replica.last_words[-1] if replica.last_words else ""
+    last = last if len(last) <= _LONGEST_WORDS else f"{last[:_LONGEST_WORDS]}…"
+    return f'{replica.trouble}; it said last: "{last}"' if last else str(replica.trouble)
 
 
 def _unanswered(calls: Calls) -> int:

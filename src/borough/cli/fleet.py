@@ -228,18 +228,9 @@ class _Fleet:
         return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
 
     async def _tell_members(self, _request: Members, _say: Say) -> Answer:
-        """What the door judges crash loops by, and knows of commands, which tell it nothing."""
+        """What the door judges crash loops by, shows of who is down, and knows of commands, which tell it nothing."""
         found = [
-            {
-                "name": member.name,
-                "services": member.assignment.services,
-                "state": member.state,
-                "pid": member.pid,
-                "version": member.version,
-                "is_command": self._is_command(member),
-                "restarts": member.restarts,
-                "trouble": member.trouble,
-            }
+            _how_it_is(member, is_command=self._is_command(member))
             for member in self._members()
             if not member.is_door
         ]
@@ -278,6 +269,23 @@ class _Fleet:
 def _placed(member: Member) -> str:
     grpc = f", gRPC at {', '.join(member.grpc)}" if member.grpc else ""
     return f"{member.where} (pid {member.pid}){grpc}"
+
+
+def _how_it_is(member: Member, *, is_command: bool) -> dict[str, Any]:
+    ended, failure = member.last_end, member.failure
+    return {
+        "name": member.name,
+        "services": member.assignment.services,
+        "state": member.state,
+        "pid": member.pid,
+        "version": member.version,
+        "is_command": is_command,
+        "restarts": member.restarts,
+        "trouble": member.trouble,
+        "why": None if failure is None else failure.sentence,
+        "ended_at": None if ended is None else round(ended.at, 1),
+        "last_words": () if ended is None else ended.last_words,
+    }
 
 
 def _described(member: Member) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from borough.clock import Clock
 from borough.errors import BoroughError, Unavailable
@@ -34,16 +34,24 @@ from borough.fleet.control import (
     ServiceSaid,
     ToReplica,
 )
+from borough.fleet.last_words import LastWords
 from borough.reliability.restarts import Restarts
 from borough.reliability.rollout import Tally
 from borough.runtime.pulse import set_within
 from borough.transports.http.wire import EDGE
 
-__all__ = ["Begin", "Member", "Occupant", "Owner", "State"]
+__all__ = ["Begin", "Ended", "Member", "Occupant", "Owner", "State"]
 
 _SILENT = "has given no sign of life for {:g} s"
 _HEARING_S = 1.0
 State = Literal["starting", "ready", "draining", "waiting", "failed", "stopped"]
+
+
+class Ended(NamedTuple):
+    """The end of a process: when, in seconds since 1970, and what it printed last."""
+
+    at: float
+    last_words: tuple[str, ...]
 
 
 class Owner(Protocol):
@@ -137,7 +145,8 @@ class Member:
         self.cpu_percent = 0.0
         self.seen = 0
         self.failure: Failed | None = None
-        """Why it stays down."""
+        """Why its latest process has ended."""
+        self.last_end: Ended | None = None
         self._owner = owner
         self._clock = clock
         self._terms = terms
@@ -151,6 +160,7 @@ class Member:
         self._ends: tuple[float, ...] = ()
         self._leave = asyncio.Event()
         self._complaint = ""
+        self._words = LastWords()
         self._has_been_ready = False
         self._asked = 0
         self._answers: dict[int, asyncio.Future[Calm | Done | Described]] = {}
@@ -313,12 +323,14 @@ class Member:
         """One process from its start to its end: why it ended, and whether another would, too."""
         self._become("starting", "")
         self._complaint = ""
+        self._words = LastWords()
         failed: list[Failed] = []
         try:
             child = await self._begin(self._say, is_aside=self._owner.is_served(self.deployable))
         except OSError as error:
-            self.failure = Failed(f"cannot be started: {error.strerror or error}", 1, False)
-            return self.failure.sentence, False
+            said = Failed(f"cannot be started: {error.strerror or error}", 1, False)
+            self._note_end(said)
+            return said.sentence, False
         self._child = child
         self._owner.moved()
         self._begin_start()
@@ -334,8 +346,12 @@ class Member:
             self._child = None
             self._forget()
         said = failed[-1] if failed else Failed(self._complaint or _ending(status), 1, False)
-        self.failure = said
+        self._note_end(said)
         return said.sentence, said.is_final and not self._has_been_ready
+
+    def _note_end(self, failure: Failed) -> None:
+        self.failure = failure
+        self.last_end = Ended(self._clock.epoch_s(), self._words.told())
 
     def _begin_start(self) -> None:
         if self._child is None or self._is_held:
@@ -414,6 +430,7 @@ class Member:
             self._child.kill()
 
     def _say(self, line: str) -> None:
+        self._words.add(line)
         self._owner.said(self, line)
 
     def _become(self, state: State, sentence: str) -> None:
