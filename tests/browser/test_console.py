@@ -9,7 +9,16 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from borough.console.one_process import mounts
 from borough.gateway.process import Process
-from tests.browser.windows import PHONE, keep_shot, overflow, violations, window
+from tests.browser.told import SEARCH_IS_DOWN, WORDS, tell
+from tests.browser.windows import (
+    DESK,
+    PHONE,
+    Scheme,
+    keep_shot,
+    overflow,
+    violations,
+    window,
+)
 from tests.console.ferry import FACTS, ferry
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -226,3 +235,30 @@ async def test_an_operation_can_be_tried_with_the_form_of_the_docs(
         await expect(inner).to_contain_text("borough call search.Search.reserve --as SERVICE")
         assert await violations(page) == []
         assert await overflow(page) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESK, "dark")])
+async def test_a_service_that_has_died_is_down_since_when_why_and_with_its_last_words(
+    browser: Browser, shop: Process, width: int, scheme: Scheme
+) -> None:
+    why = "search.1 ended 4 times, the last time at "
+    async with window(browser, width=width, scheme=scheme) as page:
+        await tell(page, SEARCH_IS_DOWN)
+        await page.goto(f"{shop.edge_url}/console/#/map")
+        box = page.locator("#map .box.down")
+        await expect(box.locator(".live")).to_contain_text("down since ")
+        await expect(box).to_have_attribute("data-service", "search")
+        await expect(page.locator("#map .box", has_text="accounts")).to_contain_text("not called")
+        await expect(page.locator("#down q")).to_have_text(WORDS[-1])
+        await box.click()
+        await expect(page.locator(".chosen .bad")).to_contain_text(why)
+        await keep_shot(page, f"down-map-{scheme}-{width}")
+        assert await overflow(page) == []
+        assert await violations(page) == []
+        await page.get_by_role("link", name="Open the service").click()
+        await expect(page.locator("#state")).to_contain_text("search: down since ")
+        await expect(page.locator("#ends p")).to_contain_text(why)
+        await expect(page.locator("#ends pre")).to_have_text("\n".join(WORDS))
+        await keep_shot(page, f"down-service-{scheme}-{width}")
+        assert await overflow(page) == []
+        assert await violations(page) == []

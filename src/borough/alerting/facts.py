@@ -133,7 +133,8 @@ class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A replica's place in a fleet. `restarts` counts how often it has ended by itself; `trouble` says why.
 
     `lately` is how many of these ends are not longer ago than 5 minutes, where that is known. Of the latest end `why`
-    is a sentence, `ended_at` seconds since 1970, and `last_words` are what the process printed last.
+    is a sentence, `ended_at` seconds since 1970, and `last_words` are what the process printed last. One that
+    `is_command` tells nothing of itself.
     """
 
     name: str
@@ -145,6 +146,9 @@ class ReplicaFacts(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
     ended_at: float | None = None
     last_words: tuple[str, ...] = ()
+    pid: int | None = None
+    version: str = ""
+    is_command: bool = False
 
 
 class SystemFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from borough.alerting.facts import ReplicaFacts
 from borough.observing.gathering import outbox_waiting, process_use
 from borough.runtime.host import Host
 from borough.runtime.push_plan import receiver_of
@@ -99,7 +100,10 @@ class ProcessUse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of the process and every count in it, services and operations by wire name."""
+    """The state of the process and every count in it, services and operations by wire name.
+
+    `replicas` are the places of a fleet, as its supervisor knows them.
+    """
 
     state: str
     started_at: datetime
@@ -108,6 +112,7 @@ class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
     operations: dict[str, OperationCounts]
     edges: tuple[EdgeCounts, ...] = ()
     processes: dict[str, ProcessUse] = {}
+    replicas: tuple[ReplicaFacts, ...] = ()
 
 
 async def system_counts(host: Host, started_at: datetime) -> SystemCounts:

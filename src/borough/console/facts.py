@@ -6,7 +6,7 @@ secret can be among them. The JSON is documented in docs/reference/console.md.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 import msgspec
@@ -18,7 +18,7 @@ from borough.runtime.push_plan import PushPlan, plan_pushes
 from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
-__all__ = ["SystemView", "merged_views", "system_view", "with_commands"]
+__all__ = ["SystemView", "merged_views", "system_view", "with_own"]
 
 Runs = Literal["here", "mock", "elsewhere"]
 _RANKS: dict[Runs, int] = {"here": 0, "mock": 1, "elsewhere": 2}
@@ -153,8 +153,9 @@ def merged_views(found: Sequence[SystemView]) -> SystemView:
     )
 
 
-def with_commands(view: SystemView, names: Collection[str], options: Options) -> SystemView:
-    """The same where services of these names run as commands, which tell nothing of themselves."""
+def with_own(view: SystemView, names: Iterable[str], options: Options) -> SystemView:
+    """The same with services of these names that run here, though none of their processes may have told of itself:
+    it has not started yet, or is a command, which never tells."""
     services = {each.name: each for each in view.services}
     for name in names:
         known = services.get(name) or _view(name, "here", options)

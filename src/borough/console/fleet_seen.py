@@ -1,6 +1,7 @@
 """What the console sees of a fleet: what its replicas tell about themselves, put together at the door.
 
-A replica that does not answer is left out of the counts; what is known of its services stays.
+A replica that does not answer is left out of the counts; what is known of its services stays. A service of which no
+replica has told yet is shown by what others and borough.toml say of it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import TypeVar
 
 import msgspec
 
-from borough.console.commands import Commands
+from borough.alerting.supervised import Supervised
+from borough.console.commands import count_commands_in
 from borough.console.counts import SystemCounts, merged_counts
 from borough.console.event_desk import EventDesk, EventsView
-from borough.console.facts import SystemView, merged_views, with_commands
+from borough.console.facts import SystemView, merged_views, with_own
 from borough.console.fleet_events import FleetEvents
 from borough.console.kept import KeptTelemetry
 from borough.console.told import EVENTS, FACTS, STATE
@@ -30,13 +32,13 @@ T = TypeVar("T")
 class FleetSeen:
     """See `Seen`: facts and counts of all replicas together."""
 
-    def __init__(self, edge: EdgeProcess) -> None:
+    def __init__(self, edge: EdgeProcess, supervised: Supervised) -> None:
         self.clock = edge.clock
         self.configuration = edge.configuration
         self.kept = KeptTelemetry(edge.data_folder, edge.configuration.options.telemetry.keep_mib)
         self.events: EventDesk = FleetEvents(edge, self._events)
         self._edge = edge
-        self._commands = Commands(edge.configuration.options, edge.data_folder)
+        self._supervised = supervised
         self._known: dict[str, SystemView] = {}
 
     async def facts(self) -> SystemView:
@@ -47,18 +49,23 @@ class FleetSeen:
             raise Unavailable("No service has told yet what it is", retry_after_s=1)
         # Asked for by service: a view of another replica does not displace a service's own.
         view = merged_views(list(self._known.values()))
-        return with_commands(view, await self._commands.names(), self.configuration.options)
+        commands = [each for each in await self._supervised.replicas() if each.is_command]
+        names = {*self._edge.services, *(name for each in commands for name in each.services)}
+        return with_own(view, names, self.configuration.options)
 
     async def counts(self) -> SystemCounts:
         """See `Seen`."""
-        found = [counts for _, counts in await self._told(STATE, SystemCounts)]
+        told, replicas = await asyncio.gather(
+            self._told(STATE, SystemCounts), self._supervised.replicas()
+        )
+        found = [counts for _, counts in told]
         now, states = self._edge.clock.now(), set(self._edge.states().values())
         state = "ready" if states == {"ready"} else "not ready"
         if not found:
             found = [SystemCounts(state=state, started_at=now, at=now, services={}, operations={})]
         counts = merged_counts(found, state, now)
-        await self._commands.count_in(counts)
-        return counts
+        await count_commands_in(counts, replicas)
+        return msgspec.structs.replace(counts, replicas=replicas)
 
     async def _events(self) -> Sequence[EventsView]:
         return [view for _, view in await self._told(EVENTS, EventsView)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from borough.alerting.begun import Begun
@@ -11,6 +12,7 @@ from borough.gateway.segments import Handler
 
 if TYPE_CHECKING:
     from borough.alerting.fleet_facts import FleetFacts
+    from borough.alerting.supervised import Supervised
     from borough.console.console import Console
 
 __all__ = ["fleet_mounts"]
@@ -21,9 +23,19 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
 
     Raises `ConfigurationError` where a service is named `console`, whose paths it would hide.
     """
-    begun = Begun(
-        edge.configuration, edge.services, lambda: _facts(edge), edge.clock, edge.data_folder
-    )
+
+    @cache
+    def supervised() -> Supervised:
+        from borough.alerting.supervised import Supervised
+
+        return Supervised(edge)
+
+    def facts() -> FleetFacts:
+        from borough.alerting.fleet_facts import FleetFacts
+
+        return FleetFacts(edge, supervised())
+
+    begun = Begun(edge.configuration, edge.services, facts, edge.clock, edge.data_folder)
     edge.closing.append(begun.close)
     if not is_shown(edge.configuration):
         begun.start()
@@ -33,15 +45,9 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
         from borough.console.console import Console
         from borough.console.fleet_seen import FleetSeen
 
-        return Console(FleetSeen(edge), begun.alerting())
+        return Console(FleetSeen(edge, supervised()), begun.alerting())
 
     mounting = Mounting(edge.configuration, edge.services, edge.clock, make)
     edge.closing.append(mounting.close)
     begun.start()
     return mounting.mounts()
-
-
-def _facts(edge: EdgeProcess) -> FleetFacts:
-    from borough.alerting.fleet_facts import FleetFacts
-
-    return FleetFacts(edge)

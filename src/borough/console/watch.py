@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from borough.alerting.facts import ReplicaFacts
 from borough.console.counts import EdgeCounts, ServiceCounts, SystemCounts
 from borough.console.facts import SystemView
+from borough.console.memory import Memory, Pair
 from borough.console.seen import Seen
 from borough.console.windows import Changes, Lately, Sample, Total, Windows, lately
 from borough.errors import BoroughError
@@ -25,12 +27,9 @@ __all__ = ["Watch"]
 _IDLE_S = 15.0
 _FRESH_S = 0.8
 
-Pair = tuple[Literal["call", "event"], str, str]
-"""What kind of edge, from whom, to whom."""
-
 
 class EdgeNow(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands between two services. `operations` are those that were seen."""
+    """What stands between two services. `operations` are those that were seen, also before a process ended."""
 
     kind: Literal["call", "event"]
     caller: str
@@ -44,9 +43,14 @@ class EdgeNow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceNow(ServiceCounts, kw_only=True):
-    """A service's counts, and what its calls and handlers do lately."""
+    """A service's counts, what its calls and handlers do lately, and how each of its replicas is.
+
+    While no process tells of it, `down_since` says since when, in seconds since 1970; null where none ever has.
+    """
 
     lately: Lately
+    replicas: tuple[ReplicaFacts, ...] = ()
+    down_since: float | None = None
 
 
 class ProcessNow(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,23 +74,35 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 class Moment:
     """The system at one look: facts, counts, and what has happened lately."""
 
-    def __init__(self, facts: SystemView, counts: SystemCounts, changes: Changes) -> None:
+    def __init__(
+        self, facts: SystemView, counts: SystemCounts, changes: Changes, memory: Memory
+    ) -> None:
         self.facts = facts
         self.counts = counts
         self._changes = changes
+        self._memory = memory
 
     def services(self) -> dict[str, ServiceNow]:
-        """Each service's counts."""
+        """Each service's counts; zeros of one that should run here and does not."""
         keys: dict[str, list[tuple[str, ...]]] = {}
         for edge in self.counts.edges:
             if edge.kind == "call":
                 keys.setdefault(edge.callee, []).append(edge.key)
+        own = [each.name for each in self.facts.services if each.runs == "here"]
+        found = dict.fromkeys(own, ServiceCounts()) | self.counts.services
         return {
-            name: ServiceNow(
-                **msgspec.structs.asdict(counts), lately=self._changes.of(keys.get(name, ()))
-            )
-            for name, counts in self.counts.services.items()
+            name: self._service(name, counts, self._changes.of(keys.get(name, ())))
+            for name, counts in found.items()
         }
+
+    def _service(self, name: str, counts: ServiceCounts, lately: Lately) -> ServiceNow:
+        replicas = tuple(each for each in self.counts.replicas if name in each.services)
+        return ServiceNow(
+            **msgspec.structs.asdict(counts),
+            lately=lately,
+            replicas=replicas,
+            down_since=self._memory.down_since(name),
+        )
 
     def edges(self) -> dict[str, EdgeNow]:
         """Declared and observed edges, by `KIND CALLER CALLEE`."""
@@ -98,21 +114,22 @@ class Moment:
                 seen.setdefault((edge.kind, edge.caller, edge.callee), []).append(edge)
         return {
             " ".join(pair): self._edge(pair, pair in declared, seen.get(pair, ()))
-            for pair in sorted({*declared, *seen})
+            for pair in sorted({*declared, *seen, *self._memory.pairs})
         }
 
     def _edge(self, pair: Pair, is_declared: bool, seen: Iterable[EdgeCounts]) -> EdgeNow:
         found = tuple(seen)
         kind, caller, callee = pair
+        before = self._memory.operations(pair)
         return EdgeNow(
             kind=kind,
             caller=caller,
             callee=callee,
             declared=is_declared,
-            observed=bool(found),
+            observed=bool(found) or bool(before),
             count=sum(each.count for each in found),
             faults=sum(each.faults for each in found),
-            operations=tuple(sorted({each.operation for each in found})),
+            operations=tuple(sorted({*before, *(each.operation for each in found)})),
             lately=self._changes.of(each.key for each in found),
         )
 
@@ -156,6 +173,7 @@ class Watch:
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
         self._windows = Windows()
+        self._memory = Memory()
         self._latest: Moment | None = None
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
@@ -180,7 +198,8 @@ class Watch:
                 facts = await self._seen.facts()
                 self._looked_at = self._seen.clock.monotonic()
                 self._windows.add(_sample(counts, self._looked_at))
-                self._latest = Moment(facts, counts, self._windows.changes())
+                self._memory.take(counts, self._seen.clock.epoch_s())
+                self._latest = Moment(facts, counts, self._windows.changes(), self._memory)
             return self._latest
 
     async def history(self, service: str) -> list[Point]:

@@ -1,6 +1,7 @@
 // Who talks to whom: services as teams own them, what is declared and what is seen, with live numbers.
 
 import { byService, ServiceBadge } from "./badges.js";
+import { DownList, downOf, endOf } from "./down.js";
 import { count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
 import { Picture } from "./picture.js";
 import { huesOf, onCall } from "./teams.js";
@@ -9,6 +10,7 @@ export const title = "Map";
 export const path = "map";
 
 const SHORT_LIST = 16;
+const AGAIN_MS = 5000;
 const COLUMNS = [{ title: "From" }, { title: "How" }, { title: "To" }, { title: "What" }, { title: "Seen" },
   { title: "Rate", number: true }, { title: "Failed", number: true }, { title: "p50", number: true }, { title: "p99", number: true }];
 
@@ -26,6 +28,7 @@ function legend() {
     entry("call", "", "asks (a call)"), entry("event", "", "tells (an event)"),
     entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
     entry("call", "failing", "failing"),
+    make("span", {}, make("span", { class: "dead", "aria-hidden": "true" }), "down"),
     make("span", {}, make("span", { class: "badge", "aria-hidden": "true" }, "!"), "an alert fires"),
     make("span", { class: "words" }, "7/s · 9 ms: 99 % take less"));
 }
@@ -59,7 +62,7 @@ function tools(picture, names, choose) {
 }
 
 // What is known of the chosen service, and where to go from there.
-function aside(name, facts, picture, badge, clear) {
+function aside(name, facts, picture, badge, state, clear) {
   const service = facts.services.find((each) => each.name === name);
   const team = facts.teams.find((each) => each.name === service.team);
   const only = make("button", { type: "button", class: "quiet", id: "only", "aria-pressed": String(picture.only === name) }, "Only its neighbours");
@@ -71,7 +74,7 @@ function aside(name, facts, picture, badge, clear) {
   const all = make("button", { type: "button", class: "quiet", id: "all" }, "Clear");
   all.addEventListener("click", clear);
   return [
-    make("h2", {}, name, " ", badge.element),
+    make("h2", {}, name, " ", badge.element), state,
     make("p", {}, service.capability ?? service.contracts[0]?.doc ?? "Nobody has said yet what it does."),
     make("p", { class: "soft" }, service.team ? `team ${service.team}, on call: ${onCall(team)}` : "no team yet"),
     make("p", { class: "acts" }, make("a", { href: `#/services/${encodeURIComponent(name)}` }, "Open the service"),
@@ -139,6 +142,14 @@ export async function render(root, context) {
   list.open = edges.size <= SHORT_LIST;
   const total = make("p", { class: "soft", id: "summary" }, summary(facts, edges, new Map()));
 
+  const down = new DownList(facts);
+  let services = new Map();
+  const state = make("p", { class: "bad" }); // of the chosen service, where it is down
+  function showState(name) {
+    const found = services.get(name);
+    const now = downOf(facts.services.find((each) => each.name === name), found);
+    say(state, now?.isDown ? [now.text, ...found.replicas.map(endOf)].filter(Boolean).join(" · ") : "");
+  }
   let badge = null;
   function choose(name) {
     const now = name === picture.selected && detail.dataset.name === name ? null : name;
@@ -147,7 +158,8 @@ export async function render(root, context) {
     if (now !== null) {
       badge = new ServiceBadge(now);
       badge.show(picture.alerts.get(now));
-      detail.replaceChildren(...aside(now, facts, picture, badge, () => choose(null)));
+      detail.replaceChildren(...aside(now, facts, picture, badge, state, () => choose(null)));
+      showState(now);
     }
     if (picture.only !== null && picture.only !== now) picture.narrow(null);
     picture.select(now);
@@ -156,12 +168,11 @@ export async function render(root, context) {
   }
 
   const names = facts.services.map((each) => each.name);
-  root.append(make("div", { class: "heading" }, make("h1", {}, title), total), tools(picture, names, choose), legend(), detail, picture.place, list);
+  root.append(make("div", { class: "heading" }, make("h1", {}, title), total), tools(picture, names, choose), legend(), down.element, detail, picture.place, list);
   picture.draw();
   const asked = context.query.get("service");
   if (names.includes(asked)) choose(asked);
 
-  let services = new Map();
   function showEdges(values, keys) {
     const isNew = values.size !== edges.size || keys.some((key) => !edges.has(key));
     edges = values;
@@ -184,8 +195,16 @@ export async function render(root, context) {
       picture.showAlerts(byService(values));
       badge?.show(picture.alerts.get(badge.name));
     } else if (topic === "edges") showEdges(new Map(values), keys);
-    else picture.showServices(services = values, keys);
+    else {
+      picture.showServices(services = values, keys);
+      down.show(services);
+      if (detail.dataset.name) showState(detail.dataset.name);
+    }
     say(total, summary(facts, edges, services));
   });
-  return () => picture.close();
+  const again = setInterval(() => down.show(services), AGAIN_MS); // what is over is told for a while
+  return () => {
+    clearInterval(again);
+    picture.close();
+  };
 }

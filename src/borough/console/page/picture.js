@@ -4,6 +4,7 @@
 // Looking at a service (mouse or keyboard) leaves only its own lines in full colour; choosing it keeps that.
 
 import { saysOf } from "./badges.js";
+import { downOf } from "./down.js";
 import { draw, duration, make, percent, rate, say } from "./elements.js";
 import { layOut } from "./layout.js";
 
@@ -50,9 +51,9 @@ function label({ from, to, kind, tip }) {
     x: tip.x - 13 * tip.side, y: tip.y - 6, "text-anchor": tip.side > 0 ? "end" : "start" });
 }
 
-function spoken(service, state) {
+function spoken(service, state, down) {
   const alert = state ? `; ${saysOf(state)}` : "";
-  return `${service.name}: ${service.capability ?? service.contracts[0]?.doc ?? "no description"}${alert}`;
+  return `${service.name}${down?.isDown ? `, ${down.text}` : ""}: ${service.capability ?? service.contracts[0]?.doc ?? "no description"}${alert}`;
 }
 
 function box({ x, y, width, height, service, hue }) {
@@ -255,12 +256,16 @@ export class Picture {
       if (!element || !found) continue;
       const { per_s, faults_per_s, p99_ms } = found.lately;
       const text = element.querySelector(".live");
-      const runs = RUNS[this.facts.services.find((each) => each.name === name)?.runs] ?? null;
+      const service = this.facts.services.find((each) => each.name === name);
+      const runs = RUNS[service?.runs] ?? null;
+      const down = service ? downOf(service, found) : null;
       const quiet = per_s === null || per_s === 0;
       const failed = faults_per_s > 0 ? ` · ${percent(faults_per_s / per_s)} failed` : "";
-      say(text, runs ?? (quiet ? (found.calls || found.handled ? "quiet now" : "not called yet") : `${rate(per_s)} · ${duration(p99_ms)}${failed}`));
-      text.classList.toggle("bad", faults_per_s > 0);
-      element.querySelector(".lamp").dataset.state = !found.processes.length && !runs ? "lost" : faults_per_s > 0 ? "failing" : quiet ? "quiet" : "busy";
+      say(text, runs ?? down?.text ?? (quiet ? (found.calls || found.handled ? "quiet now" : "not called yet") : `${rate(per_s)} · ${duration(p99_ms)}${failed}`));
+      text.classList.toggle("bad", down?.isDown || faults_per_s > 0);
+      element.classList.toggle("down", Boolean(down?.isDown));
+      if (service) element.setAttribute("aria-label", spoken(service, this.shownState(name), down));
+      element.querySelector(".lamp").dataset.state = down ? (down.isDown ? "lost" : "quiet") : faults_per_s > 0 ? "failing" : quiet ? "quiet" : "busy";
     }
   }
 
@@ -268,12 +273,18 @@ export class Picture {
   showAlerts(states) {
     this.alerts = states;
     for (const [name, element] of this.boxes ?? []) {
-      const state = states.get(name) === "pending" ? undefined : states.get(name);
+      const state = this.shownState(name);
       if (element.dataset.alert === state) continue;
       if (state) element.dataset.alert = state;
       else delete element.dataset.alert;
-      element.setAttribute("aria-label", spoken(this.facts.services.find((each) => each.name === name), state));
+      const service = this.facts.services.find((each) => each.name === name);
+      element.setAttribute("aria-label", spoken(service, state, downOf(service, this.values?.get(name))));
     }
+  }
+
+  shownState(name) {
+    const state = this.alerts.get(name);
+    return state === "pending" ? undefined : state;
   }
 
   close() {

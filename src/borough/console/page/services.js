@@ -1,6 +1,7 @@
 // What each service does: all of them in a table, one of them with everything that is known of it.
 
 import { byService, ServiceBadge } from "./badges.js";
+import { downOf, Ends } from "./down.js";
 import { bytes, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
 import { operationsOf } from "./operations.js";
 import { Plot } from "./plots.js";
@@ -24,7 +25,7 @@ const shareOf = (lately) => (lately.per_s > 0 ? lately.faults_per_s / lately.per
 // "2 x 1.4.0", or "1.4.0 and 1.5.0" while a new version comes.
 function running(found, service) {
   if (RUNS[service.runs]) return RUNS[service.runs];
-  if (!found?.processes.length) return "nowhere";
+  if (!found?.processes.length) return downOf(service, found)?.text ?? "nowhere";
   const versions = new Map();
   for (const { version } of found.processes) versions.set(version, (versions.get(version) ?? 0) + 1);
   return listed([...versions].map(([version, number]) => (number > 1 ? `${number} × ${version}` : version)));
@@ -119,7 +120,9 @@ function owner(service, facts) {
 
 class Processes {
   constructor() {
-    this.element = make("div");
+    this.place = make("div");
+    this.ends = new Ends();
+    this.element = make("div", {}, this.place, this.ends.element);
     this.shown = "";
   }
 
@@ -130,12 +133,14 @@ class Processes {
       const beside = others.length ? `with ${others.length > 2 ? plural(others.length, "other service") : listed(others)}` : "alone";
       return [String(pid), version, percent(use?.cpu), bytes(use?.memory_bytes), beside];
     });
-    const text = JSON.stringify(rows);
+    this.ends.show(found?.replicas ?? []);
+    const down = downOf(service, found);
+    const text = JSON.stringify([rows, down]);
     if (text === this.shown) return;
     this.shown = text;
-    this.element.replaceChildren(rows.length
+    this.place.replaceChildren(rows.length
       ? table("Processes", [{ title: "Process" }, { title: "Version" }, { title: "CPU", number: true }, { title: "Memory", number: true }, { title: "Runs" }], rows)
-      : make("p", { class: RUNS[service.runs] ? "soft" : "bad" }, RUNS[service.runs] ?? "No process runs it now."));
+      : make("p", { class: RUNS[service.runs] ? "soft" : "bad" }, RUNS[service.runs] ?? `No process runs it now: ${down?.text ?? "nothing is known of it"}.`));
   }
 }
 
@@ -183,6 +188,7 @@ async function renderOne(root, context, name) {
   }
   const hue = huesOf(facts).get(service.team) ?? 0;
   const about = [service.domain, service.has_database ? "own database" : null, RUNS[service.runs]].filter(Boolean).join(" · ");
+  const state = make("p", { class: "bad", id: "state" });
   const processes = new Processes();
   const drawn = plots(name, context);
   const numbers = counts();
@@ -190,7 +196,7 @@ async function renderOne(root, context, name) {
   const operations = operationsOf(service);
   root.append(
     make("p", {}, make("a", { href: "#/services" }, "All services")),
-    make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about),
+    make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state,
     make("p", { class: "acts" }, make("a", { href: `#/map?service=${encodeURIComponent(name)}` }, "On the map"),
       make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: "#/events" }, "Its events")),
     drawn.element,
@@ -208,6 +214,8 @@ async function renderOne(root, context, name) {
     if (topic === "services") found = values.get(name);
     else uses = values;
     if (found) numbers.show(found);
+    const down = downOf(service, found);
+    say(state, down?.isDown ? `${name}: ${down.text}` : "");
     processes.show(service, found, uses);
   });
   await drawn.show();

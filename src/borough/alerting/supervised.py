@@ -1,0 +1,62 @@
+"""What the supervisor of a fleet knows of its processes, as the door asks for it: who is down, since when and why."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from borough.alerting.facts import ReplicaFacts
+from borough.alerting.plain import plain
+from borough.errors import ConfigurationError
+from borough.fleet.commands import Members, ask_fleet
+from borough.gateway.edge_process import EdgeProcess
+from borough.telemetry.masking import masked
+
+__all__ = ["Supervised"]
+
+_PATIENCE_S = 1.0
+_FRESH_S = 0.5
+
+
+class Supervised:
+    """The processes of the fleet behind one door, for whoever asks there. Where there is no supervisor: none."""
+
+    def __init__(self, edge: EdgeProcess) -> None:
+        self._edge = edge
+        self._asking: asyncio.Future[tuple[ReplicaFacts, ...]] | None = None
+        self._known: tuple[ReplicaFacts, ...] = ()
+        self._asked_at = float("-inf")
+
+    async def replicas(self) -> tuple[ReplicaFacts, ...]:
+        """What the supervisor says, or has said a moment ago; while it does not answer, what it has said last."""
+        now = self._edge.clock.monotonic()
+        if self._asking is None and now - self._asked_at < _FRESH_S:
+            return self._known
+        asking = self._asking
+        if asking is None:
+            asking = self._asking = asyncio.ensure_future(asyncio.to_thread(_ask, self._edge))
+            self._asked_at = now
+        await asyncio.wait([asking], timeout=_PATIENCE_S)
+        if asking.done():
+            self._known = asking.result() or self._known
+            if self._asking is asking:
+                self._asking = None
+        return self._known
+
+
+def _ask(edge: EdgeProcess) -> tuple[ReplicaFacts, ...]:
+    try:
+        answer = ask_fleet(edge.data_folder, Members())
+    except (ConfigurationError, msgspec.DecodeError):
+        return ()
+    found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
+    return tuple(
+        msgspec.structs.replace(
+            each,
+            trouble=each.trouble and plain(masked(each.trouble)),
+            why=each.why and plain(masked(each.why)),
+            last_words=tuple(plain(masked(line)) for line in each.last_words),
+        )
+        for each in found
+    )

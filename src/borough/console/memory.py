@@ -1,0 +1,60 @@
+"""What has been seen of a system and is not there any more: a service that has died, and who talked to whom.
+
+Counters go with the process that counts. Without this, what has died would look as if it had never been. Pure: time is
+an argument, in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+from typing import Literal
+
+from borough.console.counts import SystemCounts
+
+__all__ = ["Memory", "Pair"]
+
+Pair = tuple[Literal["call", "event"], str, str]
+"""What kind of edge, from whom, to whom."""
+
+
+class Memory:
+    """That of one console, since it began."""
+
+    def __init__(self) -> None:
+        self._told_at: dict[str, float] = {}
+        """By service: when a process that runs it told last."""
+        self._down_since: dict[str, float] = {}
+        self._pairs: dict[Pair, set[str]] = {}
+
+    def take(self, counts: SystemCounts, now: float) -> None:
+        """Take what is seen now."""
+        running = {name for name, each in counts.services.items() if each.processes}
+        for name in running:
+            self._told_at[name] = now
+            self._down_since.pop(name, None)
+        ends: dict[str, float] = {}
+        for replica in counts.replicas:
+            for name in replica.services:
+                if replica.ended_at is not None:
+                    ends[name] = max(replica.ended_at, ends.get(name, 0.0))
+        for name in {*self._told_at, *ends} - running:
+            # It told before it ended; where the latest end is older, it runs and is silent.
+            since = max(ends.get(name, 0.0), self._told_at.get(name, 0.0))
+            self._down_since.setdefault(name, since)
+        for edge in counts.edges:
+            if edge.caller and edge.count and edge.caller != edge.callee:
+                pair = edge.kind, edge.caller, edge.callee
+                self._pairs.setdefault(pair, set()).add(edge.operation)
+
+    def down_since(self, service: str) -> float | None:
+        """Since when nobody tells of a service. None: somebody does, or nobody ever has."""
+        return self._down_since.get(service)
+
+    def operations(self, pair: Pair) -> Set[str]:
+        """What has been seen between two services; empty where nothing has."""
+        return self._pairs.get(pair, frozenset())
+
+    @property
+    def pairs(self) -> Iterable[Pair]:
+        """Between whom anything has been seen."""
+        return self._pairs

@@ -1,0 +1,97 @@
+"""What a console remembers of what has died."""
+
+from datetime import UTC, datetime
+
+from borough.alerting.facts import ReplicaFacts
+from borough.console.counts import EdgeCounts, ProcessCounts, ServiceCounts, SystemCounts
+from borough.console.facts import CallView, SystemView, with_own
+from borough.console.memory import Memory
+from borough.console.watch import Moment
+from borough.console.windows import Sample, Windows
+from borough.runtime.options import Options
+
+AT = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def counts(*, running: bool, ended_at: float | None = None, calls: int = 0) -> SystemCounts:
+    """A shop whose search runs, or does not."""
+    processes = (ProcessCounts(pid=7, version="1.0"),) if running else ()
+    replica = ReplicaFacts(
+        name="search.1",
+        services=("search",),
+        state="ready" if running else "waiting",
+        restarts=int(ended_at is not None),
+        trouble=None,
+        ended_at=ended_at,
+    )
+    edge = EdgeCounts(
+        kind="call",
+        caller="orders",
+        callee="search",
+        operation="search.Search.find",
+        count=calls,
+        failures=0,
+        faults=0,
+        buckets={},
+    )
+    return SystemCounts(
+        state="ready",
+        started_at=AT,
+        at=AT,
+        services={"search": ServiceCounts(processes=processes)} if running else {},
+        operations={},
+        edges=(edge,) if calls else (),
+        replicas=(replica,),
+    )
+
+
+def test_a_service_that_nobody_has_told_of_is_not_down() -> None:
+    memory = Memory()
+    memory.take(counts(running=False), 10.0)
+    assert memory.down_since("search") is None
+
+
+def test_a_service_is_down_since_its_first_end_until_it_runs_again() -> None:
+    memory = Memory()
+    memory.take(counts(running=True), 10.0)
+    assert memory.down_since("search") is None
+    memory.take(counts(running=False, ended_at=12.0), 20.0)
+    memory.take(counts(running=False, ended_at=19.0), 30.0)  # begun anew in vain
+    assert memory.down_since("search") == 12.0
+    memory.take(counts(running=True, ended_at=19.0), 40.0)
+    assert memory.down_since("search") is None
+
+
+def test_a_service_that_only_does_not_tell_is_silent_since_it_told_last() -> None:
+    memory = Memory()
+    memory.take(counts(running=True, ended_at=5.0), 10.0)
+    memory.take(counts(running=False, ended_at=5.0), 20.0)
+    assert memory.down_since("search") == 10.0
+
+
+def view(*calls: CallView) -> SystemView:
+    return SystemView(name="shop", version="1.0", services=(), teams=(), calls=calls, hearings=())
+
+
+def moment(facts: SystemView, now: SystemCounts, memory: Memory) -> Moment:
+    windows = Windows()
+    windows.add(Sample(0.0, {}, {}))
+    return Moment(facts, now, windows.changes(), memory)
+
+
+def test_calls_that_were_seen_stay_seen_when_who_counted_them_has_died() -> None:
+    facts = view(CallView(caller="orders", provider="search", contracts=("search.Search",)))
+    memory, dead = Memory(), counts(running=False, ended_at=12.0)
+    memory.take(counts(running=True, calls=3), 10.0)
+    memory.take(dead, 20.0)
+    (edge,) = moment(facts, dead, memory).edges().values()
+    assert (edge.declared, edge.observed, edge.count) == (True, True, 0)
+    assert edge.operations == ("search.Search.find",)
+
+
+def test_a_service_of_which_nobody_has_told_is_there_with_its_replicas_and_since_when() -> None:
+    memory, dead = Memory(), counts(running=False, ended_at=12.0)
+    memory.take(dead, 20.0)
+    found = moment(with_own(view(), ["search"], Options()), dead, memory).services()["search"]
+    assert (found.processes, found.down_since) == ((), 12.0)
+    assert [(each.name, each.state) for each in found.replicas] == [("search.1", "waiting")]
