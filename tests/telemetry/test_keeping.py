@@ -409,3 +409,20 @@ def test_a_span_of_a_clock_that_runs_ahead_costs_no_other_its_place(tmp_path: Pa
     assert file.size() > MIB * 0.7
     assert find_traces(file, TraceFilter(text="o-69-7"))
     file.close()
+
+
+def test_a_service_that_was_refused_at_the_door_is_found_by_its_name(tmp_path: Path) -> None:
+    file = TelemetryFile(tmp_path / FILE)
+    door = Shape("edge", "POST /payments", Kind.SERVER, {"peer.service": "payments"})
+    refused = Failure("unavailable", "No replica of payments takes calls now")
+    spans = [
+        Span(door, TraceContext(f"{number:032x}", f"{number:016x}", 1), "", 0.0, 1.0, failure)
+        for number, failure in enumerate((refused, None), 1)
+    ]
+    file.write("traces", ENCODER.encode(spans, 0), 1)
+    (found,) = find_traces(file, TraceFilter(service="payments", status="error"))
+    assert found.trace_id == f"{1:032x}"
+    assert len(find_traces(file, TraceFilter(service="payments"))) == 2
+    assert find_traces(file, TraceFilter(service="pay")) == []
+    assert find_traces(file, TraceFilter(service='pay"ments')) == []
+    file.close()

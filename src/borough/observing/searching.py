@@ -42,7 +42,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for; what is not given may be anything.
 
     `text` is a value that names a thing, such as an order's id, also as `NAME=VALUE`; or a trace id.
-    `service` and `operation` (a part of the name) hold for any one span of the trace. Without
+    `service` and `operation` (a part of the name) hold for any one span of the trace; that of a service is also one
+    by which somebody asked it, such as the door, for who is refused there never comes to the service. Without
     `schedules`, what a schedule has begun is left out, unless it failed.
     """
 
@@ -131,7 +132,8 @@ def _conditions(asked: TraceFilter) -> tuple[str, list[Any]]:
     values: list[Any] = [asked.since_ns]
     conditions: list[tuple[str, Any]] = []
     if asked.service is not None:
-        conditions.append(("service = ?", asked.service))
+        where.append("(service = ? or instr(attributes, ?) > 0)")
+        values += [asked.service, f'"peer.service":{msgspec.json.encode(asked.service).decode()}']
     if asked.operation is not None:
         conditions.append(("instr(lower(name), ?) > 0", asked.operation.lower()))
     if asked.status == "error":
