@@ -6,15 +6,17 @@ operation is no alert where what it calls explains it; then the alert of that na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from urllib.parse import urlencode
 
 import msgspec
 
+from borough.alerting.causes import Causes, mostly, room_of
 from borough.alerting.facts import ReplicaFacts
 from borough.alerting.measuring import Calls, Measuring
-from borough.alerting.operations import LATE, Operation, Operations, lost_of
+from borough.alerting.operations import LATE, Operation, Operations, lost_kinds, lost_of
+from borough.alerting.words import counted, lasting
 from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
 from borough.reliability.alerts import Reading
@@ -26,7 +28,6 @@ _LEAST_CALLS = 3
 _LEAST_BURNED = 5
 _SHARE = 0.95
 _AT_ONCE = 100
-_MOST_AGE_SHOWN_S = 120.0
 _LONGEST_WORDS = 160
 
 
@@ -38,6 +39,7 @@ class Judging:
         self._team = team
         self._operations = Operations(Measuring(()))
         """Those of the latest look."""
+        self._causes = Causes(Measuring(()), self._operations, rules)
         self._judges: Mapping[str, Callable[[Rule, Measuring], Iterator[Reading]]] = {
             "dead_letters": self._dead_letters,
             "failing_events": self._failing_events,
@@ -56,6 +58,7 @@ class Judging:
     def readings(self, seen: Measuring, now: float) -> Iterator[Sequence[Reading]]:
         """Everything that the rules say now, a few at a time: whoever asks lets others work in between."""
         self._operations = Operations(seen)
+        self._causes = Causes(seen, self._operations, self._rules)
         for rule in self._rules:
             found = self._judges[rule.metric](rule, seen)
             while some := tuple(islice(found, _AT_ONCE)):
@@ -93,15 +96,15 @@ class Judging:
 
     def _dead_letters(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
-            said = f"{facts.name} has given up {_count(facts.dead, 'event')} of {facts.topic}"
+            said = f"{facts.name} has given up {counted(facts.dead, 'event')} of {facts.topic}"
             said += f", the latest with {facts.dead_cause}" if facts.dead_cause else ""
             subject = f"{facts.name} {facts.topic}"
             yield self._reading(rule, subject, facts.service, facts.dead, f"{said}.", "#/events")
 
     def _failing_events(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
-            said = f"{facts.name} fails at {_count(facts.failing, 'event')} of {facts.topic}"
-            said += f", tried {_count(facts.attempts, 'time')} so far"
+            said = f"{facts.name} fails at {counted(facts.failing, 'event')} of {facts.topic}"
+            said += f", tried {counted(facts.attempts, 'time')} so far"
             said += f": {facts.cause}" if facts.cause else ""
             if facts.behind_failing:
                 said += f"; {facts.behind_failing} more of the same key wait behind"
@@ -120,13 +123,13 @@ class Judging:
         rate = seen.handled_per_s[key]
         does = f"it handles {rate:.2g} a second" if rate else "it handles none"
         return (
-            f"{name} lags behind: {_count(waiting, 'event')} of {topic} wait{'s' if waiting == 1 else ''} for it, "
-            f"the oldest for {_long(seen.ages[key])}; {does}."
+            f"{name} lags behind: {counted(waiting, 'event')} of {topic} wait{'s' if waiting == 1 else ''} for it, "
+            f"the oldest for {lasting(seen.ages[key])}; {does}."
         )
 
     def _outbox(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for service, waiting in seen.outboxes.items():
-            said = f"{_count(waiting, 'event')} of {service} wait in its outbox: the broker does not take them."
+            said = f"{counted(waiting, 'event')} of {service} wait in its outbox: the broker does not take them."
             yield self._reading(rule, service, service, waiting, said, "#/events")
 
     # --- processes ---------------------------------------------------------------------------------
@@ -137,7 +140,7 @@ class Judging:
             runs = ", ".join(replica.services)
             said = f"{replica.name}, which runs {runs}, crashes again and again: " if runs else ""
             said = said or f"{replica.name} crashes again and again: "
-            said += f"it has ended by itself {_count(times, 'time')} in 5 minutes"
+            said += f"it has ended by itself {counted(times, 'time')} in 5 minutes"
             if replica.state == "failed":
                 said += " and stays down"
                 times = max(times, int(rule.above) + 1)
@@ -168,8 +171,8 @@ class Judging:
             calls = operation.calls
             value = _percent(calls.faults, calls.count)
             said = (
-                f"{operation.name} fails: {calls.faults} of {_count(calls.count, 'call')} "
-                f"in the last minute{self._mostly(seen, calls)}."
+                f"{operation.name} fails: {calls.faults} of {counted(calls.count, 'call')} "
+                f"in the last minute{mostly(seen, calls.kinds)}"
             )
             is_spared = (
                 calls.faults < _LEAST_CALLS
@@ -177,9 +180,17 @@ class Judging:
                 or operation.name in lost
                 or is_explained(operation)
             )
+            if value > rule.above and not is_spared:
+                said += self._causes.of(operation.service)
             look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
             yield self._reading(
-                rule, operation.name, operation.service, value, said, look, is_spared=is_spared
+                rule,
+                operation.name,
+                operation.service,
+                value,
+                f"{said}.",
+                look,
+                is_spared=is_spared,
             )
 
     def _timeout_rate(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
@@ -190,15 +201,23 @@ class Judging:
             value = _percent(lost, calls.count)
             said = (
                 f"{operation.service} gets no answer from whom it needs: {lost} of "
-                f"{_count(calls.count, 'call')} of {operation.name} in the last minute ended so"
-                f"{self._mostly(seen, calls)}."
+                f"{counted(calls.count, 'call')} of {operation.name} in the last minute ended so"
+                f"{mostly(seen, lost_kinds(seen, calls))}"
             )
             is_spared = (
                 lost < _LEAST_CALLS or not operation.recently_lost or is_explained(operation)
             )
+            if value > rule.above and not is_spared:
+                said += self._causes.of(operation.service)
             look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
             yield self._reading(
-                rule, operation.name, operation.service, value, said, look, is_spared=is_spared
+                rule,
+                operation.name,
+                operation.service,
+                value,
+                f"{said}.",
+                look,
+                is_spared=is_spared,
             )
         yield from self._external_timeouts(rule, seen)
 
@@ -210,8 +229,8 @@ class Judging:
             lost = _unanswered(calls)
             said = (
                 f"{line.service}, which is elsewhere, does not answer {line.caller}: {lost} of "
-                f"{_count(calls.count, 'call')} of {line.operation} in the last minute"
-                f"{self._mostly(seen, calls)}."
+                f"{counted(calls.count, 'call')} of {line.operation} in the last minute"
+                f"{mostly(seen, calls.kinds)}."
             )
             look = f"#/traces?{urlencode({'service': line.caller, 'status': 'error'})}"
             subject, value = f"{line.caller} {line.operation}", _percent(lost, calls.count)
@@ -235,9 +254,9 @@ class Judging:
             calls = operation.calls
             took_s = calls.quantile_s(_SHARE)
             said = (
-                f"{operation.name} is slow: of {_count(calls.count, 'call')} in the last minute "
-                f"5 % took {_long(took_s)} or more, half {_long(calls.quantile_s(0.5))} or more"
-                f"{_waiting(operation)}."
+                f"{operation.name} is slow: of {counted(calls.count, 'call')} in the last minute "
+                f"5 % took {lasting(took_s)} or more, half {lasting(calls.quantile_s(0.5))} or more"
+                f"{_waiting(operation.callers, operation.service)}"
             )
             is_spared = (
                 calls.count < _LEAST_CALLS
@@ -245,6 +264,8 @@ class Judging:
                 or operation.name in lost
                 or is_explained(operation)
             )
+            if took_s > bound_s and not is_spared:
+                said += self._causes.of(operation.service)
             asked = {"service": operation.service, "at_least_ms": f"{rule.above:g}"}
             look = f"#/traces?{urlencode(asked)}"
             yield self._reading(
@@ -252,7 +273,7 @@ class Judging:
                 operation.name,
                 operation.service,
                 took_s * 1e3,
-                said,
+                f"{said}.",
                 look,
                 is_spared=is_spared,
             )
@@ -269,42 +290,28 @@ class Judging:
         rule = next((each for each in self._rules if each.metric == "timeout_rate"), None)
         return set() if rule is None else self._above(rule.above, lambda each: each.lost)
 
-    def _mostly(self, seen: Measuring, calls: Calls) -> str:
-        """Which failure was the most frequent, and what its contract says of it."""
-        if not calls.kinds:
-            return ""
-        kind = max(calls.kinds, key=lambda each: calls.kinds[each])
-        known = seen.problems.get(kind)
-        return f", mostly with {kind}" + (f" ({known.doc})" if known else "")
-
     # --- room --------------------------------------------------------------------------------------
 
     def _usage(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for (service, kind), pool in seen.pools.items():
-            refused = seen.refused.get(service, 0)
-            what = "calls are at work" if kind == "calls" else "threads are taken"
-            said = f"{service} has no room left: {pool.busy} of {pool.limit} {what}"
-            said += f", {pool.waiting} wait" if pool.waiting else ""
-            said += f", {_count(refused, 'call')} refused in the last minute" if refused else ""
             option = "limits.calls_in_flight" if kind == "calls" else "limits.threads"
-            value = 100.0 * (pool.busy + pool.waiting) / max(1, pool.limit)
+            said = f"{service} has no room left: {room_of(seen, pool)} ({option})"
+            value = seen.taken_percent(pool)
+            if value > rule.above:
+                said += _waiting(self._operations.callers_of(service), service)
+                said += self._causes.below(service)
             look = f"#/services/{service}"
-            subject = f"{service} {kind}"
-            yield self._reading(rule, subject, service, value, f"{said} ({option}).", look)
+            yield self._reading(rule, f"{service} {kind}", service, value, f"{said}.", look)
 
     def _refusals(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        """Where no rule tells of the room itself."""
         full = next((each for each in self._rules if each.metric == "usage"), None)
         for service, refused in seen.refused.items():
-            usage = max(
-                (
-                    100.0 * (pool.busy + pool.waiting) / max(1, pool.limit)
-                    for pool in seen.pools.values()
-                    if pool.service == service
-                ),
-                default=0.0,
-            )
-            said = f"{service} has refused {_count(refused, 'call')} for lack of room in the last minute."
-            is_spared = full is not None and usage > full.above
+            pools = [each for each in seen.pools.values() if each.service == service]
+            taken = max((seen.taken_percent(pool) for pool in pools), default=0.0)
+            said = f"{service} has refused {counted(refused, 'call')} for lack of room in the last minute."
+            is_told = full is not None and taken > full.above
+            is_spared = is_told or not seen.refused_lately(service)
             look = f"#/services/{service}"
             yield self._reading(rule, service, service, refused, said, look, is_spared=is_spared)
 
@@ -328,7 +335,7 @@ class Judging:
 
     def _burn(self, objective: Objective, burn: Burn, value: float, percent: float) -> Reading:
         service = objective.service
-        what = "failed" if objective.bound_s is None else f"took over {_long(objective.bound_s)}"
+        what = "failed" if objective.bound_s is None else f"took over {lasting(objective.bound_s)}"
         return Reading(
             rule=f"{objective.kind}-{burn.name}-burn",
             subject=service,
@@ -342,7 +349,7 @@ class Judging:
             for_s=0.0,
             summary=(
                 f"{service} burns the budget of its objective {objective.text} {value:.3g} times too fast: "
-                f"{percent:.3g} % of calls {what} within {_long(burn.long_s)}."
+                f"{percent:.3g} % of calls {what} within {lasting(burn.long_s)}."
             ),
             look=f"#/services/{service}",
         )
@@ -360,25 +367,11 @@ def _unanswered(calls: Calls) -> int:
     return sum(calls.kinds.get(kind, 0) for kind in (LATE, "unavailable"))
 
 
-def _waiting(operation: Operation) -> str:
-    callers = sorted(operation.callers - {"", operation.service})
-    return f"; {' and '.join(callers)} waits for it" if callers else ""
+def _waiting(callers: Set[str], service: str) -> str:
+    others = sorted(callers - {"", service})
+    wait = "waits" if len(others) == 1 else "wait"
+    return f"; {' and '.join(others)} {wait} for it" if others else ""
 
 
 def _percent(part: float, whole: float) -> float:
     return 100.0 * part / whole if whole else 0.0
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _long(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 1:
-        return f"{seconds * 1e3:.0f} ms"
-    if seconds < _MOST_AGE_SHOWN_S:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    if seconds < 2 * 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h"

@@ -148,9 +148,10 @@ class _Ends:
 class _Counter:
     """How much a counter that may begin anew has grown within some time."""
 
-    __slots__ = ("grown", "known")
+    __slots__ = ("grown", "kept_s", "known")
 
-    def __init__(self) -> None:
+    def __init__(self, kept_s: float = _WINDOW_S) -> None:
+        self.kept_s = kept_s
         self.known: dict[str, int] = {}
         self.grown: deque[tuple[float, int]] = deque()
 
@@ -161,9 +162,10 @@ class _Counter:
             self.grown.append((now, value - before))
 
     def within(self, now: float, window_s: float) -> int:
-        while self.grown and self.grown[0][0] <= now - window_s:
+        """At most what is kept."""
+        while self.grown and self.grown[0][0] <= now - self.kept_s:
             self.grown.popleft()
-        return sum(count for _, count in self.grown)
+        return sum(count for at, count in self.grown if at > now - window_s)
 
 
 class Measuring:
@@ -185,6 +187,10 @@ class Measuring:
         self.pools: dict[tuple[str, str], PoolFacts] = {}
         self.outboxes: dict[str, int] = {}
         self.refused: dict[str, int] = {}
+        """By service, in the last minute."""
+        self.refused_by: dict[tuple[str, str], int] = {}
+        """The same by kind of room, too."""
+        self._refused_lately: dict[tuple[str, str], int] = {}
         self.restarts: dict[str, int] = {}
         self.problems: Mapping[str, FailureFacts] = {}
         self.streams: frozenset[str] = frozenset()
@@ -193,7 +199,7 @@ class Measuring:
         self._windows: dict[Line, tuple[_Window, _Window]] = {}
         self._ends: dict[tuple[str, str], _Ends] = {}
         self._handled: dict[tuple[str, str], _Counter] = {}
-        self._refusals: dict[str, _Counter] = {}
+        self._refusals: dict[tuple[str, str], _Counter] = {}
         self._restarted: dict[str, _Counter] = {}
         self._told_at: dict[str, float] = {}
         """When each process told last, if that was within the last minute or at the last look."""
@@ -312,16 +318,34 @@ class Measuring:
                 known = self.pools.get((pool.service, pool.kind))
                 if known is None or _share(pool) > _share(known):  # the fullest replica counts
                     self.pools[pool.service, pool.kind] = pool
-                counter = self._refusals.setdefault(pool.service, _Counter())
-                source = f"{process.id} {pool.kind}"
-                counter.take(now, source, pool.refused, is_recent=process.id in recent)
-        self.refused = {k: each.within(now, _WINDOW_S) for k, each in self._refusals.items()}
+                counter = self._refusals.setdefault((pool.service, pool.kind), _Counter())
+                counter.take(now, process.id, pool.refused, is_recent=process.id in recent)
+        self.refused_by = {k: each.within(now, _WINDOW_S) for k, each in self._refusals.items()}
+        self._refused_lately = {
+            k: each.within(now, _RECENT_S) for k, each in self._refusals.items()
+        }
+        self.refused = {}
+        for (service, _), refused in self.refused_by.items():
+            self.refused[service] = self.refused.get(service, 0) + refused
+
+    def taken_percent(self, pool: PoolFacts) -> float:
+        """How much of some room is taken, what waits included: all of it, too, where it has refused lately.
+
+        A pool that is small is free at some looks, and refuses all the same in between.
+        """
+        percent = 100.0 * _share(pool)
+        is_short = self._refused_lately.get((pool.service, pool.kind), 0) > 0
+        return max(percent, 100.0) if is_short else percent
+
+    def refused_lately(self, service: str) -> int:
+        """How much a service has refused in the last third of the minute."""
+        return sum(count for key, count in self._refused_lately.items() if key[0] == service)
 
     def _take_restarts(self, replicas: Iterable[ReplicaFacts], now: float) -> None:
         self.restarts = {}
         for replica in replicas:
             is_known = replica.name in self._restarted
-            counter = self._restarted.setdefault(replica.name, _Counter())
+            counter = self._restarted.setdefault(replica.name, _Counter(_RESTARTS_S))
             counter.take(now, "", replica.restarts, is_recent=is_known)
             counted = counter.within(now, _RESTARTS_S)
             self.restarts[replica.name] = counted if replica.lately is None else replica.lately

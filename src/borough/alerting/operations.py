@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from borough.alerting.measuring import Calls, Measuring
 
-__all__ = ["LATE", "Operation", "Operations", "lost_of"]
+__all__ = ["LATE", "Operation", "Operations", "lost_kinds", "lost_of"]
 
 LATE = "deadline-exceeded"
 _NO_ANSWER = frozenset({502, 504})
@@ -33,6 +33,7 @@ class Operations:
     def __init__(self, seen: Measuring) -> None:
         self.by_name: dict[str, Operation] = {}
         self._called: list[tuple[str, Operation, Calls]] = []
+        self._by_caller: dict[str, list[tuple[Operation, Calls]]] | None = None
         for line, calls in seen.calls.items():
             if line.side != "server":
                 continue
@@ -46,6 +47,22 @@ class Operations:
             found.lost += lost_of(seen, calls)
             found.recently_lost += lost_of(seen, recent)
             self._called.append((line.caller, found, calls))
+
+    def called_by(self, service: str) -> Sequence[tuple[Operation, Calls]]:
+        """What a service calls, with its calls of the last minute."""
+        if self._by_caller is None:
+            self._by_caller = {}
+            for caller, operation, calls in self._called:
+                self._by_caller.setdefault(caller, []).append((operation, calls))
+        return self._by_caller.get(service, ())
+
+    def callers_of(self, service: str) -> set[str]:
+        """Who calls any operation of a service."""
+        found: set[str] = set()
+        for operation in self.by_name.values():
+            if operation.service == service:
+                found |= operation.callers
+        return found
 
     def explained(self, bad: set[str], of: Callable[[Calls], int]) -> Callable[[Operation], bool]:
         """Whether at least half of what is wrong with an operation is wrong with what its service calls."""
@@ -67,8 +84,13 @@ class Operations:
 
 def lost_of(seen: Measuring, calls: Calls) -> int:
     """How many ended because somebody else did not answer, as HTTP has it: 502 and 504."""
-    return sum(
-        count
+    return sum(lost_kinds(seen, calls).values())
+
+
+def lost_kinds(seen: Measuring, calls: Calls) -> dict[str, int]:
+    """The same by what they ended with."""
+    return {
+        kind: count
         for kind, count in calls.kinds.items()
         if kind == LATE or (kind in seen.problems and seen.problems[kind].status in _NO_ANSWER)
-    )
+    }

@@ -74,17 +74,17 @@ def _rule(name: str, metric: str, above: float, for_s: float, severity: Severity
 DEFAULT_RULES: Final = (
     _rule("not-ready", "not_ready", 0, 30, "page"),
     _rule("crash-loop", "restarts", 2, 0, "page"),
+    _rule("full", "usage", 90, 10, "page"),
+    _rule("refusals", "refusals", 0, 10, "page"),
     _rule("failing-calls", "error_rate", 5, 20, "page"),
     _rule("timeouts", "timeout_rate", 5, 10, "page"),
-    _rule("full", "usage", 90, 15, "page"),
-    _rule("refusals", "refusals", 0, 10, "page"),
     _rule("slow-calls", "latency", 500, 30, "ticket"),
     _rule("dead-letters", "dead_letters", 0, 0, "ticket"),
     _rule("failing-events", "failing_events", 0, 20, "ticket"),
     _rule("late-events", "lag_age", 30, 10, "ticket"),
     _rule("stuck-outbox", "outbox", 500, 60, "ticket"),
 )
-"""What holds for every system."""
+"""What holds for every system. Alerts that begin at one look are told in this order: causes first."""
 
 _FACTORS: Final[Mapping[Unit, Mapping[str, float]]] = {
     "": {"": 1.0},

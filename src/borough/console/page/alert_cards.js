@@ -33,7 +33,10 @@ export function runbook(url, rule) {
 
 export const groupOf = (alert) => (alert.silenced_until > now() && alert.state !== "pending" ? "silenced" : alert.state);
 
-const urgent = (a, b) => (a.severity !== b.severity ? (a.severity === "page" ? -1 : 1) : b.since - a.since);
+// Causes stand before what follows from them: who has no process or no room lets others wait and fail.
+const CAUSES = ["not-ready", "crash-loop", "full", "refusals"];
+const rank = ({ rule }) => (CAUSES.indexOf(rule) + CAUSES.length + 1) % (CAUSES.length + 1);
+const urgent = (a, b) => (a.severity !== b.severity ? (a.severity === "page" ? -1 : 1) : rank(a) - rank(b) || b.since - a.since);
 
 function times({ state, since, fired_at: firedAt }) {
   if (state === "pending" || firedAt === null) return `seen for ${age(now() - since)}, since ${when(since)}`;

@@ -1,0 +1,90 @@
+"""What may be the cause of what a service's operations suffer: no room of its own, or somebody whom it calls.
+
+It is named beside the alert and hides none: a service without room may be the cause of those that wait for it, and
+as well the echo of somebody who does not answer it and is not seen from here. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from borough.alerting.facts import PoolFacts
+from borough.alerting.measuring import Calls, Measuring
+from borough.alerting.operations import Operation, Operations
+from borough.alerting.words import counted, lasting
+from borough.reliability.alert_rules import Rule
+
+__all__ = ["Causes", "mostly", "room_of"]
+
+_LEAST_CALLS = 3
+_SHARE = 0.95
+
+
+class Causes:
+    """Those of one look. What is asked for is found then: most services are well."""
+
+    def __init__(self, seen: Measuring, operations: Operations, rules: Collection[Rule]) -> None:
+        self._seen = seen
+        self._operations = operations
+        above = {rule.metric: rule.above for rule in rules}
+        self._bound_s = above["latency"] / 1e3 if "latency" in above else float("inf")
+        self._short = dict(_short_of_room(seen, above.get("usage", 100.0)))
+
+    def of(self, service: str) -> str:
+        """A clause for the end of a sentence about an operation of the service; empty where nothing is known."""
+        room = self._short.get(service)
+        own = f"; {service} itself has no room left ({room})" if room else ""
+        return own + self.below(service)
+
+    def below(self, service: str) -> str:
+        """The same of what the service calls."""
+        worst: tuple[int, int, str] = 0, 0, ""
+        for operation, calls in self._operations.called_by(service):
+            if operation.service != service:
+                worst = max(worst, self._judged(operation, calls))
+        return worst[2]
+
+    def _judged(self, operation: Operation, calls: Calls) -> tuple[int, int, str]:
+        """How likely a callee is the cause, how much of it there is, and what is said."""
+        is_failing = calls.faults >= _LEAST_CALLS
+        is_slow = (
+            operation.name not in self._seen.streams
+            and calls.count >= _LEAST_CALLS
+            and calls.quantile_s(_SHARE) > self._bound_s
+        )
+        if not is_failing and not is_slow:
+            return 0, 0, ""
+        room = self._short.get(operation.service)
+        if room is not None:
+            said = f"; it calls {operation.service}, which has no room left ({room})"
+            return 3, calls.faults, said
+        if is_failing:
+            said = f"; of its {counted(calls.count, 'call')} of {operation.name} {calls.faults:,} failed"
+            return 2, calls.faults, said + mostly(self._seen, calls.kinds)
+        half = lasting(calls.quantile_s(0.5))
+        said = f"; its calls of {operation.name} take long, half of them {half} or more"
+        return 1, calls.count, said
+
+
+def mostly(seen: Measuring, kinds: dict[str, int]) -> str:
+    """Which failure was the most frequent of these, and what its contract says of it."""
+    if not kinds:
+        return ""
+    kind = max(kinds, key=lambda each: kinds[each])
+    known = seen.problems.get(kind)
+    return f", mostly with {kind}" + (f" ({known.doc})" if known else "")
+
+
+def room_of(seen: Measuring, pool: PoolFacts) -> str:
+    """What is taken of a limit, who waits, and what was refused."""
+    what = "calls are at work" if pool.kind == "calls" else "threads are taken"
+    refused = seen.refused_by.get((pool.service, pool.kind), 0)
+    said = f"{pool.busy} of {pool.limit} {what}"
+    said += f", {pool.waiting} wait" if pool.waiting else ""
+    return said + (f", {counted(refused, 'call')} refused in the last minute" if refused else "")
+
+
+def _short_of_room(seen: Measuring, above: float) -> Iterator[tuple[str, str]]:
+    for pool in seen.pools.values():
+        if seen.taken_percent(pool) > above:
+            yield pool.service, room_of(seen, pool)
