@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -73,6 +74,32 @@ def test_who_calls_only_itself_is_no_echo_of_itself() -> None:
     operations = Operations(seen)
     is_explained = operations.explained({"a.A.x"}, lambda calls: calls.faults)
     assert not is_explained(operations.by_name["a.A.x"])
+
+
+@pytest.mark.parametrize(
+    ("calls", "slow", "is_told"),
+    [(8, 3, False), (8, 4, False), (8, 5, True), (19, 9, False), (19, 10, True), (20, 2, False), (20, 3, True),
+     (100, 5, False), (100, 6, True)],
+)  # fmt: skip
+def test_calls_are_told_as_slow_only_where_there_are_enough_of_them_to_say_so(
+    calls: int, slow: int, is_told: bool
+) -> None:
+    seen = Measuring(())
+    for now, count in ((0.0, 0), (2.0, calls)):
+        call = CallFacts(
+            side="server",
+            caller="edge",
+            service="accounts",
+            operation="accounts.Accounts.login",
+            count=count,
+            faults=0,
+            buckets={0: slow, -4: count - slow} if count else {},
+        )
+        process = ProcessFacts(id="p", services=("accounts",), state="ready", calls=(call,))
+        seen.take(SystemFacts(processes=(process,), answered={"accounts": True}), now)
+    readings = Judging(DEFAULT_RULES, lambda _: None).readings(seen, 2.0)
+    breached = [each.rule for piece in readings for each in piece if each.is_breached]
+    assert breached == (["slow-calls"] if is_told else [])
 
 
 @given(some.lists(some.tuples(some.floats(0.5, 40), some.integers(0, 5), some.integers(-2, 2))))

@@ -25,6 +25,9 @@ from borough.reliability.objectives import BURNS, Burn
 __all__ = ["Judging"]
 
 _LEAST_CALLS = 3
+_ENOUGH_CALLS = 20
+"""Of fewer, 5 % is less than one."""
+_LEAST_OF_FEW = 5
 _LEAST_BURNED = 5
 _SHARE = 0.95
 _AT_ONCE = 100
@@ -242,7 +245,7 @@ class Judging:
         slow = {
             name
             for name, each in self._operations.by_name.items()
-            if name not in seen.streams and each.calls.quantile_s(_SHARE) > bound_s
+            if name not in seen.streams and _is_slow(each.calls, bound_s)
         }
         lost = self._lost_above()
         is_explained = self._operations.explained(
@@ -259,7 +262,7 @@ class Judging:
                 f"{_waiting(operation.callers, operation.service)}"
             )
             is_spared = (
-                calls.count < _LEAST_CALLS
+                operation.name not in slow
                 or operation.recent.quantile_s(_SHARE) <= bound_s
                 or operation.name in lost
                 or is_explained(operation)
@@ -353,6 +356,13 @@ class Judging:
             ),
             look=f"#/services/{service}",
         )
+
+
+def _is_slow(calls: Calls, bound_s: float) -> bool:
+    """Whether that can be said of so many calls: of few most must be slow, or one at a start would make it true."""
+    if calls.count < _ENOUGH_CALLS:
+        return calls.quantile_s(0.5) > bound_s and calls.slower_than(bound_s) >= _LEAST_OF_FEW
+    return calls.quantile_s(_SHARE) > bound_s and calls.slower_than(bound_s) >= _LEAST_CALLS
 
 
 def _trouble(replica: ReplicaFacts) -> str:
