@@ -83,7 +83,7 @@ async def test_a_poison_event_is_named_with_its_handler_and_cause(tmp_path: Path
         alert = await shop.once("failing-events")
         assert alert.service == "orders"
         assert alert.summary.startswith(
-            "orders.mark_paid fails at 1 event of payments.Payments, tried "
+            "orders.mark_paid fails at 1 event of payments.Payments, of 1 that it has taken, tried "
         )
         assert alert.summary.endswith("ValueError('no order poison0')")
 
@@ -93,6 +93,7 @@ async def test_dead_letters_are_named_with_their_cause(shop: Watched) -> None:
     alert = await shop.once("dead-letters")
     assert (alert.service, alert.look) == ("orders", "#/events")
     assert "orders.mark_paid has given up" in alert.summary
+    assert " that it has taken, the latest with " in alert.summary
     assert "ValueError: no order poison" in alert.summary
 
 

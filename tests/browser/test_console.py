@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from borough.console.one_process import mounts
 from borough.gateway.process import Process
-from tests.browser.told import SEARCH_IS_DOWN, WORDS, tell
+from tests.browser.told import SEARCH_IS_DOWN, WORDS, telling
 from tests.browser.windows import (
     DESK,
     PHONE,
@@ -243,7 +243,7 @@ async def test_a_service_that_has_died_is_down_since_when_why_and_with_its_last_
 ) -> None:
     why = "search.1 ended 4 times, the last time at "
     async with window(browser, width=width, scheme=scheme) as page:
-        await tell(page, SEARCH_IS_DOWN)
+        await telling(page, SEARCH_IS_DOWN)
         await page.goto(f"{shop.edge_url}/console/#/map")
         box = page.locator("#map .box.down")
         await expect(box.locator(".live")).to_contain_text("down since ")

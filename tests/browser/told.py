@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
-from playwright.async_api import Page, Route
+from playwright.async_api import Page
 
 AT = 1_764_158_400
 WORDS = ["Traceback (most recent call last):", "FileNotFoundError: no index below /srv/index"]
@@ -46,17 +45,44 @@ SEARCH_IS_DOWN: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-async def tell(page: Page, topics: Mapping[str, Mapping[str, Any]]) -> None:
-    """Whoever follows these topics is told this; of others nothing is told."""
+# A stream of events of which the test says what comes: `tell` reaches all that are open, and each new one at first.
+_STREAM = """
+window.told = %s;
+window.streams = [];
+window.EventSource = class extends EventTarget {
+  static CLOSED = 2;
+  readyState = 1;
+  constructor(url) {
+    super();
+    this.topics = new URL(url, location.href).searchParams.get("topics").split(",");
+    streams.push(this);
+    setTimeout(() => {
+      this.dispatchEvent(new Event("open"));
+      this.tell(told);
+    });
+  }
+  tell(topics) {
+    for (const [name, changed] of Object.entries(topics)) {
+      if (this.readyState === 2 || !this.topics.includes(name)) continue;
+      this.dispatchEvent(new MessageEvent(name, { data: JSON.stringify({ whole: true, changed, gone: [] }) }));
+    }
+  }
+  close() { this.readyState = 2; }
+};
+window.tell = (topics) => {
+  Object.assign(told, topics);
+  for (const each of streams) each.tell(topics);
+};
+"""
 
-    async def answer(route: Route) -> None:
-        (wanted,) = parse_qs(urlsplit(route.request.url).query)["topics"]
-        body = b"".join(
-            b"event: %b\ndata: %b\n\n"
-            % (name.encode(), msgspec.json.encode({"whole": True, "changed": values, "gone": []}))
-            for name, values in topics.items()
-            if name in wanted.split(",")
-        )
-        await route.fulfill(body=b"retry: 60000\n\n" + body, content_type="text/event-stream")
+Topics = Mapping[str, Mapping[str, Any]]
 
-    await page.route("**/console/api/live*", answer)
+
+async def telling(page: Page, topics: Topics) -> None:
+    """Whoever follows these topics in this window is told this; of others nothing is told."""
+    await page.add_init_script(_STREAM % msgspec.json.encode(topics).decode())
+
+
+async def tell(page: Page, topics: Topics) -> None:
+    """From now on it is this; whoever follows is told."""
+    await page.evaluate("(topics) => tell(topics)", topics)

@@ -147,10 +147,12 @@ def test_topics_are_listed_with_what_they_hold_and_who_hears_them(root: Path, ra
     assert (status, topic["topic"], topic["retains"]) == (0, "notes.Notes", "7d")
     assert topic["facts"]["records"] == 1
     assert topic["outbox"] == topic["scheduled"] == 0
-    assert topic["handlers"] == [{"name": "readers.remember", "behind": 0, "parked": 0, "dead": 1}]
+    assert topic["handlers"] == [
+        {"name": "readers.remember", "behind": 0, "parked": 0, "dead": 1, "keys": 0, "heard": 1}
+    ]
     lines = borough(root, "topics")[1].splitlines()
     assert lines[0].startswith("notes.Notes  retains 7d: 1 events, ")
-    assert lines[-1] == "    readers.remember: 0 behind, 0 parked, 1 dead"
+    assert lines[-1] == "    readers.remember: 0 behind, 0 parked, 1 dead (of 1 taken)"
 
 
 def test_topics_of_a_system_that_never_ran_are_empty(root: Path) -> None:

@@ -62,7 +62,9 @@ async def test_a_topic_says_who_hears_it_and_how_far_each_is(
         while (topic := (await events(browser))["topics"][0])["handlers"][0]["behind"]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert (topic["topic"], topic["outbox"], topic["facts"]["records"]) == ("tickets.Tickets", 0, 2)
-    assert topic["handlers"] == [{"name": "crossings.count", "behind": 0, "parked": 0, "dead": 2}]
+    assert topic["handlers"] == [
+        {"name": "crossings.count", "behind": 0, "parked": 0, "dead": 2, "keys": 0, "heard": 2}
+    ]
 
 
 async def test_letters_that_failed_alike_are_one_group_and_are_shown_masked(

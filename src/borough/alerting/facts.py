@@ -22,6 +22,7 @@ from borough.observing.rooms import rooms_of
 from borough.ports import Store
 from borough.runtime.consumer import Consumer
 from borough.runtime.running import RunningService
+from borough.runtime.topics import HEARD, KEYS
 from borough.telemetry.durations import RecentDurations
 from borough.telemetry.masking import masked
 from borough.telemetry.measures import Measured
@@ -82,7 +83,11 @@ class FailureFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HandlerFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """A handler of the events of one topic. `place` and `end` are positions there."""
+    """A handler of the events of one topic. `place` and `end` are positions there.
+
+    Where any of them fail or are dead, `keys` counts keys whose events wait, and `heard` events that it has taken of
+    all its topics in the inbox's time.
+    """
 
     name: str
     service: str
@@ -96,6 +101,8 @@ class HandlerFacts(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
     dead_cause: str
     handled: int
+    keys: int = 0
+    heard: int = 0
 
 
 class PoolFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,6 +290,8 @@ async def _handler(consumer: Consumer) -> HandlerFacts | None:
             failing = await store.one(int, _PARKED, name, topic, True)
             behind = await store.one(int, _PARKED, name, topic, False)
             dead = await store.one(int, _DEAD, name, topic)
+            keys = await store.one(int, KEYS, name, topic) if failing or behind else 0
+            heard = await store.one(int, HEARD, name) if failing or dead else 0
             worst = await _one(store, _FAILING, name, topic) if failing else None
             latest = await _one(store, _LATEST_DEAD, name, topic) if dead else None
     except (StoreError, BrokerError, TimeoutError):
@@ -300,6 +309,8 @@ async def _handler(consumer: Consumer) -> HandlerFacts | None:
         dead=dead,
         dead_cause=_short(latest.cause) if latest is not None else "",
         handled=consumer.handled,
+        keys=keys,
+        heard=heard,
     )
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from borough.alerting.causes import Causes, mostly, room_of
-from borough.alerting.facts import ReplicaFacts
+from borough.alerting.facts import HandlerFacts, ReplicaFacts
 from borough.alerting.measuring import Calls, Measuring
 from borough.alerting.operations import LATE, Operation, Operations, lost_kinds, lost_of
 from borough.alerting.words import counted, lasting
@@ -21,6 +21,7 @@ from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
 from borough.reliability.alerts import Reading
 from borough.reliability.objectives import BURNS, Burn
+from borough.runtime.topics import taken
 
 __all__ = ["Judging"]
 
@@ -99,14 +100,15 @@ class Judging:
 
     def _dead_letters(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
-            said = f"{facts.name} has given up {counted(facts.dead, 'event')} of {facts.topic}"
+            said = f"{facts.name} has given up {counted(facts.dead, 'event')} of {facts.topic}{_of(facts)}"
             said += f", the latest with {facts.dead_cause}" if facts.dead_cause else ""
+            said += f"; events of {counted(facts.keys, 'key')} wait" if facts.keys else ""
             subject = f"{facts.name} {facts.topic}"
             yield self._reading(rule, subject, facts.service, facts.dead, f"{said}.", "#/events")
 
     def _failing_events(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
-            said = f"{facts.name} fails at {counted(facts.failing, 'event')} of {facts.topic}"
+            said = f"{facts.name} fails at {counted(facts.failing, 'event')} of {facts.topic}{_of(facts)}"
             said += f", tried {counted(facts.attempts, 'time')} so far"
             said += f": {facts.cause}" if facts.cause else ""
             if facts.behind_failing:
@@ -356,6 +358,11 @@ class Judging:
             ),
             look=f"#/services/{service}",
         )
+
+
+def _of(facts: HandlerFacts) -> str:
+    """Of how many these are: what has been taken of all topics is all that is counted."""
+    return f", of {taken(facts.heard)} that it has taken" if facts.heard else ""
 
 
 def _is_slow(calls: Calls, bound_s: float) -> bool:

@@ -215,6 +215,8 @@ async def _asked(
 
 
 def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> None:
+    from borough.runtime.topics import taken
+
     if options.json:
         print(msgspec.json.encode(topics).decode())
         return
@@ -228,7 +230,8 @@ def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> N
         print(f"    {topic.outbox} in the outbox, {topic.scheduled} for later")
         for handler in topic.handlers:
             behind = "has not begun" if handler.behind is None else f"{handler.behind} behind"
-            print(f"    {handler.name}: {behind}, {handler.parked} parked, {handler.dead} dead")
+            of = "" if handler.heard is None else f" (of {taken(handler.heard)} taken)"
+            print(f"    {handler.name}: {behind}, {handler.parked} parked, {handler.dead} dead{of}")
 
 
 def _show(found: Sequence[Any], options: argparse.Namespace) -> None:

@@ -112,5 +112,11 @@ def _merged(one: TopicState, other: TopicState) -> TopicState:
 
 
 def _further(one: HandlerState, other: HandlerState) -> HandlerState:
-    behind = other.behind if one.behind is None else one.behind
-    return HandlerState(one.name, behind, max(one.parked, other.parked), max(one.dead, other.dead))
+    return HandlerState(
+        one.name,
+        other.behind if one.behind is None else one.behind,
+        max(one.parked, other.parked),
+        max(one.dead, other.dead),
+        max(one.keys, other.keys),
+        other.heard if one.heard is None else one.heard,
+    )

@@ -23,6 +23,8 @@ from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
 
 __all__ = [
+    "HEARD",
+    "KEYS",
     "HandlerState",
     "TopicState",
     "Topics",
@@ -31,12 +33,18 @@ __all__ = [
     "opened_store",
     "pushes_of",
     "survey",
+    "taken",
 ]
 
 _POSITION = "select position from borough_positions where handler = $1 and topic = $2"
 _SEQUENCE = "select sequence from borough_positions where handler = $1 and topic = $2"
 _PARKED = "select count(*) from borough_parked where handler = $1 and topic = $2"
 _DEAD = "select count(*) from borough_dead where handler = $1 and topic = $2"
+KEYS = "select count(distinct key) from borough_parked where handler = $1 and topic = $2"
+_MOST_HEARD = 10_000
+HEARD = f"""
+select count(*) from (select 1 from borough_inbox where handler = $1 limit {_MOST_HEARD + 1}) as heard
+"""
 _WAITING = "select count(*) from borough_outbox where topic = $1"
 _LEFT_BEHIND = """
 select handler from borough_parked where topic = $1
@@ -47,12 +55,18 @@ _LATER = "select count(*) from borough_scheduled where topic = $1"
 
 
 class HandlerState(msgspec.Struct, frozen=True):
-    """How far a handler is. `behind` counts events it has not come to, None before its first start."""
+    """How far a handler is. `behind` counts events it has not come to, None before its first start.
+
+    Where any are parked or dead, `keys` counts keys whose events are parked, and `heard` the events of all its topics
+    that it has taken in the inbox's time, of which these are some; 10,001 are more than 10,000.
+    """
 
     name: str
     behind: int | None
     parked: int
     dead: int
+    keys: int = 0
+    heard: int | None = None
 
 
 class TopicState(msgspec.Struct, frozen=True):
@@ -106,6 +120,11 @@ class Topics:
             retains = contract.retention.words
             found.append(TopicState(topic, retains, facts, outbox, scheduled, states))
         return found
+
+
+def taken(heard: int) -> str:
+    """How many events a handler has taken, as a sentence has it."""
+    return f"{heard:,}" if heard <= _MOST_HEARD else f"more than {_MOST_HEARD:,}"
 
 
 async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
@@ -205,12 +224,11 @@ async def _handler_state(
     else:
         position = await store.maybe(int, _POSITION, name, topic)
         behind = None if position is None else max(0, facts.end - max(position, facts.earliest))
-    return HandlerState(
-        name,
-        behind,
-        await store.one(int, _PARKED, name, topic),
-        await store.one(int, _DEAD, name, topic),
-    )
+    parked = await store.one(int, _PARKED, name, topic)
+    dead = await store.one(int, _DEAD, name, topic)
+    keys = await store.one(int, KEYS, name, topic) if parked else 0
+    heard = await store.one(int, HEARD, name) if parked or dead else None
+    return HandlerState(name, behind, parked, dead, keys, heard)
 
 
 async def _left_behind(stores: Mapping[str, Store | None], topic: str) -> set[str]:

@@ -9,6 +9,8 @@ export const path = "events";
 const TOPICS = [{ title: "Topic" }, { title: "Keeps" }, { title: "Holds", number: true }, { title: "Size", number: true }, { title: "In the outbox", number: true },
   { title: "For later", number: true }];
 const HANDLERS = [{ title: "Consumer" }, { title: "Hears" }, { title: "Behind", number: true }, { title: "Parked", number: true }, { title: "Dead", number: true }];
+const MOST_HEARD = 10000; // more are not counted
+const SHORT = 160;
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 const when = (seconds) => moment.format(new Date(seconds * 1000));
@@ -27,37 +29,78 @@ function handlerRows(topics) {
     each.behind === null ? make("span", { class: "soft" }, "not begun") : warned(each.behind, "open"), warned(each.parked, "open"), warned(each.dead, "bad")]));
 }
 
+// A text that may be long: its first words, and all of it where somebody unfolds it.
+class Folded {
+  constructor(label) {
+    this.label = label;
+    this.element = make("div", { class: "folded" });
+    this.shown = null;
+  }
+
+  show(text) {
+    if (text === this.shown) return this.element;
+    this.shown = text;
+    const [first] = text.split("\n", 1);
+    const short = first.length > SHORT ? `${first.slice(0, SHORT)}…` : first;
+    const isOpen = this.element.querySelector("details")?.open;
+    this.element.replaceChildren(short === text ? make("p", {}, text)
+      : make("details", isOpen ? { open: "" } : {}, make("summary", {}, short), make("pre", { tabindex: 0, "aria-label": `${this.label}, whole` }, text)));
+    return this.element;
+  }
+}
+
 class Dead {
   constructor(context, note) {
     this.context = context;
     this.note = note;
-    this.cards = new Map();
+    this.cards = new Map(); // also those that are not shown now: a group comes back as it was, opened or not
+    this.extents = new Map();
     this.place = make("ul", { id: "dead", class: "dead" });
   }
 
   show(groups) {
-    const cards = new Map();
+    const shown = new Set();
     for (const [key, group] of groups) {
       const card = this.cards.get(key) ?? this.card(group);
+      const isAnother = card.group.events !== group.events || card.group.last_at !== group.last_at;
       card.group = group;
-      say(card.number, plural(group.events, "dead letter"));
-      say(card.cause, group.cause || "no words");
+      this.count(card);
+      card.cause.show(group.cause || "no words");
       say(card.times, `first ${when(group.first_at)}, last ${when(group.last_at)}`);
-      cards.set(key, card);
+      this.cards.set(key, card);
+      shown.add(card);
+      if (isAnother && card.isOpen) this.load(card);
     }
-    for (const [key, card] of this.cards) if (!cards.has(key)) card.item.remove();
-    for (const card of cards.values()) if (!card.item.isConnected) this.place.append(card.item);
-    this.cards = cards;
+    for (const card of this.cards.values()) {
+      if (!shown.has(card)) card.item.remove();
+      else if (!card.item.isConnected) this.place.append(card.item);
+    }
+  }
+
+  // Of how many these are, and how many keys wait behind such events.
+  count(card) {
+    const { heard, keys } = this.extents.get(card.group.handler) ?? { heard: null, keys: 0 };
+    const of = heard === null ? "" : ` of ${heard > MOST_HEARD ? `more than ${count(MOST_HEARD)} events` : plural(heard, "event")} that ${card.group.handler} has taken`;
+    say(card.number, `${plural(card.group.events, "dead letter")}${of}${keys ? `; events of ${plural(keys, "key")} wait` : ""}`);
+  }
+
+  measure(topics) {
+    this.extents.clear();
+    for (const { name, heard, keys } of topics.flatMap((topic) => topic.handlers)) {
+      const known = this.extents.get(name) ?? { heard: null, keys: 0 };
+      this.extents.set(name, { heard: heard ?? known.heard, keys: keys + known.keys });
+    }
+    for (const card of this.cards.values()) this.count(card);
   }
 
   card(group) {
-    const card = { group, number: make("b"), cause: make("p"), times: make("small"), letters: make("ul", { class: "letters", hidden: "" }) };
+    const card = { group, number: make("b"), cause: new Folded("Cause"), times: make("small"), letters: make("ul", { class: "letters", hidden: "" }), known: new Map(), isOpen: false };
     const all = { handler: group.handler, fingerprint: group.fingerprint };
     const look = button("Look", () => this.look(card, look), { "aria-expanded": "false" });
     const of = `${group.error} in ${group.handler}`;
     card.item = make("li", { class: "card", "data-group": group.fingerprint },
       make("h3", {}, make("span", { class: "bad" }, group.error), " in ", serviceLink(serviceOf(group.handler)), group.handler.slice(serviceOf(group.handler).length)),
-      card.cause, make("p", { class: "soft" }, card.number, ` · ${group.frame || "no code of its own"} · `, card.times),
+      card.cause.element, make("p", { class: "soft" }, card.number, ` · ${group.frame || "no code of its own"} · `, card.times),
       make("p", { class: "acts" }, look,
         button("Replay all", () => this.replay(all, card.group.events), { "aria-label": `Replay all: ${of}` }),
         button("Drop all", () => this.drop(all, card.group.events), { "aria-label": `Drop all: ${of}` })),
@@ -66,25 +109,40 @@ class Dead {
   }
 
   async look(card, look) {
-    const isOpen = look.getAttribute("aria-expanded") !== "true";
-    look.setAttribute("aria-expanded", String(isOpen));
-    card.letters.hidden = !isOpen;
-    if (!isOpen) return;
+    card.isOpen = !card.isOpen;
+    look.setAttribute("aria-expanded", String(card.isOpen));
+    card.letters.hidden = !card.isOpen;
+    if (card.isOpen) await this.load(card);
+  }
+
+  // The letters as they are now; those that are shown stay as they are, folded or not.
+  async load(card) {
     const { handler, fingerprint } = card.group;
     try {
       const { letters, more } = await this.context.api.get("events/dead", { handler, fingerprint });
-      card.letters.replaceChildren(...letters.map((each) => this.letter(each)), ...(more ? [make("li", {}, "There are more; these are the oldest.")] : []));
+      const ids = new Set(letters.map((each) => each.event_id));
+      for (const [id, item] of card.known) if (!ids.has(id)) { item.remove(); card.known.delete(id); }
+      for (const each of letters) {
+        if (card.known.has(each.event_id)) continue;
+        card.known.set(each.event_id, this.letter(each, letters.length === 1));
+        card.letters.append(card.known.get(each.event_id));
+      }
+      card.more?.remove();
+      card.more = more ? make("li", {}, "There are more; these are the oldest.") : null;
+      if (more) card.letters.append(card.more);
     } catch (error) {
       say(this.note, error.message);
     }
   }
 
-  letter(letter) {
+  letter(letter, isOnly) {
     const one = { handler: letter.handler, event_id: letter.event_id };
     const key = letter.key === null ? "no key" : `key ${letter.key}`;
     return make("li", { "data-event": letter.event_id }, make("h4", {}, `${letter.type} · ${key}`),
       make("p", { class: "soft" }, `${plural(letter.attempts, "attempt")}, died ${when(letter.died_at)}${letter.holds ? "; those behind it under its key wait for it" : ""}`),
-      make("pre", { tabindex: 0, "aria-label": "The event, with secrets hidden" }, letter.body),
+      new Folded("Cause").show(`${letter.error}: ${letter.cause || "no words"}`),
+      make("details", isOnly ? { open: "" } : {}, make("summary", {}, `The event, ${bytes(letter.body.length)}`),
+        make("pre", { tabindex: 0, "aria-label": "The event, with secrets hidden" }, letter.body)),
       make("p", { class: "acts" }, letter.trace_id ? make("a", { href: `#/trace/${letter.trace_id}` }, "Its trace") : null,
         button("Replay", () => this.replay(one, 1), { "aria-label": `Replay ${letter.event_id}` }), button("Drop", () => this.drop(one, 1), { "aria-label": `Drop ${letter.event_id}` })));
   }
@@ -131,6 +189,7 @@ export async function render(root, context) {
   let shown = "";
 
   function showTopics(topics) {
+    dead.measure(topics);
     say(facts, `${plural(topics.length, "topic")} · ${count(total(topics, "behind"))} behind · ${count(total(topics, "parked"))} parked · ${count(total(topics, "dead"))} dead`);
     const text = JSON.stringify(topics);
     if (text === shown || tables.contains(document.activeElement)) return;
@@ -147,13 +206,7 @@ export async function render(root, context) {
     const now = await context.api.get("events");
     showTopics(now.topics);
     showDead(keyed(now.dead));
-    for (const card of dead.cards.values()) {
-      const look = card.item.querySelector("[aria-expanded=true]");
-      if (look) {
-        look.setAttribute("aria-expanded", "false");
-        await dead.look(card, look);
-      }
-    }
+    await Promise.all([...dead.cards.values()].filter((card) => card.isOpen && card.item.isConnected).map((card) => dead.load(card)));
   };
   root.firstChild.replaceWith(make("div", { class: "heading" }, make("h1", {}, title), facts));
   if (!found.topics.length) root.append(empty("No event yet", "A contract names what it tells: @contract(..., publishes=[...])."));
