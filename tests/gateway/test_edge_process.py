@@ -85,6 +85,17 @@ async def test_a_call_goes_through_the_edge_to_a_replica(tmp_path: Path) -> None
         assert found.edge.in_flight == 0
 
 
+async def test_the_span_of_the_door_says_more_of_a_refusal_than_the_public_is_told(
+    tmp_path: Path,
+) -> None:
+    async with town(tmp_path, toml="[telemetry]\nevery_s = 60.0\n", replicas=0) as found:
+        assert b"payments cannot take calls now" in (await found.get("/payments/x")).body
+        assert found.edge.recorder is not None
+        (span,) = (each for each in found.edge.recorder.take() if each.shape.service == "edge")
+        assert span.failure is not None
+        assert span.failure.detail == "No replica of payments takes calls now"
+
+
 async def test_a_user_of_own_tokens_is_known_to_services(tmp_path: Path) -> None:
     async with town(tmp_path) as found:
         token = await found.replicas[0].front.own_issuer.issue("anna")
@@ -117,7 +128,10 @@ async def test_the_console_adds_up_what_replicas_tell(tmp_path: Path) -> None:
         ] * 2
         assert state["operations"]["library.Library.who"] == {"calls": 6, "failures": 0}
         facts = await found.json("/console/api/system")
-        assert [(each["name"], each["runs"]) for each in facts["services"]] == [("library", "here")]
+        assert [(each["name"], each["runs"]) for each in facts["services"]] == [
+            ("library", "here"),
+            ("payments", "here"),
+        ]
         await found.replicas[0].stop()
         left = await found.json("/console/api/state")
         assert len(left["services"]["library"]["processes"]) == 1

@@ -114,7 +114,7 @@ async def test_a_failure_is_a_fault_of_who_answers_and_a_declared_problem_is_non
             "the shelf broke",
             True,
         )
-        assert (lost.kind, lost.is_fault) == ("Lost", False)
+        assert (lost.kind, lost.detail, lost.is_fault) == ("Lost", "It is not there", False)
 
 
 @pytest.mark.parametrize("mode", MODES)

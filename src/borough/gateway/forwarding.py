@@ -122,7 +122,8 @@ class _Forwarder:
             status = answer.status
             return answer
         except CallError as error:
-            failure = failure_of(error)
+            cause = error.__cause__  # what the public is told says less
+            failure = failure_of(cause if isinstance(cause, CallError) else error)
             return problem_response(error, trace)
         finally:
             self.in_flight -= 1

@@ -13,12 +13,13 @@ import msgspec
 
 from borough.errors import DeadlineExceeded
 from borough.telemetry.otlp_reading import ReadLine, ReadSpan
-from borough.telemetry.span import Kind
+from borough.telemetry.span import Kind, Value
 
 __all__ = ["Row", "TraceView", "view_of"]
 
 _ERROR = 2
 _SLOW_SHARE = 0.4
+_LONG_MS = 100.0
 _TOO_LATE = DeadlineExceeded.code
 
 
@@ -151,13 +152,34 @@ def _why(root: ReadSpan, rows: Sequence[Row], failed: Sequence[Row]) -> str:
         attempt = cause.span.attributes.get("borough.attempt")
         which = f", attempt {attempt}," if isinstance(attempt, int) and attempt > 1 else ""
         told = f"{cause.span.service} failed in {cause.span.name}{which} with {kind}{detail}"
-        # Who runs out of time is seldom who took it.
-        spent = _spent(root, rows) if kind == _TOO_LATE else None
-        return told if spent is None else f"{told}; {spent}"
+        # Who runs out of time is seldom who took it; and what took most of the time may have waited in vain.
+        took_long = cause.duration_ms >= _SLOW_SHARE * _ms(root.ended_ns - root.began_ns)
+        is_slow = kind == _TOO_LATE or (took_long and cause.duration_ms >= _LONG_MS)
+        ends = (_spent(root, rows) if is_slow else None, _given_up(rows))
+        return "; ".join([told, *(each for each in ends if each)])
     slowest = _slowest(rows)
     return _spent(root, rows) or (
         f"no span stands out; the longest is {slowest.span.name} in {slowest.span.service}"
     )
+
+
+def _given_up(rows: Sequence[Row]) -> str | None:
+    """Which event was given up after its last attempt, and has not been handled since."""
+    found: dict[tuple[Value, Value], str] = {}
+    for row in sorted(rows, key=lambda row: row.span.began_ns):
+        facts = row.span.attributes
+        attempt, most = facts.get("borough.attempt"), facts.get("borough.attempts")
+        if not isinstance(attempt, int) or not isinstance(most, int):
+            continue
+        handler = facts.get("messaging.consumer.group.name", "")
+        event = handler, facts.get("messaging.message.id", "")
+        if row.is_error and attempt >= most:
+            found[event] = (
+                f"{handler} has given up the event after {attempt} attempts: a dead letter"
+            )
+        elif not row.is_error:
+            found.pop(event, None)
+    return next(iter(found.values()), None)
 
 
 def _slowest(rows: Sequence[Row]) -> Row:

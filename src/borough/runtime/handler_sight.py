@@ -29,7 +29,16 @@ _NAMES = ("messaging.message.id", "borough.event.key", "borough.attempt", "borou
 class HandlerSight:
     """One handler's deliveries from one topic."""
 
-    __slots__ = ("_handler", "_read", "_shapes", "_token", "_topic", "measured", "recorder")
+    __slots__ = (
+        "_attempts",
+        "_handler",
+        "_read",
+        "_shapes",
+        "_token",
+        "_topic",
+        "measured",
+        "recorder",
+    )
 
     def __init__(
         self,
@@ -37,7 +46,10 @@ class HandlerSight:
         topic: str,
         recorder: Recorder | None,
         token: Callable[[int], bytes],
+        attempts: int,
     ) -> None:
+        """Events are given up after so many attempts."""
+        self._attempts = attempts
         self._handler = handler
         self._topic = topic
         self._token = token
@@ -88,6 +100,7 @@ class HandlerSight:
                 "messaging.destination.name": self._topic,
                 "messaging.consumer.group.name": self._handler.name,
                 "borough.event.type": message.type,
+                "borough.attempts": self._attempts,
             }
             names = (*_NAMES, *(() if read is None else read.names))
             name = f"process {message.type}"

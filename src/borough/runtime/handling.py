@@ -85,7 +85,8 @@ class Handling:
             for event in handler.events
         }
         recorder = None if database.sight is None else database.sight.recorder
-        self._sight = HandlerSight(handler, topic, recorder, clock.token)
+        attempts = terms.retries.attempts
+        self._sight = HandlerSight(handler, topic, recorder, clock.token, attempts)
 
     def hears(self, kind: str) -> bool:
         """Whether events of this wire name are the handler's concern."""

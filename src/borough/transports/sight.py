@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from msgspec.structs import force_setattr
 
+from borough.contracts.catalog import own_doc
 from borough.contracts.objective import read_latency
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
@@ -29,6 +30,7 @@ from borough.transports.identifiers import identifiers_of
 __all__ = ["Edge", "Sight", "failure_of", "partial_of"]
 
 _FAULT = 500
+_LONGEST_MEANING = 160
 _CANCELLED = Failure("cancelled", "", is_fault=False)
 Times = tuple[float, float]
 """When it began, and when it ended."""
@@ -205,10 +207,24 @@ def failure_of(error: BaseException, operation: Operation | None = None) -> Fail
         return _CANCELLED
     if isinstance(error, Problem):
         is_declared = operation is None or isinstance(error, operation.mark.raises)
-        return Failure(type(error).__name__, "", error.status >= _FAULT or not is_declared)
+        kind = type(error)
+        return Failure(kind.__name__, _meaning(kind), error.status >= _FAULT or not is_declared)
     if isinstance(error, CallError):
         return Failure(error.code, without_secrets(error.detail), error.status >= _FAULT)
     return Failure(type(error).__name__, masked(str(error)))
+
+
+_MEANINGS: dict[type[Problem], str] = {}
+
+
+def _meaning(kind: type[Problem]) -> str:
+    """What a problem means, by the first sentence of its contract; its fields may hold what is secret."""
+    found = _MEANINGS.get(kind)
+    if found is None:
+        line = own_doc(kind).partition("\n")[0]
+        found = f"{line} ".partition(". ")[0].rstrip(" .")[:_LONGEST_MEANING]
+        _MEANINGS[kind] = found
+    return found
 
 
 def span_name(operation: Operation) -> str:
