@@ -43,6 +43,7 @@ from borough.services.context import Call, Principal, current_call, in_thread
 from borough.services.data import Database, Transaction
 from borough.services.handlers import every, on
 from borough.services.identity import TokenIssuer
+from borough.services.outside import Outside
 from borough.services.projections import Projections, projection
 from borough.services.service import Service, provide
 from borough.services.settings import Secret, Settings
@@ -68,6 +69,7 @@ __all__ = [
     "Key",
     "Meta",
     "OpenEnum",
+    "Outside",
     "Page",
     "Principal",
     "Problem",

@@ -196,6 +196,15 @@ async def test_an_order_is_seen_on_the_map_and_its_events_in_the_numbers(
         await expect(row).to_contain_text("yes")
         await expect(page.locator("[data-service=payments] .live")).to_contain_text("/s")
         await expect(page.locator("#map .undeclared")).to_have_count(0)
+        issuer = page.locator("#map .box.outside")
+        await expect(issuer).to_contain_text("127.0.0.1:")
+        await issuer.click()
+        await expect(page.locator(".chosen")).to_contain_text("A host outside the system")
+        await expect(
+            page.locator("#relations tr:not([hidden]) td", has_text="outside")
+        ).to_be_visible()
+        await keep_shot(page, "map-outside")
+        assert await violations(page) == []
 
 
 # --- services -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from socket import socket
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from borough import in_thread
+from borough import Outside, in_thread
 from shop.payments.contract import Money
 
 
@@ -29,13 +29,16 @@ class NoAnswer(Exception):
 class CardIssuer:
     """Asks the issuer. Connections are kept alive and used by one thread at a time."""
 
-    def __init__(self, url: str, timeout_s: float, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, monotonic: Callable[[], float], outside: Outside
+    ) -> None:
         parts = urlsplit(url)
         self._host = parts.hostname or "127.0.0.1"
         self._port = parts.port or 80
         self._path = parts.path.rstrip("/")
         self._timeout_s = timeout_s
         self._monotonic = monotonic
+        self._outside = outside
         self._idle: deque[HTTPConnection] = deque(maxlen=8)
 
     async def charge(self, order_id: str, amount: Money, card: str) -> str:
@@ -78,6 +81,11 @@ class CardIssuer:
         """One request and its answer, blocking."""
         if self._monotonic() > too_late:
             raise NoAnswer("It was not asked: no thread was free in time")
+        what = f"{method} /{path.split('/')[1]}"  # without the order's id
+        with self._outside.asking(f"{self._host}:{self._port}", what):
+            return self._request(method, path, body)
+
+    def _request(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
         connection = self._connection()
         try:
             headers = {"Content-Type": "application/json"}

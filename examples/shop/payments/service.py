@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import final
 
-from borough import Clock, Database, Service, Settings, Transaction, every
+from borough import Clock, Database, Outside, Service, Settings, Transaction, every
 from shop.payments import data
 from shop.payments.contract import (
     CardDeclined,
@@ -45,11 +45,12 @@ class PaymentService(Service, Payments):
     settings: PaymentSettings
     db: Database
     clock: Clock
+    outside: Outside
 
     async def open(self) -> None:
         settings = self.settings
         self._issuer = CardIssuer(
-            settings.issuer_url, settings.answer_within_s, self.clock.monotonic
+            settings.issuer_url, settings.answer_within_s, self.clock.monotonic, self.outside
         )
 
     async def close(self) -> None:

@@ -25,6 +25,7 @@ from borough.telemetry.recorder import Recorder
 __all__ = [
     "MOST_COUNTED",
     "EdgeCounts",
+    "EdgeKind",
     "OperationCounts",
     "ProcessCounts",
     "ProcessUse",
@@ -34,6 +35,7 @@ __all__ = [
     "system_counts",
 ]
 
+EdgeKind = Literal["call", "event", "outside"]
 MOST_COUNTED = 1000
 """An outbox with more rows is said to have one more than this."""
 
@@ -70,11 +72,12 @@ class OperationCounts(msgspec.Struct, frozen=True, kw_only=True):
 class EdgeCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of an operation by one caller, or attempts of a handler at one publisher's events.
 
-    `caller` is empty for the public. `buckets` counts durations by the exponent of their upper bound,
+    `caller` is empty for the public. `outside` are requests to a host that is no service, all
+    as one operation. `buckets` counts durations by the exponent of their upper bound,
     2^N seconds.
     """
 
-    kind: Literal["call", "event"]
+    kind: EdgeKind
     caller: str
     callee: str
     operation: str
@@ -217,11 +220,14 @@ def _edges(recorder: Recorder) -> Iterator[EdgeCounts]:
 
 def _ends(
     measured: Measured,
-) -> tuple[Literal["call", "event"], str, str, str] | None:
+) -> tuple[EdgeKind, str, str, str] | None:
     facts = measured.attributes
     if measured.name == "rpc.server.call.duration":
         operation = f"{facts.get('rpc.service')}.{facts.get('rpc.method')}"
         return "call", str(facts.get("borough.caller", "")), measured.service, operation
+    if measured.name == "http.client.request.duration":
+        address = str(facts.get("server.address", ""))
+        return "outside", measured.service, address, address
     if measured.name == "messaging.process.duration":
         publisher = str(facts.get("messaging.destination.name", "")).partition(".")[0]
         handler = str(facts.get("messaging.consumer.group.name", ""))

@@ -7,13 +7,12 @@ an argument, in seconds since 1970.
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
-from typing import Literal
 
-from borough.console.counts import SystemCounts
+from borough.console.counts import EdgeKind, SystemCounts
 
 __all__ = ["Memory", "Pair"]
 
-Pair = tuple[Literal["call", "event"], str, str]
+Pair = tuple[EdgeKind, str, str]
 """What kind of edge, from whom, to whom."""
 
 

@@ -10,12 +10,12 @@ import asyncio
 import itertools
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from borough.alerting.facts import ReplicaFacts
-from borough.console.counts import EdgeCounts, ServiceCounts, SystemCounts
+from borough.console.counts import EdgeCounts, EdgeKind, ServiceCounts, SystemCounts
 from borough.console.facts import SystemView
 from borough.console.memory import Memory, Pair
 from borough.console.seen import Seen
@@ -31,7 +31,7 @@ _FRESH_S = 0.8
 class EdgeNow(msgspec.Struct, frozen=True, kw_only=True):
     """What stands between two services. `operations` are those that were seen, also before a process ended."""
 
-    kind: Literal["call", "event"]
+    kind: EdgeKind
     caller: str
     callee: str
     declared: bool
@@ -109,12 +109,18 @@ class Moment:
         declared: set[Pair] = {("call", each.caller, each.provider) for each in self.facts.calls}
         declared |= {("event", each.publisher, each.subscriber) for each in self.facts.hearings}
         seen: dict[Pair, list[EdgeCounts]] = {}
+        names = {each.name for each in self.facts.services}
         for edge in self.counts.edges:
             if edge.caller and edge.count and edge.caller != edge.callee:
+                if edge.kind == "outside" and edge.callee in names:
+                    continue  # a library has asked a service by its name
                 seen.setdefault((edge.kind, edge.caller, edge.callee), []).append(edge)
+        before = [
+            each for each in self._memory.pairs if each[0] != "outside" or each[2] not in names
+        ]
         return {
             " ".join(pair): self._edge(pair, pair in declared, seen.get(pair, ()))
-            for pair in sorted({*declared, *seen, *self._memory.pairs})
+            for pair in sorted({*declared, *seen, *before})
         }
 
     def _edge(self, pair: Pair, is_declared: bool, seen: Iterable[EdgeCounts]) -> EdgeNow:

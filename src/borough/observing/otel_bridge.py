@@ -33,6 +33,7 @@ from borough.telemetry.trace import SAMPLED, TraceContext
 __all__ = ["install_bridge"]
 
 _MOST = 512
+_INNER = frozenset({"db.system", "db.system.name", "messaging.system", "peer.service"})
 _KINDS = {
     SpanKind.INTERNAL: Kind.INTERNAL,
     SpanKind.SERVER: Kind.SERVER,
@@ -149,10 +150,11 @@ class _Span(api.Span):
         if self._has_ended:
             return
         self._has_ended = True
-        if not self.is_sampled:
-            return
         tracer = self._tracer
         ended = tracer.recorder.monotonic() if end_time is None else tracer.moment(end_time)
+        self._measure(ended)
+        if not self.is_sampled:
+            return
         shape = tracer.shape(self._service, self._name, self._kind, self._attributes)
         tracer.recorder.add(
             Span(
@@ -166,6 +168,20 @@ class _Span(api.Span):
                 tuple(self._links),
             )
         )
+
+    def _measure(self, ended: float) -> None:
+        """A request to a host outside is counted. A database or a broker is no such host."""
+        facts = self._attributes
+        address = facts.get("server.address")
+        if self._kind is not SpanKind.CLIENT or not isinstance(address, str) or _INNER & {*facts}:
+            return
+        port = facts.get("server.port")
+        name = address if port in (None, 80, 443) else f"{address}:{port}"
+        measured = self._tracer.recorder.measures.outside(self._service, name)
+        if measured is not None:
+            measured.durations.add(max(0.0, ended - self._began))
+            if self._failure is not None:
+                measured.fail(self._failure)
 
     @property
     def is_sampled(self) -> bool:

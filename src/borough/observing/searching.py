@@ -43,7 +43,8 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     `text` is a value that names a thing, such as an order's id, also as `NAME=VALUE`; or a trace id.
     `service` and `operation` (a part of the name) hold for any one span of the trace; that of a service is also one
-    by which somebody asked it, such as the door, for who is refused there never comes to the service. Without
+    by which somebody asked it, such as the door, for who is refused there never comes to the service. It may be
+    the address of a host outside. Without
     `schedules`, what a schedule has begun is left out, unless it failed.
     """
 
@@ -132,8 +133,9 @@ def _conditions(asked: TraceFilter) -> tuple[str, list[Any]]:
     values: list[Any] = [asked.since_ns]
     conditions: list[tuple[str, Any]] = []
     if asked.service is not None:
-        where.append("(service = ? or instr(attributes, ?) > 0)")
-        values += [asked.service, f'"peer.service":{msgspec.json.encode(asked.service).decode()}']
+        name = msgspec.json.encode(asked.service).decode()
+        where.append("(service = ? or instr(attributes, ?) > 0 or instr(attributes, ?) > 0)")
+        values += [asked.service, f'"peer.service":{name}', f'"server.address":{name}']
     if asked.operation is not None:
         conditions.append(("instr(lower(name), ?) > 0", asked.operation.lower()))
     if asked.status == "error":

@@ -151,7 +151,9 @@ def _why(root: ReadSpan, rows: Sequence[Row], failed: Sequence[Row]) -> str:
         detail = f": {cause.span.message}" if cause.span.message else ""
         attempt = cause.span.attributes.get("borough.attempt")
         which = f", attempt {attempt}," if isinstance(attempt, int) and attempt > 1 else ""
-        told = f"{cause.span.service} failed in {cause.span.name}{which} with {kind}{detail}"
+        address = cause.span.attributes.get("server.address")
+        at = f" at {address}" if address else ""
+        told = f"{cause.span.service} failed in {cause.span.name}{at}{which} with {kind}{detail}"
         # Who runs out of time is seldom who took it; and what took most of the time may have waited in vain.
         took_long = cause.duration_ms >= _SLOW_SHARE * _ms(root.ended_ns - root.began_ns)
         is_slow = kind == _TOO_LATE or (took_long and cause.duration_ms >= _LONG_MS)

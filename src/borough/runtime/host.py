@@ -26,6 +26,7 @@ from borough.runtime.client import Caller, make_client
 from borough.runtime.external import Externals
 from borough.runtime.history import HistoryKeeper, Past, history_contract
 from borough.runtime.housekeeping import refuse_short_inbox
+from borough.runtime.outside_sight import OutsideSight
 from borough.runtime.pulse import Pulse
 from borough.runtime.push import Pushes
 from borough.runtime.recording import make_recorder
@@ -33,6 +34,7 @@ from borough.runtime.running import Resources, RunningService
 from borough.runtime.system import System
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.context import CURRENT, Principal
+from borough.services.outside import Outside
 from borough.services.projections import Projections
 from borough.transports.callee import Callee
 from borough.transports.http.door import Route
@@ -42,8 +44,8 @@ __all__ = ["OWN_RESOURCES", "Host", "MakeTransport", "make_folder", "undeclared"
 
 C = TypeVar("C")
 _log = logging.getLogger("borough.host")
-OWN_RESOURCES: tuple[type[Any], ...] = (Clock, Path, Projections)
-"""What every service may ask for by annotation: the clock, a folder of its own, its projections."""
+OWN_RESOURCES: tuple[type[Any], ...] = (Clock, Outside, Path, Projections)
+"""What every service may ask for by annotation: the clock, hosts outside, a folder of its own, its projections."""
 MakeTransport = Callable[["Host", str], Transport]
 """Makes the transport on which a service (named second) calls others."""
 
@@ -77,6 +79,7 @@ class Host:
         self.recorder = make_recorder(self.configuration, self.clock)
         self._resources: Resources = {
             Clock: lambda _service: self.clock,
+            Outside: lambda service: OutsideSight(service, self.recorder),
             Path: self._folder,
             Projections: lambda service: self.services[service].projections,
             **(resources or {}),

@@ -19,6 +19,7 @@ __all__ = ["Measured", "Measures", "Point", "PointKind"]
 PointKind = Literal["sum", "gauge", "durations"]
 _FAILURES, _FAULTS, _SLOW = ".failures", ".faults", ".slow"
 _DURATION = ".duration"
+_MOST_OUTSIDE = 100
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,10 +122,11 @@ class Measured:
 class Measures:
     """The series of a process. One that is registered again takes the place of its namesake."""
 
-    __slots__ = ("_series",)
+    __slots__ = ("_outside", "_series")
 
     def __init__(self) -> None:
         self._series: dict[tuple[object, ...], Measured] = {}
+        self._outside: dict[tuple[str, str], Measured] = {}
 
     def add(
         self,
@@ -137,6 +139,16 @@ class Measures:
         """Measure something from now on."""
         found = Measured(name, doc, service, attributes, durations)
         self._series[name, service, *sorted(attributes.items())] = found
+        return found
+
+    def outside(self, service: str, address: str) -> Measured | None:
+        """A service's requests to a host that is no service; None where there are too many hosts to tell apart."""
+        found = self._outside.get((service, address))
+        if found is None and len(self._outside) < _MOST_OUTSIDE:
+            name, doc = "http.client.request.duration", "Requests to hosts that are no service"
+            facts = {"server.address": address}
+            found = self.add(name, doc, service, facts, Durations())
+            found = self._outside.setdefault((service, address), found)
         return found
 
     def series(self) -> list[Measured]:

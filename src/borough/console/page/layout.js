@@ -30,7 +30,7 @@ function ranks(names, edges) {
     if (found.has(name)) return found.get(name);
     open.add(name);
     const before = edges.filter((edge) => edge.to === name && edge.from !== name && !open.has(edge.from));
-    const value = Math.max(0, ...before.map((edge) => rank(edge.from) + (edge.kind === "call" ? 1 : 0.5)));
+    const value = Math.max(0, ...before.map((edge) => rank(edge.from) + (edge.kind === "event" ? 0.5 : 1)));
     open.delete(name);
     found.set(name, value);
     return value;

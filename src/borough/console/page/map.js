@@ -29,6 +29,7 @@ function legend() {
     entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
     entry("call", "failing", "failing"),
     make("span", {}, make("span", { class: "dead", "aria-hidden": "true" }), "down"),
+    make("span", {}, make("span", { class: "beyond", "aria-hidden": "true" }), "a host outside"),
     make("span", {}, make("span", { class: "badge", "aria-hidden": "true" }, "!"), "an alert fires"),
     make("span", { class: "words" }, "7/s · 9 ms: 99 % take less"));
 }
@@ -63,7 +64,7 @@ function tools(picture, names, choose) {
 
 // What is known of the chosen service, and where to go from there.
 function aside(name, facts, picture, badge, state, clear) {
-  const service = facts.services.find((each) => each.name === name);
+  const service = picture.facts.services.find((each) => each.name === name);
   const team = facts.teams.find((each) => each.name === service.team);
   const only = make("button", { type: "button", class: "quiet", id: "only", "aria-pressed": String(picture.only === name) }, "Only its neighbours");
   only.addEventListener("click", () => {
@@ -76,10 +77,17 @@ function aside(name, facts, picture, badge, state, clear) {
   return [
     make("h2", {}, name, " ", badge.element), state,
     make("p", {}, service.capability ?? service.contracts[0]?.doc ?? "Nobody has said yet what it does."),
-    make("p", { class: "soft" }, service.team ? `team ${service.team}, on call: ${onCall(team)}` : "no team yet"),
-    make("p", { class: "acts" }, make("a", { href: `#/services/${encodeURIComponent(name)}` }, "Open the service"),
+    service.runs === "outside" ? null : make("p", { class: "soft" }, service.team ? `team ${service.team}, on call: ${onCall(team)}` : "no team yet"),
+    make("p", { class: "acts" }, service.runs === "outside" ? null : make("a", { href: `#/services/${encodeURIComponent(name)}` }, "Open the service"),
       make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), only, all),
-  ];
+  ].filter(Boolean);
+}
+
+// The services, and the hosts that are none and are asked.
+function withOutside(facts, edges) {
+  const hosts = new Set([...edges.values()].filter((each) => each.kind === "outside").map((each) => each.callee));
+  const boxes = [...hosts].map((name) => ({ name, runs: "outside", team: null, domain: null, capability: "A host outside the system", contracts: [] }));
+  return { ...facts, services: [...facts.services, ...boxes] };
 }
 
 class Rows {
@@ -91,22 +99,23 @@ class Rows {
     const rows = [...edges].map(([key, edge]) => {
       const cells = Array.from({ length: 6 }, () => make("span"));
       this.cells.set(key, cells);
-      return [serviceLink(edge.caller), edge.kind === "call" ? "asks" : "tells", serviceLink(edge.callee), ...cells];
+      return [serviceLink(edge.caller), edge.kind === "event" ? "tells" : "asks", edge.kind === "outside" ? edge.callee : serviceLink(edge.callee), ...cells];
     });
     this.table = table("Who talks to whom", COLUMNS, rows, { id: "relations" });
     [...this.cells.keys()].forEach((key, index) => { this.table.querySelectorAll("tbody tr")[index].dataset.edge = key; });
     for (const [key, edge] of edges) this.show(key, edge);
   }
 
-  show(key, { declared, observed, operations, lately }) {
+  show(key, { kind, declared, observed, operations, lately }) {
+    const isOutside = kind === "outside";
     const cells = this.cells.get(key);
     if (!cells) return;
     const share = lately.per_s > 0 ? lately.faults_per_s / lately.per_s : null;
-    const texts = [listed(this.what.get(key) ?? operations.map(shortName)),
-      !declared ? "NOT DECLARED" : observed ? "yes" : "not yet", observed ? rate(lately.per_s) : "–",
+    const texts = [isOutside ? "requests" : listed(this.what.get(key) ?? operations.map(shortName)),
+      isOutside ? "outside" : !declared ? "NOT DECLARED" : observed ? "yes" : "not yet", observed ? rate(lately.per_s) : "–",
       percent(share), duration(lately.p50_ms), duration(lately.p99_ms)];
     texts.forEach((text, index) => say(cells[index], text));
-    cells[1].className = declared ? "" : "bad";
+    cells[1].className = declared || isOutside ? "" : "bad";
     cells[3].className = share > 0 ? "bad" : "";
   }
 
@@ -121,7 +130,7 @@ class Rows {
 function summary(facts, edges, services) {
   const sum = (of, of2) => [...of.values()].reduce((all, each) => all + (each.lately[of2] ?? 0), 0);
   const tells = new Map([...edges].filter(([, each]) => each.kind === "event"));
-  const strange = [...edges.values()].filter((each) => !each.declared).length;
+  const strange = [...edges.values()].filter((each) => !each.declared && each.kind !== "outside").length;
   return [`${plural(facts.services.length, "service")} of ${plural(facts.teams.length, "team")}`,
     `calls ${rate(sum(services, "per_s"))}`, `failed ${rate(sum(services, "faults_per_s"))}`, `events ${rate(sum(tells, "per_s"))}`,
     strange ? `${count(strange)} not declared` : null].filter(Boolean).join(" · ");
@@ -136,7 +145,7 @@ export async function render(root, context) {
   const keyOf = (each) => `${each.kind} ${each.caller} ${each.callee}`;
   let edges = new Map(found.map((each) => [keyOf(each), each]));
   const detail = make("section", { class: "chosen", "aria-live": "polite", hidden: "" });
-  const picture = new Picture(facts, edges, huesOf(facts), choose);
+  const picture = new Picture(withOutside(facts, edges), edges, huesOf(facts), choose);
   let rows = new Rows(edges, facts);
   const list = make("details", { id: "list" }, make("summary", {}, make("h2", {}, "The same as a table")), rows.table);
   list.open = edges.size <= SHORT_LIST;
@@ -147,7 +156,7 @@ export async function render(root, context) {
   const state = make("p", { class: "bad" }); // of the chosen service, where it is down
   function showState(name) {
     const found = services.get(name);
-    const now = downOf(facts.services.find((each) => each.name === name), found);
+    const now = downOf(picture.facts.services.find((each) => each.name === name), found);
     say(state, now?.isDown ? [now.text, ...found.replicas.map(endOf)].filter(Boolean).join(" · ") : "");
   }
   let badge = null;
@@ -178,6 +187,7 @@ export async function render(root, context) {
     edges = values;
     picture.edges = edges;
     if (isNew) { // somebody talks to somebody new
+      picture.facts = withOutside(facts, edges);
       picture.redraw();
       const before = rows.table;
       rows = new Rows(edges, facts);

@@ -8,7 +8,8 @@ import { downOf } from "./down.js";
 import { draw, duration, make, percent, rate, say } from "./elements.js";
 import { layOut } from "./layout.js";
 
-const RUNS = { mock: "a mock answers", elsewhere: "runs elsewhere" };
+const RUNS = { mock: "a mock answers", elsewhere: "runs elsewhere", outside: "outside the system" };
+const OUTSIDE = " outside"; // no team has such a name
 const MARGIN = 12;
 const FEW = 14; // so many lines can have their numbers beside them all the time
 const ZOOMS = [0.4, 0.55, 0.75, 1, 1.3, 1.7, 2.2];
@@ -37,7 +38,7 @@ function panel({ x, y, width, height, title, hue }) {
 
 function line({ from, to, kind, d, tip }) {
   const back = tip.x - 8 * tip.side;
-  const head = kind === "call"
+  const head = kind !== "event"
     ? `M${tip.x} ${tip.y}L${back} ${tip.y - 4.5}V${tip.y + 4.5}Z`
     : `M${tip.x} ${tip.y}L${(tip.x + back) / 2} ${tip.y - 4.5}L${back} ${tip.y}L${(tip.x + back) / 2} ${tip.y + 4.5}Z`;
   return draw("g", { class: `line ${kind}`, "data-from": from, "data-to": to, "data-edge": `${kind} ${from} ${to}` },
@@ -59,7 +60,7 @@ function spoken(service, state, down) {
 function box({ x, y, width, height, service, hue }) {
   return draw("g", { class: `box hue-${hue} ${service.runs}`, role: "button", tabindex: 0, "aria-pressed": "false",
     "data-service": service.name, "aria-label": spoken(service) },
-    draw("rect", { x, y, width, height, rx: 9 }),
+    draw("rect", { x, y, width, height, rx: service.runs === "outside" ? height / 2 : 9 }),
     draw("rect", { class: "mark", x, y: y + 10, width: 4, height: height - 20, rx: 2 }),
     draw("text", { class: "name", x: x + 14, y: y + 22 }, fitting(service.name, width - 30, 14.5)),
     draw("circle", { class: "lamp", cx: x + width - 12, cy: y + 16, r: 4.5 }),
@@ -155,12 +156,12 @@ export class Picture {
   groups(services) {
     const found = new Map();
     for (const service of services) {
-      const name = service[this.grouping] ?? "";
+      const name = service.runs === "outside" ? OUTSIDE : service[this.grouping] ?? "";
       if (!found.has(name)) found.set(name, []);
       found.get(name).push(service.name);
     }
     const nobody = this.grouping === "team" ? "no team yet" : "no area yet";
-    return [...found].map(([name, names]) => ({ name, title: name || nobody, services: names }));
+    return [...found].map(([name, names]) => ({ name, title: name === OUTSIDE ? "outside" : name || nobody, services: names }));
   }
 
   draw() {
@@ -236,9 +237,9 @@ export class Picture {
     const element = this.lines?.get(key);
     const edge = this.edges.get(key);
     if (!element || !edge) return;
-    const { declared, observed, lately } = edge;
+    const { kind, declared, observed, lately } = edge;
     element.classList.toggle("unseen", !observed);
-    element.classList.toggle("undeclared", !declared);
+    element.classList.toggle("undeclared", !declared && kind !== "outside");
     element.classList.toggle("failing", lately.faults_per_s > 0);
     element.firstElementChild.style.strokeWidth = wide(lately.per_s);
     const isFailing = lately.faults_per_s > 0;
