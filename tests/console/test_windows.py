@@ -33,11 +33,31 @@ def test_quantiles_are_those_of_the_last_minute_or_of_all_where_it_was_quiet() -
     assert windows.changes().of([KEY]).p99_ms == first.p99_ms
 
 
-def test_where_a_total_has_become_less_a_process_has_gone_and_all_begins_anew() -> None:
+OTHER = ("call", "a", "c", "c.C.do")
+
+
+def both(at: float, one: int | None, other: int) -> Sample:
+    """What two services have counted; None: there is none that says."""
+    told = {OTHER: other} | ({} if one is None else {KEY: one})
+    return Sample(at, {key: Total(count, 0, {-3: count}) for key, count in told.items()}, {})
+
+
+def test_a_process_that_has_gone_takes_nothing_from_what_others_do() -> None:
     windows = Windows()
-    windows.add(sample(0, 10))
-    windows.add(sample(1, 4))
-    assert windows.changes().of([KEY]).per_s is None
+    for second, one in enumerate([10, 20, None, None, 3, 8]):
+        windows.add(both(second, one, 100 * second))
+    found = windows.changes()
+    assert found.of([OTHER]).per_s == 100
+    assert found.of([KEY]).per_s == (20 - 10 + 8) / 5  # and what its follower has counted
+    assert found.newest.totals[KEY] == Total(28, 0, {-3: 28})
+
+
+def test_one_of_several_that_has_gone_is_no_call_and_none_less() -> None:
+    windows = Windows()
+    for second, one in enumerate([100, 110, 60, 65]):
+        windows.add(both(second, one, 0))
+    assert windows.changes().of([KEY]).per_s == 5
+    assert windows.changes().newest.totals[KEY].number == 115
 
 
 def test_a_share_of_a_core_is_seconds_of_cpu_per_second() -> None:

@@ -30,6 +30,8 @@ class Total(NamedTuple):
 
 
 _NOTHING = Total(0, 0, {})
+Key = tuple[str, ...]
+"""What is counted."""
 
 
 class Lately(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,20 +69,31 @@ class Windows:
     def __init__(self) -> None:
         self._fine: deque[Sample] = deque()
         self._coarse: deque[Sample] = deque()
+        self._told: dict[Key, Total] = {}
+        """What was said of each key last, and below what is added to it: counts of processes that have gone."""
+        self._gone: dict[Key, Total] = {}
+        self._there: frozenset[Key] = frozenset()
 
     def add(self, sample: Sample) -> None:
-        """Take what is seen now. Where a total has become less, a process has gone: all begins anew."""
-        if self._fine:
-            known = self._fine[-1].totals
-            sample = sample._replace(
-                totals={
-                    key: known[key] if known.get(key, _NOTHING)[:2] == total[:2] else total
-                    for key, total in sample.totals.items()
-                }
-            )
-            if any(sample.totals.get(key, _NOTHING).number < known[key].number for key in known):
-                self._fine.clear()
-                self._coarse.clear()
+        """Take what is seen now. A process that has gone takes nothing away, and nothing from what others do."""
+        nothing: Mapping[Key, Total] = {}
+        before = self._fine[-1].totals if self._fine else nothing
+        is_there = self._there
+        self._there = frozenset(sample.totals)
+        totals = dict(before)  # of what is not told any more, too
+        for key, told in sample.totals.items():
+            last = self._told.get(key, _NOTHING)
+            self._told[key] = told
+            if last[:2] == told[:2]:
+                totals.setdefault(key, told)
+                continue
+            if told.number < last.number:
+                # Who was not there has counted all of this since; else somebody of several is not there.
+                known = before[key]
+                self._gone[key] = _sum(known, told, -1) if key in is_there else known
+            gone = self._gone.get(key)
+            totals[key] = told if gone is None else _sum(gone, told, 1)
+        sample = sample._replace(totals=totals)
         self._fine.append(sample)
         while sample.at - self._fine[0].at > _RATE_S and len(self._fine) > 2:
             self._fine.popleft()
@@ -133,6 +146,13 @@ class Changes:
         if now is None or before is None or seconds <= 0:
             return None
         return round((now[0] - before[0]) / seconds, 3)
+
+
+def _sum(one: Total, other: Total, sign: int) -> Total:
+    buckets = dict(one.buckets)
+    for exponent, count in other.buckets.items():
+        buckets[exponent] = buckets.get(exponent, 0) + sign * count
+    return Total(one.number + sign * other.number, one.faults + sign * other.faults, buckets)
 
 
 def lately(now: Total, before: Total, seconds: float) -> Lately:

@@ -246,7 +246,8 @@ export class Picture {
     const failed = isFailing && this.width > 700 ? ` · ${percent(lately.faults_per_s / lately.per_s)} failed` : "";
     const text = this.labels.get(key);
     text.classList.toggle("failing", isFailing);
-    say(text, lately.per_s > 0 ? `${rate(lately.per_s)} · ${duration(lately.p99_ms)}${failed}` : "");
+    const took = failed && kind !== "outside" ? "" : ` · ${duration(lately.p99_ms)}`; // both are too long between two columns; a service's box has it
+    say(text, lately.per_s > 0 ? `${rate(lately.per_s)}${took}${failed}` : "");
   }
 
   showServices(values, names) {
