@@ -38,7 +38,8 @@ LOAD = 0.7
 WARM_S = 0.5
 MEASURED_S = 2.0
 CLIENTS = 32
-MOST_IN_FLIGHT = 512
+MOST_IN_FLIGHT = 1000
+"""The public door takes 1,024 connections of one address."""
 ANSWER_S = 20.0
 PAGE_EACH = 10
 """Each so many-th request asks `books`, which no order shows."""
