@@ -1,6 +1,8 @@
 """A service that is no code of Borough's: a program with a listener, of Python's own library alone.
 
-It is run as `python post.py {port}`; `post.py lame` answers no health, `post.py deaf` does not stop when it is told to.
+It is run as `python post.py {port}`; `post.py lame` answers no health, `post.py deaf` does not stop when it is told to,
+`post.py leaving` leaves a process behind that prints nothing and never closes what it could print to,
+`post.py thorough` says that it was told to stop.
 """
 
 import json
@@ -66,6 +68,11 @@ if __name__ == "__main__":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         print(f"below {below.pid}", flush=True)
+    if word == "leaving":
+        left = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        sys.exit(f"left {left.pid}")
+    if word == "thorough":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("the post is swept"))
     Post.is_lame = word == "lame"
     SECRET = ask_ledger() if "BOROUGH_DIRECTORY" in os.environ and word.isdigit() else None
     listener = HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Post)

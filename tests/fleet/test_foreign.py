@@ -184,11 +184,14 @@ def test_a_command_with_a_port_has_one_replica(root: Path) -> None:
 class Life:
     """A life of the post office that begins at once."""
 
-    def __init__(self, folder: Path, word: str, port: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, word: str, port: int | None = None, argv: list[str] | None = None
+    ) -> None:
         option = "" if port is None else f"port = {port}\n"
-        argv = f'["{sys.executable}", "-S", "{POST}", "{word}"]'
+        argv = argv or [sys.executable, "-S", str(POST), word]
         found = services(
-            folder, f'[data]\nfolder = "data"\n[services.post]\n{option}command = {argv}\n'
+            folder,
+            f'[data]\nfolder = "data"\n[services.post]\n{option}command = {json.dumps(argv)}\n',
         )
         configuration = Configuration.load(folder, {})
         self.lines: asyncio.Queue[str] = asyncio.Queue()
@@ -253,3 +256,24 @@ async def test_it_has_the_version_that_it_tells_and_nothing_of_it_is_left(tmp_pa
     assert await life.child.ended() == -signal.SIGKILL
     await asyncio.to_thread(until, lambda: not is_alive(pid) and not is_alive(below))
     assert await life.first(Failed) is None
+
+
+async def test_its_end_is_its_own_whoever_holds_what_it_printed_to(tmp_path: Path) -> None:
+    life = Life(tmp_path, "leaving")
+    failed: Failed = await life.first(Failed)
+    left = int(failed.sentence.rpartition(" ")[2])
+    try:
+        assert "has ended with status 1" in failed.sentence
+        assert is_alive(left)
+    finally:
+        os.kill(left, signal.SIGKILL)
+
+
+async def test_one_behind_a_shell_hears_that_it_is_to_stop_and_has_its_time(tmp_path: Path) -> None:
+    script = f"'{sys.executable}' -S '{POST}' thorough; echo never"
+    life = Life(tmp_path, "", argv=["sh", "-c", script])
+    await life.first(Ready)
+    life.child.tell(Drain())
+    assert await life.child.ended() == -signal.SIGTERM
+    said = [life.lines.get_nowait() for _ in range(life.lines.qsize())]
+    assert said[-1] == "the post is swept"

@@ -5,33 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
 
 from borough.fleet.aside import come_forward, step_aside
 from borough.fleet.control import Assignment, Channel, FromReplica, ToReplica
+from borough.fleet.process import Process
 
-__all__ = ["Child", "read_lines"]
+__all__ = ["Child"]
 
 _MODULE = "borough.fleet.replica"
 _ASIDE_MODULE = "borough.fleet.aside"
-_CHUNK = 64 * 1024
-_LAST_WORDS_S = 1.0
 _ASIDE_S = 3.0
 _AGAIN_S = 0.12
-_LONGEST_LINE = 64 * 1024
 
 
 class Child:
-    """A started process. It has a session of its own: Ctrl-C reaches it through its supervisor."""
+    """A started process."""
 
-    def __init__(self, process: Process, channel: Channel, say: Callable[[str], None]) -> None:
+    def __init__(self, process: Process, channel: Channel) -> None:
         self.pid = process.pid
         self._process = process
         self._channel = channel
-        assert process.stdout is not None
-        self._reading = asyncio.ensure_future(read_lines(process.stdout, say))
         self._aside: asyncio.TimerHandle | None = None
 
     @classmethod
@@ -50,18 +44,17 @@ class Child:
         """
         here, there = socket.socketpair()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                *((_ASIDE_MODULE, _MODULE) if is_aside else (_MODULE,)),
-                str(there.fileno()),
-                f"{assignment.deployable}.{assignment.number}",
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                env={**environment, "PYTHONUNBUFFERED": "1"},
+            process = await Process.begin(
+                [
+                    sys.executable,
+                    "-m",
+                    *((_ASIDE_MODULE, _MODULE) if is_aside else (_MODULE,)),
+                    str(there.fileno()),
+                    f"{assignment.deployable}.{assignment.number}",
+                ],
+                {**environment, "PYTHONUNBUFFERED": "1"},
+                say,
                 pass_fds=[there.fileno()],
-                start_new_session=True,
             )
         except BaseException:
             here.close()
@@ -70,7 +63,7 @@ class Child:
             there.close()
         channel = await Channel.over(here)
         channel.send(assignment)
-        child = cls(process, channel, say)
+        child = cls(process, channel)
         if is_aside:
             step_aside(child.pid)
             child._come_forward_after(_ASIDE_S)
@@ -102,28 +95,11 @@ class Child:
 
     def kill(self) -> None:
         """End it at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def ended(self) -> int:
         """Wait until it has ended and all it printed is read; its exit status, negative for a signal."""
-        status = await self._process.wait()
+        await self._process.exited()
         self._stop_waiting()
         self._channel.close()
-        _, still = await asyncio.wait([self._reading], timeout=_LAST_WORDS_S)
-        for reading in still:  # a process of its own has what it printed to
-            reading.cancel()
-        return status
-
-
-async def read_lines(stream: asyncio.StreamReader, say: Callable[[str], None]) -> None:
-    """Say what a process prints: whole lines, and pieces of those that do not end."""
-    left = b""
-    while chunk := await stream.read(_CHUNK):
-        *lines, left = (left + chunk).split(b"\n")
-        if len(left) > _LONGEST_LINE:
-            lines, left = [*lines, left], b""
-        for line in lines:
-            say(line.decode("utf-8", "replace").rstrip("\r"))
-    if left:
-        say(left.decode("utf-8", "replace"))
+        return await self._process.ended()

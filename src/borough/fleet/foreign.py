@@ -13,7 +13,6 @@ import signal
 import socket
 import ssl as tls
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
@@ -24,7 +23,6 @@ from borough.contracts.descriptor import describe, from_json, to_json
 from borough.engines.ports import free_port
 from borough.errors import ConfigurationError
 from borough.fleet import leash
-from borough.fleet.child import read_lines
 from borough.fleet.control import (
     AreYouQuiet,
     Assignment,
@@ -43,6 +41,7 @@ from borough.fleet.control import (
     ServiceSaid,
     ToReplica,
 )
+from borough.fleet.process import Process
 from borough.fleet.surroundings import LOCAL, Surroundings
 from borough.fleet.usage import cpu_seconds
 from borough.runtime.foreign import ForeignService
@@ -55,7 +54,6 @@ _ASK_S = 5.0
 _HELLO_S = 1.0
 _LOOK_FIRST_S, _LOOK_LAST_S = 0.02, 0.25
 _FIGURES_S = 1.0
-_LAST_WORDS_S = 1.0
 _LONGEST_ANSWER = 1024 * 1024
 _hello = msgspec.json.Decoder(Hello).decode
 
@@ -126,10 +124,10 @@ class ForeignChild:
         """It was never aside: how it loads its code is its own affair."""
 
     def kill(self) -> None:
-        """End it at once, and whatever it has started."""
+        """End it at once, and whatever it has started in its process group."""
         self._is_killed = True
         self._wanted.set()
-        self._kill_all()
+        self._signal(signal.SIGKILL)
 
     async def ended(self) -> int:
         """Wait until it has ended and all it printed is read; its exit status, negative for a signal."""
@@ -160,43 +158,34 @@ class ForeignChild:
     async def _live(self) -> int:
         service = self._service
         port = self._port = _own_port(service)
-        process = self._process = await asyncio.create_subprocess_exec(
-            *_on_leash([part.replace("{port}", str(port)) for part in service.argv]),
-            cwd=service.folder,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            env=self._around.variables(service, self._name, port),
-            start_new_session=True,
+        process = self._process = await Process.begin(
+            _on_leash([part.replace("{port}", str(port)) for part in service.argv]),
+            self._around.variables(service, self._name, port),
+            self._hear,
+            folder=service.folder,
         )
-        assert process.stdout is not None
         if self._is_killed:
-            self._kill_all()
+            self._signal(signal.SIGKILL)
         elif self._is_leaving:
             self._signal(signal.SIGTERM)
-        reading = asyncio.ensure_future(read_lines(process.stdout, self._hear))
         watching = asyncio.ensure_future(self._watch(process.pid))
         try:
-            return await process.wait()
+            await process.exited()
+            while self._is_leaving and not self._is_killed and process.has_company():
+                await self._clock.sleep(_LOOK_LAST_S)  # a shell around it ends first
         finally:
             watching.cancel()
-            self._kill_all()  # what it has left behind would hold its port
-            await asyncio.wait([reading], timeout=_LAST_WORDS_S)
-            reading.cancel()
-            await asyncio.gather(watching, reading, return_exceptions=True)
+            self._signal(signal.SIGKILL)  # what it has left behind would hold its port
+            await asyncio.gather(watching, return_exceptions=True)
+        return await process.ended()
 
     def _hear(self, line: str) -> None:
         self._last_line = line.strip() or self._last_line
         self._say(line)
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.send_signal(number)
-
-    def _kill_all(self) -> None:
         if self._process is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.signal_group(number)
 
     def _why(self, status: int) -> str:
         """Why it has never been ready."""
