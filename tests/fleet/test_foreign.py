@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +21,10 @@ from borough.clock import SystemClock
 from borough.errors import ConfigurationError, DeclarationFaults
 from borough.fleet.control import Assignment, DirectoryChanged, Drain, Failed, FromReplica, Ready
 from borough.fleet.foreign import ForeignChild
+from borough.fleet.member import Member
 from borough.fleet.surroundings import Surroundings
+from borough.reliability.backoff import Backoff
+from borough.reliability.restarts import Restarts
 from borough.runtime.configuration import Configuration
 from borough.runtime.foreign import foreign_services
 from borough.runtime.options import DeployableFacts
@@ -145,6 +148,14 @@ def services(folder: Path, toml: str) -> Any:
         ('command = ["sh"]\nready = "readyz"', "'readyz', which is no path"),
         ('command = ["sh"]\nneeds = ["ledger.Legder"]', "did you mean ledger.Ledger?"),
         ('command = ["sh"]\nenvironment = { A = "env:NOT_THERE" }', "has no NOT_THERE"),
+        ('command = [""]', "services.post.command names no program"),
+        ('command = ["sh", "\\u0000"]', "services.post.command has a zero byte"),
+        (
+            'command = ["sh"]\nenvironment = { "A=B" = "c" }',
+            "'A=B', which is no name of a variable",
+        ),
+        ('command = ["sh"]\nenvironment = { "" = "c" }', "has '', which is no name"),
+        ('command = ["sh"]\nenvironment = { A = "\\u0000" }', "environment.A has a zero byte"),
         ("port = 8090", "services.post.port is for a service that is a command"),
     ],
 )
@@ -256,6 +267,26 @@ async def test_it_has_the_version_that_it_tells_and_nothing_of_it_is_left(tmp_pa
     assert await life.child.ended() == -signal.SIGKILL
     await asyncio.to_thread(until, lambda: not is_alive(pid) and not is_alive(below))
     assert await life.first(Failed) is None
+
+
+async def test_one_that_cannot_be_watched_has_failed_instead_of_starting_for_ever() -> None:
+    async def begin(say: Any, *, is_aside: bool) -> Any:
+        raise ValueError("embedded null byte")
+
+    owner = SimpleNamespace(changed=lambda *_: None, is_served=lambda _: False)
+    member = Member(
+        Assignment(path="", flags={}, deployable="post", number=1, services=("post",)),
+        cast("Any", owner),
+        SystemClock(),
+        Restarts(3, 60.0, Backoff(0.1, 1.0)),
+        start_within_s=60.0,
+        silent_s=30.0,
+        begin=begin,
+    )
+    await member.ended()
+    assert member.state == "failed"
+    assert member.failure is not None
+    assert "embedded null byte" in member.failure.sentence
 
 
 async def test_its_end_is_its_own_whoever_holds_what_it_printed_to(tmp_path: Path) -> None:

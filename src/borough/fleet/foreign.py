@@ -144,8 +144,8 @@ class ForeignChild:
             if not (self._is_ready or self._is_leaving):
                 self._said.put_nowait(Failed(self._why(status), 1, False))
             return status
-        except (ConfigurationError, OSError) as error:
-            reason = str(error) if isinstance(error, ConfigurationError) else error.strerror
+        except Exception as error:  # whatever it is, a member must hear of it
+            reason = (isinstance(error, OSError) and error.strerror) or error
             self._said.put_nowait(Failed(f"cannot be started: {reason}", 1, False))
             return 1
         finally:

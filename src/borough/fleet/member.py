@@ -301,7 +301,12 @@ class Member:
 
     async def _run(self) -> None:
         while True:
-            reason, is_final = await self._live()
+            try:
+                reason, is_final = await self._live()
+            except Exception as error:  # a place that nobody looks after must not seem to be filled
+                failure = Failed(f"cannot be looked after: {error!r}", 1, True)
+                self._note_end(failure)
+                reason, is_final = failure.sentence, True
             if self._leave.is_set():
                 self._become("stopped", "has stopped")
                 return

@@ -102,6 +102,7 @@ def _read(
             f"{where}.folder is {folder}, which is no folder; build the service, or mend the path"
         )
     environment = configuration.variables(name)
+    _refuse_unsayable(where, facts.command, environment)
     path = environment.get("PATH", configuration.environment.get("PATH"))
     _refuse_absent(f"{where}.command", facts.command[0], folder, path)
     options = configuration.options
@@ -115,6 +116,23 @@ def _read(
         needs={need: contracts[need] for need in facts.needs},
         version=facts.version or options.system.version,
     )
+
+
+def _refuse_unsayable(where: str, argv: tuple[str, ...], environment: Mapping[str, str]) -> None:
+    """What no process can be given, and what it is told by Borough."""
+    if not argv[0]:
+        raise ConfigurationError(f"{where}.command names no program; write it first")
+    if any("\0" in word for word in argv):
+        raise ConfigurationError(f"{where}.command has a zero byte; remove it")
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name:
+            raise ConfigurationError(
+                f"{where}.environment has {name!r}, which is no name of a variable; mend it"
+            )
+        if "\0" in value:
+            raise ConfigurationError(
+                f"{where}.environment.{name} has a zero byte, which no variable can have; remove it"
+            )
 
 
 def _refuse_absent(option: str, program: str, folder: Path, path: str | None) -> None:
