@@ -2,6 +2,7 @@
 
 It is run as `python post.py {port}`; `post.py lame` answers no health, `post.py deaf` does not stop when it is told to,
 `post.py leaving` leaves a process behind that prints nothing and never closes what it could print to,
+`post.py keeping` ends no connection,
 `post.py thorough` says that it was told to stop.
 """
 
@@ -10,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 __all__: list[str] = []
@@ -33,7 +35,7 @@ def ask_ledger() -> int:
 class Post(BaseHTTPRequestHandler):
     """Answers health, and what it was started with."""
 
-    is_lame = False
+    is_lame = is_keeping = False
 
     def do_GET(self) -> None:
         if self.path in ("/readyz", "/livez"):
@@ -41,8 +43,13 @@ class Post(BaseHTTPRequestHandler):
                 print("asked", flush=True)
             self.answer(503 if self.is_lame else 200, "as it is")
         elif self.path == "/borough/hello":
-            said = {"process": "p", "system": "s", "services": {"post": "2.5"}, "contracts": {}}
-            self.answer(200, said)
+            promised = {"post.Post": {"version": "1.0", "fingerprint": ""}}
+            self.answer(
+                200,
+                {"process": "p", "system": "s", "services": {"post": "2.5"}, "contracts": promised},
+            )
+        elif self.path == "/borough/contracts/post.Post":
+            self.answer(200, "[" * 100_000)
         elif self.path == "/post/facts":
             facts = {"pid": os.getpid(), "folder": str(Path.cwd()), "arguments": sys.argv[1:]}
             self.answer(200, {**facts, "environment": dict(os.environ), "secret": SECRET})
@@ -50,11 +57,14 @@ class Post(BaseHTTPRequestHandler):
             self.answer(404, "nothing")
 
     def answer(self, status: int, document: object) -> None:
-        body = json.dumps(document).encode()
+        body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        if self.is_keeping:
+            self.wfile.flush()
+            threading.Event().wait()
 
     def log_message(self, format: str, *args: object) -> None:
         """Says nothing of requests."""
@@ -73,8 +83,9 @@ if __name__ == "__main__":
         sys.exit(f"left {left.pid}")
     if word == "thorough":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("the post is swept"))
+    Post.is_keeping = word == "keeping"
     Post.is_lame = word == "lame"
     SECRET = ask_ledger() if "BOROUGH_DIRECTORY" in os.environ and word.isdigit() else None
-    listener = HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Post)
+    listener = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Post)
     print("the post is open", flush=True)
     listener.serve_forever()

@@ -19,7 +19,16 @@ import pytest
 
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError, DeclarationFaults
-from borough.fleet.control import Assignment, DirectoryChanged, Drain, Failed, FromReplica, Ready
+from borough.fleet.control import (
+    Assignment,
+    Describe,
+    Described,
+    DirectoryChanged,
+    Drain,
+    Failed,
+    FromReplica,
+    Ready,
+)
 from borough.fleet.foreign import ForeignChild
 from borough.fleet.member import Member
 from borough.fleet.surroundings import Surroundings
@@ -154,6 +163,7 @@ def services(folder: Path, toml: str) -> Any:
             'command = ["sh"]\nenvironment = { "A=B" = "c" }',
             "'A=B', which is no name of a variable",
         ),
+        ('command = ["sh"]\nenvironment = { PORT = "1" }', "PORT is told by Borough"),
         ('command = ["sh"]\nenvironment = { "" = "c" }', "has '', which is no name"),
         ('command = ["sh"]\nenvironment = { A = "\\u0000" }', "environment.A has a zero byte"),
         ("port = 8090", "services.post.port is for a service that is a command"),
@@ -165,6 +175,31 @@ def test_a_command_that_cannot_be_started_is_told_before(
     with pytest.raises(ConfigurationError) as raised:
         services(tmp_path, f"[services.post]\n{facts}\n")
     assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("[services.quay]", "services.quay.port and services.post.port are both 8090"),
+        ("[edge]", "services.post.port and edge.port are both 8090"),
+    ],
+)
+def test_a_port_that_two_would_have_is_told_before(
+    tmp_path: Path, table: str, sentence: str
+) -> None:
+    command = 'command = ["sh"]\n'
+    other = command if "services" in table else ""
+    with pytest.raises(ConfigurationError) as raised:
+        services(tmp_path, f"[services.post]\n{command}port = 8090\n{table}\n{other}port = 8090\n")
+    assert sentence in str(raised.value)
+
+
+def test_a_ca_that_is_not_there_is_told_before(tmp_path: Path) -> None:
+    (tmp_path / "borough.toml").write_text('[internal.tls]\nca = "ca.pem"\n')
+    around = Surroundings(Configuration.load(tmp_path, {}), {}, None)
+    with pytest.raises(ConfigurationError) as raised:
+        around.ssl()
+    assert "ca.pem, which internal.tls.ca names, cannot be read" in str(raised.value)
 
 
 def test_a_command_shares_no_process() -> None:
@@ -287,6 +322,27 @@ async def test_one_that_cannot_be_watched_has_failed_instead_of_starting_for_eve
     assert member.state == "failed"
     assert member.failure is not None
     assert "embedded null byte" in member.failure.sentence
+
+
+async def test_one_that_keeps_its_connections_open_is_ready_by_what_it_answers(
+    tmp_path: Path,
+) -> None:
+    life = Life(tmp_path, "keeping")
+    ready: Ready = await life.first(Ready)
+    assert ready.services == {"post": "2.5"}
+    life.child.kill()
+    await life.child.ended()
+
+
+async def test_one_whose_contract_cannot_be_read_is_described_without_it(tmp_path: Path) -> None:
+    life = Life(tmp_path, "open")
+    await life.first(Ready)
+    life.child.tell(Describe(7))
+    described: Described = await life.first(Described)
+    assert (described.number, described.refusal) == (7, None)
+    assert described.services["post"].provides == {}
+    life.child.kill()
+    await life.child.ended()
 
 
 async def test_its_end_is_its_own_whoever_holds_what_it_printed_to(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from borough.contracts.descriptor import describe, from_json, to_json
 from borough.engines.ports import free_port
 from borough.errors import ConfigurationError
 from borough.fleet import leash
+from borough.fleet.asking import Answer, ask
 from borough.fleet.control import (
     AreYouQuiet,
     Assignment,
@@ -54,7 +55,6 @@ _ASK_S = 5.0
 _HELLO_S = 1.0
 _LOOK_FIRST_S, _LOOK_LAST_S = 0.02, 0.25
 _FIGURES_S = 1.0
-_LONGEST_ANSWER = 1024 * 1024
 _hello = msgspec.json.Decoder(Hello).decode
 
 
@@ -81,7 +81,7 @@ class ForeignChild:
         self._ssl: tls.SSLContext | None = None
         self._is_ready = self._is_leaving = self._is_killed = False
         self._last_line = ""
-        self._last_answer = "nobody listens there"
+        self._last_answer = "it has not been asked yet"
         self._describing: set[asyncio.Task[None]] = set()
         self._task = asyncio.ensure_future(self._run())
 
@@ -157,6 +157,7 @@ class ForeignChild:
 
     async def _live(self) -> int:
         service = self._service
+        self._ssl = await asyncio.to_thread(self._around.ssl)
         port = self._port = _own_port(service)
         process = self._process = await Process.begin(
             _on_leash([part.replace("{port}", str(port)) for part in service.argv]),
@@ -168,7 +169,7 @@ class ForeignChild:
             self._signal(signal.SIGKILL)
         elif self._is_leaving:
             self._signal(signal.SIGTERM)
-        watching = asyncio.ensure_future(self._watch(process.pid))
+        watching = asyncio.ensure_future(self._watch(process))
         try:
             await process.exited()
             while self._is_leaving and not self._is_killed and process.has_company():
@@ -221,51 +222,56 @@ class ForeignChild:
 
     # --- what is found out ------------------------------------------------------------------------
 
-    async def _watch(self, pid: int) -> None:
+    async def _watch(self, process: Process) -> None:
         wait_s = _LOOK_FIRST_S
-        self._ssl = await asyncio.to_thread(self._around.ssl)
-        while True:
-            status, _ = await self._ask(self._service.ready, _ASK_S)
-            if 200 <= status < 300:
-                break
-            if status:
-                self._last_answer = f"the answer is {status}"
+        while not (answer := await self._ask(self._service.ready, _ASK_S)).is_fine:
+            self._last_answer = answer.sentence
             await self._clock.sleep(wait_s)
             wait_s = min(2 * wait_s, _LOOK_LAST_S)
+        said = await self._greet()
+        if not process.is_alive or self._is_killed:
+            return  # somebody else has answered, or it did with its last breath
         self._is_ready = True
-        self._said.put_nowait(self._ready(await self._greet()))
+        self._said.put_nowait(self._ready(said))
         while True:
-            status, _ = await self._ask(_LIVES, _ASK_S)
-            if status:
-                self._said.put_nowait(Figures(None, 0, cpu_seconds(pid) or 0.0))
+            if (await self._ask(_LIVES, _ASK_S)).status:
+                self._said.put_nowait(Figures(None, 0, cpu_seconds(process.pid) or 0.0))
             await self._clock.sleep(_FIGURES_S)
 
     async def _greet(self) -> Hello:
         """What it says of itself, if it does."""
-        status, body = await self._ask(HELLO, _HELLO_S)
-        with suppress(msgspec.DecodeError):
-            if status == 200:
-                return _hello(body)
+        answer = await self._ask(HELLO, _HELLO_S)
+        # What cannot be read is not said; a nesting without end is no `DecodeError`.
+        with suppress(msgspec.DecodeError, RecursionError):
+            if answer.status == 200:
+                return _hello(answer.body)
         return Hello("", "", {}, {})
 
     async def _describe(self, number: int) -> None:
-        """Say what it provides, as far as it tells, and what it needs, as the system knows that."""
+        try:
+            said = await self._description()
+        except Exception as error:  # who has asked waits
+            refusal = f"{self._name} cannot be described: {error}"
+            self._said.put_nowait(Described(number, {}, refusal))
+        else:
+            self._said.put_nowait(Described(number, {self._service.name: said}))
+
+    async def _description(self) -> ServiceSaid:
+        """What it provides, as far as it tells, and what it needs, as the system knows that."""
         service, hello = self._service, await self._greet()
         provides: dict[str, str] = {}
         for name in hello.contracts:
-            status, body = await self._ask(CONTRACTS + name, _HELLO_S)
-            with suppress(
-                ConfigurationError
-            ):  # what cannot be read cannot be held against anything
-                if status == 200:
-                    from_json(body)
-                    provides[name] = body.decode()
+            answer = await self._ask(CONTRACTS + name, _HELLO_S)
+            # What cannot be read cannot be held against anything.
+            with suppress(ConfigurationError, RecursionError, UnicodeDecodeError):
+                if answer.status == 200:
+                    from_json(answer.body)
+                    provides[name] = answer.body.decode()
         needs = await asyncio.to_thread(
             lambda: {name: to_json(describe(each)).decode() for name, each in service.needs.items()}
         )
         version = hello.services.get(service.name) or service.version
-        said = ServiceSaid(version=version, provides=provides, needs=needs)
-        self._said.put_nowait(Described(number, {service.name: said}))
+        return ServiceSaid(version=version, provides=provides, needs=needs)
 
     def _ready(self, said: Hello) -> Ready:
         service = self._service
@@ -278,27 +284,8 @@ class ForeignChild:
             declares={service.name: tuple(service.needs)},
         )
 
-    async def _ask(self, path: str, within_s: float) -> tuple[int, bytes]:
-        """Status and body of an answer, 0 for none. Each has a connection of its own, which ends with it:
-        a server that takes one at a time must not be held up."""
-        try:
-            async with asyncio.timeout(within_s):
-                reader, writer = await asyncio.open_connection(LOCAL, self._port, ssl=self._ssl)
-                try:
-                    writer.write(
-                        f"GET {path} HTTP/1.0\r\nhost: {LOCAL}:{self._port}\r\n\r\n".encode()
-                    )
-                    answer = await reader.read(_LONGEST_ANSWER)
-                    while answer and (more := await reader.read(_LONGEST_ANSWER - len(answer))):
-                        answer += more
-                finally:
-                    writer.close()
-        except (OSError, TimeoutError, ValueError):
-            return 0, b""
-        head, _, body = answer.partition(b"\r\n\r\n")
-        words = head.split(None, 2)
-        is_http = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
-        return (int(words[1]), body) if is_http else (0, b"")
+    async def _ask(self, path: str, within_s: float) -> Answer:
+        return await ask(LOCAL, self._port, path, within_s, self._ssl)
 
 
 def _own_port(service: ForeignService) -> int:

@@ -103,7 +103,10 @@ class Supervisor:
         codes: Mapping[str, Code] | None = None,
         foreign: Mapping[str, ForeignService] | None = None,
     ) -> None:
-        """`codes` has what was rolled out, by deployable; `foreign` the services that are commands, by name."""
+        """`codes` has what was rolled out, by deployable; `foreign` the services that are commands, by name.
+
+        Raises `ConfigurationError` where those could not be asked.
+        """
         options = system.configuration.options
         self.topology = topology
         self.changes = Pulse()
@@ -121,6 +124,8 @@ class Supervisor:
         self._surroundings = Surroundings(
             system.configuration, launch.environment, launch.flags.get("telemetry.keeper")
         )
+        if self._foreign:
+            self._surroundings.ssl()  # refused before anything starts
         self.modules = {service_name(cls): cls.__module__ for cls in system.services}
         """The module of each service that is not mocked."""
         self._fleet = options.fleet

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from borough.errors import ConfigurationError
 from borough.runtime.configuration import Configuration
 from borough.runtime.foreign import ForeignService
 
@@ -73,9 +74,23 @@ class Surroundings:
         )
 
     def ssl(self) -> tls.SSLContext | None:
-        """What checks a service's certificate; who asks whether it is ready has none of its own."""
+        """What checks a service's certificate; who asks whether it is ready has none of its own.
+
+        Raises `ConfigurationError` for a CA that cannot be read.
+        """
         if self._tls.ca is None:
             return None
-        context = tls.create_default_context(cafile=self._folder / self._tls.ca)
+        place = self._folder / self._tls.ca
+        try:
+            context = tls.create_default_context(cafile=place)
+        except tls.SSLError:
+            raise ConfigurationError(
+                f"{place}, which internal.tls.ca names, holds no certificate in PEM; name another"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{place}, which internal.tls.ca names, cannot be read: {error.strerror}; "
+                "mend the path, or make it with borough certs"
+            ) from None
         context.check_hostname = False  # it is a service of this machine, whichever
         return context

@@ -17,6 +17,7 @@ import msgspec
 from borough.contracts.operation import Contract
 from borough.errors import ConfigurationError
 from borough.runtime.configuration import Configuration
+from borough.runtime.options import Options
 from borough.runtime.service_facts import ServiceFacts
 from borough.transports.http.wire import EDGE
 
@@ -70,6 +71,7 @@ def foreign_services(
     Raises `ConfigurationError` for one that could not be started.
     """
     services = configuration.options.services
+    _refuse_shared_ports(configuration.options)
     return {
         name: _read(configuration, name, services[name], contracts)
         for name in foreign_names(services, but)
@@ -118,8 +120,21 @@ def _read(
     )
 
 
+def _refuse_shared_ports(options: Options) -> None:
+    """Two cannot listen at one port, and what answers there would be taken for the other."""
+    holders = {options.edge.port: "edge.port", options.internal.port: "internal.port"}
+    for name, facts in sorted(options.services.items()):
+        if facts.command and facts.port:
+            option = f"services.{name}.port"
+            other = holders.setdefault(facts.port, option)
+            if other != option:
+                raise ConfigurationError(
+                    f"{option} and {other} are both {facts.port}; give one of them another port"
+                )
+
+
 def _refuse_unsayable(where: str, argv: tuple[str, ...], environment: Mapping[str, str]) -> None:
-    """What no process can be given, and what it is told by Borough."""
+    """What no process can be given, or what it is told by Borough."""
     if not argv[0]:
         raise ConfigurationError(f"{where}.command names no program; write it first")
     if any("\0" in word for word in argv):
@@ -128,6 +143,10 @@ def _refuse_unsayable(where: str, argv: tuple[str, ...], environment: Mapping[st
         if not name or "=" in name or "\0" in name:
             raise ConfigurationError(
                 f"{where}.environment has {name!r}, which is no name of a variable; mend it"
+            )
+        if name == "PORT":
+            raise ConfigurationError(
+                f"{where}.environment.PORT is told by Borough, which asks there; write {where}.port"
             )
         if "\0" in value:
             raise ConfigurationError(
