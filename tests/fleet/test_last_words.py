@@ -1,6 +1,6 @@
 """What a process has printed last, as its supervisor keeps it."""
 
-from borough.fleet.last_words import LastWords
+from borough.fleet.last_words import LastWords, in_a_sentence
 
 
 def test_the_last_dozen_lines_are_kept_and_empty_ones_are_none() -> None:
@@ -24,3 +24,11 @@ def test_a_long_line_is_cut_after_what_is_secret_in_it_was_hidden() -> None:
     assert "y" not in line
     words.add("z" * 5000)
     assert words.told()[-1] == f"{'z' * 400}…"
+
+
+def test_within_a_sentence_they_are_short_and_plain_and_hide_secrets() -> None:
+    said = in_a_sentence("\x1b]0;owned\x07 token=abcdefgh " + "x" * 5000)
+    assert said.startswith(
+        "\N{REPLACEMENT CHARACTER}]0;owned\N{REPLACEMENT CHARACTER} token=*** xxx"
+    )
+    assert len(said) == 201

@@ -12,7 +12,6 @@ from typing import Literal
 
 import msgspec
 
-from borough.alerting.plain import plain
 from borough.contracts.catalog import own_doc
 from borough.contracts.objective import Objective, objectives_of
 from borough.errors import BrokerError, StoreError
@@ -26,6 +25,7 @@ from borough.runtime.topics import HEARD, KEYS
 from borough.telemetry.durations import RecentDurations
 from borough.telemetry.masking import masked
 from borough.telemetry.measures import Measured
+from borough.telemetry.plain import plain
 
 __all__ = [
     "CallFacts",

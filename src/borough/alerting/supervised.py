@@ -7,11 +7,11 @@ import asyncio
 import msgspec
 
 from borough.alerting.facts import ReplicaFacts
-from borough.alerting.plain import plain
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Members, ask_fleet
 from borough.gateway.edge_process import EdgeProcess
 from borough.telemetry.masking import masked
+from borough.telemetry.plain import plain
 
 __all__ = ["Supervised"]
 

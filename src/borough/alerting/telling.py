@@ -13,13 +13,13 @@ import msgspec
 
 from borough.alerting.declared import Declared, Route
 from borough.alerting.mail import deliver
-from borough.alerting.plain import plain
 from borough.alerting.view import AlertView
 from borough.clock import Clock
 from borough.errors import BoroughError, CallError
 from borough.reliability.webhook import Received, judge_status, signature_fields
 from borough.runtime.options import Options
 from borough.services.settings import Secret
+from borough.telemetry.plain import plain
 from borough.transports.http.client import HttpClient
 from borough.transports.http.external import place_at
 from borough.transports.http.limits import ClientLimits

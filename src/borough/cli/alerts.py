@@ -237,7 +237,7 @@ def _of(view: AlertsView, team: str) -> AlertsView:
 
 
 def _line(alert: AlertView) -> str:
-    from borough.alerting.plain import plain
+    from borough.telemetry.plain import plain
 
     facts = [f"since {_time(alert.since)}", alert.severity, alert.id]
     if alert.team is not None:

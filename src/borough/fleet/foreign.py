@@ -42,6 +42,7 @@ from borough.fleet.control import (
     ServiceSaid,
     ToReplica,
 )
+from borough.fleet.last_words import in_a_sentence
 from borough.fleet.process import Process
 from borough.fleet.surroundings import LOCAL, Surroundings
 from borough.fleet.usage import cpu_seconds
@@ -197,9 +198,9 @@ class ForeignChild:
                 "it is told its port in PORT"
             )
         how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
-        said = f"; its last line: {self._last_line}" if self._last_line else ""
+        said = f"; its last line: {in_a_sentence(self._last_line)}" if self._last_line else ""
         return (
-            f"`{shlex.join(self._service.argv)}` in {self._service.folder} has ended {how} "
+            f"`{in_a_sentence(shlex.join(self._service.argv))}` in {self._service.folder} has ended {how} "
             f"before {asked} was answered{said}"
         )
 

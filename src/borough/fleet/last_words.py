@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import deque
 
 from borough.telemetry.masking import masked
+from borough.telemetry.plain import plain
 
-__all__ = ["LastWords"]
+__all__ = ["LastWords", "in_a_sentence"]
 
 _MOST_LINES = 12
 _LONGEST = 400
+_LONGEST_IN_A_SENTENCE = 200
 _LONGEST_KEPT = 4 * _LONGEST
 """What is cut before it is masked must not leave half of a secret at its end that is shown."""
 
@@ -31,8 +33,13 @@ class LastWords:
 
     def told(self) -> tuple[str, ...]:
         """The last lines, the latest last."""
-        return tuple(_cut(masked(line)) for line in self._lines)
+        return tuple(_cut(masked(line), _LONGEST) for line in self._lines)
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+def in_a_sentence(text: str) -> str:
+    """What a program says, within a sentence about it: short, masked, and without escapes for terminals."""
+    return _cut(plain(masked(text[:_LONGEST_KEPT])), _LONGEST_IN_A_SENTENCE)
+
+
+def _cut(line: str, longest: int) -> str:
+    return line if len(line) <= longest else f"{line[:longest]}…"
