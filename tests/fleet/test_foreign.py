@@ -64,7 +64,11 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_command_is_a_member_of_the_fleet_like_others(root: Path, tmp_path: Path) -> None:
+    left = root / ".borough" / "directory" / "post.7.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}")  # by a fleet that was killed
     with run_village(root, "fleet", "--set", "fleet.watch_s=0.2") as village:
+        assert not left.exists()
         assert {each["replica"] for each in village.ready["replicas"]} == {
             "ledger.1", "clerk.1", "post.1", "edge.1",
         }  # fmt: skip
@@ -83,6 +87,15 @@ def test_a_command_is_a_member_of_the_fleet_like_others(root: Path, tmp_path: Pa
             (village.data / "borough.otlp").read_text().strip(),
         )
         shown = {each["name"]: each for each in village.ask("/console/api/system")[1]["services"]}
+        calls = village.ask("/console/api/system")[1]["calls"]
+        assert {"caller": "post", "provider": "ledger", "contracts": ["ledger.Ledger"]} in calls
+        mapped = subprocess.run(
+            borough("map", "--system", str(village.root), "--data", str(village.data)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "post -> ledger" in mapped.stdout, mapped.stderr
         counts = village.ask("/console/api/state")[1]
         assert shown["post"]["runs"] == "here"
         assert counts["services"]["post"]["processes"] == [
@@ -157,6 +170,10 @@ def services(folder: Path, toml: str) -> Any:
         ('command = ["sh"]\nready = "readyz"', "'readyz', which is no path"),
         ('command = ["sh"]\nneeds = ["ledger.Legder"]', "did you mean ledger.Ledger?"),
         ('command = ["sh"]\nenvironment = { A = "env:NOT_THERE" }', "has no NOT_THERE"),
+        ('command = ["sh"]\nready = "/is it"', "'/is it', which is no path"),
+        ('command = ["/"]', "services.post.command: / is a folder"),
+        ('command = ["sh"]\nstore = "postgres"', "services.post.store is for a service in Python"),
+        ('command = ["sh"]\nsettings = { a = 1 }', "services.post.settings is for a service in Py"),
         ('command = [""]', "services.post.command names no program"),
         ('command = ["sh", "\\u0000"]', "services.post.command has a zero byte"),
         (

@@ -281,6 +281,13 @@ def test_where_a_team_is_told_is_explained_without_what_lets_others_write_there(
     assert explained(configuration, "teams.checkout.alerts")[0] == shown
 
 
+def test_what_a_command_is_told_is_explained_by_reference_alone(tmp_path: Path) -> None:
+    toml = '[services.post]\nenvironment = { DB_PASSWORD = "hunter2", KEY = "env:KEY" }\n'
+    configuration = loaded(tmp_path, toml)
+    assert explained(configuration, "services.post.environment.DB_PASSWORD")[0] == "***"
+    assert explained(configuration, "services.post.environment.KEY")[0] == "env:KEY"
+
+
 def test_a_password_in_a_url_is_not_explained(tmp_path: Path) -> None:
     toml = '[edge.tokens]\nissuer = "x"\njwks = "https://ann:hunter2@id.example/keys"\n'
     configuration = loaded(tmp_path, toml)

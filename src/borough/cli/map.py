@@ -72,13 +72,16 @@ def _observed(options: argparse.Namespace) -> Sequence[ObservedEdge]:
 
 
 def _declared(options: argparse.Namespace) -> set[tuple[str, str, str]]:
+    from borough.runtime.callers import calls_without_code
     from borough.runtime.host import OWN_RESOURCES
     from borough.runtime.system import System
     from borough.runtime.wiring import make_plan
     from borough.services.identity import TokenIssuer
 
-    plan = make_plan(System.load(options.system), resources=[TokenIssuer, *OWN_RESOURCES])
-    found: set[tuple[str, str, str]] = set()
+    system = System.load(options.system)
+    plan = make_plan(system, resources=[TokenIssuer, *OWN_RESOURCES])
+    written = calls_without_code(system.configuration.options, plan.services)
+    found = {("call", caller, callee) for caller, callee in written}
     for name, service in plan.services.items():
         found |= {("call", name, contract.service) for contract in service.clients.values()}
         for handler in service.handlers:

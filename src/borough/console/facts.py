@@ -13,6 +13,7 @@ import msgspec
 
 from borough.contracts.catalog import own_doc
 from borough.contracts.operation import Contract, Operation
+from borough.runtime.callers import calls_without_code
 from borough.runtime.options import Options, TeamFacts
 from borough.runtime.push_plan import PushPlan, plan_pushes
 from borough.runtime.service_facts import ServiceFacts
@@ -127,7 +128,7 @@ def system_view(plan: Plan, options: Options, answered: Collection[str]) -> Syst
         version=options.system.version,
         services=tuple(service for _, service in sorted(services.items())),
         teams=_teams(services, options),
-        calls=_calls(plan),
+        calls=_calls(plan, options),
         hearings=_hearings(plan, pushes),
     )
 
@@ -240,11 +241,13 @@ def _team(name: str, facts: TeamFacts | None) -> TeamView:
     )
 
 
-def _calls(plan: Plan) -> tuple[CallView, ...]:
+def _calls(plan: Plan, options: Options) -> tuple[CallView, ...]:
     found: dict[tuple[str, str], set[str]] = {}
     for service in plan.services.values():
         for contract in service.clients.values():
             found.setdefault((service.name, contract.service), set()).add(contract.wire_name)
+    for pair, names in calls_without_code(options, plan.services).items():
+        found.setdefault(pair, set()).update(names)
     return tuple(
         CallView(caller=caller, provider=provider, contracts=tuple(sorted(names)))
         for (caller, provider), names in sorted(found.items())

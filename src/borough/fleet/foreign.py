@@ -226,6 +226,8 @@ class ForeignChild:
     async def _watch(self, process: Process) -> None:
         wait_s = _LOOK_FIRST_S
         while not (answer := await self._ask(self._service.ready, _ASK_S)).is_fine:
+            if self._is_killed:
+                return  # which is what it has answered
             self._last_answer = answer.sentence
             await self._clock.sleep(wait_s)
             wait_s = min(2 * wait_s, _LOOK_LAST_S)

@@ -103,10 +103,7 @@ class Supervisor:
         codes: Mapping[str, Code] | None = None,
         foreign: Mapping[str, ForeignService] | None = None,
     ) -> None:
-        """`codes` has what was rolled out, by deployable; `foreign` the services that are commands, by name.
-
-        Raises `ConfigurationError` where those could not be asked.
-        """
+        """`codes` has what was rolled out, by deployable; `foreign` the services that are commands, by name."""
         options = system.configuration.options
         self.topology = topology
         self.changes = Pulse()
@@ -124,8 +121,6 @@ class Supervisor:
         self._surroundings = Surroundings(
             system.configuration, launch.environment, launch.flags.get("telemetry.keeper")
         )
-        if self._foreign:
-            self._surroundings.ssl()  # refused before anything starts
         self.modules = {service_name(cls): cls.__module__ for cls in system.services}
         """The module of each service that is not mocked."""
         self._fleet = options.fleet
@@ -151,7 +146,7 @@ class Supervisor:
         for deployable in self.topology.deployables:
             self._refuse_one_port(deployable, deployable.replicas)
         if self._foreign:
-            await asyncio.to_thread(self._make_tokens)
+            await asyncio.to_thread(self._prepare_for_commands)
         waves = self._waves()
         if self._launch.has_door:
             reached = [name for each in self.topology.deployables for name in each.services]
@@ -201,11 +196,16 @@ class Supervisor:
         """Those that stay down."""
         return [member for member in self.members.values() if member.state == "failed"]
 
-    def _make_tokens(self) -> None:
-        """Commands find a token for each service from the start on. Raises `ConfigurationError`."""
+    def _prepare_for_commands(self) -> None:
+        """They find a token for each service from the start on, and nothing of who was there before.
+
+        Raises `ConfigurationError`, also for a CA by which they could not be asked.
+        """
         from borough.gateway.internal import ServiceTokens  # few fleets have commands
         from borough.gateway.mutual_tls import proof_of
 
+        self._surroundings.ssl()
+        self._surroundings.forget_directories()
         configuration = self._system.configuration
         tokens = ServiceTokens(configuration.data_folder / "tokens", self._clock)
         proof_of(configuration, tokens, self._clock).open((), {EDGE, *self._directory.declared})

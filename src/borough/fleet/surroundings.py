@@ -40,6 +40,11 @@ class Surroundings:
         """The file in which a replica of that name finds the others."""
         return self.data / "directory" / f"{name}.json"
 
+    def forget_directories(self) -> None:
+        """Remove what a fleet has left that was killed: it names processes that are gone."""
+        for file in self.place_of_directory("*").parent.glob("*.json"):
+            file.unlink(missing_ok=True)
+
     def variables(self, service: ForeignService, name: str, port: int) -> dict[str, str]:
         """The environment of a replica; what borough.toml says of it comes last."""
         found = {

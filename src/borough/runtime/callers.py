@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from borough.runtime.history import history_name
+from borough.runtime.options import Options
 from borough.runtime.wiring import Plan
 
-__all__ = ["declared_callers"]
+__all__ = ["calls_without_code", "declared_callers"]
 
 
 def declared_callers(plan: Plan) -> dict[str, frozenset[str]]:
@@ -19,4 +22,16 @@ def declared_callers(plan: Plan) -> dict[str, frozenset[str]]:
         histories = (history_name(plan.contracts[topic].service) for topic in topics)
         clients = (contract.wire_name for contract in service.clients.values())
         found[name] = frozenset([*clients, *histories])
+    return found
+
+
+def calls_without_code(
+    options: Options, code: Collection[str]
+) -> dict[tuple[str, str], frozenset[str]]:
+    """The contracts, by wire name, by caller and callee, that borough.toml declares for services without `code`."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for caller, facts in options.services.items():
+        for need in facts.needs if caller not in code else ():
+            pair = (caller, need.partition(".")[0])
+            found[pair] = found.get(pair, frozenset()) | {need}
     return found

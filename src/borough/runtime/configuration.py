@@ -260,6 +260,8 @@ class Configuration:
         rows: list[tuple[str, str, str]] = []
         for name, value in _leaves("", self.options):
             shown = _shown(value)
+            if _is_variable(name) and not str(value).startswith(("env:", "file:")):
+                shown = MASK
             if name.startswith("teams.") and name.endswith(".alerts"):
                 shown = _without_path(shown)
             rows.append((name, shown, self._sources.get(name, "default")))
@@ -295,6 +297,12 @@ def _secrets(options: Options) -> Iterator[tuple[str, str]]:
 
 def _shown(value: Any) -> str:
     return MASK if isinstance(value, Secret) else masked_url(without_secrets(str(value)))
+
+
+def _is_variable(option: str) -> bool:
+    """Whether it is one of `services.NAME.environment`, of which nobody says what is secret."""
+    steps = option.split(".")
+    return steps[0] == "services" and steps[2:3] == ["environment"] and len(steps) > 3
 
 
 def _without_path(url: str) -> str:

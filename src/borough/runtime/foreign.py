@@ -25,6 +25,7 @@ __all__ = ["ForeignService", "foreign_names", "foreign_services"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _OF_COMMANDS = ("folder", "port", "ready", "environment")
+_OF_CODE = ("store", "settings")
 _PLAIN = ServiceFacts()
 
 
@@ -51,9 +52,15 @@ class ForeignService(msgspec.Struct, frozen=True, kw_only=True):
 def foreign_names(services: Mapping[str, ServiceFacts], but: Collection[str] = ()) -> list[str]:
     """The services that are commands, without those of `but`.
 
-    Raises `ConfigurationError` for facts of a command where none is given.
+    Raises `ConfigurationError` for facts of a command where none is given, and for others where one is.
     """
     for name, facts in services.items():
+        for option in _OF_CODE if facts.command else ():
+            if getattr(facts, option) != getattr(_PLAIN, option):
+                raise ConfigurationError(
+                    f"services.{name}.{option} is for a service in Python, and services.{name}.command is given; "
+                    "tell the program what it must know in environment, and remove the option"
+                )
         for option in _OF_COMMANDS if not facts.command else ():
             if getattr(facts, option) != getattr(_PLAIN, option):
                 raise ConfigurationError(
@@ -87,7 +94,7 @@ def _read(
             f"{where} is no name for a service; use lower-case letters, digits, - and _, "
             f"and neither {EDGE} nor borough, which Borough is itself"
         )
-    if not facts.ready.startswith("/"):
+    if not re.fullmatch(r"/[!-~]*", facts.ready):
         raise ConfigurationError(
             f'{where}.ready is {facts.ready!r}, which is no path; write it like "/readyz"'
         )
@@ -162,6 +169,8 @@ def _refuse_absent(option: str, program: str, folder: Path, path: str | None) ->
             )
         return
     place = folder / program
+    if place.is_dir():
+        raise ConfigurationError(f"{option}: {place} is a folder; name the program in it")
     if not place.is_file():
         raise ConfigurationError(
             f"{option}: {place} is not there; build the service, or mend the path"

@@ -46,7 +46,7 @@ class ServiceFacts(Table, frozen=True):
     allow: str | None = None
     """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
     needs: tuple[str, ...] = ()
-    """Contracts that its application, or code that is not here, may call: `payments.Payments`, `module:Payments`."""
+    """Contracts that a command, application or code elsewhere may call: `payments.Payments`; for the second, `module:C` too."""
     store: StoreKind | None = None
     """What its database is, where that is another one than `data.store`."""
     objectives: ObjectiveOptions = ObjectiveOptions()
