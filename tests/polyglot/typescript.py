@@ -100,7 +100,7 @@ class Notifications:
             env={
                 **os.environ,
                 "PORT": "0",
-                "BOROUGH_DATA_FOLDER": str(folder),
+                "BOROUGH_SYSTEM_DATA": str(folder),
                 "NOTIFICATIONS_DATABASE": str(self.database),
                 "NOTIFICATIONS_MAILBOX": str(self.mailbox),
                 "SHOP_PUSH_SECRET": SECRET,

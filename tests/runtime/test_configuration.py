@@ -281,6 +281,20 @@ def test_where_a_team_is_told_is_explained_without_what_lets_others_write_there(
     assert explained(configuration, "teams.checkout.alerts")[0] == shown
 
 
+def test_a_text_that_begins_like_a_reference_can_be_written(tmp_path: Path) -> None:
+    toml = '[services.post]\nenvironment = { URL = "literal:file:./dev.db" }\n'
+    assert loaded(tmp_path, toml).variables("post") == {"URL": "file:./dev.db"}
+    with pytest.raises(ConfigurationError, match='or write "literal:'):
+        loaded(tmp_path, toml.replace("literal:", "")).variables("post")
+
+
+def test_what_a_command_is_told_by_borough_is_not_taken_for_an_option(tmp_path: Path) -> None:
+    told = {"BOROUGH_SYSTEM": "village", "BOROUGH_SYSTEM_DATA": "/data", "BOROUGH_SERVICE": "post"}
+    configuration = loaded(tmp_path, "", told)
+    assert configuration.unread_variables() == []
+    assert configuration.data_folder == tmp_path / ".borough"
+
+
 def test_what_a_command_is_told_is_explained_by_reference_alone(tmp_path: Path) -> None:
     toml = '[services.post]\nenvironment = { DB_PASSWORD = "hunter2", KEY = "env:KEY" }\n'
     configuration = loaded(tmp_path, toml)

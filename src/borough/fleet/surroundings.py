@@ -53,7 +53,7 @@ class Surroundings:
             "PORT": str(port),
             "BOROUGH_SYSTEM": self.system,
             "BOROUGH_SERVICE": service.name,
-            "BOROUGH_DATA_FOLDER": str(self.data),
+            "BOROUGH_SYSTEM_DATA": str(self.data),
             "BOROUGH_TOKENS": str(self.data / "tokens"),
             "BOROUGH_DIRECTORY": str(self.place_of_directory(name)),
             "OTEL_SERVICE_NAME": service.name,

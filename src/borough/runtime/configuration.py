@@ -34,8 +34,14 @@ __all__ = [
 ]
 
 CONFIGURATION_FILE = "borough.toml"
+_REFERENCES = ("env:", "file:")
 OWN_VARIABLES = frozenset({"BOROUGH_REQUIRE", "BOROUGH_SHOTS"})
 """Variables that are no option: Borough's own tests read them."""
+_TOLD = {
+    "BOROUGH_SYSTEM", "BOROUGH_SYSTEM_DATA", "BOROUGH_SERVICE", "BOROUGH_TOKENS", "BOROUGH_DIRECTORY",
+    "BOROUGH_TLS_CA", "BOROUGH_TLS_CERTIFICATE", "BOROUGH_TLS_KEY",
+}  # fmt: skip
+"""What a service that is a command is told; one may run Borough itself."""
 _LISTS = "discovery.static."
 """Below it each name has a list."""
 S = TypeVar("S", bound=Settings)
@@ -171,9 +177,15 @@ class Configuration:
         Raises `ConfigurationError` for one that cannot be had.
         """
         given = self.options.services[service].environment
-        secret = {name: text for name, text in given.items() if text.startswith(("env:", "file:"))}
-        found = self._referred(f"services.{service}.environment", secret)
-        return {**given, **{name: value.reveal() for name, value in found.items()}}
+        secret = {name: text for name, text in given.items() if text.startswith(_REFERENCES)}
+        try:
+            found = self._referred(f"services.{service}.environment", secret)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f'{error}, or write "literal:..." for the text itself'
+            ) from None
+        literal = {name: text.removeprefix("literal:") for name, text in given.items()}
+        return {**literal, **{name: value.reveal() for name, value in found.items()}}
 
     def _referred(self, option: str, headers: Mapping[str, str]) -> dict[str, Secret]:
         found: dict[str, Secret] = {}
@@ -189,7 +201,7 @@ class Configuration:
 
         A password in clear is refused. Keep the secret as long as the address is in use: it is hidden so long.
         """
-        if not given.startswith(("env:", "file:")):
+        if not given.startswith(_REFERENCES):
             if masked_url(given) != given:
                 _refuse_clear_text(option, given, self._sources.get(option, CONFIGURATION_FILE))
             return Secret(given)
@@ -238,7 +250,7 @@ class Configuration:
         """
         spared = tuple(variable_of(service) + "_" for service in absent)
         found: list[str] = []
-        for variable in sorted(set(self._environment) - self._asked - OWN_VARIABLES):
+        for variable in sorted(set(self._environment) - self._asked - OWN_VARIABLES - _TOLD):
             if variable.startswith("BOROUGH_") and not (spared and variable.startswith(spared)):
                 close = difflib.get_close_matches(variable, sorted(self._asked), 1)
                 remedy = f"did you mean {close[0]}?" if close else "remove it"
@@ -260,7 +272,7 @@ class Configuration:
         rows: list[tuple[str, str, str]] = []
         for name, value in _leaves("", self.options):
             shown = _shown(value)
-            if _is_variable(name) and not str(value).startswith(("env:", "file:")):
+            if _is_variable(name) and not str(value).startswith(_REFERENCES):
                 shown = MASK
             if name.startswith("teams.") and name.endswith(".alerts"):
                 shown = _without_path(shown)
@@ -373,7 +385,7 @@ def _is_secret(kind: Any) -> bool:
 
 
 def _refuse_clear_text(path: str, value: Any, source: str) -> None:
-    if not isinstance(value, str) or not value.startswith(("env:", "file:")):
+    if not isinstance(value, str) or not value.startswith(_REFERENCES):
         raise ConfigurationError(
             f'{path} ({source}) is a secret in clear; write "env:NAME" or "file:PATH" instead'
         )

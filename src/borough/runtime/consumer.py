@@ -31,7 +31,7 @@ from borough.runtime.positions import Noted, Positions
 from borough.runtime.pulse import Pulse
 from borough.services.context import WorkPool
 
-__all__ = ["Consumer"]
+__all__ = ["Consumer", "Progress"]
 
 _log = logging.getLogger("borough.events")
 

@@ -42,11 +42,11 @@ class ServiceFacts(Table, frozen=True):
     ready: str = "/readyz"
     """The path that it answers with 2xx once it takes calls."""
     environment: dict[str, str] = {}
-    """Further variables of its environment; secrets by reference, `env:NAME` or `file:PATH`."""
+    """Further variables of its environment; secrets by `env:NAME` or `file:PATH`; `literal:TEXT` is that text."""
     allow: str | None = None
     """Who may reach that application: `anyone`, `user`, or the scopes that a token must carry."""
     needs: tuple[str, ...] = ()
-    """Contracts that a command, application or code elsewhere may call: `payments.Payments`; for the second, `module:C` too."""
+    """Contracts that code elsewhere, a command or an application (`module:Name` too) may call: `payments.Payments`."""
     store: StoreKind | None = None
     """What its database is, where that is another one than `data.store`."""
     objectives: ObjectiveOptions = ObjectiveOptions()

@@ -43,7 +43,7 @@ export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new Error("PORT is no port");
   }
-  const data = must("BOROUGH_DATA_FOLDER");
+  const data = must("BOROUGH_SYSTEM_DATA");
   const ca = environment["BOROUGH_TLS_CA"];
   const certificate = ca && must("BOROUGH_TLS_CERTIFICATE");
   return {
