@@ -80,7 +80,8 @@ if __name__ == "__main__":
         print(f"below {below.pid}", flush=True)
     if word == "leaving":
         left = subprocess.Popen(["sleep", "600"], start_new_session=True)
-        sys.exit(f"left {left.pid}")
+        print(f"left {left.pid}", end="", flush=True)
+        sys.exit(1)
     if word == "thorough":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit("the post is swept"))
     Post.is_keeping = word == "keeping"

@@ -101,6 +101,7 @@ class Process(asyncio.SubprocessProtocol):
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS_S):  # somebody else may print there for ever
                 await self._silent.wait()
+        self._say_rest()
         self._is_over = True
         self._transport.close()
         return status
@@ -122,11 +123,15 @@ class Process(asyncio.SubprocessProtocol):
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """Nobody prints there any more."""
-        if self._left:
-            self._say(self._left.decode("utf-8", "replace"))
-            self._left = b""
+        self._say_rest()
         self._silent.set()
 
     def process_exited(self) -> None:
         """It has ended."""
         self._exited.set()
+
+    def _say_rest(self) -> None:
+        """The line that it did not end."""
+        if self._left:
+            self._say(self._left.decode("utf-8", "replace"))
+            self._left = b""
