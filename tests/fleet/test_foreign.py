@@ -37,6 +37,7 @@ from borough.reliability.restarts import Restarts
 from borough.runtime.configuration import Configuration
 from borough.runtime.foreign import foreign_services
 from borough.runtime.options import DeployableFacts
+from borough.runtime.system import System
 from borough.runtime.topology import make_topology
 from tests.cli.terminal import PATIENCE_S, borough
 from tests.fleet.versions import write_grown, write_incompatible
@@ -217,6 +218,12 @@ def test_a_ca_that_is_not_there_is_told_before(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         around.ssl()
     assert "ca.pem, which internal.tls.ca names, cannot be read" in str(raised.value)
+
+
+def test_a_command_without_a_word_is_told_by_its_option(tmp_path: Path) -> None:
+    (tmp_path / "borough.toml").write_text("[services.post]\ncommand = []\n")
+    with pytest.raises(ConfigurationError, match=r"or say what services\.post\.command is"):
+        System.load(tmp_path)
 
 
 def test_a_command_shares_no_process() -> None:

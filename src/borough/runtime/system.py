@@ -166,8 +166,10 @@ class System:
 def _refuse_nothing(folder: Path, options: Options) -> None:
     """Where no code of a service is, contracts or a command are. Raises `ConfigurationError`."""
     if not foreign_names(options.services) and not any(folder.glob("*/contract.py")):
+        named = next(iter(options.services), None)
+        without = f", or say what services.{named}.command is" if named is not None else ""
         raise ConfigurationError(
-            f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md)"
+            f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md){without}"
         )
 
 
