@@ -8,7 +8,7 @@ import pytest
 
 from borough.console.counts import SystemCounts, system_counts
 from borough.console.facts import SystemView, system_view
-from borough.errors import ServiceFailure
+from borough.errors import ServiceFailure, Unavailable
 from borough.gateway.process import Process
 from borough.runtime.mocks import mocked
 from tests.console.ferry import (
@@ -92,6 +92,19 @@ async def test_calls_and_events_are_counted(process: Process, browser: Browser) 
     assert (tickets.published, tickets.waiting, tickets.duplicates) == (3, 0, 0)
     assert (crossings.calls, crossings.failures, crossings.handled) == (4, 1, 3)
     assert found.operations["crossings.Crossings.v2.fail"].failures == 1
+
+
+async def test_a_refused_call_has_failed_in_the_sum_as_in_the_share(
+    process: Process, browser: Browser
+) -> None:
+    process.host.services["crossings"].gate.limit = 0
+    with pytest.raises(Unavailable):
+        await process.host.client(Crossings).sold("north")
+    found = await counts(browser)
+    (edge,) = (each for each in found.edges if each.count)
+    crossings, sold = found.services["crossings"], found.operations["crossings.Crossings.v2.sold"]
+    assert (edge.count, edge.faults) == (1, 1)
+    assert (crossings.calls, crossings.failures) == (sold.calls, sold.failures) == (1, 1)
 
 
 async def test_events_that_are_not_sent_yet_are_counted_as_waiting(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -133,12 +133,15 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
         )
         for service, rows in zip(host.services.values(), waiting, strict=True)
     }
+    edges = tuple(_edges(host.recorder)) if host.recorder is not None else ()
+    measured = _by_operation(edges)
     operations: dict[str, OperationCounts] = {}
     for name, callee in sorted(host.callees.items()):
-        operations[name] = OperationCounts(calls=callee.count, failures=callee.failures)
+        own = OperationCounts(calls=callee.count, failures=callee.failures)  # all of a mock
+        counted = operations[name] = measured.get(name, own)
         of_service = services.setdefault(callee.operation.contract.service, ServiceCounts())
-        of_service.calls += callee.count
-        of_service.failures += callee.failures
+        of_service.calls += counted.calls
+        of_service.failures += counted.failures
     for name, events in (host.carriage.counts if host.carriage is not None else {}).items():
         services[name].published = events.published
         services[name].handled = events.handled
@@ -150,9 +153,22 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
         at=host.clock.now(),
         services=services,
         operations=operations,
-        edges=tuple(_edges(host.recorder)) if host.recorder is not None else (),
+        edges=edges,
         processes={str(os.getpid()): _use(host)},
     )
+
+
+def _by_operation(edges: Iterable[EdgeCounts]) -> dict[str, OperationCounts]:
+    """The same calls and faults as those that rates and shares are made of, lest a page contradicts itself."""
+    found: dict[str, OperationCounts] = {}
+    nothing = OperationCounts(calls=0, failures=0)
+    for edge in edges:
+        if edge.kind == "call":
+            before = found.get(edge.operation, nothing)
+            found[edge.operation] = OperationCounts(
+                calls=before.calls + edge.count, failures=before.failures + edge.faults
+            )
+    return found
 
 
 def merged_counts(found: Sequence[SystemCounts], state: str, at: datetime) -> SystemCounts:
