@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from borough.console.one_process import mounts
 from borough.gateway.process import Process
-from tests.browser.told import SEARCH_IS_DOWN, WORDS, telling
+from tests.browser.told import EVENTS_FAIL, SEARCH_IS_DOWN, WORDS, telling
 from tests.browser.windows import (
     DESK,
     PHONE,
@@ -269,5 +269,31 @@ async def test_a_service_that_has_died_is_down_since_when_why_and_with_its_last_
         await expect(page.locator("#ends p")).to_contain_text(why)
         await expect(page.locator("#ends pre")).to_have_text("\n".join(WORDS))
         await keep_shot(page, f"down-service-{scheme}-{width}")
+        assert await overflow(page) == []
+        assert await violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+async def test_events_that_fail_and_alerts_colour_a_service_and_a_little_that_fails_less(
+    browser: Browser, shop: Process, width: int, scheme: Scheme
+) -> None:
+    async with window(browser, width=width, scheme=scheme) as page:
+        await telling(page, EVENTS_FAIL)
+        await page.goto(f"{shop.edge_url}/console/#/map")
+        for name, state, look in (
+            ("notifications", "failing", "bad"),
+            ("search", "failing", "bad"),
+            ("payments", "ailing", "open"),
+            ("orders", "well", ""),
+        ):
+            box = page.locator(f"#map [data-service={name}]")
+            await expect(box.locator(".lamp")).to_have_attribute("data-state", state)
+            await expect(box.locator(".live")).to_have_class(f"live {look}".strip())
+        await expect(page.locator("#map [data-service=notifications] .live")).to_have_text(
+            "events 2/s · 75 % failed"
+        )
+        await expect(page.locator("#summary")).to_contain_text("failed 2/s")
+        await keep_shot(page, f"colours-map-{scheme}-{width}")
         assert await overflow(page) == []
         assert await violations(page) == []

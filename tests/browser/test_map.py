@@ -96,13 +96,19 @@ def edges_of(view: SystemView) -> list[dict[str, Any]]:
     """What is declared, and one call that is not."""
     pairs = [("call", each.caller, each.provider) for each in view.calls]
     pairs += [("event", each.publisher, each.subscriber) for each in view.hearings]
-    rest: dict[str, Any] = {"count": 0, "faults": 0, "operations": [], "lately": QUIET}
+    rest: dict[str, Any] = {
+        "count": 0,
+        "faults": 0,
+        "operations": [],
+        "lately": QUIET,
+        "faring": "quiet",
+    }
     found = [
         {"kind": kind, "caller": one, "callee": other, "declared": True, "observed": False, **rest}
         for kind, one, other in pairs
     ]
     busy = {"per_s": 120.0, "faults_per_s": 3.0, "p50_ms": 2.0, "p99_ms": 40.0}
-    strange = {**rest, "operations": ["fraud.All.check"], "lately": busy}
+    strange = {**rest, "operations": ["fraud.All.check"], "lately": busy, "faring": "ailing"}
     found.append(
         {
             "kind": "call",

@@ -10,7 +10,7 @@ AT = 1_764_158_400
 WORDS = ["Traceback (most recent call last):", "FileNotFoundError: no index below /srv/index"]
 
 
-def _service(name: str, *, is_down: bool) -> dict[str, Any]:
+def _service(name: str, *, is_down: bool = False, **more: Any) -> dict[str, Any]:
     """What is told of a service."""
     replica = {
         "name": f"{name}.1",
@@ -31,8 +31,11 @@ def _service(name: str, *, is_down: bool) -> dict[str, Any]:
         "waiting": None,
         "processes": [] if is_down else [{"pid": 7, "version": "1.0"}],
         "lately": lately,
+        "events": lately,
+        "faring": "quiet",
         "replicas": [replica],
         "down_since": AT if is_down else None,
+        **more,
     }
 
 
@@ -43,6 +46,18 @@ SEARCH_IS_DOWN: Mapping[str, Mapping[str, Any]] = {
     "processes": {},
     "operations": {},
 }
+_BUSY = {"per_s": 40.0, "faults_per_s": 0.0, "p50_ms": 2.0, "p99_ms": 9.0}
+_FAILING = {**_BUSY, "per_s": 2.0, "faults_per_s": 1.5}
+EVENTS_FAIL: Mapping[str, Mapping[str, Any]] = {
+    "state": {"state": "ready", "started_at": "2026-11-26T12:00:00Z"},
+    "services": {
+        **{name: _service(name, lately=_BUSY, faring="well") for name in NAMES},
+        "notifications": _service("notifications", events=_FAILING, faring="failing"),
+        "payments": _service("payments", lately={**_BUSY, "faults_per_s": 0.5}, faring="ailing"),
+    },
+    "alerts": {"firing": 1, "acknowledged": 0, "pending": 0, "by_service": {"search": "firing"}},
+}
+"""Handlers of notifications fail, a few calls of payments do, an alert of search fires; the others are well."""
 
 
 # A stream of events of which the test says what comes: `tell` reaches all that are open, and each new one at first.

@@ -17,6 +17,7 @@ import msgspec
 from borough.alerting.facts import ReplicaFacts
 from borough.console.counts import EdgeCounts, EdgeKind, ServiceCounts, SystemCounts
 from borough.console.facts import SystemView
+from borough.console.faring import Faring, faring
 from borough.console.memory import Memory, Pair
 from borough.console.seen import Seen
 from borough.console.windows import Changes, Lately, Sample, Total, Windows, lately
@@ -40,15 +41,18 @@ class EdgeNow(msgspec.Struct, frozen=True, kw_only=True):
     faults: int
     operations: tuple[str, ...]
     lately: Lately
+    faring: Faring
 
 
 class ServiceNow(ServiceCounts, kw_only=True):
-    """A service's counts, what its calls and handlers do lately, and how each of its replicas is.
+    """A service's counts, what its calls (`lately`) and its handlers (`events`) do lately, and how its replicas are.
 
     While no process tells of it, `down_since` says since when, in seconds since 1970; null where none ever has.
     """
 
     lately: Lately
+    events: Lately
+    faring: Faring
     replicas: tuple[ReplicaFacts, ...] = ()
     down_since: float | None = None
 
@@ -84,22 +88,30 @@ class Moment:
 
     def services(self) -> dict[str, ServiceNow]:
         """Each service's counts; zeros of one that should run here and does not."""
-        keys: dict[str, list[tuple[str, ...]]] = {}
+        keys: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         for edge in self.counts.edges:
-            if edge.kind == "call":
-                keys.setdefault(edge.callee, []).append(edge.key)
+            keys.setdefault((edge.kind, edge.callee), []).append(edge.key)
         own = [each.name for each in self.facts.services if each.runs == "here"]
         found = dict.fromkeys(own, ServiceCounts()) | self.counts.services
         return {
-            name: self._service(name, counts, self._changes.of(keys.get(name, ())))
+            name: self._service(
+                name,
+                counts,
+                self._changes.of(keys.get(("call", name), ())),
+                self._changes.of(keys.get(("event", name), ())),
+            )
             for name, counts in found.items()
         }
 
-    def _service(self, name: str, counts: ServiceCounts, lately: Lately) -> ServiceNow:
+    def _service(
+        self, name: str, counts: ServiceCounts, calls: Lately, events: Lately
+    ) -> ServiceNow:
         replicas = tuple(each for each in self.counts.replicas if name in each.services)
         return ServiceNow(
             **msgspec.structs.asdict(counts),
-            lately=lately,
+            lately=calls,
+            events=events,
+            faring=faring(calls, events),
             replicas=replicas,
             down_since=self._memory.down_since(name),
         )
@@ -127,6 +139,7 @@ class Moment:
         found = tuple(seen)
         kind, caller, callee = pair
         before = self._memory.operations(pair)
+        lately = self._changes.of(each.key for each in found)
         return EdgeNow(
             kind=kind,
             caller=caller,
@@ -136,7 +149,8 @@ class Moment:
             count=sum(each.count for each in found),
             faults=sum(each.faults for each in found),
             operations=tuple(sorted({*before, *(each.operation for each in found)})),
-            lately=self._changes.of(each.key for each in found),
+            lately=lately,
+            faring=faring(lately),
         )
 
     def operations(self) -> dict[str, dict[str, Any]]:
@@ -145,10 +159,12 @@ class Moment:
         for edge in self.counts.edges:
             if edge.kind == "call":
                 keys.setdefault(edge.operation, []).append(edge.key)
-        return {
-            name: {**msgspec.structs.asdict(counts), "lately": self._changes.of(keys.get(name, ()))}
-            for name, counts in self.counts.operations.items()
-        }
+        found: dict[str, dict[str, Any]] = {}
+        for name, counts in self.counts.operations.items():
+            lately = self._changes.of(keys.get(name, ()))
+            now = {"lately": lately, "faring": faring(lately)}
+            found[name] = {**msgspec.structs.asdict(counts), **now}
+        return found
 
     def processes(self) -> dict[str, ProcessNow]:
         """What each process uses."""

@@ -46,6 +46,9 @@ export function listed(words) {
   return new Intl.ListFormat("en-GB", { type: "conjunction" }).format(words);
 }
 
+// What fails is red where it is trouble, and amber where it is a little of much.
+export const colourOf = (faring) => (faring === "failing" ? "bad" : "open");
+
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

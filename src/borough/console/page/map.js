@@ -2,7 +2,7 @@
 
 import { byService, ServiceBadge } from "./badges.js";
 import { DownList, downOf, endOf } from "./down.js";
-import { count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
+import { colourOf, count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
 import { Picture } from "./picture.js";
 import { huesOf, onCall } from "./teams.js";
 
@@ -27,7 +27,8 @@ function legend() {
   return make("p", { class: "legend" },
     entry("call", "", "asks (a call)"), entry("event", "", "tells (an event)"),
     entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
-    entry("call", "failing", "failing"),
+    entry("call", "failing", "failing"), make("span", {}, make("span", { class: "ill", "aria-hidden": "true" }), "in trouble"),
+    make("span", {}, make("span", { class: "few", "aria-hidden": "true" }), "a little fails, or may soon"),
     make("span", {}, make("span", { class: "dead", "aria-hidden": "true" }), "down"),
     make("span", {}, make("span", { class: "beyond", "aria-hidden": "true" }), "a host outside"),
     make("span", {}, make("span", { class: "badge", "aria-hidden": "true" }, "!"), "an alert fires"),
@@ -106,7 +107,7 @@ class Rows {
     for (const [key, edge] of edges) this.show(key, edge);
   }
 
-  show(key, { kind, declared, observed, operations, lately }) {
+  show(key, { kind, declared, observed, operations, lately, faring }) {
     const isOutside = kind === "outside";
     const cells = this.cells.get(key);
     if (!cells) return;
@@ -116,7 +117,7 @@ class Rows {
       percent(share), duration(lately.p50_ms), duration(lately.p99_ms)];
     texts.forEach((text, index) => say(cells[index], text));
     cells[1].className = declared || isOutside ? "" : "bad";
-    cells[3].className = share > 0 ? "bad" : "";
+    cells[3].className = share > 0 ? colourOf(faring) : "";
   }
 
   choose(name) {
@@ -128,11 +129,13 @@ class Rows {
 }
 
 function summary(facts, edges, services) {
-  const sum = (of, of2) => [...of.values()].reduce((all, each) => all + (each.lately[of2] ?? 0), 0);
-  const tells = new Map([...edges].filter(([, each]) => each.kind === "event"));
+  const sum = (found, of) => found.reduce((all, each) => all + (each[of] ?? 0), 0);
+  const [all, tells] = [[...services.values()], [...edges.values()].filter((each) => each.kind === "event")];
+  const calls = all.map((each) => each.lately);
   const strange = [...edges.values()].filter((each) => !each.declared && each.kind !== "outside").length;
   return [`${plural(facts.services.length, "service")} of ${plural(facts.teams.length, "team")}`,
-    `calls ${rate(sum(services, "per_s"))}`, `failed ${rate(sum(services, "faults_per_s"))}`, `events ${rate(sum(tells, "per_s"))}`,
+    `calls ${rate(sum(calls, "per_s"))}`, `events ${rate(sum(tells.map((each) => each.lately), "per_s"))}`,
+    `failed ${rate(sum([...calls, ...all.map((each) => each.events)], "faults_per_s"))}`,
     strange ? `${count(strange)} not declared` : null].filter(Boolean).join(" · ");
 }
 

@@ -2,7 +2,7 @@
 //
 // The form that tries an operation is that of the docs page, /docs; it is loaded when one is opened.
 
-import { duration, listed, make, percent, plural, prose, rate, say } from "./elements.js";
+import { colourOf, duration, listed, make, percent, plural, prose, rate, say } from "./elements.js";
 
 let asking = null;
 
@@ -84,7 +84,7 @@ export function operationsOf(service) {
       const { per_s, faults_per_s, p99_ms } = found.lately;
       const failed = faults_per_s > 0 ? `, ${percent(faults_per_s / per_s)} failed` : "";
       say(place, found.calls ? `${plural(found.calls, "call")}, ${rate(per_s)}, p99 ${duration(p99_ms)}${failed}` : "not called yet");
-      place.classList.toggle("bad", faults_per_s > 0);
+      place.className = `number ${faults_per_s > 0 ? colourOf(found.faring) : ""}`;
     }
   } };
 }

@@ -52,9 +52,26 @@ function label({ from, to, kind, tip }) {
     x: tip.x - 13 * tip.side, y: tip.y - 6, "text-anchor": tip.side > 0 ? "end" : "start" });
 }
 
-function spoken(service, state, down) {
+// How a service fares: what it fails at, and what its alerts say, which also know of what is late and what is dead.
+function faringOf(found, state) {
+  if (state === "firing") return "failing";
+  const faring = found?.faring ?? "quiet";
+  return state && faring !== "failing" ? "ailing" : faring;
+}
+
+// What a box says of what happens: of calls, or of events where only they fail or nobody calls.
+function figures({ lately: calls, events, calls: called, handled }) {
+  const found = [calls, events].find((each) => each.faults_per_s > 0) ?? [calls, events].find((each) => each.per_s > 0);
+  if (!found) return called || handled ? "quiet now" : "not called yet";
+  const failed = found.faults_per_s > 0 ? ` · ${percent(found.faults_per_s / found.per_s)} failed` : "";
+  if (found === events) return `events ${rate(events.per_s)}${failed || ` · ${duration(events.p99_ms)}`}`; // both are too long
+  return `${rate(calls.per_s)} · ${duration(calls.p99_ms)}${failed}`;
+}
+
+function spoken(service, state, down, faring) {
   const alert = state ? `; ${saysOf(state)}` : "";
-  return `${service.name}${down?.isDown ? `, ${down.text}` : ""}: ${service.capability ?? service.contracts[0]?.doc ?? "no description"}${alert}`;
+  const fails = down ? "" : { failing: ", in trouble", ailing: ", a little fails" }[faring] ?? "";
+  return `${service.name}${down?.isDown ? `, ${down.text}` : ""}${fails}: ${service.capability ?? service.contracts[0]?.doc ?? "no description"}${alert}`;
 }
 
 function box({ x, y, width, height, service, hue }) {
@@ -237,15 +254,15 @@ export class Picture {
     const element = this.lines?.get(key);
     const edge = this.edges.get(key);
     if (!element || !edge) return;
-    const { kind, declared, observed, lately } = edge;
+    const { kind, declared, observed, lately, faring } = edge;
     element.classList.toggle("unseen", !observed);
     element.classList.toggle("undeclared", !declared && kind !== "outside");
-    element.classList.toggle("failing", lately.faults_per_s > 0);
+    element.classList.toggle("failing", faring === "failing");
     element.firstElementChild.style.strokeWidth = wide(lately.per_s);
     const isFailing = lately.faults_per_s > 0;
     const failed = isFailing && this.width > 700 ? ` · ${percent(lately.faults_per_s / lately.per_s)} failed` : "";
     const text = this.labels.get(key);
-    text.classList.toggle("failing", isFailing);
+    text.classList.toggle("failing", faring === "failing");
     const took = failed && kind !== "outside" ? "" : ` · ${duration(lately.p99_ms)}`; // both are too long between two columns; a service's box has it
     say(text, lately.per_s > 0 ? `${rate(lately.per_s)}${took}${failed}` : "");
   }
@@ -256,32 +273,37 @@ export class Picture {
       const element = this.boxes?.get(name);
       const found = values.get(name);
       if (!element || !found) continue;
-      const { per_s, faults_per_s, p99_ms } = found.lately;
-      const text = element.querySelector(".live");
       const service = this.facts.services.find((each) => each.name === name);
-      const runs = RUNS[service?.runs] ?? null;
-      const down = service ? downOf(service, found) : null;
-      const quiet = per_s === null || per_s === 0;
-      const failed = faults_per_s > 0 ? ` · ${percent(faults_per_s / per_s)} failed` : "";
-      say(text, runs ?? down?.text ?? (quiet ? (found.calls || found.handled ? "quiet now" : "not called yet") : `${rate(per_s)} · ${duration(p99_ms)}${failed}`));
-      text.classList.toggle("bad", down?.isDown || faults_per_s > 0);
-      element.classList.toggle("down", Boolean(down?.isDown));
-      if (service) element.setAttribute("aria-label", spoken(service, this.shownState(name), down));
-      element.querySelector(".lamp").dataset.state = down ? (down.isDown ? "lost" : "quiet") : faults_per_s > 0 ? "failing" : quiet ? "quiet" : "busy";
+      const text = RUNS[service?.runs] ?? (service && downOf(service, found)?.text) ?? figures(found);
+      say(element.querySelector(".live"), fitting(text, element.querySelector("rect").width.baseVal.value - 18, 12));
+      this.colour(name, element);
     }
   }
 
-  // `states` has the state of the worst alert of each service that has one; what may yet pass is not marked.
+  // `states` has the state of the worst alert of each service that has one; what may yet pass has no mark.
   showAlerts(states) {
     this.alerts = states;
     for (const [name, element] of this.boxes ?? []) {
       const state = this.shownState(name);
-      if (element.dataset.alert === state) continue;
       if (state) element.dataset.alert = state;
       else delete element.dataset.alert;
-      const service = this.facts.services.find((each) => each.name === name);
-      element.setAttribute("aria-label", spoken(service, state, downOf(service, this.values?.get(name))));
+      this.colour(name, element);
     }
+  }
+
+  colour(name, element) {
+    const service = this.facts.services.find((each) => each.name === name);
+    if (!service) return;
+    const found = this.values?.get(name);
+    const down = downOf(service, found);
+    const faring = faringOf(found, this.alerts.get(name));
+    const text = element.querySelector(".live");
+    text.classList.toggle("bad", Boolean(down?.isDown) || faring === "failing");
+    text.classList.toggle("open", !down && faring === "ailing");
+    element.classList.toggle("down", Boolean(down?.isDown));
+    element.querySelector(".lamp").dataset.state = down ? (down.isDown ? "lost" : "quiet") : faring;
+    const words = spoken(service, this.shownState(name), down, faring);
+    if (element.getAttribute("aria-label") !== words) element.setAttribute("aria-label", words);
   }
 
   shownState(name) {

@@ -2,7 +2,7 @@
 
 import { byService, ServiceBadge } from "./badges.js";
 import { downOf, Ends } from "./down.js";
-import { bytes, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
+import { bytes, colourOf, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
 import { operationsOf } from "./operations.js";
 import { Plot } from "./plots.js";
 import { huesOf, localTime, onCall } from "./teams.js";
@@ -90,7 +90,8 @@ async function renderList(root, context) {
       [running(found, each), rate(lately.per_s), percent(shareOf(lately)), duration(lately.p99_ms),
         found ? count(found.handled) : "–", percent(cpu), bytes(memory)].forEach((text, index) => say(own[index], text));
       own[0].className = found && !found.processes.length && !RUNS[each.runs] ? "bad" : "";
-      own[2].className = lately.faults_per_s > 0 ? "bad" : "";
+      own[2].className = lately.faults_per_s > 0 ? colourOf(found.faring) : "";
+      own[4].className = found?.events.faults_per_s > 0 ? colourOf(found.faring) : "";
     }
   });
   return null;
@@ -149,9 +150,10 @@ function plots(name, context) {
   const failed = new Plot("Failed", percent);
   const took = new Plot("Latency", duration);
   const heard = new Plot("Events handled", rate);
+  const unheard = new Plot("Events failed", percent);
   const cpu = new Plot("CPU", percent);
   const memory = new Plot("Memory", bytes);
-  const element = make("div", { class: "plots" }, [calls, failed, took, heard, cpu, memory].map((each) => each.element));
+  const element = make("div", { class: "plots" }, [calls, failed, took, heard, unheard, cpu, memory].map((each) => each.element));
   async function show() {
     const { points } = await context.api.get(`services/${encodeURIComponent(name)}/history`);
     const times = points.map((each) => each.at);
@@ -160,6 +162,7 @@ function plots(name, context) {
     failed.show(times, [{ values: of((each) => shareOf(each.calls)), look: "bad" }]);
     took.show(times, [{ label: "p50", values: of((each) => each.calls.p50_ms) }, { label: "p99", values: of((each) => each.calls.p99_ms), look: "second" }]);
     heard.show(times, [{ values: of((each) => each.events.per_s) }]);
+    unheard.show(times, [{ values: of((each) => shareOf(each.events)), look: "bad" }]);
     cpu.show(times, [{ values: of((each) => each.cpu) }]);
     memory.show(times, [{ values: of((each) => each.memory_bytes) }]);
   }
@@ -173,7 +176,7 @@ function counts() {
     for (const [name, place] of places) {
       const number = found[name];
       say(place, name === "waiting" && number > MOST_WAITING ? `${count(MOST_WAITING)}+` : count(number));
-      place.className = name === "failures" && number > 0 ? "bad" : number ? "" : "none";
+      place.className = name === "failures" && number > 0 ? colourOf(found.faring) : number ? "" : "none";
       place.dataset.count = name;
     }
   } };
