@@ -129,6 +129,7 @@ async def test_letters_that_are_looked_at_stay_open_while_the_list_changes(
             "2 dead letters of 260 events that crossings.count has taken; events of 3 keys wait"
         )
         await expect(card.locator(":scope > .folded pre")).to_be_hidden()
+        await expect(card.locator(".danger")).to_have_text("Drop all")
         await card.get_by_role("button", name="Look").click()
         await page.locator(".letters summary").first.click()
         await tell(page, {**now, "dead-letters": {}})

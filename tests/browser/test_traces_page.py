@@ -171,8 +171,25 @@ async def test_two_thousand_spans_are_shown_soon_with_logs_and_a_pause_of_an_hou
         await page.get_by_text("Failed or logged").click()
         await expect(page.locator("#waterfall li[data-span]:visible")).to_have_count(2)
         await expect(page.locator(".logs")).to_contain_text("the press is jammed")
+        await expect(page.locator(".logs summary")).to_have_text(f"{TRACEBACK[-1]} 7 lines")
+        await expect(page.locator(".logs pre")).to_be_hidden()
+        await page.locator(".logs summary").click()
+        written = page.locator(".logs pre")
+        assert await written.inner_text() == "\n".join(TRACEBACK)
+        assert await written.evaluate("(each) => getComputedStyle(each).whiteSpace") == "pre"
         await expect(page.locator("#why")).to_contain_text("payments failed in step 1000")
         await keep_shot(page, "trace-large")
+
+
+TRACEBACK = [
+    "Traceback (most recent call last):",
+    '  File "press.py", line 7, in squeeze',
+    "    return self._plate.down(force)",
+    '  File "plate.py", line 40, in down',
+    "    raise Jammed(force)",
+    "",
+    "press.Jammed: 12 kN",
+]
 
 
 def large() -> tuple[list[ReadSpan], list[ReadLine]]:
@@ -188,7 +205,7 @@ def large() -> tuple[list[ReadSpan], list[ReadLine]]:
         at_ns=700_000_000,
         severity=17,
         level="ERROR",
-        text="the press is jammed",
+        text="\n".join(["the press is jammed", *TRACEBACK]),
         service="orders",
         trace_id="ab" * 16,
         span_id=f"{700:016x}",

@@ -11,6 +11,7 @@ const TOPICS = [{ title: "Topic" }, { title: "Keeps" }, { title: "Holds", number
 const HANDLERS = [{ title: "Consumer" }, { title: "Hears" }, { title: "Behind", number: true }, { title: "Parked", number: true }, { title: "Dead", number: true }];
 const MOST_HEARD = 10000; // more are not counted
 const SHORT = 160;
+const DANGER = "quiet danger"; // what cannot be undone
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 const when = (seconds) => moment.format(new Date(seconds * 1000));
@@ -103,7 +104,7 @@ class Dead {
       card.cause.element, make("p", { class: "soft" }, card.number, ` · ${group.frame || "no code of its own"} · `, card.times),
       make("p", { class: "acts" }, look,
         button("Replay all", () => this.replay(all, card.group.events), { "aria-label": `Replay all: ${of}` }),
-        button("Drop all", () => this.drop(all, card.group.events), { "aria-label": `Drop all: ${of}` })),
+        button("Drop all", () => this.drop(all, card.group.events), { class: DANGER, "aria-label": `Drop all: ${of}` })),
       card.letters);
     return card;
   }
@@ -144,7 +145,7 @@ class Dead {
       make("details", isOnly ? { open: "" } : {}, make("summary", {}, `The event, ${bytes(letter.body.length)}`),
         make("pre", { tabindex: 0, "aria-label": "The event, with secrets hidden" }, letter.body)),
       make("p", { class: "acts" }, letter.trace_id ? make("a", { href: `#/trace/${letter.trace_id}` }, "Its trace") : null,
-        button("Replay", () => this.replay(one, 1), { "aria-label": `Replay ${letter.event_id}` }), button("Drop", () => this.drop(one, 1), { "aria-label": `Drop ${letter.event_id}` })));
+        button("Replay", () => this.replay(one, 1), { "aria-label": `Replay ${letter.event_id}` }), button("Drop", () => this.drop(one, 1), { class: DANGER, "aria-label": `Drop ${letter.event_id}` })));
   }
 
   async replay(chosen, number) {

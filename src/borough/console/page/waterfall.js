@@ -7,6 +7,7 @@ const HUES = 8;
 const DEEPEST = 14;
 const YOUNG_MS = 15000;
 const AGAIN_MS = 2000;
+const MOST_LINES = 6;
 const VIEWS = [["all", "All"], ["critical", "Waited for"], ["told", "Failed or logged"]];
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
@@ -43,10 +44,18 @@ function placed(element, from, to) {
   return element;
 }
 
+// What stands below a line's first, such as a traceback, as it was written; where it is long, its end says what it was.
+function written(lines) {
+  const all = make("pre", { tabindex: 0, "aria-label": "The further lines, with secrets hidden" }, lines.join("\n"));
+  return lines.length > MOST_LINES
+    ? make("details", {}, make("summary", {}, `${lines[lines.length - 1]} `, make("small", {}, plural(lines.length, "line"))), all) : all;
+}
+
 function logLine(line, began) {
   const level = line.level.toLowerCase();
-  return make("li", { class: line.severity >= 17 ? "bad" : "" }, make("b", {}, level), ` ${line.text} `,
-    make("small", {}, `${duration((line.at_ns - began) / 1e6)} after the beginning`));
+  const [first, ...further] = line.text.trimEnd().split("\n");
+  return make("li", { class: line.severity >= 17 ? "bad" : "" }, make("b", {}, level), ` ${first} `,
+    make("small", {}, `${duration((line.at_ns - began) / 1e6)} after the beginning`), further.length ? written(further) : null);
 }
 
 class Waterfall {
