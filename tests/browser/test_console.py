@@ -297,3 +297,28 @@ async def test_events_that_fail_and_alerts_colour_a_service_and_a_little_that_fa
         await keep_shot(page, f"colours-map-{scheme}-{width}")
         assert await overflow(page) == []
         assert await violations(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+async def test_a_service_shows_its_rooms_what_is_wrong_with_it_and_whom_it_asks_outside(
+    browser: Browser, shop: Process, width: int, scheme: Scheme
+) -> None:
+    said = {"state": "firing", "summary": "payments has no room left: 4 of 4 threads are taken."}
+    alerts = [{**said, "service": "payments"}, {**said, "service": "orders"}]
+    async with window(browser, width=width, scheme=scheme) as page:
+        await telling(page, EVENTS_FAIL)
+        await page.route(
+            "**/console/api/alerts", lambda route: route.fulfill(json={"alerts": alerts})
+        )
+        await page.goto(f"{shop.edge_url}/console/#/services/payments")
+        await expect(page.locator("#rooms tbody tr")).to_have_text(
+            "Threads for blocking work4 of 41231"
+        )
+        await expect(page.locator("#near")).to_contain_text("Asks outsidecards.example")
+        await expect(page.locator("#wrong li")).to_have_text(f"{said['summary']} See the alert")
+        await keep_shot(page, f"colours-service-{scheme}-{width}")
+        assert await overflow(page) == []
+        assert await violations(page) == []
+        link = page.get_by_role("link", name="See the alert")
+        await expect(link).to_have_attribute("href", "#/alerts?service=payments")

@@ -33,6 +33,7 @@ def _service(name: str, *, is_down: bool = False, **more: Any) -> dict[str, Any]
         "lately": lately,
         "events": lately,
         "faring": "quiet",
+        "rooms": [],
         "replicas": [replica],
         "down_since": AT if is_down else None,
         **more,
@@ -48,14 +49,30 @@ SEARCH_IS_DOWN: Mapping[str, Mapping[str, Any]] = {
 }
 _BUSY = {"per_s": 40.0, "faults_per_s": 0.0, "p50_ms": 2.0, "p99_ms": 9.0}
 _FAILING = {**_BUSY, "per_s": 2.0, "faults_per_s": 1.5}
+_THREADS = {"kind": "threads", "busy": 4, "limit": 4, "waiting": 12, "refused": 31}
+_OUTSIDE = {
+    "kind": "outside",
+    "caller": "payments",
+    "callee": "cards.example",
+    "declared": False,
+    "observed": True,
+    "count": 3,
+    "faults": 0,
+    "operations": ["cards.example"],
+    "lately": _BUSY,
+    "faring": "well",
+}
 EVENTS_FAIL: Mapping[str, Mapping[str, Any]] = {
     "state": {"state": "ready", "started_at": "2026-11-26T12:00:00Z"},
     "services": {
         **{name: _service(name, lately=_BUSY, faring="well") for name in NAMES},
         "notifications": _service("notifications", events=_FAILING, faring="failing"),
-        "payments": _service("payments", lately={**_BUSY, "faults_per_s": 0.5}, faring="ailing"),
+        "payments": _service(
+            "payments", lately={**_BUSY, "faults_per_s": 0.5}, faring="ailing", rooms=[_THREADS]
+        ),
     },
     "alerts": {"firing": 1, "acknowledged": 0, "pending": 0, "by_service": {"search": "firing"}},
+    "edges": {"outside payments cards.example": _OUTSIDE},
 }
 """Handlers of notifications fail, a few calls of payments do, an alert of search fires; the others are well."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from borough.console.counts import SystemCounts, system_counts
+from borough.console.counts import SystemCounts, merged_counts, system_counts
 from borough.console.facts import SystemView, system_view
 from borough.errors import ServiceFailure, Unavailable
 from borough.gateway.process import Process
@@ -105,6 +105,15 @@ async def test_a_refused_call_has_failed_in_the_sum_as_in_the_share(
     crossings, sold = found.services["crossings"], found.operations["crossings.Crossings.v2.sold"]
     assert (edge.count, edge.faults) == (1, 1)
     assert (crossings.calls, crossings.failures) == (sold.calls, sold.failures) == (1, 1)
+    calls, threads = crossings.rooms
+    assert (calls.kind, calls.busy, calls.refused, threads.kind) == ("calls", 0, 1, "threads")
+
+
+async def test_rooms_of_replicas_are_one_room(process: Process) -> None:
+    one = await system_counts(process.host, process.clock.now())
+    both = merged_counts([one, one], one.state, one.at)
+    (calls, threads), rooms = one.services["tickets"].rooms, both.services["tickets"].rooms
+    assert [each.limit for each in rooms] == [2 * calls.limit, 2 * threads.limit]
 
 
 async def test_events_that_are_not_sent_yet_are_counted_as_waiting(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ import msgspec
 
 from borough.alerting.facts import ReplicaFacts
 from borough.observing.gathering import outbox_waiting, process_use
+from borough.observing.rooms import Room, rooms_of
 from borough.runtime.host import Host
 from borough.runtime.push_plan import receiver_of
 from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder
+from borough.transports.http.entrance import Entrances
 
 __all__ = [
     "MOST_COUNTED",
@@ -60,6 +62,7 @@ class ServiceCounts(msgspec.Struct, kw_only=True):
     retries: int = 0
     duplicates: int = 0
     waiting: int | None = None
+    rooms: tuple[Room, ...] = ()
 
 
 class OperationCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +121,10 @@ class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
     replicas: tuple[ReplicaFacts, ...] = ()
 
 
-async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
-    """The counts of this moment."""
+async def system_counts(
+    host: Host, started_at: datetime, entrances: Entrances | None = None
+) -> SystemCounts:
+    """The counts of this moment; calls from outside pass `entrances`."""
     waiting = await asyncio.gather(
         *[outbox_waiting(service, MOST_COUNTED + 1) for service in host.services.values()]
     )
@@ -130,6 +135,7 @@ async def system_counts(host: Host, started_at: datetime) -> SystemCounts:
             ),
             in_flight=service.gate.in_flight,
             waiting=rows,
+            rooms=tuple(rooms_of(service, entrances and entrances.of(service.name))),
         )
         for service, rows in zip(host.services.values(), waiting, strict=True)
     }
@@ -270,4 +276,20 @@ def _sum(one: ServiceCounts, other: ServiceCounts) -> ServiceCounts:
         retries=one.retries + other.retries,
         duplicates=one.duplicates + other.duplicates,
         waiting=max(waiting, default=None),
+        rooms=tuple(_rooms((*one.rooms, *other.rooms))),
     )
+
+
+def _rooms(rooms: Iterable[Room]) -> Iterator[Room]:
+    """Those of replicas, of each kind together."""
+    found: dict[str, list[Room]] = {}
+    for room in rooms:
+        found.setdefault(room.kind, []).append(room)
+    for same in found.values():
+        yield Room(
+            same[0].kind,
+            busy=sum(each.busy for each in same),
+            limit=sum(each.limit for each in same),
+            waiting=sum(each.waiting for each in same),
+            refused=sum(each.refused for each in same),
+        )

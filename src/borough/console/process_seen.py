@@ -24,6 +24,7 @@ class ProcessSeen:
         self.kept = KeptTelemetry(process.host.data_folder, telemetry.keep_mib)
         self.events: EventDesk = OwnEvents(process.host)
         self._host = process.host
+        self._entrances = process.entrances
         self._started_at = started_at
         self._facts: SystemView | None = None
 
@@ -38,4 +39,4 @@ class ProcessSeen:
 
     async def counts(self) -> SystemCounts:
         """See `Seen`."""
-        return await system_counts(self._host, self._started_at)
+        return await system_counts(self._host, self._started_at, self._entrances)

@@ -3,8 +3,10 @@
 import { byService, ServiceBadge } from "./badges.js";
 import { downOf, Ends } from "./down.js";
 import { bytes, colourOf, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
+import { openAlerts } from "./open_alerts.js";
 import { operationsOf } from "./operations.js";
 import { Plot } from "./plots.js";
+import { Rooms } from "./rooms.js";
 import { huesOf, localTime, onCall } from "./teams.js";
 
 export const title = "Services";
@@ -97,15 +99,28 @@ async function renderList(root, context) {
   return null;
 }
 
+// Hosts that are no service, and that it has asked, are among those that it has to do with.
 function near(facts, name) {
   const of = (list, mine, other) => [...new Set(list.filter((each) => each[mine] === name).map((each) => each[other]))];
   const pairs = [
     ["Asks", of(facts.calls, "caller", "provider")], ["Is asked by", of(facts.calls, "provider", "caller")],
     ["Tells", of(facts.hearings, "publisher", "subscriber")], ["Hears from", of(facts.hearings, "subscriber", "publisher")],
   ].filter(([, names]) => names.length);
-  return pairs.length
-    ? make("dl", { class: "near" }, pairs.map(([label, names]) => [make("dt", {}, label), make("dd", {}, serviceLinks(names))]))
-    : make("p", { class: "soft" }, "It has to do with no other service.");
+  const rows = pairs.map(([label, names]) => [make("dt", {}, label), make("dd", {}, serviceLinks(names))]);
+  const hosts = make("dd");
+  const outside = [make("dt", {}, "Asks outside"), hosts];
+  const list = make("dl", { class: "near" }, rows, outside);
+  const nobody = make("p", { class: "soft" }, "It has to do with no other service.");
+  const element = make("div", { id: "near" }, list, nobody);
+  const show = (edges) => {
+    const asked = [...edges.values()].filter(({ kind, caller }) => kind === "outside" && caller === name).map(({ callee }) => callee);
+    say(hosts, listed(asked));
+    for (const each of outside) each.hidden = !asked.length;
+    list.hidden = !rows.length && !asked.length;
+    nobody.hidden = !list.hidden;
+  };
+  show(new Map());
+  return { element, show };
 }
 
 function owner(service, facts) {
@@ -196,34 +211,46 @@ async function renderOne(root, context, name) {
   const drawn = plots(name, context);
   const numbers = counts();
   const badge = new ServiceBadge(name);
+  const [rooms, beside, wrong] = [new Rooms(), near(facts, name), openAlerts(name, context)];
   const operations = operationsOf(service);
   root.append(
     make("p", {}, make("a", { href: "#/services" }, "All services")),
-    make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state,
+    make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state, wrong.element,
     make("p", { class: "acts" }, make("a", { href: `#/map?service=${encodeURIComponent(name)}` }, "On the map"),
       make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: "#/events" }, "Its events")),
     drawn.element,
     make("div", { class: "cards" },
       make("section", { class: `card hue-${hue}` }, make("h2", {}, "Who owns it"), owner(service, facts)),
-      make("section", { class: "card" }, make("h2", {}, "Who it has to do with"), near(facts, name)),
+      make("section", { class: "card" }, make("h2", {}, "Who it has to do with"), beside.element),
       make("section", { class: "card" }, make("h2", {}, "What runs"), processes.element),
+      make("section", { class: "card" }, make("h2", {}, "What room it has"), rooms.element),
       make("section", { class: "card" }, make("h2", {}, "Since the start"), numbers.element)),
     make("section", {}, make("h2", {}, "What it promises"), operations.element));
   let found = null;
   let uses = new Map();
-  context.follow(["alerts"], (_, values) => badge.show(byService(values).get(name)));
-  context.follow(["services", "processes", "operations"], (topic, values, keys) => {
+  const quietly = (act) => act().catch(() => {}); // the frame says that nothing answers
+  context.follow(["alerts"], (_, values) => {
+    badge.show(byService(values).get(name));
+    quietly(wrong.refresh);
+  });
+  context.follow(["services", "processes", "operations", "edges"], (topic, values, keys) => {
+    if (topic === "edges") return beside.show(values);
     if (topic === "operations") return operations.show(values, keys);
     if (topic === "services") found = values.get(name);
     else uses = values;
-    if (found) numbers.show(found);
+    if (found) {
+      numbers.show(found);
+      rooms.show(found.rooms);
+    }
     const down = downOf(service, found);
     say(state, down?.isDown ? `${name}: ${down.text}` : "");
     processes.show(service, found, uses);
   });
   await drawn.show();
   const again = setInterval(() => {
-    if (!document.hidden) drawn.show().catch(() => {}); // the frame says that nothing answers
+    if (document.hidden) return;
+    quietly(drawn.show);
+    quietly(wrong.refresh); // its words change while it fires
   }, PLOTS_EACH_MS);
   return () => clearInterval(again);
 }
