@@ -224,7 +224,7 @@ async def test_a_service_has_its_owner_contracts_plots_and_processes(
         await expect(main).to_contain_text("with 4 other services")
         await expect(page.locator("[data-operation]")).to_have_count(8)
         await expect(main).to_contain_text("OrderPaid")
-        await expect(page.locator(".plot")).to_have_count(6)
+        await expect(page.locator(".plot")).to_have_count(7)
         await expect(page.locator(".plot", has_text="Memory").locator("strong")).to_contain_text(
             "MiB"
         )
@@ -312,9 +312,7 @@ async def test_a_service_shows_its_rooms_what_is_wrong_with_it_and_whom_it_asks_
             "**/console/api/alerts", lambda route: route.fulfill(json={"alerts": alerts})
         )
         await page.goto(f"{shop.edge_url}/console/#/services/payments")
-        await expect(page.locator("#rooms tbody tr")).to_have_text(
-            "Threads for blocking work4 of 41231"
-        )
+        await expect(page.locator("#rooms tbody tr")).to_have_text("Threads4 of 41231")
         await expect(page.locator("#near")).to_contain_text("Asks outsidecards.example")
         await expect(page.locator("#wrong li")).to_have_text(f"{said['summary']} See the alert")
         await keep_shot(page, f"colours-service-{scheme}-{width}")

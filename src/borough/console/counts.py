@@ -135,7 +135,9 @@ async def system_counts(
             ),
             in_flight=service.gate.in_flight,
             waiting=rows,
-            rooms=tuple(rooms_of(service, entrances and entrances.of(service.name))),
+            rooms=tuple(
+                rooms_of(service, None if entrances is None else entrances.of(service.name))
+            ),
         )
         for service, rows in zip(host.services.values(), waiting, strict=True)
     }

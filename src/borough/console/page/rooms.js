@@ -2,7 +2,7 @@
 
 import { count, make, table } from "./elements.js";
 
-const KINDS = { calls: "Calls at a time", threads: "Threads for blocking work" };
+const KINDS = { calls: "Calls", threads: "Threads" };
 const COLUMNS = [{ title: "Room" }, { title: "Taken", number: true }, { title: "Waiting", number: true }, { title: "Refused", number: true }];
 const FULL = 0.9; // as the rule `full` has it
 
@@ -20,6 +20,6 @@ export class Rooms {
     this.shown = text;
     this.element.replaceChildren(table("How much room is taken", COLUMNS, rooms.map(({ kind, busy, limit, waiting, refused }) => [
       KINDS[kind] ?? kind, warned(`${count(busy)} of ${count(limit)}`, busy + waiting > FULL * limit), warned(count(waiting), waiting > 0), count(refused)])),
-    make("p", { class: "soft" }, "Of all its processes; refused since the start."));
+    make("p", { class: "soft" }, "Of all its processes. Threads do blocking work. Refused since the start."));
   }
 }

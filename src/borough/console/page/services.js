@@ -213,6 +213,8 @@ async function renderOne(root, context, name) {
   const badge = new ServiceBadge(name);
   const [rooms, beside, wrong] = [new Rooms(), near(facts, name), openAlerts(name, context)];
   const operations = operationsOf(service);
+  const quietly = (act) => act().catch(() => {}); // the frame says that nothing answers
+  await quietly(wrong.refresh); // what came later would push the rest down
   root.append(
     make("p", {}, make("a", { href: "#/services" }, "All services")),
     make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state, wrong.element,
@@ -228,7 +230,6 @@ async function renderOne(root, context, name) {
     make("section", {}, make("h2", {}, "What it promises"), operations.element));
   let found = null;
   let uses = new Map();
-  const quietly = (act) => act().catch(() => {}); // the frame says that nothing answers
   context.follow(["alerts"], (_, values) => {
     badge.show(byService(values).get(name));
     quietly(wrong.refresh);
