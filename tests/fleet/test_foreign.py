@@ -30,6 +30,7 @@ from borough.fleet.control import (
     Ready,
 )
 from borough.fleet.foreign import ForeignChild
+from borough.fleet.last_words import LastWords
 from borough.fleet.member import Member
 from borough.fleet.surroundings import Surroundings
 from borough.reliability.backoff import Backoff
@@ -224,6 +225,16 @@ def test_a_command_without_a_word_is_told_by_its_option(tmp_path: Path) -> None:
     (tmp_path / "borough.toml").write_text("[services.post]\ncommand = []\n")
     with pytest.raises(ConfigurationError, match=r"or say what services\.post\.command is"):
         System.load(tmp_path)
+
+
+def test_last_words_of_a_command_hide_the_secrets_that_borough_toml_gives_it(tmp_path: Path) -> None:
+    (tmp_path / "key.txt").write_text("zq81-ghost-value")
+    facts = 'command = ["sh"]\nenvironment = { KEY = "file:key.txt", GREETING = "hello" }\n'
+    found = services(tmp_path, f"[services.post]\n{facts}")
+    words = LastWords()
+    words.add("hello, the issuer has refused zq81-ghost-value")
+    assert found["post"].environment["KEY"] == "zq81-ghost-value"
+    assert words.told() == ("hello, the issuer has refused ***",)
 
 
 def test_a_command_shares_no_process() -> None:

@@ -283,7 +283,7 @@ def test_where_a_team_is_told_is_explained_without_what_lets_others_write_there(
 
 def test_a_text_that_begins_like_a_reference_can_be_written(tmp_path: Path) -> None:
     toml = '[services.post]\nenvironment = { URL = "literal:file:./dev.db" }\n'
-    assert loaded(tmp_path, toml).variables("post") == {"URL": "file:./dev.db"}
+    assert loaded(tmp_path, toml).variables("post") == ({"URL": "file:./dev.db"}, ())
     with pytest.raises(ConfigurationError, match='or write "literal:'):
         loaded(tmp_path, toml.replace("literal:", "")).variables("post")
 

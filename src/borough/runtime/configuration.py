@@ -171,9 +171,10 @@ class Configuration:
         given = self.options.console.password
         return None if given is None else self._referred("console", {"password": given})["password"]
 
-    def variables(self, service: str) -> dict[str, str]:
+    def variables(self, service: str) -> tuple[dict[str, str], tuple[Secret, ...]]:
         """What `services.NAME.environment` adds for a service that is a command, references resolved.
 
+        With the secrets among them: keep these as long as the command runs, they are hidden so long.
         Raises `ConfigurationError` for one that cannot be had.
         """
         given = self.options.services[service].environment
@@ -185,7 +186,8 @@ class Configuration:
                 f'{error}, or write "literal:..." for the text itself'
             ) from None
         literal = {name: text.removeprefix("literal:") for name, text in given.items()}
-        return {**literal, **{name: value.reveal() for name, value in found.items()}}
+        revealed = {name: value.reveal() for name, value in found.items()}
+        return {**literal, **revealed}, tuple(found.values())
 
     def _referred(self, option: str, headers: Mapping[str, str]) -> dict[str, Secret]:
         found: dict[str, Secret] = {}

@@ -19,6 +19,7 @@ from borough.errors import ConfigurationError
 from borough.runtime.configuration import Configuration
 from borough.runtime.options import Options
 from borough.runtime.service_facts import ServiceFacts
+from borough.services.settings import Secret
 from borough.transports.http.wire import EDGE
 
 __all__ = ["ForeignService", "foreign_names", "foreign_services"]
@@ -39,6 +40,8 @@ class ForeignService(msgspec.Struct, frozen=True, kw_only=True):
     ready: str
     environment: Mapping[str, str]
     """What borough.toml adds, references resolved."""
+    secrets: tuple[Secret, ...]
+    """Those that references stood for: the command's last words are told, and hide what is held here."""
     needs: Mapping[str, Contract]
     """The contracts, by wire name, that it may call, as this system knows them."""
     version: str
@@ -110,7 +113,7 @@ def _read(
         raise ConfigurationError(
             f"{where}.folder is {folder}, which is no folder; build the service, or mend the path"
         )
-    environment = configuration.variables(name)
+    environment, secrets = configuration.variables(name)
     _refuse_unsayable(where, facts.command, environment)
     path = environment.get("PATH", configuration.environment.get("PATH"))
     _refuse_absent(f"{where}.command", facts.command[0], folder, path)
@@ -122,6 +125,7 @@ def _read(
         port=facts.port or None,
         ready=facts.ready,
         environment=environment,
+        secrets=secrets,
         needs={need: contracts[need] for need in facts.needs},
         version=facts.version or options.system.version,
     )
