@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import pytest
 
 from borough.alerting.facts import CallFacts, FailureFacts, PoolFacts, ProcessFacts, SystemFacts
 from borough.alerting.judging import Judging
 from borough.alerting.measuring import Measuring
-from borough.reliability.alert_rules import DEFAULT_RULES
+from borough.reliability.alert_rules import DEFAULT_RULES, Rule
 from borough.reliability.alerts import Reading
 
 NONE: Mapping[str, int] = MappingProxyType({})
@@ -37,7 +41,9 @@ def threads(busy: int, refused: int) -> PoolFacts:
     )
 
 
-def found(calls: Sequence[CallFacts], pool: PoolFacts) -> list[Reading]:
+def found(
+    calls: Sequence[CallFacts], pool: PoolFacts, rules: tuple[Rule, ...] = DEFAULT_RULES
+) -> list[Reading]:
     """What is breached, in the order in which it is told."""
     seen = Measuring(())
     services = ("orders", "payments")
@@ -53,7 +59,7 @@ def found(calls: Sequence[CallFacts], pool: PoolFacts) -> list[Reading]:
     )
     for at, process in ((0.0, before), (2.0, now)):
         seen.take(SystemFacts(processes=(process,), answered=dict.fromkeys(services, True)), at)
-    readings = Judging(DEFAULT_RULES, lambda _: None).readings(seen, 2.0)
+    readings = Judging(rules, lambda _: None).readings(seen, 2.0)
     return [each for piece in readings for each in piece if each.is_breached]
 
 
@@ -65,6 +71,27 @@ def test_a_pool_that_has_refused_lately_is_full_though_it_is_free_at_the_look() 
     (full,) = found([], threads(busy=0, refused=14))
     assert (full.rule, full.service, full.value) == ("full", "payments", 100.0)
     assert full.summary == f"payments has no room left: {ROOM} (limits.threads)."
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ["full"]),
+        ({"services": ("payments",)}, ["full"]),
+        ({"services": ("orders",)}, ["refusals"]),
+        ({"for_s": 60.0}, ["full", "refusals"]),
+        ({"above": 100.0}, ["refusals"]),
+    ],
+)
+def test_refused_calls_are_told_unless_the_rule_of_the_room_tells_of_them_as_early(
+    changes: dict[str, Any], told: list[str]
+) -> None:
+    rules = tuple(
+        msgspec.structs.replace(each, **changes) if each.name == "full" else each
+        for each in DEFAULT_RULES
+    )
+    readings = found([], threads(busy=0, refused=14), rules)
+    assert [each.rule for each in readings] == told
 
 
 def test_a_full_pool_is_told_before_what_gets_no_answer_for_it_and_that_names_the_pool() -> None:

@@ -227,7 +227,9 @@ def test_a_command_without_a_word_is_told_by_its_option(tmp_path: Path) -> None:
         System.load(tmp_path)
 
 
-def test_last_words_of_a_command_hide_the_secrets_that_borough_toml_gives_it(tmp_path: Path) -> None:
+def test_last_words_of_a_command_hide_the_secrets_that_borough_toml_gives_it(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "key.txt").write_text("zq81-ghost-value")
     facts = 'command = ["sh"]\nenvironment = { KEY = "file:key.txt", GREETING = "hello" }\n'
     found = services(tmp_path, f"[services.post]\n{facts}")

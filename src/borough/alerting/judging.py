@@ -309,13 +309,18 @@ class Judging:
             yield self._reading(rule, f"{service} {kind}", service, value, f"{said}.", look)
 
     def _refusals(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
-        """Where no rule tells of the room itself."""
-        full = next((each for each in self._rules if each.metric == "usage"), None)
+        """Where no rule tells of the room itself, and as early."""
+        fulls = [
+            each for each in self._rules if each.metric == "usage" and each.for_s <= rule.for_s
+        ]
         for service, refused in seen.refused.items():
             pools = [each for each in seen.pools.values() if each.service == service]
             taken = max((seen.taken_percent(pool) for pool in pools), default=0.0)
             said = f"{service} has refused {counted(refused, 'call')} for lack of room in the last minute."
-            is_told = full is not None and taken > full.above
+            is_told = any(
+                taken > full.above and (not full.services or service in full.services)
+                for full in fulls
+            )
             is_spared = is_told or not seen.refused_lately(service)
             look = f"#/services/{service}"
             yield self._reading(rule, service, service, refused, said, look, is_spared=is_spared)
