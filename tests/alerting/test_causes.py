@@ -48,7 +48,10 @@ def found(
     seen = Measuring(())
     services = ("orders", "payments")
     before = ProcessFacts(id="p", services=services, state="ready", pools=(threads(0, 0),))
-    problems = {"OutcomeUnknown": FailureFacts(status=502, doc="The issuer has not answered")}
+    problems = {
+        "OutcomeUnknown": FailureFacts(status=502, doc="The issuer has not answered"),
+        "CardRefused": FailureFacts(status=409, doc="The issuer says no"),
+    }
     now = ProcessFacts(
         id="p",
         services=services,
@@ -127,8 +130,27 @@ def test_a_service_without_room_names_whom_it_waits_for() -> None:
     full, slow = found(calls, threads(busy=1, refused=0))
     assert (full.rule, slow.rule) == ("full", "slow-calls")
     assert full.summary.endswith(
-        "; its calls of bank.Bank.debit take long, half of them 1.5 s or more."
+        "; of its 30 calls of bank.Bank.debit 5 % took 1.9 s or more, half 1.5 s or more."
     )
+
+
+@pytest.mark.parametrize("buckets", [{QUICK: 2, SLOW: 1}, {QUICK: 94, SLOW: 2}])
+def test_a_callee_that_is_slow_at_a_few_calls_is_not_blamed(buckets: dict[int, int]) -> None:
+    """Of three, 95 % is the slowest."""
+    charged = msgspec.structs.replace(
+        asked("orders", "payments.Payments.charge"), count=sum(buckets.values()), buckets=buckets
+    )
+    failing = asked("edge", "orders.Orders.checkout", {"KeyError": 10})
+    (told,) = found([charged, failing], threads(0, 0))
+    assert told.summary.endswith(" in the last minute, mostly with KeyError.")
+
+
+def test_declared_problems_of_callers_are_not_what_fails() -> None:
+    kinds = {"KeyError": 10, "CardRefused": 15}
+    failing = msgspec.structs.replace(asked("edge", "orders.Orders.checkout", kinds), faults=10)
+    (told,) = found([failing], threads(0, 0))
+    assert "fails: 10 of 30 calls" in told.summary
+    assert told.summary.endswith(", mostly with KeyError.")
 
 
 def test_what_is_well_names_nobody() -> None:

@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterator
 
 from borough.alerting.facts import PoolFacts
 from borough.alerting.measuring import Calls, Measuring
-from borough.alerting.operations import Operation, Operations
+from borough.alerting.operations import LEAST_CALLS, SHARE, Operation, Operations, is_slow
 from borough.alerting.words import counted, lasting
 from borough.reliability.alert_rules import Rule
 
 __all__ = ["Causes", "mostly", "room_of"]
 
-_LEAST_CALLS = 3
-_SHARE = 0.95
+_FAULT = 500
+"""Declared problems of a lower status are no fault of who answers."""
 
 
 class Causes:
@@ -46,13 +46,9 @@ class Causes:
 
     def _judged(self, operation: Operation, calls: Calls) -> tuple[int, int, str]:
         """How likely a callee is the cause, how much of it there is, and what is said."""
-        is_failing = calls.faults >= _LEAST_CALLS
-        is_slow = (
-            operation.name not in self._seen.streams
-            and calls.count >= _LEAST_CALLS
-            and calls.quantile_s(_SHARE) > self._bound_s
-        )
-        if not is_failing and not is_slow:
+        is_failing = calls.faults >= LEAST_CALLS
+        is_late = operation.name not in self._seen.streams and is_slow(calls, self._bound_s)
+        if not is_failing and not is_late:
             return 0, 0, ""
         room = self._short.get(operation.service)
         if room is not None:
@@ -61,16 +57,23 @@ class Causes:
         if is_failing:
             said = f"; of its {counted(calls.count, 'call')} of {operation.name} {calls.faults:,} failed"
             return 2, calls.faults, said + mostly(self._seen, calls.kinds)
-        half = lasting(calls.quantile_s(0.5))
-        said = f"; its calls of {operation.name} take long, half of them {half} or more"
-        return 1, calls.count, said
+        most, half = lasting(calls.quantile_s(SHARE)), lasting(calls.quantile_s(0.5))
+        said = (
+            f"; of its {counted(calls.count, 'call')} of {operation.name} 5 % took {most} or more"
+        )
+        return 1, calls.count, f"{said}, half {half} or more"
 
 
 def mostly(seen: Measuring, kinds: dict[str, int]) -> str:
-    """Which failure was the most frequent of these, and what its contract says of it."""
-    if not kinds:
+    """Which fault was the most frequent of these, and what its contract says of it."""
+    faults = {
+        kind: count
+        for kind, count in kinds.items()
+        if kind not in seen.problems or seen.problems[kind].status >= _FAULT
+    }
+    if not faults:
         return ""
-    kind = max(kinds, key=lambda each: kinds[each])
+    kind = max(faults, key=lambda each: faults[each])
     known = seen.problems.get(kind)
     return f", mostly with {kind}" + (f" ({known.doc})" if known else "")
 

@@ -15,7 +15,16 @@ import msgspec
 from borough.alerting.causes import Causes, mostly, room_of
 from borough.alerting.facts import HandlerFacts, ReplicaFacts
 from borough.alerting.measuring import Calls, Measuring
-from borough.alerting.operations import LATE, Operation, Operations, lost_kinds, lost_of
+from borough.alerting.operations import (
+    LATE,
+    LEAST_CALLS,
+    SHARE,
+    Operation,
+    Operations,
+    is_slow,
+    lost_kinds,
+    lost_of,
+)
 from borough.alerting.words import counted, lasting
 from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
@@ -25,12 +34,7 @@ from borough.runtime.topics import taken
 
 __all__ = ["Judging"]
 
-_LEAST_CALLS = 3
-_ENOUGH_CALLS = 20
-"""Of fewer, 5 % is less than one."""
-_LEAST_OF_FEW = 5
 _LEAST_BURNED = 5
-_SHARE = 0.95
 _AT_ONCE = 100
 _LONGEST_WORDS = 160
 
@@ -180,7 +184,7 @@ class Judging:
                 f"in the last minute{mostly(seen, calls.kinds)}"
             )
             is_spared = (
-                calls.faults < _LEAST_CALLS
+                calls.faults < LEAST_CALLS
                 or not operation.recent.faults
                 or operation.name in lost
                 or is_explained(operation)
@@ -209,9 +213,7 @@ class Judging:
                 f"{counted(calls.count, 'call')} of {operation.name} in the last minute ended so"
                 f"{mostly(seen, lost_kinds(seen, calls))}"
             )
-            is_spared = (
-                lost < _LEAST_CALLS or not operation.recently_lost or is_explained(operation)
-            )
+            is_spared = lost < LEAST_CALLS or not operation.recently_lost or is_explained(operation)
             if value > rule.above and not is_spared:
                 said += self._causes.of(operation.service)
             look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
@@ -239,7 +241,7 @@ class Judging:
             )
             look = f"#/traces?{urlencode({'service': line.caller, 'status': 'error'})}"
             subject, value = f"{line.caller} {line.operation}", _percent(lost, calls.count)
-            is_spared = lost < _LEAST_CALLS or not _unanswered(seen.recent[line])
+            is_spared = lost < LEAST_CALLS or not _unanswered(seen.recent[line])
             yield self._reading(rule, subject, line.caller, value, said, look, is_spared=is_spared)
 
     def _latency(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
@@ -247,7 +249,7 @@ class Judging:
         slow = {
             name
             for name, each in self._operations.by_name.items()
-            if name not in seen.streams and _is_slow(each.calls, bound_s)
+            if name not in seen.streams and is_slow(each.calls, bound_s)
         }
         lost = self._lost_above()
         is_explained = self._operations.explained(
@@ -257,7 +259,7 @@ class Judging:
             if operation.name in seen.streams:
                 continue
             calls = operation.calls
-            took_s = calls.quantile_s(_SHARE)
+            took_s = calls.quantile_s(SHARE)
             said = (
                 f"{operation.name} is slow: of {counted(calls.count, 'call')} in the last minute "
                 f"5 % took {lasting(took_s)} or more, half {lasting(calls.quantile_s(0.5))} or more"
@@ -265,7 +267,7 @@ class Judging:
             )
             is_spared = (
                 operation.name not in slow
-                or operation.recent.quantile_s(_SHARE) <= bound_s
+                or operation.recent.quantile_s(SHARE) <= bound_s
                 or operation.name in lost
                 or is_explained(operation)
             )
@@ -287,7 +289,7 @@ class Judging:
         return {
             name
             for name, each in self._operations.by_name.items()
-            if of(each) >= _LEAST_CALLS and _percent(of(each), each.calls.count) > bound
+            if of(each) >= LEAST_CALLS and _percent(of(each), each.calls.count) > bound
         }
 
     def _lost_above(self) -> set[str]:
@@ -368,13 +370,6 @@ class Judging:
 def _of(facts: HandlerFacts) -> str:
     """Of how many these are: what has been taken of all topics is all that is counted."""
     return f", of {taken(facts.heard)} that it has taken" if facts.heard else ""
-
-
-def _is_slow(calls: Calls, bound_s: float) -> bool:
-    """Whether that can be said of so many calls: of few most must be slow, or one at a start would make it true."""
-    if calls.count < _ENOUGH_CALLS:
-        return calls.quantile_s(0.5) > bound_s and calls.slower_than(bound_s) >= _LEAST_OF_FEW
-    return calls.quantile_s(_SHARE) > bound_s and calls.slower_than(bound_s) >= _LEAST_CALLS
 
 
 def _trouble(replica: ReplicaFacts) -> str:

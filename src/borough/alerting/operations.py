@@ -6,9 +6,25 @@ from collections.abc import Callable, Sequence
 
 from borough.alerting.measuring import Calls, Measuring
 
-__all__ = ["LATE", "Operation", "Operations", "lost_kinds", "lost_of"]
+__all__ = [
+    "LATE",
+    "LEAST_CALLS",
+    "SHARE",
+    "Operation",
+    "Operations",
+    "is_slow",
+    "lost_kinds",
+    "lost_of",
+]
 
 LATE = "deadline-exceeded"
+LEAST_CALLS = 3
+"""Of fewer that fail or are slow nothing is said."""
+SHARE = 0.95
+"""As many are to be answered within the bound of the rule."""
+_ENOUGH_CALLS = 20
+"""Of fewer, 5 % is less than one."""
+_LEAST_OF_FEW = 5
 _NO_ANSWER = frozenset({502, 504})
 
 
@@ -80,6 +96,13 @@ class Operations:
             return others > 0 and others * 2 >= of(operation.calls)
 
         return is_explained
+
+
+def is_slow(calls: Calls, bound_s: float) -> bool:
+    """Whether that can be said of so many calls: of few most must be slow, or one at a start would make it true."""
+    if calls.count < _ENOUGH_CALLS:
+        return calls.quantile_s(0.5) > bound_s and calls.slower_than(bound_s) >= _LEAST_OF_FEW
+    return calls.quantile_s(SHARE) > bound_s and calls.slower_than(bound_s) >= LEAST_CALLS
 
 
 def lost_of(seen: Measuring, calls: Calls) -> int:
