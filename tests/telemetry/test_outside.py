@@ -18,6 +18,7 @@ from borough.runtime.options import Options
 from borough.runtime.outside_sight import OutsideSight
 from borough.services.context import CURRENT, Call
 from borough.telemetry.recorder import Recorder
+from borough.telemetry.sampling import Sampler
 from borough.telemetry.span import Kind
 from borough.telemetry.trace import TraceContext
 
@@ -91,6 +92,22 @@ def test_what_an_instrumented_library_asks_is_counted_and_its_database_is_not() 
         tracer.start_span("GET", kind=SpanKind.CLIENT, attributes=facts).end()
     tracer.start_span("GET", kind=SpanKind.SERVER, attributes={"server.address": "x"}).end()
     assert counted(recorder) == [("shop", ISSUER, 1, 0), ("shop", "post.example", 1, 0)]
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0])
+def test_what_an_instrumented_library_asks_in_vain_is_counted_whether_sampled_or_not(
+    ratio: float,
+) -> None:
+    recorder = Recorder(CLOCK.monotonic, CLOCK.token, Sampler(ratio))
+    tracer = _Provider(recorder, CLOCK, "shop").get_tracer("library")
+    facts = {"server.address": "issuer.example", "server.port": 8443}
+    with (
+        suppress(ConnectionError),
+        tracer.start_as_current_span("POST", kind=SpanKind.CLIENT, attributes=facts),
+    ):
+        raise ConnectionError("refused")
+    assert counted(recorder) == [("shop", ISSUER, 1, 1)]
+    assert len(recorder.take()) == ratio
 
 
 def test_hosts_that_are_too_many_to_tell_apart_are_not_counted() -> None:

@@ -218,7 +218,9 @@ class _Span(api.Span):
         self._name = name
 
     def is_recording(self) -> bool:
-        return self.is_sampled and not self._has_ended
+        # Libraries tell failures only to a span that records, and requests outside are counted in any trace.
+        is_counted = self._kind is SpanKind.CLIENT
+        return (self.is_sampled or is_counted) and not self._has_ended
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         code = status.status_code if isinstance(status, Status) else status
