@@ -1,8 +1,10 @@
 """Requests to hosts that are no service: spans below the call at hand, counted, and edges of the console's map."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from threading import Barrier, BrokenBarrierError, local
 
 import pytest
 from opentelemetry.trace import SpanKind
@@ -17,6 +19,7 @@ from borough.observing.otel_bridge import _Provider
 from borough.runtime.options import Options
 from borough.runtime.outside_sight import OutsideSight
 from borough.services.context import CURRENT, Call
+from borough.telemetry.measures import Measures
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.sampling import Sampler
 from borough.telemetry.span import Kind
@@ -100,7 +103,7 @@ def test_what_an_instrumented_library_asks_in_vain_is_counted_whether_sampled_or
 ) -> None:
     recorder = Recorder(CLOCK.monotonic, CLOCK.token, Sampler(ratio))
     tracer = _Provider(recorder, CLOCK, "shop").get_tracer("library")
-    facts = {"server.address": "issuer.example", "server.port": 8443}
+    facts: dict[str, str | int] = {"server.address": "issuer.example", "server.port": 8443}
     with (
         suppress(ConnectionError),
         tracer.start_as_current_span("POST", kind=SpanKind.CLIENT, attributes=facts),
@@ -108,6 +111,31 @@ def test_what_an_instrumented_library_asks_in_vain_is_counted_whether_sampled_or
         raise ConnectionError("refused")
     assert counted(recorder) == [("shop", ISSUER, 1, 1)]
     assert len(recorder.take()) == ratio
+
+
+class Met(str):
+    """A host at which threads that have not found it wait for each other for a moment, if they are let."""
+
+    def __init__(self, _: str) -> None:
+        self._together = Barrier(2)
+        self._asked = local()
+
+    __eq__ = str.__eq__
+
+    def __hash__(self) -> int:
+        self._asked.times = getattr(self._asked, "times", 0) + 1
+        if self._asked.times == 2:  # the first was in vain
+            with suppress(BrokenBarrierError):
+                self._together.wait(0.1)
+        return super().__hash__()
+
+
+def test_threads_that_ask_a_new_host_at_once_count_into_one_series() -> None:
+    measures, host = Measures(), Met(ISSUER)
+    with ThreadPoolExecutor(2) as threads:
+        met = [threads.submit(measures.outside, "payments", host) for _ in range(2)]
+        found = {id(each.result()) for each in met}
+    assert found == {id(each) for each in measures.series()}
 
 
 def test_hosts_that_are_too_many_to_tell_apart_are_not_counted() -> None:

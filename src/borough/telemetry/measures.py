@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from math import inf
+from threading import Lock
 from typing import Literal
 
 import msgspec
@@ -122,9 +123,11 @@ class Measured:
 class Measures:
     """The series of a process. One that is registered again takes the place of its namesake."""
 
-    __slots__ = ("_outside", "_series")
+    __slots__ = ("_meeting", "_outside", "_series")
 
     def __init__(self) -> None:
+        self._meeting = Lock()
+        """Held by a thread that asks a host for the first time: two would register two, and only one is told."""
         self._series: dict[tuple[object, ...], Measured] = {}
         self._outside: dict[tuple[str, str], Measured] = {}
 
@@ -144,11 +147,15 @@ class Measures:
     def outside(self, service: str, address: str) -> Measured | None:
         """A service's requests to a host that is no service; None where there are too many hosts to tell apart."""
         found = self._outside.get((service, address))
-        if found is None and len(self._outside) < _MOST_OUTSIDE:
-            name, doc = "http.client.request.duration", "Requests to hosts that are no service"
-            facts = {"server.address": address}
-            found = self.add(name, doc, service, facts, Durations())
-            found = self._outside.setdefault((service, address), found)
+        if found is not None or len(self._outside) >= _MOST_OUTSIDE:
+            return found
+        name, doc = "http.client.request.duration", "Requests to hosts that are no service"
+        facts = {"server.address": address}
+        with self._meeting:
+            found = self._outside.get((service, address))
+            if found is None and len(self._outside) < _MOST_OUTSIDE:
+                found = self.add(name, doc, service, facts, Durations())
+                self._outside[service, address] = found
         return found
 
     def series(self) -> list[Measured]:
