@@ -40,7 +40,11 @@ _POSITION = "select position from borough_positions where handler = $1 and topic
 _SEQUENCE = "select sequence from borough_positions where handler = $1 and topic = $2"
 _PARKED = "select count(*) from borough_parked where handler = $1 and topic = $2"
 _DEAD = "select count(*) from borough_dead where handler = $1 and topic = $2"
-KEYS = "select count(distinct key) from borough_parked where handler = $1 and topic = $2"
+_MOST_PARKED = 10_000
+KEYS = f"""
+select count(distinct key) from (
+select key from borough_parked where handler = $1 and topic = $2 limit {_MOST_PARKED}) as parked
+"""
 _MOST_HEARD = 10_000
 HEARD = f"""
 select count(*) from (select 1 from borough_inbox where handler = $1 limit {_MOST_HEARD + 1}) as heard
@@ -57,8 +61,9 @@ _LATER = "select count(*) from borough_scheduled where topic = $1"
 class HandlerState(msgspec.Struct, frozen=True):
     """How far a handler is. `behind` counts events it has not come to, None before its first start.
 
-    Where any are parked or dead, `keys` counts keys whose events are parked, and `heard` the events of all its topics
-    that it has taken in the inbox's time, of which these are some; 10,001 are more than 10,000.
+    Where any are parked or dead, `keys` counts keys whose events are parked, among 10,000 of these, and `heard` the
+    events of all its topics that it has taken in the inbox's time, of which these are some; 10,001 are more than
+    10,000.
     """
 
     name: str
