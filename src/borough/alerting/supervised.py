@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import msgspec
 
 from borough.alerting.facts import ReplicaFacts
+from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Members, ask_fleet
-from borough.gateway.edge_process import EdgeProcess
 from borough.telemetry.masking import masked
 from borough.telemetry.plain import plain
 
@@ -22,35 +23,36 @@ _FRESH_S = 0.5
 class Supervised:
     """The processes of the fleet behind one door, for whoever asks there. Where there is no supervisor: none."""
 
-    def __init__(self, edge: EdgeProcess) -> None:
-        self._edge = edge
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
         self._asking: asyncio.Future[tuple[ReplicaFacts, ...]] | None = None
         self._known: tuple[ReplicaFacts, ...] = ()
         self._asked_at = float("-inf")
 
     async def replicas(self) -> tuple[ReplicaFacts, ...]:
         """What the supervisor says, or has said a moment ago; while it does not answer, what it has said last."""
-        now = self._edge.clock.monotonic()
+        now = self._clock.monotonic()
         if self._asking is None and now - self._asked_at < _FRESH_S:
             return self._known
         asking = self._asking
         if asking is None:
-            asking = self._asking = asyncio.ensure_future(asyncio.to_thread(_ask, self._edge))
+            asking = self._asking = asyncio.ensure_future(asyncio.to_thread(_ask, self._folder))
             self._asked_at = now
         await asyncio.wait([asking], timeout=_PATIENCE_S)
         if asking.done():
-            self._known = asking.result() or self._known
             if self._asking is asking:
-                self._asking = None
+                self._asking = None  # first of all: one that has failed is not looked at again
+            self._known = asking.result() or self._known
         return self._known
 
 
-def _ask(edge: EdgeProcess) -> tuple[ReplicaFacts, ...]:
+def _ask(folder: Path) -> tuple[ReplicaFacts, ...]:
     try:
-        answer = ask_fleet(edge.data_folder, Members())
-    except (ConfigurationError, msgspec.DecodeError):
+        answer = ask_fleet(folder, Members())
+        found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
+    except (ConfigurationError, msgspec.MsgspecError, OSError):  # no descriptor is left, too
         return ()
-    found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
     return tuple(
         msgspec.structs.replace(
             each,

@@ -28,7 +28,7 @@ def fleet_mounts(edge: EdgeProcess) -> dict[str, Handler]:
     def supervised() -> Supervised:
         from borough.alerting.supervised import Supervised
 
-        return Supervised(edge)
+        return Supervised(edge.data_folder, edge.clock)
 
     def facts() -> FleetFacts:
         from borough.alerting.fleet_facts import FleetFacts
