@@ -49,3 +49,9 @@ async def test_one_odd_answer_takes_nothing_away_and_the_next_one_is_heard(tmp_p
     other = {**MEMBER, "name": "search.2"}
     looks = await looks_at(tmp_path, [MEMBER], [3], [other])
     assert [each.name for look in looks for each in look] == ["search.1", "search.1", "search.2"]
+
+
+async def test_a_traceback_keeps_its_shape_and_writes_to_no_terminal(tmp_path: Path) -> None:
+    words = ['  File "x.py", line 3', "\traise \x1b[31mBoom\r"]
+    ((found,),) = await looks_at(tmp_path, [{**MEMBER, "last_words": words}])
+    assert found.last_words == ('  File "x.py", line 3', "        raise \ufffd[31mBoom")

@@ -12,7 +12,7 @@ from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Members, ask_fleet
 from borough.telemetry.masking import masked
-from borough.telemetry.plain import plain
+from borough.telemetry.plain import plain, printable
 
 __all__ = ["Supervised"]
 
@@ -58,7 +58,7 @@ def _ask(folder: Path) -> tuple[ReplicaFacts, ...]:
             each,
             trouble=each.trouble and plain(masked(each.trouble)),
             why=each.why and plain(masked(each.why)),
-            last_words=tuple(plain(masked(line)) for line in each.last_words),
+            last_words=tuple(printable(masked(line).rstrip()) for line in each.last_words),
         )
         for each in found
     )

@@ -1,11 +1,16 @@
 """Texts of others, shown to people: whoever chose an order's name writes to no terminal, and turns no line around."""
 
-__all__ = ["plain"]
+__all__ = ["plain", "printable"]
 
 
 def plain(text: str) -> str:
     """One line of it. What is no printable character, as escapes and marks of direction are, is shown as U+FFFD."""
-    line = " ".join(text.split())
+    return printable(" ".join(text.split()))
+
+
+def printable(line: str) -> str:
+    """The same of what is one line, with its spaces: a traceback keeps its shape."""
+    line = line.expandtabs()
     return line if line.isprintable() else "".join(map(_shown, line))
 
 
