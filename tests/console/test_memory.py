@@ -7,7 +7,7 @@ from borough.console.counts import EdgeCounts, ProcessCounts, ServiceCounts, Sys
 from borough.console.facts import CallView, SystemView, with_own
 from borough.console.memory import Memory
 from borough.console.watch import Moment
-from borough.console.windows import Sample, Windows
+from borough.console.windows import Windows
 from borough.runtime.options import Options
 
 AT = datetime(2026, 11, 26, tzinfo=UTC)
@@ -75,7 +75,7 @@ def view(*calls: CallView) -> SystemView:
 
 def moment(facts: SystemView, now: SystemCounts, memory: Memory) -> Moment:
     windows = Windows()
-    windows.add(Sample(0.0, {}, {}))
+    windows.add(0.0, {})
     return Moment(facts, now, windows.changes(), memory)
 
 

@@ -14,7 +14,7 @@ from borough.console.counts import EdgeCounts, SystemCounts
 from borough.console.facts import SystemView, with_own
 from borough.console.memory import Memory
 from borough.console.watch import Moment
-from borough.console.windows import Sample, Windows
+from borough.console.windows import Windows
 from borough.observing.otel_bridge import _Provider
 from borough.runtime.options import Options
 from borough.runtime.outside_sight import OutsideSight
@@ -168,7 +168,7 @@ def test_on_the_map_a_host_outside_is_an_edge_of_its_own_kind_unless_it_is_a_ser
     view = with_own(empty, ["orders", "payments"], Options())
     memory, windows = Memory(), Windows()
     memory.take(counts, 1.0)
-    windows.add(Sample(0.0, {}, {}))
+    windows.add(0.0, {})
     found = Moment(view, counts, windows.changes(), memory).edges()
     assert list(found) == [f"outside payments {ISSUER}"]
     (edge,) = found.values()

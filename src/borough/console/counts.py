@@ -11,7 +11,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ from borough.transports.http.entrance import Entrances
 
 __all__ = [
     "MOST_COUNTED",
+    "Counts",
     "EdgeCounts",
     "EdgeKind",
     "OperationCounts",
@@ -119,6 +120,13 @@ class SystemCounts(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[EdgeCounts, ...] = ()
     processes: dict[str, ProcessUse] = {}
     replicas: tuple[ReplicaFacts, ...] = ()
+
+
+class Counts(NamedTuple):
+    """What all processes have counted together, and what each of those that tell has counted."""
+
+    together: SystemCounts
+    apart: Sequence[SystemCounts]
 
 
 async def system_counts(

@@ -14,7 +14,7 @@ import msgspec
 
 from borough.alerting.supervised import Supervised
 from borough.console.commands import count_commands_in
-from borough.console.counts import SystemCounts, merged_counts
+from borough.console.counts import Counts, SystemCounts, merged_counts
 from borough.console.event_desk import EventDesk, EventsView
 from borough.console.facts import SystemView, merged_views, with_own
 from borough.console.fleet_events import FleetEvents
@@ -53,19 +53,18 @@ class FleetSeen:
         names = {*self._edge.services, *(name for each in commands for name in each.services)}
         return with_own(view, names, self.configuration.options)
 
-    async def counts(self) -> SystemCounts:
+    async def counts(self) -> Counts:
         """See `Seen`."""
         told, replicas = await asyncio.gather(
             self._told(STATE, SystemCounts), self._supervised.replicas()
         )
-        found = [counts for _, counts in told]
+        apart = [counts for _, counts in told]
         now, states = self._edge.clock.now(), set(self._edge.states().values())
         state = "ready" if states == {"ready"} else "not ready"
-        if not found:
-            found = [SystemCounts(state=state, started_at=now, at=now, services={}, operations={})]
-        counts = merged_counts(found, state, now)
+        nothing = SystemCounts(state=state, started_at=now, at=now, services={}, operations={})
+        counts = merged_counts(apart or [nothing], state, now)
         await count_commands_in(counts, replicas)
-        return msgspec.structs.replace(counts, replicas=replicas)
+        return Counts(msgspec.structs.replace(counts, replicas=replicas), apart)
 
     async def _events(self) -> Sequence[EventsView]:
         return [view for _, view in await self._told(EVENTS, EventsView)]

@@ -69,7 +69,7 @@ def tells(process: Process) -> dict[str, Handler]:
         return _now(await seen().facts())
 
     async def state(_: Request) -> Response:
-        return _now(await seen().counts())
+        return _now((await seen().counts()).together)
 
     async def events(request: Request) -> Response:
         from borough.console.fleet_events import telling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from borough.console.counts import SystemCounts, system_counts
+from borough.console.counts import Counts, system_counts
 from borough.console.event_desk import EventDesk, OwnEvents
 from borough.console.facts import SystemView, system_view
 from borough.console.kept import KeptTelemetry
@@ -37,6 +37,7 @@ class ProcessSeen:
             )
         return self._facts
 
-    async def counts(self) -> SystemCounts:
+    async def counts(self) -> Counts:
         """See `Seen`."""
-        return await system_counts(self._host, self._started_at, self._entrances)
+        found = await system_counts(self._host, self._started_at, self._entrances)
+        return Counts(found, (found,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from borough.clock import Clock
-from borough.console.counts import SystemCounts
+from borough.console.counts import Counts
 from borough.console.event_desk import EventDesk
 from borough.console.facts import SystemView
 from borough.console.kept import KeptTelemetry
@@ -28,6 +28,6 @@ class Seen(Protocol):
         """What it is made of. Raises `Unavailable` while nothing has been told."""
         ...
 
-    async def counts(self) -> SystemCounts:
-        """What it has done since its start."""
+    async def counts(self) -> Counts:
+        """What it has done since its start, and which of its processes has done what."""
         ...

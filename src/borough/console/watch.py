@@ -20,7 +20,7 @@ from borough.console.facts import SystemView
 from borough.console.faring import Faring, faring
 from borough.console.memory import Memory, Pair
 from borough.console.seen import Seen
-from borough.console.windows import Changes, Lately, Sample, Total, Windows, lately
+from borough.console.windows import Changes, Lately, Sample, Told, Total, Windows, lately
 from borough.errors import BoroughError
 
 __all__ = ["Watch"]
@@ -216,10 +216,11 @@ class Watch:
         async with self._looking:
             now = self._seen.clock.monotonic()
             if self._latest is None or now - self._looked_at >= _FRESH_S:
-                counts = await self._seen.counts()
+                counts, apart = await self._seen.counts()
                 facts = await self._seen.facts()
                 self._looked_at = self._seen.clock.monotonic()
-                self._windows.add(_sample(counts, self._looked_at))
+                uses = {pid: (use.cpu_s, use.memory_bytes) for pid, use in counts.processes.items()}
+                self._windows.add(self._looked_at, _told(apart, self._looked_at), uses)
                 self._memory.take(counts, self._seen.clock.epoch_s())
                 self._latest = Moment(facts, counts, self._windows.changes(), self._memory)
             return self._latest
@@ -243,12 +244,15 @@ class Watch:
             await asyncio.wait([idle])
 
 
-def _sample(counts: SystemCounts, at: float) -> Sample:
-    return Sample(
-        at,
-        {edge.key: Total(edge.count, edge.faults, edge.buckets) for edge in counts.edges},
-        {pid: (use.cpu_s, use.memory_bytes) for pid, use in counts.processes.items()},
-    )
+def _told(apart: Iterable[SystemCounts], now: float) -> dict[str, Told]:
+    """What each process has counted; a number that the next one has as well is not the same process."""
+    return {
+        f"{' '.join(counts.processes)} since {counts.started_at}": Told(
+            now - (counts.at - counts.started_at).total_seconds(),
+            {edge.key: Total(edge.count, edge.faults, edge.buckets) for edge in counts.edges},
+        )
+        for counts in apart
+    }
 
 
 def _point(

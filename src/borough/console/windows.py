@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from math import floor, log10
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["Changes", "Lately", "Sample", "Total", "Windows", "lately"]
+__all__ = ["Changes", "Lately", "Sample", "Told", "Total", "Windows", "lately"]
 
 _RATE_S = 10.0
 _QUANTILES_S = 60.0
@@ -32,6 +33,14 @@ class Total(NamedTuple):
 _NOTHING = Total(0, 0, {})
 Key = tuple[str, ...]
 """What is counted."""
+_NONE: Mapping[Key, Total] = {}
+
+
+class Told(NamedTuple):
+    """What a process has counted, and since when: counts belong to the process that counts."""
+
+    since: float
+    totals: Mapping[Key, Total]
 
 
 class Lately(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +56,7 @@ class Sample(NamedTuple):
     """What was seen at a moment. `processes`: seconds of CPU and bytes of memory, by process."""
 
     at: float
-    totals: Mapping[tuple[str, ...], Total]
+    totals: Mapping[Key, Total]
     processes: Mapping[str, tuple[float, int]]
 
     def total(self, keys: Iterable[tuple[str, ...]]) -> Total:
@@ -69,31 +78,30 @@ class Windows:
     def __init__(self) -> None:
         self._fine: deque[Sample] = deque()
         self._coarse: deque[Sample] = deque()
-        self._told: dict[Key, Total] = {}
-        """What was said of each key last, and below what is added to it: counts of processes that have gone."""
-        self._gone: dict[Key, Total] = {}
-        self._there: frozenset[Key] = frozenset()
+        self._known: dict[str, tuple[float, Mapping[Key, Total]]] = {}
+        """By process: when it told last, and what."""
 
-    def add(self, sample: Sample) -> None:
-        """Take what is seen now. A process that has gone takes nothing away, and nothing from what others do."""
-        nothing: Mapping[Key, Total] = {}
-        before = self._fine[-1].totals if self._fine else nothing
-        is_there = self._there
-        self._there = frozenset(sample.totals)
-        totals = dict(before)  # of what is not told any more, too
-        for key, told in sample.totals.items():
-            last = self._told.get(key, _NOTHING)
-            self._told[key] = told
-            if last[:2] == told[:2]:
-                totals.setdefault(key, told)
-                continue
-            if told.number < last.number:
-                # Who was not there has counted all of this since; else somebody of several is not there.
-                known = before[key]
-                self._gone[key] = _sum(known, told, -1) if key in is_there else known
-            gone = self._gone.get(key)
-            totals[key] = told if gone is None else _sum(gone, told, 1)
-        sample = sample._replace(totals=totals)
+    def add(
+        self,
+        at: float,
+        told: Mapping[str, Told],
+        processes: Mapping[str, tuple[float, int]] = MappingProxyType({}),
+    ) -> None:
+        """Take what each process tells now. One that is silent or has gone takes nothing away.
+
+        What it has counted is of this moment where it has told within the last minute, or is younger than that.
+        """
+        before = self._fine[-1] if self._fine else None
+        oldest = at - _QUANTILES_S if before is None else min(before.at, at - _QUANTILES_S)
+        self._known = {name: each for name, each in self._known.items() if each[0] >= oldest}
+        totals = {} if before is None else dict(before.totals)
+        for name, (since, counted) in told.items():
+            _, known = self._known.get(name, (at, _NONE))
+            is_of_now = name in self._known or before is None or since >= oldest
+            self._known[name] = at, counted
+            if is_of_now:
+                _grow(totals, counted, known)
+        sample = Sample(at, totals, processes)
         self._fine.append(sample)
         while sample.at - self._fine[0].at > _RATE_S and len(self._fine) > 2:
             self._fine.popleft()
@@ -146,6 +154,13 @@ class Changes:
         if now is None or before is None or seconds <= 0:
             return None
         return round((now[0] - before[0]) / seconds, 3)
+
+
+def _grow(totals: dict[Key, Total], now: Mapping[Key, Total], before: Mapping[Key, Total]) -> None:
+    for key, total in now.items():
+        last = before.get(key, _NOTHING)
+        if total[:2] != last[:2]:
+            totals[key] = _sum(totals.get(key, _NOTHING), _sum(total, last, -1), 1)
 
 
 def _sum(one: Total, other: Total, sign: int) -> Total:

@@ -35,7 +35,7 @@ def endpoints(seen: Seen, watch: Watch) -> Iterable[Endpoint]:
         return await document.answer(asked.request)
 
     async def state(_: Asked) -> Response:
-        return json_answer(await seen.counts())
+        return json_answer((await seen.counts()).together)
 
     async def edges(_: Asked) -> Response:
         return json_answer({"edges": list((await watch.look()).edges().values())})
