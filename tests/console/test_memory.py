@@ -62,6 +62,19 @@ def test_a_service_is_down_since_its_first_end_until_it_runs_again() -> None:
     assert memory.down_since("search") is None
 
 
+def test_a_service_was_down_for_two_minutes_where_it_was_and_not_where_a_replica_has_ended() -> (
+    None
+):
+    memory = Memory()
+    memory.take(counts(running=True, ended_at=9.0), 10.0)
+    assert not memory.was_down("search")
+    memory.take(counts(running=False, ended_at=19.0), 20.0)
+    assert not memory.was_down("search")
+    for now, was_down in ((30.0, True), (149.0, True), (151.0, False)):
+        memory.take(counts(running=True, ended_at=19.0), now)
+        assert memory.was_down("search") is was_down
+
+
 def test_a_service_that_only_does_not_tell_is_silent_since_it_told_last() -> None:
     memory = Memory()
     memory.take(counts(running=True, ended_at=5.0), 10.0)

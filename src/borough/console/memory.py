@@ -16,6 +16,9 @@ Pair = tuple[EdgeKind, str, str]
 """What kind of edge, from whom, to whom."""
 
 
+_LATELY_S = 120.0
+
+
 class Memory:
     """That of one console, since it began."""
 
@@ -23,14 +26,18 @@ class Memory:
         self._told_at: dict[str, float] = {}
         """By service: when a process that runs it told last."""
         self._down_since: dict[str, float] = {}
+        self._down_until: dict[str, float] = {}
+        self._now = 0.0
         self._pairs: dict[Pair, set[str]] = {}
 
     def take(self, counts: SystemCounts, now: float) -> None:
         """Take what is seen now."""
+        self._now = now
         running = {name for name, each in counts.services.items() if each.processes}
         for name in running:
             self._told_at[name] = now
-            self._down_since.pop(name, None)
+            if self._down_since.pop(name, None) is not None:
+                self._down_until[name] = now
         ends: dict[str, float] = {}
         for replica in counts.replicas:
             for name in replica.services:
@@ -48,6 +55,12 @@ class Memory:
     def down_since(self, service: str) -> float | None:
         """Since when nobody tells of a service. None: somebody does, or nobody ever has."""
         return self._down_since.get(service)
+
+    def was_down(self, service: str) -> bool:
+        """Whether somebody tells of a service again, and two minutes ago nobody did."""
+        until = self._down_until.get(service)
+        is_down = service in self._down_since
+        return until is not None and not is_down and self._now - until < _LATELY_S
 
     def operations(self, pair: Pair) -> Set[str]:
         """What has been seen between two services; empty where nothing has."""

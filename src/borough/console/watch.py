@@ -48,6 +48,7 @@ class ServiceNow(ServiceCounts, kw_only=True):
     """A service's counts, what its calls (`lately`) and its handlers (`events`) do lately, and how its replicas are.
 
     While no process tells of it, `down_since` says since when, in seconds since 1970; null where none ever has.
+    One that tells again `was_down` for two minutes.
     """
 
     lately: Lately
@@ -55,6 +56,7 @@ class ServiceNow(ServiceCounts, kw_only=True):
     faring: Faring
     replicas: tuple[ReplicaFacts, ...] = ()
     down_since: float | None = None
+    was_down: bool = False
 
 
 class ProcessNow(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +116,7 @@ class Moment:
             faring=faring(calls, events),
             replicas=replicas,
             down_since=self._memory.down_since(name),
+            was_down=self._memory.was_down(name),
         )
 
     def edges(self) -> dict[str, EdgeNow]:

@@ -24,30 +24,39 @@ export function endOf(replica) {
   return `${replica.name} ended ${times} ${time(replica.ended_at)}: ${replica.why ?? "nobody knows why"}${now ? `; it ${now}` : ""}.`;
 }
 
-function isTold(service, found, now) {
-  return downOf(service, found)?.isDown || found.replicas.some((each) => each.ended_at !== null && now - each.ended_at < LATELY_S);
+const latestOf = (replicas) => replicas.filter((each) => each.ended_at !== null).sort((a, b) => b.ended_at - a.ended_at)[0];
+
+// Which services are down or were a moment ago, and then which replicas have ended of those that were not: each of these once.
+export function rowsOf(declared, services, now) {
+  const found = declared.filter((each) => services.has(each.name)).map((each) => [each, services.get(each.name)]);
+  const down = found.filter(([service, each]) => each.was_down || downOf(service, each)?.isDown);
+  const rows = down.map(([service, each]) => ({ name: service.name, state: downOf(service, each)?.text ?? "has been down", isBad: true, latest: latestOf(each.replicas) }));
+  const told = new Set(down.flatMap(([, each]) => each.replicas.map((one) => one.name)));
+  for (const [service, { replicas }] of found) {
+    for (const latest of replicas) {
+      if (latest.ended_at === null || now - latest.ended_at >= LATELY_S || told.has(latest.name)) continue;
+      told.add(latest.name);
+      rows.push({ name: service.name, state: "a replica has ended", isBad: false, latest });
+    }
+  }
+  return rows.map(({ latest, ...row }) => ({ ...row, end: latest ? endOf(latest) : "", words: latest?.last_words.at(-1) ?? "" }));
 }
 
-// Above the map: who is down, or was a moment ago.
+// Above the map: who is down, or was a moment ago, and what has ended.
 export class DownList {
   constructor(facts) {
     this.facts = facts;
-    this.element = make("ul", { id: "down", "aria-label": "Services that are down", hidden: "" });
+    this.element = make("ul", { id: "down", "aria-label": "What is down or has ended", hidden: "" });
     this.shown = "";
   }
 
   show(services) {
-    const now = Date.now() / 1000;
-    const rows = this.facts.services.filter((each) => services.has(each.name) && isTold(each, services.get(each.name), now)).map((each) => {
-      const found = services.get(each.name);
-      const latest = found.replicas.filter((one) => one.ended_at !== null).sort((a, b) => b.ended_at - a.ended_at)[0];
-      return [each.name, downOf(each, found)?.text ?? "has been down", latest ? endOf(latest) : "", latest?.last_words.at(-1) ?? ""];
-    });
+    const rows = rowsOf(this.facts.services, services, Date.now() / 1000);
     const text = JSON.stringify(rows);
     if (text === this.shown) return;
     this.shown = text;
     this.element.hidden = !rows.length;
-    this.element.replaceChildren(...rows.map(([name, state, end, words]) => make("li", {}, make("b", {}, serviceLink(name)), " ", make("span", { class: "bad" }, state),
+    this.element.replaceChildren(...rows.map(({ name, state, isBad, end, words }) => make("li", {}, make("b", {}, serviceLink(name)), " ", make("span", { class: isBad ? "bad" : "" }, state),
       end ? ` · ${end}` : "", words ? [" It said last: ", make("q", {}, words)] : null)));
   }
 }

@@ -1,0 +1,34 @@
+"""What the console's pages make of what they are told, where no browser is needed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.node.tools import require_node, run_node
+
+PAGE = Path(__file__).parents[2] / "src" / "borough" / "console" / "page"
+
+
+def made(module: str, script: str) -> Any:
+    """What a script prints of what it makes with `page`, a module of the console's."""
+    whole = f"const page = await import({json.dumps((PAGE / module).as_uri())});\n{script}"
+    return json.loads(run_node(require_node(), "--input-type=module", "--eval", whole))
+
+
+ROWS = """
+const replica = (name, ended_at) => ({ name, state: "ready", restarts: 1, ended_at, why: "has ended", last_words: [] });
+const now = (replicas, was_down) => ({ processes: [{ pid: 2 }], down_since: null, was_down, replicas });
+const shared = [replica("shop.1", 970), replica("shop.2", null), replica("shop.3", 100)];
+const search = now([replica("search.1", 990)], true);
+const services = new Map(Object.entries({ orders: now(shared, false), payments: now(shared, false), search }));
+const declared = [...services.keys()].map((name) => ({ name, runs: "here" }));
+const rows = page.rowsOf(declared, services, 1000);
+console.log(JSON.stringify(rows.map(({ name, state, isBad }) => [name, state, isBad])));
+"""
+
+
+def test_a_replica_that_has_ended_is_told_once_and_its_services_are_not_called_down() -> None:
+    assert made("down.js", ROWS) == [
+        ["search", "has been down", True],
+        ["orders", "a replica has ended", False],
+    ]
