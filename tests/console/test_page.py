@@ -32,3 +32,26 @@ def test_a_replica_that_has_ended_is_told_once_and_its_services_are_not_called_d
         ["search", "has been down", True],
         ["orders", "a replica has ended", False],
     ]
+
+
+DEATHS = """
+globalThis.document = { createElement: () => ({ setAttribute() {}, append() {} }) };
+const shown = [];
+const item = (text) => ({ text, remove: () => shown.splice(shown.indexOf(text), 1) });
+const card = { group: {}, known: new Map(), letters: { append: ({ text }) => shown.push(text) } };
+const looks = [["first", 1000, "A"], ["first", 1000, "A"], ["first", 2000, "B"]].map(([event_id, died_at, cause]) =>
+  ({ letters: [{ event_id, died_at, cause }], more: false }));
+const dead = new (class extends page.Dead {
+  letter = ({ cause }) => item(cause);
+})({ api: { get: async () => looks.shift() } }, {});
+const seen = [];
+while (looks.length) {
+  await dead.load(card);
+  seen.push([...shown]);
+}
+console.log(JSON.stringify(seen));
+"""
+
+
+def test_an_event_that_was_replayed_and_dies_again_is_shown_as_it_died_last() -> None:
+    assert made("events.js", DEATHS) == [["A"], ["A"], ["B"]]

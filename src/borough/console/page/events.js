@@ -50,7 +50,10 @@ class Folded {
   }
 }
 
-class Dead {
+// One that was replayed and has died again is another letter of the same event.
+const deathOf = (letter) => `${letter.event_id} ${letter.died_at}`;
+
+export class Dead {
   constructor(context, note) {
     this.context = context;
     this.note = note;
@@ -121,12 +124,12 @@ class Dead {
     const { handler, fingerprint } = card.group;
     try {
       const { letters, more } = await this.context.api.get("events/dead", { handler, fingerprint });
-      const ids = new Set(letters.map((each) => each.event_id));
-      for (const [id, item] of card.known) if (!ids.has(id)) { item.remove(); card.known.delete(id); }
+      const deaths = new Set(letters.map(deathOf));
+      for (const [death, item] of card.known) if (!deaths.has(death)) { item.remove(); card.known.delete(death); }
       for (const each of letters) {
-        if (card.known.has(each.event_id)) continue;
-        card.known.set(each.event_id, this.letter(each, letters.length === 1));
-        card.letters.append(card.known.get(each.event_id));
+        if (card.known.has(deathOf(each))) continue;
+        card.known.set(deathOf(each), this.letter(each, letters.length === 1));
+        card.letters.append(card.known.get(deathOf(each)));
       }
       card.more?.remove();
       card.more = more ? make("li", {}, "There are more; these are the oldest.") : null;
