@@ -55,3 +55,22 @@ console.log(JSON.stringify(seen));
 
 def test_an_event_that_was_replayed_and_dies_again_is_shown_as_it_died_last() -> None:
     assert made("events.js", DEATHS) == [["A"], ["A"], ["B"]]
+
+
+FOLLOWING = """
+const followed = [];
+const live = { follow: (topics) => {
+  followed.push(...topics);
+  return () => followed.splice(followed.indexOf(topics[0]), 1);
+} };
+const own = new page.Followed(live);
+own.follow(["alerts"]);
+const before = [...followed];
+own.end();
+own.follow(["edges"]);
+console.log(JSON.stringify([before, followed]));
+"""
+
+
+def test_a_page_that_is_over_follows_nothing_more() -> None:
+    assert made("live.js", FOLLOWING) == [["alerts"], []]

@@ -11,7 +11,7 @@
 import * as api from "./api.js";
 import { byService, CountBadge } from "./badges.js";
 import { listed, make, plural, say } from "./elements.js";
-import { Live } from "./live.js";
+import { Followed, Live } from "./live.js";
 import { logIn } from "./login.js";
 
 // The pages by their first word; those with a label stand in the navigation.
@@ -68,13 +68,13 @@ function markNavigation(page) {
   }
 }
 
-function contextOf(place, ends) {
+function contextOf(place, followed) {
   return {
     ...place,
     api,
     live,
     facts,
-    follow: (topics, changed) => ends.push(live.follow(topics, changed)),
+    follow: (topics, changed) => followed.follow(topics, changed),
     go: (hash) => { location.hash = hash; },
     renew: (query) => {
       const text = new URLSearchParams(query).toString();
@@ -103,15 +103,15 @@ async function show(event) {
   const mine = ++turn;
   shown.dispose();
   markNavigation(page);
-  const ends = [];
+  const followed = new Followed(live);
   const root = make("div", { class: `page page-${page.path}` });
   let dispose = null;
-  shown = { dispose: () => { ends.forEach((end) => end()); dispose?.(); } };
+  shown = { dispose: () => { followed.end(); dispose?.(); } };
   try {
     const module = await page.load();
     if (mine !== turn) return;
     at("main").replaceChildren(root);
-    dispose = (await module.render(root, contextOf(place, ends))) ?? null;
+    dispose = (await module.render(root, contextOf(place, followed))) ?? null;
     if (mine !== turn) return dispose?.();
     document.title = `${module.title} · ${(await facts()).name}`;
     if (event) at("main").focus({ preventScroll: true });

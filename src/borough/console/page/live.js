@@ -71,3 +71,21 @@ export class Live {
     }
   }
 }
+
+// What one page follows: all of it ends with the page, and a page that is over follows nothing more, however late its parts come.
+export class Followed {
+  constructor(live) {
+    this.live = live;
+    this.ends = [];
+    this.isOver = false;
+  }
+
+  follow(topics, changed) {
+    if (!this.isOver) this.ends.push(this.live.follow(topics, changed));
+  }
+
+  end() {
+    this.isOver = true;
+    for (const end of this.ends.splice(0)) end();
+  }
+}

@@ -14,6 +14,7 @@ export const path = "services";
 
 const RUNS = { mock: "answered by a mock here", elsewhere: "runs elsewhere" };
 const PLOTS_EACH_MS = 5000;
+const ALERTS_MS = 500; // a page does not wait longer for them
 const COLUMNS = [{ title: "Service" }, { title: "Team" }, { title: "What it does" }, { title: "Runs" }, { title: "Calls", number: true },
   { title: "Failed", number: true }, { title: "p99", number: true }, { title: "Events in", number: true },
   { title: "CPU", number: true }, { title: "Memory", number: true }];
@@ -214,7 +215,7 @@ async function renderOne(root, context, name) {
   const [rooms, beside, wrong] = [new Rooms(), near(facts, name), openAlerts(name, context)];
   const operations = operationsOf(service);
   const quietly = (act) => act().catch(() => {}); // the frame says that nothing answers
-  await quietly(wrong.refresh); // what came later would push the rest down
+  await Promise.race([quietly(wrong.refresh), new Promise((go) => setTimeout(go, ALERTS_MS))]); // what came later would push the rest down
   root.append(
     make("p", {}, make("a", { href: "#/services" }, "All services")),
     make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state, wrong.element,
