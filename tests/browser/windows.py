@@ -24,6 +24,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PHONE, DESK = 380, 1280
+ICON = "/icon.svg"
 SHOTS = os.environ.get("BOROUGH_SHOTS")
 """A folder for pictures of what the tests have seen, for a person to look at."""
 
@@ -85,11 +86,13 @@ def _note_said(faults: list[str], kind: str, text: str, answers: frozenset[int])
 
 
 def _note_failed(faults: list[str], request: Any) -> None:
-    # A stream of events has no end but that the page leaves it, and a list that is being read is given up for a newer
-    # one. Only the page itself aborts; a server that hangs up or is gone has other names.
-    given_up = request.failure == "net::ERR_ABORTED"
-    if not given_up or request.resource_type not in ("eventsource", "fetch"):
-        faults.append(f"no answer: {request.url}")
+    # A stream of events has no end but that the page leaves it, a list that is being read is given up for a newer
+    # one, and the icon that a tab shows is fetched beside the page, which may be left meanwhile. Only the page itself
+    # aborts; a server that hangs up or is gone has other names.
+    is_given_up = request.failure == "net::ERR_ABORTED"
+    is_beside = request.resource_type in ("eventsource", "fetch") or request.url.endswith(ICON)
+    if not (is_given_up and is_beside):
+        faults.append(f"no answer: {request.url} ({request.failure})")
 
 
 def _note_status(faults: list[str], response: Any, answers: frozenset[int]) -> None:
