@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from borough.contracts.catalog import own_doc
+from borough.contracts.catalog import first_sentence, own_doc
 from borough.contracts.objective import Objective, objectives_of
 from borough.errors import BrokerError, StoreError
 from borough.gateway.process import Process
@@ -25,7 +25,7 @@ from borough.runtime.topics import HEARD, KEYS
 from borough.telemetry.durations import RecentDurations
 from borough.telemetry.masking import masked
 from borough.telemetry.measures import Measured
-from borough.telemetry.plain import plain
+from borough.telemetry.plain import plain, shortened
 
 __all__ = [
     "CallFacts",
@@ -240,7 +240,9 @@ class OwnFacts:
             for objective in objectives_of(mark.service, mark.availability, mark.latency)
         )
         self._problems = {
-            kind.__name__: FailureFacts(status=kind.status, doc=_first_sentence(own_doc(kind)))
+            kind.__name__: FailureFacts(
+                status=kind.status, doc=plain(first_sentence(own_doc(kind)))
+            )
             for operation in operations
             for kind in operation.mark.raises
         }
@@ -318,11 +320,6 @@ async def _one(store: Store, sql: str, name: str, topic: str) -> _Failed | None:
     return await store.maybe(_Failed, sql, name, topic)
 
 
-def _first_sentence(doc: str) -> str:
-    return plain(f"{doc.partition(chr(10))[0]} ".partition(". ")[0])
-
-
 def _short(cause: str) -> str:
     """One line of it, without what is secret or writes to a terminal."""
-    line = plain(masked(cause))
-    return line if len(line) <= _LONGEST_CAUSE else f"{line[:_LONGEST_CAUSE]}…"
+    return shortened(plain(masked(cause)), _LONGEST_CAUSE)

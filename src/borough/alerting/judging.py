@@ -31,6 +31,7 @@ from borough.reliability.alert_rules import METRICS, Rule
 from borough.reliability.alerts import Reading
 from borough.reliability.objectives import BURNS, Burn
 from borough.runtime.topics import taken
+from borough.telemetry.plain import shortened
 
 __all__ = ["Judging"]
 
@@ -189,18 +190,8 @@ class Judging:
                 or operation.name in lost
                 or is_explained(operation)
             )
-            if value > rule.above and not is_spared:
-                said += self._causes.of(operation.service)
-            look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
-            yield self._reading(
-                rule,
-                operation.name,
-                operation.service,
-                value,
-                f"{said}.",
-                look,
-                is_spared=is_spared,
-            )
+            asked = {"status": "error"}
+            yield self._suffering(rule, operation, value, said, asked, is_spared=is_spared)
 
     def _timeout_rate(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         bad = self._above(rule.above, lambda each: each.lost)
@@ -214,18 +205,8 @@ class Judging:
                 f"{mostly(seen, lost_kinds(seen, calls))}"
             )
             is_spared = lost < LEAST_CALLS or not operation.recently_lost or is_explained(operation)
-            if value > rule.above and not is_spared:
-                said += self._causes.of(operation.service)
-            look = f"#/traces?{urlencode({'service': operation.service, 'status': 'error'})}"
-            yield self._reading(
-                rule,
-                operation.name,
-                operation.service,
-                value,
-                f"{said}.",
-                look,
-                is_spared=is_spared,
-            )
+            asked = {"status": "error"}
+            yield self._suffering(rule, operation, value, said, asked, is_spared=is_spared)
         yield from self._external_timeouts(rule, seen)
 
     def _external_timeouts(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
@@ -271,19 +252,28 @@ class Judging:
                 or operation.name in lost
                 or is_explained(operation)
             )
-            if took_s > bound_s and not is_spared:
-                said += self._causes.of(operation.service)
-            asked = {"service": operation.service, "at_least_ms": f"{rule.above:g}"}
-            look = f"#/traces?{urlencode(asked)}"
-            yield self._reading(
-                rule,
-                operation.name,
-                operation.service,
-                took_s * 1e3,
-                f"{said}.",
-                look,
-                is_spared=is_spared,
-            )
+            asked = {"at_least_ms": f"{rule.above:g}"}
+            took_ms = took_s * 1e3
+            yield self._suffering(rule, operation, took_ms, said, asked, is_spared=is_spared)
+
+    def _suffering(
+        self,
+        rule: Rule,
+        operation: Operation,
+        value: float,
+        said: str,
+        asked: Mapping[str, str],
+        *,
+        is_spared: bool,
+    ) -> Reading:
+        """What an operation suffers, what may be the cause, and the traces that are to be `asked` for."""
+        service = operation.service
+        if value > rule.above and not is_spared:
+            said += self._causes.of(service)
+        look = f"#/traces?{urlencode({'service': service, **asked})}"
+        return self._reading(
+            rule, operation.name, service, value, f"{said}.", look, is_spared=is_spared
+        )
 
     def _above(self, bound: float, of: Callable[[Operation], int]) -> set[str]:
         return {
@@ -375,7 +365,7 @@ def _of(facts: HandlerFacts) -> str:
 def _trouble(replica: ReplicaFacts) -> str:
     """Why a place is not filled, with what its process said last."""
     last = replica.last_words[-1] if replica.last_words else ""
-    last = last if len(last) <= _LONGEST_WORDS else f"{last[:_LONGEST_WORDS]}…"
+    last = shortened(last, _LONGEST_WORDS)
     return f'{replica.trouble}; it said last: "{last}"' if last else str(replica.trouble)
 
 

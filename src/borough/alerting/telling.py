@@ -19,7 +19,7 @@ from borough.errors import BoroughError, CallError
 from borough.reliability.webhook import Received, judge_status, signature_fields
 from borough.runtime.options import Options
 from borough.services.settings import Secret
-from borough.telemetry.plain import plain
+from borough.telemetry.plain import plain, shortened
 from borough.transports.http.client import HttpClient
 from borough.transports.http.external import place_at
 from borough.transports.http.limits import ClientLimits
@@ -52,7 +52,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         more = len(self.firing) + len(self.resolved) - 1
         state = "fires" if self.firing else "resolved"
         line = f"[{self.system}] {state}: {first.rule}, {first.summary}"
-        line = line if len(line) <= _LONGEST_SUBJECT else f"{line[:_LONGEST_SUBJECT]}…"
+        line = shortened(line, _LONGEST_SUBJECT)
         return plain(f"{line} (and {more} more)" if more else line)
 
     @property

@@ -72,9 +72,8 @@ def with_own_engines(
         from borough.runtime.mocks import mocked
         from borough.runtime.system import System
 
-        mocked(
-            System.load(configuration.folder, flags=flags), mocks
-        )  # faults are told before servers are made
+        # Faults are told before servers are made.
+        mocked(System.load(configuration.folder, flags=flags), mocks)
         print(f"borough: starting {', '.join(names)} in {folder / 'engines'}", file=sys.stderr)
     with started(names, folder) as found:
         yield {**flags, **found}
@@ -85,10 +84,8 @@ def running_engines(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
     from borough.engines.started import running
     from borough.runtime.configuration import Configuration
 
-    return {
-        **flags,
-        **running(*_missing(Configuration.load(path.resolve(), os.environ, flags))),
-    }
+    configuration = Configuration.load(path.resolve(), os.environ, flags)
+    return {**flags, **running(*_missing(configuration))}
 
 
 def _missing(configuration: Configuration) -> tuple[list[str], Path]:

@@ -61,15 +61,7 @@ class Sample(NamedTuple):
 
     def total(self, keys: Iterable[tuple[str, ...]]) -> Total:
         """Those keys together."""
-        count = faults = 0
-        buckets: dict[int, int] = {}
-        for key in keys:
-            total = self.totals.get(key, _NOTHING)
-            count += total.number
-            faults += total.faults
-            for exponent, inside in total.buckets.items():
-                buckets[exponent] = buckets.get(exponent, 0) + inside
-        return Total(count, faults, buckets)
+        return _together(self.totals.get(key, _NOTHING) for key in keys)
 
 
 class Windows:
@@ -160,14 +152,20 @@ def _grow(totals: dict[Key, Total], now: Mapping[Key, Total], before: Mapping[Ke
     for key, total in now.items():
         last = before.get(key, _NOTHING)
         if total[:2] != last[:2]:
-            totals[key] = _sum(totals.get(key, _NOTHING), _sum(total, last, -1), 1)
+            number, faults = total.number - last.number, total.faults - last.faults
+            grown = Total(number, faults, _less(total.buckets, last.buckets))
+            totals[key] = _together((totals.get(key, _NOTHING), grown))
 
 
-def _sum(one: Total, other: Total, sign: int) -> Total:
-    buckets = dict(one.buckets)
-    for exponent, count in other.buckets.items():
-        buckets[exponent] = buckets.get(exponent, 0) + sign * count
-    return Total(one.number + sign * other.number, one.faults + sign * other.faults, buckets)
+def _together(totals: Iterable[Total]) -> Total:
+    number = faults = 0
+    buckets: dict[int, int] = {}
+    for total in totals:
+        number += total.number
+        faults += total.faults
+        for exponent, count in total.buckets.items():
+            buckets[exponent] = buckets.get(exponent, 0) + count
+    return Total(number, faults, buckets)
 
 
 def lately(now: Total, before: Total, seconds: float) -> Lately:

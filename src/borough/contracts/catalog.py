@@ -45,7 +45,7 @@ from borough.contracts.shapes import (
 )
 from borough.contracts.struct import OpenEnum
 
-__all__ = ["NOTHING", "Catalog", "TypeFault", "own_doc"]
+__all__ = ["NOTHING", "Catalog", "TypeFault", "first_sentence", "own_doc"]
 
 _STRANGERS: dict[type[native.Type], tuple[str, str]] = {
     native.AnyType: ("Any", "Say which type it is"),
@@ -358,6 +358,12 @@ def own_doc(thing: Any) -> str:
     """The docstring of a class or function itself, not one that is inherited or generated."""
     doc = vars(thing).get("__doc__") if isinstance(thing, type) else thing.__doc__
     return inspect.cleandoc(doc) if isinstance(doc, str) else ""
+
+
+def first_sentence(doc: str) -> str:
+    """The first sentence of its first line, without the full stop."""
+    line, _, _ = doc.partition("\n")
+    return f"{line} ".partition(". ")[0]
 
 
 def _name(kind: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from borough.telemetry.masking import masked
-from borough.telemetry.plain import plain
+from borough.telemetry.plain import plain, shortened
 
 __all__ = ["LastWords", "in_a_sentence"]
 
@@ -33,13 +33,9 @@ class LastWords:
 
     def told(self) -> tuple[str, ...]:
         """The last lines, the latest last."""
-        return tuple(_cut(masked(line), _LONGEST) for line in self._lines)
+        return tuple(shortened(masked(line), _LONGEST) for line in self._lines)
 
 
 def in_a_sentence(text: str) -> str:
     """What a program says, within a sentence about it: short, masked, and without escapes for terminals."""
-    return _cut(plain(masked(text[:_LONGEST_KEPT])), _LONGEST_IN_A_SENTENCE)
-
-
-def _cut(line: str, longest: int) -> str:
-    return line if len(line) <= longest else f"{line[:longest]}…"
+    return shortened(plain(masked(text[:_LONGEST_KEPT])), _LONGEST_IN_A_SENTENCE)

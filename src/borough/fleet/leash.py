@@ -25,10 +25,8 @@ def main() -> int:
     ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGTERM)
     if os.getppid() != int(supervisor):
         return 0  # it went before it was asked for
-    for number in (
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-    ):  # Python ignores them, and that would be inherited
+    # Python ignores them, and that would be inherited.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(argv[0], argv)

@@ -75,9 +75,8 @@ class Process(asyncio.SubprocessProtocol):
 
     def has_company(self) -> bool:
         """Whether anything is left in its process group, after its own end."""
-        with suppress(
-            ChildProcessError
-        ):  # orphans are ours where this is a container's first process
+        # Orphans are ours where this is a container's first process.
+        with suppress(ChildProcessError):
             while os.waitpid(-self.pid, os.WNOHANG)[0]:
                 pass
         try:

@@ -177,11 +177,8 @@ class _Span(api.Span):
             return
         port = facts.get("server.port")
         name = address if port in (None, 80, 443) else f"{address}:{port}"
-        measured = self._tracer.recorder.measures.outside(self._service, name)
-        if measured is not None:
-            measured.durations.add(max(0.0, ended - self._began))
-            if self._failure is not None:
-                measured.fail(self._failure)
+        took_s = max(0.0, ended - self._began)
+        self._tracer.recorder.measures.count_outside(self._service, name, took_s, self._failure)
 
     @property
     def is_sampled(self) -> bool:

@@ -44,11 +44,7 @@ class OutsideSight:
         self, recorder: Recorder, address: str, what: str, began: float, failure: Failure | None
     ) -> None:
         ended = recorder.monotonic()
-        measured = recorder.measures.outside(self._service, address)
-        if measured is not None:
-            measured.durations.add(ended - began)
-            if failure is not None:
-                measured.fail(failure)
+        recorder.measures.count_outside(self._service, address, ended - began, failure)
         call = CURRENT.get()
         trace = None if call is None else call.trace
         if call is None or trace is None:

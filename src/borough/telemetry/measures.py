@@ -158,6 +158,16 @@ class Measures:
                 self._outside[service, address] = found
         return found
 
+    def count_outside(
+        self, service: str, address: str, seconds: float, failure: Failure | None
+    ) -> None:
+        """Count one of these requests, which took so long."""
+        measured = self.outside(service, address)
+        if measured is not None:
+            measured.durations.add(seconds)
+            if failure is not None:
+                measured.fail(failure)
+
     def series(self) -> list[Measured]:
         """All of them, with all counted that was put down until now."""
         found = list(self._series.values())

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from msgspec.structs import force_setattr
 
-from borough.contracts.catalog import own_doc
+from borough.contracts.catalog import first_sentence, own_doc
 from borough.contracts.objective import read_latency
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
@@ -221,8 +221,7 @@ def _meaning(kind: type[Problem]) -> str:
     """What a problem means, by the first sentence of its contract; its fields may hold what is secret."""
     found = _MEANINGS.get(kind)
     if found is None:
-        line = own_doc(kind).partition("\n")[0]
-        found = f"{line} ".partition(". ")[0].rstrip(" .")[:_LONGEST_MEANING]
+        found = first_sentence(own_doc(kind)).rstrip(" .")[:_LONGEST_MEANING]
         _MEANINGS[kind] = found
     return found
 
