@@ -13,6 +13,7 @@ from tests.browser.windows import (
     DESK,
     PHONE,
     Scheme,
+    check,
     keep_shot,
     overflow,
     violations,
@@ -59,9 +60,7 @@ async def test_the_page_fits_and_can_be_used_by_all(
     async with window(browser, width=width, scheme=scheme) as page:
         await opened(page, wreck)
         await expect(page.locator("#alerts-firing li")).to_have_count(1)
-        await keep_shot(page, f"alerts-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"alerts-{scheme}-{width}")
         await page.get_by_role("button", name=f"Silence {RULE}").click()
         await expect(page.get_by_label("Why")).to_be_focused()
         await keep_shot(page, f"alerts-question-{scheme}-{width}")

@@ -14,6 +14,7 @@ from tests.browser.windows import (
     DESK,
     PHONE,
     Scheme,
+    check,
     keep_shot,
     overflow,
     violations,
@@ -261,16 +262,12 @@ async def test_a_service_that_has_died_is_down_since_when_why_and_with_its_last_
         await expect(page.locator("#down q")).to_have_text(WORDS[-1])
         await box.click()
         await expect(page.locator(".chosen .bad")).to_contain_text(why)
-        await keep_shot(page, f"down-map-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"down-map-{scheme}-{width}")
         await page.get_by_role("link", name="Open the service").click()
         await expect(page.locator("#state")).to_contain_text("search: down since ")
         await expect(page.locator("#ends p")).to_contain_text(why)
         await expect(page.locator("#ends pre")).to_have_text("\n".join(WORDS))
-        await keep_shot(page, f"down-service-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"down-service-{scheme}-{width}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -294,9 +291,7 @@ async def test_events_that_fail_and_alerts_colour_a_service_and_a_little_that_fa
             "events 2/s · 75 % failed"
         )
         await expect(page.locator("#summary")).to_contain_text("failed 2/s")
-        await keep_shot(page, f"colours-map-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"colours-map-{scheme}-{width}")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -315,8 +310,6 @@ async def test_a_service_shows_its_rooms_what_is_wrong_with_it_and_whom_it_asks_
         await expect(page.locator("#rooms tbody tr")).to_have_text("Threads4 of 41231")
         await expect(page.locator("#near")).to_contain_text("Asks outsidecards.example")
         await expect(page.locator("#wrong li")).to_have_text(f"{said['summary']} See the alert")
-        await keep_shot(page, f"colours-service-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"colours-service-{scheme}-{width}")
         link = page.get_by_role("link", name="See the alert")
         await expect(link).to_have_attribute("href", "#/alerts?service=payments")

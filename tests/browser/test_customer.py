@@ -8,8 +8,8 @@ from tests.browser.windows import (
     DESK,
     PHONE,
     Scheme,
+    check,
     keep_shot,
-    overflow,
     violations,
     window,
 )
@@ -41,12 +41,6 @@ async def pay(page: Page, card: str) -> None:
     await page.get_by_role("button", name="Pay", exact=True).click()
 
 
-async def check(page: Page, name: str) -> None:
-    await keep_shot(page, f"customer-{name}")
-    assert await overflow(page) == []
-    assert await violations(page) == []
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [PHONE, DESK])
 async def test_from_an_account_over_a_declined_card_to_the_mail_of_a_paid_order(
@@ -61,14 +55,14 @@ async def test_from_an_account_over_a_declined_card_to_the_mail_of_a_paid_order(
         await expect(page.locator("#outcome")).to_contain_text("Your card was declined")
         await expect(page.locator("#outcome")).to_contain_text("Nothing was charged")
         await expect(page.locator("#orders .state")).to_have_text(["declined"])
-        await check(page, f"declined-{scheme}-{width}")
+        await check(page, f"customer-declined-{scheme}-{width}")
         await pay(page, "4242")
         await expect(page.locator("#outcome")).to_have_text("Paid. Thank you!")
         await expect(page.locator("#orders .state")).to_have_text(["paid", "declined"])
         letter = page.locator("#mails details", has_text="is paid")
         await letter.locator("summary").click()
         await expect(letter.locator("pre")).to_contain_text("Kettle")
-        await check(page, f"paid-{scheme}-{width}")
+        await check(page, f"customer-paid-{scheme}-{width}")
 
 
 async def test_who_has_an_account_signs_out_and_in_again(browser: Browser, shop: Process) -> None:

@@ -14,8 +14,8 @@ from tests.browser.windows import (
     DESK,
     PHONE,
     Scheme,
+    check,
     keep_shot,
-    overflow,
     violations,
     window,
 )
@@ -53,9 +53,7 @@ async def test_the_page_fits_and_can_be_used_by_all(
         await expect(page.locator(".letters pre").first).to_be_visible()
         await expect(page.locator(".letters pre").last).to_be_hidden()
         await expect(page.locator(".letters")).not_to_contain_text(CARD)
-        await keep_shot(page, f"events-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"events-{scheme}-{width}")
         await page.get_by_role("button", name="Drop all").click()
         await expect(page.get_by_role("dialog")).to_contain_text("Drop 2 dead letters?")
         await keep_shot(page, f"events-question-{scheme}-{width}")

@@ -13,9 +13,8 @@ from tests.browser.windows import (
     DESK,
     PHONE,
     Scheme,
+    check,
     keep_shot,
-    overflow,
-    violations,
     window,
 )
 
@@ -92,17 +91,13 @@ async def test_list_and_trace_fit_and_can_be_used_by_all(
     async with window(browser, width=width, scheme=scheme) as page:
         await opened(page, shop, "#/traces")
         await expect(page.locator("#found li").first).to_be_visible()
-        await keep_shot(page, f"traces-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"traces-{scheme}-{width}")
         await page.locator("#text").fill(f"order_id={order_id}")
         await show_found(page)
         hears = page.locator("#waterfall button.name", has_text="process").first
         await hears.click()
         await expect(page.locator("#waterfall .detail")).to_contain_text(order_id)
-        await keep_shot(page, f"trace-{scheme}-{width}")
-        assert await overflow(page) == []
-        assert await violations(page) == []
+        await check(page, f"trace-{scheme}-{width}")
 
 
 async def test_a_span_has_an_address_and_the_arrows_walk_and_fold(

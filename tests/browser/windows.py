@@ -128,6 +128,13 @@ async def violations(page: Page) -> list[str]:
     ]
 
 
+async def check(page: Page, name: str) -> None:
+    """Keep a picture; nothing may be wider than the window, and nobody may be kept from using it."""
+    await keep_shot(page, name)
+    assert await overflow(page) == []
+    assert await violations(page) == []
+
+
 async def keep_shot(page: Page, name: str) -> None:
     """A picture for a person to look at, where a folder is named for it."""
     if SHOTS is not None:
