@@ -16,7 +16,6 @@ import msgspec
 from benchmarks.answering import answer_lines, run
 from benchmarks.servers import MARKET
 from borough.clock import SystemClock
-from borough.gateway.calling import dependencies_of
 from borough.gateway.internal import ServiceTokens
 from borough.gateway.mutual_tls import proof_of
 from borough.ports import Replica, Transport
@@ -24,6 +23,7 @@ from borough.runtime.client import Caller
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host
 from borough.runtime.system import System
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.remote import RemoteTransport
 
 
@@ -39,7 +39,16 @@ async def main() -> None:
 
     def remote(_host: Host, caller: str) -> Transport:
         limits = system.configuration.options.limits
-        return RemoteTransport(dependencies_of(caller, proof, directory, clock, limits))
+        return RemoteTransport(
+            Dependencies(
+                directory,
+                lambda: proof.client(caller, limits.for_client()),
+                clock,
+                limits.for_dependency(),
+                caller=caller,
+                place=proof.origin,
+            )
+        )
 
     host = Host(system, clock=clock, make_transport=remote, data_folder=data / "second")
     await host.start()
