@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
 from math import frexp, inf
 
 __all__ = ["LOWEST", "Durations", "RecentDurations"]
@@ -65,20 +64,19 @@ class Durations:
 
 
 class RecentDurations(Durations):
-    """Durations that are put down by `lately`, and counted by `settle` whenever somebody looks.
+    """Durations that are put down in `recent`, and counted by `settle` whenever somebody looks.
 
     At most 32,768 wait to be counted. Of more, between two looks, the latest stand for all. Those that are not
     below `bound_s` are `slow`, which is exact where buckets are too wide to say.
     """
 
-    __slots__ = ("_recent", "bound_s", "lately", "slow")
+    __slots__ = ("bound_s", "recent", "slow")
 
     def __init__(self, bound_s: float = inf) -> None:
         super().__init__()
         self.bound_s = bound_s
         self.slow = 0
-        self._recent: deque[float] = deque(maxlen=_MOST_RECENT)
-        self.lately: Callable[[float], None] = self._recent.append
+        self.recent: deque[float] = deque(maxlen=_MOST_RECENT)
 
     def add(self, seconds: float) -> None:
         """Count one."""
@@ -90,7 +88,7 @@ class RecentDurations(Durations):
 
     def settle(self) -> None:
         """Count what has been put down."""
-        recent = self._recent
+        recent = self.recent
         if not recent:
             return
         found = sorted(recent.popleft() for _ in range(len(recent)))

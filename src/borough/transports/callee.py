@@ -142,8 +142,11 @@ class Callee:
             if sight is not None:
                 ended = monotonic()
                 took = ended - began
-                edge = sight.edges.get(call.caller) or sight.edge(call)
-                edge.lately(took)
+                try:
+                    edge = sight.edges[call.caller]
+                except KeyError:
+                    edge = sight.edge(call)
+                edge.recent.append(took)
                 if parent is not None:
                     sight.ended(edge, call, parent, (began, ended), arguments)
                 elif took >= sight.slow_s or call.partial:
