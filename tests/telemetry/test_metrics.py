@@ -61,9 +61,9 @@ def test_what_is_put_down_is_counted_as_if_it_had_been_counted_at_once() -> None
     for number in range(1, 2000):
         seconds = number * number * 3.7e-7
         at_once.add(seconds)
-        later.lately(seconds)
+        later.recent.append(seconds)
     at_once.add(0.0)
-    later.lately(0.0)
+    later.recent.append(0.0)
     later.settle()
     assert later.counts == at_once.counts
     assert abs(later.total_s - at_once.total_s) < 1e-6
@@ -82,7 +82,7 @@ def test_a_quantile_is_within_its_bucket() -> None:
 def test_what_is_not_below_its_bound_is_counted_exactly_wherever_its_bucket_ends() -> None:
     durations = RecentDurations(0.3)
     for took_s in (0.26, 0.299, 0.3, 0.31):
-        durations.lately(took_s)
+        durations.recent.append(took_s)
     durations.settle()
     durations.add(0.29)
     durations.add(0.5)

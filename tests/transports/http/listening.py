@@ -60,7 +60,8 @@ class Service:
     async def open(cls, answer: Answer, port: int | None = None, **limits: Any) -> "Service":
         ssl = limits.pop("ssl", None)
         proxies = limits.pop("proxies", ())
-        server = HttpServer(answer, ServerLimits(**limits), proxies=proxies)
+        entrances = limits.pop("entrances", None)
+        server = HttpServer(answer, ServerLimits(**limits), proxies=proxies, entrances=entrances)
         await server.open("127.0.0.1", free_port() if port is None else port, ssl)
         return cls(server)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+from borough.clock import SystemClock, thread_cpu_s
+from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import ServeOn
 from tests.transports.http.listening import TEXT, Raw, Service, echo
@@ -80,3 +82,36 @@ async def test_a_client_that_has_left_harms_nobody(serve: ServeOn) -> None:
         opened[0].writer.transport.abort()
         for raw in opened[1:]:
             assert (await raw.answer())[2] == b"GET /1? "
+
+
+async def is_late_after(serve: ServeOn, work: Callable[[], Awaitable[None]]) -> bool:
+    """Whether what comes after a call that does this work is taken to have waited."""
+
+    async def answer(request: Request) -> Response:
+        await work()
+        return Response(200, TEXT, b"")
+
+    limits = EntranceLimits(
+        most=4, least=1, waiting=0, wait_s=0.1, default_timeout_s=2.0, longest_timeout_s=3.0
+    )
+    service = await serve(answer, entrances=Entrances(["booth"], limits, SystemClock()))
+    assert b" 200 " in await service.exchange(
+        b"GET /booth/left HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    return service.server.is_late
+
+
+async def test_a_call_that_computed_for_long_has_let_others_wait(serve: ServeOn) -> None:
+    async def compute() -> None:
+        until = thread_cpu_s() + 0.2
+        while thread_cpu_s() < until:
+            pass
+
+    assert await is_late_after(serve, compute)
+
+
+async def test_a_call_that_waited_for_long_has_let_nobody_wait(serve: ServeOn) -> None:
+    async def wait() -> None:
+        await SystemClock().sleep(0.05)
+
+    assert not await is_late_after(serve, wait)
