@@ -197,7 +197,10 @@ class _Forwarder:
 
 
 def _fields_asked(request: Request, principal: Principal | None, trace: TraceContext) -> Fields:
-    """The fields that go on: the client's own, without claims, and what the edge alone knows."""
+    """The fields that go on: the client's own, without claims, and what the edge alone knows.
+
+    What differs from request to request comes last, in the order in which `OwnHeads` reads it.
+    """
     raw = request.headers.raw
     dropped = _NOT_ASKED
     if "connection" in raw:
@@ -205,15 +208,18 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
     headers = [
         (name.encode("latin-1"), value)
         for name, value in raw.items()
-        if name not in dropped and name[:8] != "borough-"
+        if name not in dropped and name != "authorization" and name[:8] != "borough-"
     ]
     host = raw.get("host")
     if host is not None:
         headers.append((b"borough-host", host))
-    headers.append((b"borough-client", wire.write_client(request.connection.peer)))
-    headers.append((b"traceparent", trace.traceparent.encode()))
     if trace.state:
         headers.append((b"tracestate", trace.state.encode("latin-1")))
+    headers.append((b"traceparent", trace.traceparent.encode()))
+    token = raw.get("authorization")
+    if token is not None and "authorization" not in dropped:
+        headers.append((b"authorization", token))
+    headers.append((b"borough-client", wire.write_client(request.connection.peer)))
     if principal is not None:
         headers.append((b"borough-principal", wire.write_principal(principal)))
     return headers

@@ -19,6 +19,12 @@ OWN = (
     + TRACE
     + b"borough-timeout-ms: 9999\r\ncontent-length: 355\r\n\r\n"
 )
+DOOR = (
+    b"GET /search/items?q=red+shoes&limit=5 HTTP/1.1\r\nhost: x\r\naccept: */*\r\nborough-host: shop\r\n"
+    + TRACE
+    + b"authorization: Bearer a.b.c\r\nborough-client: ::1 4711\r\nborough-principal: eyJzIjoxfQ\r\n"
+    + b"borough-timeout-ms: 9999\r\n\r\n"
+)
 BARE = b"GET /pricing/nothing HTTP/1.1\r\nhost: x\r\n" + TRACE + b"borough-timeout-ms: 5\r\n\r\n"
 LINES = st.sampled_from(
     [
@@ -40,12 +46,19 @@ LINES = st.sampled_from(
         b"upgrade: h2c",
         b" folded",
         b"cookie: a=b",
+        b"authorization: Bearer x",
+        b"authorization:  Bearer x ",
+        b"borough-client: 1.2.3.4 5",
+        b"borough-principal: e30",
     ]
 )
 STARTS = st.sampled_from(
     [
         b"POST /pricing/totals HTTP/1.1",
         b"POST /pricing/totals?x=1 HTTP/1.1",
+        b"POST /pricing/totals? HTTP/1.1",
+        b"GET /search/items?q=%20&x=/?#y HTTP/1.1",
+        b"GET /search/items?q=blue HTTP/1.1",
         b"GET /a HTTP/1.0",
         b"HEAD /a HTTP/1.1",
         b"GET http://x/a HTTP/1.1",
@@ -60,7 +73,7 @@ def heads(draw: st.DrawFn) -> bytes:
     if draw(st.booleans()):
         lines = [draw(STARTS), *draw(st.lists(LINES, max_size=6)), b"", b""]
         return b"\r\n".join(lines)
-    own = draw(st.sampled_from([OWN, BARE]))
+    own = draw(st.sampled_from([OWN, BARE, DOOR]))
     at, byte = draw(st.integers(0, len(own) - 5)), draw(st.integers(0, 255))
     return own[:at] + bytes([byte]) + own[at + 1 :]
 
@@ -88,7 +101,7 @@ def read(reader: HeadReader, head: bytes, following: bytes) -> Any:
 @example([b"POST /a HTTP/1.1\r\ncontent-length: 3\r\nhost: x\r\n" + BARE[41:]], b"abc")
 def test_what_was_read_before_changes_nothing(came: list[bytes], following: bytes) -> None:
     known = KnownParts()
-    for head in (OWN, OWN, BARE, BARE, *came, *came, *came):
+    for head in (OWN, OWN, BARE, BARE, DOOR, *came, *came, *came):
         fresh = read(HeadReader(LIMITS, KnownParts()), head, following)
         assert read(HeadReader(LIMITS, known), head, following) == fresh
 
@@ -104,6 +117,27 @@ def test_the_head_of_our_own_caller_is_not_parsed_again() -> None:
     assert request is not None
     assert (reader.length, reader.end) == (2, len(later))
     assert request.headers.get("Borough-Timeout-Ms") == "42"
+
+
+def test_neither_the_query_nor_for_whom_a_door_speaks_makes_it_parse_again() -> None:
+    known = KnownParts()
+    connection = Connection(("", 0))
+    HeadReader(LIMITS, known).read(DOOR, connection)
+    reader = HeadReader(LIMITS, known)
+    other = DOOR.replace(b"red+shoes", b"b%C3%BCrste").replace(b"::1 4711", b"10.1.2.3 80")
+    for later in (other, other.replace(b"authorization: Bearer a.b.c\r\n", b"")):
+        request = reader.read_own(later, connection)
+        assert request is not None
+        assert (request.path, request.query) == ("/search/items", "q=b%C3%BCrste&limit=5")
+        assert request.headers.get("borough-client") == "10.1.2.3 80"
+        assert request.headers.get("accept") == "*/*"
+
+
+def test_a_target_above_the_limit_is_left_to_the_parser() -> None:
+    limits, known = ServerLimits(url_bytes=40, fields=12), KnownParts()
+    HeadReader(limits, known).read(DOOR, Connection(("", 0)))
+    later = DOOR.replace(b"red", b"a" * 20)
+    assert HeadReader(limits, known).read_own(later, Connection(("", 0))) is None
 
 
 def test_a_body_above_the_limit_is_left_to_the_parser() -> None:

@@ -62,28 +62,26 @@ class KnownParts:
     All connections of a server share it, and its limits. Few are kept, and none that is long.
     """
 
-    __slots__ = ("_lines", "_names", "find_line", "find_names", "own")
+    __slots__ = ("lines", "names", "own")
 
     def __init__(self) -> None:
-        self._lines: dict[bytes, _Line] = {}
-        self._names: dict[tuple[bytes, ...], _Names] = {}
-        self.find_line = self._lines.get
-        self.find_names = self._names.get
+        self.lines: dict[bytes, _Line] = {}
+        self.names: dict[tuple[bytes, ...], _Names] = {}
         self.own = OwnHeads()
 
     def keep_line(self, text: bytes, line: _Line) -> None:
         """Know a start line again."""
         if len(text) <= _KNOWN_BYTES:
-            if len(self._lines) >= _MOST_KNOWN:
-                self._lines.clear()
-            self._lines[text] = line
+            if len(self.lines) >= _MOST_KNOWN:
+                self.lines.clear()
+            self.lines[text] = line
 
     def keep_names(self, came: tuple[bytes, ...], names: _Names) -> None:
         """Know the names of a head again."""
         if sum(map(len, came)) <= _KNOWN_BYTES:
-            if len(self._names) >= _MOST_KNOWN:
-                self._names.clear()
-            self._names[came] = names
+            if len(self.names) >= _MOST_KNOWN:
+                self.names.clear()
+            self.names[came] = names
 
 
 class HeadReader:
@@ -118,7 +116,10 @@ class HeadReader:
         if own is None:
             return None
         method, path, query, values, length, end = own
-        if length > self._limits.body_bytes or end > self._limits.head_bytes:
+        limits = self._limits
+        if length > limits.body_bytes or end > limits.head_bytes:
+            return None
+        if query and len(path) + 1 + len(query) > limits.url_bytes:
             return None
         self.length = length
         self.end = end
@@ -138,12 +139,12 @@ class HeadReader:
         self._parse(head)
         self._is_parsed = True
         text = head[: head.find(b"\r\n")]
-        known = self._known.find_line(text)
+        known = self._known.lines.get(text)
         line = known or self._read_line(text)
         method, path, query, authority, self.is_head, self.is_modern = line
         self.keep_alive = self.is_modern
         came = tuple(fields)
-        names = self._known.find_names(came) or self._read_names(came)
+        names = self._known.names.get(came) or self._read_names(came)
         if len(names.keys) == count:
             is_once = True
             values = dict(zip(names.keys, fields.values()))  # noqa: B905 - a keyword costs as much
@@ -153,9 +154,12 @@ class HeadReader:
         self._read_framing(values, is_plain=names.is_plain)
         if authority is not None and "host" in values:
             _compare(authority, values["host"])
-        if wire.TIMEOUT_MS in values and known and is_once and self.is_modern and not self.is_head:
-            self._known.own.keep(head, method, path, query, values)
-        return Request(method, path, query, Headers(values), b"", connection)
+        request = Request(method, path, query, Headers(values), b"", connection)
+        is_recurring = known is not None or query
+        if wire.TIMEOUT_MS in values and is_recurring and is_once and self.is_modern:
+            if not self.is_head:
+                self._known.own.keep(head, request, self._limits.fields)
+        return request
 
     def _read_line(self, text: bytes) -> _Line:
         try:
