@@ -56,6 +56,44 @@ async def test_an_answer_that_is_no_stream_can_be_read_whole(
         assert (stream.status, await stream.read()) == (404, b"nothing here")
 
 
+@pytest.mark.parametrize("body", [b"the same", b""])
+async def test_an_answer_like_one_before_is_read_in_every_way_and_the_connection_kept(
+    serve: ServeOn, make_client: MakeClient, body: bytes
+) -> None:
+    ports: set[int] = set()
+
+    async def answer(request: Request) -> Response:
+        ports.add(request.connection.peer[1])
+        return Response(200, TEXT, body)
+
+    service, client = await serve(answer), make_client()
+    for _ in range(3):  # the first is parsed, those after it come as they are
+        async with client.stream(service.origin, "GET", "/") as stream:
+            assert await stream.peek() == body
+            assert await stream.read() == body
+            assert await stream.read() == b""
+        async with client.stream(service.origin, "GET", "/") as stream:
+            assert b"".join([chunk async for chunk in stream]) == body
+        async with client.stream(service.origin, "GET", "/") as stream:
+            assert stream.status == 200  # and is left unread
+        assert (await client.send(service.origin, "GET", "/")).body == body
+    assert len(ports) == 1
+
+
+async def test_a_body_above_the_limit_is_refused_though_a_stream_has_brought_it_before(
+    serve: ServeOn, make_client: MakeClient
+) -> None:
+    async def answer(request: Request) -> Response:
+        return Response(200, TEXT, b"x" * 100)
+
+    service, client = await serve(answer), make_client(ClientLimits(body_bytes=99))
+    for _ in range(2):
+        async with client.stream(service.origin, "GET", "/") as stream:
+            assert b"".join([chunk async for chunk in stream]) == b"x" * 100
+        with pytest.raises(ServiceFailure, match="above 99"):
+            await client.send(service.origin, "GET", "/")
+
+
 async def test_leaving_a_stream_closes_the_generator_of_the_callee(
     serve: ServeOn, make_client: MakeClient
 ) -> None:

@@ -119,9 +119,12 @@ class ClientConnection(asyncio.Protocol):
         if self._answer is None and self._stream is None:
             self.abort()  # nobody asked
             return
-        known = None if self._is_streaming else reader.take_known(data)
+        known = reader.take_known(data)
         if known is not None:
-            self._finish(ClientResponse(*known), is_reusable=True)
+            if self._is_streaming:
+                self._pass_whole(*known)
+            else:
+                self._finish(ClientResponse(*known), is_reusable=True)
             return
         try:
             reader.feed(data)
@@ -179,6 +182,16 @@ class ClientConnection(asyncio.Protocol):
             stream.end(None)
             self._return(is_reusable=reader.is_reusable and not reader.has_excess)
 
+    def _pass_whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """An answer that came whole is given as a stream that has ended."""
+        answer, self._answer = self._answer, None
+        self._pool.deadlines.discard(self)
+        if answer is None or answer.done():
+            self.abort()
+            return
+        self._return(is_reusable=True)
+        answer.set_result(ClientStream(self, status, headers, self._pool, body))
+
     def _finish(self, response: ClientResponse, *, is_reusable: bool) -> None:
         answer, self._answer = self._answer, None
         if self.deadline:
@@ -233,16 +246,22 @@ class ClientStream:
     )  # fmt: skip
 
     def __init__(
-        self, connection: ClientConnection, status: int, headers: Headers, pool: OriginPool
+        self,
+        connection: ClientConnection,
+        status: int,
+        headers: Headers,
+        pool: OriginPool,
+        whole: bytes | None = None,
     ) -> None:
+        """`whole`: the body, where all of it is here."""
         self.status = status
         self.headers = headers
         self.deadline = 0.0
         self._connection = connection
         self._pool = pool
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
-        self._ended = False
+        self._chunks: deque[bytes] = deque((whole,) if whole else ())
+        self._buffered = len(whole or b"")
+        self._ended = whole is not None
         self._error: CallError | None = None
         self._has_begun = False
         self._is_held = False
@@ -315,6 +334,11 @@ class ClientStream:
 
     async def read(self) -> bytes:
         """The whole body, for answers that turned out not to be a stream."""
+        if self._ended and self._error is None and self._buffered <= self._pool.limits.body_bytes:
+            body = b"".join(self._chunks)
+            self._chunks.clear()
+            self._buffered = 0
+            return body
         parts: list[bytes] = []
         size = 0
         async for chunk in self:

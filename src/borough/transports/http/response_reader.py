@@ -77,7 +77,7 @@ class ResponseReader:
             return None
         end = data.find(b"\r\n\r\n") + 4
         known = self._heads.get(data[:end])
-        if known is None or len(data) - end != known[2]:
+        if known is None or len(data) - end != known[2] or known[2] > self._body_limit:
             return None
         return known[0], known[1], data[end:]
 
