@@ -155,10 +155,9 @@ class HeadReader:
         if authority is not None and "host" in values:
             _compare(authority, values["host"])
         request = Request(method, path, query, Headers(values), b"", connection)
-        is_recurring = known is not None or query
-        if wire.TIMEOUT_MS in values and is_recurring and is_once and self.is_modern:
-            if not self.is_head:
-                self._known.own.keep(head, request, self._limits.fields)
+        is_usual = self.is_modern and is_once and not self.is_head
+        if wire.TIMEOUT_MS in values and is_usual and (known is not None or query):
+            self._known.own.keep(head, request, self._limits.fields)
         return request
 
     def _read_line(self, text: bytes) -> _Line:

@@ -45,7 +45,6 @@ _OTHER_FILES = 256
 _UNSENT_BYTES = 128 * 1024
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _LONG_S = 0.002
-_BUSY_SHARE = 1 / 3  # of the time; other processes may have the rest of the core
 _LATE_S = 1.0
 _CANCEL_S = 5.0
 """A handler that was cancelled may clean up that long before closing goes on without it."""
@@ -103,7 +102,7 @@ class HttpServer:
         self.is_inside = is_inside
         self.mark = mark
         self._came = 0
-        self._worked_at = self._looked_at = self._own_s = 0.0
+        self._worked_at = self._own_s = 0.0
         self.is_late = False
         self.late_until = 0.0
         self._answers: list[tuple[asyncio.Transport, bytes]] = []
@@ -134,7 +133,7 @@ class HttpServer:
             self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        self._has_computed(self.monotonic())
+        self._own_s = thread_cpu_s()
         self._sweep()
 
     async def drain(self, seconds: float) -> None:
@@ -238,7 +237,7 @@ class HttpServer:
     def end_work(self, now: float) -> None:
         """A call has ended. One that computed for long has let others wait, unread or unanswered."""
         took_s, self._worked_at = now - self._worked_at, now
-        if took_s > _LONG_S and self._has_computed(now):
+        if took_s > _LONG_S and self._has_computed(took_s):
             self.is_late = True
             self.late_until = now + _LATE_S
             if self._intake is not None:
@@ -247,12 +246,10 @@ class HttpServer:
                 self.is_busy = False
                 self.send_answers()
 
-    def _has_computed(self, now: float) -> bool:
-        """Whether the loop was at work since this was last asked, and did not just wait for calls to end."""
-        cpu_s = thread_cpu_s()
-        own_s, self._own_s = cpu_s - self._own_s, cpu_s
-        passed_s, self._looked_at = now - self._looked_at, now
-        return own_s > passed_s * _BUSY_SHARE
+    def _has_computed(self, took_s: float) -> bool:
+        """Whether that was work, and not waiting, as far as what was computed since the last look tells."""
+        before, self._own_s = self._own_s, thread_cpu_s()
+        return self._own_s - before > max(_LONG_S, took_s / 2)
 
     def send_later(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write an answer after those that are about to follow: all at once wake clients once.
