@@ -21,13 +21,12 @@ from borough.clock import SystemClock
 from borough.observing.keeper import ADDRESS, Keeper
 from borough.observing.searching import TraceFilter, find_traces, observed_edges, trace_of
 from borough.observing.store import FILE, TelemetryFile
-from borough.observing.trace_view import view_of
 from borough.telemetry.otlp import Resource, Scope
-from borough.telemetry.otlp_reading import ReadSpan, read_traces
+from borough.telemetry.otlp_reading import read_traces
 from borough.telemetry.otlp_traces import SpanEncoder
 from borough.telemetry.protobuf import delimited
 from borough.telemetry.recorder import Recorder
-from borough.telemetry.span import Failure, Kind, Shape, Span, Value
+from borough.telemetry.span import Failure, Kind, Shape, Span
 from borough.telemetry.trace import TraceContext
 from borough.transports.http.client import ClientResponse, HttpClient
 from tests.telemetry.caravan import caravan
@@ -277,74 +276,6 @@ def test_a_waterfall_shows_what_the_answer_waited_for_and_says_why(tmp_path: Pat
     file.close()
 
 
-def seen_span(
-    number: int, parent: int, service: str, times: tuple[float, float], **facts: str | int
-) -> ReadSpan:
-    """A span of a trace; one with an `error` has failed with that, and a `message` may say more."""
-    error, message = facts.pop("error", None), str(facts.pop("message", ""))
-    attributes: dict[str, Value] = {name.replace("__", "."): facts[name] for name in facts}
-    if error:
-        attributes["error.type"] = error
-    return ReadSpan(
-        trace_id="3" * 32,
-        span_id=f"{number:016x}",
-        parent=f"{parent:016x}" if parent else "",
-        service=service,
-        instance="one",
-        name=f"{service}.work",
-        kind=Kind.SERVER,
-        began_ns=int(times[0] * 1e9),
-        ended_ns=int(times[1] * 1e9),
-        status=2 if error else 0,
-        message=message,
-        attributes=attributes,
-        links=(),
-    )
-
-
-def why(*spans: ReadSpan) -> str:
-    """The line that says why."""
-    view = view_of(spans)
-    assert view is not None
-    return view.why
-
-
-def test_of_a_call_that_ran_out_of_time_it_is_said_who_took_it() -> None:
-    late = seen_span(1, 0, "front", (0, 2), error="deadline-exceeded", message="too late")
-    assert why(late, seen_span(2, 1, "bank", (0, 1.9))) == (
-        "front failed in front.work with deadline-exceeded: too late; "
-        "95 % of 2.0 s were spent in bank.work (bank)"
-    )
-
-
-def test_of_a_call_that_waited_in_vain_for_somebody_outside_it_is_said_how_long() -> None:
-    front = seen_span(1, 0, "front", (0, 1.1))
-    bank = seen_span(2, 1, "bank", (0, 1), error="OutcomeUnknown", message="No answer came")
-    assert why(front, bank) == (
-        "bank failed in bank.work with OutcomeUnknown: No answer came; "
-        "91 % of 1.1 s were spent in bank.work (bank)"
-    )
-    refused = seen_span(2, 1, "bank", (0, 0.01), error="unavailable", message="All taken")
-    assert why(front, refused) == "bank failed in bank.work with unavailable: All taken"
-
-
-def attempt(number: int, parent: int, attempt: int, error: str = "ValueError") -> ReadSpan:
-    """One of two attempts at an event."""
-    facts: dict[str, str | int] = {"borough__attempt": attempt, "borough__attempts": 2}
-    facts |= {"messaging__consumer__group__name": "mail.send", "messaging__message__id": "e-1"}
-    return seen_span(number, parent, "mail", (number, number + 0.01), error=error, **facts)
-
-
-def test_an_event_that_was_given_up_is_told_as_a_dead_letter_until_it_is_handled() -> None:
-    front = seen_span(1, 0, "front", (0, 1))
-    tried = "mail failed in mail.work with ValueError"
-    assert why(front, attempt(2, 1, 1)) == tried
-    assert why(front, attempt(2, 1, 1), attempt(3, 1, 2)) == (
-        f"{tried}; mail.send has given up the event after 2 attempts: a dead letter"
-    )
-    assert why(front, attempt(2, 1, 1), attempt(3, 1, 2), attempt(4, 1, 1, error="")) == tried
-
-
 def test_what_is_written_is_read_as_it_was() -> None:
     shape = Shape("a", "b", Kind.CONSUMER, {"x": "é", "n": -1}, ("f", "t"))
     trace = TraceContext("4" * 32, "5" * 16, 1)
@@ -371,7 +302,9 @@ async def test_a_running_system_is_kept_with_its_events_and_its_edges(tmp_path: 
     file = TelemetryFile(tmp_path / FILE)
     (found,) = find_traces(file, TraceFilter(text="order_id=o-1"))
     assert found.services == ("front", "depot", "crier")
-    assert found.why == "crier failed in process front.Front.Placed with RuntimeError: hoarse"
+    assert found.why.endswith(
+        "; afterwards crier failed in process front.Front.Placed with RuntimeError: hoarse"
+    )
     view = trace_of(file, found.trace_id)
     assert view is not None
     said = [line.text for row in view.rows for line in row.lines]

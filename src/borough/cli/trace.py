@@ -20,7 +20,8 @@ from borough.runtime.duration import Duration
 if TYPE_CHECKING:
     from borough.observing.searching import TraceSummary
     from borough.observing.store import TelemetryFile
-    from borough.observing.trace_view import Row, TraceView
+    from borough.observing.trace_row import Row
+    from borough.observing.trace_view import TraceView
     from borough.runtime.configuration import Configuration
 
 __all__ = ["add", "add_place", "configuration_of", "data_folder", "opened_file"]
@@ -53,7 +54,7 @@ def add(subparsers: Any) -> None:
     listing.add_argument("--service", help="a service that took part")
     listing.add_argument("--operation", help="a part of the name of what it did")
     listing.add_argument("--status", choices=["ok", "error"])
-    listing.add_argument("--slower", type=float, metavar="MS", help="took at least that long")
+    listing.add_argument("--slower", type=float, metavar="MS", help="a span of it took so long")
     listing.add_argument("--faster", type=float, metavar="MS", help="took at most that long")
     listing.add_argument("--since", metavar="TIME", help="not older than 10m, 1h, 7d")
     listing.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (20)")
@@ -139,12 +140,11 @@ def _run(options: argparse.Namespace) -> int:
 
 def _list(options: argparse.Namespace, file: TelemetryFile) -> int:
     from borough.clock import SystemClock
-    from borough.observing.searching import TraceFilter, find_traces
+    from borough.observing.searching import TraceFilter, find_traces, gathered_ns
 
-    since_ns = 0
+    now_s, since_ns = SystemClock().epoch_s(), 0
     if options.since is not None:
-        since_s = _seconds(options.since)
-        since_ns = int((SystemClock().epoch_s() - since_s) * 1e9)
+        since_ns = int((now_s - _seconds(options.since)) * 1e9)
     found = find_traces(
         file,
         TraceFilter(
@@ -157,6 +157,7 @@ def _list(options: argparse.Namespace, file: TelemetryFile) -> int:
             since_ns=since_ns,
             limit=max(1, options.limit),
         ),
+        gathered_ns=gathered_ns(now_s),
     )
     if options.json:
         print(msgspec.json.encode({"traces": found}).decode())
@@ -177,16 +178,22 @@ def _seconds(text: str) -> float:
 def _line(summary: TraceSummary) -> str:
     at = datetime.fromtimestamp(summary.began_ns / 1e9, UTC).astimezone()
     mark = "FAILED" if summary.error else "partial" if summary.is_partial else ""
+    found = summary.found
+    long = (
+        "" if found is None else f"; {found.service} {found.name} took {found.duration_ms:.1f} ms"
+    )
+    coming = "; still coming in" if summary.is_coming else ""
     return (
         f"{summary.trace_id}  {at:%H:%M:%S}  {summary.duration_ms:>9.1f} ms  {mark:<7} "
-        f"{summary.service} {summary.name}  ({summary.spans} spans, {', '.join(summary.services)})"
+        f"{summary.service} {summary.name}  ({summary.spans} spans, {', '.join(summary.services)}{long}{coming})"
     )
 
 
 def _show(options: argparse.Namespace, file: TelemetryFile) -> int:
-    from borough.observing.searching import trace_of
+    from borough.clock import SystemClock
+    from borough.observing.searching import gathered_ns, trace_of
 
-    view = trace_of(file, options.trace)
+    view = trace_of(file, options.trace, gathered_ns=gathered_ns(SystemClock().epoch_s()))
     if view is None:
         raise ConfigurationError(
             f"nothing is kept of trace {options.trace}, or several begin so; "

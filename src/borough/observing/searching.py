@@ -23,12 +23,15 @@ __all__ = [
     "TraceFilter",
     "TraceSummary",
     "find_traces",
+    "gathered_ns",
     "observed_edges",
     "trace_of",
 ]
 
 _SPANS, _LINES = ", ".join(ReadSpan.__struct_fields__), ", ".join(ReadLine.__struct_fields__)
 _MOST_SPANS = 20_000
+_SENT_S = 1.0
+"""How long it takes at most to read, send and write what a process has recorded."""
 _NOT_SCHEDULED = """
 not exists (select 1 from spans as root where root.trace_id = spans.trace_id and root.parent = ''
  and root.name glob 'every *' and root.status <> 2)
@@ -42,10 +45,11 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for; what is not given may be anything.
 
     `text` is a value that names a thing, such as an order's id, also as `NAME=VALUE`; or a trace id.
-    `service` and `operation` (a part of the name) hold for any one span of the trace; that of a service is also one
+    `service`, `operation` (a part of the name), `longer_than_ms` and a status of `error` hold together for any one
+    span of the trace, be it the answer or the handling of an event long after; that of a service is also one
     by which somebody asked it, such as the door, for who is refused there never comes to the service. It may be
-    the address of a host outside. Without
-    `schedules`, what a schedule has begun is left out, unless it failed.
+    the address of a host outside. `ok` and `shorter_than_ms` hold for all of a trace, and for none that is still
+    coming in. Without `schedules`, what a schedule has begun is left out, unless it failed.
     """
 
     service: str | None = None
@@ -57,6 +61,15 @@ class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int = 0
     schedules: bool = True
     limit: int = 50
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """The span that took as long as was asked for, where that is not the one that answered."""
+
+    span_id: str
+    name: str
+    service: str
+    duration_ms: float
 
 
 class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +84,9 @@ class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
     error: bool
     is_partial: bool
+    is_coming: bool
     why: str
+    found: Found | None = None
 
 
 class ObservedEdge(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +106,18 @@ class ObservedEdge(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float
 
 
-def find_traces(file: TelemetryFile, asked: TraceFilter) -> list[TraceSummary]:
-    """The latest traces that fit, the newest first."""
+def gathered_ns(now_s: float, pace_s: float = 1.0) -> int:
+    """What ended before has come from every process that hands over each `pace_s` seconds: nanoseconds since 1970."""
+    return int((now_s - 2 * pace_s - _SENT_S) * 1e9)
+
+
+def find_traces(
+    file: TelemetryFile, asked: TraceFilter, *, gathered_ns: int | None = None
+) -> list[TraceSummary]:
+    """The latest traces that fit, the newest first.
+
+    What ended before `gathered_ns` has been handed over by all processes; None: everything has.
+    """
     text = asked.text
     if text:
         file.settle("traces", containing=_needles(text))
@@ -108,9 +133,12 @@ def find_traces(file: TelemetryFile, asked: TraceFilter) -> list[TraceSummary]:
         file.settle("traces", containing=_trace_ids([each for each, _ in found]))
     summaries: list[TraceSummary] = []
     for trace_id, _ in found:
-        view = trace_of(file, trace_id, with_lines=False, is_settled=True)
+        view = trace_of(file, trace_id, with_lines=False, is_settled=True, gathered_ns=gathered_ns)
         if view is not None and _fits(view, asked):
-            summaries.append(_summary(view))
+            longest = None
+            if asked.longer_than_ms is not None:
+                longest = _longest(file, view, where, values)
+            summaries.append(_summary(view, longest))
             if len(summaries) == asked.limit:
                 break
     return summaries
@@ -155,14 +183,30 @@ def _conditions(asked: TraceFilter) -> tuple[str, list[Any]]:
 
 
 def _fits(view: TraceView, asked: TraceFilter) -> bool:
-    if asked.status == "ok" and view.error:
+    """What one span cannot tell: that no span is bad, or long. Of half a trace nobody knows."""
+    if asked.status == "ok" and (view.error or view.is_coming):
         return False
-    if asked.longer_than_ms is not None and view.duration_ms < asked.longer_than_ms:
-        return False
-    return asked.shorter_than_ms is None or view.duration_ms <= asked.shorter_than_ms
+    if asked.shorter_than_ms is None:
+        return True
+    return not view.is_coming and view.duration_ms <= asked.shorter_than_ms
 
 
-def _summary(view: TraceView) -> TraceSummary:
+def _longest(
+    file: TelemetryFile, view: TraceView, where: str, values: Sequence[Any]
+) -> Found | None:
+    """Of the spans of a trace that fit the longest, unless that is what answered."""
+    rows = file.rows(
+        "select span_id, name, service, ended_ns - began_ns from spans "
+        f"where trace_id = ? and {where} order by ended_ns - began_ns desc limit 1",
+        (view.trace_id, *values),
+    )
+    for span_id, name, service, took_ns in rows:
+        if span_id != view.rows[0].span.span_id:
+            return Found(span_id=span_id, name=name, service=service, duration_ms=took_ns / 1e6)
+    return None
+
+
+def _summary(view: TraceView, found: Found | None) -> TraceSummary:
     return TraceSummary(
         trace_id=view.trace_id,
         name=view.name,
@@ -173,16 +217,23 @@ def _summary(view: TraceView) -> TraceSummary:
         services=view.services,
         error=view.error,
         is_partial=view.is_partial,
+        is_coming=view.is_coming,
         why=view.why,
+        found=found,
     )
 
 
 def trace_of(
-    file: TelemetryFile, trace_id: str, *, with_lines: bool = True, is_settled: bool = False
+    file: TelemetryFile,
+    trace_id: str,
+    *,
+    with_lines: bool = True,
+    is_settled: bool = False,
+    gathered_ns: int | None = None,
 ) -> TraceView | None:
     """A trace whole, with what was logged in it; None where nothing is kept of it.
 
-    `trace_id` may be the beginning of one, where it is the beginning of only one.
+    `trace_id` may be the beginning of one, where it is the beginning of only one. For `gathered_ns` see `find_traces`.
     """
     if not is_settled:
         needles = _trace_ids([trace_id])
@@ -203,7 +254,7 @@ def trace_of(
     if with_lines:
         said = file.rows(f"select {_LINES} from lines where trace_id = ?", (trace_id,))
         lines = [_read_line(row) for row in said]
-    return view_of([_read_span(row) for row in rows], lines)
+    return view_of([_read_span(row) for row in rows], lines, gathered_ns=gathered_ns)
 
 
 def _read_span(row: Sequence[Any]) -> ReadSpan:

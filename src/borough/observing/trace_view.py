@@ -1,8 +1,11 @@
-"""One trace to be looked at: what stands below what, what it waited for, and why it was slow or failed.
+"""One trace to be looked at: what stands below what, what the answer needed, and whether all of it is here.
 
 The critical path is what the end of the trace waited for, read backwards: of the children of a span the
 one that ended last, then the one that ended last before that one began. What is handled after its
 publisher has answered, as events are, is no part of it.
+
+Each process hands over its spans in its own time, so a young trace may be half a trace, and so may one
+of which a caller, or who was asked, has not been heard.
 """
 
 from __future__ import annotations
@@ -11,36 +14,22 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from borough.errors import DeadlineExceeded
+from borough.observing.trace_row import Row, waits_for
+from borough.observing.trace_sentence import why
 from borough.telemetry.otlp_reading import ReadLine, ReadSpan
-from borough.telemetry.span import Kind, Value
+from borough.telemetry.span import Kind
 
-__all__ = ["Row", "TraceView", "view_of"]
+__all__ = ["TraceView", "view_of"]
 
 _ERROR = 2
-_SLOW_SHARE = 0.4
-_LONG_MS = 100.0
-_TOO_LATE = DeadlineExceeded.code
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A span in its place. Times are milliseconds, `offset_ms` from the beginning of the trace.
-
-    `self_ms` is what was spent in it and in none of its children.
-    """
-
-    span: ReadSpan
-    depth: int
-    offset_ms: float
-    duration_ms: float
-    self_ms: float
-    is_critical: bool
-    is_error: bool
-    lines: tuple[ReadLine, ...] = ()
+_CALLER_NS = 60 * 1_000_000_000
+"""A caller that has not been heard may still be at work for so long."""
+_ASKED_NS = 7 * 1_000_000_000
+"""Exporters of others hand over every five seconds."""
 
 
 class TraceView(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole trace. `why` says in one line what is worth to know of it."""
+    """A whole trace. `why` says in one line what is worth to know of it; `is_coming`: more is to be expected."""
 
     trace_id: str
     name: str
@@ -53,12 +42,21 @@ class TraceView(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[str, ...]
     error: bool
     is_partial: bool
+    is_coming: bool
     why: str
     rows: tuple[Row, ...]
 
 
-def view_of(spans: Sequence[ReadSpan], lines: Sequence[ReadLine] = ()) -> TraceView | None:
-    """The trace that these spans are; None for none."""
+def view_of(
+    spans: Sequence[ReadSpan],
+    lines: Sequence[ReadLine] = (),
+    *,
+    gathered_ns: int | None = None,
+) -> TraceView | None:
+    """The trace that these spans are; None for none.
+
+    All that ended before `gathered_ns`, nanoseconds since 1970, has been handed over; None: all of it has.
+    """
     if not spans:
         return None
     known = {span.span_id: span for span in spans}
@@ -72,7 +70,10 @@ def view_of(spans: Sequence[ReadSpan], lines: Sequence[ReadLine] = ()) -> TraceV
     for line in sorted(lines, key=lambda line: line.at_ns):
         said.setdefault(line.span_id if line.span_id in known else root.span_id, []).append(line)
     rows = tuple(_rows(roots, children, root.began_ns, critical, said))
-    failed = [row for row in rows if row.is_error]
+    is_partial = any(span.attributes.get("borough.partial") for span in spans)
+    is_coming = gathered_ns is not None and _is_coming(
+        root, rows, gathered_ns, is_partial=is_partial
+    )
     return TraceView(
         trace_id=root.trace_id,
         name=root.name,
@@ -81,10 +82,31 @@ def view_of(spans: Sequence[ReadSpan], lines: Sequence[ReadLine] = ()) -> TraceV
         duration_ms=_ms(root.ended_ns - root.began_ns),
         total_ms=_ms(max(span.ended_ns for span in spans) - root.began_ns),
         services=tuple(dict.fromkeys(row.span.service for row in rows)),
-        error=bool(failed),
-        is_partial=any(span.attributes.get("borough.partial") for span in spans),
-        why=_why(root, rows, failed),
+        error=any(row.is_error for row in rows),
+        is_partial=is_partial,
+        is_coming=is_coming,
+        why=why(root, rows, is_coming=is_coming),
         rows=rows,
+    )
+
+
+def _is_coming(root: ReadSpan, rows: Sequence[Row], gathered_ns: int, *, is_partial: bool) -> bool:
+    """Whether a part of what has been asked and answered is still to come."""
+    young_ns = max(row.span.ended_ns for row in rows) - gathered_ns
+    if young_ns > _CALLER_NS:  # a clock that runs ahead
+        return False
+    # What comes from a stranger names the stranger's span, and of a partial trace nobody knows what belongs to it.
+    is_ours = root.kind != Kind.SERVER or "borough.caller" in root.attributes
+    lacks_caller = bool(root.parent) and is_ours and not is_partial
+    lacks_asked = any(
+        row.waits_for and row.waits_for == row.span.attributes.get("peer.service")
+        for row in rows
+        if not row.is_error
+    )
+    return (
+        young_ns > 0
+        or (lacks_caller and young_ns > -_CALLER_NS)
+        or (lacks_asked and young_ns > -_ASKED_NS)
     )
 
 
@@ -95,14 +117,16 @@ def _rows(
     critical: set[str],
     said: dict[str, list[ReadLine]],
 ) -> Iterator[Row]:
-    stack = [(span, 0) for span in reversed(spans)]
+    root = spans[0]
+    stack = [(span, 0, False) for span in reversed(spans)]
     seen: set[str] = set()  # spans that name each other as parents would never end
     while stack:
-        span, depth = stack.pop()
+        span, depth, is_later = stack.pop()
         if span.span_id in seen:
             continue
         seen.add(span.span_id)
         below = children.get(span.span_id, [])
+        is_later = is_later or (span.kind == Kind.CONSUMER and span is not root)
         yield Row(
             span=span,
             depth=depth,
@@ -111,9 +135,11 @@ def _rows(
             self_ms=_ms(span.ended_ns - span.began_ns - _covered(span, below)),
             is_critical=span.span_id in critical,
             is_error=span.status == _ERROR,
+            is_later=is_later,
+            waits_for=waits_for(span, has_below=bool(below)),
             lines=tuple(said.get(span.span_id, ())),
         )
-        stack += [(child, depth + 1) for child in reversed(below)]
+        stack += [(child, depth + 1, is_later) for child in reversed(below)]
 
 
 def _covered(span: ReadSpan, children: Sequence[ReadSpan]) -> int:
@@ -141,66 +167,6 @@ def _critical(root: ReadSpan, children: dict[str, list[ReadSpan]]) -> Iterator[s
             if child.ended_ns <= end_ns and child.ended_ns > child.began_ns:
                 stack.append((child, child.ended_ns))
                 end_ns = child.began_ns
-
-
-def _why(root: ReadSpan, rows: Sequence[Row], failed: Sequence[Row]) -> str:
-    if failed:
-        # The cause stands deepest, and first of those.
-        cause = max(failed, key=lambda row: (row.depth, -row.span.began_ns))
-        kind = cause.span.attributes.get("error.type", "an error")
-        detail = f": {cause.span.message}" if cause.span.message else ""
-        attempt = cause.span.attributes.get("borough.attempt")
-        which = f", attempt {attempt}," if isinstance(attempt, int) and attempt > 1 else ""
-        address = cause.span.attributes.get("server.address")
-        at = f" at {address}" if address else ""
-        told = f"{cause.span.service} failed in {cause.span.name}{at}{which} with {kind}{detail}"
-        # Who runs out of time is seldom who took it; and what took most of the time may have waited in vain.
-        took_long = cause.duration_ms >= _SLOW_SHARE * _ms(root.ended_ns - root.began_ns)
-        is_slow = kind == _TOO_LATE or (took_long and cause.duration_ms >= _LONG_MS)
-        ends = (_spent(root, rows) if is_slow else None, _given_up(rows))
-        return "; ".join([told, *(each for each in ends if each)])
-    slowest = _slowest(rows)
-    return _spent(root, rows) or (
-        f"no span stands out; the longest is {slowest.span.name} in {slowest.span.service}"
-    )
-
-
-def _given_up(rows: Sequence[Row]) -> str | None:
-    """Which event was given up after its last attempt, and has not been handled since."""
-    found: dict[tuple[Value, Value], str] = {}
-    for row in sorted(rows, key=lambda row: row.span.began_ns):
-        facts = row.span.attributes
-        attempt, most = facts.get("borough.attempt"), facts.get("borough.attempts")
-        if not isinstance(attempt, int) or not isinstance(most, int):
-            continue
-        handler = facts.get("messaging.consumer.group.name", "")
-        event = handler, facts.get("messaging.message.id", "")
-        if row.is_error and attempt >= most:
-            found[event] = (
-                f"{handler} has given up the event after {attempt} attempts: a dead letter"
-            )
-        elif not row.is_error:
-            found.pop(event, None)
-    return next(iter(found.values()), None)
-
-
-def _slowest(rows: Sequence[Row]) -> Row:
-    return max((row for row in rows if row.is_critical), key=lambda row: row.self_ms)
-
-
-def _spent(root: ReadSpan, rows: Sequence[Row]) -> str | None:
-    """Where most of the time went, None where it went nowhere in particular."""
-    slowest = _slowest(rows)
-    whole_ms = _ms(root.ended_ns - root.began_ns)
-    share = slowest.self_ms / whole_ms if whole_ms else 0.0
-    if share < _SLOW_SHARE:
-        return None
-    what = "waiting for" if slowest.span.kind == Kind.CLIENT else "in"
-    whole = f"{whole_ms / 1000:.1f} s" if whole_ms >= 1000 else f"{whole_ms:.3g} ms"
-    return (
-        f"{100 * share:.0f} % of {whole} were spent {what} {slowest.span.name} "
-        f"({slowest.span.service})"
-    )
 
 
 def _ms(nanoseconds: int) -> float:

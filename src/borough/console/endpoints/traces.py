@@ -14,7 +14,7 @@ import msgspec
 from borough.console.endpoint import LIVE, Asked, Endpoint
 from borough.console.seen import Seen
 from borough.errors import InvalidRequest, NotFound
-from borough.observing.searching import TraceFilter, find_traces, trace_of
+from borough.observing.searching import TraceFilter, find_traces, gathered_ns, trace_of
 from borough.observing.store import TelemetryFile
 from borough.transports.http.message import Response
 
@@ -32,7 +32,8 @@ def endpoints(seen: Seen) -> Iterable[Endpoint]:
         wanted = _filter(asked, seen.clock.epoch_s())
 
         def answer(file: TelemetryFile) -> bytes:
-            return msgspec.json.encode({"traces": find_traces(file, wanted)})
+            found = find_traces(file, wanted, gathered_ns=_gathered_ns(seen))
+            return msgspec.json.encode({"traces": found})
 
         return Response(200, LIVE, await seen.kept.ask(answer))
 
@@ -40,7 +41,7 @@ def endpoints(seen: Seen) -> Iterable[Endpoint]:
         trace_id = asked.path["trace_id"].lower()
 
         def answer(file: TelemetryFile) -> bytes | None:
-            view = trace_of(file, trace_id)
+            view = trace_of(file, trace_id, gathered_ns=_gathered_ns(seen))
             return None if view is None else msgspec.json.encode(view)
 
         document = await seen.kept.ask(answer)
@@ -52,6 +53,10 @@ def endpoints(seen: Seen) -> Iterable[Endpoint]:
 
     yield Endpoint("GET", "/traces", find)
     yield Endpoint("GET", "/traces/{trace_id}", show)
+
+
+def _gathered_ns(seen: Seen) -> int:
+    return gathered_ns(seen.clock.epoch_s(), seen.configuration.options.telemetry.every_s)
 
 
 def _filter(asked: Asked, now_s: float) -> TraceFilter:
