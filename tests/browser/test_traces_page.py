@@ -1,5 +1,7 @@
 """Traces in the console: one is found by an order's id, looked at, searched for, and a large one is usable."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -9,6 +11,7 @@ from playwright.async_api import Browser, Page, Response, Route, expect
 from borough.gateway.process import Process
 from borough.observing.trace_view import view_of
 from borough.telemetry.otlp_reading import ReadLine, ReadSpan
+from borough.telemetry.waiting import WAITING_FOR
 from tests.browser.windows import (
     DESK,
     PHONE,
@@ -176,6 +179,62 @@ async def test_two_thousand_spans_are_shown_soon_with_logs_and_a_pause_of_an_hou
         await keep_shot(page, "trace-large")
 
 
+def coming_in(has_come: asyncio.Event) -> Callable[[Route], Awaitable[None]]:
+    """Answers with half of a trace until the rest has come."""
+    spans = [
+        _span(0, "", 0, 40_000_000),
+        _span(1, f"{0:016x}", 1_000_000, 30_000_000, **{WAITING_FOR: "a thread"}),
+        _span(1999, f"{0:016x}", 60_000_000, 3_260_000_000),
+    ]
+
+    async def answer(route: Route) -> None:
+        view = view_of(spans) if has_come.is_set() else view_of(spans[:1], gathered_ns=0)
+        assert view is not None
+        is_list = "/api/traces?" in route.request.url
+        answer = {"traces": [msgspec.structs.asdict(view) | {"spans": len(view.rows)}]}
+        body = msgspec.json.encode(answer if is_list else view)
+        await route.fulfill(body=body, content_type="application/json")
+
+    return answer
+
+
+async def test_a_trace_settles_in_the_list_under_the_pointer_and_the_focus(
+    browser: Browser, shop: Process
+) -> None:
+    has_come = asyncio.Event()
+    async with window(browser) as page:
+        await page.route("**/api/traces?*", coming_in(has_come))
+        await opened(page, shop, "#/traces")
+        entry = page.locator("#found li")
+        await expect(entry.locator(".why")).to_have_text("still coming in")
+        await expect(page.locator("#total")).to_have_text("1 trace · 1 still coming in · live")
+        await entry.hover()
+        await entry.get_by_role("link").focus()
+        has_come.set()
+        await expect(entry.locator(".why")).to_contain_text("took 3.2 s afterwards")
+        await expect(entry.get_by_role("link")).to_be_focused()
+
+
+async def test_an_open_trace_takes_in_what_still_comes_and_tells_waiting_from_work(
+    browser: Browser, shop: Process
+) -> None:
+    has_come = asyncio.Event()
+    async with window(browser) as page:
+        await page.route("**/api/traces/*", coming_in(has_come))
+        await opened(page, shop, f"#/trace/{'ab' * 16}")
+        await expect(page.locator("#waterfall li[data-span]")).to_have_count(1)
+        await expect(page.locator("#facts")).to_contain_text("still coming in")
+        await page.locator("#waterfall .name").focus()
+        has_come.set()
+        await expect(page.locator("#waterfall li[data-span]")).to_have_count(3)
+        await expect(page.locator("#waterfall .name").first).to_be_focused()
+        await expect(page.locator("#facts")).not_to_contain_text("still coming in")
+        waits = page.locator("#waterfall li", has=page.locator(".bit.waits"))
+        await waits.locator(".name").click()
+        await expect(waits.locator(".detail")).to_contain_text("29 ms of it waiting for a thread")
+        await check(page, "trace-waits")
+
+
 TRACEBACK = [
     "Traceback (most recent call last):",
     '  File "press.py", line 7, in squeeze',
@@ -209,7 +268,7 @@ def large() -> tuple[list[ReadSpan], list[ReadLine]]:
     return spans, [line]
 
 
-def _span(number: int, parent: str, began_ns: int, ended_ns: int) -> ReadSpan:
+def _span(number: int, parent: str, began_ns: int, ended_ns: int, **facts: str) -> ReadSpan:
     return ReadSpan(
         trace_id="ab" * 16,
         span_id=f"{number:016x}",
@@ -222,6 +281,6 @@ def _span(number: int, parent: str, began_ns: int, ended_ns: int) -> ReadSpan:
         ended_ns=ended_ns,
         status=2 if number == 1000 else 0,
         message="",
-        attributes={},
+        attributes={**facts},
         links=(),
     )

@@ -200,6 +200,13 @@ def test_who_waits_for_a_host_outside_is_told_its_name() -> None:
     )
 
 
+def test_a_statement_is_work() -> None:
+    reads = seen_span(2, 1, "front", (0, 0.9), kind=Kind.CLIENT, db__system__name="sqlite")
+    assert why(seen_span(1, 0, "front", (0, 1)), reads) == (
+        "90 % of 1.0 s were spent in front.work (front)"
+    )
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> TelemetryFile:
     """A call of 12 ms, of which an event was handled for 3 s a minute later."""

@@ -136,7 +136,8 @@ def _spent(root: ReadSpan, rows: Sequence[Row]) -> str | None:
     if most is not None and wait_ms >= slowest.self_ms:
         service, what = most
         return f"{told} waiting for {_asked(critical, service, what)} ({service})"
-    word = "waiting for" if slowest.span.kind == Kind.CLIENT else "in"
+    is_asking = slowest.span.kind == Kind.CLIENT and "db.system.name" not in slowest.span.attributes
+    word = "waiting for" if is_asking else "in"
     waited = _waited(whole_ms, critical)
     told = f"{told} {word} {slowest.span.name} ({slowest.span.service})"
     return f"{told}, and {waited}" if waited else told

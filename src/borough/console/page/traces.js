@@ -1,6 +1,6 @@
 // What happened, call by call: `#/traces` finds traces, `#/trace/ID` shows one.
 
-import { duration, empty, make, plural, say } from "./elements.js";
+import { count, duration, empty, make, plural, say } from "./elements.js";
 import { hueOf, showTrace } from "./waterfall.js";
 
 export const title = "Traces";
@@ -34,7 +34,7 @@ function searchForm(services, query) {
     choice("service", "Service", [["", "any service"], ...services.map((name) => [name, name])]),
     field("operation", "Operation", { type: "search", placeholder: "checkout" }),
     choice("status", "Outcome", STATES),
-    field("at_least_ms", "At least, ms", { type: "number", min: 0, step: "any", class: "short" }),
+    field("at_least_ms", "At least, ms", { placeholder: "any span", type: "number", min: 0, step: "any", class: "short" }),
     choice("within_s", "Time", TIMES), choice("schedules", "Begun by", BEGUN));
   for (const [name, value] of query) if (form.elements[name]) form.elements[name].value = value;
   return form;
@@ -48,43 +48,56 @@ function named({ service, name }) {
   return [make("strong", {}, service), name.startsWith(own) ? name.slice(service.length) : ` ${name}`];
 }
 
-// One trace of the list; `longest` is what a full bar means.
+// One trace of the list; `longest` is what a full bar means. The link stays the same element, so that it keeps the focus.
 function fill(item, trace, longest, hue) {
   const share = Math.max(0.5, 100 * Math.min(1, trace.duration_ms / longest));
   const bar = make("i", { "aria-hidden": "true" });
   bar.style.width = `${share}%`;
   const state = trace.error ? "failed" : trace.is_partial ? "partial" : null;
-  item.replaceChildren(
-    make("a", { href: `#/trace/${trace.trace_id}`, class: "what" }, named(trace)),
+  const { found } = trace;
+  item.link ??= make("a", { class: "what" });
+  item.link.href = `#/trace/${trace.trace_id}`;
+  item.link.replaceChildren(...named(trace));
+  if (!item.contains(item.link)) item.replaceChildren(item.link);
+  while (item.link.nextSibling) item.link.nextSibling.remove();
+  item.classList.toggle("coming", trace.is_coming);
+  item.append(
     make("time", { datetime: new Date(trace.began_ns / 1e6).toISOString() }, when(trace.began_ns / 1e6)),
     make("span", { class: "services" }, trace.services.map((name) => make("span", { class: `chip ${hue(name)}` }, name))),
     make("span", { class: `length ${trace.error ? "failed" : ""}` }, bar,
       make("b", {}, duration(trace.duration_ms))),
-    make("span", { class: "soft" }, plural(trace.spans, "span"), state ? [" · ", make("span", { class: trace.error ? "bad" : "" }, state)] : []),
+    make("span", { class: "soft" }, plural(trace.spans, "span"), trace.is_coming ? " so far" : "", state ? [" · ", make("span", { class: trace.error ? "bad" : "" }, state)] : []),
     make("span", { class: `why ${trace.error ? "bad" : "soft"}` }, trace.why));
+  if (found) item.append(make("a", { class: "found", href: `#/trace/${trace.trace_id}?span=${found.span_id}` }, ...named(found), ` took ${duration(found.duration_ms)}`));
 }
 
-// Keeps the elements that are there, so that what has the focus keeps it.
+// Keeps the elements that are there, so that what has the focus keeps it. Where it is held, those that are shown change
+// and none comes, goes or moves.
 class Results {
   constructor(hue) {
     this.hue = hue;
     this.items = new Map();
+    this.isComing = false;
     this.place = make("ol", { id: "found", class: "traces" });
   }
 
-  show(traces) {
+  show(traces, isHeld = false) {
     const longest = Math.max(1, ...traces.map((trace) => trace.duration_ms));
+    this.isComing = traces.some((trace) => trace.is_coming);
     const items = new Map();
     traces.forEach((trace, index) => {
       const text = JSON.stringify([trace, longest]);
+      if (isHeld && !this.items.has(trace.trace_id)) return;
       const item = this.items.get(trace.trace_id) ?? make("li", { "data-trace": trace.trace_id });
-      if (item.shown !== text && !item.contains(document.activeElement)) {
+      if (item.shown !== text) {
         fill(item, trace, longest, this.hue);
         item.shown = text;
       }
+      if (isHeld) return;
       items.set(trace.trace_id, item);
       if (this.place.children[index] !== item) this.place.insertBefore(item, this.place.children[index] ?? null);
     });
+    if (isHeld) return;
     for (const [id, item] of this.items) if (!items.has(id)) item.remove();
     this.items = items;
   }
@@ -107,7 +120,8 @@ async function list(root, context) {
 
   function showFound(traces) {
     results.show(traces);
-    say(total, `${plural(traces.length, "trace")}${traces.length === 50 ? ", the latest" : ""} · ${paused ? "paused" : "live"}`);
+    const coming = traces.filter((trace) => trace.is_coming).length;
+    say(total, [`${plural(traces.length, "trace")}${traces.length === 50 ? ", the latest" : ""}`, coming ? `${count(coming)} still coming in` : null, paused ? "paused" : "live"].filter(Boolean).join(" · "));
     nothing.hidden = traces.length > 0;
     if (!traces.length && !nothing.childElementCount) {
       nothing.replaceChildren(empty("No trace fits", "What a run has seen is kept for a while. A request to the system shows up here within two seconds; or ask for less above."));
@@ -121,8 +135,9 @@ async function list(root, context) {
     try {
       const { traces } = await context.api.get("traces", asked(form), mine.signal);
       if (over || mine.signal.aborted) return;
-      const isHeld = isTail && results.place.matches(":hover"); // nothing moves away under the pointer
-      if (!isHeld) showFound(traces);
+      const isHeld = isTail && (paused || results.place.matches(":hover")); // nothing moves away under the pointer
+      if (isHeld) results.show(traces, true);
+      else showFound(traces);
     } catch (error) {
       if (over || mine.signal.aborted) return;
       say(total, error.message);
@@ -132,7 +147,7 @@ async function list(root, context) {
 
   function next() {
     clearTimeout(timer);
-    if (!paused && !over) timer = setTimeout(() => (document.hidden ? next() : search(true)), TAIL_MS);
+    if ((!paused || results.isComing) && !over) timer = setTimeout(() => (document.hidden ? next() : search(true)), TAIL_MS);
   }
 
   form.addEventListener("input", (event) => {
@@ -149,7 +164,7 @@ async function list(root, context) {
     paused = !paused;
     tail.setAttribute("aria-pressed", String(paused));
     say(total, total.textContent.replace(/live$|paused$/, paused ? "paused" : "live"));
-    if (paused) clearTimeout(timer);
+    if (paused) next(); // what is still coming in settles
     else search();
   });
   await search();

@@ -7,8 +7,9 @@ const HUES = 8;
 const DEEPEST = 14;
 const YOUNG_MS = 15000;
 const AGAIN_MS = 2000;
+const LATER_MS = 10000; // an event may be handled minutes after the answer
 const MOST_LINES = 6;
-const VIEWS = [["all", "All"], ["critical", "Waited for"], ["told", "Failed or logged"]];
+const VIEWS = [["all", "All"], ["critical", "Needed for the answer"], ["told", "Failed or logged"]];
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 // A service's colour, the same in each trace.
@@ -17,7 +18,8 @@ export function hueOf(facts) {
   return (name) => `hue-${places.get(name) ?? 0}`;
 }
 
-function kindOf({ kind, attributes }) {
+function kindOf({ kind, attributes }, waitsFor) {
+  if (waitsFor && kind === 1) return ["", "work"]; // its name says it
   if (Object.keys(attributes).some((name) => name.startsWith("db."))) return ["db", "database"];
   return { 2: ["answers", "server"], 3: ["asks", "client"], 4: ["tells", "event"], 5: ["hears", "event"] }[kind] ?? ["does", "work"];
 }
@@ -28,9 +30,9 @@ function shown(name, value) {
   return isId ? make("a", { href: `#/traces?${new URLSearchParams({ text: `${name}=${value}` })}`, title: "Every trace with it" }, String(value)) : String(value);
 }
 
-function detail({ span, self_ms: own, offset_ms: offset, duration_ms: took }) {
+function detail({ span, self_ms: own, offset_ms: offset, duration_ms: took, waits_for: waitsFor }) {
   const elsewhere = span.links.filter(([trace]) => trace !== span.trace_id);
-  const facts = [["began", `${duration(offset)} after the beginning`], ["took", `${duration(took)}, ${duration(own)} of it in itself`],
+  const facts = [["began", `${duration(offset)} after the beginning`], ["took", `${duration(took)}, ${duration(own)} of it ${waitsFor ? `waiting for ${waitsFor}` : "in itself"}`],
     ...(span.message ? [["message", span.message]] : []),
     ...Object.entries(span.attributes).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => [name, shown(name, value)]),
     ["instance", span.instance], ["span id", span.span_id],
@@ -74,25 +76,28 @@ class Waterfall {
 
   drawAll() {
     const { rows } = this.view;
+    const focused = this.place.contains(document.activeElement) ? document.activeElement.dataset : null;
     this.scale = scaleOf(rows);
     this.rows = new Map(rows.map((row, index) => [row.span.span_id, { row, hasBelow: (rows[index + 1]?.depth ?? 0) > row.depth }]));
     for (const [id, entry] of this.rows) entry.item = this.item(id, entry);
     this.place.replaceChildren(...[...this.rows.values()].map((each) => each.item));
     this.hide();
+    const item = this.rows.get(focused?.open ?? focused?.fold)?.item;
+    item?.querySelector(focused.fold ? "button.fold" : ".name")?.focus({ preventScroll: true });
   }
 
   item(id, { row, hasBelow }) {
     const { span } = row;
-    const [word, kind] = kindOf(span);
+    const [word, kind] = kindOf(span, row.waits_for);
     const name = make("button", { type: "button", class: "name", "data-open": id, "aria-expanded": String(this.opened.has(id)) }, span.name);
     const fold = hasBelow ? make("button", { type: "button", class: "fold", "data-fold": id, "aria-expanded": String(!this.folded.has(id)), "aria-label": `What is below ${span.name}` }, "▾")
       : make("span", { class: "fold", "aria-hidden": "true" });
     const what = make("div", { class: "what" }, fold, make("span", { class: `chip ${this.hue(span.service)}` }, span.service),
       make("span", { class: "kind" }, word), name, row.is_error ? make("b", { class: "bad" }, "failed") : null,
-      make("span", { class: "hidden" }, row.is_critical ? " waited for, " : " ", `level ${row.depth + 1}`));
+      make("span", { class: "hidden" }, row.is_critical ? " needed for the answer, " : " ", `level ${row.depth + 1}`));
     what.style.paddingLeft = `${Math.min(DEEPEST, row.depth) * 0.8}rem`;
     const from = this.scale.at(row.offset_ms);
-    const bar = placed(make("i", { class: `bit ${kind} ${row.is_error ? "failed" : ""} ${row.is_critical ? "critical" : ""} ${this.hue(span.service)}` }), from, this.scale.at(row.offset_ms + row.duration_ms));
+    const bar = placed(make("i", { class: `bit ${kind} ${row.is_error ? "failed" : ""} ${row.is_critical ? "critical" : ""} ${row.waits_for ? "waits" : ""} ${this.hue(span.service)}` }), from, this.scale.at(row.offset_ms + row.duration_ms));
     const breaks = this.scale.breaks.map(([at]) => placed(make("i", { class: "break" }), at, at));
     return make("li", { "data-span": id, class: row.is_error ? "failed" : null }, what,
       make("div", { class: "when", "aria-hidden": "true" }, breaks, bar), make("span", { class: "took" }, duration(row.duration_ms)),
@@ -151,14 +156,17 @@ class Waterfall {
 
 function facts(view) {
   const later = view.total_ms > view.duration_ms * 1.001 ? `, ${duration(view.total_ms)} until its last event was handled` : "";
-  return `${moment.format(new Date(view.began_ns / 1e6))} · answered in ${duration(view.duration_ms)}${later} · ${plural(view.rows.length, "span")}${view.is_partial ? " · partial: only what was bad or slow was recorded" : ""}`;
+  return `${moment.format(new Date(view.began_ns / 1e6))} · answered in ${duration(view.duration_ms)}${later} · ${plural(view.rows.length, "span")}${view.is_partial ? " · partial: only what was bad or slow was recorded" : ""}${view.is_coming ? " · still coming in" : ""}`;
 }
 
 function legend(waterfall) {
   const entry = (look, text) => make("span", {}, make("i", { class: `bit ${look}` }), text);
-  return make("p", { class: "legend" }, entry("critical", "waited for"), entry("", "beside it"), entry("event", "event"), entry("failed", "failed"),
+  return make("p", { class: "legend" }, entry("critical", "needed for the answer"), entry("", "beside it"), entry("critical waits", "waiting"), entry("event", "event"), entry("failed", "failed"),
     waterfall.scale.breaks.map(([, left]) => make("span", {}, make("i", { class: "break" }), `${duration(left)} left out`)));
 }
+
+// What of a trace may change while it is looked at.
+const signOf = ({ rows, why, is_coming: isComing }) => [rows.length, rows.reduce((all, row) => all + row.lines.length, 0), why, isComing].join(" ");
 
 export async function showTrace(root, context) {
   const id = context.rest[0] ?? "";
@@ -191,20 +199,24 @@ export async function showTrace(root, context) {
   const opened = context.query.get("span");
   if (opened) setTimeout(() => waterfall.rows.get(opened)?.item.scrollIntoView({ block: "center" }));
 
-  // A trace that has just been made goes on growing: its events are still handled.
+  // A trace goes on growing: spans come from every process in its own time, and events are handled whenever they are.
   let timer = null;
+  let shown = signOf(view);
   const follow = (now) => {
-    if (Date.now() - now.began_ns / 1e6 - now.total_ms > YOUNG_MS) return;
+    const isYoung = now.is_coming || Date.now() - now.began_ns / 1e6 - now.total_ms < YOUNG_MS;
     timer = setTimeout(async () => {
-      const next = await ask().catch(() => now);
+      const next = document.hidden ? now : await ask().catch(() => now);
       if (timer === null) return;
-      if (next.rows.length !== waterfall.view.rows.length) {
+      if (signOf(next) !== shown) {
+        shown = signOf(next);
+        const more = next.rows.length - waterfall.view.rows.length;
         waterfall.view = next;
         waterfall.drawAll();
         showHead(next);
+        if (more > 0) context.say(`${plural(more, "more span")} came in`);
       }
       follow(next);
-    }, AGAIN_MS);
+    }, isYoung ? AGAIN_MS : LATER_MS);
   };
   follow(view);
   return () => {
