@@ -25,6 +25,7 @@ from borough import (
 )
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Span
+from borough.telemetry.waiting import WAITING_FOR
 from borough.testing import Mode, start
 from borough.testing.running import Running
 
@@ -129,9 +130,12 @@ class Seen:
         return self.running.client(Front)
 
     def spans(self) -> Sequence[Span]:
-        """Every span so far, both sides of local calls, in the order of their beginnings."""
+        """Every span so far, both sides of local calls, in the order of their beginnings.
+
+        Without waits, which depend on what else the machine does.
+        """
         for span in self.recorder.take():
-            self._kept += span.both()
+            self._kept += [each for each in span.both() if WAITING_FOR not in each.attributes]
         return sorted(self._kept, key=lambda span: span.began)
 
     def of(self, name: str, kind: int | None = None) -> Span:

@@ -38,6 +38,7 @@ from borough.reliability.idempotency import (
 )
 from borough.runtime.reruns import rerun
 from borough.services.context import Call
+from borough.telemetry.waiting import Waits
 
 __all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
 
@@ -117,11 +118,13 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
 class KeyedCalls:
     """The keys of one service's database."""
 
-    __slots__ = ("_store", "clock")
+    __slots__ = ("_store", "clock", "waits")
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, waits: Waits | None = None) -> None:
+        """`waits` sees how long calls wait until they have their key."""
         self._store = store
         self.clock = clock
+        self.waits = waits
 
     async def begin(
         self,
@@ -194,6 +197,8 @@ class KeyedOperation:
         Raises what the operation raises, `KeyReused` or `KeyInUse`.
         """
         assert call.key is not None
+        waits, clock = self._calls.waits, self._calls.clock
+        began = clock.monotonic()
         found = await self._calls.begin(
             self._name,
             self._scope(call),
@@ -202,6 +207,8 @@ class KeyedOperation:
             call.deadline,
             self._encode,
         )
+        if waits is not None and call.trace is not None:
+            waits.note(call.trace, began, clock.monotonic())
         if isinstance(found, StoredAnswer):
             return self._replay(found)
         force_setattr(call, "mark", found)

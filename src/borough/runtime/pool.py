@@ -1,4 +1,7 @@
-"""A service's bounded threads, for blocking work that must not stand on the loop."""
+"""A service's bounded threads, for blocking work that must not stand on the loop.
+
+How long work waits for a thread is seen where its call is sampled, also of work that nobody waits for any more.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from borough.errors import Unavailable
+from borough.services.context import CURRENT
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.waiting import Waits
 
 __all__ = ["ThreadPool"]
 
@@ -21,8 +27,11 @@ class ThreadPool:
     `busy` counts both, of at most `limit`; `refused` what found no room.
     """
 
-    def __init__(self, service: str, threads: int, queue: int) -> None:
+    def __init__(
+        self, service: str, threads: int, queue: int, recorder: Recorder | None = None
+    ) -> None:
         self._service = service
+        self._waits = None if recorder is None else Waits(recorder, service, "a thread")
         self.threads = threads
         self.limit = threads + queue
         self.busy = 0
@@ -40,12 +49,28 @@ class ThreadPool:
             )
         self.busy += 1
         context = copy_context()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: context.run(function, *args)
-        )
+        waits, call = self._waits, CURRENT.get()
+        if waits is None or call is None or call.trace is None or self.busy <= self.threads:
+            waits = None  # nobody sees it, or there is a thread
+        asked = began = 0.0 if waits is None else waits.recorder.monotonic()
+
+        def run() -> T:
+            nonlocal began
+            if waits is not None:
+                began = waits.recorder.monotonic()
+            return context.run(function, *args)
+
+        work = asyncio.get_running_loop().run_in_executor(self._executor, run)
         # A thread cannot be stopped: its place is free when it ends, not when the caller leaves.
         work.add_done_callback(self._done)
-        return await work
+        try:
+            return await work
+        finally:
+            if waits is not None and call is not None and call.trace is not None:
+                # Who leaves while it waits has waited until now.
+                waits.note(
+                    call.trace, asked, began if began > asked else waits.recorder.monotonic()
+                )
 
     def _done(self, work: asyncio.Future[Any]) -> None:
         self.busy -= 1

@@ -32,6 +32,7 @@ from borough.services.context import CURRENT
 from borough.stores.migrations import migrations_of
 from borough.stores.schema import borough_migrations
 from borough.telemetry.recorder import Recorder
+from borough.telemetry.waiting import Waits
 from borough.transports.callee import Callee
 
 __all__ = ["Resources", "RunningService"]
@@ -59,7 +60,7 @@ class RunningService:
         self.name = plan.name
         self.clock = clock
         self.gate = Gate(limits.calls_in_flight)
-        self.pool = ThreadPool(plan.name, limits.threads, limits.thread_queue)
+        self.pool = ThreadPool(plan.name, limits.threads, limits.thread_queue, recorder)
         self.store = store
         self.published = Pulse()
         self.database: ServiceDatabase | None = None
@@ -78,12 +79,13 @@ class RunningService:
             source = f"/{system}/{plan.name}"
             events = [event for contract, _ in plan.provides for event in contract.events.values()]
             writers = {event.kind: EventWriter(event, source) for event in events}
-            sight = None
+            sight = waits = None
             if recorder is not None:
+                waits = Waits(recorder, plan.name, "the idempotency key")
                 kind = store_kind(configuration.options, plan.name)
                 sight = DatabaseSight(plan.name, _SYSTEMS.get(kind, kind), recorder)
             self.database = ServiceDatabase(store, writers, clock, self.published, sight)
-            self.keyed = KeyedCalls(store, clock)
+            self.keyed = KeyedCalls(store, clock, waits)
 
     async def open_data(self) -> None:
         """Open and migrate the database. Raises `ConfigurationError` or `MigrationRefused`."""

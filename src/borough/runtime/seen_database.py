@@ -21,6 +21,7 @@ from borough.telemetry.durations import Durations
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
 from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.waiting import Waits
 from borough.transports.identifiers import identifiers_of_event
 from borough.transports.sight import failure_of
 
@@ -52,6 +53,9 @@ class DatabaseSight:
             self._durations,
         )
         self.whole = Shape(service, "transaction", Kind.INTERNAL, self._facts)
+        self.begins = Waits(recorder, service, "the database")
+        """Until the writer, or a connection, was free."""
+        self.ends = Waits(recorder, service, "the commit")
 
     def left(self, began: float) -> None:
         """A transaction has ended."""
@@ -163,6 +167,9 @@ class SeenTransaction:
         except BaseException as error:
             self._end(failure_of(error))
             raise
+        finally:
+            sight = self._sight
+            sight.begins.note(self._own, self._began, sight.recorder.monotonic())
         return self
 
     async def __aexit__(
@@ -174,6 +181,7 @@ class SeenTransaction:
         failure: Failure | None = None
         if error is not None:  # the fault is where it came from; this only undoes what was done
             failure = Failure(failure_of(error).kind, "", is_fault=False)
+        sight, left = self._sight, self._sight.recorder.monotonic()
         try:
             await self._manager.__aexit__(kind, error, trace)
         except BaseException as failed:
@@ -181,6 +189,7 @@ class SeenTransaction:
                 failure = failure_of(failed)
             raise
         finally:
+            sight.ends.note(self._own, left, sight.recorder.monotonic())
             self._end(failure)
 
     def _end(self, failure: Failure | None) -> None:

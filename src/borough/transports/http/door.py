@@ -24,6 +24,7 @@ from borough.services.context import Call, Principal, WorkPool
 from borough.telemetry.masking import without_secrets_in
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
+from borough.telemetry.waiting import Waits
 from borough.transports.callee import Callee
 from borough.transports.http import wire
 from borough.transports.http.arriving import arriving_trace
@@ -120,10 +121,15 @@ class Door:
         """`otherwise` is asked where no operation has the address; None means that it has not either."""
         self._otherwise = otherwise
         self._recorder = recorder
+        self._waits: dict[str, Waits] = {}
         self.router: Router[Route] = Router(strict=strict)
         for route in routes:
             operation = route.callee.operation
             self.router.add(operation.mark.method, operation.path, route)
+            if (
+                recorder is not None and not strict
+            ):  # of a stranger's call it would be the beginning
+                self._waits[route.service] = Waits(recorder, route.service, "its turn")
         self._identify = identify
         self._clock = clock
         self._strict = strict
@@ -196,6 +202,9 @@ class Door:
         if arrival is not None and arrival.timeout_s != UNREADABLE:
             deadline = arrival.came_at + arrival.timeout_s
             route.tell(arrival)
+            waits = self._waits.get(route.service)
+            if waits is not None and trace.parent:
+                waits.note(trace, arrival.came_at, arrival.began_at)
         else:
             asked = wire.read_timeout_s(header(wire.TIMEOUT_MS))
             deadline = self._clock.monotonic() + (
