@@ -121,7 +121,7 @@ def test_who_is_slow_though_what_it_calls_only_fails_names_that() -> None:
     slow = asked("edge", "orders.Orders.checkout", bucket=SLOW)
     said = {each.rule: each.summary for each in found([refused, slow], threads(0, 0))}
     assert said["slow-calls"].endswith(
-        "; of its 30 calls of payments.Payments.charge 14 failed, mostly with unavailable."
+        "; of its 30 calls of payments.Payments.charge in the last minute 14 failed, mostly with unavailable."
     )
 
 
@@ -130,7 +130,7 @@ def test_a_service_without_room_names_whom_it_waits_for() -> None:
     full, slow = found(calls, threads(busy=1, refused=0))
     assert (full.rule, slow.rule) == ("full", "slow-calls")
     assert full.summary.endswith(
-        "; of its 30 calls of bank.Bank.debit 5 % took 1.9 s or more, half 1.5 s or more."
+        "; of its 30 calls of bank.Bank.debit in the last minute 5 % took 1.9 s or more, half 1.5 s or more."
     )
 
 

@@ -74,3 +74,32 @@ console.log(JSON.stringify([before, followed]));
 
 def test_a_page_that_is_over_follows_nothing_more() -> None:
     assert made("live.js", FOLLOWING) == [["alerts"], []]
+
+
+FIRST_CALL = """
+const body = (example) => ({ content: { "application/json": { example } } });
+const known = (method, path, parameters = [], requestBody = null, security = []) =>
+  ({ method, path, parameters, requestBody, security });
+const needed = (name, where, example) => ({ name, in: where, required: true, example });
+const own = known("GET", "/orders", [], null, [{ bearer: [] }]);
+const operations = [
+  own,
+  known("POST", "/accounts", [], body({ name: "Ada's" })),
+  known("GET", "/search/items", [needed("q", "query", "a cup"), { name: "limit", in: "query", example: 5 }]),
+  known("GET", "/search/{page}/{sku}", [needed("page", "path", 1), needed("sku", "path", "a b")]),
+  known("GET", "/search/lost", [needed("q", "query")]),
+];
+const told = (found) => found && page.commandOf("http://localhost:8080", found);
+const easiest = [page.easiest(operations), page.easiest(operations, ["accounts"]), page.easiest([own])];
+console.log(JSON.stringify([...easiest, operations[3]].map(told)));
+"""
+
+
+def test_a_first_call_is_one_that_anybody_may_make_with_what_is_known_by_example() -> None:
+    assert made("first_call.js", FIRST_CALL) == [
+        "curl 'http://localhost:8080/search/items?q=a+cup'",
+        "curl -X POST http://localhost:8080/accounts -H 'content-type: application/json' "
+        """-d '{"name":"Ada'\\''s"}'""",
+        None,
+        "curl http://localhost:8080/search/1/a%20b",
+    ]

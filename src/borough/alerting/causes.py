@@ -54,14 +54,12 @@ class Causes:
         if room is not None:
             said = f"; it calls {operation.service}, which has no room left ({room})"
             return 3, calls.faults, said
+        lately = f"; of its {counted(calls.count, 'call')} of {operation.name} in the last minute"
         if is_failing:
-            said = f"; of its {counted(calls.count, 'call')} of {operation.name} {calls.faults:,} failed"
+            said = f"{lately} {calls.faults:,} failed"
             return 2, calls.faults, said + mostly(self._seen, calls.kinds)
         most, half = lasting(calls.quantile_s(SHARE)), lasting(calls.quantile_s(0.5))
-        said = (
-            f"; of its {counted(calls.count, 'call')} of {operation.name} 5 % took {most} or more"
-        )
-        return 1, calls.count, f"{said}, half {half} or more"
+        return 1, calls.count, f"{lately} 5 % took {most} or more, half {half} or more"
 
 
 def mostly(seen: Measuring, kinds: dict[str, int]) -> str:

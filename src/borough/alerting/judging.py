@@ -131,7 +131,7 @@ class Judging:
     def _lagging(self, seen: Measuring, key: tuple[str, str], waiting: int) -> str:
         name, topic = key
         rate = seen.handled_per_s[key]
-        does = f"it handles {rate:.2g} a second" if rate else "it handles none"
+        does = f"it has handled {f'{rate:.2g} a second' if rate else 'none'} in the last minute"
         return (
             f"{name} lags behind: {counted(waiting, 'event')} of {topic} wait{'s' if waiting == 1 else ''} for it, "
             f"the oldest for {lasting(seen.ages[key])}; {does}."

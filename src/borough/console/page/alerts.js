@@ -3,6 +3,7 @@
 import { acknowledged, silenced } from "./alert_acts.js";
 import { Cards, groupOf, runbook, urgency, when } from "./alert_cards.js";
 import { age, button, count, empty, listed, make, plural, say, serviceLink, table } from "./elements.js";
+import { FirstCall } from "./first_call.js";
 
 export const title = "Alerts";
 export const path = "alerts";
@@ -71,6 +72,7 @@ export async function render(root, context) {
   const counts = make("p", { class: "soft", id: "facts" });
   const untold = make("p", { id: "untold", class: "bad", hidden: "" });
   const calm = make("div", { id: "calm" });
+  const silent = new FirstCall(facts, "No call yet since the start", "Rules about calls and events have nothing to judge until something happens. What goes wrong then stands here, with whose it is.");
   const isShown = ({ service }) => only === null || service === only;
   let view = first;
   let known = null;
@@ -135,12 +137,14 @@ export async function render(root, context) {
     if (mine === turn && root.isConnected) show(found); // else there is a newer answer, or another page
   }
 
+  await silent.look(context); // what came later would push the rest down
   root.append(make("div", { class: "heading" }, make("h1", {}, only === null ? title : `Alerts of ${only}`), counts), note,
     ...(only === null ? [] : [make("p", {}, make("a", { href: "#/alerts" }, "All alerts"))]),
-    untold, calm, cards.element, silences.element, before.element, rules.element, routes.element);
+    untold, calm, silent.element, cards.element, silences.element, before.element, rules.element, routes.element);
   show(first);
   const quietly = () => refresh().catch(() => {}); // the frame says that nothing answers
   const again = setInterval(() => { if (!document.hidden) quietly(); }, AGAIN_MS);
   context.follow(["alerts"], quietly);
+  if (!silent.element.hidden) context.follow(["services"], (_, values) => silent.judge([...values.values()]));
   return () => clearInterval(again);
 }

@@ -114,6 +114,9 @@ export function serviceLinks(names) {
   ]);
 }
 
+// What is said wherever quantiles stand.
+export const QUANTILES = "p50 (half took less) and p99 (99 % took less): the last minute, or what came before where nothing came in it.";
+
 // A table with a caption for those who cannot see where it stands. `columns`: [{title, number}],
 // `rows`: arrays of cells (text, element or list of them); the first cell names its row.
 export function table(caption, columns, rows, attributes = {}) {

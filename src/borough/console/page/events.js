@@ -2,6 +2,7 @@
 
 import { asked } from "./dialog.js";
 import { button, bytes, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
+import { FirstCall } from "./first_call.js";
 
 export const title = "Events";
 export const path = "events";
@@ -17,6 +18,8 @@ const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle
 const when = (seconds) => moment.format(new Date(seconds * 1000));
 const serviceOf = (name) => name.split(".")[0];
 const total = (topics, of) => topics.reduce((all, topic) => all + topic.handlers.reduce((sum, each) => sum + (each[of] ?? 0), 0), 0);
+// Whether there has never been an event, as far as topics know: null is a topic that cannot be asked.
+const isSilent = (topics) => topics.every(({ facts, outbox, handlers }) => facts.records === 0 && !outbox && handlers.every((each) => !each.parked && !each.dead));
 const warned = (number, word) => make("span", { class: number ? word : "" }, count(number));
 
 function topicRows(topics) {
@@ -190,9 +193,13 @@ export async function render(root, context) {
   const dead = new Dead(context, note);
   const calm = make("p", { class: "soft", id: "calm" }, "No event is dead: each one was handled, or is still tried.");
   const tables = make("div");
+  const publishers = [...new Set(found.topics.map((each) => serviceOf(each.topic)))];
+  const system = found.topics.length && isSilent(found.topics) ? await context.facts() : null;
+  const first = system && new FirstCall(system, "No event yet", "With the first one each consumer says how far behind it is; what fails is listed here with its cause, to be looked at and replayed.", publishers);
   let shown = "";
 
   function showTopics(topics) {
+    first?.show(isSilent(topics));
     dead.measure(topics);
     say(facts, `${plural(topics.length, "topic")} · ${count(total(topics, "behind"))} behind · ${count(total(topics, "parked"))} parked · ${count(total(topics, "dead"))} dead`);
     const text = JSON.stringify(topics);
@@ -214,7 +221,7 @@ export async function render(root, context) {
   };
   root.firstChild.replaceWith(make("div", { class: "heading" }, make("h1", {}, title), facts));
   if (!found.topics.length) root.append(empty("No event yet", "A contract names what it tells: @contract(..., publishes=[...])."));
-  else root.append(note, make("h2", {}, "Dead letters"), calm, dead.place, tables);
+  else root.append(...(first ? [first.element] : []), note, make("h2", {}, "Dead letters"), calm, dead.place, tables);
   showTopics(found.topics);
   showDead(keyed(found.dead));
   context.follow(["event-topics", "dead-letters"], (topic, values) => {

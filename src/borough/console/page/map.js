@@ -2,7 +2,8 @@
 
 import { byService, ServiceBadge } from "./badges.js";
 import { DownList, downOf, endOf } from "./down.js";
-import { colourOf, count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
+import { QUANTILES, colourOf, count, draw, duration, empty, listed, make, percent, plural, rate, say, serviceLink, table } from "./elements.js";
+import { FirstCall } from "./first_call.js";
 import { Picture } from "./picture.js";
 import { huesOf, onCall } from "./teams.js";
 
@@ -32,7 +33,7 @@ function legend() {
     make("span", {}, make("span", { class: "dead", "aria-hidden": "true" }), "down"),
     make("span", {}, make("span", { class: "beyond", "aria-hidden": "true" }), "a host outside"),
     make("span", {}, make("span", { class: "badge", "aria-hidden": "true" }, "!"), "an alert fires"),
-    make("span", { class: "words" }, "7/s · 9 ms: 99 % take less"));
+    make("span", { class: "words" }, "7/s · 9 ms: a second, over the last 10 s; 99 % took less, over the last minute"));
 }
 
 function tools(picture, names, choose) {
@@ -136,7 +137,7 @@ function summary(facts, edges, services) {
   return [`${plural(facts.services.length, "service")} of ${plural(facts.teams.length, "team")}`,
     `calls ${rate(sum(calls, "per_s"))}`, `events ${rate(sum(tells.map((each) => each.lately), "per_s"))}`,
     `failed ${rate(sum([...calls, ...all.map((each) => each.events)], "faults_per_s"))}`,
-    strange ? `${count(strange)} not declared` : null].filter(Boolean).join(" · ");
+    "in the last 10 s", strange ? `${count(strange)} not declared` : null].filter(Boolean).join(" · ");
 }
 
 export async function render(root, context) {
@@ -150,10 +151,14 @@ export async function render(root, context) {
   const detail = make("section", { class: "chosen", "aria-live": "polite", hidden: "" });
   const picture = new Picture(withOutside(facts, edges), edges, huesOf(facts), choose);
   let rows = new Rows(edges, facts);
-  const list = make("details", { id: "list" }, make("summary", {}, make("h2", {}, "The same as a table")), rows.table);
+  const list = make("details", { id: "list" }, make("summary", {}, make("h2", {}, "The same as a table")),
+    make("p", { class: "soft" }, `Rate and failed: the last 10 seconds. ${QUANTILES}`), rows.table);
   list.open = edges.size <= SHORT_LIST;
   const total = make("p", { class: "soft", id: "summary" }, summary(facts, edges, new Map()));
 
+  const first = new FirstCall(facts, "No call yet since the start",
+    "With the first ones lines become solid, and boxes say how many calls come and how long they take.");
+  if (!found.some((each) => each.observed)) await first.look(context);
   const down = new DownList(facts);
   let services = new Map();
   const state = make("p", { class: "bad" }); // of the chosen service, where it is down
@@ -180,7 +185,7 @@ export async function render(root, context) {
   }
 
   const names = facts.services.map((each) => each.name);
-  root.append(make("div", { class: "heading" }, make("h1", {}, title), total), tools(picture, names, choose), legend(), down.element, detail, picture.place, list);
+  root.append(make("div", { class: "heading" }, make("h1", {}, title), total), tools(picture, names, choose), legend(), down.element, first.element, detail, picture.place, list);
   picture.draw();
   const asked = context.query.get("service");
   if (names.includes(asked)) choose(asked);
@@ -211,6 +216,7 @@ export async function render(root, context) {
     else {
       picture.showServices(services = values, keys);
       down.show(services);
+      if (!first.element.hidden) first.judge([...services.values()]);
       if (detail.dataset.name) showState(detail.dataset.name);
     }
     say(total, summary(facts, edges, services));

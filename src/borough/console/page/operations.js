@@ -83,7 +83,7 @@ export function operationsOf(service) {
       if (!found || !place) continue;
       const { per_s, faults_per_s, p99_ms } = found.lately;
       const failed = faults_per_s > 0 ? `, ${percent(faults_per_s / per_s)} failed` : "";
-      say(place, found.calls ? `${plural(found.calls, "call")}, ${rate(per_s)}, p99 ${duration(p99_ms)}${failed}` : "not called yet");
+      say(place, found.calls ? `${plural(found.calls, "call")} · ${rate(per_s)}, p99 ${duration(p99_ms)}${failed}` : "not called yet");
       place.className = `number ${faults_per_s > 0 ? colourOf(found.faring) : ""}`;
     }
   } };

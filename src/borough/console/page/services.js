@@ -2,7 +2,7 @@
 
 import { byService, ServiceBadge } from "./badges.js";
 import { downOf, Ends } from "./down.js";
-import { bytes, colourOf, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
+import { QUANTILES, bytes, colourOf, count, duration, empty, listed, make, percent, plural, prose, rate, say, serviceLink, serviceLinks, table } from "./elements.js";
 import { openAlerts } from "./open_alerts.js";
 import { operationsOf } from "./operations.js";
 import { Plot } from "./plots.js";
@@ -74,7 +74,8 @@ async function renderList(root, context) {
     context.say(`${plural(shown, "service")} found`);
   });
   const shares = make("p", { class: "soft", hidden: "" }, "Services that run in one process show what that process uses.");
-  root.append(make("div", { class: "bar" }, find), all, shares);
+  root.append(make("div", { class: "bar" }, find), all, make("p", { class: "soft", id: "windows" },
+    "Calls and failed: the last 10 seconds. p99 (99 % took less): the last minute, or what came before where nothing came in it. Events in: since the start. CPU and memory: now."), shares);
   let services = new Map();
   let processes = new Map();
   context.follow(["alerts"], (_, values) => {
@@ -221,14 +222,15 @@ async function renderOne(root, context, name) {
     make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state, wrong.element,
     make("p", { class: "acts" }, make("a", { href: `#/map?service=${encodeURIComponent(name)}` }, "On the map"),
       make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: "#/events" }, "Its events")),
-    drawn.element,
+    drawn.element, make("p", { class: "soft", id: "windows" }, "Each point of a plot stands for 15 seconds; beside the name is the latest. p50: half took less; p99: 99 % took less."),
     make("div", { class: "cards" },
       make("section", { class: `card hue-${hue}` }, make("h2", {}, "Who owns it"), owner(service, facts)),
       make("section", { class: "card" }, make("h2", {}, "Who it has to do with"), beside.element),
       make("section", { class: "card" }, make("h2", {}, "What runs"), processes.element),
       make("section", { class: "card" }, make("h2", {}, "What room it has"), rooms.element),
       make("section", { class: "card" }, make("h2", {}, "Since the start"), numbers.element)),
-    make("section", {}, make("h2", {}, "What it promises"), operations.element));
+    make("section", {}, make("h2", {}, "What it promises"),
+      make("p", { class: "soft" }, `Beside an operation: calls since the start; rate and failed of the last 10 seconds. ${QUANTILES}`), operations.element));
   let found = null;
   let uses = new Map();
   context.follow(["alerts"], (_, values) => {

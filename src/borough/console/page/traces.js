@@ -1,12 +1,14 @@
 // What happened, call by call: `#/traces` finds traces, `#/trace/ID` shows one.
 
 import { count, duration, empty, make, plural, say } from "./elements.js";
+import { FirstCall } from "./first_call.js";
 import { hueOf, showTrace } from "./waterfall.js";
 
 export const title = "Traces";
 export const path = "traces";
 
 const TAIL_MS = 2000;
+const MOST = 50;
 const TYPING_MS = 250;
 const TIMES = [["", "any time"], ["300", "last 5 minutes"], ["900", "last 15 minutes"], ["3600", "last hour"], ["86400", "last day"]];
 const STATES = [["", "any outcome"], ["error", "failed"], ["ok", "not failed"]];
@@ -110,7 +112,8 @@ async function list(root, context) {
   const total = make("p", { class: "soft", id: "total", role: "status" });
   const tail = make("button", { type: "button", class: "quiet", id: "tail", "aria-pressed": "false" }, "Pause");
   const nothing = make("div", { hidden: "" });
-  root.append(make("div", { class: "heading" }, make("h1", {}, title), total, tail), form, results.place, nothing);
+  const first = new FirstCall(facts, "No trace yet", "Each call shows up here within two seconds, with every service and event that it led to.");
+  root.append(make("div", { class: "heading" }, make("h1", {}, title), total, tail), form, results.place, first.element, nothing);
   say(total, "searching");
 
   let paused = false;
@@ -121,9 +124,12 @@ async function list(root, context) {
   function showFound(traces) {
     results.show(traces);
     const coming = traces.filter((trace) => trace.is_coming).length;
-    say(total, [`${plural(traces.length, "trace")}${traces.length === 50 ? ", the latest" : ""}`, coming ? `${count(coming)} still coming in` : null, paused ? "paused" : "live"].filter(Boolean).join(" · "));
-    nothing.hidden = traces.length > 0;
-    if (!traces.length && !nothing.childElementCount) {
+    const since = traces.length === MOST ? `, the latest, since ${when(Math.min(...traces.map((trace) => trace.began_ns)) / 1e6)}` : "";
+    say(total, [`${plural(traces.length, "trace")}${since}`, coming ? `${count(coming)} still coming in` : null, paused ? "paused" : "live"].filter(Boolean).join(" · "));
+    const isAll = Object.keys(asked(form)).every((name) => name === "schedules"); // nothing was asked for that could be left out
+    first.show(!traces.length && isAll);
+    nothing.hidden = traces.length > 0 || isAll;
+    if (!nothing.hidden && !nothing.childElementCount) {
       nothing.replaceChildren(empty("No trace fits", "What a run has seen is kept for a while. A request to the system shows up here within two seconds; or ask for less above."));
     }
   }
