@@ -103,3 +103,24 @@ def test_a_first_call_is_one_that_anybody_may_make_with_what_is_known_by_example
         None,
         "curl http://localhost:8080/search/1/a%20b",
     ]
+
+
+UNHEARD = """
+const span = (span_id, kind, service, parent, attributes = {}) =>
+  ({ span: { span_id, kind, service, parent, attributes } });
+const made = { "messaging.operation.name": "create", "borough.event.type": "orders.Orders.OrderPaid" };
+const published = [span("a", 2, "orders", ""), span("b", 4, "orders", "a", made)];
+const hearings = [
+  { publisher: "orders", subscriber: "search", events: ["orders.Orders.OrderPaid"] },
+  { publisher: "orders", subscriber: "mail", events: ["orders.Orders.OrderPaid", "orders.Orders.OrderPlaced"] },
+  { publisher: "orders", subscriber: "bank", events: ["orders.Orders.OrderPlaced"] },
+];
+const handled = [...published, span("c", 5, "mail", "b")];
+const pushed = [...handled, span("d", 5, "orders", "b", { "messaging.consumer.group.name": "orders.push-search" })];
+const told = [published, handled, pushed].map((rows) => page.unheard({ rows, is_partial: false }, hearings));
+console.log(JSON.stringify([...told, page.unheard({ rows: published, is_partial: true }, hearings)]));
+"""
+
+
+def test_a_trace_tells_who_has_not_been_seen_handling_its_events() -> None:
+    assert made("waterfall.js", UNHEARD) == [["search", "mail"], ["search"], [], []]

@@ -1,6 +1,6 @@
 // One trace: what stands below what, when it began, how long it took, and what was logged in it.
 
-import { duration, make, plural, say } from "./elements.js";
+import { duration, listed, make, plural, say } from "./elements.js";
 import { scaleOf } from "./scale.js";
 
 const HUES = 8;
@@ -154,9 +154,23 @@ class Waterfall {
   }
 }
 
-function facts(view) {
+const PUSHED = ".push-"; // in the name of a handler that sends events on to somebody else
+const handlerOf = ({ service, attributes }) => (attributes["messaging.consumer.group.name"] ?? "").split(PUSHED)[1] ?? service;
+
+// Who hears an event of this trace and has not been seen handling it, by service.
+export function unheard({ rows, is_partial: isPartial }, hearings) {
+  if (isPartial) return []; // nobody knows what belongs to it
+  const heard = new Set(rows.filter(({ span }) => span.kind === 5).map(({ span }) => `${span.parent} ${handlerOf(span)}`));
+  const created = rows.filter(({ span }) => span.kind === 4 && span.attributes["messaging.operation.name"] === "create");
+  return [...new Set(created.flatMap(({ span }) => hearings
+    .filter(({ events, subscriber }) => events.includes(span.attributes["borough.event.type"]) && !heard.has(`${span.span_id} ${subscriber}`))
+    .map(({ subscriber }) => subscriber)))];
+}
+
+function facts(view, hearings) {
+  const waiting = unheard(view, hearings);
   const later = view.total_ms > view.duration_ms * 1.001 ? `, ${duration(view.total_ms)} until its last event was handled` : "";
-  return `${moment.format(new Date(view.began_ns / 1e6))} · answered in ${duration(view.duration_ms)}${later} · ${plural(view.rows.length, "span")}${view.is_partial ? " · partial: only what was bad or slow was recorded" : ""}${view.is_coming ? " · still coming in" : ""}`;
+  return `${moment.format(new Date(view.began_ns / 1e6))} · answered in ${duration(view.duration_ms)}${later} · ${plural(view.rows.length, "span")}${view.is_partial ? " · partial: only what was bad or slow was recorded" : ""}${view.is_coming ? " · still coming in" : waiting.length ? ` · an event of it has not been seen handled by ${listed(waiting)} yet` : ""}`;
 }
 
 function legend(waterfall) {
@@ -181,12 +195,12 @@ export async function showTrace(root, context) {
       return make("label", {}, input, make("span", {}, text));
     }));
   switches.addEventListener("change", (event) => waterfall.look(event.target.value));
-  const told = make("p", { class: "soft", id: "facts" }, facts(view));
+  const told = make("p", { class: "soft", id: "facts" }, facts(view, system.hearings));
   const why = make("p", { id: "why", class: view.error ? "why bad" : "why" }, view.why);
   const services = make("p", { class: "services" });
   const key = make("div");
   const showHead = (now) => {
-    say(told, facts(now));
+    say(told, facts(now, system.hearings));
     say(why, now.why);
     why.classList.toggle("bad", now.error);
     services.replaceChildren(...now.services.map((name) => make("a", { class: `chip ${hue(name)}`, href: `#/services/${encodeURIComponent(name)}` }, name)));
