@@ -169,3 +169,11 @@ async def test_a_stream_is_one_span_from_its_beginning_to_its_end() -> None:
             assert items == [0, 1, 2]
             assert seen.of("depot.Depot/count", Kind.SERVER).failure is None
             assert seen.of("depot.Depot/count", Kind.CLIENT).failure is None
+
+
+async def test_a_body_that_is_run_until_nobody_is_in_its_way_is_a_transaction_like_others() -> None:
+    async with caravan() as seen:
+        with Sampled():
+            database = seen.running.database("front")
+            await database.transact(lambda tx: tx.one(str, "select upper($1)", "a"))
+        assert [path.split(":")[-1] for path in seen.tree()] == ["transaction", "select"]

@@ -115,7 +115,7 @@ class ServiceDatabase:
         """Run a body in a transaction until nobody is in its way; see `borough.services.data.Database`."""
 
         async def once() -> T:
-            async with self.store.transaction(self) as tx:
+            async with self.transaction() as tx:
                 return await body(tx)
 
         return await rerun(once, self.clock)

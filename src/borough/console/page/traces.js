@@ -70,7 +70,7 @@ function fill(item, trace, longest, hue) {
       make("b", {}, duration(trace.duration_ms))),
     make("span", { class: "soft" }, plural(trace.spans, "span"), trace.is_coming ? " so far" : "", state ? [" · ", make("span", { class: trace.error ? "bad" : "" }, state)] : []),
     make("span", { class: `why ${trace.error ? "bad" : "soft"}` }, trace.why));
-  if (found) item.append(make("a", { class: "found", href: `#/trace/${trace.trace_id}?span=${found.span_id}` }, ...named(found), ` took ${duration(found.duration_ms)}`));
+  if (found) item.append(make("a", { class: "found", href: `#/trace/${trace.trace_id}?span=${found.span_id}` }, "See ", ...named(found), `, ${duration(found.duration_ms)}`));
 }
 
 // Keeps the elements that are there, so that what has the focus keeps it. Where it is held, those that are shown change

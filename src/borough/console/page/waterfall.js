@@ -9,7 +9,7 @@ const YOUNG_MS = 15000;
 const AGAIN_MS = 2000;
 const LATER_MS = 10000; // an event may be handled minutes after the answer
 const MOST_LINES = 6;
-const VIEWS = [["all", "All"], ["critical", "Needed for the answer"], ["told", "Failed or logged"]];
+const VIEWS = [["all", "All"], ["critical", "Needed"], ["told", "Failed or logged"]];
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 // A service's colour, the same in each trace.
@@ -93,7 +93,7 @@ class Waterfall {
     const fold = hasBelow ? make("button", { type: "button", class: "fold", "data-fold": id, "aria-expanded": String(!this.folded.has(id)), "aria-label": `What is below ${span.name}` }, "▾")
       : make("span", { class: "fold", "aria-hidden": "true" });
     const what = make("div", { class: "what" }, fold, make("span", { class: `chip ${this.hue(span.service)}` }, span.service),
-      make("span", { class: "kind" }, word), name, row.is_error ? make("b", { class: "bad" }, "failed") : null,
+      word ? make("span", { class: "kind" }, word) : null, name, row.is_error ? make("b", { class: "bad" }, "failed") : null,
       make("span", { class: "hidden" }, row.is_critical ? " needed for the answer, " : " ", `level ${row.depth + 1}`));
     what.style.paddingLeft = `${Math.min(DEEPEST, row.depth) * 0.8}rem`;
     const from = this.scale.at(row.offset_ms);
