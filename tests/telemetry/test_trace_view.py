@@ -190,6 +190,19 @@ def test_waits_for_one_thing_are_told_together_and_apart_from_work() -> None:
     )
 
 
+def test_where_no_span_stands_out_the_longest_is_told_and_what_was_waited_for() -> None:
+    front = seen_span(1, 0, "front", (0, 1))
+    works = [seen_span(number, 1, "bank", (at, at + 0.3)) for number, at in ((2, 0), (3, 0.35))]
+    waits = seen_span(4, 1, "front", (0.7, 0.9), borough__waiting_for="a thread")
+    assert why(front, *works, waits) == (
+        "no span stands out; the longest is bank.work in bank; 200 ms waiting for a thread"
+    )
+    longer = seen_span(4, 1, "front", (0.66, 0.98), borough__waiting_for="a thread")
+    assert why(front, *works, longer) == (
+        "no span stands out; the longest was 320 ms waiting for a thread (front)"
+    )
+
+
 def test_who_waits_for_a_host_outside_is_told_its_name() -> None:
     front = seen_span(1, 0, "front", (0, 1))
     asks = seen_span(

@@ -37,9 +37,17 @@ def why(root: ReadSpan, rows: Sequence[Row], *, is_coming: bool = False) -> str:
         return f"{spent if spent and whole_ms >= _LONG_MS else _answered(root)}; {later}"
     if spent is not None:
         return spent
-    slowest = max((row for row in rows if row.is_critical), key=lambda row: row.self_ms)
-    waited = _waited(whole_ms, (row for row in rows if row.is_critical))
-    longest = f"no span stands out; the longest is {slowest.span.name} in {slowest.span.service}"
+    return f"no span stands out; {_longest(whole_ms, [row for row in rows if row.is_critical])}"
+
+
+def _longest(whole_ms: float, critical: Sequence[Row]) -> str:
+    slowest = max(critical, key=lambda row: row.self_ms)
+    service, what = slowest.span.service, slowest.waits_for
+    if what:
+        asked = _asked([slowest], service, what)
+        return f"the longest was {_time(slowest.self_ms)} waiting for {asked} ({service})"
+    waited = _waited(whole_ms, critical)
+    longest = f"the longest is {slowest.span.name} in {service}"
     return f"{longest}; {waited}" if waited else longest
 
 
