@@ -123,6 +123,7 @@ async def take_trace(browser: Browser, process: Process) -> None:
         whole = page.locator(f"#found li:has(.chip:nth-child({SERVICES}))")
         await whole.first.get_by_role("link").click()
         await expect(page.locator("#waterfall li[data-span]").nth(SERVICES)).to_be_visible()
+        await expect(page.locator("#facts")).not_to_contain_text("still coming in")
         await keep(page, "trace")
 
 
