@@ -126,9 +126,7 @@ class Door:
         for route in routes:
             operation = route.callee.operation
             self.router.add(operation.mark.method, operation.path, route)
-            if (
-                recorder is not None and not strict
-            ):  # of a stranger's call it would be the beginning
+            if recorder is not None and not strict:  # a stranger's call would begin with its wait
                 self._waits[route.service] = Waits(recorder, route.service, "its turn")
         self._identify = identify
         self._clock = clock
