@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Protocol
 
@@ -17,8 +18,10 @@ from borough.reliability.admission import Gate
 from borough.runtime.discovery import Directory
 from borough.services.context import Call
 from borough.transports.callee import Callee
+from borough.transports.honest import Hardship, HonestTransport
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
+from borough.transports.http.limits import ClientLimits
 from borough.transports.http.remote import RemoteTransport
 
 CLOCK = SystemClock()
@@ -35,6 +38,9 @@ class Till(Protocol):
     @post("/sales", allow=ANYONE)
     async def sell(self) -> int: ...
 
+    @get("/sales", allow=ANYONE)
+    def watch(self) -> AsyncIterator[int]: ...
+
     @post("/payments", idempotent_by=IDEMPOTENCY_KEY)
     async def pay(self) -> int: ...
 
@@ -47,7 +53,10 @@ def call(name: str, key: str | None) -> Call:
     return Call(wire_name, "till", "orders", None, deadline, None, key)
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("full"), TransactionConflict("late")])
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnavailable, TransactionConflict, Unavailable],
+)
 @pytest.mark.parametrize(
     ("name", "key", "may_repeat"),
     [
@@ -58,11 +67,11 @@ def call(name: str, key: str | None) -> Call:
         ("pay", "k", True),
     ],
 )
-async def test_a_handler_whose_database_fails_is_repeated_only_where_that_is_safe(
-    error: Exception, name: str, key: str | None, may_repeat: bool
+async def test_a_handler_that_finds_no_database_or_thread_is_repeated_only_where_that_is_safe(
+    error: type[Exception], name: str, key: str | None, may_repeat: bool
 ) -> None:
     async def handler() -> int:
-        raise error  # after the handler has done who knows what
+        raise error("not now")  # after the handler has done who knows what
 
     callee = Callee(OPERATIONS[name], handler, Gate(1), CLOCK.monotonic)
     with pytest.raises(Unavailable) as raised:
@@ -104,3 +113,47 @@ async def test_a_call_without_an_answer_is_sent_again_only_where_that_is_safe(
     with pytest.raises(ServiceFailure):
         await transport.bind(OPERATIONS[name])((), call(name, key))
     assert (len(asked) > 1) is is_repeated
+
+
+@pytest.fixture
+async def lengthy() -> AsyncIterator[RemoteTransport]:
+    """A transport to a server whose stream is one line that has no end."""
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(send, "127.0.0.1", 0)
+    place = Replica("till.1", *server.sockets[0].getsockname()[:2])
+    limits = ClientLimits(body_bytes=100_000)
+    dependencies = Dependencies(Directory({"till": [place]}), lambda: HttpClient(limits), CLOCK)
+    transport = RemoteTransport(dependencies)
+    yield transport
+    await transport.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_line_without_an_end_is_given_up(lengthy: RemoteTransport) -> None:
+    items = lengthy.bind(OPERATIONS["watch"])((), call("watch", None))
+    async with asyncio.timeout(5):
+        with pytest.raises(ServiceFailure, match="a line of more than 100000 bytes"):
+            await anext(items)
+
+
+async def test_a_call_that_never_left_says_nothing_of_who_made_it() -> None:
+    """What it did before it called, it has done: nobody may take it for not begun."""
+    inner = HonestTransport({}, CLOCK, Hardship(failure_share=1.0)).bind(OPERATIONS["fill"])
+
+    async def handler() -> None:
+        await inner((), call("fill", None))
+
+    callee = Callee(OPERATIONS["sell"], handler, Gate(1), CLOCK.monotonic)
+    with pytest.raises(Unavailable, match=r"needs till\.Till\.fill") as raised:
+        await callee.run((), call("sell", None))
+    assert not raised.value.retryable

@@ -169,6 +169,20 @@ async def test_fields_of_one_connection_stay_with_it(tmp_path: Path) -> None:
     assert not {"x-hop", "te", "keep-alive", "proxy-authorization", "connection"} & set(fields)
 
 
+async def test_from_where_a_request_came_is_said_by_the_edge_and_not_by_the_client(
+    tmp_path: Path,
+) -> None:
+    recording = Recording()
+    async with street(tmp_path, recording.answer) as town:
+        await town.ask(b"GET /library/who HTTP/1.1\r\n")
+        assert recording.fields["x-forwarded-for"] == "127.0.0.1"
+        await town.ask(
+            b"GET /library/who HTTP/1.1\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\n"
+        )
+    assert recording.fields["x-forwarded-for"] == "1.2.3.4, 127.0.0.1"
+    assert "forwarded" not in recording.fields
+
+
 async def test_a_chunked_body_goes_on_with_a_length(tmp_path: Path) -> None:
     recording = Recording()
     async with street(tmp_path, recording.answer) as town:

@@ -106,6 +106,9 @@ def _as_asked(request: Request) -> Request:
         for name, value in raw.items()
         if not name.startswith("borough-") or name == wire.TIMEOUT_MS
     }
+    said, _, _own = values.pop("x-forwarded-for", b"").rpartition(b", ")
+    if said:
+        values["x-forwarded-for"] = said
     host = raw.get(wire.HOST)
     if host is None:
         del values["host"]

@@ -38,8 +38,10 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Fields that mean one connection (RFC 9110, 7.6.1), beside those that `Connection` names."""
 _NOT_ASKED = _HOP_BY_HOP | {
-    "baggage", "content-length", "expect", "host", "traceparent", "tracestate",
+    "authorization", "baggage", "content-length", "expect", "forwarded", "host", "traceparent", "tracestate",
+    "x-forwarded-for",
 }  # fmt: skip
+"""What goes on elsewhere in the head, or not at all."""
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _FAULT = 500
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
@@ -202,13 +204,12 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
     What differs from request to request comes last, in the order in which `OwnHeads` reads it.
     """
     raw = request.headers.raw
-    dropped = _NOT_ASKED
-    if "connection" in raw:
-        dropped = dropped | _named(raw["connection"])
+    named = _named(raw["connection"]) if "connection" in raw else frozenset()
+    dropped = _NOT_ASKED | named if named else _NOT_ASKED
     headers = [
         (name.encode("latin-1"), value)
         for name, value in raw.items()
-        if name not in dropped and name != "authorization" and name[:8] != "borough-"
+        if name not in dropped and name[:8] != "borough-"
     ]
     host = raw.get("host")
     if host is not None:
@@ -216,13 +217,21 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
     if trace.state:
         headers.append((b"tracestate", trace.state.encode("latin-1")))
     headers.append((b"traceparent", trace.traceparent.encode()))
-    token = raw.get("authorization")
-    if token is not None and "authorization" not in dropped:
+    token, peer = raw.get("authorization"), request.connection.peer
+    if token is not None and "authorization" not in named:
         headers.append((b"authorization", token))
-    headers.append((b"borough-client", wire.write_client(request.connection.peer)))
+    said = None if "x-forwarded-for" in named else raw.get("x-forwarded-for")
+    headers.append((b"x-forwarded-for", _hops(said, peer[0])))
+    headers.append((b"borough-client", wire.write_client(peer)))
     if principal is not None:
         headers.append((b"borough-principal", wire.write_principal(principal)))
     return headers
+
+
+def _hops(said: bytes | None, address: str) -> bytes:
+    """Through whom a request has come, as proxies say it: the last one is who asks the edge."""
+    own = address.encode("latin-1")
+    return own if said is None else b"%b, %b" % (said, own)
 
 
 def _fields_answered(raw: Mapping[str, bytes]) -> Fields:
@@ -243,9 +252,9 @@ def _fields_answered(raw: Mapping[str, bytes]) -> Fields:
     return tuple(fields) if len(fields) == 1 else fields
 
 
-def _named(connection: bytes) -> set[str]:
+def _named(connection: bytes) -> frozenset[str]:
     """The fields that `Connection` names as meant for the next hop only."""
-    return {name.strip().lower() for name in connection.decode("latin-1").split(",")}
+    return frozenset(name.strip().lower() for name in connection.decode("latin-1").split(","))
 
 
 async def _returned(answer: Opening) -> Response:

@@ -144,10 +144,14 @@ def _key_source(
         return lambda arguments, here: str(arguments[index])
 
     def from_call(arguments: Sequence[Any], here: Call) -> str | None:
-        if here.event_id is not None:
-            # An event's handler may run again; its calls then carry the same key.
-            return f"{here.key}:{operation.wire_name}"
-        return caller.key
+        if here.event_id is None:
+            return caller.key
+        # An event's handler may run again; its calls then carry the same keys, in the order they are made.
+        key, made = f"{here.key}:{operation.wire_name}", here.made
+        if made is None:
+            return key
+        count = made[operation.wire_name] = made.get(operation.wire_name, 0) + 1
+        return key if count == 1 else f"{key}:{count}"
 
     return from_call
 

@@ -162,6 +162,7 @@ class Handling:
             stable_key(message.id, handler.name),
             message.id,
             self._pool,
+            made={},
         )
         force_setattr(call, "armed", call.deadline)
         force_setattr(call, "armed_in", asyncio.current_task())

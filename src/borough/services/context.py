@@ -103,6 +103,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """What a keyed operation holds its key with."""
     is_remote: bool = False
     """Whether it came over a wire."""
+    made: dict[str, int] | None = None
+    """How often this run of an event's handler has called each keyed operation; None elsewhere."""
     partial: str = ""
     """Its span id where its trace is not sampled and something below it ended badly or late."""
 

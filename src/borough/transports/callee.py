@@ -266,6 +266,9 @@ class Callee:
         if isinstance(error, CallError):
             if error.about is None or error.about == name:
                 error.about = name
+                if error.retryable and not self._may_repeat(call):
+                    # What refused was within the handler: what it did before, it has done.
+                    error.retryable = False  # type: ignore[misc]
                 return error
             return self._about(self._nested(error))
         self.failures += 1
@@ -274,6 +277,10 @@ class Callee:
             return self._about(self._failure(error, call))
         finally:
             CURRENT.reset(here)
+
+    def _may_repeat(self, call: Call) -> bool:
+        """Whether the handler may run again that has begun to run."""
+        return self.operation.mark.idempotent or call.key is not None
 
     def _about(self, error: CallError) -> CallError:
         error.about = self.operation.wire_name
@@ -285,8 +292,7 @@ class Callee:
             _log.warning("%s: %s", name, error)
             busy = Unavailable(f"The database of {service} is not available now", retry_after_s=1)
             # What the handler did before, in another transaction or elsewhere, is done.
-            may_repeat = self.operation.mark.idempotent or call.key is not None
-            busy.retryable = may_repeat  # type: ignore[misc]
+            busy.retryable = self._may_repeat(call)  # type: ignore[misc]
             return busy
         if isinstance(error, (CommitFailed, CommitUnknown, ConfigurationError)):
             _log.error("%s: %s", name, error)

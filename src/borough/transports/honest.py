@@ -57,10 +57,10 @@ class HonestTransport:
             self._hardship.failure_share
             and self._clock.random.random() < self._hardship.failure_share
         ):
-            raise Unavailable(f"{operation.wire_name} was not reached (injected)")
+            raise _unreached(operation, "was not reached (injected)")
         callee = self._callees.get(operation.wire_name)
         if callee is None:
-            raise Unavailable(f"Nobody answers {operation.wire_name}")
+            raise _unreached(operation, "is answered by nobody here")
         return callee
 
     def _call(self, operation: Operation, codec: Codec) -> Send:
@@ -91,6 +91,13 @@ class HonestTransport:
                 await stream.aclose()  # type: ignore[attr-defined]
 
         return items
+
+
+def _unreached(operation: Operation, why: str) -> Unavailable:
+    """About the call that was made, not about the one that made it."""
+    error = Unavailable(f"{operation.wire_name} {why}")
+    error.about = operation.wire_name
+    return error
 
 
 def _carried(codec: Codec, arguments: Sequence[Any]) -> tuple[Any, ...]:

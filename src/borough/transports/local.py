@@ -79,7 +79,9 @@ def _checks(operation: Operation) -> list[_Check]:
 
 def _nobody(operation: Operation) -> Send:
     async def refuse(arguments: Sequence[Any], call: Call) -> Any:
-        raise Unavailable(f"Nobody in this process answers {operation.wire_name}")
+        error = Unavailable(f"Nobody in this process answers {operation.wire_name}")
+        error.about = operation.wire_name
+        raise error
 
     return refuse
 

@@ -12,7 +12,7 @@ from borough.transports.http.message import Connection
 from borough.transports.http.refusals import Refused
 from borough.transports.http.request_head import HeadReader, KnownParts
 
-LIMITS = ServerLimits(body_bytes=10_000, fields=12)
+LIMITS = ServerLimits(body_bytes=10_000, fields=16)
 TRACE = b"traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n"
 OWN = (
     b"POST /pricing/totals HTTP/1.1\r\nhost: 127.0.0.1:5000\r\ncontent-type: application/json\r\n"
@@ -22,7 +22,8 @@ OWN = (
 DOOR = (
     b"GET /search/items?q=red+shoes&limit=5 HTTP/1.1\r\nhost: x\r\naccept: */*\r\nborough-host: shop\r\n"
     + TRACE
-    + b"authorization: Bearer a.b.c\r\nborough-client: ::1 4711\r\nborough-principal: eyJzIjoxfQ\r\n"
+    + b"authorization: Bearer a.b.c\r\nx-forwarded-for: ::1\r\nborough-client: ::1 4711\r\n"
+    + b"borough-principal: eyJzIjoxfQ\r\n"
     + b"borough-timeout-ms: 9999\r\n\r\n"
 )
 BARE = b"GET /pricing/nothing HTTP/1.1\r\nhost: x\r\n" + TRACE + b"borough-timeout-ms: 5\r\n\r\n"
@@ -49,6 +50,7 @@ LINES = st.sampled_from(
         b"authorization: Bearer x",
         b"authorization:  Bearer x ",
         b"borough-client: 1.2.3.4 5",
+        b"x-forwarded-for: 1.2.3.4, ::1",
         b"borough-principal: e30",
     ]
 )
@@ -134,7 +136,7 @@ def test_neither_the_query_nor_for_whom_a_door_speaks_makes_it_parse_again() -> 
 
 
 def test_a_target_above_the_limit_is_left_to_the_parser() -> None:
-    limits, known = ServerLimits(url_bytes=40, fields=12), KnownParts()
+    limits, known = ServerLimits(url_bytes=40, fields=16), KnownParts()
     HeadReader(limits, known).read(DOOR, Connection(("", 0)))
     later = DOOR.replace(b"red", b"a" * 20)
     assert HeadReader(limits, known).read_own(later, Connection(("", 0))) is None

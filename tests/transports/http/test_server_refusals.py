@@ -54,6 +54,11 @@ REFUSED = {
     "control byte in value": (400, b"GET / HTTP/1.1\r\nHost: x\r\nA: b\x01\r\n\r\n"),
     "delete in value": (400, b"GET / HTTP/1.1\r\nHost: x\r\nA: b\x7f\r\n\r\n"),
     "control byte in name": (400, b"GET / HTTP/1.1\r\nHost: x\r\nA\x01: b\r\n\r\n"),
+    "one of ours in disguise": (
+        400,
+        b"GET / HTTP/1.1\r\nHost: x\r\nBorough_Principal: e30\r\n\r\n",
+    ),
+    "another disguise": (400, b"GET / HTTP/1.1\r\nHost: x\r\nBOROUGH.Client: 1 1\r\n\r\n"),
     "NUL in target": (400, b"GET /\0 HTTP/1.1\r\n" + HOST + b"\r\n"),
     "tab in target": (400, b"GET /\t HTTP/1.1\r\n" + HOST + b"\r\n"),
     "target not ASCII": (400, b"GET /\xc3\xa4 HTTP/1.1\r\n" + HOST + b"\r\n"),

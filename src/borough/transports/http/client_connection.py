@@ -267,6 +267,11 @@ class ClientStream:
         self._is_held = False
         self._waiter: asyncio.Future[None] | None = None
 
+    @property
+    def most_bytes(self) -> int:
+        """How large may be what is read of it as one: a body, or a line."""
+        return self._pool.limits.body_bytes
+
     def put(self, chunks: list[bytes]) -> None:
         """Called by the connection: more has come."""
         if chunks:
@@ -334,7 +339,7 @@ class ClientStream:
 
     async def read(self) -> bytes:
         """The whole body, for answers that turned out not to be a stream."""
-        if self._ended and self._error is None and self._buffered <= self._pool.limits.body_bytes:
+        if self._ended and self._error is None and self._buffered <= self.most_bytes:
             body = b"".join(self._chunks)
             self._chunks.clear()
             self._buffered = 0
@@ -343,7 +348,7 @@ class ClientStream:
         size = 0
         async for chunk in self:
             size += len(chunk)
-            if size > self._pool.limits.body_bytes:
+            if size > self.most_bytes:
                 self.leave()
                 raise ServiceFailure(f"{self._pool.name} sent more than {size - len(chunk)} bytes")
             parts.append(chunk)

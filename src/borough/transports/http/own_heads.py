@@ -21,13 +21,15 @@ _ASKED = re.compile(rb"[A-Z]+ [^ ?\r\n]+\?([A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*) HT
 _REST = re.compile(
     rb"traceparent: (00-[0-9a-f]{32}-[0-9a-f]{16}-0[01])\r\n"
     rb"(?:authorization: ([!-~](?:[ -~]{0,4094}[!-~])?)\r\n)?"
+    rb"(?:x-forwarded-for: ([!-~](?:[ -~]{0,510}[!-~])?)\r\n)?"
     rb"(?:borough-client: ([!-~]{1,64} [0-9]{1,5})\r\n)?"
     rb"(?:borough-principal: ([A-Za-z0-9_-]{1,8192})\r\n)?"
     rb"borough-timeout-ms: ([0-9]{1,9})\r\n"
     rb"(?:content-length: ([0-9]{1,9})\r\n)?\r\n"
 )
 _LAST = (
-    "traceparent", "authorization", wire.CLIENT, wire.PRINCIPAL, wire.TIMEOUT_MS, "content-length",
+    "traceparent", "authorization", "x-forwarded-for", wire.CLIENT, wire.PRINCIPAL, wire.TIMEOUT_MS,
+    "content-length",
 )  # fmt: skip
 """What comes after the beginning, in this order."""
 _KNOWN_LAST = frozenset(_LAST)
@@ -74,10 +76,12 @@ class OwnHeads:
         if rest is None:
             return None
         method, path, first = known
-        trace, token, client, principal, timeout_ms, length = rest.groups()
+        trace, token, hops, client, principal, timeout_ms, length = rest.groups()
         values = {**first, "traceparent": trace}
         if token is not None:
             values["authorization"] = token
+        if hops is not None:
+            values["x-forwarded-for"] = hops
         if client is not None:
             values["borough-client"] = client
         if principal is not None:

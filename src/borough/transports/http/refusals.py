@@ -78,6 +78,9 @@ START_LINE = malformed(
     "The first line must be 'METHOD TARGET HTTP/1.1', separated by one space each"
 )
 TARGET = malformed("The request target must be a path that starts with '/', without '#'")
+DISGUISED = malformed(
+    "A field is named like one of Borough's own, but for a sign that some servers take for a hyphen"
+)
 HOST = malformed("A request of HTTP/1.1 needs exactly one Host field")
 HOST_VALUE = malformed("Host must be a host name or an address, and may have a port")
 AUTHORITY = malformed("Host is not the host of the request target")

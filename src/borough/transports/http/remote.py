@@ -24,7 +24,7 @@ from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
 from borough.transports.client_sight import ClientSight
 from borough.transports.http import wire
-from borough.transports.http.client import sendable
+from borough.transports.http.client import ClientStream, sendable
 from borough.transports.http.dependency import Dependencies, RequestKind
 
 __all__ = ["RemoteTransport"]
@@ -162,10 +162,21 @@ def _beside(trace: TraceContext) -> bytes:
     return sendable([(name, value.encode("latin-1")) for name, value in given if value])
 
 
-async def _items(codec: Codec, chunks: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-    rest = b""
-    async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+async def _items(codec: Codec, stream: ClientStream) -> AsyncIterator[Any]:
+    begun: list[bytes] = []
+    size, most = 0, stream.most_bytes
+    async for chunk in stream:
+        *lines, rest = chunk.split(b"\n")
+        if lines and begun:
+            lines[0] = b"".join((*begun, lines[0]))
+            begun, size = [], 0
+        if rest:
+            begun.append(rest)
+            size += len(rest)
+        if size > most or (lines and len(lines[0]) > most):
+            raise ServiceFailure(
+                f"{codec.operation.wire_name} sent a line of more than {most} bytes"
+            )
         for text in lines:
             try:
                 line = _line(text)

@@ -31,6 +31,8 @@ CHUNKED = -1
 
 _ONCE = frozenset({"host", "content-length", "transfer-encoding"})
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_DISGUISED = re.compile(r"borough[^a-z0-9-]")
+"""CGI, WSGI, PHP and Rack know no hyphen in a name: there `Borough_Principal` would be what an edge says."""
 _FIRST_LETTER = 65
 _MOST_KNOWN = 256
 _KNOWN_BYTES = 512
@@ -184,6 +186,8 @@ class HeadReader:
 
     def _read_names(self, came: tuple[bytes, ...]) -> _Names:
         keys = tuple(FIELD_NAMES.get(name) or _key(name) for name in came)
+        if any(map(_DISGUISED.match, keys)):
+            raise Refused(refusals.DISGUISED)
         if len(frozenset(keys)) < len(keys):
             return _Names((), False)  # one that came twice, in two spellings
         names = _Names(keys, _SPECIAL.isdisjoint(keys))
