@@ -8,7 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from borough.alerting.pace import Paces
+from borough.console.event_paces import topics_now
 from borough.gateway.process import Process
+from borough.ports import TopicFacts
+from borough.runtime.topics import HandlerState, TopicState
 from tests.console.ferry import Browser, Tickets, sailing
 from tests.console.storm import calm, stormy
 
@@ -62,9 +66,38 @@ async def test_a_topic_says_who_hears_it_and_how_far_each_is(
         while (topic := (await events(browser))["topics"][0])["handlers"][0]["behind"]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert (topic["topic"], topic["outbox"], topic["facts"]["records"]) == ("tickets.Tickets", 0, 2)
-    assert topic["handlers"] == [
-        {"name": "crossings.count", "behind": 0, "parked": 0, "dead": 2, "keys": 0, "heard": 2}
-    ]
+    (handler,) = topic["handlers"]
+    del handler["pace"]  # of what was seen lately, if anything was
+    assert handler == {
+        "name": "crossings.count",
+        "behind": 0,
+        "parked": 0,
+        "dead": 2,
+        "keys": 0,
+        "heard": 2,
+    }
+
+
+async def test_a_consumer_says_how_it_gets_on_once_it_was_looked_at(
+    process: Process, browser: Browser
+) -> None:
+    await events(browser)  # which begins the looks
+    await wrecked(process, browser, "t1", "t2")
+    async with asyncio.timeout(20):
+        while True:
+            pace = (await events(browser))["topics"][0]["handlers"][0]["pace"]
+            if pace is not None and (pace["failures"], pace["waiting"]) == (2, 0):
+                break
+            await asyncio.sleep(0.1)
+    assert (pace["attempts"], pace["oldest_s"], pace["trend"]) == (2, None, "level")
+
+
+async def test_of_a_consumer_of_which_nobody_tells_nothing_is_made_up() -> None:
+    state = HandlerState("crossings.count", 7, 0, 0)
+    topic = TopicState("tickets.Tickets", "7d", TopicFacts(0, 7, 7, 7, 0, None), 0, 0, [state])
+    (found,) = topics_now([topic], Paces())
+    assert (found.handlers[0].behind, found.handlers[0].pace) == (7, None)
+    assert found.published_per_s is None
 
 
 async def test_letters_that_failed_alike_are_one_group_and_are_shown_masked(

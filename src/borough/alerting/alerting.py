@@ -20,6 +20,7 @@ from borough.alerting.declared import Declared, Route
 from borough.alerting.facts import ReplicaFacts, SystemFacts
 from borough.alerting.judging import Judging
 from borough.alerting.measuring import Measuring
+from borough.alerting.pace import Paces
 from borough.alerting.telling import Message, NotTold, Telling
 from borough.alerting.view import (
     AlertsNow,
@@ -51,6 +52,8 @@ _AGAIN = Backoff(2.0, 300.0)
 _CRASHES_S = 300.0
 _SPENT_KEPT_S = 300.0
 """So old is what was kept of budgets at most, where nothing else is to be kept."""
+_STALE_S = 15.0
+"""What was seen so long ago is not what is so now."""
 _LONGEST_SILENCE_S = 30 * 86_400.0
 _LONGEST_TEXT = 500
 _NOBODY = Route("", "none")
@@ -386,6 +389,14 @@ class Alerting:
             pending=states.count("pending"),
             by_service=by_service,
         )
+
+    def paces(self) -> Paces:
+        """How handlers get on; nothing where nobody looks, or nobody has for long."""
+        seen = self._measuring
+        if seen.looked_at is None or self._clock.monotonic() - seen.looked_at > _STALE_S:
+            return Paces()
+        consumers = {key: seen.pace(key) for key in seen.handlers}
+        return Paces(consumers=consumers, topics=seen.published_per_s())
 
     def _shown(self, alert: Alert) -> AlertView:
         reading = alert.reading

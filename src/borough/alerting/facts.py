@@ -101,6 +101,8 @@ class HandlerFacts(msgspec.Struct, frozen=True, kw_only=True):
     dead: int
     dead_cause: str
     handled: int
+    failed: int = 0
+    """Attempts, since the start."""
     keys: int = 0
     heard: int = 0
 
@@ -128,6 +130,8 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
     handlers: tuple[HandlerFacts, ...] = ()
     pools: tuple[PoolFacts, ...] = ()
     outboxes: dict[str, int] = {}
+    published: dict[str, int] = {}
+    """Events that the broker has taken, by topic."""
     unknown: tuple[str, ...] = ()
     """Of what nothing can be said now: handlers with their topic, and services whose outbox does not say."""
     problems: dict[str, FailureFacts] = {}
@@ -220,6 +224,7 @@ class OwnFacts:
             handlers=tuple(handlers),
             pools=tuple(pool for each in host.services.values() for pool in self._pools(each)),
             outboxes=outboxes,
+            published=host.carriage.published if host.carriage is not None else {},
             unknown=tuple(unknown),
             problems=self._problems or {},
             streams=self._streams,
@@ -311,6 +316,7 @@ async def _handler(consumer: Consumer) -> HandlerFacts | None:
         dead=dead,
         dead_cause=_short(latest.cause) if latest is not None else "",
         handled=consumer.handled,
+        failed=consumer.failed,
         keys=keys,
         heard=heard,
     )

@@ -20,6 +20,7 @@ from borough.alerting.facts import (
     ReplicaFacts,
     SystemFacts,
 )
+from borough.alerting.pace import ENOUGH_S, Headway, Pace
 from borough.contracts.objective import Objective
 from borough.reliability.objectives import KeptSpent, Spent
 
@@ -28,6 +29,7 @@ __all__ = ["Calls", "Line", "Measuring"]
 _WINDOW_S = 60.0
 _RECENT_S = 20.0
 _RESTARTS_S = 300.0
+_ATTEMPTS_S = 300.0
 _MOST_ENDS = 120
 _MOST_KNOWN = 100_000
 Key = tuple[str, str, str, str]
@@ -126,15 +128,24 @@ class _Window:
 class _Ends:
     """How far a topic was, and when that was seen first."""
 
-    __slots__ = ("seen",)
+    __slots__ = ("began_at", "seen")
 
     def __init__(self) -> None:
         self.seen: deque[tuple[float, int]] = deque()
+        self.began_at: float | None = None
+
+    @property
+    def is_at_least(self) -> bool:
+        """Whether the oldest event that waits did so already when it was first looked at."""
+        return bool(self.seen) and self.seen[0][0] == self.began_at
 
     def age(self, now: float, place: int, end: int) -> float:
         """How long the oldest event behind `place` has waited at least."""
         seen = self.seen
-        if end <= place or (seen and end < seen[-1][1]):  # nothing waits; numbers begin anew
+        is_anew = bool(seen) and end < seen[-1][1]
+        if is_anew or self.began_at is None:
+            self.began_at = now
+        if end <= place or is_anew:  # nothing waits; numbers begin anew
             seen.clear()
         if end > place and (not seen or end > seen[-1][1]):
             seen.append((now, end))
@@ -165,7 +176,12 @@ class _Counter:
         """At most what is kept."""
         while self.grown and self.grown[0][0] <= now - self.kept_s:
             self.grown.popleft()
-        return sum(count for at, count in self.grown if at > now - window_s)
+        found = 0
+        for at, count in reversed(self.grown):
+            if at <= now - window_s:
+                break
+            found += count
+        return found
 
 
 class Measuring:
@@ -198,13 +214,16 @@ class Measuring:
         self._known: dict[tuple[str, Line], CallFacts] = {}
         self._windows: dict[Line, tuple[_Window, _Window]] = {}
         self._ends: dict[tuple[str, str], _Ends] = {}
+        self._headways: dict[tuple[str, str], Headway] = {}
         self._handled: dict[tuple[str, str], _Counter] = {}
+        self._failed: dict[tuple[str, str], _Counter] = {}
+        self._published: dict[str, _Counter] = {}
         self._refusals: dict[tuple[str, str], _Counter] = {}
         self._restarted: dict[str, _Counter] = {}
         self._told_at: dict[str, float] = {}
         """When each process told last, if that was within the last minute or at the last look."""
         self._began_at: float | None = None
-        self._looked_at: float | None = None
+        self.looked_at: float | None = None
 
     def take(self, facts: SystemFacts, now: float) -> None:
         """Take what was told at a look."""
@@ -222,7 +241,7 @@ class Measuring:
 
     def _recent_processes(self, now: float) -> frozenset[str]:
         """Those of which all that they have counted since they told last has happened lately."""
-        looked_at, self._looked_at = self._looked_at, now
+        looked_at, self.looked_at = self.looked_at, now
         oldest = now if looked_at is None else min(looked_at, now - _WINDOW_S)
         recent: set[str] = set()
         for process in self.facts.processes:
@@ -299,14 +318,54 @@ class Measuring:
                 key = facts.name, facts.topic
                 known = self.handlers.get(key)
                 self.handlers[key] = facts if known is None else _further(known, facts)
-                counter = self._handled.setdefault(key, _Counter())
-                counter.take(now, process.id, facts.handled, is_recent=process.id in recent)
+                for counted, number in (
+                    (self._handled, facts.handled),
+                    (self._failed, facts.failed),
+                ):
+                    counter = counted.setdefault(key, _Counter(_ATTEMPTS_S))
+                    counter.take(now, process.id, number, is_recent=process.id in recent)
+            for topic, number in process.published.items():
+                counter = self._published.setdefault(topic, _Counter())
+                counter.take(now, process.id, number, is_recent=process.id in recent)
+        for key, facts in self.handlers.items():
+            self._headways.setdefault(key, Headway()).take(now, facts.place, facts.end)
         self.ages = {
             key: self._ends.setdefault(key, _Ends()).age(now, facts.place, facts.end)
             for key, facts in self.handlers.items()
         }
         self.handled_per_s = {
             key: self._handled[key].within(now, _WINDOW_S) / window_s for key in self.handlers
+        }
+
+    def pace(self, key: tuple[str, str]) -> Pace:
+        """How one of `handlers` gets on."""
+        now, facts = self.looked_at or 0.0, self.handlers[key]
+        handled = self._handled[key].within(now, _ATTEMPTS_S)
+        failed = self._failed[key].within(now, _ATTEMPTS_S)
+        waiting = max(0, facts.end - facts.place)
+        oldest_s = self.ages[key] if waiting else None
+        trend, left_s = self._headways[key].judged(oldest_s)
+        return Pace(
+            waiting=waiting,
+            oldest_s=None if oldest_s is None else round(oldest_s, 1),
+            is_at_least=self._ends[key].is_at_least,
+            per_s=round(self.handled_per_s[key], 3),
+            attempts=handled + failed,
+            failures=failed,
+            over_s=round(min(_ATTEMPTS_S, now - (self._began_at or 0.0)), 1),
+            trend=trend,
+            left_s=None if left_s is None else round(left_s, 1),
+        )
+
+    def published_per_s(self) -> dict[str, float]:
+        """How many events a second each topic was given in the last minute; nothing before enough of it is seen."""
+        now = self.looked_at or 0.0
+        window_s = min(_WINDOW_S, now - (self._began_at or 0.0))
+        if window_s < ENOUGH_S:
+            return {}
+        return {
+            topic: round(counter.within(now, _WINDOW_S) / window_s, 3)
+            for topic, counter in self._published.items()
         }
 
     def _take_pools(self, now: float, recent: frozenset[str]) -> None:

@@ -90,7 +90,11 @@ class Areas:
         )
         from borough.console.live import Live
 
-        sources = (*system.sources(watch), *events.sources(seen.events), *alerts.sources(alerting))
+        sources = (
+            *system.sources(watch),
+            *events.sources(seen.events, alerting),
+            *alerts.sources(alerting),
+        )
         self.live = Live(sources, seen.clock)
         self.endpoints = Endpoints(
             (
@@ -98,7 +102,7 @@ class Areas:
                 *system.endpoints(seen, watch),
                 *services.endpoints(watch),
                 *traces.endpoints(seen),
-                *events.endpoints(seen.events),
+                *events.endpoints(seen.events, alerting),
                 *alerts.endpoints(alerting),
                 *live.endpoints(self.live),
             )

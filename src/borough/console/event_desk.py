@@ -43,6 +43,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     cause: str
     frame: str
+    fingerprint: str
     holds: bool
     trace_id: str | None
     body: str
@@ -151,6 +152,7 @@ def _letter(event: DeadEvent) -> Letter:
         error=event.error,
         cause=masked(event.cause),
         frame=event.frame,
+        fingerprint=event.fingerprint,
         holds=event.holds,
         trace_id=_trace_of(event.body),
         body=masked(_pretty(event.body)),

@@ -261,6 +261,14 @@ class Carriage:
         return {name: keeping.counts for name, keeping in self._housekeeping.items()}
 
     @property
+    def published(self) -> dict[str, int]:
+        """How many events the broker has taken, by topic."""
+        found: dict[str, int] = {}
+        for relay in self._relays.values():
+            found.update(relay.published_by_topic)
+        return found
+
+    @property
     def counts(self) -> dict[str, EventCounts]:
         """What each service has published and handled."""
         found: dict[str, EventCounts] = {}

@@ -70,7 +70,7 @@ class _OutboxRow(msgspec.Struct, frozen=True):
 class Relay:
     """The relay of one service.
 
-    `published` and `failed` count events moved and looks that failed.
+    `published` and `failed` count events moved, by topic too, and looks that failed.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Relay:
         self._stopping = asyncio.Event()
         self._last: dict[str, int] | None = None
         self.published = 0
+        self.published_by_topic: dict[str, int] = {}
         self.failed = 0
 
     async def run(self) -> None:
@@ -181,5 +182,8 @@ class Relay:
                 await tx.execute(_LAST, topic, last[topic])
         self._last = last
         self.published += len(rows)
+        for topic in moved:  # most services have one
+            of = len(rows) if len(moved) == 1 else sum(row.topic == topic for row in rows)
+            self.published_by_topic[topic] = self.published_by_topic.get(topic, 0) + of
         self._activity.beat()
         return len(rows)

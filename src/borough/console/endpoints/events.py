@@ -11,8 +11,10 @@ from typing import Any
 
 import msgspec
 
+from borough.alerting.alerting import Alerting
 from borough.console.endpoint import Asked, Endpoint, json_answer
 from borough.console.event_desk import EventDesk
+from borough.console.event_paces import topics_now
 from borough.console.live import Source
 from borough.errors import InvalidRequest
 from borough.runtime.dead_letters import Selection
@@ -32,11 +34,12 @@ class _Chosen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     event_id: str | None = None
 
 
-def endpoints(desk: EventDesk) -> Iterable[Endpoint]:
+def endpoints(desk: EventDesk, alerting: Alerting) -> Iterable[Endpoint]:
     """Those of events."""
 
     async def survey(_: Asked) -> Response:
-        return json_answer(await desk.survey())
+        view = await desk.survey()
+        return json_answer({"topics": topics_now(view.topics, alerting.paces()), "dead": view.dead})
 
     async def dead(asked: Asked) -> Response:
         query = asked.query
@@ -63,13 +66,15 @@ def endpoints(desk: EventDesk) -> Iterable[Endpoint]:
     yield Endpoint("POST", "/events/drop", drop)
 
 
-def sources(desk: EventDesk) -> Sequence[Source]:
+def sources(desk: EventDesk, alerting: Alerting) -> Sequence[Source]:
     """What of it is live."""
 
     async def read() -> Mapping[str, Mapping[str, Any]]:
         view = await desk.survey()
         return {
-            "event-topics": {topic.topic: topic for topic in view.topics},
+            "event-topics": {
+                topic.topic: topic for topic in topics_now(view.topics, alerting.paces())
+            },
             "dead-letters": {f"{each.handler} {each.fingerprint}": each for each in view.dead},
         }
 
