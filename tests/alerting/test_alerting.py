@@ -91,7 +91,7 @@ async def test_a_poison_event_is_named_with_its_handler_and_cause(tmp_path: Path
 async def test_dead_letters_are_named_with_their_cause(shop: Watched) -> None:
     await shop.place("ok", 2, "poison")
     alert = await shop.once("dead-letters")
-    assert (alert.service, alert.look) == ("orders", "#/events")
+    assert (alert.service, alert.look) == ("orders", "#/events?dead=orders.mark_paid")
     assert "orders.mark_paid has given up" in alert.summary
     assert " that it has taken, the latest with " in alert.summary
     assert "ValueError: no order poison" in alert.summary

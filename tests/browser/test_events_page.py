@@ -80,7 +80,7 @@ async def test_a_letter_is_dropped_only_after_a_question_and_the_other_is_replay
             "1 event replayed. 1 event out of order"
         )
         await expect(page.locator("#calm")).to_be_visible()
-        await expect(page.locator("#facts")).to_contain_text("0 parked · 0 dead")
+        await expect(page.locator("#facts")).to_contain_text("0 dead")
 
 
 async def test_letters_that_are_looked_at_stay_open_while_the_list_changes(
@@ -97,7 +97,7 @@ async def test_letters_that_are_looked_at_stay_open_while_the_list_changes(
         "last_at": AT,
         "cause": cause,
     }
-    handler = {"name": "crossings.count", "behind": 0, "parked": 4, "dead": 2}
+    handler = {"name": "crossings.count", "behind": 0, "parked": 4, "dead": 2, "pace": None}
     facts = {"records": 9, "bytes": 900}
     topic = {
         "topic": "tickets.Tickets",
@@ -105,6 +105,7 @@ async def test_letters_that_are_looked_at_stay_open_while_the_list_changes(
         "facts": facts,
         "outbox": 0,
         "scheduled": 0,
+        "published_per_s": None,
         "handlers": [{**handler, "keys": 3, "heard": 260}],
     }
     async with window(browser) as page:
@@ -151,7 +152,116 @@ def letter(event_id: str) -> dict[str, Any]:
         "error": "ValueError",
         "cause": "no price",
         "frame": "",
+        "fingerprint": "f1",
         "holds": False,
         "trace_id": None,
         "body": "{}",
     }
+
+
+def pace(**more: Any) -> dict[str, Any]:
+    """How a consumer gets on, as the endpoint has it."""
+    return {
+        "waiting": 0,
+        "oldest_s": None,
+        "is_at_least": False,
+        "per_s": 12.5,
+        "attempts": 3750,
+        "failures": 0,
+        "over_s": 300.0,
+        "trend": "level",
+        "left_s": None,
+        **more,
+    }
+
+
+HANDLERS = {
+    "ledger.book": pace(),
+    "search.prices": pace(waiting=8400, oldest_s=190.0, trend="catching-up", left_s=245.0),
+    "mail.send": pace(waiting=52, oldest_s=64.0, trend="falling-behind", failures=31),
+    "stock.take": pace(waiting=3, oldest_s=40.0, is_at_least=True, trend="still", per_s=0.0),
+    "points.add": pace(attempts=2, over_s=14.0, trend="unknown", waiting=1, oldest_s=6.0),
+    "audit.note": None,
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+async def test_a_consumer_says_whether_it_catches_up_and_one_that_is_asked_for_is_shown(
+    browser: Browser, wreck: Process, width: int, scheme: Scheme
+) -> None:
+    handlers = [
+        {
+            "name": name,
+            "behind": 5 if each is None else each["waiting"],
+            "parked": 0,
+            "dead": 0,
+            "keys": 0,
+            "heard": None,
+            "pace": each,
+        }
+        for name, each in HANDLERS.items()
+    ]
+    topic = {
+        "topic": "tickets.Tickets",
+        "retains": "7d",
+        "facts": {"records": 90_000, "bytes": 40_000_000},
+        "outbox": 0,
+        "scheduled": 2,
+        "published_per_s": 14.2,
+        "handlers": handlers,
+    }
+    now = {"event-topics": {"tickets.Tickets": topic}, "dead-letters": {}}
+    async with window(browser, width=width, scheme=scheme) as page:
+        await page.route(
+            "**/console/api/events",
+            lambda route: route.fulfill(json={"topics": [topic], "dead": []}),
+        )
+        await telling(page, now)
+        await page.goto(f"{wreck.edge_url}/console/#/events?consumer=stock.take")
+        row = page.locator("#consumers tr.asked-for")
+        await expect(row).to_be_focused()
+        await expect(row).to_be_in_viewport()
+        await expect(row).to_have_attribute("aria-current", "true")
+        await expect(row).to_contain_text("over 40 s")
+        await expect(row).to_contain_text("stands still")
+        rows = page.locator("#consumers tbody tr")
+        await expect(rows.nth(1)).to_contain_text("catching up, about 4 min left")
+        await expect(rows.nth(2)).to_contain_text("falls behind")
+        await expect(rows.nth(2)).to_contain_text("3,750 · 31 failed")
+        await expect(rows.nth(4)).to_contain_text("too early to say")
+        await expect(rows.nth(4)).to_contain_text("2 · in 14 s")
+        await expect(rows.nth(5)).to_contain_text("not known")
+        await expect(page.locator("#topics tbody tr")).to_contain_text("TicketSold")
+        await expect(page.locator("#topics tbody tr")).to_contain_text("14/s")
+        await tell(page, now)  # the rows stay the elements that they are
+        await expect(row).to_be_focused()
+        await check(page, f"events-consumers-{scheme}-{width}")
+
+
+async def test_what_an_address_asks_for_is_shown_and_what_is_gone_is_said(
+    browser: Browser, wreck: Process
+) -> None:
+    async with window(browser) as page:
+        await opened(page, wreck)
+        await page.get_by_role("button", name="Look").click()
+        link = page.locator(".letters > li").last.get_by_role("link", name="Link to")
+        address = await link.get_attribute("href")
+        assert address is not None
+        assert "#/events?dead=crossings.count&group=" in page.url
+        await page.goto(f"{wreck.edge_url}/console/{address}")
+        await page.reload()
+        letter = page.locator(".letters > li.asked-for")
+        await expect(letter).to_be_focused()
+        await expect(letter).to_be_in_viewport()
+        await letter.get_by_role("button", name="Drop").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Drop").click()
+        await expect(page.locator(".letters > li")).to_have_count(1)
+        await page.reload()
+        await expect(page.locator("#note")).to_contain_text("is no dead letter of crossings.count")
+        await expect(page.locator("#consumers tr.asked-for")).to_be_focused()
+        await page.goto(f"{wreck.edge_url}/console/#/services/crossings")
+        await page.get_by_role("link", name="Its events").click()
+        await expect(page.locator("#dead li.asked-for")).to_be_focused()
+        await page.locator("#topics").get_by_role("link", name=".Tickets").click()
+        await expect(page.locator("#topics tr.asked-for")).to_be_focused()

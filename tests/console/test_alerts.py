@@ -52,7 +52,8 @@ async def test_an_alert_is_shown_acknowledged_and_silenced(
 ) -> None:
     found = await fired(process, browser)
     (alert,) = [each for each in found["alerts"] if each["rule"] == "dead-letters"]
-    assert (alert["service"], alert["team"], alert["look"]) == ("crossings", "fleet", "#/events")
+    assert (alert["service"], alert["team"]) == ("crossings", "fleet")
+    assert alert["look"] == "#/events?dead=crossings.count"
     assert "ValueError: no ferry sails to t1" in alert["summary"]
     assert [route["team"] for route in found["routes"]] == ["fleet", "quay"]
     assert {rule["name"] for rule in found["rules"]} >= {"dead-letters", "slow-calls"}

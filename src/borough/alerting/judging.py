@@ -109,7 +109,8 @@ class Judging:
             said += f", the latest with {facts.dead_cause}" if facts.dead_cause else ""
             said += f"; events of {counted(facts.keys, 'key')} wait" if facts.keys else ""
             subject = f"{facts.name} {facts.topic}"
-            yield self._reading(rule, subject, facts.service, facts.dead, f"{said}.", "#/events")
+            look = f"#/events?{urlencode({'dead': facts.name})}"
+            yield self._reading(rule, subject, facts.service, facts.dead, f"{said}.", look)
 
     def _failing_events(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
@@ -119,14 +120,15 @@ class Judging:
             if facts.behind_failing:
                 said += f"; {facts.behind_failing} more of the same key wait behind"
             subject = f"{facts.name} {facts.topic}"
-            yield self._reading(rule, subject, facts.service, facts.failing, said, "#/events")
+            look = _consumer(facts.name, facts.topic)
+            yield self._reading(rule, subject, facts.service, facts.failing, said, look)
 
     def _lag(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for key, facts in seen.handlers.items():
             waiting = max(0, facts.end - facts.place)
             said = self._lagging(seen, key, waiting)
             value = seen.ages[key] if rule.metric == "lag_age" else waiting
-            yield self._reading(rule, " ".join(key), facts.service, value, said, "#/events")
+            yield self._reading(rule, " ".join(key), facts.service, value, said, _consumer(*key))
 
     def _lagging(self, seen: Measuring, key: tuple[str, str], waiting: int) -> str:
         name, topic = key
@@ -140,7 +142,8 @@ class Judging:
     def _outbox(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for service, waiting in seen.outboxes.items():
             said = f"{counted(waiting, 'event')} of {service} wait in its outbox: the broker does not take them."
-            yield self._reading(rule, service, service, waiting, said, "#/events")
+            look = f"#/events?{urlencode({'publisher': service})}"
+            yield self._reading(rule, service, service, waiting, said, look)
 
     # --- processes ---------------------------------------------------------------------------------
 
@@ -355,6 +358,11 @@ class Judging:
             ),
             look=f"#/services/{service}",
         )
+
+
+def _consumer(name: str, topic: str) -> str:
+    """Where the console shows how a handler is with a topic."""
+    return f"#/events?{urlencode({'consumer': name, 'topic': topic})}"
 
 
 def _of(facts: HandlerFacts) -> str:

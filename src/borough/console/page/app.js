@@ -114,7 +114,7 @@ async function show(event) {
     dispose = (await module.render(root, contextOf(place, followed))) ?? null;
     if (mine !== turn) return dispose?.();
     document.title = `${module.title} · ${(await facts()).name}`;
-    if (event) at("main").focus({ preventScroll: true });
+    if (event && !root.contains(document.activeElement)) at("main").focus({ preventScroll: true }); // a page may have shown what was asked for
   } catch (error) {
     if (mine === turn) failed(error);
   }

@@ -1,188 +1,73 @@
-// Topics and who hears them, and what could not be handled: look at it, replay it, drop it.
+// Topics and who hears them, and what could not be handled.
+//
+// The address says what is to be shown: `?dead=HANDLER`, with `group=FINGERPRINT` or `event=ID`; `?consumer=HANDLER`,
+// with `topic=TOPIC`; `?topic=TOPIC`; `?publisher=SERVICE`; `?service=NAME`, of which whatever is worst.
 
-import { asked } from "./dialog.js";
-import { button, bytes, count, empty, make, plural, say, serviceLink, table } from "./elements.js";
+import { Consumers, Topics, serviceOf } from "./consumers.js";
+import { Dead } from "./dead.js";
+import { count, empty, make, plural, say } from "./elements.js";
 import { FirstCall } from "./first_call.js";
+import { mark } from "./marking.js";
 
 export const title = "Events";
 export const path = "events";
 
-const TOPICS = [{ title: "Topic" }, { title: "Keeps" }, { title: "Holds", number: true }, { title: "Size", number: true }, { title: "In the outbox", number: true },
-  { title: "For later", number: true }];
-const HANDLERS = [{ title: "Consumer" }, { title: "Hears" }, { title: "Behind", number: true }, { title: "Parked", number: true }, { title: "Dead", number: true }];
-const MOST_HEARD = 10000; // more are not counted
-const SHORT = 160;
-const DANGER = "quiet danger"; // what cannot be undone
-const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
+const CONSUMERS_ID = "consumers-words";
+const TOPICS_ID = "topics-words";
 
-const when = (seconds) => moment.format(new Date(seconds * 1000));
-const serviceOf = (name) => name.split(".")[0];
 const total = (topics, of) => topics.reduce((all, topic) => all + topic.handlers.reduce((sum, each) => sum + (each[of] ?? 0), 0), 0);
+
 // Whether there has never been an event, as far as topics know: null is a topic that cannot be asked.
 const isSilent = (topics) => topics.every(({ facts, outbox, handlers }) => facts.records === 0 && !outbox && handlers.every((each) => !each.parked && !each.dead));
-const warned = (number, word) => make("span", { class: number ? word : "" }, count(number));
 
-function topicRows(topics) {
-  return topics.map((topic) => [[serviceLink(serviceOf(topic.topic)), topic.topic.slice(serviceOf(topic.topic).length)], topic.retains, count(topic.facts.records), bytes(topic.facts.bytes),
-    warned(topic.outbox, "open"), count(topic.scheduled)]);
+// What a word means, where it stands first.
+function words(id, first, meanings) {
+  return make("p", { class: "soft words", id }, first, meanings.map(([word, meaning]) => [" ", make("dfn", {}, word), `: ${meaning}.`]));
 }
 
-function handlerRows(topics) {
-  return topics.flatMap((topic) => topic.handlers.map((each) => [
-    [serviceLink(serviceOf(each.name)), each.name.slice(serviceOf(each.name).length)], topic.topic,
-    each.behind === null ? make("span", { class: "soft" }, "not begun") : warned(each.behind, "open"), warned(each.parked, "open"), warned(each.dead, "bad")]));
+function aboutConsumers() {
+  return words(CONSUMERS_ID, "A consumer is a handler of a service that hears a topic.", [
+    ["Behind", "events that it has not come to yet"],
+    ["Oldest", "for how long the oldest of them has waited, or over so long where it was there before anybody looked"],
+    ["Handles", "events a second in the last minute"],
+    ["Tried", "attempts of the last five minutes"],
+    ["Parked", "events that have failed and are tried again later, with those that wait behind them under the same key"],
+    ["Dead", "events that it has given up"]]);
 }
 
-// A text that may be long: its first words, and all of it where somebody unfolds it.
-class Folded {
-  constructor(label) {
-    this.label = label;
-    this.element = make("div", { class: "folded" });
-    this.shown = null;
-  }
-
-  show(text) {
-    if (text === this.shown) return this.element;
-    this.shown = text;
-    const [first] = text.split("\n", 1);
-    const short = first.length > SHORT ? `${first.slice(0, SHORT)}…` : first;
-    const isOpen = this.element.querySelector("details")?.open;
-    this.element.replaceChildren(short === text ? make("p", {}, text)
-      : make("details", isOpen ? { open: "" } : {}, make("summary", {}, short), make("pre", { tabindex: 0, "aria-label": `${this.label}, whole` }, text)));
-    return this.element;
-  }
+function aboutTopics() {
+  return words(TOPICS_ID, "A topic carries the events of one contract.", [
+    ["Published", "events a second in the last minute"],
+    ["Retains", "for how long events stay in it, also when they are handled"],
+    ["In the outbox", "events that are committed, and that the broker has not taken yet"],
+    ["For later", "events that are published for a time that has not come"]]);
 }
 
-// One that was replayed and has died again is another letter of the same event.
-const deathOf = (letter) => `${letter.event_id} ${letter.died_at}`;
-
-export class Dead {
-  constructor(context, note) {
-    this.context = context;
-    this.note = note;
-    this.cards = new Map(); // also those that are not shown now: a group comes back as it was, opened or not
-    this.extents = new Map();
-    this.place = make("ul", { id: "dead", class: "dead" });
+// The elements that the address asks for, in the order in which they are looked for, and a sentence where what it names is not there.
+async function asked(query, dead, consumers, topics) {
+  const [handler, event, group] = ["dead", "event", "group"].map((name) => query.get(name));
+  if (handler !== null) {
+    const letter = event === null ? null : await dead.letterOf(handler, event);
+    const found = letter ? [letter] : event === null ? dead.of(handler, group) : [];
+    const gone = event === null ? `${handler} has no dead letter${group === null ? "" : " of this kind"} now.`
+      : `Event ${event} is no dead letter of ${handler} now: it may have been handled, replayed or dropped since.`;
+    return found.length ? { found } : { found: consumers.of(handler), gone };
   }
-
-  show(groups) {
-    const shown = new Set();
-    for (const [key, group] of groups) {
-      const card = this.cards.get(key) ?? this.card(group);
-      const isAnother = card.group.events !== group.events || card.group.last_at !== group.last_at;
-      card.group = group;
-      this.count(card);
-      card.cause.show(group.cause || "no words");
-      say(card.times, `first ${when(group.first_at)}, last ${when(group.last_at)}`);
-      this.cards.set(key, card);
-      shown.add(card);
-      if (isAnother && card.isOpen) this.load(card);
-    }
-    for (const card of this.cards.values()) {
-      if (!shown.has(card)) card.item.remove();
-      else if (!card.item.isConnected) this.place.append(card.item);
-    }
-  }
-
-  // Of how many these are, and how many keys wait behind such events.
-  count(card) {
-    const { heard, keys } = this.extents.get(card.group.handler) ?? { heard: null, keys: 0 };
-    const of = heard === null ? "" : ` of ${heard > MOST_HEARD ? `more than ${count(MOST_HEARD)} events` : plural(heard, "event")} that ${card.group.handler} has taken`;
-    say(card.number, `${plural(card.group.events, "dead letter")}${of}${keys ? `; events of ${plural(keys, "key")} wait` : ""}`);
-  }
-
-  measure(topics) {
-    this.extents.clear();
-    for (const { name, heard, keys } of topics.flatMap((topic) => topic.handlers)) {
-      const known = this.extents.get(name) ?? { heard: null, keys: 0 };
-      this.extents.set(name, { heard: heard ?? known.heard, keys: keys + known.keys });
-    }
-    for (const card of this.cards.values()) this.count(card);
-  }
-
-  card(group) {
-    const card = { group, number: make("b"), cause: new Folded("Cause"), times: make("small"), letters: make("ul", { class: "letters", hidden: "" }), known: new Map(), isOpen: false };
-    const all = { handler: group.handler, fingerprint: group.fingerprint };
-    const look = button("Look", () => this.look(card, look), { "aria-expanded": "false" });
-    const of = `${group.error} in ${group.handler}`;
-    card.item = make("li", { class: "card", "data-group": group.fingerprint },
-      make("h3", {}, make("span", { class: "bad" }, group.error), " in ", serviceLink(serviceOf(group.handler)), group.handler.slice(serviceOf(group.handler).length)),
-      card.cause.element, make("p", { class: "soft" }, card.number, ` · ${group.frame || "no code of its own"} · `, card.times),
-      make("p", { class: "acts" }, look,
-        button("Replay all", () => this.replay(all, card.group.events), { "aria-label": `Replay all: ${of}` }),
-        button("Drop all", () => this.drop(all, card.group.events), { class: DANGER, "aria-label": `Drop all: ${of}` })),
-      card.letters);
-    return card;
-  }
-
-  async look(card, look) {
-    card.isOpen = !card.isOpen;
-    look.setAttribute("aria-expanded", String(card.isOpen));
-    card.letters.hidden = !card.isOpen;
-    if (card.isOpen) await this.load(card);
-  }
-
-  // The letters as they are now; those that are shown stay as they are, folded or not.
-  async load(card) {
-    const { handler, fingerprint } = card.group;
-    try {
-      const { letters, more } = await this.context.api.get("events/dead", { handler, fingerprint });
-      const deaths = new Set(letters.map(deathOf));
-      for (const [death, item] of card.known) if (!deaths.has(death)) { item.remove(); card.known.delete(death); }
-      for (const each of letters) {
-        if (card.known.has(deathOf(each))) continue;
-        card.known.set(deathOf(each), this.letter(each, letters.length === 1));
-        card.letters.append(card.known.get(deathOf(each)));
-      }
-      card.more?.remove();
-      card.more = more ? make("li", {}, "There are more; these are the oldest.") : null;
-      if (more) card.letters.append(card.more);
-    } catch (error) {
-      say(this.note, error.message);
-    }
-  }
-
-  letter(letter, isOnly) {
-    const one = { handler: letter.handler, event_id: letter.event_id };
-    const key = letter.key === null ? "no key" : `key ${letter.key}`;
-    return make("li", { "data-event": letter.event_id }, make("h4", {}, `${letter.type} · ${key}`),
-      make("p", { class: "soft" }, `${plural(letter.attempts, "attempt")}, died ${when(letter.died_at)}${letter.holds ? "; those behind it under its key wait for it" : ""}`),
-      new Folded("Cause").show(`${letter.error}: ${letter.cause || "no words"}`),
-      make("details", isOnly ? { open: "" } : {}, make("summary", {}, `The event, ${bytes(letter.body.length)}`),
-        make("pre", { tabindex: 0, "aria-label": "The event, with secrets hidden" }, letter.body)),
-      make("p", { class: "acts" }, letter.trace_id ? make("a", { href: `#/trace/${letter.trace_id}` }, "Its trace") : null,
-        button("Replay", () => this.replay(one, 1), { "aria-label": `Replay ${letter.event_id}` }), button("Drop", () => this.drop(one, 1), { class: DANGER, "aria-label": `Drop ${letter.event_id}` })));
-  }
-
-  async replay(chosen, number) {
-    await this.act("replay", chosen, ({ events, out_of_order: late }) =>
-      (events ? `${plural(events, "event")} replayed.` : `Nothing replayed: the handler of ${number === 1 ? "it" : "them"} is not there any more.`) +
-      (late ? ` ${plural(late, "event")} out of order: later ones of the same key may have been handled.` : ""));
-  }
-
-  async drop(chosen, number) {
-    const text = `${chosen.handler} will never handle ${number === 1 ? "it" : "them"}. This cannot be undone.`;
-    if (await asked(`Drop ${plural(number, "dead letter")}?`, make("p", {}, text), { yes: "Drop", no: "Keep", danger: true })) {
-      await this.act("drop", chosen, ({ events }) => `${plural(events, "event")} dropped.`);
-    }
-  }
-
-  async act(verb, chosen, told) {
-    try {
-      say(this.note, told(await this.context.api.post(`events/${verb}`, chosen)));
-      await this.refresh();
-      this.note.focus();
-    } catch (error) {
-      say(this.note, error.message);
-    }
-  }
+  const [consumer, topic, publisher, service] = ["consumer", "topic", "publisher", "service"].map((name) => query.get(name));
+  if (consumer !== null) return { found: consumers.of(consumer, topic), gone: `There is no consumer ${consumer} now.` };
+  if (topic !== null) return { found: topics.of(topic), gone: `There is no topic ${topic} now.` };
+  if (publisher !== null) return { found: topics.ofService(publisher), gone: `${publisher} publishes nothing now.` };
+  if (service === null) return { found: [] };
+  const found = [dead.ofService(service), consumers.ofService(service), topics.ofService(service)].find((each) => each.length) ?? [];
+  return { found, gone: `${service} neither hears nor publishes events.` };
 }
 
 export async function render(root, context) {
   root.append(make("h1", {}, title));
-  let found;
+  let system;
+  let first;
   try {
-    found = await context.api.get("events");
+    [system, first] = await Promise.all([context.facts(), context.api.get("events")]);
   } catch (error) {
     if (error.status !== 503) throw error;
     root.append(empty("Nobody answers now", error.message));
@@ -192,21 +77,21 @@ export async function render(root, context) {
   const facts = make("p", { class: "soft", id: "facts" });
   const dead = new Dead(context, note);
   const calm = make("p", { class: "soft", id: "calm" }, "No event is dead: each one was handled, or is still tried.");
-  const tables = make("div");
-  const publishers = [...new Set(found.topics.map((each) => serviceOf(each.topic)))];
-  const system = found.topics.length && isSilent(found.topics) ? await context.facts() : null;
-  const first = system && new FirstCall(system, "No event yet", "With the first one each consumer says how far behind it is; what fails is listed here with its cause, to be looked at and replayed.", publishers);
-  let shown = "";
+  const unknown = make("p", { class: "soft", id: "unmeasured", hidden: "" },
+    "How consumers get on is not known now: whoever judges alerts measures it, and nobody does where alerts.enabled = false, nor in the first seconds.");
+  const [consumers, topics] = [new Consumers(CONSUMERS_ID), new Topics(system, TOPICS_ID)];
+  const publishers = [...new Set(first.topics.map((each) => serviceOf(each.topic)))];
+  const none = first.topics.length && isSilent(first.topics)
+    ? new FirstCall(system, "No event yet", "With the first one each consumer says how far behind it is; what fails is listed here with its cause, to be looked at and replayed.", publishers) : null;
 
-  function showTopics(topics) {
-    first?.show(isSilent(topics));
-    dead.measure(topics);
-    say(facts, `${plural(topics.length, "topic")} · ${count(total(topics, "behind"))} behind · ${count(total(topics, "parked"))} parked · ${count(total(topics, "dead"))} dead`);
-    const text = JSON.stringify(topics);
-    if (text === shown || tables.contains(document.activeElement)) return;
-    shown = text;
-    tables.replaceChildren(make("h2", {}, "Consumers"), table("Consumers and how far they are", HANDLERS, handlerRows(topics), { id: "consumers" }),
-      make("h2", {}, "Topics"), table("Topics and what they hold", TOPICS, topicRows(topics), { id: "topics" }));
+  function showTopics(found) {
+    none?.show(isSilent(found));
+    dead.measure(found);
+    consumers.show(found);
+    topics.show(found);
+    const handlers = found.flatMap((each) => each.handlers);
+    unknown.hidden = !handlers.length || handlers.some((each) => each.pace !== null);
+    say(facts, `${plural(found.length, "topic")} · ${plural(total(found, "behind"), "event")} behind · ${count(total(found, "parked"))} parked, to be tried again · ${count(total(found, "dead"))} dead, given up`);
   }
   function showDead(groups) {
     dead.show(groups);
@@ -220,12 +105,19 @@ export async function render(root, context) {
     await Promise.all([...dead.cards.values()].filter((card) => card.isOpen && card.item.isConnected).map((card) => dead.load(card)));
   };
   root.firstChild.replaceWith(make("div", { class: "heading" }, make("h1", {}, title), facts));
-  if (!found.topics.length) root.append(empty("No event yet", "A contract names what it tells: @contract(..., publishes=[...])."));
-  else root.append(...(first ? [first.element] : []), note, make("h2", {}, "Dead letters"), calm, dead.place, tables);
-  showTopics(found.topics);
-  showDead(keyed(found.dead));
+  if (!first.topics.length) root.append(empty("No event yet", "A contract names what it tells: @contract(..., publishes=[...])."));
+  else {
+    root.append(...(none ? [none.element] : []), note, make("h2", {}, "Dead letters"),
+      make("p", { class: "soft words" }, "A ", make("dfn", {}, "dead letter"), " is an event that its consumer has given up after the last attempt. It stays here for a time, unless somebody has it replayed, which is to be handled again, or drops it."),
+      calm, dead.place, make("h2", {}, "Consumers"), aboutConsumers(), unknown, consumers.element, make("h2", {}, "Topics"), aboutTopics(), topics.element);
+  }
+  showTopics(first.topics);
+  showDead(keyed(first.dead));
   context.follow(["event-topics", "dead-letters"], (topic, values) => {
     if (topic === "event-topics") showTopics([...values.values()].sort((a, b) => (a.topic < b.topic ? -1 : 1)));
     else showDead([...values].sort(([, a], [, b]) => b.last_at - a.last_at));
   });
+  const { found, gone } = await asked(context.query, dead, consumers, topics);
+  if (found.length) mark(found);
+  if (gone && (!found.length || context.query.has("dead"))) say(note, gone);
 }

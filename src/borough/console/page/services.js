@@ -221,7 +221,7 @@ async function renderOne(root, context, name) {
     make("p", {}, make("a", { href: "#/services" }, "All services")),
     make("h1", {}, name, " ", badge.element), make("p", {}, prose(says(service) || "Nobody has said yet what it does.")), make("p", { class: "soft" }, about), state, wrong.element,
     make("p", { class: "acts" }, make("a", { href: `#/map?service=${encodeURIComponent(name)}` }, "On the map"),
-      make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: "#/events" }, "Its events")),
+      make("a", { href: `#/traces?service=${encodeURIComponent(name)}` }, "Its traces"), make("a", { href: `#/events?service=${encodeURIComponent(name)}` }, "Its events")),
     drawn.element, make("p", { class: "soft", id: "windows" }, "Each point of a plot stands for 15 seconds; beside the name is the latest. p50: half took less; p99: 99 % took less."),
     make("div", { class: "cards" },
       make("section", { class: `card hue-${hue}` }, make("h2", {}, "Who owns it"), owner(service, facts)),
