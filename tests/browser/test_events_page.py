@@ -127,6 +127,11 @@ async def test_letters_that_are_looked_at_stay_open_while_the_list_changes(
         await expect(card.locator("b")).to_have_text(
             "2 dead letters of 260 events that crossings.count has taken; events of 3 keys wait"
         )
+        aged = {**topic, "handlers": [{**handler, "keys": 0, "heard": 1}]}
+        await tell(page, {"event-topics": {"tickets.Tickets": aged}})
+        await expect(card.locator("b")).to_have_text(
+            "2 dead letters, some of them longer ago than the 1 event that crossings.count has taken lately"
+        )
         await expect(card.locator(":scope > .folded pre")).to_be_hidden()
         await expect(card.locator(".danger")).to_have_text("Drop all")
         await card.get_by_role("button", name="Look").click()

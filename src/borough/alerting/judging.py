@@ -30,7 +30,7 @@ from borough.contracts.objective import Objective
 from borough.reliability.alert_rules import METRICS, Rule
 from borough.reliability.alerts import Reading
 from borough.reliability.objectives import BURNS, Burn
-from borough.runtime.topics import taken
+from borough.runtime.topics import of_taken
 from borough.telemetry.plain import shortened
 
 __all__ = ["Judging"]
@@ -105,7 +105,7 @@ class Judging:
 
     def _dead_letters(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
-            said = f"{facts.name} has given up {counted(facts.dead, 'event')} of {facts.topic}{_of(facts)}"
+            said = f"{facts.name} has given up {counted(facts.dead, 'event')} of {facts.topic}{_of(facts.dead, facts)}"
             said += f", the latest with {facts.dead_cause}" if facts.dead_cause else ""
             said += f"; events of {counted(facts.keys, 'key')} wait" if facts.keys else ""
             subject = f"{facts.name} {facts.topic}"
@@ -114,7 +114,8 @@ class Judging:
 
     def _failing_events(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for facts in seen.handlers.values():
-            said = f"{facts.name} fails at {counted(facts.failing, 'event')} of {facts.topic}{_of(facts)}"
+            said = f"{facts.name} fails at {counted(facts.failing, 'event')} of {facts.topic}"
+            said += _of(facts.failing, facts)
             said += f", tried {counted(facts.attempts, 'time')} so far"
             said += f": {facts.cause}" if facts.cause else ""
             if facts.behind_failing:
@@ -365,9 +366,10 @@ def _consumer(name: str, topic: str) -> str:
     return f"#/events?{urlencode({'consumer': name, 'topic': topic})}"
 
 
-def _of(facts: HandlerFacts) -> str:
+def _of(part: int, facts: HandlerFacts) -> str:
     """Of how many these are: what has been taken of all topics is all that is counted."""
-    return f", of {taken(facts.heard)} that it has taken" if facts.heard else ""
+    said = of_taken(part, facts.heard) if facts.heard else ""
+    return f", {said}" if said else ""
 
 
 def _trouble(replica: ReplicaFacts) -> str:

@@ -34,6 +34,9 @@ _EXAMPLE = """examples:
   borough events replay notifications.send_receipt --group 3f2a9c41d07b
   borough events drop --id 01a214e5d0eb70219c866760cc2f7f05-1
   borough events rebuild search.prices"""
+_WORDS = """
+parked: failed and tried again later, with those that wait behind them under the same key
+dead: given up after the last attempt; `borough events dead` shows them"""
 _SHOWN = 1000
 _MOST_SHOWN = 50_000  # the bodies are in memory
 
@@ -43,7 +46,7 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "events",
         help="show topics; show, replay or drop dead letters; rebuild projections",
-        description="What topics hold and how far handlers are; events that a handler has given up.",
+        description="What topics retain and how far handlers are; events that a handler has given up.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,6 +54,9 @@ def add(subparsers: Any) -> None:
     topics = actions.add_parser(
         "topics",
         help="list topics with their handlers",
+        description="Topics with what they retain, and their handlers: how many events each has not come to yet "
+        f"(behind), and what has failed.\n{_WORDS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example: borough events topics --system examples/shop --json",
     )
     _add_place(topics)
@@ -215,7 +221,7 @@ async def _asked(
 
 
 def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> None:
-    from borough.runtime.topics import taken
+    from borough.runtime.topics import of_taken
 
     if options.json:
         print(msgspec.json.encode(topics).decode())
@@ -230,8 +236,11 @@ def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> N
         print(f"    {topic.outbox} in the outbox, {topic.scheduled} for later")
         for handler in topic.handlers:
             behind = "has not begun" if handler.behind is None else f"{handler.behind} behind"
-            of = "" if handler.heard is None else f" (of {taken(handler.heard)} taken)"
-            print(f"    {handler.name}: {behind}, {handler.parked} parked, {handler.dead} dead{of}")
+            of = "" if handler.heard is None else of_taken(handler.dead, handler.heard)
+            dead = f"{handler.dead} dead{f' ({of})' if of and handler.dead else ''}"
+            print(f"    {handler.name}: {behind}, {handler.parked} parked, {dead}")
+    if any(handler.parked or handler.dead for topic in topics for handler in topic.handlers):
+        print(_WORDS)
 
 
 def _show(found: Sequence[Any], options: argparse.Namespace) -> None:
@@ -242,7 +251,7 @@ def _show(found: Sequence[Any], options: argparse.Namespace) -> None:
         print("nothing is dead")
     for one in found:
         if options.events:
-            holds = ", holds those behind it" if one.holds else ""
+            holds = ", those behind it under its key wait for it" if one.holds else ""
             key = "" if one.key is None else f" key {one.key}"
             print(f"{_time(one.died_at)}  {one.handler}  {one.type}{key}  {one.event_id}{holds}")
             print(

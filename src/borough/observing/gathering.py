@@ -181,7 +181,11 @@ async def _consumer(consumer: Consumer) -> list[Point]:
             progress = await consumer.progress()
             counts = (
                 ("lag", "Events not yet handled", progress.lag),
-                ("parked", "Events put aside", await store.one(int, _PARKED, handler.name, topic)),
+                (
+                    "parked",
+                    "Events that are tried again later",
+                    await store.one(int, _PARKED, handler.name, topic),
+                ),
                 ("dead", "Dead letters", await store.one(int, _DEAD, handler.name, topic)),
             )
     except (StoreError, BrokerError, TimeoutError):

@@ -313,7 +313,7 @@ class Parking:
     ) -> int:
         count = await self._count(tx, question, *key)
         if count >= limit:
-            raise ParkingFull(f"{self.handler.name} has {count} events of {self._topic} put aside")
+            raise ParkingFull(f"{self.handler.name} has {count} events of {self._topic} parked")
         return count
 
     async def _put(

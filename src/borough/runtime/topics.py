@@ -30,10 +30,10 @@ __all__ = [
     "Topics",
     "handlers_of",
     "histories_heard",
+    "of_taken",
     "opened_store",
     "pushes_of",
     "survey",
-    "taken",
 ]
 
 _POSITION = "select position from borough_positions where handler = $1 and topic = $2"
@@ -127,9 +127,17 @@ class Topics:
         return found
 
 
-def taken(heard: int) -> str:
-    """How many events a handler has taken, as a sentence has it."""
-    return f"{heard:,}" if heard <= _MOST_HEARD else f"more than {_MOST_HEARD:,}"
+def of_taken(part: int, heard: int) -> str:
+    """Of how many events that a handler has taken these are, as a phrase; empty where that is not known.
+
+    The inbox forgets sooner than an event is forgotten that is parked or dead: then those are no part of these.
+    """
+    if part <= heard:
+        taken = f"{heard:,}" if heard <= _MOST_HEARD else f"more than {_MOST_HEARD:,}"
+        return f"of {taken} that it has taken"
+    if heard > _MOST_HEARD or not heard:
+        return ""
+    return f"some of them longer ago than the {heard:,} that it has taken lately"
 
 
 async def survey(system: System, clock: Clock) -> Sequence[TopicState]:

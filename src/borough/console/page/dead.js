@@ -5,11 +5,19 @@ import { serviceOf } from "./consumers.js";
 import { button, bytes, count, make, plural, say, serviceLink } from "./elements.js";
 
 const MOST_HEARD = 10000; // more are not counted
+const NO_EXTENT = { heard: null, keys: 0, dead: 0 };
 const SHORT = 160;
 const DANGER = "quiet danger"; // what cannot be undone
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 const when = (seconds) => moment.format(new Date(seconds * 1000));
+// Of how many events these are. The inbox forgets sooner than a dead letter is forgotten: then these are no part of those.
+export function ofTaken(handler, { heard, dead }) {
+  if (!heard || (heard > MOST_HEARD && dead > MOST_HEARD)) return "";
+  if (dead > heard) return `, some of them longer ago than the ${plural(heard, "event")} that ${handler} has taken lately`;
+  return ` of ${heard > MOST_HEARD ? `more than ${count(MOST_HEARD)} events` : plural(heard, "event")} that ${handler} has taken`;
+}
+
 // A text that may be long: its first words, and all of it where somebody unfolds it.
 class Folded {
   constructor(label) {
@@ -86,16 +94,15 @@ export class Dead {
 
   // Of how many these are, and how many keys wait behind such events.
   count(card) {
-    const { heard, keys } = this.extents.get(card.group.handler) ?? { heard: null, keys: 0 };
-    const of = heard === null ? "" : ` of ${heard > MOST_HEARD ? `more than ${count(MOST_HEARD)} events` : plural(heard, "event")} that ${card.group.handler} has taken`;
-    say(card.number, `${plural(card.group.events, "dead letter")}${of}${keys ? `; events of ${plural(keys, "key")} wait` : ""}`);
+    const { keys, ...extent } = this.extents.get(card.group.handler) ?? NO_EXTENT;
+    say(card.number, `${plural(card.group.events, "dead letter")}${ofTaken(card.group.handler, extent)}${keys ? `; events of ${plural(keys, "key")} wait` : ""}`);
   }
 
   measure(topics) {
     this.extents.clear();
-    for (const { name, heard, keys } of topics.flatMap((topic) => topic.handlers)) {
-      const known = this.extents.get(name) ?? { heard: null, keys: 0 };
-      this.extents.set(name, { heard: heard ?? known.heard, keys: keys + known.keys });
+    for (const { name, heard, keys, dead } of topics.flatMap((topic) => topic.handlers)) {
+      const known = this.extents.get(name) ?? NO_EXTENT;
+      this.extents.set(name, { heard: heard ?? known.heard, keys: keys + known.keys, dead: dead + known.dead });
     }
     for (const card of this.cards.values()) this.count(card);
   }

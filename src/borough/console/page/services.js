@@ -19,7 +19,7 @@ const COLUMNS = [{ title: "Service" }, { title: "Team" }, { title: "What it does
   { title: "Failed", number: true }, { title: "p99", number: true }, { title: "Events in", number: true },
   { title: "CPU", number: true }, { title: "Memory", number: true }];
 const COUNTS = [["calls", "Calls"], ["failures", "Failed"], ["in_flight", "In flight"], ["published", "Events out"],
-  ["handled", "Events in"], ["waiting", "Waiting to be sent"], ["retries", "Retries"], ["duplicates", "Repeats, done once"]];
+  ["handled", "Events in"], ["waiting", "In the outbox"], ["retries", "Retries"], ["duplicates", "Repeats, done once"]];
 const MOST_WAITING = 1000;
 
 const says = (service) => service.capability ?? service.contracts[0]?.doc.split("\n\n")[0] ?? "";
@@ -228,7 +228,8 @@ async function renderOne(root, context, name) {
       make("section", { class: "card" }, make("h2", {}, "Who it has to do with"), beside.element),
       make("section", { class: "card" }, make("h2", {}, "What runs"), processes.element),
       make("section", { class: "card" }, make("h2", {}, "What room it has"), rooms.element),
-      make("section", { class: "card" }, make("h2", {}, "Since the start"), numbers.element)),
+      make("section", { class: "card" }, make("h2", {}, "Since the start"), numbers.element,
+        make("p", { class: "soft words" }, make("dfn", {}, "In the outbox"), " are events, now, that are committed and that the broker has not taken yet."))),
     make("section", {}, make("h2", {}, "What it promises"),
       make("p", { class: "soft" }, `Beside an operation: calls since the start; rate and failed of the last 10 seconds. ${QUANTILES}`), operations.element));
   let found = null;

@@ -222,7 +222,7 @@ def _of_events() -> Sequence[_Panel]:
         ),
         _Panel(
             "Parked events",
-            "Events put aside after failures, and what follows them under their keys.",
+            "Events that have failed and are tried again later, and those that wait behind them under their keys.",
             "short",
             ((promql.handler_gauge("parked", _SELECT), _HANDLER),),
         ),

@@ -217,7 +217,7 @@ _OPERATION = "{{ $labels.rpc_service }}.{{ $labels.rpc_method }}"
 _SERVICE = "{{ $labels.service_name }}"
 _SUMMARIES: Mapping[str, str] = {
     "dead_letters": f"{_HANDLER} has given up {{{{ $value }}}} events of {{{{ $labels.messaging_destination_name }}}}",
-    "failing_events": f"{_HANDLER} fails at events, which are tried again; {{{{ $value }}}} are put aside",
+    "failing_events": f"{_HANDLER} fails at events, which are tried again; {{{{ $value }}}} are parked",
     "lag": f"{{{{ $value }}}} events wait for {_HANDLER}",
     "lag_age": f"{{{{ $value | humanize }}}} events have waited too long for {_HANDLER}",
     "outbox": f"{{{{ $value }}}} events of {_SERVICE} wait to be sent to the broker",
