@@ -166,7 +166,7 @@ def test_on_the_map_a_host_outside_is_an_edge_of_its_own_kind_unless_it_is_a_ser
     )
     empty = SystemView(name="shop", version="1", services=(), teams=(), calls=(), hearings=())
     view = with_own(empty, ["orders", "payments"], Options())
-    memory, windows = Memory(), Windows()
+    memory, windows = Memory(200), Windows()
     memory.take(counts, 1.0)
     windows.add(0.0, {})
     found = Moment(view, counts, windows.changes(), memory).edges()

@@ -125,14 +125,14 @@ class Moment:
         declared |= {("event", each.publisher, each.subscriber) for each in self.facts.hearings}
         seen: dict[Pair, list[EdgeCounts]] = {}
         names = {each.name for each in self.facts.services}
-        for edge in self.counts.edges:
-            if edge.caller and edge.count and edge.caller != edge.callee:
-                if edge.kind == "outside" and edge.callee in names:
-                    continue  # a library has asked a service by its name
-                seen.setdefault((edge.kind, edge.caller, edge.callee), []).append(edge)
-        before = [
+        # A library may have asked a service by its name.
+        before = {
             each for each in self._memory.pairs if each[0] != "outside" or each[2] not in names
-        ]
+        }
+        for edge in self.counts.edges:
+            pair = edge.kind, edge.caller, edge.callee
+            if edge.count and pair in before:
+                seen.setdefault(pair, []).append(edge)
         return {
             " ".join(pair): self._edge(pair, pair in declared, seen.get(pair, ()))
             for pair in sorted({*declared, *seen, *before})
@@ -198,7 +198,7 @@ class Watch:
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
         self._windows = Windows()
-        self._memory = Memory()
+        self._memory = Memory(seen.configuration.options.console.hosts_outside)
         self._latest: Moment | None = None
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
@@ -225,6 +225,7 @@ class Watch:
                 uses = {pid: (use.cpu_s, use.memory_bytes) for pid, use in counts.processes.items()}
                 self._windows.add(self._looked_at, _told(apart, self._looked_at), uses)
                 self._memory.take(counts, self._seen.clock.epoch_s())
+                self._windows.forget((*pair, pair[2]) for pair in self._memory.forgotten)
                 self._latest = Moment(facts, counts, self._windows.changes(), self._memory)
             return self._latest
 

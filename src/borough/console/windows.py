@@ -102,6 +102,14 @@ class Windows:
             while sample.at - self._coarse[0].at > _KEPT_S:
                 self._coarse.popleft()
 
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Count these no longer together with what was: nobody asks for them any more."""
+        if self._fine:
+            totals = dict(self._fine[-1].totals)
+            for key in keys:
+                totals.pop(key, None)
+            self._fine[-1] = self._fine[-1]._replace(totals=totals)
+
     def history(self) -> list[Sample]:
         """What was seen of the last 15 minutes, the oldest first, and now."""
         if not self._fine:

@@ -178,6 +178,8 @@ class ConsoleOptions(Table, frozen=True):
     """What whoever looks must know, as `env:NAME` or `file:PATH`; other machines reach it only with one."""
     session_s: Seconds = 43200.0
     """How long a login lasts, in seconds."""
+    hosts_outside: AtLeastOne = 200
+    """Hosts outside on the map, each with who asks it; of more, those go first that were not asked for longest."""
 
 
 class InternalTlsOptions(Table, frozen=True):
