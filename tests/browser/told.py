@@ -34,6 +34,7 @@ def _service(name: str, *, is_down: bool = False, **more: Any) -> dict[str, Any]
         "events": lately,
         "faring": "quiet",
         "rooms": [],
+        "full": [],
         "replicas": [replica],
         "down_since": AT if is_down else None,
         **more,
@@ -68,7 +69,11 @@ EVENTS_FAIL: Mapping[str, Mapping[str, Any]] = {
         **{name: _service(name, lately=_BUSY, faring="well") for name in NAMES},
         "notifications": _service("notifications", events=_FAILING, faring="failing"),
         "payments": _service(
-            "payments", lately={**_BUSY, "faults_per_s": 0.5}, faring="ailing", rooms=[_THREADS]
+            "payments",
+            lately={**_BUSY, "faults_per_s": 0.5},
+            faring="ailing",
+            rooms=[_THREADS],
+            full=["threads"],
         ),
     },
     "alerts": {"firing": 1, "acknowledged": 0, "pending": 0, "by_service": {"search": "firing"}},

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from borough.alerting.bounds import Bounds
 from borough.alerting.facts import ReplicaFacts
 from borough.console.counts import EdgeCounts, ProcessCounts, ServiceCounts, SystemCounts
 from borough.console.facts import CallView, SystemView, with_own
@@ -91,7 +92,7 @@ def view(*calls: CallView) -> SystemView:
 def moment(facts: SystemView, now: SystemCounts, memory: Memory) -> Moment:
     windows = Windows()
     windows.add(0.0, {})
-    return Moment(facts, now, windows.changes(), memory)
+    return Moment(facts, now, windows.changes(), memory, Bounds())
 
 
 def test_calls_that_were_seen_stay_seen_when_who_counted_them_has_died() -> None:

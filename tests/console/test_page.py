@@ -54,7 +54,7 @@ console.log(JSON.stringify(seen));
 
 
 def test_an_event_that_was_replayed_and_dies_again_is_shown_as_it_died_last() -> None:
-    assert made("events.js", DEATHS) == [["A"], ["A"], ["B"]]
+    assert made("dead.js", DEATHS) == [["A"], ["A"], ["B"]]
 
 
 FOLLOWING = """

@@ -9,6 +9,7 @@ from threading import Barrier, BrokenBarrierError, local
 import pytest
 from opentelemetry.trace import SpanKind
 
+from borough.alerting.bounds import Bounds
 from borough.clock import SystemClock
 from borough.console.counts import EdgeCounts, SystemCounts
 from borough.console.facts import SystemView, with_own
@@ -169,7 +170,7 @@ def test_on_the_map_a_host_outside_is_an_edge_of_its_own_kind_unless_it_is_a_ser
     memory, windows = Memory(200), Windows()
     memory.take(counts, 1.0)
     windows.add(0.0, {})
-    found = Moment(view, counts, windows.changes(), memory).edges()
+    found = Moment(view, counts, windows.changes(), memory, Bounds()).edges()
     assert list(found) == [f"outside payments {ISSUER}"]
     (edge,) = found.values()
     assert (edge.kind, edge.declared, edge.observed, edge.faults) == ("outside", False, True, 1)

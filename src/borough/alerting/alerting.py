@@ -16,12 +16,14 @@ from typing import Protocol
 import msgspec
 
 from borough.alerting.alert_file import AlertFile, Stored
+from borough.alerting.bounds import Bounds
 from borough.alerting.declared import Declared, Route
 from borough.alerting.facts import ReplicaFacts, SystemFacts
 from borough.alerting.judging import Judging
 from borough.alerting.measuring import Measuring
 from borough.alerting.pace import Paces
 from borough.alerting.telling import Message, NotTold, Telling
+from borough.alerting.urgency import RANKS, most_urgent
 from borough.alerting.view import (
     AlertsNow,
     AlertsView,
@@ -57,7 +59,6 @@ _STALE_S = 15.0
 _LONGEST_SILENCE_S = 30 * 86_400.0
 _LONGEST_TEXT = 500
 _NOBODY = Route("", "none")
-_RANKS: dict[State, int] = {"firing": 3, "acknowledged": 2, "pending": 1, "resolved": 0}
 
 
 class Facts(Protocol):
@@ -365,7 +366,9 @@ class Alerting:
     def view(self) -> AlertsView:
         """Everything."""
         return AlertsView(
-            alerts=[self._shown(alert) for alert in self._book.open],
+            alerts=[
+                self._shown(alert) for alert in most_urgent(self._book.open, self._declared.rules)
+            ],
             history=[self._shown(alert) for alert in self._book.history],
             rules=list(self._rules_shown()),
             silences=[_silence(each) for each in self._book.silences.values()],
@@ -380,7 +383,7 @@ class Alerting:
             service = alert.reading.service
             if (
                 service is not None
-                and _RANKS[alert.state] > _RANKS[by_service.get(service, "resolved")]
+                and RANKS[alert.state] > RANKS[by_service.get(service, "resolved")]
             ):
                 by_service[service] = alert.state
         return AlertsNow(
@@ -389,6 +392,10 @@ class Alerting:
             pending=states.count("pending"),
             by_service=by_service,
         )
+
+    def bounds(self) -> Bounds:
+        """How much may fail or be taken, as is declared now."""
+        return Bounds(self._declared.rules, self._measuring.spent)
 
     def paces(self) -> Paces:
         """How handlers get on; nothing where nobody looks, or nobody has for long."""

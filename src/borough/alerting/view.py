@@ -82,7 +82,7 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertsView(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it: open alerts (firing first), resolved ones (the newest first), and what is declared."""
+    """All of it: open alerts (the most urgent first), resolved ones (the newest first), and what is declared."""
 
     alerts: Sequence[AlertView]
     history: Sequence[AlertView]

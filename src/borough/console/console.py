@@ -37,7 +37,7 @@ class Console:
         self._access = Access(seen.configuration.console_password(), options.session_s, seen.clock)
         self._pages = Pages(_PAGE)
         self._areas: Areas | None = None
-        self._watch = Watch(seen)
+        self._watch = Watch(seen, alerting.bounds)
 
     def start(self) -> None:
         """Look at the system from now on."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from borough.alerting.bounds import Bounds
 from borough.alerting.facts import ReplicaFacts
 from borough.console.counts import EdgeCounts, EdgeKind, ServiceCounts, SystemCounts
 from borough.console.facts import SystemView
@@ -48,7 +49,7 @@ class ServiceNow(ServiceCounts, kw_only=True):
     """A service's counts, what its calls (`lately`) and its handlers (`events`) do lately, and how its replicas are.
 
     While no process tells of it, `down_since` says since when, in seconds since 1970; null where none ever has.
-    One that tells again `was_down` for two minutes.
+    One that tells again `was_down` for two minutes. `full` are kinds of its rooms of which more is taken than may be.
     """
 
     lately: Lately
@@ -57,6 +58,7 @@ class ServiceNow(ServiceCounts, kw_only=True):
     replicas: tuple[ReplicaFacts, ...] = ()
     down_since: float | None = None
     was_down: bool = False
+    full: tuple[str, ...] = ()
 
 
 class ProcessNow(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,9 +83,15 @@ class Moment:
     """The system at one look: facts, counts, and what has happened lately."""
 
     def __init__(
-        self, facts: SystemView, counts: SystemCounts, changes: Changes, memory: Memory
+        self,
+        facts: SystemView,
+        counts: SystemCounts,
+        changes: Changes,
+        memory: Memory,
+        bounds: Bounds,
     ) -> None:
         self.facts = facts
+        self._bounds = bounds
         self.counts = counts
         self._changes = changes
         self._memory = memory
@@ -113,10 +121,15 @@ class Moment:
             **msgspec.structs.asdict(counts),
             lately=calls,
             events=events,
-            faring=faring(calls, events),
+            faring=faring((calls, self._bounds.calls(name)), (events, self._bounds.events(name))),
             replicas=replicas,
             down_since=self._memory.down_since(name),
             was_down=self._memory.was_down(name),
+            full=tuple(
+                room.kind
+                for room in counts.rooms
+                if room.busy + room.waiting > self._bounds.rooms(name) * room.limit
+            ),
         )
 
     def edges(self) -> dict[str, EdgeNow]:
@@ -143,6 +156,7 @@ class Moment:
         kind, caller, callee = pair
         before = self._memory.operations(pair)
         lately = self._changes.of(each.key for each in found)
+        bound = self._bounds.events(callee) if kind == "event" else self._bounds.calls(callee)
         return EdgeNow(
             kind=kind,
             caller=caller,
@@ -153,19 +167,22 @@ class Moment:
             faults=sum(each.faults for each in found),
             operations=tuple(sorted({*before, *(each.operation for each in found)})),
             lately=lately,
-            faring=faring(lately),
+            faring=faring((lately, bound)),
         )
 
     def operations(self) -> dict[str, dict[str, Any]]:
         """Each operation's counts."""
         keys: dict[str, list[tuple[str, ...]]] = {}
+        services: dict[str, str] = {}
         for edge in self.counts.edges:
             if edge.kind == "call":
                 keys.setdefault(edge.operation, []).append(edge.key)
+                services[edge.operation] = edge.callee
         found: dict[str, dict[str, Any]] = {}
         for name, counts in self.counts.operations.items():
             lately = self._changes.of(keys.get(name, ()))
-            now = {"lately": lately, "faring": faring(lately)}
+            bound = self._bounds.calls(services.get(name, ""))
+            now = {"lately": lately, "faring": faring((lately, bound))}
             found[name] = {**msgspec.structs.asdict(counts), **now}
         return found
 
@@ -195,8 +212,9 @@ class Moment:
 class Watch:
     """The looks at one system. `start` and `close` belong to a running loop."""
 
-    def __init__(self, seen: Seen) -> None:
+    def __init__(self, seen: Seen, bounds: Callable[[], Bounds]) -> None:
         self._seen = seen
+        self._bounds = bounds
         self._windows = Windows()
         self._memory = Memory(seen.configuration.options.console.hosts_outside)
         self._latest: Moment | None = None
@@ -226,7 +244,9 @@ class Watch:
                 self._windows.add(self._looked_at, _told(apart, self._looked_at), uses)
                 self._memory.take(counts, self._seen.clock.epoch_s())
                 self._windows.forget((*pair, pair[2]) for pair in self._memory.forgotten)
-                self._latest = Moment(facts, counts, self._windows.changes(), self._memory)
+                self._latest = Moment(
+                    facts, counts, self._windows.changes(), self._memory, self._bounds()
+                )
             return self._latest
 
     async def history(self, service: str) -> list[Point]:

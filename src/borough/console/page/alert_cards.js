@@ -1,4 +1,4 @@
-// What is wrong now, most urgent first: a card for each alert, with what can be done about it.
+// What is wrong now, most urgent first, as the server has it: a card for each alert, with what can be done about it.
 
 import { age, button, make, say, serviceLink } from "./elements.js";
 import { onCall } from "./teams.js";
@@ -33,11 +33,6 @@ export function runbook(url, rule) {
 
 export const groupOf = (alert) => (alert.silenced_until > now() && alert.state !== "pending" ? "silenced" : alert.state);
 
-// Causes stand before what follows from them: who has no process or no room lets others wait and fail.
-const CAUSES = ["not-ready", "crash-loop", "full", "refusals"];
-const rank = ({ rule }) => (CAUSES.indexOf(rule) + CAUSES.length + 1) % (CAUSES.length + 1);
-const urgent = (a, b) => (a.severity !== b.severity ? (a.severity === "page" ? -1 : 1) : rank(a) - rank(b) || b.since - a.since);
-
 function times({ state, since, fired_at: firedAt }) {
   if (state === "pending" || firedAt === null) return `seen for ${age(now() - since)}, since ${when(since)}`;
   const earlier = when(since) === when(firedAt) ? "" : `, seen first at ${when(since)}`;
@@ -66,7 +61,7 @@ export class Cards {
 
   show(alerts) {
     const cards = new Map();
-    for (const alert of [...alerts].sort(urgent)) {
+    for (const alert of alerts) {
       const card = this.cards.get(alert.id) ?? this.card(alert);
       card.alert = alert;
       this.fill(card);

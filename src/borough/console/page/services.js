@@ -245,7 +245,7 @@ async function renderOne(root, context, name) {
     else uses = values;
     if (found) {
       numbers.show(found);
-      rooms.show(found.rooms);
+      rooms.show(found.rooms, found.full);
     }
     const down = downOf(service, found);
     say(state, down?.isDown ? `${name}: ${down.text}` : "");
