@@ -187,6 +187,7 @@ HANDLERS = {
     "stock.take": pace(waiting=3, oldest_s=40.0, is_at_least=True, trend="still", per_s=0.0),
     "points.add": pace(attempts=2, over_s=14.0, trend="unknown", waiting=1, oldest_s=6.0),
     "audit.note": None,
+    "greet.all": pace(attempts=8, failures=8, per_s=0.0),
 }
 
 
@@ -237,6 +238,7 @@ async def test_a_consumer_says_whether_it_catches_up_and_one_that_is_asked_for_i
         await expect(rows.nth(4)).to_contain_text("too early to say")
         await expect(rows.nth(4)).to_contain_text("2 · in 14 s")
         await expect(rows.nth(5)).to_contain_text("not known")
+        await expect(rows.nth(6)).to_contain_text("up to date, but every attempt failed")
         await expect(page.locator("#topics tbody tr")).to_contain_text("TicketSold")
         await expect(page.locator("#topics tbody tr")).to_contain_text("14/s")
         await tell(page, now)  # the rows stay the elements that they are

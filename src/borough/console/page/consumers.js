@@ -47,8 +47,10 @@ class Rows {
   }
 }
 
-function goes({ trend, left_s: left }) {
+// What is given up is behind it as well: who comes along and can handle nothing is in trouble.
+function goes({ trend, left_s: left, attempts, failures }) {
   const [text, look] = TRENDS[trend];
+  if (attempts && failures === attempts) return [`${text}, but every attempt failed`, "bad"];
   return [left === null ? text : `${text}, about ${age(left)} left`, look];
 }
 
@@ -59,7 +61,7 @@ function tried({ attempts, failures, over_s: over }) {
 
 function consumerCells({ behind, parked, dead, pace }) {
   const rest = [[count(parked), parked ? "open" : ""], [count(dead), dead ? "bad" : ""]];
-  const far = behind === null ? ["not begun", "soft"] : [count(behind), behind ? "open" : ""];
+  const far = [count(behind), behind && pace?.trend !== "level" ? "open" : ""]; // a dash where no process that has its database tells
   if (pace === null) return [["not known", "soft"], far, ["–"], ["–"], ["–"], ...rest];
   const oldest = pace.oldest_s === null ? "–" : `${pace.is_at_least ? "over " : ""}${age(pace.oldest_s)}`;
   return [goes(pace), far, [oldest], [pace.over_s < SOON_S ? "–" : rate(pace.per_s)], tried(pace), ...rest];

@@ -117,7 +117,11 @@ export async function render(root, context) {
     if (topic === "event-topics") showTopics([...values.values()].sort((a, b) => (a.topic < b.topic ? -1 : 1)));
     else showDead([...values].sort(([, a], [, b]) => b.last_at - a.last_at));
   });
-  const { found, gone } = await asked(context.query, dead, consumers, topics);
-  if (found.length) mark(found);
-  if (gone && (!found.length || context.query.has("dead"))) say(note, gone);
+  try {
+    const { found, gone } = await asked(context.query, dead, consumers, topics);
+    if (found.length) mark(found);
+    if (gone && (!found.length || context.query.has("dead"))) say(note, gone);
+  } catch (error) {
+    say(note, error.message);
+  }
 }

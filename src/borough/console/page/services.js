@@ -166,7 +166,7 @@ function plots(name, context) {
   const calls = new Plot("Calls", rate);
   const failed = new Plot("Failed", percent);
   const took = new Plot("Latency", duration);
-  const heard = new Plot("Events handled", rate);
+  const heard = new Plot("Events tried", rate);
   const unheard = new Plot("Events failed", percent);
   const cpu = new Plot("CPU", percent);
   const memory = new Plot("Memory", bytes);
@@ -229,7 +229,7 @@ async function renderOne(root, context, name) {
       make("section", { class: "card" }, make("h2", {}, "What runs"), processes.element),
       make("section", { class: "card" }, make("h2", {}, "What room it has"), rooms.element),
       make("section", { class: "card" }, make("h2", {}, "Since the start"), numbers.element,
-        make("p", { class: "soft words" }, make("dfn", {}, "In the outbox"), " are events, now, that are committed and that the broker has not taken yet."))),
+        make("p", { class: "soft words" }, make("dfn", {}, "In the outbox"), ": events that are committed now, and that the broker has not taken yet."))),
     make("section", {}, make("h2", {}, "What it promises"),
       make("p", { class: "soft" }, `Beside an operation: calls since the start; rate and failed of the last 10 seconds. ${QUANTILES}`), operations.element));
   let found = null;
