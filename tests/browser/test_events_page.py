@@ -191,8 +191,7 @@ HANDLERS = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
 async def test_a_consumer_says_whether_it_catches_up_and_one_that_is_asked_for_is_shown(
     browser: Browser, wreck: Process, width: int, scheme: Scheme
 ) -> None:
