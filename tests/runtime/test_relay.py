@@ -51,6 +51,23 @@ async def test_what_was_in_the_outbox_before_the_start_is_moved(tmp_path: Path) 
         assert await published(stage) == [0, 1, 2]
 
 
+async def test_events_are_counted_by_topic(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        for number in range(5):
+            await orders.place_order(number)
+        async with orders.store.transaction() as tx:
+            await tx.execute(
+                "update borough_outbox set topic = $1 where sequence <= 2", "orders.Other"
+            )
+        relay = stage.relay(orders)
+        async with running(relay):
+            await until_quiet([relay], stage.activity)
+            await orders.place_order(5)
+            await until_quiet([relay], stage.activity)
+        assert relay.published_by_topic == {"orders.Other": 2, TOPIC: 4}
+
+
 async def test_stopping_moves_what_is_there(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         orders = await stage.place("orders")
