@@ -88,6 +88,7 @@ async def test_what_begins_to_fire_is_told_on_every_page(browser: Browser, fresh
         await expect(page.locator("#alerts-firing h3")).to_contain_text("crossings")
         await page.get_by_role("link", name="See it in Events").click()
         await expect(page.locator("#dead li.card")).to_have_count(1)
+        await expect(page.locator("#dead li.card")).to_be_focused()
 
 
 async def test_an_alert_is_acknowledged_and_silenced_by_keyboard_and_the_silence_ended(

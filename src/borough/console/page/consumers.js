@@ -13,8 +13,8 @@ const WHOLE_S = 295; // as good as five minutes
 
 export const serviceOf = (name) => name.split(".")[0];
 
-// The service's link, and behind it one that leads to this very row.
-const named = (name, query) => [serviceLink(serviceOf(name)), make("a", { href: `#/events?${new URLSearchParams(query)}` }, name.slice(serviceOf(name).length))];
+// The service's link, and behind it one that leads to this very consumer or topic.
+export const named = (name, query) => [serviceLink(serviceOf(name)), make("a", { href: `#/events?${new URLSearchParams(query)}` }, name.slice(serviceOf(name).length))];
 
 // Rows by key. An entry: {key, service, head() made once, cells: [text, class] each}.
 class Rows {

@@ -1,8 +1,8 @@
 // Dead letters by cause: look at them, replay them, drop them.
 
 import { asked } from "./dialog.js";
-import { serviceOf } from "./consumers.js";
-import { button, bytes, count, make, plural, say, serviceLink } from "./elements.js";
+import { named, serviceOf } from "./consumers.js";
+import { button, bytes, count, make, plural, say } from "./elements.js";
 
 const MOST_HEARD = 10000; // more are not counted
 const NO_EXTENT = { heard: null, keys: 0, dead: 0 };
@@ -113,7 +113,7 @@ export class Dead {
     card.button = button("Look", () => this.look(card), { "aria-expanded": "false" });
     const of = `${group.error} in ${group.handler}`;
     card.item = make("li", { class: "card", "data-group": group.fingerprint },
-      make("h3", {}, make("span", { class: "bad" }, group.error), " in ", serviceLink(serviceOf(group.handler)), group.handler.slice(serviceOf(group.handler).length)),
+      make("h3", {}, make("span", { class: "bad" }, group.error), " in ", named(group.handler, { consumer: group.handler })),
       card.cause.element, make("p", { class: "soft" }, card.number, ` · ${group.frame || "no code of its own"} · `, card.times),
       make("p", { class: "acts" }, card.button,
         button("Replay all", () => this.replay(all, card.group.events), { "aria-label": `Replay all: ${of}` }),
