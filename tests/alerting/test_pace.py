@@ -74,6 +74,14 @@ def test_nothing_is_said_before_ten_seconds_are_seen_nor_across_numbers_that_beg
     assert headway.judged(12.0) == ("unknown", None)
 
 
+def test_what_is_parked_is_done_with_where_the_broker_tells_only_what_waits() -> None:
+    headway = Headway()
+    for now in range(0, 61, 2):  # 100 wait; each second one is parked and none is published
+        headway.take(float(now), 0, 100 - now)
+    trend, left_s = headway.judged(oldest_s=60.0)
+    assert (trend, left_s) == ("catching-up", 40.0)
+
+
 def test_who_handles_events_as_they_come_is_level_though_some_are_on_their_way() -> None:
     headway = Headway()
     assert headway.judged(None) == ("level", None)

@@ -56,16 +56,26 @@ class Paces(msgspec.Struct, frozen=True, kw_only=True):
 class Headway:
     """How far a handler and its topic were lately."""
 
-    __slots__ = ("_seen",)
+    __slots__ = ("_gone", "_place", "_seen")
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int, int]] = deque()
+        self._gone = 0
+        self._place = 0
 
     def take(self, now: float, place: int, end: int) -> None:
-        """Take where they are. Where either has gone back, numbers begin anew."""
+        """Take where they are. Where the handler has gone back, numbers begin anew.
+
+        Where a broker tells only what waits, the end goes back when an event is parked: that one is done with, too.
+        """
         seen = self._seen
-        if seen and (place < seen[-1][1] or end < seen[-1][2]):
+        if place < self._place:
             seen.clear()
+            self._gone = 0
+        elif seen:
+            self._gone = max(self._gone, seen[-1][2] - end)
+        self._place = place
+        place, end = place + self._gone, end + self._gone
         seen.append((now, place, end))
         while len(seen) > 1 and seen[1][0] <= now - _WINDOW_S:
             seen.popleft()
