@@ -65,6 +65,16 @@ def test_which_way_it_goes_is_said_with_the_time_that_is_left(
     assert (left is None) == (left_s is None)
 
 
+def test_who_has_begun_to_catch_up_is_soon_said_to() -> None:
+    headway, end = Headway(), 0
+    for now in range(0, 51, 2):  # it is given more than it handles for half a minute, then nothing
+        end += 0 if now > 30 else 60
+        headway.take(float(now), 20 * now, end)
+        if now in (30, 50):
+            trend, _ = headway.judged(oldest_s=30.0)
+            assert trend == ("falling-behind" if now == 30 else "catching-up")
+
+
 def test_nothing_is_said_before_ten_seconds_are_seen_nor_across_numbers_that_begin_anew() -> None:
     headway = Headway()
     headway.take(0.0, 900, 1000)
@@ -72,6 +82,14 @@ def test_nothing_is_said_before_ten_seconds_are_seen_nor_across_numbers_that_beg
     assert headway.judged(8.0) == ("unknown", None)
     headway.take(12.0, 0, 1000)  # a projection is made anew
     assert headway.judged(12.0) == ("unknown", None)
+
+
+def test_numbers_that_begin_somewhere_with_the_first_event_say_nothing_of_before() -> None:
+    headway, base = Headway(), 3_856_262_974_708_645_888
+    headway.take(0.0, 0, 0)
+    for now in range(2, 61, 2):
+        headway.take(float(now), base + 20 * now, base + 45 * now)
+    assert headway.judged(oldest_s=30.0) == ("falling-behind", None)
 
 
 def test_what_is_parked_is_done_with_where_the_broker_tells_only_what_waits() -> None:

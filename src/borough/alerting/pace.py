@@ -1,7 +1,7 @@
 """How a handler gets on with its topic: whether it comes nearer to the end, and how long that will take. Pure.
 
-It is judged by how far both were at the looks of the last minute, and says nothing before it has seen
-ten seconds: what is expected of the time to come is that it goes on as that minute did.
+It is judged by how far both were at the looks of the last 20 seconds, and says nothing before it has seen
+ten: a minute would call worse what has begun to get better. Of the time to come it expects more of the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["ENOUGH_S", "Headway", "Pace", "Paces", "Trend"]
 Trend = Literal["level", "catching-up", "falling-behind", "as-far", "still", "unknown"]
 """Events are handled as they come; fewer, more, as many wait as before; some wait and none is handled; too early."""
 
-_WINDOW_S = 60.0
+_WINDOW_S = 20.0
 ENOUGH_S = 10.0
 """Of less time nothing is said."""
 _LEVEL_S = 5.0
@@ -64,12 +64,12 @@ class Headway:
         self._place = 0
 
     def take(self, now: float, place: int, end: int) -> None:
-        """Take where they are. Where the handler has gone back, numbers begin anew.
+        """Take where they are. Numbers begin anew where the handler has gone back, and with the first event of a topic.
 
         Where a broker tells only what waits, the end goes back when an event is parked: that one is done with, too.
         """
         seen = self._seen
-        if place < self._place:
+        if place < self._place or (seen and not seen[-1][2]):
             seen.clear()
             self._gone = 0
         elif seen:
