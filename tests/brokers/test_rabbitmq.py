@@ -18,9 +18,10 @@ from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
 from borough.engines.rabbitmq import RabbitmqServer
 from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Broker, Delivery, Message, Subscription
+from borough.runtime.pulse import until_quiet
 from borough.services.settings import Secret
 from borough.testing.conformance import BrokerConformance
-from tests.runtime.stage import remember, staged
+from tests.runtime.stage import remember, running, staged
 
 TOPIC = "orders.Orders"
 COUNT = 2000
@@ -92,6 +93,32 @@ async def test_a_handlers_lag_is_what_its_queue_holds(
         await consumer.register()
         await broker.publish([event(number) for number in range(1, 8)])
         assert (await consumer.progress()).lag == 7
+
+
+async def test_what_a_handler_was_given_and_has_not_done_is_part_of_its_lag(
+    rabbitmq: RabbitmqServer, tmp_path: Path
+) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def hear(_: object) -> None:
+        begun.set()
+        await go.wait()
+
+    async with staged(tmp_path) as stage, opened(rabbitmq, tmp_path) as broker:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        consumer = stage.consumer(mail, hear, takes_transaction=False, broker=broker)
+        await consumer.register()
+        for number in range(7):
+            await orders.place_order(number)
+        relay = stage.relay(orders, broker)
+        async with running(relay, consumer), asyncio.timeout(30):
+            await until_quiet([relay], stage.activity)
+            await begun.wait()
+            while (await consumer.progress()).lag != 7:  # noqa: ASYNC110  some are on their way
+                await asyncio.sleep(0.05)
+            go.set()
+            await until_quiet([consumer], stage.activity)
+            assert (await consumer.progress()).lag == 0
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])

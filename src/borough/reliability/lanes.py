@@ -52,7 +52,12 @@ class Lanes(Generic[T]):
     @property
     def room(self) -> int:
         """How many more deliveries may be offered."""
-        return self.window - len(self._unfinished)
+        return self.window - self.unfinished
+
+    @property
+    def unfinished(self) -> int:
+        """How many were offered and are not done."""
+        return len(self._unfinished)
 
     @property
     def running(self) -> int:

@@ -184,9 +184,17 @@ class Consumer:
         broker, topic = self.broker, self.topic
         if broker.keeps_positions:
             done = self.handled + self.duplicates
-            return Progress(done, done + await broker.waiting(self.handler.name, topic))
+            waiting = await broker.waiting(self.handler.name, topic)
+            return Progress(done, done + waiting + self._at_hand)
         place = await self.place(await self.positions.read())
         return Progress(max(place, await broker.earliest(topic)), await broker.end(topic))
+
+    @property
+    def _at_hand(self) -> int:
+        """How many events were given to this process, and are not done: such a broker does not count them."""
+        course, in_order = self._course, self._in_order
+        found = 0 if course is None else course.unfinished
+        return found if course is None or in_order is None else found + in_order.at_hand
 
     async def _is_current(self) -> bool:
         """Whether a projection works for the generation in force; else it is fenced, and does not know yet."""

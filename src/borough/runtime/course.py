@@ -99,6 +99,11 @@ class Course:
         return self._lanes.empty
 
     @property
+    def unfinished(self) -> int:
+        """How much of what was read is not done."""
+        return self._lanes.unfinished
+
+    @property
     def position(self) -> int:
         """All up to here is done."""
         return max(self._lanes.done, self._subscription.position) if self.idle else self._lanes.done

@@ -68,6 +68,11 @@ class InOrder:
         return self._resequencer.held
 
     @property
+    def at_hand(self) -> int:
+        """How many were not taken yet, those that are held among them."""
+        return len(self._ready) + self.held
+
+    @property
     def is_level(self) -> bool:
         """Whether nothing is at hand that was not taken."""
         return not self._ready
