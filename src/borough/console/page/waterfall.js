@@ -30,12 +30,30 @@ function shown(name, value) {
   return isId ? make("a", { href: `#/traces?${new URLSearchParams({ text: `${name}=${value}` })}`, title: "Every trace with it" }, String(value)) : String(value);
 }
 
-function detail({ span, self_ms: own, offset_ms: offset, duration_ms: took, waits_for: waitsFor }) {
+const tried = ({ span: { kind, attributes } }) => [attributes["messaging.consumer.group.name"], kind === 5 ? attributes["messaging.message.id"] : null];
+
+// Where Events shows what became of an attempt at an event; null for anything else.
+function inEvents(row) {
+  const [handler, event] = tried(row);
+  if (!handler || !event) return null;
+  return `#/events?${new URLSearchParams(row.is_error ? { dead: handler, event } : { consumer: handler })}`;
+}
+
+// Where the event is that was given up after its last attempt and has not been handled since; null where none was.
+export function deadIn(rows) {
+  const latest = new Map();
+  for (const row of [...rows].sort((a, b) => a.offset_ms - b.offset_ms)) if (inEvents(row)) latest.set(tried(row).join(" "), row);
+  const dead = [...latest.values()].find(({ span: { attributes }, is_error: isError }) => isError && attributes["borough.attempt"] >= attributes["borough.attempts"]);
+  return dead ? inEvents(dead) : null;
+}
+
+function detail(row) {
+  const { span, self_ms: own, offset_ms: offset, duration_ms: took, waits_for: waitsFor } = row;
   const elsewhere = span.links.filter(([trace]) => trace !== span.trace_id);
   const facts = [["began", `${duration(offset)} after the beginning`], ["took", `${duration(took)}, ${duration(own)} of it ${waitsFor ? `waiting for ${waitsFor}` : "in itself"}`],
     ...(span.message ? [["message", span.message]] : []),
     ...Object.entries(span.attributes).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => [name, shown(name, value)]),
-    ["instance", span.instance], ["span id", span.span_id],
+    ["instance", span.instance], ["span id", span.span_id], ...(inEvents(row) ? [["its consumer", make("a", { href: inEvents(row) }, "See it in Events")]] : []),
     ...elsewhere.map(([trace]) => ["linked trace", make("a", { href: `#/trace/${trace}` }, trace)])];
   return make("dl", { class: "detail" }, facts.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
@@ -196,12 +214,13 @@ export async function showTrace(root, context) {
     }));
   switches.addEventListener("change", (event) => waterfall.look(event.target.value));
   const told = make("p", { class: "soft", id: "facts" }, facts(view, system.hearings));
-  const why = make("p", { id: "why", class: view.error ? "why bad" : "why" }, view.why);
+  const why = make("p", { id: "why", class: view.error ? "why bad" : "why" });
   const services = make("p", { class: "services" });
   const key = make("div");
   const showHead = (now) => {
     say(told, facts(now, system.hearings));
-    say(why, now.why);
+    const dead = deadIn(now.rows);
+    why.replaceChildren(now.why, ...(dead ? [" ", make("a", { href: dead }, "See it in Events")] : []));
     why.classList.toggle("bad", now.error);
     services.replaceChildren(...now.services.map((name) => make("a", { class: `chip ${hue(name)}`, href: `#/services/${encodeURIComponent(name)}` }, name)));
     key.replaceChildren(legend(waterfall));
