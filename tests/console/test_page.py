@@ -128,7 +128,8 @@ def test_a_trace_tells_who_has_not_been_seen_handling_its_events() -> None:
 
 DEAD = """
 const row = (event, attempt, is_error, offset_ms, kind = 5) => ({ is_error, offset_ms, span: { kind, attributes: {
-  "messaging.consumer.group.name": "mail.send", "messaging.message.id": event, "borough.attempt": attempt, "borough.attempts": 3 } } });
+  "messaging.consumer.group.name": "mail.send", "messaging.message.id": event,
+  "borough.attempt": attempt, "borough.attempts": 3 } } });
 const failed = row("e1", 3, true, 9);
 const looks = [[row("e1", 2, true, 4)], [failed, row("e1", 2, true, 4)], [failed, row("e1", 1, false, 20)],
   [row("e2", 1, false, 1), failed], [row("e1", 3, true, 9, 4)]];
