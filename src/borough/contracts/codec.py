@@ -16,7 +16,7 @@ import msgspec
 
 from borough.contracts.finite import Look, find_endless, refuse_endless
 from borough.contracts.marks import Reply
-from borough.contracts.operation import Operation, Parameter
+from borough.contracts.operation import Operation, Parameter, siblings_of
 from borough.contracts.portable import type_shape
 from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
@@ -111,6 +111,7 @@ class Codec:
         "_parameters",
         "_problems",
         "_query_names",
+        "_siblings",
         "_slots",
         "_sources",
         "operation",
@@ -135,6 +136,7 @@ class Codec:
             for code, kind in operation.problems.items()
         }
         self._slots = _SLOT.findall(operation.path)
+        self._siblings = siblings_of(operation)
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
         self._query_names = {p.wire_name for p in operation.parameters if p.place == "query"}
         self._from_body = _from_body(operation.parameters)
@@ -259,9 +261,10 @@ class Codec:
             elif place == "upload":
                 body, content_type = value, b"application/octet-stream"
             elif place == "path":
-                target = target.replace(
-                    "{" + parameter.name + "}", quote(_path_text(parameter.name, value), safe="")
-                )
+                text = quote(_path_text(name := parameter.name, value), safe="")
+                if text in self._siblings[name]:  # which would be called instead
+                    text = f"%{ord(text[0]):02X}{text[1:]}"
+                target = target.replace("{" + name + "}", text)
             elif value is None or value is msgspec.UNSET:
                 continue
             elif place == "query":

@@ -159,7 +159,7 @@ class Callee:
         except BaseException as error:
             if sight is not None:
                 sight.failed(call, parent, (began, monotonic()), arguments, error)
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
             raise self._translated(error, call) from None
         finally:
@@ -245,9 +245,11 @@ class Callee:
                 force_setattr(call, "deadline", NO_DEADLINE)
                 left = self.stream_idle_s
                 yield item
-        except (asyncio.CancelledError, GeneratorExit):
+        except GeneratorExit:
             raise
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise
             failure = error
             raise self._translated(error, call) from None
         finally:
@@ -260,8 +262,8 @@ class Callee:
         """What the caller may see of an error: problems it declares, and failures without their insides."""
         name = self.operation.wire_name
         if isinstance(error, self._raises):
-            return error
-        if not isinstance(error, Exception):
+            return error if type(error) in self._raises else _as_declared(error, self._raises)
+        if not isinstance(error, (Exception, asyncio.CancelledError)):
             return error
         if isinstance(error, CallError):
             if error.about is None or error.about == name:
@@ -286,7 +288,7 @@ class Callee:
         error.about = self.operation.wire_name
         return error
 
-    def _failure(self, error: Exception, call: Call) -> CallError:
+    def _failure(self, error: BaseException, call: Call) -> CallError:
         name, service = self.operation.wire_name, self.operation.contract.service
         if isinstance(error, (StoreUnavailable, TransactionConflict)):
             _log.warning("%s: %s", name, error)
@@ -324,6 +326,19 @@ class Callee:
             failure.retryable = False  # type: ignore[misc]
             return failure
         return ServiceFailure(f"{name} failed")
+
+
+def _is_cancelled() -> bool:
+    """Whether who called gives up. Else a handler has only awaited something that was cancelled."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _as_declared(problem: Problem, raises: Sequence[type[Problem]]) -> Problem:
+    """A problem of a class that its contract does not know, as the declared one from which it inherits."""
+    place = type(problem).__mro__.index
+    kind = min((each for each in raises if isinstance(problem, each)), key=place)
+    return kind(**{name: getattr(problem, name) for name in kind.payload.__struct_fields__})
 
 
 class _Alarm:

@@ -237,7 +237,7 @@ class HttpServer:
     def end_work(self, now: float) -> None:
         """A call has ended. One that computed for long has let others wait, unread or unanswered."""
         took_s, self._worked_at = now - self._worked_at, now
-        if took_s > _LONG_S and self._has_computed(took_s):
+        if took_s > _LONG_S and self._has_computed():
             self.is_late = True
             self.late_until = now + _LATE_S
             if self._intake is not None:
@@ -246,10 +246,10 @@ class HttpServer:
                 self.is_busy = False
                 self.send_answers()
 
-    def _has_computed(self, took_s: float) -> bool:
+    def _has_computed(self) -> bool:
         """Whether that was work, and not waiting, as far as what was computed since the last look tells."""
         before, self._own_s = self._own_s, thread_cpu_s()
-        return self._own_s - before > max(_LONG_S, took_s / 2)
+        return self._own_s - before > _LONG_S
 
     def send_later(self, transport: asyncio.Transport, data: bytes) -> None:
         """Write an answer after those that are about to follow: all at once wake clients once.

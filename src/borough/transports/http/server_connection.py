@@ -369,7 +369,7 @@ class ServerConnection(asyncio.Protocol):
                     if self._write_paused_at is not None:
                         self._drained = self._server.loop.create_future()
                         await self._drained
-        except Exception:
+        except BaseException:
             # The status has gone out: a missing last chunk is the only way left to tell.
             self._state = CLOSED
             self._transport.abort()

@@ -1,0 +1,127 @@
+"""What a caller gets does not depend on where the callee runs: in the process, encoded, or over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol, final
+
+import pytest
+
+from borough import Problem, Service, System, contract, delete, get, post
+from borough.errors import ServiceFailure
+from borough.testing import Running, start
+
+
+class Torn(Problem, status=409):
+    """It is torn."""
+
+    page: int
+
+
+class TornInTwo(Torn):
+    """It is torn in two, which only its own service knows."""
+
+    where: str
+
+
+@contract("shelf", version="1.0")
+class Shelf(Protocol):
+    """Holds books."""
+
+    @get("/books/mine")
+    async def mine(self) -> str: ...
+
+    @get("/books/{title}")
+    async def find(self, title: str) -> str: ...
+
+    @delete("/books/all")
+    async def clear(self) -> None: ...
+
+    @delete("/books/{title}")
+    async def remove(self, title: str) -> None: ...
+
+    @post("/reads", raises=[Torn])
+    async def read(self) -> None: ...
+
+    @post("/waits")
+    async def wait(self) -> None: ...
+
+    @get("/pages")
+    def pages(self) -> AsyncIterator[int]: ...
+
+
+@final
+class ShelfService(Service, Shelf):
+    """Says which operation was called."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    async def mine(self) -> str:
+        return "mine"
+
+    async def find(self, title: str) -> str:
+        return f"find {title}"
+
+    async def clear(self) -> None:
+        self.removed.append("everything")
+
+    async def remove(self, title: str) -> None:
+        self.removed.append(title)
+
+    async def read(self) -> None:
+        raise TornInTwo(page=7, where="the middle")
+
+    async def wait(self) -> None:
+        await _cancelled()
+
+    async def pages(self) -> AsyncIterator[int]:
+        yield 1
+        await _cancelled()
+
+
+async def _cancelled() -> None:
+    """Wait for something that somebody else has cancelled."""
+    waited = asyncio.get_running_loop().create_future()
+    waited.cancel()
+    await waited
+
+
+@pytest.fixture(params=["local", "honest", "wire"])
+async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
+    async with start(System([ShelfService]), mode=request.param) as found:
+        yield found
+
+
+@pytest.mark.parametrize("title", ["mine", "%6Dine", "min", "MINE", "a/b", "mine "])
+async def test_the_operation_that_is_called_is_the_one_that_runs(
+    running: Running, title: str
+) -> None:
+    assert await running.client(Shelf).find(title) == f"find {title}"
+
+
+async def test_a_value_does_not_choose_another_operation(running: Running) -> None:
+    await running.client(Shelf).remove("all")
+    assert running.service("shelf").removed == ["all"]
+
+
+async def test_a_problem_of_a_class_of_its_own_arrives_as_the_declared_one(
+    running: Running,
+) -> None:
+    with pytest.raises(Torn) as raised:
+        await running.client(Shelf).read()
+    assert raised.value == Torn(page=7)
+
+
+async def test_a_handler_that_waits_for_what_is_cancelled_has_failed(running: Running) -> None:
+    with pytest.raises(ServiceFailure):
+        await running.client(Shelf).wait()
+
+
+async def test_a_stream_that_waits_for_what_is_cancelled_has_failed(running: Running) -> None:
+    pages = aiter(running.client(Shelf).pages())
+    assert await anext(pages) == 1
+    with pytest.raises(ServiceFailure):
+        await anext(pages)
+    assert await running.client(Shelf).mine() == "mine"
