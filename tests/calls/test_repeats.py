@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 import pytest
@@ -115,6 +116,33 @@ async def test_a_call_without_an_answer_is_sent_again_only_where_that_is_safe(
     assert (len(asked) > 1) is is_repeated
 
 
+MakeTill = Callable[[int, bytes], Awaitable[RemoteTransport]]
+
+
+@pytest.fixture
+async def make_till() -> AsyncIterator[MakeTill]:
+    """`await make_till(status, body)`: a transport to a server that answers everything so."""
+    async with AsyncExitStack() as stack:
+
+        async def made(status: int, body: bytes) -> RemoteTransport:
+            async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await reader.readuntil(b"\r\n\r\n")
+                head = b"HTTP/1.1 %d Status\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+                writer.write(head % (status, len(body)) + body)
+                writer.close()
+
+            server = await asyncio.start_server(answer, "127.0.0.1", 0)
+            stack.push_async_callback(server.wait_closed)
+            stack.callback(server.close)
+            place = Replica("till.1", *server.sockets[0].getsockname()[:2])
+            dependencies = Dependencies(Directory({"till": [place]}), HttpClient, CLOCK)
+            transport = RemoteTransport(dependencies)
+            stack.push_async_callback(transport.close)
+            return transport
+
+        yield made
+
+
 @pytest.fixture
 async def lengthy() -> AsyncIterator[RemoteTransport]:
     """A transport to a server whose stream is one line that has no end."""
@@ -157,3 +185,13 @@ async def test_a_call_that_never_left_says_nothing_of_who_made_it() -> None:
     with pytest.raises(Unavailable, match=r"needs till\.Till\.fill") as raised:
         await callee.run((), call("sell", None))
     assert not raised.value.retryable
+
+
+@pytest.mark.parametrize("body", [b'{"code":"\xff"}', b'{"x":' + b"[" * 100_000])
+async def test_a_refusal_that_nobody_can_read_is_a_failure_of_who_answers(
+    body: bytes, make_till: MakeTill
+) -> None:
+    transport = await make_till(503, body)
+    for name in ("total", "sell"):
+        with pytest.raises(ServiceFailure):
+            await transport.bind(OPERATIONS[name])((), call(name, None))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from tests.cli.terminal import PATIENCE_S, borough
 from tests.fleet.village import (
     LEDGER_CONTRACT,
     LEDGER_SERVICE,
+    Village,
     is_alive,
     run_village,
     until,
@@ -295,6 +297,37 @@ def test_a_process_that_gives_no_sign_of_life_is_begun_anew(root: Path) -> None:
         until(lambda: "ledger.1 | has given no sign of life for 1 s; begun anew" in village.said)
         pids = until(lambda: (found := village.ask("/clerk/pids"))[0] == 200 and found[1])
         assert pids["ledger"] != village.pid("ledger.1")
+
+
+def test_a_process_that_stands_still_while_it_drains_is_begun_anew(root: Path) -> None:
+    with run_village(root, "fleet", "--set", "fleet.silent_s=1") as village:
+        os.kill(village.pid("ledger.1"), signal.SIGTERM)
+        until(lambda: "ledger.1 | was told by a signal to stop, and drains" in village.said)
+        os.kill(village.pid("ledger.1"), signal.SIGSTOP)
+        until(lambda: "ledger.1 | has given no sign of life for 1 s; begun anew" in village.said)
+        until(lambda: village.said.count("ledger.1 | is ready") == 2)
+
+
+def test_a_process_that_stands_still_does_not_outlive_a_supervisor_that_was_killed(
+    root: Path,
+) -> None:
+    mark = root / "stands-still"
+    work = f"import pathlib, time; pathlib.Path({str(mark)!r}).touch(); time.sleep(3600)"
+    still = LEDGER_SERVICE.replace("return os.getpid()", work)
+    (root / "ledger" / "service.py").write_text(still)
+    with run_village(root, "fleet", "--set", "fleet.silent_s=3") as village:
+        asking = threading.Thread(target=_asked, args=(village,), daemon=True)
+        asking.start()
+        until(mark.exists)
+        village.process.kill()
+        until(lambda: not any(is_alive(pid) for pid in village.pids))
+        asking.join(PATIENCE_S)
+
+
+def _asked(village: Village) -> None:
+    """Ask for what never comes; the door goes meanwhile."""
+    with suppress(OSError):
+        village.ask("/ledger/pid")
 
 
 def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(

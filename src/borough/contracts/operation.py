@@ -17,7 +17,15 @@ from borough.contracts.retention import WEEK, Retention
 from borough.contracts.source import source_place
 from borough.contracts.struct import Event
 
-__all__ = ["REQUIRED", "BoundEvent", "Contract", "Operation", "Parameter", "ParameterPlace", "siblings_of"]
+__all__ = [
+    "REQUIRED",
+    "BoundEvent",
+    "Contract",
+    "Operation",
+    "Parameter",
+    "ParameterPlace",
+    "siblings_of",
+]
 
 ParameterPlace = Literal["path", "query", "body", "field", "header", "cookie", "upload"]
 REQUIRED: Final = msgspec.NODEFAULT

@@ -430,7 +430,7 @@ class Member:
         self._timer = loop.call_later(_HEARING_S, self._end, complaint)
 
     def _end(self, complaint: str) -> None:
-        if self._child is not None and self.state in ("starting", "ready"):
+        if self._child is not None and self.state in ("starting", "ready", "draining"):
             self._complaint = complaint
             self._child.kill()
 

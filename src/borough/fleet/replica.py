@@ -26,6 +26,7 @@ from borough.errors import (
     MigrationRefused,
     OpenFailed,
 )
+from borough.fleet.alone import end_alone
 from borough.fleet.control import (
     AreYouQuiet,
     Assignment,
@@ -87,6 +88,7 @@ class _Replica:
         self._told = asyncio.Event()
         self._stop = asyncio.Event()
         self._is_left = False
+        self._beats = 0
         self._asked: set[asyncio.Task[None]] = set()
         mounts: Any = None
         if assignment.mounts is not None:
@@ -94,6 +96,8 @@ class _Replica:
             mounts = getattr(importlib.import_module(module), function)
         make = self._door if assignment.deployable == EDGE else self._services
         self.process = make(assignment, mounts)
+        inside = self.process.system if isinstance(self.process, Process) else self.process
+        self._silent_s = inside.configuration.options.fleet.silent_s
 
     def _door(self, assignment: Assignment, mounts: Any) -> EdgeProcess:
         from borough.gateway.edge_process import EdgeProcess  # one process of a fleet is the door
@@ -139,6 +143,7 @@ class _Replica:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        end_alone(self._silent_s, lambda: self._beats)
         listening = asyncio.ensure_future(self._listen(messages))
         stopping = asyncio.ensure_future(self._stop.wait())
         starting = asyncio.ensure_future(self._start())
@@ -152,8 +157,8 @@ class _Replica:
             return 0  # what was started has been stopped again
         figures = asyncio.ensure_future(self._tell_figures())
         await stopping
+        left = await self.process.stop_in_time()  # and tells figures: its loop goes on
         figures.cancel()
-        left = await self.process.stop_in_time()
         if left is not None:
             _log.error("%s", left)
             os._exit(LEFT_BEHIND)
@@ -216,6 +221,7 @@ class _Replica:
     async def _tell_figures(self) -> None:
         process = self.process
         while True:
+            self._beats += 1
             used = resource.getrusage(resource.RUSAGE_SELF)
             cpu_s = used.ru_utime + used.ru_stime
             self._channel.send(

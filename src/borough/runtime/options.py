@@ -385,7 +385,7 @@ class FleetOptions(Table, frozen=True):
     start_within_s: Seconds = 60.0
     """How long a process may take to become ready, in seconds; then it is ended and begun anew."""
     silent_s: Seconds = 30.0
-    """How long a ready process may give no sign of life, in seconds; then it is ended and begun anew."""
+    """How long a process may give no sign of life once it is ready, in seconds; then it is ended and begun anew."""
     restarts: AtLeastOne = 5
     """How often a process may end by itself within `restarts_within_s`; once more and it stays down."""
     restarts_within_s: Seconds = 60.0

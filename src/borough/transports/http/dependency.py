@@ -414,7 +414,7 @@ def _read_refusal(body: bytes) -> _Refusal | None:
     """What the answer says, where it says that nothing has run; None for any other one."""
     try:
         refusal = _refusal(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return refusal if refusal.code in _NOT_RUN and refusal.retryable else None
 

@@ -180,7 +180,7 @@ async def _items(codec: Codec, stream: ClientStream) -> AsyncIterator[Any]:
         for text in lines:
             try:
                 line = _line(text)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ServiceFailure(
                     f"{codec.operation.wire_name} sent a line that cannot be read: {error}"
                 ) from None
@@ -200,7 +200,7 @@ def _failure(
     name = codec.operation.wire_name
     try:
         document = _document(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ServiceFailure(f"{name} answered {status} without a problem document")
     problem = codec.read_problem(document.code, body)
     if problem is not None:
