@@ -14,9 +14,10 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from borough.contracts.carried import header_text, path_text, plain_text
 from borough.contracts.finite import Look, find_endless, refuse_endless
 from borough.contracts.marks import Reply
-from borough.contracts.operation import Operation, Parameter, siblings_of
+from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import type_shape
 from borough.contracts.problem import Problem
 from borough.contracts.strict import Oversight, find_oversight
@@ -28,7 +29,6 @@ __all__ = [
     "JSON",
     "Codec",
     "HttpArguments",
-    "check_carried",
     "problem_document",
     "reply_fields",
 ]
@@ -59,43 +59,6 @@ class HttpArguments(msgspec.Struct, frozen=True):
     content_type: bytes = b"application/json"
 
 
-def _text(value: Any) -> str:
-    """A scalar as it stands in a path, query or header."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    plain = msgspec.to_builtins(value, str_keys=True)
-    return plain if isinstance(plain, str) else str(plain)
-
-
-def _path_text(name: str, value: Any) -> str:
-    """A path parameter as text. Raises `InvalidRequest` for what no path can carry: empty, `.` and `..`."""
-    text = _text(value)
-    if text in ("", ".", "..") or any(character < " " or character == "\x7f" for character in text):
-        raise InvalidRequest(
-            f"The path parameter {name!r} cannot be {text!r}",
-            errors=[{"detail": "not a path segment", "parameter": name}],
-        )
-    return text
-
-
-def _header_text(name: str, value: Any) -> bytes:
-    text = _text(value)
-    if not text.isprintable() or not text.isascii() or text != text.strip():
-        raise InvalidRequest(
-            f"The header parameter {name!r} can only carry printable ASCII",
-            errors=[{"detail": "not printable ASCII", "parameter": name}],
-        )
-    return text.encode()
-
-
-def check_carried(parameter: Parameter, value: Any) -> None:
-    """Raise `InvalidRequest` where a path or a header cannot carry the value."""
-    if parameter.place == "path":
-        _path_text(parameter.name, value)
-    elif value is not None and value is not msgspec.UNSET:
-        _header_text(parameter.name, value)
-
-
 class Codec:
     """Reads and writes one operation. Made once per operation; everything slow happens here, at the start."""
 
@@ -111,7 +74,6 @@ class Codec:
         "_parameters",
         "_problems",
         "_query_names",
-        "_siblings",
         "_slots",
         "_sources",
         "operation",
@@ -136,7 +98,6 @@ class Codec:
             for code, kind in operation.problems.items()
         }
         self._slots = _SLOT.findall(operation.path)
-        self._siblings = siblings_of(operation)
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
         self._query_names = {p.wire_name for p in operation.parameters if p.place == "query"}
         self._from_body = _from_body(operation.parameters)
@@ -261,24 +222,22 @@ class Codec:
             elif place == "upload":
                 body, content_type = value, b"application/octet-stream"
             elif place == "path":
-                text = quote(_path_text(name := parameter.name, value), safe="")
-                if text in self._siblings[name]:  # which would be called instead
-                    text = f"%{ord(text[0]):02X}{text[1:]}"
-                target = target.replace("{" + name + "}", text)
+                text = path_text(parameter.name, value)
+                target = target.replace("{" + parameter.name + "}", text)
             elif value is None or value is msgspec.UNSET:
                 continue
             elif place == "query":
                 values = cast("list[Any]", value) if isinstance(value, (tuple, list)) else [value]
-                query.extend((parameter.wire_name, _text(item)) for item in values)
+                query.extend((parameter.wire_name, plain_text(item)) for item in values)
             elif place == "header":
                 headers.append(
                     (
                         parameter.wire_name.lower().encode(),
-                        _header_text(parameter.name, value),
+                        header_text(parameter.name, value),
                     )
                 )
             else:
-                cookies.append(f"{parameter.wire_name}={quote(_text(value), safe='')}")
+                cookies.append(f"{parameter.wire_name}={quote(plain_text(value), safe='')}")
         if cookies:
             headers.append((b"cookie", "; ".join(cookies).encode()))
         if fields is not None:

@@ -24,7 +24,6 @@ __all__ = [
     "Operation",
     "Parameter",
     "ParameterPlace",
-    "siblings_of",
 ]
 
 ParameterPlace = Literal["path", "query", "body", "field", "header", "cookie", "upload"]
@@ -174,19 +173,3 @@ class Contract:
 
     def __repr__(self) -> str:
         return f"<contract {self.wire_name} {self.mark.version}>"
-
-
-def siblings_of(operation: Operation) -> dict[str, frozenset[str]]:
-    """By path parameter, what stands in its place in those paths of the contract that are as long.
-
-    A value that reads like one of them would call that operation: who routes takes what is written over a parameter.
-    """
-    own = operation.path.split("/")
-    paths = [other.path.split("/") for other in operation.contract.operations.values()]
-    return {
-        segment[1:-1]: frozenset(
-            path[index] for path in paths if len(path) == len(own) and path[index][:1] != "{"
-        )
-        for index, segment in enumerate(own)
-        if segment[:1] == "{"
-    }

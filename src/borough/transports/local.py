@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from borough.contracts.codec import check_carried
+from borough.contracts.carried import check_carried
 from borough.contracts.finite import find_endless, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter

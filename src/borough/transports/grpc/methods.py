@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError
 
-from borough.contracts.codec import check_carried
+from borough.contracts.carried import check_carried
 from borough.contracts.finite import Look, find_endless
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.problem import Problem

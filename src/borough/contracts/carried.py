@@ -1,0 +1,57 @@
+"""How a value stands in a path, a query or a header field, and what none of them can carry."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from borough.contracts.operation import Parameter
+from borough.errors import InvalidRequest
+
+__all__ = ["check_carried", "header_text", "path_text", "plain_text"]
+
+
+def plain_text(value: Any) -> str:
+    """A scalar as text, before it is encoded for its place."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    plain = msgspec.to_builtins(value, str_keys=True)
+    return plain if isinstance(plain, str) else str(plain)
+
+
+def path_text(name: str, value: Any) -> str:
+    """A path parameter as a segment, its first character encoded in any case.
+
+    What is written in a path goes before a parameter, whoever routes: a value that read like another path
+    of the service, now or in a later version, would call another operation. Raises `InvalidRequest` for
+    what no path can carry: empty, `.` and `..`.
+    """
+    text = plain_text(value)
+    if text in ("", ".", "..") or any(character < " " or character == "\x7f" for character in text):
+        raise InvalidRequest(
+            f"The path parameter {name!r} cannot be {text!r}",
+            errors=[{"detail": "not a path segment", "parameter": name}],
+        )
+    segment = quote(text, safe="")
+    return segment if segment[0] == "%" else f"%{ord(segment[0]):02X}{segment[1:]}"
+
+
+def header_text(name: str, value: Any) -> bytes:
+    """A header parameter as its field's value. Raises `InvalidRequest` for what is not printable ASCII."""
+    text = plain_text(value)
+    if not text.isprintable() or not text.isascii() or text != text.strip():
+        raise InvalidRequest(
+            f"The header parameter {name!r} can only carry printable ASCII",
+            errors=[{"detail": "not printable ASCII", "parameter": name}],
+        )
+    return text.encode()
+
+
+def check_carried(parameter: Parameter, value: Any) -> None:
+    """Raise `InvalidRequest` where a path or a header cannot carry the value."""
+    if parameter.place == "path":
+        path_text(parameter.name, value)
+    elif value is not None and value is not msgspec.UNSET:
+        header_text(parameter.name, value)
