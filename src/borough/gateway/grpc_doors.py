@@ -15,8 +15,9 @@ from borough.contracts.proto import ProtoFile
 from borough.errors import ConfigurationError
 from borough.runtime.configuration import Configuration
 from borough.transports.grpc.door import GrpcDoor
+from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.offer import Offer
-from borough.transports.grpc.server import GrpcLimits, GrpcServer
+from borough.transports.grpc.server import GrpcServer
 from borough.transports.http.door import Door, Route
 from borough.transports.http.entrance import Entrances
 from borough.transports.http.message import Request
@@ -76,6 +77,8 @@ class GrpcDoors:
                 message_bytes=limits.body_bytes,
                 streams=self._options.streams,
                 connections=limits.connections,
+                write_idle_s=limits.write_idle_s,
+                held_bytes=limits.held_bytes,
                 keep_alive_s=limits.keep_alive_s,
                 handshake_s=limits.header_s,
             ),

@@ -139,9 +139,9 @@ class EdgeLimits(Table, frozen=True):
     keep_alive_s: Seconds = _SERVER.keep_alive_s
     """How long a connection may stay open without a request, in seconds; more than a proxy in front keeps it."""
     write_idle_s: Seconds = _SERVER.write_idle_s
-    """How long an answer may be left unread, in seconds; then the connection is dropped."""
+    """How long an answer may be left unread, in seconds; then the connection is dropped, by gRPC the call."""
     held_bytes: AtLeastOne = _SERVER.held_bytes
-    """What is kept in memory for all slow clients together; above it the slowest are dropped."""
+    """What is kept in memory for all slow clients together, by gRPC too; above it the slowest are dropped."""
 
     def for_server(self) -> ServerLimits:
         """These, and the limits that nobody needs to set."""

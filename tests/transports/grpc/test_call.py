@@ -8,8 +8,25 @@ import pytest
 
 from borough.errors import InvalidRequest, TooLarge
 from borough.transports.grpc.call import GrpcCall
-from borough.transports.grpc.wire import framed
+from borough.transports.grpc.wire import head_of
+from borough.transports.http.holding import Holding
 from borough.transports.http.message import Connection
+
+
+def framed(message: bytes) -> bytes:
+    """A message as it is sent."""
+    return head_of(message) + message
+
+
+class Line:
+    """A connection whose caller reads everything."""
+
+    def __init__(self) -> None:
+        self.connection = Connection(("", 0))
+        self.holding = Holding(1_000_000)
+        self.now = 0.0
+        self.is_read = asyncio.Event()
+        self.is_read.set()
 
 
 class Asked:
@@ -35,7 +52,7 @@ class Asked:
 async def answered(asked: Asked) -> list[bytes]:
     """What was read of a stream, each message of which was answered."""
     request: Any = asked
-    call = GrpcCall(request, Connection(("", 0)), 0)
+    call = GrpcCall(request, Line())
     found: list[bytes] = []
     async for message in call.messages(100, message_s=0.05, quiet_s=0.05):
         found.append(message)

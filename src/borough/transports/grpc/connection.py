@@ -1,4 +1,8 @@
-"""One connection of a gRPC listener: each request of it becomes a call, in a task of its own."""
+"""One connection of a gRPC listener: each request of it becomes a call, in a task of its own.
+
+No timer here: the server's sweep calls `check`, which drops calls whose message does not come or whose
+answer is not read, and the connection where its caller reads nothing at all.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from httpunk import H2Server, HTTPunkError
 from httpunk.asyncio import H2ServerProtocol
 from httpunk.h2.server import ServerRequest
 
-from borough.errors import CallError, DeadlineExceeded, InvalidRequest, NotFound, ServiceFailure
+from borough.errors import CallError, InvalidRequest, NotFound, ServiceFailure
 from borough.transports.grpc.call import GrpcCall
 from borough.transports.grpc.health import HEALTH
 from borough.transports.grpc.methods import Method
@@ -31,6 +35,8 @@ __all__ = ["GrpcConnection"]
 _log = logging.getLogger("borough.grpc")
 _WATCH_S = 0.02
 """How long a call runs before somebody looks whether its caller is still there."""
+_QUEUED_BYTES = 64 * 1024
+"""What a call may have handed on before it is written: all of a connection's wait in one buffer."""
 _QUESTION_BYTES = 16 * 1024
 """A message to health or reflection, which holds a name."""
 _HEALTH = f"/{HEALTH}/"
@@ -38,16 +44,28 @@ _UNKNOWN = Failure(trailers_of(Code.UNIMPLEMENTED, "There is no such method here
 
 
 class GrpcConnection(H2ServerProtocol):
-    """Answers by the server's door and offer. `in_flight`: the calls at work; `quiet_since`: none since."""
+    """Answers by the server's door and offer. `quiet_since`: no call is at work since then."""
+
+    _transport: Any
 
     def __init__(self, server: GrpcServer) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._listener = server
-        self._connection = Connection(("", 0))
-        self.in_flight = 0
+        self.connection = Connection(("", 0))
+        self.holding = server.holding
+        self.is_read = asyncio.Event()
+        self.is_read.set()
+        self.calls: set[GrpcCall] = set()
         self.quiet_since = server.now
-        self.reading: set[GrpcCall] = set()
+        self._unread_since: float | None = None
+        self._unread = 0
         self._ending: asyncio.Future[None] | None = None
+        self._closed_at: float | None = None
+
+    @property
+    def now(self) -> float:
+        """The loop's time as of the last sweep."""
+        return self._listener.now
 
     def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
@@ -56,14 +74,31 @@ class GrpcConnection(H2ServerProtocol):
             return
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
-            self._connection = Connection(cast("tuple[str, int]", peer[:2]))
-        self._connection.certificate = transport.get_extra_info("peercert") or None
+            self.connection = Connection(cast("tuple[str, int]", peer[:2]))
+        self.connection.certificate = transport.get_extra_info("peercert") or None
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._listener.dismiss(self)
+        self._unread_since = None
+        self.is_read.set()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    def pause_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._unread_since = self.now
+        self._unread = self._transport.get_write_buffer_size()
+        self.is_read.clear()
+        self.holding.hold(self, self._unread)
+        super().pause_writing()  # type: ignore[no-untyped-call]
+
+    def resume_writing(self) -> None:
+        """See `asyncio.Protocol`."""
+        self._unread_since = None
+        self.is_read.set()
+        self.holding.release(self)
+        super().resume_writing()  # type: ignore[no-untyped-call]
 
     async def _make_server(self) -> H2Server:
         limits = self._listener.limits
@@ -72,29 +107,48 @@ class GrpcConnection(H2ServerProtocol):
             backend=self._backend,
             max_concurrent_streams=limits.streams,
             max_header_list_size=limits.metadata_bytes,
+            max_send_buf_size=_QUEUED_BYTES,
             auto_date_header=False,
         )
 
     async def stop(self) -> None:
         """End it now, with what runs on it."""
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # who has not read that until now would keep it open
         self.close()  # type: ignore[no-untyped-call]
         task = self._serve_task
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
 
+    def drop(self) -> None:
+        """Let go at once of a connection that holds too much."""
+        self._transport.abort()
+
     def check(self, now: float) -> None:
-        """Drop calls whose message does not come, and the connection where it is not used."""
+        """Drop calls that are too slow, and the connection where it is, or is not used."""
         limits = self._listener.limits
-        for call in [each for each in self.reading if now - each.since > limits.body_s]:
-            _leave(call)
-        if not self.in_flight and now - self.quiet_since > limits.keep_alive_s:
+        for call in list(self.calls):
+            call.check(now, limits)
+        if self._unread_since is not None:
+            if self._is_read_slowly(now - self._unread_since):
+                self.drop()
+        elif self._closed_at is not None:
+            if now - self._closed_at > limits.write_idle_s:
+                self.drop()
+        elif not self.calls and now - self.quiet_since > limits.keep_alive_s:
             if (
                 self._ending is None
             ):  # it says so first: a call that is on its way is still answered
                 self._ending = asyncio.ensure_future(self.graceful_shutdown())
             else:
+                self._closed_at = now
                 self.close()  # type: ignore[no-untyped-call]
+
+    def _is_read_slowly(self, elapsed: float) -> bool:
+        limits = self._listener.limits
+        was_read = self._unread - self._transport.get_write_buffer_size()
+        return elapsed > limits.write_idle_s and was_read < elapsed * limits.write_bytes_per_s
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -102,8 +156,8 @@ class GrpcConnection(H2ServerProtocol):
         """Answer a request, whatever happens."""
         listener = self._listener
         listener.requests += 1
-        self.in_flight += 1
-        call = GrpcCall(request, self._connection, listener.now)
+        call = GrpcCall(request, self)
+        self.calls.add(call)
         watch = self._loop.call_later(_WATCH_S, _watch, call)
         try:
             failure = await self._answered(call, request.path or "")
@@ -115,14 +169,14 @@ class GrpcConnection(H2ServerProtocol):
                 raise
             call.task.uncancel()
             with suppress(HTTPunkError):
-                await call.drop()
+                await call.reset()
         except HTTPunkError as error:
             _log.debug("a caller has left: %s", error)
         finally:
             watch.cancel()
             if call.watching is not None:
                 call.watching.cancel()
-            self.in_flight -= 1
+            self.calls.discard(call)
             self.quiet_since = listener.now
 
     async def _answered(self, call: GrpcCall, path: str) -> Failure | None:
@@ -147,23 +201,14 @@ class GrpcConnection(H2ServerProtocol):
             return failure_of(problem_response(ServiceFailure("The service failed")))
 
     async def _called(self, method: Method, call: GrpcCall) -> Failure | None:
-        self.reading.add(call)
-        try:
-            data = await call.message(self._listener.limits.message_bytes)
-        finally:
-            self.reading.discard(call)
-        door = self._listener.door
+        door, most = self._listener.door, self._listener.limits.message_bytes
         if not method.is_stream:
-            answer = await door.unary(method, data, call)
+            answer = await door.unary(method, await call.message(most), call)
             if isinstance(answer, Failure):
                 return answer
             await call.answer(answer)
             return None
-        try:
-            async with asyncio.timeout(call.left_s):  # of all of it: so gRPC has it
-                failure = await door.stream(method, data, call)
-        except TimeoutError:
-            raise DeadlineExceeded(f"{method.path} did not end in time") from None
+        failure = await door.stream(method, await call.message(most), call)
         if failure is None:
             await call.end()
         return failure
@@ -180,7 +225,7 @@ class GrpcConnection(H2ServerProtocol):
         except DecodeError:
             raise InvalidRequest(f"The message is none that {path} takes") from None
         except TimeoutError:  # who asks reads no answers
-            await call.drop()
+            await call.reset()
             return None
         await call.end()
         return None
@@ -204,11 +249,4 @@ def _watch(call: GrpcCall) -> None:
 async def _wait_for_leaving(call: GrpcCall) -> None:
     with suppress(HTTPunkError):
         await call.left()
-    _leave(call)
-
-
-def _leave(call: GrpcCall) -> None:
-    """Nobody waits any more: end what runs for the call."""
-    call.has_left = True
-    if call.task is not None:
-        call.task.cancel()
+    call.drop()

@@ -15,7 +15,7 @@ from borough.clock import Clock
 from borough.contracts.codec import reply_fields
 from borough.contracts.marks import Reply
 from borough.contracts.problem import Problem
-from borough.errors import CallError, ServiceFailure
+from borough.errors import CallError, DeadlineExceeded, ServiceFailure
 from borough.reliability.arrival import Arrival
 from borough.services.context import Call
 from borough.telemetry.trace import TraceContext, read_traceparent
@@ -100,12 +100,17 @@ class GrpcDoor:
         try:
             arguments, call = await self._begin(visit, method, data, incoming)
             items = method.route.callee.stream(arguments, call)
+            left_s = call.deadline - self._monotonic()  # the callee lifts it after the first item
             try:
-                async for item in items:
-                    visit.leave()  # a stream may go on for hours
-                    await incoming.write(method.message(item))
+                async with asyncio.timeout(left_s):  # of all of it: so gRPC has it
+                    async for item in items:
+                        visit.leave()
+                        await incoming.write(method.message(item))
             finally:
                 await items.aclose()  # type: ignore[attr-defined]
+        except TimeoutError:
+            late = DeadlineExceeded(f"{method.path} did not end in time")
+            return self._failure(visit, method, late)
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 visit.abandon()

@@ -10,15 +10,15 @@ import asyncio
 import logging
 import ssl as tls
 
-import msgspec
-
 from borough.errors import ConfigurationError
 from borough.transports.grpc.connection import GrpcConnection
 from borough.transports.grpc.door import GrpcDoor
+from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.offer import Offer
-from borough.transports.http.server import why_no_listener
+from borough.transports.http.holding import Holding
+from borough.transports.http.server import keep_unsent_here, why_no_listener
 
-__all__ = ["GrpcLimits", "GrpcServer"]
+__all__ = ["GrpcServer"]
 
 _log = logging.getLogger("borough.grpc")
 _SWEEP_S = 1.0
@@ -26,27 +26,6 @@ _GOODBYE_S = 1.0
 """How long the end of TLS is waited for: grpcio does not tell it."""
 _CANCEL_S = 5.0
 """A handler that was cancelled may clean up that long before closing goes on without it."""
-
-
-class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What callers may ask of a gRPC listener; times are kept to within a second."""
-
-    message_bytes: int = 1024 * 1024
-    """A message that is received; a larger one is refused (RESOURCE_EXHAUSTED)."""
-    metadata_bytes: int = 16 * 1024
-    """The metadata of a call; above it the call is refused."""
-    streams: int = 128
-    """Calls at once on one connection; one more waits at the caller."""
-    connections: int = 10_000
-    """Open connections; one more is closed."""
-    body_s: float = 10.0
-    """How long the message of a call may take to come; then the call is dropped."""
-    keep_alive_s: float = 75.0
-    """A connection may stay open without a call that long."""
-    handshake_s: float = 5.0
-    """How long TLS may take."""
-    backlog: int = 1_024
-    """Connections that the kernel may hold until they are accepted."""
 
 
 class GrpcServer:
@@ -59,6 +38,7 @@ class GrpcServer:
         self.door = door
         self.offer = offer
         self.limits = limits or GrpcLimits()
+        self.holding = Holding(self.limits.held_bytes)
         self.taken = {name.encode(): name for name in door.taken}
         self.port = 0
         self.requests = 0
@@ -83,6 +63,8 @@ class GrpcServer:
             )
         except OSError as error:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
+        for listener in self._server.sockets:
+            keep_unsent_here(listener)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
 
@@ -127,6 +109,7 @@ class GrpcServer:
     def dismiss(self, connection: GrpcConnection) -> None:
         """Forget a connection that is gone."""
         self._connections.discard(connection)
+        self.holding.release(connection)
 
     def _sweep(self) -> None:
         """Renew the time, look at every connection, and come again."""

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from borough.errors import InvalidRequest, TooLarge
 
-__all__ = ["HEADERS", "OK", "framed", "message_of", "messages_in", "read_timeout_s", "trailers_of"]
+__all__ = ["HEADERS", "OK", "head_of", "message_of", "messages_in", "read_timeout_s", "trailers_of"]
 
 HEADERS = {"content-type": "application/grpc", "grpc-accept-encoding": "identity"}
 OK = {"grpc-status": "0"}
@@ -18,9 +18,9 @@ _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-
 _PLAIN = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number) != "%")
 
 
-def framed(message: bytes) -> bytes:
-    """A message as it is sent."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
+def head_of(message: bytes) -> bytes:
+    """What goes ahead of a message."""
+    return b"\0" + len(message).to_bytes(4, "big")
 
 
 def message_of(body: bytes) -> bytes:

@@ -31,7 +31,7 @@ from borough.transports.http.server_connection import ServerConnection
 if TYPE_CHECKING:
     from borough.transports.http.entrance import Entrances
 
-__all__ = ["HttpServer", "why_no_listener"]
+__all__ = ["HttpServer", "keep_unsent_here", "why_no_listener"]
 
 logger = logging.getLogger("borough.http")
 
@@ -128,7 +128,7 @@ class HttpServer:
         except OSError as error:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
         for listener in self._server.sockets:
-            _keep_unsent_here(listener)
+            keep_unsent_here(listener)
         self._intake = Intake(
             self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
         )
@@ -298,7 +298,7 @@ class HttpServer:
         self._sweeper = self.loop.call_later(self.limits.sweep_s, self._sweep)
 
 
-def _keep_unsent_here(listener: socket.socket) -> None:
+def keep_unsent_here(listener: socket.socket) -> None:
     """Let the kernel take little more than it can send; accepted connections inherit that.
 
     Otherwise it takes up to 4 MiB for a client that reads nothing, which no limit of ours counts.

@@ -1,0 +1,90 @@
+"""Callers of gRPC that do not read, or do not end what they send: nothing is held for them for long."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.transports.grpc.deaf import deaf
+from tests.transports.grpc.plain import plain
+from tests.transports.grpc.test_server import BOOTH, address, served
+
+BLANK, COUNT = f"/{BOOTH}/Blank", f"/{BOOTH}/Count"
+BILLIONS = b"\x08\xff\xff\xff\xff\x07"
+
+
+def note(size: int) -> bytes:
+    """A message that is answered with one of the same size."""
+    assert 2**14 <= size < 2**21
+    length = bytes([size & 127 | 128, size >> 7 & 127 | 128, size >> 14])
+    return b"\x0a" + length + b"n" * size
+
+
+@pytest.mark.parametrize("asked_s", [None, 60])
+async def test_a_stream_has_a_deadline_whatever_its_caller_asks_for(
+    tmp_path: Path, asked_s: float | None
+) -> None:
+    process = await served(tmp_path, limits__default_timeout_s=0.5, limits__longest_timeout_s=0.5)
+    try:
+        service: Any = process.host.services["booth"].instance
+        async with plain(address(process)) as caller:
+            call = caller.call(f"{BOOTH}/Count", until=10**9, timeout=asked_s)
+            async with asyncio.timeout(10):
+                await service.closed_stream.wait()
+            assert process.in_flight == 0
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async for _ in call:
+                    pass
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    finally:
+        await process.stop()
+
+
+async def test_what_is_not_read_is_dropped_long_before_its_deadline_and_the_connection_goes_on(
+    tmp_path: Path,
+) -> None:
+    process = await served(tmp_path, limits__longest_timeout_s=3600, edge__limits__write_idle_s=0.2)
+    try:
+        async with deaf(address(process)) as caller, asyncio.timeout(30):
+            answer = await caller.call(BLANK, note(16_500))
+            stream = await caller.call(COUNT, BILLIONS, grpc_timeout=b"1H")
+            assert {await caller.reset(), await caller.reset()} == {answer, stream}
+            assert process.in_flight == 0
+            unknown = await caller.call("/nothing", b"")
+            assert await caller.told() == unknown
+    finally:
+        await process.stop()
+
+
+@pytest.mark.parametrize("missing", [0, 1], ids=["answers", "messages"])
+async def test_what_is_held_for_slow_callers_is_bounded_and_the_slowest_goes_first(
+    tmp_path: Path, missing: int
+) -> None:
+    process = await served(
+        tmp_path,
+        edge__limits__body_bytes=100_000,
+        edge__limits__held_bytes=250_000,
+        grpc__streams=10,
+    )
+    try:
+        async with deaf(address(process)) as caller, asyncio.timeout(30):
+            calls = [await caller.call(BLANK, note(90_000), missing) for _ in range(3)]
+            assert await caller.reset() == calls[0]
+    finally:
+        await process.stop()
+
+
+async def test_a_connection_of_which_nothing_is_read_is_dropped(tmp_path: Path) -> None:
+    process = await served(tmp_path, limits__longest_timeout_s=3600, edge__limits__write_idle_s=0.2)
+    try:
+        service: Any = process.host.services["booth"].instance
+        async with deaf(address(process), window=2**31 - 1) as caller, asyncio.timeout(30):
+            await caller.call(COUNT, BILLIONS, grpc_timeout=b"1H")
+            await service.closed_stream.wait()
+            await caller.end()
+    finally:
+        await process.stop()
