@@ -17,6 +17,7 @@ from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
 from borough.gateway.segments import Handler
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.runtime.configuration import Configuration
+from borough.transports.http.bounds import Bounds
 from borough.transports.http.entrance import Entrances
 from borough.transports.http.message import Request
 from borough.transports.http.server import HttpServer
@@ -137,6 +138,13 @@ class Front:
 
         throttle = Throttle(options.rate_limit, self.identity, self._clock, proxies=options.proxies)
         return throttle.check
+
+    def bounds(self) -> Bounds:
+        """What another public listener bears together with that of the edge where one is here."""
+        if self._server is not None:
+            return self._server.bounds
+        options = self._configuration.options.edge
+        return Bounds(options.limits.for_server(), options.proxies)
 
     async def listen(self, edge: Edge, port: int, entrances: Entrances | None = None) -> None:
         """Open the public listener. Raises `ConfigurationError` where that cannot be had.

@@ -18,6 +18,7 @@ from borough.transports.grpc.door import GrpcDoor
 from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.offer import Offer
 from borough.transports.grpc.server import GrpcServer
+from borough.transports.http.bounds import Bounds
 from borough.transports.http.door import Door, Route
 from borough.transports.http.entrance import Entrances
 from borough.transports.http.message import Request
@@ -42,12 +43,13 @@ class GrpcDoors:
         check_rate: Callable[[Request], None],
         files: Sequence[ProtoFile],
         routes: Sequence[Route],
+        bounds: Bounds,
     ) -> None:
         """Serve what of these contracts is public. Raises `ConfigurationError`."""
         ssl = await asyncio.to_thread(self._public_context)
         shown = [file.public() for file in files]
         asked = GrpcDoor(door, self._clock, entrances=self._entrances, check_rate=check_rate)
-        self.public = self._server(asked, shown, routes)
+        self.public = self._server(asked, shown, routes, bounds)
         await self.public.open(self._options.host, self._options.port or 0, ssl)
 
     async def open_internal(
@@ -56,15 +58,20 @@ class GrpcDoors:
         ssl: tls.SSLContext | None,
         files: Sequence[ProtoFile],
         routes: Sequence[Route],
+        bounds: Bounds,
     ) -> None:
         """Serve these contracts to services. Raises `ConfigurationError`."""
         asked = GrpcDoor(door, self._clock, entrances=self._entrances, is_inside=True)
-        self.internal = self._server(asked, files, routes)
+        self.internal = self._server(asked, files, routes, bounds)
         host = self._configuration.options.internal.host
         await self.internal.open(host, self._options.internal_port or 0, ssl)
 
     def _server(
-        self, door: GrpcDoor, files: Sequence[ProtoFile], routes: Sequence[Route]
+        self,
+        door: GrpcDoor,
+        files: Sequence[ProtoFile],
+        routes: Sequence[Route],
+        bounds: Bounds,
     ) -> GrpcServer:
         limits = self._configuration.options.edge.limits
         offer = Offer(
@@ -76,12 +83,11 @@ class GrpcDoors:
             GrpcLimits(
                 message_bytes=limits.body_bytes,
                 streams=self._options.streams,
-                connections=limits.connections,
                 write_idle_s=limits.write_idle_s,
-                held_bytes=limits.held_bytes,
                 keep_alive_s=limits.keep_alive_s,
                 handshake_s=limits.header_s,
             ),
+            bounds,
         )
 
     def _public_context(self) -> tls.SSLContext | None:

@@ -163,12 +163,13 @@ class Process:
         options = self.system.configuration.options
         files = await asyncio.to_thread(proto_files, self.host.contracts)
         routes = self.host.routes
-        if options.grpc.internal_port is not None and internal is not None:
+        server = self._internal_server
+        if options.grpc.internal_port is not None and internal is not None and server is not None:
             ssl = self.proof.listening(is_grpc=True)
-            await grpc.open_internal(internal, ssl, files, routes)
+            await grpc.open_internal(internal, ssl, files, routes, server.bounds)
         if options.grpc.port is not None:
             door = self._public_door(self.front.identity, ()).door
-            await grpc.open_public(door, self.front.rate(), files, routes)
+            await grpc.open_public(door, self.front.rate(), files, routes, self.front.bounds())
 
     def _services(self) -> tuple[set[str], set[str]]:
         """The services that are answered in this process, and all that there are."""

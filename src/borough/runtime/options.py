@@ -129,9 +129,9 @@ class EdgeLimits(Table, frozen=True):
     body_bytes: AtLeastOne = _SERVER.body_bytes
     """The body of a request; one above it is refused (413), at the internal listener too."""
     connections: AtLeastOne = _SERVER.connections
-    """Open connections; one more is refused (503). The file limit of the process may allow for fewer."""
+    """Open connections, by gRPC too; one more is refused (503). The file limit of the process may allow for fewer."""
     connections_per_address: AtLeastOne = _SERVER.connections_per_address
-    """Open connections of one address that is none of `edge.proxies`; one more is refused (429)."""
+    """Those of one address that is none of `edge.proxies`; one more is refused (429)."""
     header_s: Seconds = _SERVER.header_s
     """How long the head of a request may take, in seconds; then it is refused (408)."""
     body_bytes_per_s: AtLeastOne = _SERVER.body_bytes_per_s

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from borough.gateway.process import Process
 from tests.transports.grpc.deaf import deaf
 from tests.transports.grpc.plain import plain
 from tests.transports.grpc.test_server import BOOTH, address, served
 
 BLANK, COUNT = f"/{BOOTH}/Blank", f"/{BOOTH}/Count"
 BILLIONS = b"\x08\xff\xff\xff\xff\x07"
+
+
+async def http(process: Process) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the edge of the same process."""
+    return await asyncio.open_connection("127.0.0.1", int(process.edge_url.rpartition(":")[2]))
 
 
 def note(size: int) -> bytes:
@@ -28,7 +35,7 @@ def note(size: int) -> bytes:
 async def test_a_stream_has_a_deadline_whatever_its_caller_asks_for(
     tmp_path: Path, asked_s: float | None
 ) -> None:
-    process = await served(tmp_path, limits__default_timeout_s=0.5, limits__longest_timeout_s=0.5)
+    process = await served(tmp_path, limits__default_timeout_s=0.2, limits__longest_timeout_s=0.2)
     try:
         service: Any = process.host.services["booth"].instance
         async with plain(address(process)) as caller:
@@ -75,6 +82,49 @@ async def test_what_is_held_for_slow_callers_is_bounded_and_the_slowest_goes_fir
             calls = [await caller.call(BLANK, note(90_000), missing) for _ in range(3)]
             assert await caller.reset() == calls[0]
     finally:
+        await process.stop()
+
+
+async def test_a_slow_request_by_http_is_bounded_together_with_calls(tmp_path: Path) -> None:
+    process = await served(
+        tmp_path, edge__limits__body_bytes=100_000, edge__limits__held_bytes=250_000
+    )
+    reader, writer = await http(process)
+    try:
+        writer.write(b"POST /booth/blanks HTTP/1.1\r\nhost: booth\r\ncontent-length: 99999\r\n")
+        writer.write(b"expect: 100-continue\r\n\r\n")
+        async with deaf(address(process)) as caller, asyncio.timeout(30):
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+            writer.write(bytes(90_000))
+            await writer.drain()
+            while not process.front.bounds().holding.total:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            for _ in range(2):
+                await caller.call(BLANK, note(90_000), missing=1)
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+    finally:
+        writer.close()
+        await process.stop()
+
+
+async def test_connections_of_an_address_are_counted_together_with_those_of_http(
+    tmp_path: Path,
+) -> None:
+    process = await served(tmp_path, edge__limits__connections_per_address=2)
+    _, writer = await http(process)
+    try:
+        async with asyncio.timeout(30):
+            async with deaf(address(process)) as caller:
+                stream = await caller.call("/nothing", b"")
+                assert await caller.told() == stream
+                async with deaf(address(process)) as one_more:
+                    await one_more.end()
+                reader, refused = await http(process)
+                assert (await reader.readline()).startswith(b"HTTP/1.1 429")
+                refused.close()
+    finally:
+        writer.close()
         await process.stop()
 
 

@@ -52,7 +52,7 @@ class GrpcConnection(H2ServerProtocol):
         super().__init__()  # type: ignore[no-untyped-call]
         self._listener = server
         self.connection = Connection(("", 0))
-        self.holding = server.holding
+        self.holding = server.bounds.holding
         self.is_read = asyncio.Event()
         self.is_read.set()
         self.calls: set[GrpcCall] = set()
@@ -61,6 +61,7 @@ class GrpcConnection(H2ServerProtocol):
         self._unread = 0
         self._ending: asyncio.Future[None] | None = None
         self._closed_at: float | None = None
+        self._client: str | None = None
 
     @property
     def now(self) -> float:
@@ -69,18 +70,19 @@ class GrpcConnection(H2ServerProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """See `asyncio.Protocol`."""
-        if not self._listener.admit(self):
-            transport.abort()
-            return
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.connection = Connection(cast("tuple[str, int]", peer[:2]))
+        self._client = self._listener.admit(self, self.connection.peer[0])
+        if self._client is None:
+            transport.abort()
+            return
         self.connection.certificate = transport.get_extra_info("peercert") or None
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self._listener.dismiss(self)
+        self._listener.dismiss(self, self._client)
         self._unread_since = None
         self.is_read.set()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]

@@ -16,8 +16,6 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The metadata of a call; above it the call is refused."""
     streams: int = 128
     """Calls at once on one connection; one more waits at the caller."""
-    connections: int = 10_000
-    """Open connections; one more is closed."""
     body_s: float = 10.0
     """How long the message of a call may take to come; then the call is dropped."""
     write_idle_s: float = 30.0
@@ -25,9 +23,6 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     connection, where nothing of it is read."""
     write_bytes_per_s: int = 1024
     """The rate at which it must be read on average after `write_idle_s`; below it, the same."""
-    held_bytes: int = 64 * 1024 * 1024
-    """Messages not yet complete and answers not yet read, of all connections together; above it the
-    call that has been slow for longest is dropped."""
     keep_alive_s: float = 75.0
     """A connection may stay open without a call that long."""
     handshake_s: float = 5.0

@@ -15,7 +15,7 @@ from borough.transports.grpc.connection import GrpcConnection
 from borough.transports.grpc.door import GrpcDoor
 from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.offer import Offer
-from borough.transports.http.holding import Holding
+from borough.transports.http.bounds import Bounds
 from borough.transports.http.server import keep_unsent_here, why_no_listener
 
 __all__ = ["GrpcServer"]
@@ -34,11 +34,12 @@ class GrpcServer:
     `now` is the loop's time as of the last sweep, for times that may be coarse.
     """
 
-    def __init__(self, door: GrpcDoor, offer: Offer, limits: GrpcLimits | None = None) -> None:
+    def __init__(self, door: GrpcDoor, offer: Offer, limits: GrpcLimits, bounds: Bounds) -> None:
+        """`bounds`: what it bears together with a listener of HTTP."""
         self.door = door
         self.offer = offer
-        self.limits = limits or GrpcLimits()
-        self.holding = Holding(self.limits.held_bytes)
+        self.limits = limits
+        self.bounds = bounds
         self.taken = {name.encode(): name for name in door.taken}
         self.port = 0
         self.requests = 0
@@ -99,17 +100,20 @@ class GrpcServer:
 
     # --- connections call ------------------------------------------------------------------------
 
-    def admit(self, connection: GrpcConnection) -> bool:
-        """Count a new connection in; False where there are too many."""
-        if len(self._connections) >= self.limits.connections or self._server is None:
-            return False
+    def admit(self, connection: GrpcConnection, peer: str) -> str | None:
+        """Count a new connection in, and say under which name; None where there are too many."""
+        client = None if self._server is None else self.bounds.admit(peer)
+        if not isinstance(client, str):
+            return None
         self._connections.add(connection)
-        return True
+        return client
 
-    def dismiss(self, connection: GrpcConnection) -> None:
-        """Forget a connection that is gone."""
+    def dismiss(self, connection: GrpcConnection, client: str | None) -> None:
+        """Forget a connection that is gone; `client` is what it was admitted as, if it was."""
         self._connections.discard(connection)
-        self.holding.release(connection)
+        self.bounds.holding.release(connection)
+        if client is not None:
+            self.bounds.dismiss(client)
 
     def _sweep(self) -> None:
         """Renew the time, look at every connection, and come again."""

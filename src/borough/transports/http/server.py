@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import resource
 import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,9 +17,7 @@ from typing import TYPE_CHECKING
 
 from borough.clock import Clock, SystemClock, thread_cpu_s
 from borough.errors import ConfigurationError
-from borough.transports.http import refusals
-from borough.transports.http.addresses import Proxies, client_of
-from borough.transports.http.holding import Holding
+from borough.transports.http.bounds import Bounds
 from borough.transports.http.intake import Intake
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response, rendered_fields
@@ -40,8 +37,6 @@ _OURS = frozenset({b"connection", b"content-length", b"date", b"transfer-encodin
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LINGERING = 256
-_OTHER_FILES = 256
-"""What connections leave of the file limit to databases, logs and calls to others."""
 _UNSENT_BYTES = 128 * 1024
 _NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _LONG_S = 0.002
@@ -79,7 +74,8 @@ class HttpServer:
         """
         self.answer = answer
         self.limits = limits or ServerLimits()
-        self.holding = Holding(self.limits.held_bytes)
+        self.bounds = Bounds(self.limits, proxies)
+        self.holding = self.bounds.holding
         self.known = KnownParts()
         self.port = 0
         self.is_draining = False
@@ -94,9 +90,6 @@ class HttpServer:
         self._intake: Intake | None = None
         self._connections: set[ServerConnection] = set()
         self._admitted = 0
-        self._most = self.limits.connections
-        self._proxies = Proxies(proxies)
-        self._clients: dict[str, int] = {}
         self._heads: dict[tuple[int, Sequence[tuple[bytes, bytes]]], bytes] = {}
         self.entrances = entrances
         self.is_inside = is_inside
@@ -114,7 +107,6 @@ class HttpServer:
     async def open(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises `ConfigurationError` where that cannot be had."""
         self.loop = asyncio.get_running_loop()
-        self._most = min(self.limits.connections, _connections_by_files())
         handshake_s = None if ssl is None else self.limits.header_s
         try:
             self._server = await self.loop.create_server(
@@ -195,14 +187,8 @@ class HttpServer:
     def admit(self, connection: ServerConnection, peer: str) -> str | Refusal:
         """Count a new connection in, and say under which name, or why there are too many."""
         self._connections.add(connection)
-        if self._admitted >= self._most:
-            return refusals.FULL
-        client = "" if peer in self._proxies else client_of(peer)
-        count = self._clients.get(client, 0)
-        if client and count >= self.limits.connections_per_address:
-            return refusals.FULL_FOR_ADDRESS
-        self._admitted += 1
-        self._clients[client] = count + 1
+        client = self.bounds.admit(peer)
+        self._admitted += isinstance(client, str)
         return client
 
     @property
@@ -216,9 +202,7 @@ class HttpServer:
         self.holding.release(connection)
         if client is not None:
             self._admitted -= 1
-            count = self._clients.pop(client) - 1
-            if count:
-                self._clients[client] = count
+            self.bounds.dismiss(client)
         if not self._connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
@@ -305,14 +289,6 @@ def keep_unsent_here(listener: socket.socket) -> None:
     """
     if _NOTSENT_LOWAT is not None and listener.family in (socket.AF_INET, socket.AF_INET6):
         listener.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, _UNSENT_BYTES)
-
-
-def _connections_by_files() -> int:
-    """How many connections the file limit of this process allows for."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if files == resource.RLIM_INFINITY:
-        return 2**31
-    return max(files - _OTHER_FILES, files // 2)
 
 
 def _http_date(now: datetime) -> str:
