@@ -272,6 +272,24 @@ async def test_the_trace_goes_on(caller: Plain) -> None:
     assert (await caller.call(f"{BOOTH}/Notice", number=1, metadata=metadata)).result == trace
 
 
+@pytest.mark.parametrize(("share", "spans"), [(1.0, 1), (0.0, 0)])
+@pytest.mark.parametrize("flags", [None, "00", "01"])
+async def test_what_is_recorded_is_decided_here_and_not_by_a_stranger(
+    tmp_path: Path, share: float, spans: int, flags: str | None
+) -> None:
+    process = await served(tmp_path, telemetry__ratio=share)
+    try:
+        recorder = process.host.recorder
+        assert recorder is not None
+        traced = [("traceparent", f"00-{'1' * 32}-{'2' * 16}-{flags}")] if flags else []
+        async with plain(address(process)) as caller:
+            before = recorder.recorded
+            await caller.call(f"{BOOTH}/Add", one=1, metadata=traced)
+        assert recorder.recorded - before == spans
+    finally:
+        await process.stop()
+
+
 async def test_a_reply_has_its_header_fields_as_metadata(caller: Plain) -> None:
     call = caller.call(f"{BOOTH}/Page", seat="12")
     assert (await call).result == "page en"

@@ -18,7 +18,7 @@ from borough.contracts.problem import Problem
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure
 from borough.reliability.arrival import Arrival
 from borough.services.context import Call
-from borough.telemetry.trace import TraceContext, read_traceparent
+from borough.telemetry.trace import TraceContext
 from borough.transports.grpc.methods import Method
 from borough.transports.grpc.statuses import Failure, failure_of
 from borough.transports.http import wire
@@ -34,7 +34,7 @@ _TAKEN = frozenset(
     {"authorization", "traceparent", "tracestate", wire.IDEMPOTENCY_KEY, "x-forwarded-for"}
 )
 """What a caller may say of its call, in metadata, as in header fields of HTTP."""
-_TAKEN_INSIDE = _TAKEN | {wire.SERVICE, wire.PROOF, wire.PRINCIPAL}
+_TAKEN_INSIDE = _TAKEN | {"baggage", wire.SERVICE, wire.PROOF, wire.PRINCIPAL}
 
 
 class Incoming(Protocol):
@@ -67,7 +67,6 @@ class GrpcDoor:
     ) -> None:
         """`is_inside`: the callers are services, who may say for whom they call."""
         self._door = door
-        self._token = clock.token
         self._monotonic = clock.monotonic
         self._entrances = entrances
         self._check_rate = check_rate
@@ -137,10 +136,7 @@ class GrpcDoor:
         request = Request(
             operation.mark.method, operation.path, "", headers, b"", incoming.connection
         )
-        trace = read_traceparent(request.headers.get("traceparent"))
-        if trace is None:
-            trace = TraceContext.start(self._token)
-        visit.trace = trace
+        trace = visit.trace = self._door.trace_of(request)
         if self._entrances is not None:
             entrance = self._entrances.to(request.path)
             if entrance is not None:

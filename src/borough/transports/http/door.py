@@ -139,10 +139,7 @@ class Door:
         trace: TraceContext | None = None
         route: Route | None = None
         try:
-            is_strange = self._strict and not request.connection.is_public
-            trace = arriving_trace(
-                request, self._recorder, self._clock.token, is_strange=is_strange
-            )
+            trace = self.trace_of(request)
             route, slots = self.router.find(request.method, request.path)
             found = self._identify(request, route)
             identity = found if isinstance(found, Identity) else await found
@@ -180,6 +177,11 @@ class Door:
             slots, request.query, header, request.body, strict=self._strict
         )
         return arguments, self.call_for(request, route, arguments, identity, trace)
+
+    def trace_of(self, request: Request) -> TraceContext:
+        """The trace context that a request belongs to."""
+        is_strange = self._strict and not request.connection.is_public
+        return arriving_trace(request, self._recorder, self._clock.token, is_strange=is_strange)
 
     async def identity_for(self, request: Request, route: Route) -> Identity:
         """Who calls this operation. Raises `Unauthenticated`, or `Forbidden` where they may not."""
