@@ -12,7 +12,7 @@ __all__ = ["Deaf", "deaf"]
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _WINDOW = 0, 1, 3, 4, 8
 _END_STREAM, _END_HEADERS = 1, 4
-_ENHANCE_YOUR_CALM = 11
+_CANCEL, _ENHANCE_YOUR_CALM = 8, 11
 _PART = 16 * 1024
 
 
@@ -54,6 +54,10 @@ class Deaf:
             self.send(_DATA, _END_STREAM if is_last else 0, stream, body[at : at + _PART])
             await self._writer.drain()
         return stream
+
+    def leave(self, stream: int) -> None:
+        """Say that nobody waits for the answer of a call any more."""
+        self.send(_RST_STREAM, 0, stream, _CANCEL.to_bytes(4, "big"))
 
     async def frame(self) -> tuple[int, int, bytes]:
         """The next frame: its kind, its stream, its data. Raises `IncompleteReadError` at the end."""

@@ -24,6 +24,13 @@ async def http(process: Process) -> tuple[asyncio.StreamReader, asyncio.StreamWr
     return await asyncio.open_connection("127.0.0.1", int(process.edge_url.rpartition(":")[2]))
 
 
+def failures(process: Process) -> int:
+    """How many calls have failed by the fault of the process."""
+    assert process.grpc is not None
+    assert process.grpc.public is not None
+    return process.grpc.public.failures
+
+
 def note(size: int) -> bytes:
     """A message that is answered with one of the same size."""
     assert 2**14 <= size < 2**21
@@ -47,6 +54,7 @@ async def test_a_stream_has_a_deadline_whatever_its_caller_asks_for(
                 async for _ in call:
                     pass
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert failures(process) == 0
     finally:
         await process.stop()
 
@@ -81,6 +89,25 @@ async def test_what_is_held_for_slow_callers_is_bounded_and_the_slowest_goes_fir
         async with deaf(address(process)) as caller, asyncio.timeout(30):
             calls = [await caller.call(BLANK, note(90_000), missing) for _ in range(3)]
             assert await caller.reset() == calls[0]
+    finally:
+        await process.stop()
+
+
+async def test_a_caller_that_leaves_a_stream_is_no_failure_of_the_service(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = await served(tmp_path)
+    try:
+        service: Any = process.host.services["booth"].instance
+        async with deaf(address(process)) as caller, asyncio.timeout(30):
+            stream = await caller.call(COUNT, BILLIONS)
+            assert await caller.told() == stream
+            caller.leave(stream)
+            await service.closed_stream.wait()
+            unknown = await caller.call("/nothing", b"")
+            assert await caller.told() == unknown
+        assert failures(process) == 0
+        assert not [each for each in caplog.records if each.levelname == "ERROR"]
     finally:
         await process.stop()
 

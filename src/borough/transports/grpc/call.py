@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
-from httpunk import H2Reason, HeaderMap
+from httpunk import H2Reason, HeaderMap, HTTPunkError
 from httpunk.h2.server import SendStream, ServerRequest
 
 from borough.errors import InvalidRequest, TooLarge
+from borough.transports.grpc.door import CallerLeft
 from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.statuses import Failure
 from borough.transports.grpc.wire import (
@@ -166,6 +167,8 @@ class GrpcCall:
                 part = message[at : at + _PART]
                 await sent.send_data(part)
                 self._read += len(part)
+        except HTTPunkError as error:
+            raise CallerLeft(str(error)) from None
         finally:
             self._is_writing = False
             way.holding.release(self)

@@ -19,6 +19,7 @@ from httpunk.h2.server import ServerRequest
 
 from borough.errors import CallError, InvalidRequest, NotFound, ServiceFailure
 from borough.transports.grpc.call import GrpcCall
+from borough.transports.grpc.door import CallerLeft
 from borough.transports.grpc.health import HEALTH
 from borough.transports.grpc.methods import Method
 from borough.transports.grpc.offer import Talk
@@ -172,7 +173,7 @@ class GrpcConnection(H2ServerProtocol):
             call.task.uncancel()
             with suppress(HTTPunkError):
                 await call.reset()
-        except HTTPunkError as error:
+        except (CallerLeft, HTTPunkError) as error:
             _log.debug("a caller has left: %s", error)
         finally:
             watch.cancel()
@@ -196,7 +197,7 @@ class GrpcConnection(H2ServerProtocol):
             return await self._talked(talk, call, path)
         except CallError as error:
             return failure_of(problem_response(error))
-        except HTTPunkError:
+        except (CallerLeft, HTTPunkError):
             raise
         except Exception:
             _log.exception("%s failed", path)

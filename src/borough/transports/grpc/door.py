@@ -26,7 +26,7 @@ from borough.transports.http.door import Door, declared_response, problem_respon
 from borough.transports.http.entrance import Entrances
 from borough.transports.http.message import Connection, Headers, Request, Response
 
-__all__ = ["GrpcDoor", "Incoming"]
+__all__ = ["CallerLeft", "GrpcDoor", "Incoming"]
 
 _log = logging.getLogger("borough.grpc")
 
@@ -35,6 +35,10 @@ _TAKEN = frozenset(
 )
 """What a caller may say of its call, in metadata, as in header fields of HTTP."""
 _TAKEN_INSIDE = _TAKEN | {"baggage", wire.SERVICE, wire.PROOF, wire.PRINCIPAL}
+
+
+class CallerLeft(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class Incoming(Protocol):
@@ -49,7 +53,7 @@ class Incoming(Protocol):
         ...
 
     async def write(self, message: bytes) -> None:
-        """Send a message, as fast as the caller reads."""
+        """Send a message, as fast as the caller reads. Raises `CallerLeft`."""
         ...
 
 
@@ -94,8 +98,9 @@ class GrpcDoor:
             visit.leave()
 
     async def stream(self, method: Method, data: bytes, incoming: Incoming) -> Failure | None:
-        """Write every item; returns how the call ends, if it has failed."""
+        """Write every item; returns how the call ends, if it has failed. Raises `CallerLeft`."""
         visit = _Visit(self._is_inside)
+        has_begun = False
         try:
             arguments, call = await self._begin(visit, method, data, incoming)
             items = method.route.callee.stream(arguments, call)
@@ -103,13 +108,19 @@ class GrpcDoor:
             try:
                 async with asyncio.timeout(left_s):  # of all of it: so gRPC has it
                     async for item in items:
+                        has_begun = True
                         visit.leave()
                         await incoming.write(method.message(item))
             finally:
                 await items.aclose()  # type: ignore[attr-defined]
         except TimeoutError:
             late = DeadlineExceeded(f"{method.path} did not end in time")
-            return self._failure(visit, method, late)
+            failure = self._failure(visit, method, late)
+            # Once it flows, how long it lasts is the caller's affair.
+            return Failure(failure.trailers) if has_begun else failure
+        except CallerLeft:
+            visit.abandon()
+            raise
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 visit.abandon()
