@@ -33,6 +33,8 @@ _TIMEOUT = b"grpc-timeout"
 _LONGEST_MS = 999_999_999
 _FRAME = 5
 _TURN = 64
+_CHUNK_BYTES = 64
+"""What a chunk takes besides its bytes, of which it may have one."""
 _PART = 16 * 1024
 """So much of an answer is handed on at once: what was read of it is known to within that."""
 
@@ -89,22 +91,20 @@ class GrpcCall:
     async def message(self, limit: int) -> bytes:
         """The request's one message. Raises `InvalidRequest` and `TooLarge`."""
         holding = self._way.holding
-        first, rest = b"", bytearray()
+        chunks: list[bytes] = []
+        size = 0
         self.is_reading = True
         try:
             async for chunk in self._request.aiter_bytes():
-                if not first:
-                    first = chunk
-                else:
-                    rest += chunk
-                size = len(first) + len(rest)
+                size += len(chunk)
                 if size > limit + _FRAME:
                     raise TooLarge(f"The message is above {limit} bytes")
-                holding.hold(self, size)
+                chunks.append(chunk)
+                holding.hold(self, size + _CHUNK_BYTES * len(chunks))
         finally:
             self.is_reading = False
             holding.release(self)
-        return message_of(first + rest if rest else first)
+        return message_of(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
     async def messages(self, limit: int, message_s: float, quiet_s: float) -> AsyncGenerator[bytes]:
         """The messages of a stream as they come; it ends where none begins for `quiet_s`.
