@@ -81,7 +81,8 @@ class Externals:
         external = self._configuration.options.external[name]
         if external.url.startswith(_GRPC):
             fields = self._fields(name)
-            there = _by_grpc(external, place, self._compiled[name], fields, self._clock)
+            idle_s = self._configuration.options.limits.stream_idle_s
+            there = _by_grpc(external, place, self._compiled[name], fields, self._clock, idle_s)
             return there if self._recorder is None else SeenTransport(there, self._recorder)
         limits = self._configuration.options.limits
         dependencies = Dependencies(
@@ -221,6 +222,7 @@ def _by_grpc(
     compiled: bytes,
     fields: Iterable[tuple[bytes, bytes]],
     clock: Clock,
+    stream_idle_s: float,
 ) -> Transport:
     """The way to a gRPC server. Raises `ConfigurationError` where the extra is missing."""
     try:
@@ -235,6 +237,7 @@ def _by_grpc(
         GrpcMethods(compiled, str(external.proto)),
         clock,
         is_secure=place.is_secure,
+        stream_idle_s=stream_idle_s,
         fields=[(name.decode(), value.decode("latin-1")) for name, value in fields],
     )
 

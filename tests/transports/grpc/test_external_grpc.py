@@ -231,6 +231,17 @@ async def test_the_time_left_is_that_of_the_call(package: Path) -> None:
             await anext(rates.watch_rate(written.RateRequest()))
 
 
+async def test_a_stream_that_says_nothing_more_is_not_waited_for(package: Path) -> None:
+    async with calling(package, **{"limits.stream_idle_s": 0.3}) as (bank, rates, written):
+        bank.says = "nothing"
+        stream = rates.watch_rate(written.RateRequest())
+        assert [(await anext(stream)).micros for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(ServiceFailure, match="fell silent"):
+            await anext(stream)
+        async with asyncio.timeout(10):
+            await bank.left.wait()
+
+
 async def test_what_is_not_reached_has_surely_not_run(package: Path) -> None:
     url = {"external.rates.url": f"grpc://127.0.0.1:{free_port()}"}
     async with calling(package, **url) as (_, rates, written):

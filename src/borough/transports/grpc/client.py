@@ -1,7 +1,8 @@
 """Calls to a gRPC server elsewhere, by a contract that `borough contracts import` has written of its `.proto`.
 
 The compiled file says how messages lie in bytes; values are what protobuf's JSON mapping makes of them.
-The time left goes out as `grpc-timeout`; of a stream it is for the first item. Nothing is sent again by itself.
+The time left goes out as `grpc-timeout`; of a stream it is for the first item, and each next one has an idle
+limit. Nothing is sent again by itself.
 """
 
 from __future__ import annotations
@@ -95,12 +96,14 @@ class GrpcTransport:
         clock: Clock,
         *,
         is_secure: bool,
+        stream_idle_s: float,
         fields: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._target = target
         self._methods = methods
         self._clock = clock
         self._is_secure = is_secure
+        self._stream_idle_s = stream_idle_s
         self._fields = tuple(fields)
         self._open: grpc.aio.Channel | None = None
 
@@ -152,16 +155,19 @@ class GrpcTransport:
 
     def _stream(self, operation: Operation, bound: Any, written: Any, reading: _Reading) -> Send:
         async def items(arguments: Sequence[Any], call: Call) -> Any:
-            left_s = self._left_s(operation, call)
+            left_s, late = self._left_s(operation, call), _is_late
             running = bound()(written(arguments), metadata=self._metadata(call))
             try:
-                async with asyncio.timeout(left_s):
-                    answer = await running.read()
-                while answer is not grpc.aio.EOF:
+                while True:
+                    try:
+                        async with asyncio.timeout(left_s):
+                            answer = await running.read()
+                    except TimeoutError:
+                        raise late(operation) from None
+                    if answer is grpc.aio.EOF:
+                        return
+                    left_s, late = self._stream_idle_s, _is_silent
                     yield reading.value(answer)
-                    answer = await running.read()
-            except TimeoutError:
-                raise _about(DeadlineExceeded(_late(operation)), operation) from None
             except grpc.aio.AioRpcError as error:
                 raise _failure(operation, error) from None
             finally:
@@ -172,7 +178,7 @@ class GrpcTransport:
     def _left_s(self, operation: Operation, call: Call) -> float:
         left_s = call.deadline - self._clock.monotonic()
         if left_s <= 0:
-            raise _about(DeadlineExceeded(_late(operation)), operation)
+            raise _is_late(operation)
         return left_s
 
     def _metadata(self, call: Call) -> tuple[tuple[str, str], ...]:
@@ -186,8 +192,12 @@ class GrpcTransport:
             await self._open.close()
 
 
-def _late(operation: Operation) -> str:
-    return f"{operation.wire_name} did not answer in time"
+def _is_late(operation: Operation) -> CallError:
+    return _about(DeadlineExceeded(f"{operation.wire_name} did not answer in time"), operation)
+
+
+def _is_silent(operation: Operation) -> CallError:
+    return _about(ServiceFailure(f"{operation.wire_name} fell silent within a stream"), operation)
 
 
 def _about(error: CallError, operation: Operation) -> CallError:
