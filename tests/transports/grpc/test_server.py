@@ -138,6 +138,17 @@ async def test_a_wrong_value_is_refused_as_by_http(
     assert words in (error.details() or "")
 
 
+async def test_an_answer_that_its_message_cannot_hold_is_a_failure_that_the_log_names(
+    caller: Plain, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await refused(caller.call(f"{BOOTH}/Add", one=2**63 - 1, two=1))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert len(told) == 1
+    assert told[0].startswith("booth.Booth.add answered out of contract: ")
+    assert str(2**63) in told[0]
+
+
 @pytest.mark.parametrize("data", [b"\xff\xff", b"\x0a\x05\xff\xfe"])
 async def test_bytes_that_are_no_message_are_refused(caller: Plain, data: bytes) -> None:
     error = await refused(raw(caller, "Login", data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
@@ -21,6 +22,8 @@ from borough.transports.grpc.pool import MessagePool
 from borough.transports.http.door import Route
 
 __all__ = ["GrpcContract", "Method", "fields_named"]
+
+_log = logging.getLogger("borough.grpc")
 
 
 class GrpcContract:
@@ -83,14 +86,17 @@ class Method:
             return self._empty
         endless = None if self._endless is None else self._endless(result)
         if endless is not None:
-            raise ServiceFailure(
-                f"{self._wire_name} answered out of contract: {endless[0]} at #{endless[1]}"
-            )
+            raise self._out_of_contract(f"{endless[0]} at #{endless[1]}")
         try:
             told: bytes = self._make(**self._write(_Answer(result))).SerializeToString()
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
-            raise ServiceFailure(f"{self._wire_name} answered out of contract: {error}") from None
+            raise self._out_of_contract(error) from None
         return told
+
+    def _out_of_contract(self, reason: object) -> ServiceFailure:
+        message = f"{self._wire_name} answered out of contract: {reason}"
+        _log.error("%s", message)
+        return ServiceFailure(message)
 
     def problem_message(self, problem: Problem, code: str) -> Any:
         """The message of a declared problem."""
