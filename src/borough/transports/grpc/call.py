@@ -135,7 +135,10 @@ class GrpcCall:
                     yield message
                 if whole or was_empty:
                     until = now() + (message_s if rest else quiet_s)
-                holding.hold(self, len(rest))
+                if rest:
+                    holding.hold(self, len(rest))
+                else:  # who holds nothing is never the slowest
+                    holding.release(self)
         finally:
             holding.release(self)
 
@@ -152,7 +155,7 @@ class GrpcCall:
     async def write(self, message: bytes) -> None:
         """See `Incoming`."""
         way = self._way
-        way.holding.hold(self, len(message))
+        way.holding.hold(self, len(message) + _FRAME)
         self._is_writing = True
         try:
             if not way.is_read.is_set():
@@ -182,7 +185,7 @@ class GrpcCall:
             await self.write(message)
             await self.end()
             return
-        self._way.holding.hold(self, len(message))
+        self._way.holding.hold(self, len(message) + _FRAME)
         self._is_writing = True
         try:
             await self._request.respond(
