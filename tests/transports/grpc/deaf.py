@@ -10,7 +10,7 @@ from borough.transports.grpc.wire import head_of
 
 __all__ = ["Deaf", "deaf"]
 
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _WINDOW = 0, 1, 3, 4, 8
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _WINDOW = 0, 1, 3, 4, 6, 8
 _END_STREAM, _END_HEADERS = 1, 4
 _CANCEL, _ENHANCE_YOUR_CALM = 8, 11
 _PART = 16 * 1024
@@ -54,6 +54,14 @@ class Deaf:
             self.send(_DATA, _END_STREAM if is_last else 0, stream, body[at : at + _PART])
             await self._writer.drain()
         return stream
+
+    async def ping_for_ever(self) -> None:
+        """Send pings until the connection is gone, and read no answer. Raises `ConnectionError`."""
+        ping = b"\0\0\x08" + bytes([_PING]) + bytes(13)
+        while True:
+            self._writer.write(ping * 4_000)
+            await self._writer.drain()
+            await asyncio.sleep(0)
 
     def leave(self, stream: int) -> None:
         """Say that nobody waits for the answer of a call any more."""

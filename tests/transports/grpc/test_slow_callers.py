@@ -165,3 +165,14 @@ async def test_a_connection_of_which_nothing_is_read_is_dropped(tmp_path: Path) 
             await caller.end()
     finally:
         await process.stop()
+
+
+async def test_who_asks_on_and_on_and_reads_nothing_is_dropped_at_once(tmp_path: Path) -> None:
+    process = await served(tmp_path)
+    try:
+        async with deaf(address(process), window=2**31 - 1) as caller, asyncio.timeout(15):
+            await caller.call(COUNT, BILLIONS)
+            with pytest.raises(ConnectionError):
+                await caller.ping_for_ever()
+    finally:
+        await process.stop()

@@ -38,6 +38,9 @@ _WATCH_S = 0.02
 """How long a call runs before somebody looks whether its caller is still there."""
 _QUEUED_BYTES = 64 * 1024
 """What a call may have handed on before it is written: all of a connection's wait in one buffer."""
+_AHEAD_BYTES = 4 * 1024 * 1024
+"""What a caller may send while it reads nothing: its windows, which are not renewed then, and heads.
+Pings and settings have no window, and each has an answer that would wait."""
 _QUESTION_BYTES = 16 * 1024
 """A message to health or reflection, which holds a name."""
 _HEALTH = f"/{HEALTH}/"
@@ -59,7 +62,7 @@ class GrpcConnection(H2ServerProtocol):
         self.calls: set[GrpcCall] = set()
         self.quiet_since = server.now
         self._unread_since: float | None = None
-        self._unread = 0
+        self._unread = self._unanswered = 0
         self._ending: asyncio.Future[None] | None = None
         self._closed_at: float | None = None
         self._client: str | None = None
@@ -88,9 +91,19 @@ class GrpcConnection(H2ServerProtocol):
         self.is_read.set()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._unread_since is not None:
+            self._unanswered += len(data)
+            if self._unanswered > _AHEAD_BYTES:
+                self.drop()
+                return
+        super().data_received(data)  # type: ignore[no-untyped-call]
+
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
         self._unread_since = self.now
+        self._unanswered = 0
         self._unread = self._transport.get_write_buffer_size()
         self.is_read.clear()
         self.holding.hold(self, self._unread)
