@@ -35,7 +35,7 @@ def sentences(cls: type[Any]) -> dict[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             text = below.value if isinstance(below, ast.Expr) else None
             if isinstance(text, ast.Constant):
-                found[field.target.id] = str(text.value)
+                found[field.target.id] = " ".join(str(text.value).split())  # a row is one line
     return found
 
 

@@ -2,7 +2,8 @@
 
 The blocks of a page are one module, in their order, with everything else blank: line numbers are
 those of the page. A block with more words after `python` belongs to another test (docs/start.md),
-and one below `<!-- not run: why -->` is left out, with its reason.
+and one below `<!-- not run: why -->` is left out, with its reason. What a merge leaves behind, a
+heading or a row that stands twice, is found too.
 """
 
 import importlib.util
@@ -48,6 +49,44 @@ def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
         spec.loader.exec_module(module)
     finally:
         del sys.modules[name]
+
+
+def said_twice(page: str) -> list[str]:
+    """What is left over from a merge: headings and rows there twice, headings without a blank line before them."""
+    faults: list[str] = []
+    seen: set[str] = set()
+    in_block, above = False, ""
+    for number, line in enumerate(page.splitlines(), 1):
+        if line.startswith("```"):
+            in_block = not in_block
+        heading = not in_block and re.match("#+ ", line) is not None
+        if heading and above.strip():
+            faults.append(f"{number}: no blank line before {line}")
+        row = not in_block and line.startswith("|") and line.strip("|- ") != ""
+        if heading:
+            seen = {
+                kept for kept in seen if kept.startswith("#")
+            }  # tables of two sections may agree
+        if heading or row:
+            if line in seen:
+                faults.append(f"{number}: there twice: {line}")
+            seen.add(line)
+        above = line
+    return faults
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_nothing_on_a_page_is_left_over_from_a_merge(page: Path) -> None:
+    assert said_twice(page.read_text(encoding="utf-8")) == []
+
+
+def test_a_planted_leftover_is_found() -> None:
+    page = "# A\ntext\n## B\n\n| a | b |\n|---|---|\n| a | b |\n\n## B\n\n| a | b |\n```\n# no heading\n```\n"
+    assert said_twice(page) == [
+        "3: no blank line before ## B",
+        "7: there twice: | a | b |",
+        "9: there twice: ## B",
+    ]
 
 
 def test_blocks_keep_their_lines_and_marked_ones_are_left_out() -> None:
