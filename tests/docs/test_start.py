@@ -60,6 +60,22 @@ def test_the_pages_own_test_passes(cafe: Path) -> None:
     assert "1 passed" in done.stdout
 
 
+def test_the_pages_system_passes_mypy_as_it_says(cafe: Path) -> None:
+    _check_types(cafe)
+    write_files(DOCS / "start.md", cafe, "then")
+    _check_types(cafe)
+
+
+def _check_types(folder: Path) -> None:
+    """Do what section 6 says, and see what it shows."""
+    text = _PAGE.read_text()
+    found = re.search(r"^\$ (mypy .*)\n(Success: .*)$", text, re.MULTILINE)
+    assert found is not None
+    command = [sys.executable, "-m", *found[1].split()]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.stdout == found[2] + "\n", done.stdout + done.stderr
+
+
 _SERVED = """
 import asyncio
 import pytest
