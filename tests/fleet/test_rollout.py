@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from borough.errors import ConfigurationError
-from borough.runtime.code import Code, Kept, keep, kept
+from borough.runtime.code import Code, Kept, keep, kept, reminders
 from tests.fleet.traffic import Asked, traffic
 from tests.fleet.versions import (
     write_broken,
@@ -71,6 +71,8 @@ def test_versions_take_over_under_traffic_and_the_next_start_runs_the_last(tmp_p
         assert village.stop() == 0
     with run_village(root, "fleet") as village:
         assert village.ask("/ledger/entries", {"text": "c", "mood": "glad"})[1]["mood"] == "glad"
+        assert "ledger 1.4: runs from " in village.said
+        assert "current.json and start anew to run that" in village.said
 
 
 def test_what_does_not_fit_what_runs_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -97,7 +99,9 @@ def test_what_does_not_fit_what_runs_is_refused_with_the_reason(tmp_path: Path) 
             assert (status, said["state"]) == (1, "refused")
             assert all(reason in "; ".join(said["reasons"]) for reason in reasons), said
             assert said["replicas"] == ["ledger.1"]
+            assert said["code"] == str(source)
         assert pids(village) == before
+        assert list((village.data / "releases").iterdir()) == []  # what was refused leaves no copy
         rows = apsw.Connection(str(village.data / "ledger.db")).execute(
             "select name from borough_migrations where space = 'service'"
         )
@@ -221,3 +225,19 @@ def test_a_record_whose_code_is_gone_is_told_with_the_remedy(tmp_path: Path) -> 
     ):
         kept(data, {"ledger": ("ledger",)})
     assert kept(data, {"ledger": ("ledger", "clerk")}) == {}
+
+
+def test_a_start_says_which_rollouts_it_runs_and_which_it_does_not(tmp_path: Path) -> None:
+    (tmp_path / "releases").mkdir()
+    place = tmp_path / "releases" / "current.json"
+    assert reminders(tmp_path, {}) == []
+    left = Kept(("ledger",), Code("/copies/ledger"), {"ledger": "1.4"}, "fleet")
+    keep(tmp_path, {"ledger": left})
+    assert reminders(tmp_path, {"ledger": left}) == [
+        "ledger 1.4: runs from /copies/ledger, as it was rolled out, and not from the system's folder; "
+        f"remove {place} and start anew to run that"
+    ]
+    assert reminders(tmp_path, {}) == [
+        "ledger 1.4: was rolled out under --topology fleet, and this start runs the system's own code; "
+        f"remove {place} to forget the rollout"
+    ]

@@ -18,12 +18,13 @@ import msgspec
 
 from borough.cli.address import Address, forget_address, write_address
 from borough.cli.keeping import kept
-from borough.cli.output import results, settle_output
+from borough.cli.output import complain, results, settle_output
 from borough.cli.serving import serve
 from borough.console.many_processes import fleet_mounts
 from borough.console.one_process import tells
 from borough.errors import ConfigurationError
 from borough.fleet.apart import DoorApart, ServicesApart, all_services
+from borough.runtime.code import reminders
 from borough.runtime.configuration import Configuration
 from borough.runtime.footing import run_to_the_end
 from borough.runtime.foreign import foreign_names
@@ -108,6 +109,8 @@ async def _serve_services(
 ) -> int:
     system = System.load(options.path, flags=flags)
     chosen = _chosen(system, options.topology, names)
+    for sentence in reminders(system.configuration.data_folder, {}):
+        complain(sentence)
     apart = ServicesApart(system, chosen, options.mock, tells)
     host = apart.process.host
 

@@ -30,8 +30,9 @@ from borough.fleet.commands import Answer, CommandSocket, Handler, Members, Say,
 from borough.fleet.commands import Rollout as RolloutRequest
 from borough.fleet.control import DirectoryChanged
 from borough.fleet.member import Member
-from borough.fleet.releases import Rollouts, kept_codes
+from borough.fleet.releases import Rollouts, rolled_out
 from borough.fleet.supervisor import Launch, StartFailed, Supervisor
+from borough.runtime.code import reminders
 from borough.runtime.foreign import foreign_names, foreign_services
 from borough.runtime.host import OWN_RESOURCES, make_folder
 from borough.runtime.mocks import mocked
@@ -110,6 +111,9 @@ class _Fleet:
             return await self._run(launch, clock)
 
     async def _run(self, launch: Launch, clock: SystemClock) -> int:
+        left = rolled_out(self.folder, self.topology)
+        for sentence in reminders(self.folder, left):
+            self.view.say(sentence)
         supervisor = Supervisor(
             self.system,
             self.plan,
@@ -117,10 +121,10 @@ class _Fleet:
             launch,
             clock=clock,
             watcher=self,
-            codes=kept_codes(self.folder, self.topology),
+            codes={name: each.code for name, each in left.items()},
             foreign=self.foreign,
         )
-        rollouts = Rollouts(self.system, supervisor)
+        rollouts = Rollouts(self.system, supervisor, left)
         handlers: dict[type[Any], Handler] = {
             Scale: self._scale,
             RolloutRequest: rollouts.handle,

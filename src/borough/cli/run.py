@@ -24,7 +24,7 @@ from borough.cli.engines import (
     running_engines,
     with_own_engines,
 )
-from borough.cli.output import results, settle_output
+from borough.cli.output import complain, results, settle_output
 from borough.cli.serving import serve
 from borough.errors import ConfigurationError
 from borough.runtime.footing import run_to_the_end
@@ -196,11 +196,14 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     from borough.cli.keeping import kept
     from borough.console.one_process import mounts
     from borough.gateway.process import Process
+    from borough.runtime.code import reminders
     from borough.runtime.mocks import mocked
     from borough.runtime.system import System
 
     system, stand_ins = mocked(System.load(options.path, flags=flags), options.mock)
     edge, internal = system.configuration.options.edge, system.configuration.options.internal
+    for sentence in reminders(system.configuration.data_folder, {}):
+        complain(sentence)
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts
     )

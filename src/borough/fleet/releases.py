@@ -6,35 +6,38 @@ The next start of the fleet runs what was rolled out last, deployable by deploya
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from borough.clock import SystemClock
+from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, Rollout, Say
+from borough.fleet.rollout import Outcome
 from borough.fleet.rollout import Rollout as OneRollout
 from borough.fleet.supervisor import Supervisor
-from borough.runtime.code import Code, Kept, Wanted, code_from, keep, kept
+from borough.runtime.code import Code, Kept, Wanted, code_from, forget, keep, kept
 from borough.runtime.system import System
 from borough.runtime.topology import Deployable, Topology
 
-__all__ = ["Rollouts", "kept_codes"]
+__all__ = ["Rollouts", "rolled_out"]
 
 
-def kept_codes(data: Path, topology: Topology) -> dict[str, Code]:
+def rolled_out(data: Path, topology: Topology) -> dict[str, Kept]:
     """What earlier rollouts have left, by deployable. Raises `ConfigurationError`."""
-    found = kept(data, {each.name: each.services for each in topology.deployables})
-    return {name: each.code for name, each in found.items()}
+    return kept(data, {each.name: each.services for each in topology.deployables})
 
 
 class Rollouts:
-    """The rollouts of a running fleet, one at a time."""
+    """The rollouts of a running fleet, one at a time; `left` is what earlier ones have left."""
 
-    def __init__(self, system: System, supervisor: Supervisor) -> None:
+    def __init__(self, system: System, supervisor: Supervisor, left: Mapping[str, Kept]) -> None:
         self._system = system
         self._supervisor = supervisor
         self._data = system.configuration.data_folder
+        self._left = dict(left)
 
     async def handle(self, request: Rollout, say: Say) -> Answer:
         """Answer a request. Raises `ConfigurationError` for what cannot be tried at all."""
@@ -56,13 +59,22 @@ class Rollouts:
             ).run()
             if outcome.state == "done":
                 supervisor.codes[deployable.name] = code
-                await asyncio.to_thread(keep, self._data, self._current())
+                self._remember(deployable, code, {request.service: outcome.after})
+                await asyncio.to_thread(keep, self._data, self._left)
+            elif outcome.state == "refused":
+                outcome = _at_the_source(outcome, code, request.source)
+                await asyncio.to_thread(forget, code, wanted.now, self._data)
         facts: dict[str, Any] = msgspec.to_builtins(outcome)
         return Answer(0 if outcome.state == "done" else 1, outcome.sentence, facts)
 
     def _wanted(self, service: str, deployable: Deployable) -> Wanted:
         configuration = self._system.configuration
         facts = configuration.options.services.get(service)
+        if facts is not None and facts.asgi:
+            raise ConfigurationError(
+                f"{service} is the ASGI application {facts.asgi}, which a rollout cannot exchange; put its new "
+                "code in place of the old one, and start the system anew"
+            )
         return Wanted(
             service=service,
             module=self._supervisor.modules[service],
@@ -73,10 +85,18 @@ class Rollouts:
             now=self._supervisor.codes.get(deployable.name, Code()),
         )
 
-    def _current(self) -> dict[str, Kept]:
-        supervisor = self._supervisor
-        return {
-            each.name: Kept(each.services, supervisor.codes[each.name])
-            for each in supervisor.topology.deployables
-            if each.name in supervisor.codes
-        }
+    def _remember(self, deployable: Deployable, code: Code, versions: dict[str, str]) -> None:
+        before = self._left.get(deployable.name)
+        if before is not None:
+            versions = {**before.versions, **versions}
+        name = self._supervisor.topology.name
+        self._left[deployable.name] = Kept(deployable.services, code, versions, name)
+
+
+def _at_the_source(outcome: Outcome, code: Code, source: str) -> Outcome:
+    """An outcome whose reasons name the files that can be mended, and not their copies."""
+    copies = [code.folder, *code.releases.values()]
+    reasons = list(outcome.reasons)
+    for copy in filter(None, copies):
+        reasons = [reason.replace(copy, source) for reason in reasons]
+    return msgspec.structs.replace(outcome, reasons=tuple(reasons), code=source)

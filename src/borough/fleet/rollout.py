@@ -117,7 +117,8 @@ class Rollout:
             except _Trouble as trouble:
                 event = "trouble"
                 self._reasons = (*self._reasons, *trouble.reasons)
-                self._say(f"{state} has failed: {'; '.join(trouble.reasons)}")
+                if state != "checking":  # that it is refused, and why, is its last word
+                    self._say(f"{state} has failed: {'; '.join(trouble.reasons)}")
             state = TRANSITIONS[state, event]
         return Outcome(
             service=self._service,

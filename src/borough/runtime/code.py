@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from borough.errors import ConfigurationError
 from borough.runtime.whole_folder import written_whole
 
-__all__ = ["Code", "Kept", "Wanted", "code_from", "keep", "kept"]
+__all__ = ["Code", "Kept", "Wanted", "code_from", "forget", "keep", "kept", "reminders"]
 
 _RECORD = "current.json"
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
@@ -44,6 +44,15 @@ class Kept(msgspec.Struct, frozen=True):
 
     services: tuple[str, ...]
     code: Code
+    versions: dict[str, str] = {}
+    """Which of them were rolled out, and their versions."""
+    topology: str = ""
+
+    @property
+    def names(self) -> str:
+        """The services that were rolled out, with their versions, for people to read."""
+        named = [f"{name} {version}" for name, version in self.versions.items()]
+        return " and ".join(named or self.services)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,20 +214,12 @@ def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]
 
     Raises `ConfigurationError` for a record that cannot be read, or code that is gone.
     """
-    place = data / "releases" / _RECORD
-    try:
-        found = msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
-    except FileNotFoundError:
-        return {}
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigurationError(
-            f"{place} cannot be read: {error}; remove it to run the system's own code"
-        ) from error
     current = {
         name: each
-        for name, each in found.items()
+        for name, each in _recorded(data).items()
         if sorted(each.services) == sorted(deployables.get(name, ()))
     }
+    place = data / "releases" / _RECORD
     for each in current.values():
         for folder in filter(None, [each.code.folder, *each.code.releases.values()]):
             if not Path(folder).is_dir():
@@ -226,3 +227,48 @@ def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]
                     f"{folder}, which was rolled out, is gone; remove {place} to run the system's own code"
                 )
     return current
+
+
+def _recorded(data: Path) -> dict[str, Kept]:
+    place = data / "releases" / _RECORD
+    try:
+        return msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigurationError(
+            f"{place} cannot be read: {error}; remove it to run the system's own code"
+        ) from error
+
+
+def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
+    """What a start says of earlier rollouts: a sentence for each that is `in_force`, and for each that is not."""
+    place = data / "releases" / _RECORD
+    try:
+        recorded = _recorded(data)
+    except ConfigurationError as error:
+        return [str(error)]
+    said = [
+        f"{each.names}: runs from {each.code.place}, as it was rolled out, and not from the system's "
+        f"folder; remove {place} and start anew to run that"
+        for each in in_force.values()
+    ]
+    return said + [
+        f"{each.names}: was rolled out under --topology {each.topology or name}, and this start runs the "
+        f"system's own code; remove {place} to forget the rollout"
+        for name, each in recorded.items()
+        if name not in in_force
+    ]
+
+
+def forget(code: Code, now: Code, data: Path) -> None:
+    """Remove the copies of a version that nothing will run, but for those that `now` runs or that are recorded."""
+    used = {now.folder, *now.releases.values()}
+    for each in _recorded(data).values():
+        used |= {each.code.folder, *each.code.releases.values()}
+    for folder in {code.folder, *code.releases.values()} - used:
+        place = Path(folder)
+        # A system's copy has a folder of its own around it, a distribution's has not.
+        top = place if place.parent == data / "releases" else place.parent
+        if top.parent == data / "releases":
+            shutil.rmtree(top, ignore_errors=True)
