@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,10 +124,81 @@ def test_a_map_tells_what_is_declared_from_what_was_seen(root: Path) -> None:
     assert "readers -> notes" in borough(root, "map")[1]
 
 
-def test_a_map_of_what_never_ran_has_what_is_declared(root: Path) -> None:
+def test_a_map_of_what_never_ran_says_that_nothing_is_known(root: Path) -> None:
+    status, said, error = borough(root, "map")
+    assert status == 0
+    assert "declared\n" in said
+    assert "never seen" not in said
+    assert "what has been seen is not known: nothing is kept in" in error
+
+
+ELSEWHERE = {
+    "bank/contract.py": """
+        from typing import Protocol
+        from borough import Problem, contract, get
+
+        class Closed(Problem, status=409):
+            \"""The bank is closed.\"""
+
+        @contract("bank", version="1.0")
+        class Bank(Protocol):
+            @get("/left", raises=[Closed])
+            async def left(self) -> int:
+                ...
+        """,
+    "readers/service.py": """
+        from contextlib import suppress
+        from typing import final
+        from borough import Service
+        from {package}.bank.contract import Bank, Closed
+        from {package}.readers.contract import Readers
+
+        @final
+        class ReaderService(Service, Readers):
+            bank: Bank
+
+            async def read(self, note_id: int) -> str:
+                with suppress(Closed):
+                    await self.bank.left()
+                return "closed"
+        """,
+}
+
+
+class ClosedBank(http.server.BaseHTTPRequestHandler):
+    """Answers every request with the problem that its contract declares."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = b'{"type": "urn:borough:problem:bank.Closed", "code": "bank.Closed", "status": 409}'
+        self.send_response(409)
+        self.send_header("Content-Type", "application/problem+json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_map_has_calls_to_services_elsewhere_and_takes_a_declared_problem_for_an_answer(
+    tmp_path: Path,
+) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), ClosedBank) as bank:
+        threading.Thread(target=bank.serve_forever).start()
+        url = f"http://127.0.0.1:{bank.server_port}"
+        toml = f'[system]\nname = "banking"\n[external.bank]\nurl = "{url}"\n'
+        root = write_system(tmp_path, "banking", toml=toml, files={**READERS, **ELSEWHERE})
+        try:
+            with running(root) as ran:
+                assert ask(ran, "GET", "/readers/readers/1") == "closed"
+                ran.stop()
+        finally:
+            bank.shutdown()
     status, said, _ = borough(root, "map")
     assert status == 0
-    assert "declared, never seen" in said
+    assert re.search(r"^readers -> bank +1 call, 0 failed, ", said, re.MULTILINE), said
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from borough.alerting.words import counted
 from borough.cli.trace import add_place, opened_file
 from borough.errors import ConfigurationError
 
@@ -46,25 +48,29 @@ def add(subparsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    observed = _observed(options)
-    edges = _joined(_declared(options), observed)
+    declared = _declared(options)
+    observed: Sequence[ObservedEdge] = ()
+    unseen = "declared, never seen"
+    try:
+        observed = _observed(options)
+    except ConfigurationError as error:  # what is declared can be shown all the same
+        unseen = "declared"
+        print(f"what is declared; what has been seen is not known: {error}", file=sys.stderr)
+    edges = _joined(declared, observed)
     if options.json:
         print(msgspec.json.encode({"edges": edges}).decode())
         return 0
     if not edges:
         print("no service calls or hears another one")
     for edge in edges:
-        print(_line(edge))
+        print(_line(edge) if edge.observed else f"{_what(edge):<40} {unseen}")
     return 0
 
 
 def _observed(options: argparse.Namespace) -> Sequence[ObservedEdge]:
     from borough.observing.searching import observed_edges
 
-    try:
-        file = opened_file(options)
-    except ConfigurationError:
-        return ()  # what is declared can be shown all the same
+    file = opened_file(options)
     try:
         return observed_edges(file)
     finally:
@@ -110,13 +116,14 @@ def _joined(declared: set[tuple[str, str, str]], observed: Sequence[ObservedEdge
 _SIGNS: Mapping[str, str] = {"call": "->", "event": "~>"}
 
 
+def _what(edge: _Edge) -> str:
+    return f"{edge.caller} {_SIGNS[edge.kind]} {edge.callee}"
+
+
 def _line(edge: _Edge) -> str:
-    what = f"{edge.caller} {_SIGNS[edge.kind]} {edge.callee}"
-    if not edge.observed:
-        return f"{what:<40} declared, never seen"
     count = sum(each.count for each in edge.operations)
-    failures = sum(each.failures for each in edge.operations)
+    failed = sum(each.faults for each in edge.operations)  # a declared problem is an answer
     slowest = max(each.p95_ms for each in edge.operations)
-    plural = "calls" if edge.kind == "call" else "events"
+    thing = "call" if edge.kind == "call" else "event"
     note = "" if edge.declared else ", NOT DECLARED"
-    return f"{what:<40} {count} {plural}, {failures} failed, p95 {slowest:.1f} ms{note}"
+    return f"{_what(edge):<40} {counted(count, thing)}, {failed} failed, p95 {slowest:.1f} ms{note}"

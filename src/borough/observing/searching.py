@@ -7,7 +7,8 @@ for at most a few hundred batches. The console's endpoints and `borough trace` a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -92,7 +93,8 @@ class TraceSummary(msgspec.Struct, frozen=True, kw_only=True):
 class ObservedEdge(msgspec.Struct, frozen=True, kw_only=True):
     """Who called, or heard, whom: as the metrics have it since each process began.
 
-    Of events `caller` is the publisher and `callee` who heard. Times are milliseconds.
+    Of events `caller` is the publisher and `callee` who heard. Times are milliseconds. Calls are counted
+    where they are answered; those to services elsewhere, which tell nothing here, where they are made.
     """
 
     kind: Literal["call", "event"]
@@ -101,6 +103,9 @@ class ObservedEdge(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     count: int
     failures: int
+    """Also declared problems, and what the caller did wrong."""
+    faults: int
+    """Those failures that are the fault of who answers."""
     per_s: float
     p50_ms: float
     p95_ms: float
@@ -278,7 +283,7 @@ def observed_edges(file: TelemetryFile, since_ns: int = 0) -> list[ObservedEdge]
     ):
         try:
             for point in read_metrics(body):
-                if point.name in _EDGES or point.name.endswith(".failures"):
+                if point.name in _EDGES or point.name.endswith((_FAILURES, _FAULTS)):
                     key = (
                         point.instance,
                         point.service,
@@ -292,18 +297,27 @@ def observed_edges(file: TelemetryFile, since_ns: int = 0) -> list[ObservedEdge]
     return sorted(_edges(first, last), key=lambda edge: (edge.kind, edge.caller, edge.callee))
 
 
-_EDGES = {"rpc.server.call.duration": "call", "messaging.process.duration": "event"}
+_EDGES = {
+    "rpc.server.call.duration": "call",
+    "rpc.client.call.duration": "call",
+    "messaging.process.duration": "event",
+}
+_FAILURES, _FAULTS = ".failures", ".faults"
 
 
 def _edges(first: dict[Any, ReadPoint], last: dict[Any, ReadPoint]) -> Iterable[ObservedEdge]:
     merged: dict[tuple[str, str, str, str], tuple[Durations, list[float]]] = {}
-    failures: dict[tuple[str, str, str, str], int] = {}
+    counted: dict[tuple[str, str, str, str], Counter[str]] = {}
+    here = {point.service for point in last.values() if point.name.startswith("rpc.server.call")}
     for key, point in last.items():
-        edge = _edge_of(point)
+        edge = _edge_of(point, here)
         if edge is None:
             continue
-        if point.name.endswith(".failures"):
-            failures[edge] = failures.get(edge, 0) + int(point.value)
+        kind_of_failure = next(
+            (end for end in (_FAILURES, _FAULTS) if point.name.endswith(end)), ""
+        )
+        if kind_of_failure:
+            counted.setdefault(edge, Counter())[kind_of_failure] += int(point.value)
             continue
         durations, rates = merged.setdefault(edge, (Durations(), []))
         for exponent, count in point.buckets.items():
@@ -320,18 +334,24 @@ def _edges(first: dict[Any, ReadPoint], last: dict[Any, ReadPoint]) -> Iterable[
             callee=callee,
             operation=operation,
             count=durations.count,
-            failures=failures.get(edge, 0),
+            failures=counted[edge][_FAILURES] if edge in counted else 0,
+            faults=counted[edge][_FAULTS] if edge in counted else 0,
             per_s=sum(rates),
             p50_ms=durations.quantile(0.5) * 1e3,
             p95_ms=durations.quantile(0.95) * 1e3,
         )
 
 
-def _edge_of(point: ReadPoint) -> tuple[str, str, str, str] | None:
+def _edge_of(point: ReadPoint, here: Collection[str]) -> tuple[str, str, str, str] | None:
+    """Whose point it is; `here` are the services that count themselves what they are asked."""
     facts = {name: str(value) for name, value in point.attributes.items()}
     if point.name.startswith("rpc.server.call"):
         operation = f"{facts.get('rpc.service')}.{facts.get('rpc.method')}"
         return "call", facts.get("borough.caller", ""), point.service, operation
+    if point.name.startswith("rpc.client.call"):
+        callee = facts.get("peer.service", "")
+        operation = f"{facts.get('rpc.service')}.{facts.get('rpc.method')}"
+        return None if callee in here else ("call", point.service, callee, operation)
     if point.name.startswith("messaging.process"):
         topic = facts.get("messaging.destination.name", "")
         handler = facts.get("messaging.consumer.group.name", "")
