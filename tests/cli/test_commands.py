@@ -112,7 +112,11 @@ def test_an_internal_operation_is_called_on_account_of_a_service(say: Any, ran: 
 @pytest.mark.parametrize(
     ("words", "status", "expected"),
     [
-        (["notes.internal", "--as", "nobody"], 2, "the token of nobody"),
+        (
+            ["notes.internal", "--as", "note"],
+            2,
+            "no service here has that name; did you mean notes?",
+        ),
         (["notes.wirte", "{}"], 2, "did you mean notes.write?"),
         (["notes.write", "{"], 2, "not JSON"),
         (["notes.write", "{}"], 2, "needs the parameter 'text'"),
@@ -128,6 +132,7 @@ def test_an_internal_operation_is_called_on_account_of_a_service(say: Any, ran: 
         (["notes.read", '{"id": 1}', "--timeout", "nan"], 2, "--timeout"),
         (["notes.read", '{"id": 1}', "--token", "a\nb"], 2, "--token"),
         (["notes.read", '{"id": 1}', "--key", "ü"], 2, "--key"),
+        (["notes.read", '{"id": 1}', "--key", "k"], 2, "by no key, so --key binds nothing"),
     ],
 )
 def test_a_call_that_cannot_be_made_is_told(

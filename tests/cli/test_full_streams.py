@@ -50,6 +50,23 @@ def test_output_that_takes_nothing_is_told_in_one_sentence(tmp_path: Path) -> No
     assert "Traceback" not in ended.stderr
 
 
+def test_results_that_nothing_takes_are_told_in_one_sentence(tmp_path: Path) -> None:
+    root = write_system(tmp_path, "untold")
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            borough("contracts", "show", "--system", str(root)),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    sentence = (
+        "borough: standard output takes nothing: no space left on device; send it elsewhere\n"
+    )
+    assert (ended.returncode, ended.stderr) == (2, sentence)
+
+
 def test_an_address_that_cannot_be_left_is_told_with_the_remedy(tmp_path: Path) -> None:
     address = Address(os.getpid(), "http://a", "http://b")
     with mounted_small(tmp_path) as disk:

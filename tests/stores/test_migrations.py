@@ -66,6 +66,12 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
         read_migrations(tmp_path)
 
 
+def test_a_file_with_a_nul_byte_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "0001_a.sql").write_bytes(b"create table a (id);\nselect \0")
+    with pytest.raises(MigrationRefused, match=r"0001_a\.sql:2 holds a NUL byte"):
+        read_migrations(tmp_path)
+
+
 def test_line_ends_do_not_change_a_checksum() -> None:
     assert checksum("a\r\nb\rc\n") == checksum("a\nb\nc\n")
     assert checksum("a\nb") != checksum("a b")

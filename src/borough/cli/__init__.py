@@ -7,7 +7,9 @@ standard output, progress and logs to standard error.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -38,6 +40,9 @@ _GROUPS = (
     ("run", "run, demo, call, db, certs, scale, rollout"),
     ("see", "console, events, trace, map, alerts"),
 )
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a stream that takes nothing says; of a file, its name would be said, too."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,12 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one clear sentence, never a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     first = next((word for word in given if not word.startswith("-")), None)
-    parser = _parser(first if first in _COMMANDS else None)
-    options = parser.parse_args(given)
-    if options.command is None:
-        parser.print_help()
-        return 2
     try:
+        parser = _parser(first if first in _COMMANDS else None)
+        options = parser.parse_args(given)
+        if options.command is None:
+            parser.print_help()
+            return 2
         status = int(options.run(options))
         results(lambda: None)  # a reader that has left is noticed here, not while Python exits
         return status
@@ -114,5 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        if error.filename is not None or error.errno not in _FULL:
+            raise
+        complain(
+            f"borough: standard output takes nothing: {os.strerror(error.errno).lower()}; send it elsewhere"
+        )
+        return 2
     finally:
         settle_output()

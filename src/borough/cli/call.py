@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from borough.cli.address import read_address
+from borough.cli.output import complain
 from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract, Operation
 from borough.contracts.unreadable import pointer_of
 from borough.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
+    from borough.runtime.system import System
     from borough.transports.http.client import HttpClient, Origin
 
 __all__ = ["add"]
@@ -104,6 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     flags = {"data.folder": str(Path(options.data).resolve()) if options.data else None}
     system = System.load(options.system, flags=flags)
     operation = find_operation(_contracts(system), options.operation)
+    _refuse_idle(system, operation, options)
     text = sys.stdin.read() if options.arguments == "-" else options.arguments
     sent = Codec(operation).write_arguments(_arguments(operation, text))
     headers = list(sent.headers)
@@ -115,6 +119,10 @@ def _run(options: argparse.Namespace) -> int:
         headers.append((b"idempotency-key", write_idempotency_key(options.key)))
     headers.append((b"borough-timeout-ms", b"%d" % int(options.timeout * 1000)))
     folder = system.configuration.data_folder
+    external = system.configuration.options.external.get(operation.contract.service)
+    elsewhere = (
+        external and f"{operation.contract.service} runs elsewhere: ask it at {external.url}"
+    )
     client: HttpClient | None = None
     origin: Origin
     if not options.service:
@@ -124,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
         callee = operation.contract.service
         url = address.services.get(callee, address.internal)
         if not url:
-            raise Unavailable(f"no replica of {callee} takes calls now")
+            raise Unavailable(elsewhere or f"no replica of {callee} takes calls now")
         if system.configuration.options.internal.tls.is_on:
             from borough.gateway.mutual_tls import ServiceCertificates
 
@@ -136,7 +144,29 @@ def _run(options: argparse.Namespace) -> int:
             headers += _proof(folder, options.service)
             origin = _origin(url, "http")
     request = (origin, operation.mark.method, sent.target, headers, sent.body or b"")
-    return asyncio.run(_send(options, operation, client or HttpClient(), request))
+    status = asyncio.run(_send(options, operation, client or HttpClient(), request))
+    if status and elsewhere:
+        complain(f"borough: {elsewhere}")
+    return status
+
+
+def _refuse_idle(system: System, operation: Operation, options: argparse.Namespace) -> None:
+    """Refuse what cannot be meant. Raises `ConfigurationError`."""
+    from borough.contracts.marks import IDEMPOTENCY_KEY
+    from borough.runtime.system import service_name
+
+    by, name = operation.mark.idempotent_by, operation.wire_name
+    if options.key and by != IDEMPOTENCY_KEY:
+        why = f"by its parameter {by}" if by else "by no key"
+        raise ConfigurationError(
+            f"{name} is idempotent {why}, so --key binds nothing; leave it out"
+        )
+    table = system.configuration.options
+    known = {*map(service_name, system.services), *table.services, *table.discovery.static}
+    if options.service and options.service not in known:
+        close = difflib.get_close_matches(options.service, known, 1)
+        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+        raise ConfigurationError(f"--as {options.service}: no service here has that name; {meant}")
 
 
 def _contracts(system: Any) -> list[Contract]:
@@ -156,8 +186,6 @@ def find_operation(contracts: list[Contract], name: str) -> Operation:
         if name in (operation.wire_name, f"{contract.service}.{operation.name}")
     ]
     if not found:
-        import difflib
-
         known = [f"{c.service}.{o}" for c in contracts for o in c.operations]
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else "`borough contracts show` lists them"

@@ -27,6 +27,7 @@ from borough.runtime.external import Externals
 from borough.runtime.history import HistoryKeeper, Past, history_contract
 from borough.runtime.housekeeping import refuse_short_inbox
 from borough.runtime.outside_sight import OutsideSight
+from borough.runtime.oversights import oversights
 from borough.runtime.pulse import Pulse
 from borough.runtime.push import Pushes
 from borough.runtime.recording import make_recorder
@@ -138,7 +139,8 @@ class Host:
                 self.recorder,
             )
         self._pushes.open()
-        for sentence in self.configuration.unread_variables(self.plan.absent_services):
+        unread = self.configuration.unread_variables(self.plan.absent_services)
+        for sentence in [*unread, *oversights(self.plan, self.configuration.options)]:
             _log.warning("%s", sentence)
         await self._externals.check()
         await self._each([service.open_data() for service in self.services.values()])

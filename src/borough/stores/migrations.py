@@ -70,6 +70,9 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
             found.append(Migration(path.name, path.read_text(encoding="utf-8-sig")))
         except UnicodeDecodeError as error:
             raise MigrationRefused(f"{path} is not UTF-8 ({error}). Save it as UTF-8") from error
+        if "\0" in found[-1].sql:
+            line = found[-1].sql.partition("\0")[0].count("\n") + 1
+            raise MigrationRefused(f"{path}:{line} holds a NUL byte, which is no SQL. Remove it")
     _check_order(found, str(folder))
     return tuple(found)
 

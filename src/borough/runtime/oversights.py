@@ -1,0 +1,48 @@
+"""What somebody has written and nothing reads: no fault, but most likely not what was meant.
+
+A start says each in one sentence and goes on: a file or a table may be there for another version of a service.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from borough.runtime.options import Options
+from borough.runtime.service_facts import ServiceFacts
+from borough.runtime.wiring import Plan, ServicePlan
+
+__all__ = ["oversights"]
+
+_DIALECTS = ("sqlite", "postgres", "alembic")
+
+
+def oversights(plan: Plan, options: Options) -> Iterator[str]:
+    """A sentence for each, with its remedy; reads the folders of migrations."""
+    for service in plan.services.values():
+        yield from _migrations(service)
+        facts = options.services.get(service.name, ServiceFacts())
+        if facts.settings and not service.settings:
+            yield (
+                f"services.{service.name}.settings is there, and {service.cls.__name__} has no Settings class to read "
+                "it; annotate an attribute with one, or remove the table"
+            )
+        if facts.team is not None and options.teams and facts.team not in options.teams:
+            close = difflib.get_close_matches(facts.team, options.teams, 1)
+            meant = f"did you mean {close[0]}?" if close else f"add [teams.{facts.team}]"
+            yield f'services.{service.name}.team is "{facts.team}", which no table names; {meant}'
+
+
+def _migrations(service: ServicePlan) -> Iterator[str]:
+    folder = service.folder / "migrations"
+    beside = sorted(folder.glob("*.sql"))
+    folders = [name for name in _DIALECTS if (folder / name).is_dir()]
+    if not service.needs_database and (beside or any(any(folder.glob(f"{d}/*")) for d in folders)):
+        yield (
+            f"{folder} is applied to nothing: {service.cls.__name__} has no database; add `db: Database` to it, "
+            "or remove the folder"
+        )
+    elif beside and folders:
+        yield (
+            f"{beside[0]} is applied to nothing, since {' and '.join(folders)} is beside it; move it there"
+        )

@@ -1,0 +1,77 @@
+"""What somebody has written and nothing reads is said at the start, with the remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from borough.runtime.oversights import oversights
+from borough.runtime.system import System
+from borough.runtime.wiring import make_plan
+from tests.cli.systems import write_system
+
+IDLE = """
+    from typing import Protocol, final
+    from borough import Service, contract, get
+
+    @contract("idle", version="1.0")
+    class Idle(Protocol):
+        @get("/nothing")
+        async def nothing(self) -> None: ...
+
+    @final
+    class IdleService(Service, Idle):
+        async def nothing(self) -> None: ...
+"""
+
+
+def said(folder: Path, package: str, toml: str = "", **files: str) -> list[str]:
+    """What a start of the system says, without its name and path."""
+    beside = {name.replace("__", "/") + ".sql": text for name, text in files.items()}
+    toml = f'[system]\nname = "{package}"\n{toml}'
+    root = write_system(folder, package, toml=toml, files={"idle/service.py": IDLE, **beside})
+    system = System.load(root)
+    found = oversights(make_plan(system), system.configuration.options)
+    return [sentence.replace(str(root), ".") for sentence in found]
+
+
+def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
+    assert said(tmp_path, "fine_system", '[services.notes]\nteam = "people"\n') == []
+
+
+@pytest.mark.parametrize(
+    ("package", "toml", "files", "sentence"),
+    [
+        (
+            "beside",
+            "",
+            {"notes__migrations__0002_more": "select 1;"},
+            "./notes/migrations/0002_more.sql is applied to nothing, since sqlite is beside it; move it there",
+        ),
+        (
+            "without",
+            "",
+            {"idle__migrations__sqlite__0001_x": "select 1;"},
+            "./idle/migrations is applied to nothing: IdleService has no database; add `db: Database` to it, "
+            "or remove the folder",
+        ),
+        (
+            "unset",
+            "[services.idle.settings]\nhost = 'x'\n",
+            {},
+            "services.idle.settings is there, and IdleService has no Settings class to read it; annotate an "
+            "attribute with one, or remove the table",
+        ),
+        (
+            "peopel",
+            "[teams.people]\nsize = 2\n[services.idle]\nteam = 'peopel'\n",
+            {},
+            'services.idle.team is "peopel", which no table names; did you mean people?',
+        ),
+    ],
+)
+def test_what_nothing_reads_is_said_with_its_remedy(
+    tmp_path: Path, package: str, toml: str, files: dict[str, str], sentence: str
+) -> None:
+    assert said(tmp_path, f"system_{package}", toml, **files) == [sentence]
