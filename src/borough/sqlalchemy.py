@@ -22,7 +22,7 @@ try:
     from borough.stores.postgres.guest import visit
 except ModuleNotFoundError as missing:
     raise ConfigurationError(
-        f"borough.sqlalchemy needs {missing.name}: pip install 'borough[sqlalchemy]'"
+        f"borough.sqlalchemy needs {missing.name}: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[sqlalchemy]'"
     ) from None
 
 __all__ = ["connection", "session"]

@@ -227,7 +227,10 @@ def test_every_option_is_explained_with_its_source(
     assert rows["system.name"] == f"{root.name}  (borough.toml)"
     assert rows["internal.port"] == "0  (default)"
     document = say(*words, "--json", system=False).value
-    assert {"option": "edge.port", "value": "1234", "source": "flag"} in document
+    assert {"option": "edge.port", "value": 1234, "source": "flag"} in document
+    assert {"option": "telemetry.bridge", "value": False, "source": "default"} in document
+    assert {"option": "edge.cors", "value": [], "source": "default"} in document
+    assert rows["telemetry.bridge"] == "false  (default)"
     assert {row["option"] for row in document} == set(rows)
 
 
@@ -250,7 +253,7 @@ def test_a_variable_that_nothing_reads_is_warned_about(
         (["--port", "70000"], "edge.port: expected `int` <= 65535"),
         (["--port", "x"], "argument --port: invalid int value: 'x'"),
         (["--host", "no such host"], "Cannot listen on no such host"),
-        (["--mock", "nots"], "--mock nots: no contract here is of a service 'nots'"),
+        (["--mock", "notes,nots"], "--mock nots: no contract here is of a service 'nots'"),
         (["--prt", "5"], "unrecognized arguments: --prt 5"),
     ],
 )

@@ -106,7 +106,7 @@ def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
     status, output, _ = borough(root, "dead", "readers.remember", "--events")
     assert status == 1
     assert output.count("2 attempts") == 2
-    assert f"group {group['fingerprint']}" in output
+    assert f"group {group['group']}" in output
 
     status, output, error = borough(root, "dead", "--events", "--json", "--limit", "1")
     assert (status, len(json.loads(output))) == (1, 1)
@@ -116,7 +116,7 @@ def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
     assert (status, "'0' is no number from 1 to 50000" in error) == (2, True)
 
     (root / "readers" / "mended").touch()
-    status, output, _ = borough(root, "replay", "--group", group["fingerprint"])
+    status, output, _ = borough(root, "replay", "--group", group["group"])
     assert (status, output.splitlines()[0][:10]) == (0, "2 replayed")
     assert "out of order" in output
     found: tuple[int, Any] = (0, None)
@@ -151,7 +151,7 @@ def test_topics_are_listed_with_what_they_hold_and_who_hears_them(root: Path, ra
         {"name": "readers.remember", "behind": 0, "parked": 0, "dead": 1, "keys": 0, "heard": 1}
     ]
     lines = borough(root, "topics")[1].splitlines()
-    assert lines[0].startswith("notes.Notes  retains 7d: 1 events, ")
+    assert lines[0].startswith("notes.Notes  retains 7d: 1 event, ")
     told = "    readers.remember: 0 behind, 0 parked, 1 dead (of 1 that it has taken)"
     assert told in lines
     assert lines[-1].startswith("dead: given up after the last attempt")

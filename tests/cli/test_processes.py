@@ -100,6 +100,17 @@ def test_a_second_signal_exits_at_once(root: Path) -> None:
     assert held.answer is None
 
 
+def test_a_terminal_that_is_closed_drains_however_often_it_says_so(root: Path) -> None:
+    with running(root) as ran:
+        held = Held(ran)
+        ran.process.send_signal(signal.SIGHUP)
+        ran.said("stopping")
+        ran.process.send_signal(signal.SIGHUP)
+        assert held.let_go() == (200, "done")
+        assert ran.ended()[0] == 0
+    assert not (root / ".borough" / "running.json").exists()
+
+
 def test_a_thread_that_hangs_does_not_keep_the_process(root: Path) -> None:
     with running(root, "--set", "limits.drain_s=0.2") as ran:
         held = Held(ran)
@@ -174,10 +185,11 @@ def test_a_signal_during_the_start_ends_the_start(tmp_path: Path) -> None:
 
 def test_a_failing_open_is_one_sentence(tmp_path: Path) -> None:
     service = """
-    from borough import Service
+    from borough import Database, Service
     from {package}.notes.contract import Notes
 
     class NoteService(Service, Notes):
+        db: Database
         async def open(self):
             raise RuntimeError("no mail server")
         async def write(self, text): ...
@@ -189,7 +201,7 @@ def test_a_failing_open_is_one_sentence(tmp_path: Path) -> None:
         _, error = process.communicate(timeout=PATIENCE_S)
     place = root / "notes" / "service.py"
     assert error == (
-        f"borough: notes could not be opened: RuntimeError: no mail server ({place}:7)\n"
+        f"borough: notes could not be opened: RuntimeError: no mail server ({place}:8)\n"
     )
     assert process.returncode == 2
 

@@ -72,7 +72,7 @@ def read_address(folder: Path) -> Address:
         address = msgspec.json.decode((folder / _FILE).read_bytes(), type=Address)
     except (OSError, msgspec.DecodeError):
         raise ConfigurationError(
-            f"no running system is known in {folder}; start it with `borough run`, or name --url"
+            f"no running system is known in {folder}; start it with `borough run`, or name its data folder with --data"
         ) from None
     if not _lives(address.pid):
         raise ConfigurationError(

@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         from borough.stores.postgres.provision import provide, refuse_foreign
     except ImportError:
         raise ConfigurationError(
-            "PostgreSQL needs a package that is not installed: pip install 'borough[postgres]'"
+            "PostgreSQL needs a package that is not installed: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[postgres]'"
         ) from None
     system = System.load(options.path)
     configuration = system.configuration

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,7 @@ def add(subparsers: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     shop = _shop_folder(Path(__file__).resolve().parents[1])
+    _refuse_unknown(options.topology, shop)
     sys.path.insert(0, str(shop.parent))
     show = importlib.import_module("shop.demo.show")
     wishes = show.Wishes(
@@ -81,6 +83,16 @@ def _run(options: argparse.Namespace) -> int:
         is_polyglot=options.polyglot,
     )
     return int(show.show(wishes))
+
+
+def _refuse_unknown(topology: str, shop: Path) -> None:
+    """Raise `ConfigurationError` before anything is begun."""
+    from borough.runtime.configuration import Configuration
+
+    written = Configuration.load(shop, os.environ).options.topologies
+    known = ["one", "fleet", *written]
+    if topology not in known:
+        raise ConfigurationError(f"there is no topology {topology!r}; there are {', '.join(known)}")
 
 
 def _shop_folder(package: Path) -> Path:

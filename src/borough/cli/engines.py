@@ -69,9 +69,11 @@ def with_own_engines(
 
     names, folder = _missing(configuration)
     if names:
+        from borough.runtime.adapters import require_drivers
         from borough.runtime.mocks import mocked
         from borough.runtime.system import System
 
+        require_drivers(names)
         # Faults are told before servers are made.
         mocked(System.load(configuration.folder, flags=flags), mocks)
         print(f"borough: starting {', '.join(names)} in {folder / 'engines'}", file=sys.stderr)

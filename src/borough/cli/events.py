@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from borough.alerting.words import counted
 from borough.cli.engines import add_engine_options, engine_flags, running_engines
 from borough.cli.output import complain
 from borough.errors import ConfigurationError
@@ -231,7 +232,7 @@ def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> N
     for topic in topics:
         facts = topic.facts
         oldest = "" if facts.oldest_s is None else f", oldest {_time(facts.oldest_s)}"
-        size = f"{facts.records} events, {facts.bytes / 1024:.0f} KiB{oldest}"
+        size = f"{counted(facts.records, 'event')}, {facts.bytes / 1024:.0f} KiB{oldest}"
         print(f"{topic.topic}  retains {topic.retains}: {size}")
         print(f"    {topic.outbox} in the outbox, {topic.scheduled} for later")
         for handler in topic.handlers:
@@ -259,14 +260,15 @@ def _show(found: Sequence[Any], options: argparse.Namespace) -> None:
             )
             print(f"    {one.body.decode(errors='replace')}")
         else:
-            print(
-                f"{one.fingerprint}  {one.handler}  {one.events} since {_time(one.first_at)}, last {_time(one.last_at)}"
-            )
+            count = counted(one.events, "event")
+            since, last = _time(one.first_at), _time(one.last_at)
+            print(f"{one.fingerprint}  {one.handler}  {count} since {since}, last {last}")
             print(f"    {one.error} in {one.frame or 'no code of its own'}: {one.cause}")
 
 
 def _plain(one: DeadGroup | DeadEvent) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.structs.asdict(one)
+    fields["group"] = fields.pop("fingerprint")  # as the option is called that takes it
     body = fields.pop("body", None)
     if body is not None:
         try:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import os
 import signal
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +24,7 @@ from borough.cli.fleet_view import FleetView
 from borough.cli.keeping import kept
 from borough.cli.output import results, settle_output
 from borough.cli.patient_stream import PatientStream
-from borough.cli.signals import quit_from_now_on
+from borough.cli.signals import hangs_up, quit_from_now_on
 from borough.clock import SystemClock
 from borough.console.mounting import is_shown
 from borough.errors import ConfigurationError
@@ -41,6 +43,7 @@ from borough.runtime.topology import make_topology
 from borough.runtime.wiring import Plan, make_plan
 from borough.services.identity import TokenIssuer
 from borough.telemetry.masking import masked_url, without_secrets
+from borough.transports.http.server import why_no_listener
 
 __all__ = ["run_fleet"]
 
@@ -102,6 +105,8 @@ class _Fleet:
 
     async def run(self) -> int:
         make_folder(self.folder)
+        edge = self.system.configuration.options.edge
+        _refuse_taken(edge.host, edge.port)
         clock = SystemClock()
         async with kept(self.system.configuration, clock) as keeper:
             launch = self.launch
@@ -144,6 +149,8 @@ class _Fleet:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        if hangs_up():  # the terminal has been closed, which may be said twice
+            loop.add_signal_handler(signal.SIGHUP, self.stopping.set)
         starting = asyncio.ensure_future(supervisor.start())
         stopped = asyncio.ensure_future(self.stopping.wait())
         await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -268,6 +275,21 @@ class _Fleet:
         for title, where in rows:
             print(f"  {title:<{width}}  {where}")
         print("\nCtrl-C stops.", flush=True)
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Raise `ConfigurationError` for a port that cannot be had: the public door opens last, when all else runs."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno in (
+                errno.EADDRINUSE,
+                errno.EACCES,
+            ):  # other faults the door itself tells better
+                raise ConfigurationError(why_no_listener(host, port, error)) from None
 
 
 def _placed(member: Member) -> str:

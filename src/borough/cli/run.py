@@ -91,8 +91,8 @@ def add(subparsers: Any) -> None:
         "--mock",
         action="append",
         default=[],
-        metavar="SERVICE",
-        help="answer this service's contracts from their examples",
+        metavar="NAMES",
+        help="answer the contracts of these services from their examples",
     )
     parser.add_argument(
         "--topology",
@@ -138,6 +138,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 def _run(options: argparse.Namespace) -> int:
     begin_logging(logging.DEBUG if options.verbose else logging.INFO)
+    options.mock = [name for given in options.mock for name in given.replace(",", " ").split()]
     if options.explain:
         return _explain(options)
     if options.reload:
@@ -175,11 +176,14 @@ def _explain(options: argparse.Namespace) -> int:
             system.configuration.settings(service.name, kind)
     for sentence in system.configuration.unread_variables(plan.absent_services):
         print(sentence, file=sys.stderr)
-    rows = system.configuration.explain()
     if options.json:
-        found = [{"option": name, "value": value, "source": source} for name, value, source in rows]
+        known = system.configuration.explained()
+        found = [
+            {"option": name, "value": value, "source": source} for name, value, source in known
+        ]
         print(msgspec.json.encode(found).decode())
         return 0
+    rows = system.configuration.explain()
     width = max(len(name) for name, _, _ in rows)
     for name, value, source in rows:
         print(f"{name:<{width}}  {value}  ({source})")

@@ -1,4 +1,7 @@
-"""Serves in this process until told to stop: the first SIGTERM or Ctrl-C drains, a second one exits at once."""
+"""Serves in this process until told to stop: the first SIGTERM or Ctrl-C drains, a second one exits at once.
+
+A terminal that is closed (SIGHUP) asks to drain, too, and hurries nobody: it may say so twice.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from borough.cli.output import complain, settle_output
-from borough.cli.signals import quit_from_now_on
+from borough.cli.signals import hangs_up, quit_from_now_on
 from borough.runtime.footing import LEFT_BEHIND, allow_many_files, settle_memory
 
 __all__ = ["Served", "serve"]
@@ -75,6 +78,8 @@ class _Stopping:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
+        if hangs_up():
+            loop.add_signal_handler(signal.SIGHUP, self._hung_up)
 
     def cancels(self, task: asyncio.Future[None]) -> None:
         """While the start is under way, a signal cancels it."""
@@ -83,6 +88,13 @@ class _Stopping:
     def _signalled(self) -> None:
         if self._asked.is_set():
             os._exit(130)
+        self._ask()
+
+    def _hung_up(self) -> None:
+        if not self._asked.is_set():
+            self._ask()
+
+    def _ask(self) -> None:
         self._asked.set()
         if self._task is not None:
             self._task.cancel()

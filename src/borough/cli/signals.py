@@ -8,9 +8,14 @@ import os
 import signal
 from types import FrameType
 
-__all__ = ["quit_from_now_on"]
+__all__ = ["hangs_up", "quit_from_now_on"]
 
 _ENDED = 130
+
+
+def hangs_up() -> bool:
+    """Whether the end of the terminal is to be heard; whoever starts by `nohup` wants it unheard."""
+    return signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
 
 
 def quit_from_now_on() -> None:
@@ -23,6 +28,8 @@ def quit_from_now_on() -> None:
         for number in numbers:
             loop.remove_signal_handler(number)
             signal.signal(number, _quit)
+        if loop.remove_signal_handler(signal.SIGHUP):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
     atexit.register(_hear_none)

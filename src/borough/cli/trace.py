@@ -54,10 +54,16 @@ def add(subparsers: Any) -> None:
     listing.add_argument("--service", help="a service that took part")
     listing.add_argument("--operation", help="a part of the name of what it did")
     listing.add_argument("--status", choices=["ok", "error"])
-    listing.add_argument("--slower", type=float, metavar="MS", help="a span of it took so long")
-    listing.add_argument("--faster", type=float, metavar="MS", help="took at most that long")
+    listing.add_argument(
+        "--slower", type=_milliseconds, metavar="MS", help="a span of it took so long"
+    )
+    listing.add_argument(
+        "--faster", type=_milliseconds, metavar="MS", help="took at most that long"
+    )
     listing.add_argument("--since", metavar="TIME", help="not older than 10m, 1h, 7d")
-    listing.add_argument("--limit", type=int, default=20, metavar="N", help="at most so many (20)")
+    listing.add_argument(
+        "--limit", type=_count, default=20, metavar="N", help="at most so many (20)"
+    )
     show = actions.add_parser(
         "show",
         help="show one trace as a waterfall",
@@ -67,6 +73,22 @@ def add(subparsers: Any) -> None:
     for action in (listing, show):
         add_place(action)
     parser.set_defaults(run=_run)
+
+
+def _milliseconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of milliseconds, 0 or more")
+    return found
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not int(text[:9]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of traces, 1 or more")
+    return int(text[:9])
 
 
 def add_place(parser: argparse.ArgumentParser, *, is_below: bool = False) -> None:

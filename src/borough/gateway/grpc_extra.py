@@ -29,6 +29,6 @@ def make_grpc_doors(
         from borough.gateway.grpc_doors import GrpcDoors
     except ModuleNotFoundError:
         raise ConfigurationError(
-            "[grpc] sets a port, and gRPC is not installed: pip install 'borough[grpc]'"
+            "[grpc] sets a port, and gRPC is not installed: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[grpc]'"
         ) from None
     return GrpcDoors(configuration, clock, entrances)

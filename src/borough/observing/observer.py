@@ -82,7 +82,7 @@ class Observer:
             from borough.observing.otel_bridge import install_bridge
         except ImportError as error:
             raise ConfigurationError(
-                "telemetry.bridge needs OpenTelemetry's API: pip install 'borough[otel]'"
+                "telemetry.bridge needs OpenTelemetry's API: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[otel]'"
             ) from error
         install_bridge(recorder, self._clock, self._configuration.options.system.name)
 

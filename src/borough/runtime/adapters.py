@@ -6,7 +6,8 @@ Each is imported when it is chosen, so that nobody pays for an engine that is no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,11 +27,13 @@ __all__ = [
     "make_broker",
     "make_store",
     "postgres_url",
+    "require_drivers",
     "store_kind",
 ]
 
 POSTGRES_URL = "data.postgres.url"
 _SERVICE = "{service}"
+_DRIVERS = {"postgres": "asyncpg", "rabbitmq": "aio_pika", "kafka": "confluent_kafka"}
 _LONGEST_EXPIRY_S = 49 * 86_400.0
 Deadline = Callable[[], float | None]
 """The monotonic deadline of the call at hand, or None."""
@@ -70,14 +73,23 @@ def _postgres_store(
     try:
         from borough.stores.postgres import PostgresStore
     except ImportError as error:
-        raise _missing("the store postgres", error, "postgres") from None
+        raise _missing("the store postgres", error.name, "postgres") from None
     if deadline is None:
         return PostgresStore(url, service=service, clock=clock)
     return PostgresStore(url, service=service, clock=clock, deadline=deadline)
 
 
-def _missing(what: str, error: ImportError, extra: str) -> ConfigurationError:
-    return ConfigurationError(f"{what} needs {error.name}: pip install 'borough[{extra}]'")
+def require_drivers(engines: Iterable[str]) -> None:
+    """Raise `ConfigurationError` where what speaks to one of these engines is not installed."""
+    for engine in engines:
+        if find_spec(_DRIVERS[engine]) is None:
+            raise _missing(engine, _DRIVERS[engine], engine)
+
+
+def _missing(what: str, driver: str | None, extra: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{what} needs {driver}: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[{extra}]'"
+    )
 
 
 def postgres_url(configuration: Configuration, service: str) -> Secret:
@@ -144,7 +156,7 @@ def _rabbitmq(configuration: Configuration) -> Broker:
     try:
         from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
     except ImportError as error:
-        raise _missing("the broker rabbitmq", error, "rabbitmq") from None
+        raise _missing("the broker rabbitmq", error.name, "rabbitmq") from None
     if options.url is None:
         raise ConfigurationError(
             "nothing says where RabbitMQ is: set [events.rabbitmq] url in borough.toml"
@@ -171,7 +183,7 @@ def _kafka(configuration: Configuration, clock: Clock) -> Broker:
     try:
         from borough.brokers.kafka import KafkaBroker, KafkaTerms
     except ImportError as error:
-        raise _missing("the broker kafka", error, "kafka") from None
+        raise _missing("the broker kafka", error.name, "kafka") from None
     if not options.servers:
         raise ConfigurationError(
             "nothing says where Kafka is: set [events.kafka] servers in borough.toml"

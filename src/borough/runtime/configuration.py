@@ -270,13 +270,17 @@ class Configuration:
         return (self.folder / self.options.data.folder).resolve()
 
     def explain(self) -> list[tuple[str, str, str]]:
-        """Every option as (path, value, source), secrets masked."""
-        rows: list[tuple[str, str, str]] = []
+        """Every option as (path, value, source) for people to read, secrets masked."""
+        return [(name, _written(value), source) for name, value, source in self.explained()]
+
+    def explained(self) -> list[tuple[str, Any, str]]:
+        """The same with values as JSON has them."""
+        rows: list[tuple[str, Any, str]] = []
         for name, value in _leaves("", self.options):
             shown = _shown(value)
             if _is_variable(name) and not str(value).startswith(_REFERENCES):
                 shown = MASK
-            if name.startswith("teams.") and name.endswith(".alerts"):
+            if value is not None and name.startswith("teams.") and name.endswith(".alerts"):
                 shown = _without_path(shown)
             rows.append((name, shown, self._sources.get(name, "default")))
         rows += [
@@ -309,7 +313,18 @@ def _secrets(options: Options) -> Iterator[tuple[str, str]]:
     yield from ((option, value) for option, value in found.items() if value is not None)
 
 
-def _shown(value: Any) -> str:
+def _written(value: Any) -> str:
+    """A value as borough.toml has it, but for the quotes of a text; nothing where it is not set."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode().replace(",", ", ")
+
+
+def _shown(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_shown(item) for item in cast("list[Any]", value)]
     return MASK if isinstance(value, Secret) else masked_url(without_secrets(str(value)))
 
 

@@ -229,7 +229,7 @@ def _by_grpc(
         from borough.transports.grpc.client import GrpcMethods, GrpcTransport
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"{external.url} needs {error.name}: pip install 'borough[grpc]'"
+            f"{external.url} needs {error.name}: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[grpc]'"
         ) from None
     host = f"[{place.host}]" if ":" in place.host else place.host
     return GrpcTransport(

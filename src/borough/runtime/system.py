@@ -168,8 +168,13 @@ def _refuse_nothing(folder: Path, options: Options) -> None:
     if not foreign_names(options.services) and not any(folder.glob("*/contract.py")):
         named = next(iter(options.services), None)
         without = f", or say what services.{named}.command is" if named is not None else ""
+        above = folder.parent
+        if (above / CONFIGURATION_FILE).is_file() and not (folder / CONFIGURATION_FILE).is_file():
+            raise ConfigurationError(
+                f"{folder} is within the system {above}, and no system itself; name {above}"
+            )
         raise ConfigurationError(
-            f"{folder} has no services: a service is a subfolder with a service.py (docs/start.md){without}"
+            f"{folder} has no services: a service is a subfolder with a service.py{without}"
         )
 
 

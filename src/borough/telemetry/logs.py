@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from borough.telemetry.frames import ExcInfo, own_frames
 from borough.telemetry.masking import MaskingFormatter, masked
 from borough.telemetry.span import Value
 from borough.telemetry.trace import TraceContext
@@ -79,9 +80,16 @@ class _Text(MaskingFormatter):
     def format(self, record: logging.LogRecord) -> str:
         here = self._where()
         record.borough_where = "" if here is None or not here[0] else _said(*here)
+        record.exc_text = None  # a text that another formatter has made is whole
         line = super().format(record)
+        record.exc_text = None
         colour = _COLOURS.get(record.levelname) if self._in_colour else None
         return line if colour is None else f"\x1b[{colour}m{line}\x1b[0m"
+
+    def formatException(self, ei: ExcInfo) -> str:
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
+            return super().formatException(ei)
+        return own_frames(ei)
 
 
 def _said(service: str, trace: TraceContext | None) -> str:

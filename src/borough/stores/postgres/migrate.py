@@ -159,7 +159,7 @@ def _revision(
         from borough.stores.postgres.revision import run_revision
     except ModuleNotFoundError as error:
         raise MigrationRefused(
-            f"{name} was not applied: it needs {error.name}: pip install 'borough[alembic]'"
+            f"{name} was not applied: it needs {error.name}: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[alembic]'"
         ) from None
     return partial(run_revision, name, connection, migration)
 
