@@ -107,7 +107,7 @@ def _run(options: argparse.Namespace) -> int:
     flags = {"data.folder": str(Path(options.data).resolve()) if options.data else None}
     system = System.load(options.system, flags=flags)
     operation = find_operation(_contracts(system), options.operation)
-    _refuse_idle(system, operation, options)
+    _refuse_idle_key(operation, options)
     text = sys.stdin.read() if options.arguments == "-" else options.arguments
     sent = Codec(operation).write_arguments(_arguments(operation, text))
     headers = list(sent.headers)
@@ -141,7 +141,7 @@ def _run(options: argparse.Namespace) -> int:
             client = proof.client(options.service)
             origin = proof.origin(operation.contract.service, *_origin(url, "https"))
         else:
-            headers += _proof(folder, options.service)
+            headers += _proof(system, options.service)
             origin = _origin(url, "http")
     request = (origin, operation.mark.method, sent.target, headers, sent.body or b"")
     status = asyncio.run(_send(options, operation, client or HttpClient(), request))
@@ -150,10 +150,9 @@ def _run(options: argparse.Namespace) -> int:
     return status
 
 
-def _refuse_idle(system: System, operation: Operation, options: argparse.Namespace) -> None:
-    """Refuse what cannot be meant. Raises `ConfigurationError`."""
+def _refuse_idle_key(operation: Operation, options: argparse.Namespace) -> None:
+    """Raise `ConfigurationError` for a key that binds nothing."""
     from borough.contracts.marks import IDEMPOTENCY_KEY
-    from borough.runtime.system import service_name
 
     by, name = operation.mark.idempotent_by, operation.wire_name
     if options.key and by != IDEMPOTENCY_KEY:
@@ -161,12 +160,6 @@ def _refuse_idle(system: System, operation: Operation, options: argparse.Namespa
         raise ConfigurationError(
             f"{name} is idempotent {why}, so --key binds nothing; leave it out"
         )
-    table = system.configuration.options
-    known = {*map(service_name, system.services), *table.services, *table.discovery.static}
-    if options.service and options.service not in known:
-        close = difflib.get_close_matches(options.service, known, 1)
-        meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
-        raise ConfigurationError(f"--as {options.service}: no service here has that name; {meant}")
 
 
 def _contracts(system: Any) -> list[Contract]:
@@ -227,10 +220,20 @@ def _arguments(operation: Operation, text: str) -> list[Any]:
     return values
 
 
-def _proof(folder: Path, service: str) -> list[tuple[bytes, bytes]]:
+def _proof(system: System, service: str) -> list[tuple[bytes, bytes]]:
+    from borough.runtime.system import service_name
+
+    folder, table = system.configuration.data_folder, system.configuration.options
     try:
         token = (folder / "tokens" / f"{service}.token").read_bytes().strip()
     except OSError as error:
+        known = sorted({*map(service_name, system.services), *table.services})
+        if service not in known:
+            close = difflib.get_close_matches(service, known, 1)
+            meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+            raise ConfigurationError(
+                f"--as {service}: no service here has that name; {meant}"
+            ) from None
         raise ConfigurationError(
             f"the token of {service} in {folder / 'tokens'} cannot be read: {error.strerror}; is the system running?"
         ) from None
