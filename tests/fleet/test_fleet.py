@@ -229,7 +229,8 @@ def test_a_process_that_cannot_start_is_told_with_its_own_sentence(root: Path) -
             root, "fleet", "--port", taken, "--data", str(root.parent / f"other{busy}")
         )
         assert refused.returncode == 2
-        assert f"borough: edge.1: Port {taken} on 127.0.0.1 is in use" in refused.stderr
+        sentence = f"borough: Port {taken} on 127.0.0.1 is in use; stop what listens there, or choose another port\n"
+        assert refused.stderr == sentence  # and nothing was started before
     (root / "ledger/migrations/sqlite/0001_entries.sql").write_text(
         "create table other (id integer);"
     )
