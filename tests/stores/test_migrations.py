@@ -162,7 +162,7 @@ async def test_a_failing_migration_leaves_nothing_and_what_came_before(store: Sq
         "create table c (id); rollback",
         "savepoint a",
         "pragma foreign_keys = off",
-        "attach 'x.db' as x",
+        "attach ':memory:' as x",
         "create table c (id unique on conflict rollback)",
         "insert or rollback into a values (1)",
         "create trigger t before insert on a begin select raise(rollback, 'no'); end",
