@@ -26,14 +26,6 @@ class TornInTwo(Torn):
 
 
 @contract("shelf", version="1.0")
-class Clearing(Protocol):
-    """Another contract of the same service."""
-
-    @delete("/books/all")
-    async def clear(self) -> None: ...
-
-
-@contract("shelf", version="1.0")
 class Shelf(Protocol):
     """Holds books."""
 
@@ -42,6 +34,9 @@ class Shelf(Protocol):
 
     @get("/books/{title}")
     async def find(self, title: str) -> str: ...
+
+    @delete("/books/all")
+    async def clear(self) -> None: ...
 
     @delete("/books/{title}")
     async def remove(self, title: str) -> None: ...
@@ -57,7 +52,7 @@ class Shelf(Protocol):
 
 
 @final
-class ShelfService(Service, Shelf, Clearing):
+class ShelfService(Service, Shelf):
     """Says which operation was called."""
 
     def __init__(self) -> None:

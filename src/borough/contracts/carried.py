@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from borough.contracts.operation import Parameter
+from borough.contracts.operation import Operation, Parameter
 from borough.errors import InvalidRequest
 
-__all__ = ["check_carried", "header_text", "path_text", "plain_text"]
+__all__ = ["check_carried", "header_text", "path_text", "plain_text", "segments_beside"]
 
 
 def plain_text(value: Any) -> str:
@@ -21,12 +22,11 @@ def plain_text(value: Any) -> str:
     return plain if isinstance(plain, str) else str(plain)
 
 
-def path_text(name: str, value: Any) -> str:
-    """A path parameter as a segment, its first character encoded in any case.
+def path_text(name: str, value: Any, beside: Container[str] = ()) -> str:
+    """A path parameter as a segment. Raises `InvalidRequest` for what no path can carry: empty, `.` and `..`.
 
-    What is written in a path goes before a parameter, whoever routes: a value that read like another path
-    of the service, now or in a later version, would call another operation. Raises `InvalidRequest` for
-    what no path can carry: empty, `.` and `..`.
+    `beside`: what other paths have there. A value that reads like it would call that operation, for who
+    routes takes what is written over a parameter; with its first character encoded it is a value again.
     """
     text = plain_text(value)
     if text in ("", ".", "..") or any(character < " " or character == "\x7f" for character in text):
@@ -35,7 +35,20 @@ def path_text(name: str, value: Any) -> str:
             errors=[{"detail": "not a path segment", "parameter": name}],
         )
     segment = quote(text, safe="")
-    return segment if segment[0] == "%" else f"%{ord(segment[0]):02X}{segment[1:]}"
+    return f"%{ord(segment[0]):02X}{segment[1:]}" if segment in beside else segment
+
+
+def segments_beside(operation: Operation) -> dict[str, frozenset[str]]:
+    """By path parameter, what stands in its place in those paths of the contract that are as long."""
+    own = operation.path.split("/")
+    paths = [other.path.split("/") for other in operation.contract.operations.values()]
+    return {
+        segment[1:-1]: frozenset(
+            path[index] for path in paths if len(path) == len(own) and path[index][:1] != "{"
+        )
+        for index, segment in enumerate(own)
+        if segment[:1] == "{"
+    }
 
 
 def header_text(name: str, value: Any) -> bytes:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
-from borough.contracts.carried import header_text, path_text, plain_text
+from borough.contracts.carried import header_text, path_text, plain_text, segments_beside
 from borough.contracts.finite import Look, find_endless, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
@@ -63,6 +63,7 @@ class Codec:
     """Reads and writes one operation. Made once per operation; everything slow happens here, at the start."""
 
     __slots__ = (
+        "_beside",
         "_decode_request",
         "_decode_result",
         "_endless_arguments",
@@ -98,6 +99,7 @@ class Codec:
             for code, kind in operation.problems.items()
         }
         self._slots = _SLOT.findall(operation.path)
+        self._beside = segments_beside(operation)
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
         self._query_names = {p.wire_name for p in operation.parameters if p.place == "query"}
         self._from_body = _from_body(operation.parameters)
@@ -222,7 +224,7 @@ class Codec:
             elif place == "upload":
                 body, content_type = value, b"application/octet-stream"
             elif place == "path":
-                text = path_text(parameter.name, value)
+                text = path_text(parameter.name, value, self._beside[parameter.name])
                 target = target.replace("{" + parameter.name + "}", text)
             elif value is None or value is msgspec.UNSET:
                 continue
