@@ -33,7 +33,6 @@ _DUE = """
 select due, number, length(body) as size from borough_scheduled
 where due <= $1 order by due, number limit $2
 """
-_REMOVE = "delete from borough_scheduled where (due, number) <= ($1, $2)"
 
 _BATCH = 500
 _BATCH_BYTES = 4 * 1024 * 1024
@@ -123,8 +122,9 @@ class ScheduledEvents:
             last = row
         async with self._store.transaction(serializable=False) as tx:
             await hold_lease(tx, lease)
-            moved = await tx.execute(MOVE_SCHEDULED[self._store.dialect], last.due, last.number)
-            await tx.execute(_REMOVE, last.due, last.number)
+            moved = 0
+            for statement in MOVE_SCHEDULED[self._store.dialect]:
+                moved = await tx.execute(statement, last.due, last.number)
         return moved
 
     def _set_alarm(self) -> None:

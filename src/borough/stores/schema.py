@@ -46,19 +46,30 @@ INSERT_SCHEDULED: Final = (
 """And what it has published for later."""
 
 _MOVE = """
-insert into borough_outbox ({columns}id, topic, type, key, body)
-select {number}id, topic, type, key, body from borough_scheduled
+insert into borough_outbox (id, topic, type, key, body)
+select id, topic, type, key, body from borough_scheduled
 where (due, number) <= ($1, $2) order by due, number
 """
-_PLACED = (
-    f"(pg_current_xact_id()::text::bigint << {PLACES}) + row_number() over (order by due, number), "
+_REMOVE = "delete from borough_scheduled where (due, number) <= ($1, $2)"
+_MOVE_AT_ONCE = f"""
+with gone as (
+    delete from borough_scheduled where (due, number) <= ($1, $2)
+    returning due, number, id, topic, type, key, body
 )
+insert into borough_outbox (sequence, id, topic, type, key, body)
+select (pg_current_xact_id()::text::bigint << {PLACES}) + row_number() over (order by due, number),
+ id, topic, type, key, body from gone
+"""
 
-MOVE_SCHEDULED: Final[Mapping[Dialect, str]] = {
-    "sqlite": _MOVE.format(columns="", number=""),
-    "postgres": _MOVE.format(columns="sequence, ", number=_PLACED),
+MOVE_SCHEDULED: Final[Mapping[Dialect, Sequence[str]]] = {
+    "sqlite": (_MOVE, _REMOVE),
+    "postgres": (_MOVE_AT_ONCE,),
 }
-"""How what is due takes its place in the outbox, up to a time and a number."""
+"""How what is due takes its place in the outbox, up to a time and a number; each tells how many that were.
+
+Two statements must see the same rows. Where others commit between them it is one, which moves what it
+has taken away and nothing else.
+"""
 
 _EVENTS = """
 create table borough_outbox (

@@ -28,6 +28,7 @@ from borough.errors import (
 )
 from borough.ports import Migration, Store, StoreTransaction
 from borough.stores.schema import borough_migrations
+from borough.testing.conformance.moving import moved_while, schedule, take_back
 from borough.testing.conformance.suite import check, equal, raising
 
 __all__ = ["StoreConformance"]
@@ -115,6 +116,12 @@ class StoreConformance:
                 await one.migrate("service", [_SCHEMA])
                 async with self._opened(Path(name)) as other:
                     yield one, other
+
+    @asynccontextmanager
+    async def _later(self) -> AsyncGenerator[tuple[Store, Store]]:
+        async with self._two() as (one, other):
+            await one.migrate("borough", borough_migrations(one.dialect))
+            yield one, other
 
     # --- what a commit is -----------------------------------------------------------------------
 
@@ -262,6 +269,27 @@ class StoreConformance:
             last = await store.one(int, "select max(sequence) from borough_outbox")
             equal(publisher.committed_with, [last], "what the companion was told")
 
+    async def test_an_event_for_later_that_commits_during_a_move_is_not_lost(self) -> None:
+        async with self._later() as (one, other):
+            await schedule(one, 2.0, "first")
+            await moved_while(one, lambda: schedule(other, 1.0, "second"))
+            equal(sorted(await _published(one)), ["first", "second"], "events in the outbox")
+
+    async def test_an_event_that_is_taken_back_during_a_move_is_not_published(self) -> None:
+        async with self._later() as (one, other):
+            await schedule(one, 2.0, "first")
+            await schedule(one, 1.0, "kept")
+            cancelled = await moved_while(one, lambda: take_back(other, "first"))
+            expected = ["kept"] if cancelled else ["first", "kept"]
+            equal(sorted(await _published(one)), expected, "events in the outbox")
+
+    async def test_events_for_later_take_their_places_by_their_times(self) -> None:
+        async with self._later() as (one, _):
+            for number, due in enumerate((3.0, 1.0, 2.0, 1.0)):
+                await schedule(one, due, f"e{number}")
+            await moved_while(one, None)
+            equal(await _published(one), ["e1", "e3", "e2", "e0"], "events in the outbox")
+
     async def test_without_a_companion_nothing_is_published(self) -> None:
         async with (
             self._store() as store,
@@ -399,6 +427,10 @@ async def _count_up(store: Store) -> None:
 
 async def _ids(store: Store) -> list[int]:
     return list(await store.all(int, "select id from item order by id"))
+
+
+async def _published(store: Store) -> list[str]:
+    return list(await store.all(str, "select id from borough_outbox order by sequence"))
 
 
 def _never() -> NoReturn:
