@@ -60,8 +60,10 @@ delete from borough_attempts where (handler, generation, event_id) in (
     cross join borough_attempts a  -- in this order: few handlers have generations
     where a.handler = g.handler and a.generation < g.generation limit $1)
 """
+# Attempts and marks are renewed in place. A row that was renewed after it was chosen is looked at once
+# more, where others commit meanwhile, and by what stands outside of the choice alone.
 _ATTEMPTS = """
-delete from borough_attempts where (handler, generation, event_id) in (
+delete from borough_attempts where begun_at < $1 and (handler, generation, event_id) in (
     select handler, generation, event_id from borough_attempts where begun_at < $1
     order by begun_at limit $2)
 """
@@ -77,7 +79,7 @@ delete from borough_answers where (operation, scope, key) in (
     order by created_at limit $2)
 """
 _MARKS = """
-delete from borough_marks where (operation, scope, key) in (
+delete from borough_marks where until < $1 and (operation, scope, key) in (
     select operation, scope, key from borough_marks where until < $1 order by until limit $2)
 """
 
