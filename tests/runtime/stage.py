@@ -95,6 +95,8 @@ class Place:
 class Stage:
     """What a test puts on: places by name, one broker, one clock."""
 
+    tables = Migration("0001_tables.sql", TABLES)
+
     def __init__(self, folder: Path, clock: Clock, terms: Terms | None = None) -> None:
         self.folder = folder
         self.clock = clock
@@ -106,10 +108,14 @@ class Stage:
     async def place(self, name: str) -> Place:
         store = made_store(self.folder, name, self.clock)
         await store.open()
-        self._open.append(store)
+        self.opened(store)
         await store.migrate("borough", borough_migrations(store.dialect))
-        await store.migrate("service", [Migration("0001_tables.sql", TABLES)])
+        await store.migrate("service", [self.tables])
         return Place(name, store, self.clock, self.terms)
+
+    def opened(self, store: Store) -> None:
+        """It is closed at the end."""
+        self._open.append(store)
 
     def relay(
         self, place: Place, broker: Broker | None = None, terms: RelayTerms | None = None

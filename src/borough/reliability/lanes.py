@@ -18,9 +18,12 @@ T = TypeVar("T")
 
 
 class Start(Generic[T]):
-    """A delivery in its lane; `attempt` counts its starts from 1, `spared` those that say nothing of it."""
+    """A delivery in its lane; `attempt` counts its starts from 1, `spared` those that say nothing of it.
 
-    __slots__ = ("attempt", "before", "item", "key", "position", "spared")
+    `refused` is how often it could not be put aside, for a reason of its own.
+    """
+
+    __slots__ = ("attempt", "before", "item", "key", "position", "refused", "spared")
 
     def __init__(self, position: int, before: int, key: str | None, item: T) -> None:
         self.position = position
@@ -29,6 +32,7 @@ class Start(Generic[T]):
         self.item = item
         self.attempt = 0
         self.spared = 0
+        self.refused = 0
 
 
 class Lanes(Generic[T]):

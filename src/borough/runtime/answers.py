@@ -36,6 +36,7 @@ from borough.reliability.idempotency import (
     decide,
     fingerprint,
 )
+from borough.reliability.index_key import index_key
 from borough.runtime.reruns import rerun
 from borough.services.context import Call
 from borough.telemetry.waiting import Waits
@@ -138,9 +139,10 @@ class KeyedCalls:
         """The stored answer, or a mark until `deadline` (monotonic) with which the call may run.
 
         Raises `KeyReused` when the key has answered another request, `KeyInUse` while another run
-        holds it.
+        holds it. A `scope` or `key` that does not fit into an index is known by its digest.
         """
         clock = self.clock
+        scope, key = index_key(scope), index_key(key)
         now = clock.epoch_s()
         until = now + min(max(deadline - clock.monotonic(), 0.0), LONGEST_MARK_S)
         owner = str(clock.new_id())

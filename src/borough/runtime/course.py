@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from borough.errors import (
     BrokerError,
@@ -24,14 +25,15 @@ from borough.errors import (
     StoreUnavailable,
     TransactionConflict,
 )
-from borough.ports import Delivery, Message, Subscription
+from borough.ports import Message, Subscription
 from borough.reliability.backoff import Backoff
 from borough.reliability.lanes import Lanes, Start
 from borough.reliability.lease import Lease, LeaseLost
+from borough.reliability.numbers_done import NumbersDone
 from borough.reliability.retries import Verdict
 from borough.runtime.envelope import EventUnreadable
 from borough.runtime.event_handler import EventRefused, EventSpared
-from borough.runtime.handling import Outcome
+from borough.runtime.handling import Outcome, indexed
 from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of
 from borough.runtime.pulse import Pulse
 
@@ -48,6 +50,8 @@ _NOTED_EACH_S = 0.2
 _NOTED_IDLE_S = 600.0
 _LOOK_FOR_PARKED_S = 2.0  # replayed by another process
 _PARKED_AT_ONCE = 16
+_REFUSED_AT_MOST = 3
+"""How often the database may refuse to put an event aside before it is given up without its key."""
 _BACKOFF = Backoff(0.1, 5.0)
 _INNOCENT = (StoreUnavailable, CommitFailed, CommitUnknown, TransactionConflict, EventSpared)
 """What says nothing about the event: the service's own database, or its receiver, could not be had, or
@@ -72,12 +76,10 @@ class Course:
         self._suspects = self._terms.suspects if lease.after_crash else 0
         self._stopping = consumer.stopping
         self._activity = consumer.activity
-        self._lanes: Lanes[Delivery] = Lanes(position, self._terms.window)
+        self._lanes: Lanes[Message] = Lanes(position, self._terms.window)
         self._noted = position
         self._since_note = 0
-        self._sequences: deque[tuple[int, int]] = deque()
-        self._sequence = 0
-        """The highest number of what is done; it outlives a note that failed."""
+        self._numbers = NumbersDone()
         self._missed = 0
         self._progress = Pulse()
         self._full = Pulse()
@@ -143,9 +145,10 @@ class Course:
                 self._tell_missed()
             for delivery in taken:
                 message = delivery.message
-                self._sequences.append((delivery.position, message.sequence))
+                self._numbers.read(delivery.position, message.sequence)
                 if self._handling.hears(message.type):
-                    lanes.offer(delivery.position, message.key, delivery)
+                    message = indexed(message)
+                    lanes.offer(delivery.position, message.key, message)
                 else:
                     lanes.skip(delivery.position)
             self._advanced(0)
@@ -186,10 +189,10 @@ class Course:
         self._alarm = None
         self._start_more()
 
-    async def _handle(self, entry: Start[Delivery]) -> None:
+    async def _handle(self, entry: Start[Message]) -> None:
         if entry.attempt > 1:
             self._consumer.retries += 1
-        message = entry.item.message
+        message = entry.item
         attempts = entry.attempt - entry.spared
         try:
             if self._suspects > 0:
@@ -227,9 +230,9 @@ class Course:
         self._suspects -= 1
         return max(attempts, await self._parking.count_attempt(event_id, self._lease))
 
-    async def _failed(self, entry: Start[Delivery], attempts: int, error: BaseException) -> None:
+    async def _failed(self, entry: Start[Message], attempts: int, error: BaseException) -> None:
         """Let the event and what follows it wait, put it aside, or give it up."""
-        message = entry.item.message
+        message = entry.item
         retries = self._terms.retries
         self._consumer.failed += 1
         self._consumer.failures[message.id] = (attempts, error)
@@ -239,6 +242,8 @@ class Course:
             entry.spared += 1
         chance = self._clock.random.random()
         wait_s = retries.wait_s(attempts, chance)
+        if entry.refused >= _REFUSED_AT_MOST and verdict is not Verdict.AGAIN:
+            verdict, message = Verdict.BURY, msgspec.structs.replace(message, key=None)
         try:
             if verdict is Verdict.PARK:
                 await self._parking.park(message, attempts, repr(error), wait_s, self._lease)
@@ -252,6 +257,7 @@ class Course:
                 self._consumer.failures.pop(message.id, None)
         except (StoreError, ParkingFull) as refused:
             entry.spared += 1  # the attempt is judged again when there is room
+            entry.refused += isinstance(refused, StoreError) and not _is_innocent(refused)
             _log.warning("%s could not put event %s aside: %s", self._name, message.id, refused)
             verdict = Verdict.AGAIN
         self._tell(message.id, attempts, verdict, wait_s, error)
@@ -271,7 +277,7 @@ class Course:
         except BrokerError as error:
             _log.warning("%s: the broker has no copy of dead %s: %s", self._name, message.id, error)
 
-    def _wait_for_room(self, entry: Start[Delivery], full: ParkingFull) -> None:
+    def _wait_for_room(self, entry: Start[Message], full: ParkingFull) -> None:
         """The event has not run; it and all that is read wait until parked ones are done."""
         if not self._crowded:
             self._crowded = True
@@ -430,7 +436,9 @@ class Course:
         if not self.idle:
             return
         try:
-            await self._consumer.positions.write(self._lease, self._noted, self._sequence)
+            await self._consumer.positions.write(
+                self._lease, self._noted, self._numbers.done(self._noted)
+            )
         except StoreError as error:
             _log.warning("%s: its position was not noted: %s", self._name, error)
 
@@ -439,10 +447,8 @@ class Course:
         self._since_note = 0
         if position <= self._noted:
             return
-        sequences = self._sequences
-        while sequences and sequences[0][0] <= position:
-            self._sequence = max(self._sequence, sequences.popleft()[1])
-        await self._consumer.positions.write(self._lease, position, self._sequence)
+        number = self._numbers.done(position)
+        await self._consumer.positions.write(self._lease, position, number)
         await self._subscription.done(position)
         self._noted = position
         self._consumer.noted.beat()

@@ -19,6 +19,7 @@ from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
 from borough.contracts.upcasting import upcasts_of, version_of
 from borough.errors import BoroughError
+from borough.reliability.index_key import index_key
 from borough.telemetry.trace import TraceContext, read_traceparent, travelling
 
 __all__ = [
@@ -91,6 +92,7 @@ class EventWriter:
     ) -> tuple[str | None, bytes]:
         """The key and the document. `event_id` is one that `ServiceDatabase.publish` has minted.
 
+        A key that does not fit into an index is whole in the document, and its digest what is kept beside it.
         Raises `msgspec.ValidationError` where a value breaks the event's type.
         """
         data = _encode(event)
@@ -101,6 +103,7 @@ class EventWriter:
             if type(key) is not str:
                 key = _key_text(key)
             keyed = b',"partitionkey":' + _encode(key)
+            key = index_key(key)
         if trace is not None:
             traced = b',"traceparent":"%b"' % trace.traceparent.encode()
             if trace.state or trace.baggage:

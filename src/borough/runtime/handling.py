@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
+import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
+from borough.reliability.index_key import fits_index, index_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import CloudEvent, EventReader, read_document, trace_in
@@ -28,7 +30,7 @@ from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext
 
-__all__ = ["Handling", "Outcome"]
+__all__ = ["Handling", "Outcome", "indexed"]
 
 # The row is only written while the lease is in force and nothing of the key is parked: one
 # statement drops duplicates, keeps order and fences.
@@ -60,6 +62,18 @@ class Outcome(Enum):
     """It was done before."""
     BEHIND = "behind"
     """Events of its key are parked; it must wait behind them. Nothing has run."""
+
+
+def indexed(message: Message) -> Message:
+    """The message as a handler's database can hold it: other publishers may choose any key and id.
+
+    The document keeps both as they are.
+    """
+    key = message.key
+    if fits_index(message.id) and (key is None or fits_index(key)):
+        return message
+    key = None if key is None else index_key(key)
+    return msgspec.structs.replace(message, id=index_key(message.id), key=key)
 
 
 class Handling:
