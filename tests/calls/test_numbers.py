@@ -1,13 +1,14 @@
-"""NaN, infinity and endless decimals are refused alike in every mode, on the way in and out."""
+"""NaN, infinity, endless decimals and instants without UTC are refused alike in every mode, on the way in and out."""
 
 import math
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Protocol, final
 
 import pytest
 
-from borough import Reply, Service, Struct, System, contract, get, post
+from borough import Instant, Reply, Service, Struct, System, contract, get, post
 from borough.errors import InvalidRequest, ServiceFailure
 from borough.testing import Mode, Running, start
 from tests.modes import IN_ONE_PROCESS
@@ -51,6 +52,12 @@ class Meter(Protocol):
     @get("/streams/{how}")
     def stream(self, how: str) -> AsyncIterator[Reading]: ...
 
+    @post("/times")
+    async def read_at(self, at: Instant) -> Instant: ...
+
+    @get("/times/{at}")
+    async def found_at(self, at: Instant) -> Instant: ...
+
     @get("/watched")
     def watch(self, heat: float) -> AsyncIterator[int]: ...
 
@@ -78,6 +85,12 @@ class MeterService(Service, Meter):
     async def stream(self, how: str) -> AsyncIterator[Reading]:
         yield Reading()
         yield ANSWERS[how]
+
+    async def read_at(self, at: Instant) -> Instant:
+        return at
+
+    async def found_at(self, at: Instant) -> Instant:
+        return at
 
     async def watch(self, heat: float) -> AsyncIterator[int]:
         yield 1
@@ -108,7 +121,13 @@ async def test_a_float_that_is_not_finite_is_refused_as_an_argument(
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("NaN", "finite"), ("sNaN", "finite"), ("Infinity", "finite"), ("1E999999", "beyond 6144")],
+    [
+        ("NaN", "finite"),
+        ("sNaN", "finite"),
+        ("Infinity", "finite"),
+        ("1E999999", "beyond 6144"),
+        ("0." + "1" * 7000, "more than 6144 characters"),
+    ],
 )
 async def test_a_decimal_without_an_end_is_refused_as_an_argument(
     running: Running, text: str, words: str
@@ -122,6 +141,19 @@ async def test_a_decimal_without_an_end_is_refused_as_an_argument(
     ):
         with pytest.raises(InvalidRequest, match=words):
             await call
+
+
+@pytest.mark.parametrize(("year", "hours"), [(1, 14), (9999, -14)])
+async def test_an_instant_that_utc_has_not_is_refused_as_an_argument(
+    running: Running, year: int, hours: int
+) -> None:
+    meter, zone = running.client(Meter), timezone(timedelta(hours=hours))
+    at = datetime(year, 1 if year == 1 else 12, 1 if year == 1 else 31, 12, tzinfo=zone)
+    for call in (meter.read_at(at), meter.found_at(at)):
+        with pytest.raises(InvalidRequest, match="no time in UTC"):
+            await call
+    inner = datetime(year, 6, 1, tzinfo=zone)
+    assert await meter.read_at(inner) == await meter.found_at(inner) == inner
 
 
 async def test_the_place_of_such_a_number_is_named_alike(running: Running) -> None:

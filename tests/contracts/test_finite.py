@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
 
 from borough import Meta, Struct
-from borough.contracts.finite import find_endless
+from borough.contracts.finite import find_endless, find_unfit
 
 
 class Leaf(Struct, rename="camel"):
@@ -68,10 +69,57 @@ def test_a_decimal_with_an_exponent_without_end_is_found(text: str) -> None:
     assert look(Decimal(text)) == ("the exponent is beyond 6144", "")
 
 
+@pytest.mark.parametrize("text", ["0." + "1" * 6143, "1" * 6145, "1." + "1" * 20_000 + "E-6144"])
+def test_a_decimal_that_is_written_without_end_is_found(text: str) -> None:
+    look = find_endless(Decimal)
+    assert look is not None
+    assert look(Decimal(text)) == ("it is written with more than 6144 characters", "")
+
+
+EAST, WEST = timezone(timedelta(hours=14)), timezone(timedelta(hours=-14))
+
+
+class Visit(Struct):
+    at: datetime | None = None
+    visits: "tuple[Visit, ...]" = ()
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        (Visit(at=datetime(1, 1, 1, tzinfo=EAST)), "/at"),
+        (
+            Visit(visits=(Visit(), Visit(at=datetime(9999, 12, 31, 23, tzinfo=WEST)))),
+            "/visits/1/at",
+        ),
+    ],
+)
+def test_an_instant_of_an_argument_that_utc_has_not_is_found(value: Visit, pointer: str) -> None:
+    look = find_unfit(Visit)
+    assert look is not None
+    assert look(value) == ("no time in UTC, which has the years 1 to 9999", pointer)
+    assert find_endless(Visit) is None
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=WEST), datetime(9999, 12, 31, tzinfo=EAST),
+        datetime(2030, 1, 1, tzinfo=EAST), datetime(1, 1, 2, tzinfo=EAST), None,
+    ],
+)  # fmt: skip
+def test_any_other_instant_passes(at: datetime | None) -> None:
+    look = find_unfit(Visit)
+    assert look is not None
+    assert look(Visit(at=at)) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
         (float, 1.7976931348623157e308), (Decimal, Decimal("1E6144")), (Decimal, Decimal("1E-6144")),
+        (Decimal, Decimal("1" * 6144)),
         (float | None, None), (Tree, Tree(leaf=Leaf(name="a"), trees=(Tree(),))),
         (tuple[str, float], ("a", 1.0)), (Mapping[str, float], {"a": 0.0}),
     ],

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 import msgspec
 
 from borough.contracts.carried import header_text, path_text, plain_text, segments_beside
-from borough.contracts.finite import Look, find_endless, refuse_endless
+from borough.contracts.finite import Look, find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import type_shape
@@ -86,8 +86,8 @@ class Codec:
         self._parameters = operation.parameters
         self._decode_request = msgspec.json.Decoder(request).decode if request is not None else None
         self._oversight: Oversight | None = find_oversight(request) if request is not None else None
-        self._endless_request = find_endless(request) if request is not None else None
-        looks = [(each.name, find_endless(each.kind)) for each in operation.parameters]
+        self._endless_request = find_unfit(request) if request is not None else None
+        looks = [(each.name, find_unfit(each.kind)) for each in operation.parameters]
         self._endless_arguments = [
             (index, name, look) for index, (name, look) in enumerate(looks) if look is not None
         ]
@@ -384,7 +384,7 @@ def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
         "TupleType",
     )
     convert = msgspec.convert
-    look = find_endless(kind)
+    look = find_unfit(kind)
 
     def read(values: list[str] | None) -> Any:
         if values is None:

@@ -1,13 +1,15 @@
-"""Numbers that no other language reads: NaN, infinity, and decimals with an exponent without end.
+"""Numbers that no other language reads: NaN, infinity, and decimals without an end; and instants that UTC has not.
 
 `find_endless(type)` compiles a look at values of a type. It returns the first such number as
 (sentence, JSON pointer), or None. A type without float and Decimal has no look and costs nothing.
-Every boundary asks it, so that local, honest and remote calls refuse the same values.
+Every boundary asks it, so that local, honest and remote calls refuse the same values. Of arguments,
+`find_unfit(type)` asks for instants, too: a service keeps them in UTC, where year 1 has a first hour.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import Any, cast
@@ -17,25 +19,40 @@ from msgspec import inspect as shape
 from borough.contracts.portable import struct_class, type_shape
 from borough.errors import InvalidRequest
 
-__all__ = ["EXPONENT_LIMIT", "Look", "find_endless", "refuse_endless"]
+__all__ = ["EXPONENT_LIMIT", "LENGTH_LIMIT", "Look", "find_endless", "find_unfit", "refuse_endless"]
 
 EXPONENT_LIMIT = 6144
 """The largest exponent of a decimal, up and down: that of IEEE 754 decimal128."""
 
+LENGTH_LIMIT = 6144
+"""How many characters a decimal has at most as it is written; whatever its exponent, PostgreSQL can hold it."""
+
 Look = Callable[[Any], "tuple[str, str] | None"]
 _NOT_FINITE = "not a finite number", ""
 _TOO_WIDE = f"the exponent is beyond {EXPONENT_LIMIT}", ""
+_TOO_LONG = f"it is written with more than {LENGTH_LIMIT} characters", ""
+_NOT_IN_UTC = "no time in UTC, which has the years 1 to 9999", ""
 _Known = dict[Any, "list[Look | None]"]
+_Leaves = Mapping[type[shape.Type], Look]
 
 
 def find_endless(kind: Any) -> Look | None:
     """The look for a type, None where no value of it can hold such a number."""
+    return _found(kind, _NUMBERS)
+
+
+def find_unfit(kind: Any) -> Look | None:
+    """The look for the type of an argument: for such numbers, and for instants that UTC has not."""
+    return _found(kind, _NUMBERS_AND_INSTANTS)
+
+
+def _found(kind: Any, leaves: _Leaves) -> Look | None:
     found = type_shape(kind)
-    return _compile(found, {}) if _holds_any(found, set()) else None
+    return _compile(found, leaves, {}) if _holds_any(found, leaves, set()) else None
 
 
 def refuse_endless(name: str, look: Look, value: Any) -> None:
-    """Raise `InvalidRequest` where an argument holds such a number."""
+    """Raise `InvalidRequest` where an argument holds what its look is for."""
     endless = look(value)
     if endless is not None:
         message, pointer = endless
@@ -45,48 +62,46 @@ def refuse_endless(name: str, look: Look, value: Any) -> None:
         )
 
 
-def _holds_any(found: shape.Type, seen: set[Any]) -> bool:
-    """Whether a float or a Decimal stands anywhere below; asked first, as types may hold themselves."""
+def _holds_any(found: shape.Type, leaves: _Leaves, seen: set[Any]) -> bool:
+    """Whether one of `leaves` stands anywhere below; asked first, as types may hold themselves."""
     while isinstance(found, shape.Metadata):
         found = found.type
-    if isinstance(found, (shape.FloatType, shape.DecimalType)):
+    if type(found) in leaves:
         return True
     if isinstance(found, shape.StructType):
         if found.cls in seen:
             return False
         seen.add(found.cls)
-        return any(_holds_any(field.type, seen) for field in found.fields)
+        return any(_holds_any(field.type, leaves, seen) for field in found.fields)
     if isinstance(found, (shape.ListType, shape.VarTupleType)):
-        return _holds_any(found.item_type, seen)
+        return _holds_any(found.item_type, leaves, seen)
     if isinstance(found, shape.TupleType):
-        return any(_holds_any(part, seen) for part in found.item_types)
+        return any(_holds_any(part, leaves, seen) for part in found.item_types)
     if isinstance(found, shape.DictType):
-        return _holds_any(found.value_type, seen)
+        return _holds_any(found.value_type, leaves, seen)
     if isinstance(found, shape.UnionType):
-        return any(_holds_any(member, seen) for member in found.types)
+        return any(_holds_any(member, leaves, seen) for member in found.types)
     return False
 
 
-def _compile(found: shape.Type, known: _Known) -> Look | None:
+def _compile(found: shape.Type, leaves: _Leaves, known: _Known) -> Look | None:
     while isinstance(found, shape.Metadata):
         found = found.type
-    if isinstance(found, shape.FloatType):
-        return _float
-    if isinstance(found, shape.DecimalType):
-        return _decimal
+    if (leaf := leaves.get(type(found))) is not None:
+        return leaf
     if isinstance(found, shape.StructType):
-        return _struct(found, known) if _holds_any(found, set()) else None
+        return _struct(found, leaves, known) if _holds_any(found, leaves, set()) else None
     if isinstance(found, (shape.ListType, shape.VarTupleType)):
-        item = _compile(found.item_type, known)
+        item = _compile(found.item_type, leaves, known)
         return None if item is None else _items(item)
     if isinstance(found, shape.TupleType):
-        parts = [_compile(part, known) for part in found.item_types]
+        parts = [_compile(part, leaves, known) for part in found.item_types]
         return _parts(parts) if any(parts) else None
     if isinstance(found, shape.DictType):
-        value = _compile(found.value_type, known)
+        value = _compile(found.value_type, leaves, known)
         return None if value is None else _values(value)
     if isinstance(found, shape.UnionType):
-        looks = [look for look in (_compile(each, known) for each in found.types) if look]
+        looks = [look for look in (_compile(each, leaves, known) for each in found.types) if look]
         return looks[0] if len(looks) == 1 else _any_of(looks)
     return None
 
@@ -100,10 +115,28 @@ def _decimal(value: Any) -> tuple[str, str] | None:
         return None
     if not value.is_finite():
         return _NOT_FINITE
-    return None if -EXPONENT_LIMIT <= value.adjusted() <= EXPONENT_LIMIT else _TOO_WIDE
+    if not -EXPONENT_LIMIT <= value.adjusted() <= EXPONENT_LIMIT:
+        return _TOO_WIDE
+    return None if len(str(value)) <= LENGTH_LIMIT else _TOO_LONG
 
 
-def _struct(found: shape.StructType, known: _Known) -> Look:
+def _instant(value: Any) -> tuple[str, str] | None:
+    if not isinstance(value, datetime) or value.tzinfo is None or value.tzinfo is UTC:
+        return None
+    if 1 < value.year < 9999:
+        return None
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return _NOT_IN_UTC
+    return None
+
+
+_NUMBERS: _Leaves = {shape.FloatType: _float, shape.DecimalType: _decimal}
+_NUMBERS_AND_INSTANTS: _Leaves = {**_NUMBERS, shape.DateTimeType: _instant}
+
+
+def _struct(found: shape.StructType, leaves: _Leaves, known: _Known) -> Look:
     if found.cls in known:
         slot = known[found.cls]
         return lambda value: slot[0](value) if slot[0] is not None else None
@@ -112,7 +145,7 @@ def _struct(found: shape.StructType, known: _Known) -> Look:
     looks = [
         (field.name, field.encode_name, look)
         for field in found.fields
-        if (look := _compile(field.type, known)) is not None
+        if (look := _compile(field.type, leaves, known)) is not None
     ]
 
     def check(value: Any) -> tuple[str, str] | None:

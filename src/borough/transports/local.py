@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from borough.contracts.carried import check_carried
-from borough.contracts.finite import find_endless, refuse_endless
+from borough.contracts.finite import find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
@@ -64,7 +64,7 @@ class _Check:
         self.name = parameter.name
         self.kind = parameter.kind
         self.plain = is_plain(parameter.kind)
-        self.endless = find_endless(parameter.kind)
+        self.endless = find_unfit(parameter.kind)
         self.carried = parameter.place in ("path", "header")
         self.rebuild = self.carried or not is_settled(parameter.kind)
 

@@ -11,7 +11,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from borough.contracts.carried import check_carried
-from borough.contracts.finite import Look, find_endless
+from borough.contracts.finite import Look, find_endless, find_unfit
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.problem import Problem
 from borough.contracts.proto import RESULT, ProtoFile, ProtoMethod
@@ -130,7 +130,7 @@ class _Arguments:
         ]
         self._looks: list[tuple[str, Look]] = []
         for each in operation.parameters:
-            look = find_endless(each.kind)
+            look = find_unfit(each.kind)
             if look is not None:
                 self._looks.append((each.name, look))
 
