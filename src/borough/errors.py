@@ -46,6 +46,7 @@ __all__ = [
     "TransactionMisuse",
     "Unauthenticated",
     "Unavailable",
+    "UnstorableText",
     "UnsupportedMediaType",
     "WrongRowCount",
 ]
@@ -271,6 +272,10 @@ class ConstraintViolated(StoreError):
     def __init__(self, message: str, constraint: str = "") -> None:
         super().__init__(message)
         self.constraint = constraint
+
+
+class UnstorableText(StoreError):
+    """The database has no text with a zero character in it; a caller whose request had one is told so (400)."""
 
 
 class WrongRowCount(StoreError):

@@ -20,6 +20,7 @@ from borough.errors import (
     StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
+    UnstorableText,
 )
 from borough.ports import Companion, Fetched, OutboxRow, ScheduledRow
 from borough.reliability.position import position_of
@@ -35,6 +36,7 @@ _THEMSELVES = (
     StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
+    UnstorableText,
 )
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import force_setattr
 
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
+from borough.contracts.zeros import refused_zero
 from borough.errors import (
     CallError,
     CommitFailed,
@@ -30,6 +31,7 @@ from borough.errors import (
     TransactionConflict,
     TransactionMisuse,
     Unavailable,
+    UnstorableText,
 )
 from borough.reliability.admission import Gate
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, inside_transaction
@@ -156,7 +158,8 @@ class Callee:
                 elif took >= sight.slow_s or call.partial:
                     sight.passed(edge, call, (began, ended), arguments)
             return result[0]
-        except BaseException as error:
+        except BaseException as raised:
+            error = self._of_request(raised, arguments)
             if sight is not None:
                 sight.failed(call, parent, (began, monotonic()), arguments, error)
             if isinstance(error, asyncio.CancelledError) and _is_cancelled():
@@ -247,16 +250,22 @@ class Callee:
                 yield item
         except GeneratorExit:
             raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+        except BaseException as raised:
+            if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
                 raise
-            failure = error
-            raise self._translated(error, call) from None
+            failure = self._of_request(raised, arguments)
+            raise self._translated(failure, call) from None
         finally:
             self.gate.in_flight -= 1
             await _driven(context, generator.aclose())
             if sight is not None:
                 sight.streamed(call, parent, (began, self._monotonic()), arguments, failure)
+
+    def _of_request(self, error: BaseException, arguments: Sequence[Any]) -> BaseException:
+        """What a handler raised; a refusal where its database could not store what the request itself has."""
+        if not isinstance(error, UnstorableText):
+            return error
+        return refused_zero(self.operation.parameters, arguments) or error
 
     def _translated(self, error: BaseException, call: Call) -> BaseException:
         """What the caller may see of an error: problems it declares, and failures without their insides."""

@@ -13,6 +13,7 @@ from borough.errors import (
     StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
+    UnstorableText,
 )
 from borough.stores.postgres.driver import asyncpg
 
@@ -34,6 +35,8 @@ WRONG_URL = (ValueError, OverflowError)
 """What the driver raises of a URL that it cannot read, or does not know how to follow."""
 
 _OUT_OF_RANGE = re.compile(r"out of int\d+ range|integer out of range")
+_ZERO = re.compile(r"0x00|\\u0000")
+_UNSTORABLE = frozenset(("22021", "22P05"))
 _CONFLICTS = frozenset(("40001", "40P01"))
 _CUT_OFF = frozenset(("57P01", "57P02", "57P03", "57P04", "57P05", "25P03"))
 _WRONG_ADDRESS = frozenset(("28000", "28P01", "3D000", "42501"))
@@ -105,6 +108,8 @@ def _client_fault(error: BaseException, sql: str) -> BaseException:
 def _data_fault(error: BaseException, sql: str) -> StoreError:
     """What the driver, or the server, says of a value."""
     said = _said(error)
+    if _state(error) in _UNSTORABLE and _ZERO.search(f"{said} {getattr(error, 'detail', '')}"):
+        return UnstorableText(f"text with a zero character cannot be stored: {sql}")
     if _OUT_OF_RANGE.search(said):
         return StoreError(f"an int does not fit into its column: {sql}")
     if said.startswith("invalid input for query argument"):
