@@ -11,6 +11,7 @@ from borough.ports import Message, Migration
 from borough.reliability.idempotency import StoredAnswer
 from borough.reliability.index_key import index_key
 from borough.runtime.answers import KeyedCalls, Mark, store_answer
+from borough.runtime.parking import grave_of
 from borough.services.settings import Secret
 from borough.stores.postgres import PostgresStore
 from borough.stores.schema import borough_migrations
@@ -57,7 +58,7 @@ async def publish(stage: Stage, number: int, event_id: str, key: str) -> None:
 async def hear(event: Placed, tx: Any) -> None:
     await tx.execute("insert into seen (number, customer) values ($1, 'x')", event.number)
     if event.number == 1:
-        raise RuntimeError("it cannot be \0 \ud800")
+        raise RuntimeError("it cannot be \0")
 
 
 @ODD
@@ -78,7 +79,7 @@ async def test_an_event_of_an_odd_key_and_id_is_parked_and_buried_as_any_other(
                 "RuntimeError",
                 index_key(odd),
                 4,
-                "it cannot be \u2400 \\ud800",
+                "it cannot be \u2400",
                 "test_odd_keys.py:hear",
             )
         ]
@@ -118,6 +119,12 @@ async def test_an_event_of_an_odd_key_is_published_with_the_key_in_its_document(
         )
         assert key == index_key(odd)
         assert json.loads(body)["partitionkey"] == odd
+
+
+def test_what_a_failure_says_is_text_that_every_database_takes() -> None:
+    cause = grave_of(RuntimeError("\0 \ud800 \u00e9" + "\ud800" * 2000), "").cause
+    assert cause.startswith("\u2400 \\ud800 \u00e9")
+    assert len(cause.encode()) <= 2003
 
 
 async def test_an_event_that_cannot_be_put_aside_is_given_up_without_its_key(

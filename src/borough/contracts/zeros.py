@@ -26,7 +26,9 @@ def refused_zero(
         pointer = _place(msgspec.to_builtins(value, str_keys=True, enc_hook=_nothing))
         if pointer is not None:
             error = {"detail": _DETAIL, "pointer": f"#{pointer}", "parameter": parameter.name}
-            return InvalidRequest(f"{parameter.name} holds {_DETAIL}, at #{pointer}", errors=[error])
+            return InvalidRequest(
+                f"{parameter.name} holds {_DETAIL}, at #{pointer}", errors=[error]
+            )
     return None
 
 

@@ -161,7 +161,7 @@ def grave_of(error: BaseException, folder: str) -> Grave:
 def _kept(cause: str) -> str:
     """What is stored of what an error said: it may have said a secret, or what no database takes for text."""
     kept = masked(cause)[:_LONGEST_CAUSE].replace("\0", "\N{SYMBOL FOR NULL}")
-    return kept.encode("utf-8", "backslashreplace").decode()
+    return kept.encode("utf-8", "backslashreplace").decode()[:_LONGEST_CAUSE]
 
 
 class Parking:

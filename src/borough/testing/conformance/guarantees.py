@@ -192,6 +192,17 @@ GUARANTEES = (
         ("test_a_savepoint_fails_alone",),
     ),
     Guarantee(
+        "later-moves",
+        "store",
+        "An event for later that commits while others become due is not lost, and one that is taken back then is not "
+        "published.",
+        (
+            "test_an_event_for_later_that_commits_during_a_move_is_not_lost",
+            "test_an_event_that_is_taken_back_during_a_move_is_not_published",
+            "test_events_for_later_take_their_places_by_their_times",
+        ),
+    ),
+    Guarantee(
         "constraint-told",
         "store",
         "A broken constraint is told as `ConstraintViolated`.",
