@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from borough.reliability.index_key import LONGEST_INDEXED, fits_index, index_key
 
-
 NAMES = st.builds(lambda text, times: text * times, st.text(max_size=9), st.integers(1, 300))
 
 
