@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -260,3 +261,45 @@ async def test_an_event_too_long_to_be_read_is_refused_before_it_is_written(tmp_
             await broker.publish([too_long])
         assert log_of(tmp_path).stat().st_size == size
         assert await everything(broker) == [longest]
+
+
+class StillClock(SystemClock):
+    """Lets a thread of the log stand, as a disk that stands still does, after it took the topic's lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stands = threading.Event()
+        self.goes_on = threading.Event()
+
+    def monotonic(self) -> float:
+        if threading.current_thread().name.startswith("borough-log"):
+            self.stands.set()
+            self.goes_on.wait(30)
+        return super().monotonic()
+
+
+async def test_who_is_cancelled_twice_while_the_disk_stands_still_holds_the_log_until_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    clock = StillClock()
+    async with opened(tmp_path, clock) as broker:
+        publishing = asyncio.create_task(broker.publish([numbered(1)]))
+        await asyncio.to_thread(clock.stands.wait, 30)
+        for _ in range(3):
+            publishing.cancel()
+            await _turns()
+        assert not publishing.done()
+        closing = asyncio.create_task(broker.close())
+        await _turns()
+        assert not closing.done()
+        clock.goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        await closing
+    async with opened(tmp_path) as broker:
+        assert await everything(broker) == [numbered(1)]
+
+
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)

@@ -79,15 +79,15 @@ async def test_work_goes_on_while_the_role_is_renewed(tmp_path: Path) -> None:
         assert await others(place, clock).take("relay") is not None
 
 
-async def _renewed(place: Place, clock: ManualClock) -> None:
+async def _renewed(place: Place, clock: ManualClock, role: str = "relay") -> None:
     """Let two seconds pass and the renewal that is due happen."""
     async with asyncio.timeout(5):
         while not clock._sleepers:  # noqa: ASYNC110
             await asyncio.sleep(0)
         clock.advance(2.0)
         until = clock.epoch_s() + 6.0
-        question = "select until from borough_leases"
-        while await place.store.one(float, question) != until:  # noqa: ASYNC110
+        question = "select until from borough_leases where role = $1"
+        while await place.store.one(float, question, role) != until:  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 
@@ -215,4 +215,67 @@ async def test_cancelling_ends_the_work_and_frees_the_role(tmp_path: Path) -> No
         with pytest.raises(asyncio.CancelledError):
             await task
         assert ended.is_set()
+        assert await Leases(place.store, stage.clock, "other").take("relay") is not None
+
+
+class Stubborn:
+    """Work that ends when it is `free` to, as what waits for a slow disk, and counts how often it was told to."""
+
+    def __init__(self) -> None:
+        self.free = asyncio.Event()
+        self.begun: asyncio.Queue[Lease] = asyncio.Queue()
+        self.told: asyncio.Queue[None] = asyncio.Queue()
+
+    async def __call__(self, lease: Lease) -> None:
+        await self.begun.put(lease)
+        while not self.free.is_set():
+            try:
+                await self.free.wait()
+            except asyncio.CancelledError:
+                self.told.put_nowait(None)
+
+
+async def test_the_work_of_a_lost_role_is_told_once_to_end_and_has_the_lease_no_longer(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    async with staged(tmp_path, clock) as stage:
+        place = await stage.place("orders")
+        stopping, lost, kept = asyncio.Event(), Stubborn(), Stubborn()
+        tasks = [asyncio.create_task(place.leases.hold("relay", lost, stopping))]
+        lease = await lost.begun.get()
+        tasks.append(asyncio.create_task(place.leases.hold("reader", kept, stopping)))
+        await kept.begun.get()
+        until = lease.until
+        async with place.store.transaction() as tx:
+            await tx.execute("update borough_leases set owner = 'other' where role = 'relay'")
+        for _ in range(3):
+            await _renewed(place, clock, "reader")
+        await lost.told.get()
+        assert lost.told.empty()
+        assert lease.until == until
+        stopping.set()
+        lost.free.set()
+        kept.free.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_a_role_is_free_when_its_work_has_ended_however_often_that_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        place = await stage.place("orders")
+        work = Stubborn()
+        task = asyncio.create_task(place.leases.hold("relay", work, asyncio.Event()))
+        await work.begun.get()
+        task.cancel()
+        await work.told.get()
+        task.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not task.done()
+        assert await Leases(place.store, stage.clock, "other").take("relay") is None
+        work.free.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         assert await Leases(place.store, stage.clock, "other").take("relay") is not None

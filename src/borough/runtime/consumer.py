@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from borough.clock import Clock
+from borough.ending import ended
 from borough.errors import BrokerError
 from borough.ports import Broker, Store, Subscription
 from borough.reliability.inbox import InboxTerms
@@ -249,7 +250,8 @@ class Consumer:
             await course.run()
         finally:
             self._course = None
-            await _closed(subscription)
+            # What is left open would keep from others what the broker has given to it.
+            await ended(asyncio.ensure_future(subscription.close()))
 
     def _ordered(self, subscription: Subscription, noted: Noted) -> InOrder:
         name, past = self.handler.name, self._past
@@ -260,20 +262,3 @@ class Consumer:
             return InOrder(subscription, name, last, self.clock, past)
         first = PastFirst(subscription, past, noted.sequence)
         return InOrder(first, name, noted.sequence, self.clock, past)
-
-
-async def _closed(subscription: Subscription) -> None:
-    """Close it to the end, also where that is cancelled.
-
-    A reading that is left open would keep from others what the broker has given to it.
-    """
-    closing = asyncio.ensure_future(subscription.close())
-    cancelled: asyncio.CancelledError | None = None
-    while not closing.done():
-        try:
-            await asyncio.wait([closing])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    closing.result()
-    if cancelled is not None:
-        raise cancelled

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from borough.clock import Clock
+from borough.ending import until_done
 from borough.errors import BrokerError, StoreError
 from borough.ports import Store, StoreTransaction
 from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
@@ -142,10 +143,11 @@ class Leases:
         try:
             await asyncio.wait([task])
         finally:
-            while not task.done():
-                task.cancel()
-                await asyncio.wait([task])
-            await self._gave_up(lease)
+            task.cancel()  # nothing where it has ended
+            try:
+                await until_done(task)
+            finally:
+                await self._gave_up(lease)
         return self._finished(lease, task)
 
     def _finished(self, lease: Lease, task: asyncio.Task[None]) -> bool:
@@ -183,25 +185,32 @@ class Leases:
                 now = self._clock.monotonic()
                 for lease, task in self._held.values():
                     if not lease.believed(now):
-                        task.cancel()
+                        _cancel_once(task)
 
     async def _renew_once(self) -> None:
         began = self._clock.monotonic()
         until = self._clock.epoch_s() + self._terms.lasting_s
         held = list(self._held.values())
-        lost: list[asyncio.Task[None]] = []
+        lost: list[str] = []
         async with self._store.transaction(serializable=False) as tx:
-            for lease, task in held:
+            for lease, _ in held:
                 if not await tx.execute(_RENEW, until, lease.role, lease.owner, lease.epoch):
-                    lost.append(task)
-        for lease, _ in held:
-            lease.until = began + self._terms.lasting_s
-        for task in lost:
-            task.cancel()
+                    lost.append(lease.role)
+        for lease, task in held:
+            if lease.role in lost:
+                _cancel_once(task)
+            else:
+                lease.until = began + self._terms.lasting_s
 
 
 async def _awaited(work: Callable[[Lease], Awaitable[None]], lease: Lease) -> None:
     await work(lease)
+
+
+def _cancel_once(task: asyncio.Task[None]) -> None:
+    """What waits for the end of something, as of a slow disk, is not hurried by being told again."""
+    if not task.cancelling():
+        task.cancel()
 
 
 def _is_only(error: BaseException, kind: type[BaseException]) -> bool:

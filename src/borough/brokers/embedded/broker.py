@@ -9,6 +9,7 @@ What a relay appends twice has the same ids, and the inbox drops it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
@@ -32,6 +33,7 @@ from borough.brokers.embedded.trimming import (
 from borough.brokers.embedded.writer import FULL_SEGMENT, LogWriter
 from borough.clock import Clock
 from borough.contracts.retention import Retention
+from borough.ending import ended
 from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Delivery, Message, TopicFacts, Trimmed
 
@@ -156,17 +158,15 @@ class EmbeddedBroker:
     async def _in_thread(
         self, threads: ThreadPoolExecutor | None, function: Callable[..., T], *arguments: Any
     ) -> T:
-        """Run it in a thread; who is cancelled waits until the thread has ended."""
+        """Run it in a thread; who is cancelled, however often, waits until the thread has ended.
+
+        Or another would write to the same file beside it, and closing would take the file from under it.
+        """
         if threads is None:
             raise BrokerError("the embedded broker is not open")
-        work = asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])
-            if not work.cancelled():
-                work.exception()  # nobody else will ask for it
-            raise
+        return await ended(
+            asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+        )
 
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Nothing: where a handler begins lives with it."""
@@ -207,7 +207,8 @@ class EmbeddedBroker:
             return await asyncio.shield(trim)
         except asyncio.CancelledError:
             stopping.set()
-            await asyncio.wait([trim])
+            with contextlib.suppress(BrokerError):
+                await ended(trim)
             raise
         finally:
             self._trims.discard(stopping)
@@ -253,10 +254,12 @@ class EmbeddedBroker:
                 await reader.close()
             log.tail.close()
             async with log.turn:
-                log.writer.close()
+                pass  # whoever writes has ended; the loop turns meanwhile
         for threads in (self._threads, self._trimmer):
             if threads is not None:
                 threads.shutdown(wait=True)
+        for log in self._logs.values():  # no thread is left to write where another's file is then
+            log.writer.close()
         self._threads = self._trimmer = None
 
     def _log(self, topic: str) -> _Log:

@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from borough.brokers.kafka.places import Offsets
 from borough.brokers.kafka.terms import KafkaTerms
 from borough.clock import Clock
+from borough.ending import ended
 from borough.errors import BrokerError
 
 __all__ = ["Group", "made_consumer"]
@@ -85,11 +86,4 @@ class Group:
 
 async def _in_thread(threads: ThreadPoolExecutor, function: Callable[[], T]) -> T:
     """Run it in a thread; who is cancelled waits until the thread has ended, as others may use the consumer then."""
-    work = asyncio.get_running_loop().run_in_executor(threads, function)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # nobody else will ask for it
-        raise
+    return await ended(asyncio.get_running_loop().run_in_executor(threads, function))
