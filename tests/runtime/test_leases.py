@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from borough.errors import DeadlineExceeded, StoreUnavailable
+from borough.ports import Companion
 from borough.reliability.lease import Lease, LeaseLost, Terms
 from borough.runtime.leases import Leases, check_lease
+from borough.stores.schema import borough_migrations
+from borough.stores.sqlite import SqliteStore
+from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import Place, staged
 
@@ -218,6 +223,52 @@ async def test_cancelling_ends_the_work_and_frees_the_role(tmp_path: Path) -> No
         assert await Leases(place.store, stage.clock, "other").take("relay") is not None
 
 
+class Failing(SqliteStore):
+    """A store whose transactions fail while `fault` is set, and that tells of each."""
+
+    fault: Exception | None = None
+    failed: int = 0
+
+    def transaction(
+        self, companion: Companion | None = None, *, serializable: bool = True
+    ) -> SqliteTransaction:
+        if self.fault is not None:
+            self.failed += 1
+            raise self.fault
+        return super().transaction(companion, serializable=serializable)
+
+
+@pytest.mark.parametrize("fault", [DeadlineExceeded("late"), StoreUnavailable("late"), OSError(5)])
+async def test_a_renewal_that_fails_in_any_way_is_told_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
+    clock = ManualClock()
+    store = Failing(tmp_path / "orders.db", clock=clock)
+    await store.open()
+    await store.migrate("borough", borough_migrations(store.dialect))
+    place = Place("orders", store, clock, None)
+    stopping, work = asyncio.Event(), Stubborn()
+    task = asyncio.create_task(place.leases.hold("relay", work, stopping))
+    lease = await work.begun.get()
+    store.fault = fault
+    async with asyncio.timeout(30):
+        for failed in (1, 2):
+            while not clock._sleepers:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            clock.advance(2.0)
+            while store.failed < failed:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        store.fault = None
+        await _renewed(place, clock)
+        while lease.until != clock.monotonic() + 6.0:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    stopping.set()
+    work.free.set()
+    await task
+    await store.close()
+    assert caplog.text.count("leases cannot be renewed now") == 1
+
+
 class Stubborn:
     """Work that ends when it is `free` to, as what waits for a slow disk, and counts how often it was told to."""
 
@@ -228,9 +279,11 @@ class Stubborn:
 
     async def __call__(self, lease: Lease) -> None:
         await self.begun.put(lease)
+        until = asyncio.get_running_loop().time() + 30  # a test that fails comes to its end
         while not self.free.is_set():
             try:
-                await self.free.wait()
+                async with asyncio.timeout_at(until):
+                    await self.free.wait()
             except asyncio.CancelledError:
                 self.told.put_nowait(None)
 
@@ -252,12 +305,13 @@ async def test_the_work_of_a_lost_role_is_told_once_to_end_and_has_the_lease_no_
         for _ in range(3):
             await _renewed(place, clock, "reader")
         await lost.told.get()
-        assert lost.told.empty()
-        assert lease.until == until
+        told_once, still_until = lost.told.empty(), lease.until
         stopping.set()
         lost.free.set()
         kept.free.set()
         await asyncio.gather(*tasks)
+        assert told_once
+        assert still_until == until
 
 
 async def test_a_role_is_free_when_its_work_has_ended_however_often_that_is_cancelled(
@@ -273,9 +327,11 @@ async def test_a_role_is_free_when_its_work_has_ended_however_often_that_is_canc
         task.cancel()
         for _ in range(10):
             await asyncio.sleep(0)
-        assert not task.done()
-        assert await Leases(place.store, stage.clock, "other").take("relay") is None
+        has_ended = task.done()
+        free_for = await Leases(place.store, stage.clock, "other").take("relay")
         work.free.set()
+        assert not has_ended
+        assert free_for is None
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await Leases(place.store, stage.clock, "other").take("relay") is not None

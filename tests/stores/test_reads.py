@@ -176,6 +176,17 @@ async def test_the_deadline_interrupts_a_read(opened: Opener) -> None:
             await tx.one(int, SLOW, 1_000_000_000)
 
 
+async def test_a_read_beyond_the_stores_own_time_says_that_the_store_is_not_available(
+    opened: Opener,
+) -> None:
+    store = await opened(wait_s=0.05)
+    with pytest.raises(StoreUnavailable, match="did not answer in time"):
+        await store.one(int, SLOW, 1_000_000_000)
+    with pytest.raises(StoreUnavailable, match="did not answer in time"):
+        async with store.transaction() as tx:
+            await tx.one(int, SLOW, 1_000_000_000)
+
+
 async def test_slow_reads_share_a_bounded_number_of_threads(opened: Opener) -> None:
     loop = asyncio.get_running_loop()
     wait = 10.0

@@ -176,12 +176,18 @@ class Leases:
             _log.warning("%s is free only when it runs out: %s", lease.role, error)
 
     async def _renew(self) -> None:
+        """Whatever goes wrong, the next one may go well: nobody would begin this anew."""
+        was_told = False
         while True:
             await self._clock.sleep(self._terms.renewal_s)
             try:
                 await self._renew_once()
-            except StoreError as error:
-                _log.warning("leases could not be renewed: %s", error)
+                was_told = False
+            except Exception as error:
+                if not was_told:
+                    unexpected = None if isinstance(error, StoreError) else error
+                    _log.warning("leases cannot be renewed now: %s", error, exc_info=unexpected)
+                was_told = True
                 now = self._clock.monotonic()
                 for lease, task in self._held.values():
                     if not lease.believed(now):

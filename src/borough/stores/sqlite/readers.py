@@ -18,13 +18,12 @@ import apsw
 
 from borough.clock import Clock
 from borough.errors import (
-    DeadlineExceeded,
     StoreUnavailable,
     TransactionMisuse,
 )
 from borough.stores.row_reader import RowReader
 from borough.stores.sqlite.connection import Connection
-from borough.stores.sqlite.faults import statement_fault
+from borough.stores.sqlite.faults import out_of_time, statement_fault
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.worker import Bound, Worker
@@ -82,8 +81,11 @@ class Readers:
         clock: Clock,
         options: SqliteOptions,
         name: str,
+        is_calls: Callable[[], bool],
     ) -> None:
+        """`is_calls` says whether the deadline of what runs at the moment is a call's."""
         self._connection = connection
+        self.is_calls = is_calls
         self._clock = clock
         self._options = options
         loop = asyncio.get_running_loop()
@@ -115,7 +117,7 @@ class Readers:
                     ) from error
                 await self._clock.sleep(_RETRY_S * (0.5 + self._clock.random.random()))
             except apsw.InterruptError as error:
-                raise DeadlineExceeded(f"the deadline passed during: {statement.sql}") from error
+                raise out_of_time(statement.sql, is_calls=self.is_calls()) from error
             except Exception as error:
                 fault = statement_fault(error, statement.sql)
                 if fault is error:
@@ -300,7 +302,7 @@ class Snapshot(RowReader):
         try:
             return await self._run(lane, lane.connection, statement, work)
         except apsw.InterruptError as error:
-            raise DeadlineExceeded(f"the deadline passed during: {sql}") from error
+            raise out_of_time(sql, is_calls=self._readers.is_calls()) from error
         except Exception as error:
             fault = statement_fault(error, sql)
             if fault is error:

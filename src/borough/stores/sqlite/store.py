@@ -87,11 +87,13 @@ class SqliteStore(RowReader):
             connections = await self._connect_first(worker, until)
             writer, reader = connections
             self._writer = Writer(
-                self.path, writer, self._baton, worker, self._clock, self._options
+                self.path, writer, self._baton, worker, self._clock, self._options, self._is_calls
             )
             connect = partial(self._connect, writes=False)
             name = Path(self.path).stem
-            self._readers = Readers(reader, connect, self._clock, self._options, name)
+            self._readers = Readers(
+                reader, connect, self._clock, self._options, name, self._is_calls
+            )
             self._worker = worker
         except BaseException:
             self._baton.close()
@@ -202,6 +204,10 @@ class SqliteStore(RowReader):
     def _until(self) -> float:
         deadline = self._deadline()
         return self._clock.monotonic() + self._options.wait_s if deadline is None else deadline
+
+    def _is_calls(self) -> bool:
+        """Whether the time that statements have is a call's, and not the store's own."""
+        return self._deadline() is not None
 
     def _not_open(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self.path} is not open")

@@ -18,7 +18,6 @@ import apsw
 
 from borough.errors import (
     ConstraintViolated,
-    DeadlineExceeded,
     ProcessStalled,
     StoreError,
     StoreUnavailable,
@@ -29,7 +28,7 @@ from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
-from borough.stores.sqlite.faults import statement_fault
+from borough.stores.sqlite.faults import out_of_time, statement_fault
 from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.watch import Hop
 from borough.stores.sqlite.worker import Bound
@@ -329,7 +328,7 @@ class SqliteTransaction(StoreBody):
     def _why_interrupted(self, sql: str, *, began: bool) -> BaseException:
         # Timers may be early by a moment, so which of the two ends came first is not asked of the clock.
         if self._until >= self._deadline:
-            return DeadlineExceeded(f"the deadline passed during: {sql}")
+            return out_of_time(sql, is_calls=self._writer.is_calls())
         return self._held_too_long(f"It was at: {sql}", stalled=not began)
 
     # --- savepoints -------------------------------------------------------------------------------

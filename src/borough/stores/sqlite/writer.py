@@ -52,9 +52,12 @@ class Writer:
         worker: Worker,
         clock: Clock,
         options: SqliteOptions,
+        is_calls: Callable[[], bool],
     ) -> None:
+        """`is_calls` says whether the deadline of what runs at the moment is a call's."""
         self.connection = connection
         self.worker = worker
+        self.is_calls = is_calls
         self._path = path
         self._baton = baton
         self.monotonic = clock.monotonic
