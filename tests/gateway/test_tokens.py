@@ -6,6 +6,7 @@ What PyJWT makes and takes is held against joserfc and against `cryptography` al
 import asyncio
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from joserfc import jwk as other_jwk
 from joserfc import jwt as other_jwt
 
 from borough.errors import ConfigurationError, Unauthenticated, Unavailable
-from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
+from borough.gateway.key_server import keys_at
+from borough.gateway.keys import KeySet, OwnKeys, keys_in
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.services.identity import TokenIssuer
 from borough.testing.clock import ManualClock
@@ -340,6 +342,47 @@ async def test_keys_come_from_a_url_and_a_redirect_is_not_followed() -> None:
             await KeySet(keys_at(f"{url}/moved"), ManualClock()).find("r")
     finally:
         await service.server.close()
+
+
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["head", "body"])
+async def test_a_key_server_that_drips_is_cut_off_and_takes_no_thread_from_others(
+    begins: bytes,
+) -> None:
+    drips, asked, left = True, asyncio.Event(), asyncio.Event()
+    document = json.dumps({"keys": [rsa_jwk()]}).encode()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        if not drips:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + document)
+        else:
+            asked.set()
+            writer.write(begins)
+            dripping = asyncio.ensure_future(_drip(writer))
+            await reader.read()
+            dripping.cancel()
+            left.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        read = keys_at(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", timeout_s=0.5)
+        reading = asyncio.ensure_future(read())
+        async with asyncio.timeout(30):
+            await asked.wait()
+            await asyncio.to_thread(lambda: None)
+            assert not reading.done()
+            with pytest.raises(TimeoutError, match="did not give its keys within 1 s"):
+                await reading
+            await left.wait()
+            drips = False
+            assert await read() == document
+
+
+async def _drip(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b" ")
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(

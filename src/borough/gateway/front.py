@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.keys import KeySet, OwnKeys, keys_at, keys_in
+from borough.gateway.key_server import keys_at
+from borough.gateway.keys import KeySet, OwnKeys, keys_in
 from borough.gateway.segments import Handler
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.runtime.configuration import Configuration

@@ -1,4 +1,4 @@
-"""Where the keys of tokens come from: our own folder, a file, or an issuer's URL.
+"""Where the keys of tokens come from: our own folder, a file, or an issuer's URL (key_server.py).
 
 Keys are read again after ten minutes, and for a key id not seen yet, at most every 30 seconds.
 When that fails the old keys serve for an hour more: an issuer that is away must not sign
@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,12 +25,11 @@ from borough.services.settings import Secret
 if TYPE_CHECKING:
     from jwt import PyJWK
 
-__all__ = ["ALGORITHMS", "KeySet", "KeyTimes", "OwnKeys", "SigningKey", "keys_at", "keys_in"]
+__all__ = ["ALGORITHMS", "KeySet", "KeyTimes", "OwnKeys", "SigningKey", "keys_in"]
 
 ALGORITHMS = ("EdDSA", "ES256", "RS256")
 _KINDS = {("OKP", "Ed25519"): "EdDSA", ("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
 _log = logging.getLogger("borough.gateway")
-_LARGEST_DOCUMENT = 256 * 1024
 _MOST_KEYS = 64
 _RSA_BITS = (2048, 8192)
 
@@ -166,45 +164,6 @@ def keys_in(path: Path) -> Callable[[], Awaitable[bytes]]:
         return await asyncio.to_thread(path.read_bytes)
 
     return read
-
-
-def keys_at(url: str, *, timeout_s: float = 5.0) -> Callable[[], Awaitable[bytes]]:
-    """Reads a JWKS from a URL. Raises `ConfigurationError` for clear text to another machine."""
-    parts = urlsplit(url)
-    loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
-        raise ConfigurationError(
-            f"The keys of an issuer must come over https, not from {url!r}; "
-            "anybody could change them on the way"
-        )
-
-    async def read() -> bytes:
-        async with asyncio.timeout(2 * timeout_s):
-            return await asyncio.to_thread(_fetch, url, timeout_s)
-
-    return read
-
-
-def _fetch(url: str, timeout_s: float) -> bytes:
-    from http.client import HTTPException
-    from urllib.request import HTTPRedirectHandler, build_opener
-
-    class NoRedirect(HTTPRedirectHandler):
-        """A redirect could lead to clear text or into another network."""
-
-        def redirect_request(
-            self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any
-        ) -> None:
-            return None
-
-    try:
-        with build_opener(NoRedirect).open(url, timeout=timeout_s) as answer:
-            document: bytes = answer.read(_LARGEST_DOCUMENT + 1)
-    except HTTPException as error:
-        raise ValueError(f"{url} gave no HTTP answer: {error!r}") from None
-    if len(document) > _LARGEST_DOCUMENT:
-        raise ValueError(f"the key set at {url} is above 256 KiB")
-    return document
 
 
 class SigningKey(msgspec.Struct, frozen=True):
