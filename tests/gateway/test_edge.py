@@ -17,7 +17,7 @@ from borough.gateway.edge import EdgeSettings, OwnDocuments
 from borough.gateway.raw import Asgi, RawMount
 from borough.gateway.timeouts import Timeouts
 from borough.transports.http.message import Request, Response
-from tests.gateway.library import Town, request
+from tests.gateway.library import Seen, Town, request
 from tests.transports.http.listening import Service
 
 DOCUMENT = {"openapi": "3.1.0", "info": {"title": "library", "version": "1.0"}, "paths": {}}
@@ -364,3 +364,21 @@ async def test_the_edge_never_raises(tmp_path: Path) -> None:
                 request(method, path, {"Origin": "é", "Authorization": "é"})
             )
             assert response.status in (400, 401, 404, 405)
+
+
+async def test_a_client_has_so_many_streams_open_and_others_theirs(tmp_path: Path) -> None:
+    town = Town(tmp_path, EdgeSettings(streams_per_client=1))
+
+    async def titles(peer: str) -> Response:
+        return await town.edge.answer(request("GET", "/library/titles", peer=peer))
+
+    first = await titles("192.0.2.7")
+    one_more = await Seen.of(await titles("192.0.2.7"))
+    assert (one_more.status, "1 streams open" in one_more.detail) == (429, True)
+    assert one_more.headers.get("retry-after") == "5"
+    assert (await titles("192.0.2.8")).status == 200
+    assert (await town.get("/library/who")).status == 200  # its calls go on
+    assert not isinstance(first.body, bytes)
+    for _ in range(2):
+        await first.body.aclose()  # type: ignore[attr-defined]
+    assert (await titles("192.0.2.7")).status == 200

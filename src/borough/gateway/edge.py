@@ -15,9 +15,11 @@ import msgspec
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
+from borough.gateway.clients import Clients
 from borough.gateway.cors import Cors
 from borough.gateway.documents import DocsPage, Document, Probes
 from borough.gateway.identity import EdgeIdentity
+from borough.gateway.open_streams import OpenStreams
 from borough.gateway.pages import Pages
 from borough.gateway.segments import Handler, Segments, exactly, failed, nothing_there
 from borough.gateway.throttle import Throttle
@@ -42,6 +44,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Requests per client, such as `"500/s"`."""
     proxies: tuple[str, ...] = ()
     """Networks of proxies whose `X-Forwarded-For` is believed."""
+    streams_per_client: int = 128
+    """Streams of one client, a signed-in subject or an address, that are open at once."""
     pages: Path | None = None
     """A folder of static pages, served at `/`."""
 
@@ -95,6 +99,8 @@ class Edge:
             if settings.rate
             else None
         )
+        clients = Clients(identity, settings.proxies)
+        self._streams = OpenStreams(settings.streams_per_client, clients)
         self._cors = (
             Cors(
                 settings.origins,
@@ -164,7 +170,10 @@ class Edge:
                 self._throttle.check(request)
             if request.headers.has_any(_CLAIMS):
                 request = _without_claims(request)
-            return await self._segments.handler_of(path)(request)
+            response = await self._segments.handler_of(path)(request)
+            if isinstance(response.body, bytes):
+                return response
+            return await self._streams.counted(request, response)
         except Exception as error:
             return failed(request, error)
 

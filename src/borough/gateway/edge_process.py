@@ -106,7 +106,7 @@ class EdgeProcess:
         options = self.configuration.options
         facts, limits = options.system, options.limits
         bounds = msgspec.structs.replace(
-            limits.for_client(), connections_per_origin=limits.calls_in_flight
+            limits.for_client(), connections_per_origin=limits.calls_in_flight + limits.streams
         )
         terms = msgspec.structs.replace(
             limits.for_dependency(),

@@ -114,6 +114,7 @@ class Front:
             credentials=options.cors_credentials,
             rate=options.rate_limit,
             proxies=options.proxies,
+            streams_per_client=options.streams_per_client,
             pages=self.pages(),
         )
         documents = OwnDocuments(

@@ -421,9 +421,9 @@ class Process:
 
     @property
     def in_flight(self) -> int:
-        """How many calls are at work."""
+        """How many calls are at work, open streams included."""
         gates = {callee.gate for callee in self.host.callees.values()}
-        return sum(gate.in_flight for gate in gates)
+        return sum(gate.in_flight + gate.streams for gate in gates)
 
     async def stop_in_time(self) -> str | None:
         """Stop; says what does not let itself be stopped, once patience has ended."""
@@ -432,7 +432,8 @@ class Process:
         stopping = asyncio.ensure_future(self.stop())
         done, _ = await asyncio.wait([stopping], timeout=patience_s)
         if not done:
-            busy = [name for name, callee in self.host.callees.items() if callee.gate.in_flight]
+            gates = {name: callee.gate for name, callee in self.host.callees.items()}
+            busy = [name for name, gate in gates.items() if gate.in_flight or gate.streams]
             what = ", ".join(busy) or "an event handler or a schedule"
             return f"not stopped after {patience_s:g} s; left behind in a service of: {what}"
         await stopping

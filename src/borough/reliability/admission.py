@@ -6,13 +6,19 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """Counts what is in flight. The call path reads and counts it directly: it is passed for every call."""
+    """Counts what is in flight. The call path reads and counts it directly: it is passed for every call.
 
-    __slots__ = ("in_flight", "limit", "refused")
+    A stream is a call until its first item. It then goes on for as long as somebody reads, and is counted among
+    `streams`: it must not take a call's place for hours.
+    """
 
-    def __init__(self, limit: int) -> None:
+    __slots__ = ("in_flight", "limit", "most_streams", "refused", "streams")
+
+    def __init__(self, limit: int, most_streams: int = 1024) -> None:
         self.limit = limit
+        self.most_streams = most_streams
         self.in_flight = 0
+        self.streams = 0
         self.refused = 0
 
     @property

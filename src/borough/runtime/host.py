@@ -209,7 +209,8 @@ class Host:
             answering = self._stand_ins.get(contract.cls)
             if answering is None:
                 continue
-            gate = Gate(self.configuration.options.limits.calls_in_flight)
+            limits = self.configuration.options.limits
+            gate = Gate(limits.calls_in_flight, limits.streams)
             for operation in contract.operations.values():
                 handler = getattr(answering, operation.name, None)
                 if handler is not None:

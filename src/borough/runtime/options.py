@@ -165,6 +165,8 @@ class EdgeOptions(Table, frozen=True):
     """Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`."""
     rate_limit: str | None = "100/s"
     """Requests per client in /s, /m or /h; an empty text switches it off."""
+    streams_per_client: AtLeastOne = 128
+    """Streams, and other answers sent piece by piece, that one client has open at once; one more is refused (429)."""
     tokens: TokenOptions = TokenOptions()
     limits: EdgeLimits = EdgeLimits()
 
@@ -236,6 +238,8 @@ class LimitOptions(Table, frozen=True):
     """Calls at work at once; one more from outside of the process waits, one from inside is refused (503)."""
     calls_in_flight_least: AtLeastOne = 2
     """How far that falls, for calls from outside, while too many of them are answered late."""
+    streams: AtLeastOne = 1024
+    """Streams that have sent their first item, open at once; beyond them no other one begins (503)."""
     calls_waiting: Annotated[int, msgspec.Meta(ge=0)] = 64
     """Calls from outside that may wait, newest first; for one more the oldest is refused (503)."""
     calls_waiting_s: Seconds = 0.1

@@ -59,7 +59,7 @@ class RunningService:
         self.plan = plan
         self.name = plan.name
         self.clock = clock
-        self.gate = Gate(limits.calls_in_flight)
+        self.gate = Gate(limits.calls_in_flight, limits.streams)
         self.pool = ThreadPool(plan.name, limits.threads, limits.thread_queue, recorder)
         self.store = store
         self.published = Pulse()

@@ -168,7 +168,7 @@ class Callee:
         finally:
             gate.in_flight -= 1
 
-    def _admit(self, call: Call, arguments: Sequence[Any]) -> None:
+    def _admit(self, call: Call, arguments: Sequence[Any], *, is_stream: bool = False) -> None:
         """Shorten the deadline to the operation's own; refuse what is too late or too much."""
         now = self._monotonic()
         error: CallError
@@ -178,6 +178,11 @@ class Callee:
             name = self.operation.contract.service
             self.gate.refused += 1
             error = Unavailable(f"{name} has too many calls in flight", retry_after_s=1)
+        elif is_stream and self.gate.streams >= self.gate.most_streams:
+            self.gate.refused += 1
+            error = Unavailable(
+                f"{self.operation.contract.service} has too many streams open", retry_after_s=1
+            )
         else:
             if self._timeout_s is not None and now + self._timeout_s < call.deadline:
                 force_setattr(call, "deadline", now + self._timeout_s)
@@ -221,13 +226,14 @@ class Callee:
         return self._streamed(arguments, call)
 
     async def _streamed(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
-        self._admit(call, arguments)
+        self._admit(call, arguments, is_stream=True)
         sight, began, parent = self.sight, self._monotonic(), None
         failure: BaseException | None = None
         if sight is not None and call.trace is not None and call.trace.flags & 1:
             parent = call.trace
             _go_deeper(call, sight.recorder)
-        self.gate.in_flight += 1
+        gate, has_begun = self.gate, False
+        gate.in_flight += 1
         self.count += 1
         context = copy_context()
         context.run(_enter, call)
@@ -244,6 +250,10 @@ class Callee:
                     raise DeadlineExceeded(f"{call.operation} sent nothing in time") from None
                 if context.run(inside_transaction):
                     raise TransactionMisuse(f"{call.operation} yields inside an open transaction")
+                if not has_begun:  # from here on it is no call at work: it may go on for hours
+                    has_begun = True
+                    gate.in_flight -= 1
+                    gate.streams += 1
                 force_setattr(call, "armed", NO_DEADLINE)
                 force_setattr(call, "deadline", NO_DEADLINE)
                 left = self.stream_idle_s
@@ -256,7 +266,10 @@ class Callee:
             failure = self._of_request(raised, arguments)
             raise self._translated(failure, call) from None
         finally:
-            self.gate.in_flight -= 1
+            if has_begun:
+                gate.streams -= 1
+            else:
+                gate.in_flight -= 1
             await _driven(context, generator.aclose())
             if sight is not None:
                 sight.streamed(call, parent, (began, self._monotonic()), arguments, failure)

@@ -1,0 +1,79 @@
+"""A stream is a call until its first item; then it goes on beside calls, and takes none's place."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Protocol, cast
+
+import pytest
+
+from borough import ANYONE, contract, get
+from borough.clock import SystemClock
+from borough.contracts.reading import read_contract
+from borough.errors import Unavailable
+from borough.reliability.admission import Gate
+from borough.services.context import Call
+from borough.transports.callee import Callee
+
+CLOCK = SystemClock()
+
+
+@contract("news", version="1.0")
+class News(Protocol):
+    @get("/ticks", allow=ANYONE)
+    def ticks(self) -> AsyncIterator[int]: ...
+
+    @get("/one", allow=ANYONE)
+    async def one(self) -> int: ...
+
+
+OPERATIONS = read_contract(News).operations
+
+
+async def ticks() -> AsyncIterator[int]:
+    for number in range(1000):
+        yield number
+
+
+async def one() -> int:
+    return 1
+
+
+class Desk:
+    """Room for one call and two streams."""
+
+    def __init__(self) -> None:
+        self.gate = Gate(1, 2)
+        self._ticks = Callee(OPERATIONS["ticks"], ticks, self.gate, CLOCK.monotonic)
+        self._one = Callee(OPERATIONS["one"], one, self.gate, CLOCK.monotonic)
+
+    def call(self, name: str) -> Call:
+        return Call(OPERATIONS[name].wire_name, "news", None, None, CLOCK.monotonic() + 30, None)
+
+    async def one(self) -> object:
+        return await self._one.run((), self.call("one"))
+
+    async def begun(self) -> AsyncGenerator[int]:
+        """A stream that has sent its first item."""
+        stream = cast("AsyncGenerator[int]", self._ticks.stream((), self.call("ticks")))
+        assert await anext(stream) == 0
+        return stream
+
+
+async def test_a_service_answers_calls_beside_streams_that_are_open() -> None:
+    desk = Desk()
+    streams = [await desk.begun(), await desk.begun()]
+    assert await desk.one() == 1
+    for stream in streams:
+        await stream.aclose()
+    assert (desk.gate.in_flight, desk.gate.streams) == (0, 0)
+
+
+async def test_a_stream_too_many_is_refused_until_another_one_ends() -> None:
+    desk = Desk()
+    streams = [await desk.begun(), await desk.begun()]
+    with pytest.raises(Unavailable, match="news has too many streams open"):
+        await desk.begun()
+    assert desk.gate.refused == 1
+    await streams[0].aclose()
+    assert [item async for item in await desk.begun()] == list(range(1, 1000))
+    await streams[1].aclose()
+    assert (desk.gate.in_flight, desk.gate.streams) == (0, 0)
