@@ -25,7 +25,7 @@ from borough.gateway.edge import Edge, EdgeSettings
 from borough.gateway.identity import EdgeIdentity
 from borough.gateway.keys import OwnKeys
 from borough.gateway.public import PublicDoor
-from borough.gateway.raw import RawMount
+from borough.gateway.raw import RawLimits, RawMount
 from borough.gateway.timeouts import Timeouts
 from borough.gateway.tokens import OwnIssuer, TokenCheck
 from borough.reliability.admission import Gate
@@ -126,6 +126,7 @@ class Town:
         *,
         raws: Sequence[RawMount] = (),
         timeouts: Timeouts | None = None,
+        raw_limits: RawLimits | None = None,
         **parts: Any,
     ) -> None:
         self.folder = folder
@@ -139,6 +140,7 @@ class Town:
             self.clock,
             raws=raws,
             timeouts=timeouts,
+            raw_limits=raw_limits,
         )
         self.edge = Edge(public, self.identity, self.clock, settings, **parts)
 

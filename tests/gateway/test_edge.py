@@ -14,7 +14,7 @@ from borough.contracts.marks import Allow
 from borough.errors import ConfigurationError, NotFound
 from borough.gateway.documents import described
 from borough.gateway.edge import EdgeSettings, OwnDocuments
-from borough.gateway.raw import Asgi, RawMount
+from borough.gateway.raw import Asgi, RawLimits, RawMount
 from borough.gateway.timeouts import Timeouts
 from borough.transports.http.message import Request, Response
 from tests.gateway.library import Seen, Town, request
@@ -286,6 +286,60 @@ async def test_what_a_raw_application_does_after_its_answer_ends_with_the_edge(
     assert ended == []
     await town.edge.close()
     assert ended == ["ended"]
+
+
+async def test_an_application_that_goes_on_after_its_answers_takes_no_more_until_its_time_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    async def lingering(scope: Any, receive: Any, send: Any) -> None:
+        await telling(scope, receive, send)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    limits = RawLimits(after_answers=1, after_answer_s=0.5)
+    town = Town(tmp_path, raws=[raw(lingering)], raw_limits=limits)
+    assert (await town.get("/library/raw")).status == 201
+    refused = await town.get("/library/raw")
+    assert (refused.status, refused.detail) == (
+        429,
+        "/library/raw has too much to do after its last answers",
+    )
+    async with asyncio.timeout(30):
+        await ended.wait()
+        while (await town.get("/library/raw")).status != 201:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert "went on for 0.5 s after its answer, and is cancelled" in caplog.text
+    await town.edge.close()
+
+
+async def test_an_application_has_so_many_streams_open_and_answers_beside_those_at_work(
+    tmp_path: Path,
+) -> None:
+    going_on = asyncio.Event()
+
+    async def ticking(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+        await going_on.wait()
+        await send({"type": "http.response.body", "body": b"tock"})
+
+    town = Town(tmp_path, raws=[raw(ticking)], raw_limits=RawLimits(streams=1, after_answers=1))
+    first = await town.edge.answer(request("GET", "/library/raw"))
+    assert (await town.get("/library/raw")).detail == "/library/raw has too many streams open"
+    assert not isinstance(first.body, bytes)
+    for _ in range(2):
+        await first.body.aclose()  # type: ignore[attr-defined]
+    going_on.set()
+    for _ in range(2):
+        again = await town.edge.answer(request("GET", "/library/raw"))
+        assert (await Seen.of(again)).body == b"ticktock"
+        assert not isinstance(again.body, bytes)
+        await again.body.aclose()  # type: ignore[attr-defined]
+    await town.edge.close()
 
 
 async def raising(*_: Any) -> None:

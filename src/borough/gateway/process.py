@@ -28,7 +28,7 @@ from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopbac
 from borough.gateway.metrics_page import METRICS, MetricsPage
 from borough.gateway.mutual_tls import proof_of
 from borough.gateway.public import PublicDoor
-from borough.gateway.raw import RawMount
+from borough.gateway.raw import RawLimits, RawMount
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
 from borough.observing.gathering import points_of
@@ -312,6 +312,11 @@ class Process:
             self.clock,
             raws=raws,
             timeouts=Timeouts(limits.default_timeout_s, limits.longest_timeout_s),
+            raw_limits=RawLimits(
+                streams=limits.streams,
+                after_answers=limits.after_answers,
+                after_answer_s=limits.after_answer_s,
+            ),
             recorder=self.host.recorder,
         )
 

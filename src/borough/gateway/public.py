@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from borough.clock import Clock
 from borough.errors import MethodNotAllowed, NotFound
 from borough.gateway.identity import PublicIdentity
-from borough.gateway.raw import RawApp, RawMount
+from borough.gateway.raw import RawApp, RawLimits, RawMount
 from borough.gateway.segments import Handler, Segments, failed, first_segment
 from borough.gateway.timeouts import Timeouts
 from borough.telemetry.recorder import Recorder
@@ -34,6 +34,7 @@ class PublicDoor:
         raws: Sequence[RawMount] = (),
         timeouts: Timeouts | None = None,
         recorder: Recorder | None = None,
+        raw_limits: RawLimits | None = None,
     ) -> None:
         timeouts = timeouts or Timeouts()
         public = [route for route in routes if route.callee.operation.public]
@@ -46,7 +47,7 @@ class PublicDoor:
             longest_timeout_s=timeouts.longest_s,
             recorder=recorder,
         )
-        self._raws = [RawApp(raw, identity, clock, timeouts, recorder) for raw in raws]
+        self._raws = [RawApp(raw, identity, clock, timeouts, recorder, raw_limits) for raw in raws]
         self._segments = Segments(self.door.answer)
         for route in public:
             self._segments.put(first_segment(route.callee.operation.path), self.door.answer)

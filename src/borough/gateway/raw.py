@@ -3,21 +3,22 @@
 The application finds the end user in `scope["state"]["principal"]`, and `current_call()` works.
 It speaks HTTP only; the lifespan of a plain application is run by its service (runtime/applications.py),
 that of any other is not run. The deadline of its call is that of an operation and covers its first chunk.
-It ends with its request, save for what it does after its last byte, which is given a moment when the edge
-closes, and then cancelled.
+It ends with its request, save for what it does after its last byte. That has a time of its own, and a moment
+when the edge closes; then it is cancelled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextvars import copy_context
 
 import msgspec
 
 from borough.clock import Clock
 from borough.contracts.marks import Allow
-from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests
+from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests, Unavailable
 from borough.gateway.identity import PublicIdentity, permit
 from borough.gateway.timeouts import Timeouts
 from borough.runtime.lifespan import Asgi, Message
@@ -30,14 +31,13 @@ from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import path_segments
 from borough.transports.sight import failure_of
 
-__all__ = ["Asgi", "RawApp", "RawMount"]
+__all__ = ["Asgi", "RawApp", "RawLimits", "RawMount"]
 
 _log = logging.getLogger("borough.gateway")
 _SERVERS = frozenset(
     {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
 )
 _CHUNKS_AHEAD = 8
-_MOST_LEFT_BEHIND = 256
 _AFTERMATH_S = 0.5
 
 
@@ -49,6 +49,17 @@ class RawMount(msgspec.Struct, frozen=True):
     allow: Allow
     app: Asgi
     pool: WorkPool | None = None
+
+
+class RawLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one application may have open and left behind; before that its service's entrance counts."""
+
+    streams: int = 1024
+    """Answers that it has begun and not ended; beyond them 503."""
+    after_answers: int = 256
+    """Requests for which it goes on after its last byte; beyond them 429."""
+    after_answer_s: float = 60.0
+    """How long it may do so, in seconds."""
 
 
 class _Exchange:
@@ -87,10 +98,17 @@ class _Exchange:
 class _Chunks:
     """The body of a streaming answer; a class, as a generator never started runs no `finally`."""
 
-    def __init__(self, first: bytes, exchange: _Exchange, task: asyncio.Task[None]) -> None:
+    def __init__(
+        self,
+        first: bytes,
+        exchange: _Exchange,
+        task: asyncio.Task[None],
+        ended: Callable[[asyncio.Task[None]], None],
+    ) -> None:
         self._first: bytes | None = first
         self._exchange = exchange
         self._task = task
+        self._ended: Callable[[asyncio.Task[None]], None] | None = ended
         self._more = True
 
     def __aiter__(self) -> _Chunks:
@@ -111,9 +129,15 @@ class _Chunks:
     async def aclose(self) -> None:
         """Tell the application that nobody listens; end it unless it has said everything."""
         self._exchange.leave()
-        if self._more:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        ended, self._ended = self._ended, None
+        if ended is None:
+            return
+        try:
+            if self._more:
+                self._task.cancel()
+                await asyncio.wait([self._task])
+        finally:
+            ended(self._task)
 
 
 class RawApp:
@@ -126,8 +150,12 @@ class RawApp:
         clock: Clock,
         timeouts: Timeouts,
         recorder: Recorder | None = None,
+        limits: RawLimits | None = None,
     ) -> None:
         self.mount = mount
+        self._limits = limits or RawLimits()
+        self._streams = 0
+        self._left_behind = 0
         self._identity = identity
         self._clock = clock
         self._timeouts = timeouts
@@ -136,11 +164,15 @@ class RawApp:
         self._running: set[asyncio.Task[None]] = set()
 
     async def answer(self, request: Request) -> Response:
-        """The application's answer. Raises a `CallError` for whom it is not, or where it fails."""
+        """The application's answer. Raises a `CallError` for whom it is not, where it fails, or has no room."""
         principal = await self._identity.principal(request)
         permit(self.mount.allow, principal, self.mount.path)
-        if len(self._running) >= _MOST_LEFT_BEHIND:
-            raise TooManyRequests(f"{self.mount.path} is busy", retry_after_s=1)
+        if self._left_behind >= self._limits.after_answers:
+            raise TooManyRequests(
+                f"{self.mount.path} has too much to do after its last answers", retry_after_s=1
+            )
+        if self._streams >= self._limits.streams:
+            raise Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
         timeout_s = self._timeouts.of(request)
         exchange = _Exchange(request.body)
         task = self._begin(request, principal, exchange, timeout_s)
@@ -163,8 +195,11 @@ class RawApp:
         headers = [field for field in fields if field[0] not in _SERVERS]
         body, more = first
         if more:
-            return Response(exchange.start["status"], headers, _Chunks(body, exchange, task))
+            self._streams += 1
+            chunks = _Chunks(body, exchange, task, self._stream_ended)
+            return Response(exchange.start["status"], headers, chunks)
         exchange.leave()
+        self._leave_behind(task)
         return Response(exchange.start["status"], headers, body)
 
     def _begin(
@@ -217,6 +252,33 @@ class RawApp:
                 self._recorder.note(self._shape, came, began, failure=seen, trace=own)
         # Whoever still waits for a chunk learns that none will come.
         await exchange.chunks.put(failure)
+
+    def _stream_ended(self, task: asyncio.Task[None]) -> None:
+        self._streams -= 1
+        self._leave_behind(task)
+
+    def _leave_behind(self, task: asyncio.Task[None]) -> None:
+        """Everything is said; what the application still does has its time, and is counted."""
+        if task.done():
+            return
+        self._left_behind += 1
+        timer = asyncio.get_running_loop().call_later(
+            self._limits.after_answer_s, self._end_late, task
+        )
+
+        def ended(_task: asyncio.Task[None]) -> None:
+            self._left_behind -= 1
+            timer.cancel()
+
+        task.add_done_callback(ended)
+
+    def _end_late(self, task: asyncio.Task[None]) -> None:
+        _log.warning(
+            "the application at %s went on for %g s after its answer, and is cancelled",
+            self.mount.path,
+            self._limits.after_answer_s,
+        )
+        task.cancel()
 
     async def close(self) -> None:
         """Give what is still running a moment, then cancel it, and wait for its end."""

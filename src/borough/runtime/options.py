@@ -240,6 +240,10 @@ class LimitOptions(Table, frozen=True):
     """How far that falls, for calls from outside, while too many of them are answered late."""
     streams: AtLeastOne = 1024
     """Streams that have sent their first item, open at once; beyond them no other one begins (503)."""
+    after_answers: AtLeastOne = 256
+    """Requests for which an application (`@raw`, a plain one) goes on after its last byte; then it takes none (429)."""
+    after_answer_s: Seconds = 60.0
+    """How long it may go on for each, in seconds; then that is cancelled."""
     calls_waiting: Annotated[int, msgspec.Meta(ge=0)] = 64
     """Calls from outside that may wait, newest first; for one more the oldest is refused (503)."""
     calls_waiting_s: Seconds = 0.1
