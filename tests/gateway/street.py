@@ -12,7 +12,7 @@ from borough.gateway.edge import Edge, EdgeSettings
 from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
 from borough.gateway.forwarding import Forwarding
 from borough.gateway.identity import EdgeIdentity
-from borough.gateway.internal import InternalIdentity, ServiceTokens
+from borough.gateway.internal import InternalIdentity, ServiceTokens, inside_limits
 from borough.gateway.keys import OwnKeys
 from borough.gateway.public import PublicDoor
 from borough.gateway.raw import RawMount
@@ -24,6 +24,7 @@ from borough.transports.http import wire
 from borough.transports.http.client import HttpClient
 from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
+from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
 from tests.gateway.library import routes
 from tests.transports.http.listening import TEXT, Answer, Service
@@ -82,7 +83,8 @@ async def street(
     """An open street; `answer` stands in for the whole internal listener."""
     found = Street(folder)
     async with AsyncExitStack() as stack:
-        found.inside = await Service.open(answer or found.doors(raws).answer)
+        bounds = msgspec.structs.asdict(inside_limits(ServerLimits().body_bytes))
+        found.inside = await Service.open(answer or found.doors(raws).answer, **bounds)
         stack.push_async_callback(found.inside.server.close)
         found.directory.update({"library": [Replica("library.1", *found.inside.origin)]})
         dependencies = Dependencies(found.directory, found.client, found.clock, caller=wire.EDGE)

@@ -290,3 +290,16 @@ async def test_what_the_edge_passes_on_waits_with_the_public() -> None:
         doors = InternalDoors(lambda _, name=caller: name, recording, recording, nothing)  # type: ignore[arg-type, misc]
         await doors.answer(request)
         assert connection.is_public == (caller == wire.EDGE)
+
+
+async def test_what_the_edge_takes_is_not_too_large_inside_with_what_it_adds(
+    tmp_path: Path,
+) -> None:
+    async with street(tmp_path) as town:
+        claims = {"groups": [f"g{number:04}" for number in range(600)]}
+        token = await town.issuer.issue("alice", scopes=["a"], claims=claims)
+        large = b"Authorization: Bearer %b\r\nX-A: %b\r\n" % (token.encode(), b"y" * 9000)
+        many = b"".join(b"x-%d: y\r\n" % number for number in range(98))
+        for fields in (large, many):
+            answer = await town.ask(b"GET /library/who HTTP/1.1\r\n" + fields)
+            assert status_of(answer) == 200

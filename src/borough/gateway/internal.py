@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
+
 from borough.clock import Clock
 from borough.errors import ConfigurationError, Forbidden, Unauthenticated
 from borough.gateway.identity import EdgeIdentity
@@ -24,11 +26,14 @@ from borough.services.settings import Secret
 from borough.transports.http import wire
 from borough.transports.http.client import HttpClient, Origin
 from borough.transports.http.door import Identity, Route
-from borough.transports.http.limits import ClientLimits
+from borough.transports.http.limits import ClientLimits, ServerLimits
 from borough.transports.http.message import Request
 
-__all__ = ["InternalIdentity", "Proof", "ServiceTokens", "is_loopback"]
+__all__ = ["InternalIdentity", "Proof", "ServiceTokens", "inside_limits", "is_loopback"]
 
+# The claims of a token of 8 KiB, beside that token; then a few short fields.
+_ADDED_BYTES = 20 * 1024
+_ADDED_FIELDS = 16
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -72,6 +77,21 @@ class Proof(Protocol):
     async def close(self) -> None:
         """Follow no more. Idempotent."""
         ...
+
+
+def inside_limits(body_bytes: int) -> ServerLimits:
+    """What the internal listener takes: all that an edge takes, and what the edge of a fleet adds to it.
+
+    Services share addresses, and are trusted with connections.
+    """
+    own = ServerLimits()
+    return msgspec.structs.replace(
+        own,
+        body_bytes=body_bytes,
+        connections_per_address=own.connections,
+        head_bytes=own.head_bytes + _ADDED_BYTES,
+        fields=own.fields + _ADDED_FIELDS,
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -13,8 +13,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
 from borough.gateway.documents import Probes, described
@@ -24,7 +22,7 @@ from borough.gateway.front import Front
 from borough.gateway.grpc_extra import make_grpc_doors
 from borough.gateway.hello import HelloPage
 from borough.gateway.identity import PublicIdentity
-from borough.gateway.internal import InternalIdentity, ServiceTokens, is_loopback
+from borough.gateway.internal import InternalIdentity, ServiceTokens, inside_limits, is_loopback
 from borough.gateway.metrics_page import METRICS, MetricsPage
 from borough.gateway.mutual_tls import proof_of
 from borough.gateway.public import PublicDoor
@@ -45,7 +43,6 @@ from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door
 from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.greeting import Greeting
-from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
 from borough.transports.http.remote import RemoteTransport
 from borough.transports.http.server import HttpServer
@@ -254,13 +251,9 @@ class Process:
         self._public = self._public_door(ForwardedIdentity(), self._raws())
         doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
         edge = self.system.configuration.options.edge.limits
-        own = ServerLimits()  # services share addresses, and are trusted with connections
-        bounds = msgspec.structs.replace(
-            own, body_bytes=edge.body_bytes, connections_per_address=own.connections
-        )
         server = HttpServer(
             doors.answer,
-            bounds,
+            inside_limits(edge.body_bytes),
             self.clock,
             entrances=self.entrances,
             is_inside=True,
