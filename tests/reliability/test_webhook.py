@@ -6,8 +6,8 @@ from borough.reliability.webhook import (
     Received,
     judge_status,
     read_keys,
-    retry_after_s,
     signature_fields,
+    wait_asked_s,
 )
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -89,4 +89,4 @@ def test_an_answer_says_what_becomes_of_the_event(status: int, received: Receive
 def test_a_receiver_may_say_when_to_come_back_and_not_for_ever(
     value: str | None, seconds: float | None
 ) -> None:
-    assert retry_after_s(value) == seconds
+    assert wait_asked_s(value) == seconds

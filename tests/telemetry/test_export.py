@@ -105,15 +105,16 @@ async def test_a_header_that_cannot_be_had_keeps_the_system_from_starting(
 class Away:
     """A sink that takes nothing until it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, retry_after_s: float | None = None) -> None:
         self.is_away = True
+        self.retry_after_s = retry_after_s
         self.refuses: set[Signal] = set()
         self.taken: list[bytes] = []
 
     async def write(self, signal: Signal, data: bytes) -> None:
         await asyncio.sleep(0)
         if self.is_away:
-            raise Unavailable("nobody there")
+            raise Unavailable("nobody there", retry_after_s=self.retry_after_s)
         if data == b"bad" or signal in self.refuses:
             raise ServiceFailure("no")
         self.taken.append(data)
@@ -142,6 +143,19 @@ async def test_a_queue_is_bounded_and_counts_what_it_drops_oldest_first() -> Non
     await outlet.stop(5)
     assert outlet.refused == 7
     assert sink.taken[-1] == b"good"
+
+
+async def test_a_sink_may_say_when_to_come_back_and_not_for_ever() -> None:
+    sink, clock = Away(retry_after_s=1e9), ManualClock()
+    outlet = Outlet("away", sink, clock)
+    outlet.start()
+    outlet.put("traces", b"spans", 3)
+    while not clock._sleepers:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    sink.is_away = False
+    clock.advance(300)
+    await outlet.stop(30)
+    assert (outlet.sent, sink.taken) == (3, [b"spans"])
 
 
 async def test_a_sink_that_takes_traces_alone_is_complained_of_once(

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from borough.errors import CallError, ConfigurationError, ServiceFailure, Unavailable
 from borough.ports import Signal
+from borough.reliability.retry_after import retry_after_s
 from borough.runtime.configuration import Configuration
 from borough.services.settings import Secret
 from borough.transports.http.client import HttpClient
@@ -52,8 +53,7 @@ class CollectorSink:
         except CallError as error:
             raise Unavailable(error.detail) from error
         if answer.status in _LATER:
-            after = answer.headers.get("retry-after")
-            wait_s = float(after) if after is not None and after.isdigit() else None
+            wait_s = retry_after_s(answer.headers.get("retry-after"))
             raise Unavailable(f"it answered {answer.status}", retry_after_s=wait_s)
         if answer.status >= 300:
             raise ServiceFailure(f"it answered {answer.status} to /v1/{signal}")

@@ -13,6 +13,7 @@ from borough.clock import Clock
 from borough.errors import BoroughError, CallError, Unavailable
 from borough.ports import Signal, SpanSink
 from borough.reliability.backoff import Backoff
+from borough.reliability.retry_after import LONGEST_WAIT_S
 
 __all__ = ["Outlet"]
 
@@ -86,7 +87,9 @@ class Outlet:
                     _log.warning("%s takes no telemetry now: %s", self.name, error)
                 self._put_back(signal, data, count)
                 wait_s = _WAITS.delay_s(failures, 0.5 + self._clock.random.random() / 2)
-                await self._clock.sleep(max(wait_s, error.retry_after_s or 0.0))
+                await self._clock.sleep(
+                    max(wait_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
+                )
             except BoroughError as error:
                 self.refused += count
                 if signal not in self._refusing:  # who takes traces alone refuses metrics for ever

@@ -13,13 +13,14 @@ import hmac
 from collections.abc import Sequence
 from enum import Enum
 
-__all__ = ["Received", "judge_status", "read_keys", "retry_after_s", "signature_fields"]
+from borough.reliability.retry_after import LONGEST_WAIT_S, retry_after_s
+
+__all__ = ["Received", "judge_status", "read_keys", "signature_fields", "wait_asked_s"]
 
 _PREFIX = "whsec_"
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64  # bytes; what the standard asks for
 _REFUSED = frozenset({400, 410, 411, 413, 414, 415, 422, 431})
 _AWAY = frozenset({429, 503})
-_LONGEST_WAIT_S = 300.0
 
 
 class Received(Enum):
@@ -48,11 +49,10 @@ def judge_status(status: int) -> Received:
     return Received.AWAY if status in _AWAY else Received.FAILED
 
 
-def retry_after_s(value: str | None) -> float | None:
+def wait_asked_s(value: str | None) -> float | None:
     """The seconds in `Retry-After`, at most five minutes; None where it holds none (a date does not count)."""
-    if value is None or not value.isascii() or not value.isdigit():
-        return None
-    return min(float(value[:9]), _LONGEST_WAIT_S)
+    asked_s = retry_after_s(value)
+    return None if asked_s is None else min(asked_s, LONGEST_WAIT_S)
 
 
 def read_keys(text: str) -> tuple[bytes, ...]:

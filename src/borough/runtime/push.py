@@ -29,8 +29,8 @@ from borough.reliability.inbox import InboxTerms
 from borough.reliability.webhook import (
     Received,
     judge_status,
-    retry_after_s,
     signature_fields,
+    wait_asked_s,
 )
 from borough.runtime.configuration import Configuration
 from borough.runtime.event_handler import EventHandler, EventRefused, EventSpared
@@ -97,7 +97,7 @@ class Receiver:
         verdict = judge_status(answer.status)
         if verdict is Received.AWAY:
             raise self._is_away(
-                f"it answers {answer.status}", retry_after_s(answer.headers.get("retry-after"))
+                f"it answers {answer.status}", wait_asked_s(answer.headers.get("retry-after"))
             )
         self._is_back()
         said = f"{self._name} answered {answer.status}{_first_words(answer.body)}"

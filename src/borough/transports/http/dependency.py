@@ -19,6 +19,7 @@ from borough.ports import Discovery, Replica
 from borough.reliability.admission import Gate
 from borough.reliability.balance import Balance, Candidate, Failure
 from borough.reliability.repeats import Repeats
+from borough.reliability.retry_after import retry_after_s
 from borough.reliability.throttle import Throttle
 from borough.services.context import NO_DEADLINE
 from borough.transports.http.client import (
@@ -378,8 +379,7 @@ class Dependency:
             self._note_answer(candidate, began)
             if refusal is None:
                 return None
-        after = answer.headers.get("retry-after")
-        asked_s = float(after) if after is not None and after.isdigit() else None
+        asked_s = retry_after_s(answer.headers.get("retry-after"))
         # What one replica asks for does not bind another one.
         return self._wait(attempts, deadline - now, None if self._has_several else asked_s)
 

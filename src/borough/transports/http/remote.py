@@ -19,6 +19,7 @@ from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import CallError, ServiceFailure
 from borough.ports import Send
+from borough.reliability.retry_after import retry_after_s
 from borough.services.context import Call
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
@@ -212,6 +213,6 @@ def _failure(
     error.errors = document.errors
     if document.retryable is not None:
         error.retryable = document.retryable  # type: ignore[misc]
-    if retry_after is not None and retry_after.isdigit():
-        error.retry_after_s = float(retry_after)
+    if (asked_s := retry_after_s(retry_after)) is not None:
+        error.retry_after_s = asked_s
     return error
