@@ -422,8 +422,7 @@ async def test_the_time_that_a_client_gives_is_kept_and_bounded(doors: Doors) ->
     assert 0 < await left("900") <= 900
     assert 2000 < await left("999999") <= 3000
     assert 900 < (await doors.edge("GET", "/booth/left")).value <= 2000
-    assert (await left("0"))["code"] == "deadline-exceeded"
-    for wrong in ("-1", "1.5", "soon", "9999999999"):
+    for wrong in ("0", "-1", "1.5", "soon", "9999999999"):
         assert (await left(wrong))["status"] == 400
 
 

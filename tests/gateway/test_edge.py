@@ -436,3 +436,14 @@ async def test_a_client_has_so_many_streams_open_and_others_theirs(tmp_path: Pat
     for _ in range(2):
         await first.body.aclose()  # type: ignore[attr-defined]
     assert (await titles("192.0.2.7")).status == 200
+
+
+@pytest.mark.parametrize("timeout_ms", ["0", "000", "soon", "-1"])
+async def test_a_client_that_asks_for_no_time_is_told_what_is_wrong(
+    tmp_path: Path, timeout_ms: str
+) -> None:
+    town = Town(tmp_path, raws=[raw(telling)])
+    for path in ("/library/who", "/library/titles", "/library/raw"):
+        seen = await town.get(path, headers={"Borough-Timeout-Ms": timeout_ms})
+        assert (seen.status, seen.json["code"]) == (400, "invalid-request")
+        assert seen.detail.startswith("Borough-Timeout-Ms is ")

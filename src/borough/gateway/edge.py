@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from borough.clock import Clock
-from borough.errors import ConfigurationError
+from borough.errors import ConfigurationError, InvalidRequest
 from borough.gateway.clients import Clients
 from borough.gateway.cors import Cors
 from borough.gateway.documents import DocsPage, Document, Probes
@@ -168,6 +168,8 @@ class Edge:
                 return await self._probes[path](request)
             if self._throttle is not None:
                 self._throttle.check(request)
+            if wire.TIMEOUT_MS in request.headers.raw:
+                _refuse_no_time(request)
             if request.headers.has_any(_CLAIMS):
                 request = _without_claims(request)
             response = await self._segments.handler_of(path)(request)
@@ -180,6 +182,15 @@ class Edge:
     async def close(self) -> None:
         """End what services have left running. Idempotent."""
         await self._behind.close()
+
+
+def _refuse_no_time(request: Request) -> None:
+    """Who asks for no time at all has made a mistake; inside it means that none is left, and is a failure."""
+    if wire.read_timeout_s(request.headers.get(wire.TIMEOUT_MS)) == 0:
+        raise InvalidRequest(
+            "Borough-Timeout-Ms is 0, which leaves no time for an answer; "
+            "name at least 1, or leave it out"
+        )
 
 
 def _without_claims(request: Request) -> Request:

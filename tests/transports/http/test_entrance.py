@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from borough.testing import ManualClock
 from borough.transports.http.entrance import Entrance, EntranceLimits
 from borough.transports.http.message import Connection, Headers, Request, Response
@@ -38,9 +40,12 @@ def test_a_call_that_lay_unread_for_half_of_its_time_is_refused() -> None:
     assert caller.count == 1
 
 
-def test_a_time_that_cannot_be_read_is_told_at_the_door_however_long_it_lay_unread() -> None:
+@pytest.mark.parametrize("timeout_ms", [b"soon", b"0"])
+def test_a_time_that_cannot_be_meant_is_told_at_the_door_however_long_it_lay_unread(
+    timeout_ms: bytes,
+) -> None:
     caller, entrance = Refused(), Entrance("booth", LIMITS, ManualClock())
-    arrival = entrance.arrive(asked(b"soon"), caller, 10.0, 9.999)
+    arrival = entrance.arrive(asked(timeout_ms), caller, 10.0, 9.999)
     assert arrival is not None
     assert arrival.at_work == 1
     assert caller.count == 0

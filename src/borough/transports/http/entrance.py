@@ -91,6 +91,8 @@ class Entrance:
                     timeout_s = asked_s if asked_s < longest_s else longest_s
             except InvalidRequest:
                 timeout_s = UNREADABLE
+        if not timeout_s and not waiter.is_inside:
+            timeout_s = UNREADABLE  # no client of the public means that; it is told so
         arrival = request.arrival = Arrival(came_at, timeout_s, self)
         if came_at < now and came_at + timeout_s / 2 < now and timeout_s != UNREADABLE:
             self.limit.was_full = True
