@@ -22,6 +22,7 @@ from tests.fleet.village import (
     is_alive,
     run_village,
     until,
+    write_elsewhere,
     write_village,
 )
 
@@ -213,6 +214,11 @@ def test_a_mocked_service_has_a_process_that_answers_from_examples(root: Path) -
         ]  # fmt: skip
         assert village.ask("/ledger/pid")[0] == 200
         assert village.ask("/clerk/pids")[1]["ledger"] != village.pid("mock.1")
+
+
+def test_a_mock_of_a_service_elsewhere_is_asked_and_the_real_one_is_not(tmp_path: Path) -> None:
+    with run_village(write_elsewhere(tmp_path, "mocked_market"), "fleet", "--mock", "deals") as run:
+        assert run.ask("/camera")[0] == 200
 
 
 def refused_run(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

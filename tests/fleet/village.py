@@ -18,7 +18,7 @@ from typing import Any
 from borough.testing import free_port
 from tests.cli.terminal import PATIENCE_S, borough, ready_line, spawned
 
-__all__ = ["Village", "is_alive", "run_village", "until", "write_village"]
+__all__ = ["Village", "is_alive", "run_village", "until", "write_elsewhere", "write_village"]
 
 LEDGER_CONTRACT = '''
 from typing import Protocol
@@ -181,6 +181,45 @@ FILES = {
         "create table heard (id integer primary key, pid integer not null);\n"
     ),
 }
+
+
+CAMERA = """
+from typing import Protocol
+from borough import ANYONE, Service, contract, get
+from {package}_deals import Deals
+
+@contract("camera", version="1.0")
+class Camera(Protocol):
+    @get("/", allow=ANYONE)
+    async def left(self) -> int: ...
+
+class CameraService(Service, Camera):
+    deals: Deals
+
+    async def left(self) -> int:
+        return await self.deals.left()
+"""
+DEALS = """
+from typing import Protocol
+from borough import contract, get
+
+@contract("deals", version="1.0")
+class Deals(Protocol):
+    @get("/left")
+    async def left(self) -> int: ...
+"""
+
+
+def write_elsewhere(folder: Path, package: str) -> Path:
+    """A service that needs one elsewhere, where nobody listens; the contract is that of an installed package."""
+    (folder / f"{package}_deals.py").write_text(DEALS)
+    root = folder / package
+    (root / "camera").mkdir(parents=True)
+    (root / "camera/service.py").write_text(CAMERA.replace("{package}", package))
+    (root / "borough.toml").write_text(
+        f'[system]\nname = "{package}"\n[external.deals]\nurl = "http://127.0.0.1:{free_port()}"\n'
+    )
+    return root
 
 
 def write_village(folder: Path, package: str = "village", **files: str) -> Path:

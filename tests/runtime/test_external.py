@@ -31,9 +31,10 @@ from borough.contracts.openapi import openapi
 from borough.contracts.reading import read_contract
 from borough.errors import ConfigurationError, DeclarationFaults, ServiceFailure, Unavailable
 from borough.runtime.configuration import Configuration
+from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.wiring import make_plan
-from borough.testing import start
+from borough.testing import fake, start
 from borough.transports.http.external import place_at
 from borough.transports.http.message import Request, Response
 from tests.cli.systems import write_system
@@ -142,6 +143,26 @@ async def test_a_call_goes_to_the_url_of_the_service(tmp_path: Path) -> None:
         ("POST", "/api/charges"),
         ("GET", "/api/charges/a%2Fb%20c"),
     ]
+
+
+@contract("pay", version="1.0")
+class Refunds(Protocol):
+    """Another contract of the same service."""
+
+    @get("/refunds", allow=ANYONE)
+    async def count(self) -> int: ...
+
+
+def test_a_fake_of_one_contract_of_a_service_elsewhere_is_refused_as_the_rest_is_real(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "borough.toml").write_text('[external.pay]\nurl = "https://pay.example"\n')
+    configuration = Configuration.load(tmp_path, {})
+    both = System([ShopService], configuration=configuration, contracts=[Pay, Refunds])
+    with pytest.raises(
+        ConfigurationError, match=r"pay\.Pay is faked, and pay\.Refunds of the same"
+    ):
+        Host(both, stand_ins={Pay: fake(Pay)})
 
 
 @pytest.mark.parametrize(("end", "path"), [("", "/api"), ("/", "/api")])

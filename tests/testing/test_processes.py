@@ -10,9 +10,9 @@ import pytest
 
 from borough.clock import SystemClock
 from borough.errors import BoroughError, ConfigurationError, Forbidden, Unavailable
-from borough.runtime.system import System
+from borough.runtime.system import System, contract_classes, needed_contracts
 from borough.testing import ManualClock, NotQuiet, calls, fake, start
-from tests.fleet.village import CLERK_SERVICE, write_village
+from tests.fleet.village import CLERK_SERVICE, write_elsewhere, write_village
 
 
 def contract(root: Path, service: str) -> Any:
@@ -54,6 +54,18 @@ async def test_a_fake_answers_services_in_other_processes(root: Path) -> None:
         assert (await village.client(clerk).pids()).ledger == 77
         assert calls(faked) == [("secret", ()), ("pid", ())]
         assert village.edge_url.startswith("http://127.0.0.1:")
+
+
+async def test_a_fake_of_a_service_elsewhere_is_asked_and_the_real_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    root = write_elsewhere(tmp_path, "faked_market")
+    (service,) = System.load(root, environment={}).services
+    (deals,) = needed_contracts([service])
+    (camera,) = contract_classes(service)
+    async with start(root, mode="processes", fakes={deals: fake(deals, left=77)}) as market:
+        assert await cast(Any, market.client(camera)).left() == 77
 
 
 async def test_what_only_one_process_can_have_is_refused(root: Path) -> None:

@@ -61,6 +61,10 @@ class Assignment(Message, frozen=True, kw_only=True):
     services: tuple[str, ...]
     mocks: tuple[str, ...] = ()
     """Services that are answered from their examples."""
+    mocked: tuple[str, ...] = ()
+    """Their contracts, `module:Class`: not all of them are below the system's folder."""
+    stood_in: tuple[str, ...] = ()
+    """Services elsewhere that another process answers in place of: they are not called at their URL."""
     modules: dict[str, str] = {}
     """The modules of these services."""
     code: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
+import operator
 import os
 import resource
 import signal
@@ -123,7 +124,11 @@ class _Replica:
             modules=assignment.modules,
             package=Path(version.folder) if version.folder else None,
         )
-        system, stand_ins = mocked(system, assignment.mocks)
+        system, stand_ins = mocked(
+            system.standing_in(assignment.stood_in),
+            assignment.mocks,
+            [_class_at(place) for place in assignment.mocked],
+        )
         return Process(
             system,
             clock=self._clock,
@@ -264,6 +269,12 @@ class _Replica:
             self._channel.send(Done(number, f"{type(error).__name__}: {error}"))
         else:
             self._channel.send(Done(number))
+
+
+def _class_at(place: str) -> type[Any]:
+    module, _, name = place.partition(":")
+    found: type[Any] = operator.attrgetter(name)(importlib.import_module(module))
+    return found
 
 
 def _ready(process: Process | EdgeProcess) -> Ready:

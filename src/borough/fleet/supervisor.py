@@ -118,6 +118,8 @@ class Supervisor:
         self._watcher = watcher
         self._apart = dict(apart or {})
         self._foreign = dict(foreign or {})
+        answered = {name for each in topology.deployables for name in each.services}
+        self._stood_in = tuple(sorted(answered.union(self._apart).intersection(options.external)))
         self._surroundings = Surroundings(
             system.configuration, launch.environment, launch.flags.get("telemetry.keeper")
         )
@@ -328,6 +330,8 @@ class Supervisor:
             services=deployable.services,
             modules={} if is_door else modules,
             mocks=() if is_door else mocks,
+            mocked=() if is_door else self._places_of(mocks),
+            stood_in=self._stood_in,
             code=launch.code,
             version=self.codes.get(deployable.name, Code()) if code is None else code,
             mounts=launch.mounts if is_door else launch.tells,
@@ -345,6 +349,11 @@ class Supervisor:
         )
         self.members[member.name] = member
         return member
+
+    def _places_of(self, services: Collection[str]) -> tuple[str, ...]:
+        """Where the contracts of these services are."""
+        found = [each.cls for each in self._plan.contracts.values() if each.service in services]
+        return tuple(f"{cls.__module__}:{cls.__qualname__}" for cls in found)
 
     def _beginning(self, assignment: Assignment) -> Begin:
         """What begins a process for it: a replica in Python, or a command."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -112,6 +112,12 @@ class Configuration:
     def with_flags(self, flags: Mapping[str, Any]) -> Configuration:
         """The same with further flags laid over it. Raises `ConfigurationError`."""
         return self.load(self.folder, self._environment, {**self._flags, **flags})
+
+    def without_external(self, names: Collection[str]) -> Configuration:
+        """The same without these services elsewhere."""
+        left = {name: it for name, it in self.options.external.items() if name not in names}
+        options = msgspec.structs.replace(self.options, external=left)
+        return Configuration(options, self._sources, self.folder, self._environment, self._flags)
 
     def settings(self, service: str, kind: type[S]) -> S:
         """The typed settings of a service. Raises `ConfigurationError`."""

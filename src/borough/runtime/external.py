@@ -54,7 +54,7 @@ class Externals:
         clock: Clock,
         recorder: Recorder | None = None,
     ) -> None:
-        """Raises `ConfigurationError` for a URL that is none."""
+        """Raises `ConfigurationError` for a URL that is none, and for stand-ins of some contracts only."""
         answered = set(stand_ins)
         self._configuration = configuration
         self._clock = clock
@@ -67,6 +67,7 @@ class Externals:
             external = configuration.options.external.get(contract.service)
             if external is None or contract.cls in answered:
                 continue
+            _refuse_half(contract, [each for each in plan.absent.values() if each.cls in answered])
             self._contracts.setdefault(contract.service, []).append(contract)
             self._places[contract.service] = _place(contract.service, external)
 
@@ -199,6 +200,16 @@ class _Beside:
         """Close all of them."""
         for transport in (*self._elsewhere.values(), self._inner):
             await transport.close()
+
+
+def _refuse_half(contract: Contract, stood_in: Iterable[Contract]) -> None:
+    """A service is called at its URL or not at all: what is half faked would still reach the real one."""
+    for other in stood_in:
+        if other.service == contract.service:
+            raise ConfigurationError(
+                f"{other.wire_name} is faked, and {contract.wire_name} of the same service elsewhere is not; "
+                "fake all of its contracts, or none"
+            )
 
 
 def _place(name: str, external: ExternalOptions) -> ExternalPlace:

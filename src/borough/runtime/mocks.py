@@ -15,16 +15,20 @@ from borough.runtime.system import System, contract_classes, needed_contracts, s
 __all__ = ["mock_of", "mocked"]
 
 
-def mocked(system: System, names: Sequence[str]) -> tuple[System, dict[type[Any], Any]]:
+def mocked(
+    system: System, names: Sequence[str], further: Sequence[type[Any]] = ()
+) -> tuple[System, dict[type[Any], Any]]:
     """The system without these services, and stand-ins for their contracts.
 
-    Raises `ConfigurationError` for a name that no contract has.
+    `further` are contracts that nothing of the system leads to. Raises `ConfigurationError` for a
+    name that no contract has.
     """
     if not names:
         return system, {}
     narrowed = system.narrowed([cls for cls in system.services if service_name(cls) not in names])
     provided = [found for cls in system.services for found in contract_classes(cls)]
-    known = dict.fromkeys([*provided, *system.contracts, *needed_contracts(narrowed.services)])
+    needed = needed_contracts(narrowed.services)
+    known = dict.fromkeys([*provided, *system.contracts, *needed, *further])
     stand_ins: dict[type[Any], Any] = {}
     for name in names:
         found = [cls for cls in known if _service_of(cls) == name]

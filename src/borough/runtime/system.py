@@ -16,7 +16,7 @@ import re
 import sys
 import traceback
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -81,6 +81,10 @@ class System:
             versions=self.versions,
         )
 
+    def standing_in(self, elsewhere: Collection[str]) -> System:
+        """The same system without the URLs of these services: another process answers for them."""
+        return self.configured(self.configuration.without_external(elsewhere))
+
     @property
     def name(self) -> str:
         """The system's name in borough.toml."""
@@ -105,8 +109,8 @@ class System:
     ) -> System:
         """Find the services below `path`, a package folder with a borough.toml.
 
-        `modules` has, by service, the modules of those that are wanted, where not all are; the others'
-        code is not imported, and their contracts are known.
+        `modules` has, by service, the modules of those that are wanted, where not all are (even none); the
+        others' code is not imported, and their contracts are known.
         `release` is a wheel, or one that is unpacked, whose code goes before all other in this process.
         `package` is another folder of the same name, whose code counts; the configuration stays that of `path`.
         Raises `ConfigurationError` for a folder that is no system, `DeclarationFaults` for modules
@@ -129,7 +133,7 @@ class System:
             for name, facts in _applications(configuration.options).items()
             if modules is None or name in modules
         }
-        if not (places or applications):
+        if not (places or applications) and modules != {}:
             _refuse_nothing(folder, configuration.options)
         _enter_package(folder, 0 if release is None else 1)
         faults: list[Fault] = []
