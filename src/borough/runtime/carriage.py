@@ -25,13 +25,13 @@ from borough.runtime.generations import start_generation
 from borough.runtime.history import Past
 from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, housekeeping_terms
 from borough.runtime.leases import Leases
+from borough.runtime.methods import HandlerPlan
 from borough.runtime.options import Options
 from borough.runtime.pulse import Pulse, Quietable, until_quiet
 from borough.runtime.push import Pushes
 from borough.runtime.relay import Relay
 from borough.runtime.running import RunningService
 from borough.runtime.schedule import Schedule, ScheduledHandler
-from borough.runtime.wiring import HandlerPlan
 
 __all__ = ["Carriage", "EventCounts"]
 

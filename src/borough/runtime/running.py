@@ -22,12 +22,13 @@ from borough.runtime.client import Caller, connect_client, empty_client
 from borough.runtime.configuration import Configuration
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import EventWriter
+from borough.runtime.methods import SchedulePlan
 from borough.runtime.pool import ThreadPool
 from borough.runtime.projections import ServiceProjections
 from borough.runtime.pulse import Pulse
 from borough.runtime.reruns import rerun
 from borough.runtime.seen_database import DatabaseSight
-from borough.runtime.wiring import SchedulePlan, ServicePlan
+from borough.runtime.wiring import ServicePlan
 from borough.services.context import CURRENT
 from borough.stores.migrations import migrations_of
 from borough.stores.schema import borough_migrations

@@ -11,31 +11,22 @@ import re
 import typing
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from borough.contracts.marks import RAW_MARK, RawMark
 from borough.contracts.operation import BoundEvent, Contract
-from borough.contracts.reading import contract_mark, read_contract, source_place
-from borough.contracts.source import same_name
-from borough.errors import DeclarationFaults, Fault
+from borough.contracts.reading import contract_mark, read_contract
+from borough.contracts.source import FaultList, same_name
+from borough.errors import DeclarationFaults
+from borough.runtime.methods import HandlerPlan, MethodPlans, MountPlan, SchedulePlan, takes
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
-from borough.services.handlers import (
-    EVERY_MARK,
-    ON_MARK,
-    EveryMark,
-    OnDead,
-    OnMark,
-    ProjectionMark,
-)
-from borough.services.projections import judge_projection
 from borough.services.service import Provided, Service
 from borough.services.settings import Settings
 from borough.transports.http import wire
 
-__all__ = ["HandlerPlan", "MountPlan", "Plan", "SchedulePlan", "ServicePlan", "make_plan"]
+__all__ = ["Plan", "ServicePlan", "make_plan"]
 
 _TAKEN = {
     wire.EDGE: "which is how the public door of a fleet proves itself to services",
@@ -43,38 +34,6 @@ _TAKEN = {
 }
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]*")
-_MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
-
-
-class HandlerPlan(msgspec.Struct, frozen=True):
-    """One `@on` handler: durable name, method, the events it hears, its form, what the dead do.
-
-    `projection` says what else it is.
-    """
-
-    name: str
-    method: str
-    events: tuple[BoundEvent, ...]
-    takes_transaction: bool
-    on_dead: OnDead = "continue"
-    projection: ProjectionMark | None = None
-
-
-class SchedulePlan(msgspec.Struct, frozen=True):
-    """One `@every` schedule: durable name, method, interval in seconds, and its form."""
-
-    name: str
-    method: str
-    interval_s: float
-    takes_transaction: bool
-
-
-class MountPlan(msgspec.Struct, frozen=True):
-    """One raw ASGI application: its whole path prefix, the method that returns it, who may use it."""
-
-    path: str
-    method: str
-    mark: RawMark
 
 
 class ServicePlan(msgspec.Struct, frozen=True):
@@ -134,22 +93,20 @@ class _Wiring:
         self.system = system
         self.resources = resources
         self.stand_ins = stand_ins
-        self.faults: list[Fault] = []
+        self.found = FaultList()
         self.contracts: dict[type[Any], Contract] = {}
         self.events: dict[type[Any], BoundEvent] = {}
 
     def fault(self, message: str, remedy: str, thing: Any) -> None:
-        file, line = source_place(thing)
-        self.faults.append(Fault(message, remedy, file or None, line or None))
+        self.found.add(message, remedy, thing)
 
     def contract(self, cls: type[Any]) -> Contract | None:
         if cls not in self.contracts:
             try:
                 self.contracts[cls] = read_contract(cls)
             except DeclarationFaults as error:
-                self.faults.extend(
-                    fault for fault in error.faults if str(fault) not in map(str, self.faults)
-                )
+                known = set(map(str, self.found.faults))
+                self.found.faults += [each for each in error.faults if str(each) not in known]
                 return None
         return self.contracts[cls]
 
@@ -176,8 +133,8 @@ class _Wiring:
             services[service.name] = service
         self._routes()
         self._names()
-        if self.faults:
-            raise DeclarationFaults(self.faults)
+        if self.found.faults:
+            raise DeclarationFaults(self.found.faults)
         by_name = {contract.wire_name: contract for contract in self.contracts.values()}
         here = {
             contract.wire_name for service in services.values() for contract, _ in service.provides
@@ -215,7 +172,7 @@ class _Wiring:
                 self._implements(cls, contract)
             provides.append((contract, makers.get(found)))
         needs = self._needs(cls, provided)
-        handlers, schedules, mounts = self._methods(cls, name)
+        handlers, schedules, mounts = MethodPlans(self.events, self.found).of(cls, name)
         keyed = [op for contract, _ in provides for op in contract.operations.values() if op.keyed]
         if keyed and not needs["databases"]:
             self.fault(
@@ -263,7 +220,7 @@ class _Wiring:
                 continue
             expected = [parameter.name for parameter in operation.parameters]
             names = list(inspect.signature(function).parameters)[1:]
-            if names[: len(expected)] != expected or not _takes(function, 1 + len(expected)):
+            if names[: len(expected)] != expected or not takes(function, 1 + len(expected)):
                 self.fault(
                     f"{cls.__name__}.{operation.name} takes ({', '.join(names)}), its contract ({', '.join(expected)})",
                     "Use the contract's parameters",
@@ -341,111 +298,6 @@ class _Wiring:
             "resources": resources,
         }
 
-    def _methods(
-        self, cls: type[Service], service: str
-    ) -> tuple[tuple[HandlerPlan, ...], tuple[SchedulePlan, ...], tuple[MountPlan, ...]]:
-        handlers: dict[str, HandlerPlan] = {}
-        schedules: dict[str, SchedulePlan] = {}
-        mounts: list[MountPlan] = []
-        for method in dir(cls):
-            function = getattr(cls, method, None)
-            on: OnMark | None = getattr(function, ON_MARK, None)
-            every: EveryMark | None = getattr(function, EVERY_MARK, None)
-            raw: RawMark | None = getattr(function, RAW_MARK, None)
-            if on is not None:
-                plan = self._handler(cls, service, method, function, on)
-                if plan.name in handlers:
-                    self.fault(f"two handlers are named {plan.name}", "Give one `name=`", function)
-                handlers[plan.name] = plan
-            if every is not None:
-                name = f"{service}.{every.name or method}"
-                if name in schedules:
-                    self.fault(f"two schedules are named {name}", "Give one `name=`", function)
-                form = self._form(cls, method, function, 0)
-                schedules[name] = SchedulePlan(name, method, every.interval_s, form)
-            if raw is not None:
-                path = f"/{service}" + ("" if raw.path == "/" else raw.path)
-                self._mount(cls, function, path, mounts)
-                mounts.append(MountPlan(path, method, raw))
-        self._tables(cls, handlers.values())
-        return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
-
-    def _mount(self, cls: type[Service], function: Any, path: str, mounts: list[MountPlan]) -> None:
-        what = f"{cls.__name__}.{function.__name__}"
-        if not _MOUNT.fullmatch(path):
-            self.fault(f"{what} is mounted at {path!r}", "Write /segments without slots", function)
-        if any(mount.path == path for mount in mounts):
-            self.fault(f"two raw applications are mounted at {path}", "Move one", function)
-        if len(inspect.signature(function).parameters) != 1 or inspect.iscoroutinefunction(
-            function
-        ):
-            self.fault(
-                f"{what} has the wrong form",
-                f"Write `def {function.__name__}(self)`, which returns the ASGI application",
-                function,
-            )
-
-    def _handler(
-        self, cls: type[Service], service: str, method: str, function: Any, mark: OnMark
-    ) -> HandlerPlan:
-        events: list[BoundEvent] = []
-        if not mark.events:
-            self.fault(f"{cls.__name__}.{method} hears no event", "Name one: @on(Event)", function)
-        for kind in mark.events:
-            event = self.events.get(kind)
-            if event is None:
-                self.fault(
-                    f"{cls.__name__}.{method} hears {_name(kind)}, which no contract here publishes",
-                    "Name it in `publishes=[...]` of the contract that it belongs to",
-                    function,
-                )
-            else:
-                events.append(event)
-        if len({event.topic for event in events}) > 1:
-            self.fault(
-                f"{cls.__name__}.{method} hears events of several contracts, between which there is no order",
-                "Write one handler for each contract",
-                function,
-            )
-        form = self._form(cls, method, function, 1)
-        if mark.on_dead not in get_args(OnDead):
-            self.fault(
-                f"{cls.__name__}.{method} has on_dead={mark.on_dead!r}",
-                'Write on_dead="continue" or on_dead="block"',
-                function,
-            )
-        if mark.projection is not None:
-            for message, remedy in judge_projection(mark.projection, form):
-                self.fault(f"{cls.__name__}.{method} {message}", remedy, function)
-        name = f"{service}.{mark.name or method}"
-        return HandlerPlan(name, method, tuple(events), form, mark.on_dead, mark.projection)
-
-    def _tables(self, cls: type[Service], handlers: Iterable[HandlerPlan]) -> None:
-        """A table belongs to one projection, which may empty it."""
-        owners: dict[str, HandlerPlan] = {}
-        for handler in handlers:
-            for table in handler.projection.tables if handler.projection is not None else ():
-                owner = owners.setdefault(str(table).lower(), handler)
-                if owner is not handler:
-                    self.fault(
-                        f"{cls.__name__}.{handler.method} and {owner.method} both make the table {table}",
-                        "Give each projection tables of its own",
-                        getattr(cls, handler.method),
-                    )
-
-    def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
-        """Whether it takes a transaction after its fixed parameters; anything else is a fault."""
-        count = len(inspect.signature(function).parameters) - 1 - fixed
-        right = inspect.iscoroutinefunction(function) and _takes(function, 1 + fixed + count)
-        if count not in (0, 1) or not right:
-            wanted = "(self, event) or (self, event, tx)" if fixed else "(self) or (self, tx)"
-            self.fault(
-                f"{cls.__name__}.{method} has the wrong form",
-                f"Write `async def {method}{wanted}`",
-                function,
-            )
-        return count == 1
-
     def _routes(self) -> None:
         seen: dict[tuple[str, str], str] = {}
         for contract in self.contracts.values():
@@ -476,16 +328,3 @@ class _Wiring:
                         "An event belongs to one contract; give each its own",
                         contract.cls,
                     )
-
-
-def _takes(function: Any, count: int) -> bool:
-    """Whether a function can be called with so many values by position."""
-    try:
-        inspect.signature(function).bind(*range(count))
-    except TypeError:
-        return False
-    return True
-
-
-def _name(thing: Any) -> str:
-    return str(getattr(thing, "__name__", thing))

@@ -1,0 +1,194 @@
+"""What a service does of itself, from the marks on its methods: hear, run on a schedule, mount an application."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+import msgspec
+
+from borough.contracts.marks import RAW_MARK, RawMark
+from borough.contracts.operation import BoundEvent
+from borough.contracts.source import FaultList
+from borough.services.handlers import (
+    EVERY_MARK,
+    ON_MARK,
+    EveryMark,
+    OnDead,
+    OnMark,
+    ProjectionMark,
+)
+from borough.services.projections import judge_projection
+from borough.services.service import Service
+
+__all__ = ["HandlerPlan", "MethodPlans", "MountPlan", "SchedulePlan", "takes"]
+
+_MOUNT = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9_.~-]+)+")
+
+
+class HandlerPlan(msgspec.Struct, frozen=True):
+    """One `@on` handler: durable name, method, the events it hears, its form, what the dead do.
+
+    `projection` says what else it is.
+    """
+
+    name: str
+    method: str
+    events: tuple[BoundEvent, ...]
+    takes_transaction: bool
+    on_dead: OnDead = "continue"
+    projection: ProjectionMark | None = None
+
+
+class SchedulePlan(msgspec.Struct, frozen=True):
+    """One `@every` schedule: durable name, method, interval in seconds, and its form."""
+
+    name: str
+    method: str
+    interval_s: float
+    takes_transaction: bool
+
+
+class MountPlan(msgspec.Struct, frozen=True):
+    """One raw ASGI application: its whole path prefix, the method that returns it, who may use it."""
+
+    path: str
+    method: str
+    mark: RawMark
+
+
+class MethodPlans:
+    """Reads the marked methods of service classes. `events` are those of all contracts; faults are added."""
+
+    def __init__(self, events: Mapping[type[Any], BoundEvent], faults: FaultList) -> None:
+        self._events = events
+        self._faults = faults
+
+    def of(
+        self, cls: type[Service], service: str
+    ) -> tuple[tuple[HandlerPlan, ...], tuple[SchedulePlan, ...], tuple[MountPlan, ...]]:
+        """Those of one service class."""
+        handlers: dict[str, HandlerPlan] = {}
+        schedules: dict[str, SchedulePlan] = {}
+        mounts: list[MountPlan] = []
+        for method in dir(cls):
+            function = getattr(cls, method, None)
+            on: OnMark | None = getattr(function, ON_MARK, None)
+            every: EveryMark | None = getattr(function, EVERY_MARK, None)
+            raw: RawMark | None = getattr(function, RAW_MARK, None)
+            if on is not None:
+                plan = self._handler(cls, service, method, function, on)
+                if plan.name in handlers:
+                    self._faults.add(
+                        f"two handlers are named {plan.name}", "Give one `name=`", function
+                    )
+                handlers[plan.name] = plan
+            if every is not None:
+                name = f"{service}.{every.name or method}"
+                if name in schedules:
+                    self._faults.add(
+                        f"two schedules are named {name}", "Give one `name=`", function
+                    )
+                form = self._form(cls, method, function, 0)
+                schedules[name] = SchedulePlan(name, method, every.interval_s, form)
+            if raw is not None:
+                path = f"/{service}" + ("" if raw.path == "/" else raw.path)
+                self._mount(cls, function, path, mounts)
+                mounts.append(MountPlan(path, method, raw))
+        self._tables(cls, handlers.values())
+        return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
+
+    def _mount(self, cls: type[Service], function: Any, path: str, mounts: list[MountPlan]) -> None:
+        what = f"{cls.__name__}.{function.__name__}"
+        if not _MOUNT.fullmatch(path):
+            self._faults.add(
+                f"{what} is mounted at {path!r}", "Write /segments without slots", function
+            )
+        if any(mount.path == path for mount in mounts):
+            self._faults.add(f"two raw applications are mounted at {path}", "Move one", function)
+        if len(inspect.signature(function).parameters) != 1 or inspect.iscoroutinefunction(
+            function
+        ):
+            self._faults.add(
+                f"{what} has the wrong form",
+                f"Write `def {function.__name__}(self)`, which returns the ASGI application",
+                function,
+            )
+
+    def _handler(
+        self, cls: type[Service], service: str, method: str, function: Any, mark: OnMark
+    ) -> HandlerPlan:
+        events: list[BoundEvent] = []
+        if not mark.events:
+            self._faults.add(
+                f"{cls.__name__}.{method} hears no event", "Name one: @on(Event)", function
+            )
+        for kind in mark.events:
+            event = self._events.get(kind)
+            if event is None:
+                self._faults.add(
+                    f"{cls.__name__}.{method} hears {_name(kind)}, which no contract here publishes",
+                    "Name it in `publishes=[...]` of the contract that it belongs to",
+                    function,
+                )
+            else:
+                events.append(event)
+        if len({event.topic for event in events}) > 1:
+            self._faults.add(
+                f"{cls.__name__}.{method} hears events of several contracts, between which there is no order",
+                "Write one handler for each contract",
+                function,
+            )
+        form = self._form(cls, method, function, 1)
+        if mark.on_dead not in get_args(OnDead):
+            self._faults.add(
+                f"{cls.__name__}.{method} has on_dead={mark.on_dead!r}",
+                'Write on_dead="continue" or on_dead="block"',
+                function,
+            )
+        if mark.projection is not None:
+            for message, remedy in judge_projection(mark.projection, form):
+                self._faults.add(f"{cls.__name__}.{method} {message}", remedy, function)
+        name = f"{service}.{mark.name or method}"
+        return HandlerPlan(name, method, tuple(events), form, mark.on_dead, mark.projection)
+
+    def _tables(self, cls: type[Service], handlers: Iterable[HandlerPlan]) -> None:
+        """A table belongs to one projection, which may empty it."""
+        owners: dict[str, HandlerPlan] = {}
+        for handler in handlers:
+            for table in handler.projection.tables if handler.projection is not None else ():
+                owner = owners.setdefault(str(table).lower(), handler)
+                if owner is not handler:
+                    self._faults.add(
+                        f"{cls.__name__}.{handler.method} and {owner.method} both make the table {table}",
+                        "Give each projection tables of its own",
+                        getattr(cls, handler.method),
+                    )
+
+    def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
+        """Whether it takes a transaction after its fixed parameters; anything else is a fault."""
+        count = len(inspect.signature(function).parameters) - 1 - fixed
+        right = inspect.iscoroutinefunction(function) and takes(function, 1 + fixed + count)
+        if count not in (0, 1) or not right:
+            wanted = "(self, event) or (self, event, tx)" if fixed else "(self) or (self, tx)"
+            self._faults.add(
+                f"{cls.__name__}.{method} has the wrong form",
+                f"Write `async def {method}{wanted}`",
+                function,
+            )
+        return count == 1
+
+
+def takes(function: Any, count: int) -> bool:
+    """Whether a function can be called with so many values by position."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _name(thing: Any) -> str:
+    return str(getattr(thing, "__name__", thing))
