@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from borough.runtime.mocks import mocked
+from borough.runtime.system import System
+from borough.runtime.wiring import make_plan
 from borough.testing import free_port
 from tests.cli.systems import write_system
 from tests.cli.terminal import PATIENCE_S, running, spawned
@@ -86,3 +89,57 @@ def test_what_cannot_start_is_one_sentence_and_status_2(
     with spawned("run", str(root), "--port", str(free_port())) as process:
         _, error = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, error.count("\n"), sentence in error) == (2, 1, True), error
+
+
+NEEDY = """
+from borough import Service
+from {package}.bank.contract import Bank
+
+class Teller(Service):
+    bank: Bank
+
+    async def open(self):
+        print("open")
+"""
+COMMAND = """
+[services.clerk]
+command = ["nobody-starts-it"]
+needs = ["bank.Bank"]
+"""
+
+
+@pytest.mark.parametrize("topology", ["one", "fleet"])
+def test_dependencies_that_nobody_provides_are_told_together_before_anything_starts(
+    tmp_path: Path, topology: str
+) -> None:
+    package = f"teller_{topology}"
+    toml = TOML.partition("[external")[0].replace("APP", "app") + COMMAND
+    files = {"legacy.py": APPLICATION, "bank/contract.py": BANK, "teller/service.py": NEEDY}
+    root = write_system(tmp_path, package, toml=toml, files=files)
+    with spawned("run", str(root), "--port", str(free_port()), "--topology", topology) as process:
+        told, error = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, told) == (2, "")
+    assert "Teller.bank needs Bank, which no service here provides" in error
+    assert f"{root}/teller/service.py:6" in error
+    assert "services.legacy.needs names Bank, which no service here provides" in error
+    assert "services.clerk.needs names Bank, which no service here provides" in error
+    assert "[external.bank] for one elsewhere, or run it with --mock bank" in error
+
+
+def test_a_dependency_is_provided_by_a_fake_a_mock_a_command_or_somebody_elsewhere(
+    tmp_path: Path,
+) -> None:
+    files = {"bank/contract.py": BANK, "teller/service.py": NEEDY}
+    root = write_system(tmp_path, "teller_provided", files=files)
+    narrowed, stand_ins = mocked(System.load(root), ["bank"])
+    make_plan(narrowed, stand_ins=stand_ins, is_whole=True)
+    for table in (
+        '[external.bank]\nurl = "http://bank.example"',
+        '[services.bank]\ncommand = ["x"]',
+    ):
+        (root / "borough.toml").write_text(table)
+        make_plan(System.load(root), is_whole=True)
+    (root / "borough.toml").write_text("")
+    make_plan(
+        System.load(root, modules={"teller": "teller_provided.teller.service"}), is_whole=True
+    )

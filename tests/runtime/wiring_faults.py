@@ -119,11 +119,11 @@ class NewsService(Service, News):
     "a dependency that nobody provides": (
         """
 ALONE = True
-class Asking(Service):  # <-
-    post: Post
+class Asking(Service):
+    post: Post  # <-
 """,
         "Asking.post needs Post, which no service here provides",
-        "Add the service to the system, or [external.NAME] for one elsewhere, or run it with --mock",
+        "Add the service to the system, or [external.post] for one elsewhere, or run it with --mock post",
     ),
     "an optional dependency": (
         """

@@ -68,7 +68,10 @@ class _Fleet:
         whole = System.load(options.path, flags=flags)
         self.system, stand_ins = mocked(whole, options.mock)
         self.plan: Plan = make_plan(
-            self.system, resources=[TokenIssuer, *OWN_RESOURCES], stand_ins=stand_ins
+            self.system,
+            resources=[TokenIssuer, *OWN_RESOURCES],
+            stand_ins=stand_ins,
+            is_whole=True,
         )
         configuration = self.system.configuration
         self.foreign = foreign_services(configuration, self.plan.contracts, options.mock)

@@ -86,7 +86,12 @@ class Host:
             **(resources or {}),
         }
         self._stand_ins = dict(stand_ins or {})
-        self.plan: Plan = make_plan(system, resources=self._resources, stand_ins=self._stand_ins)
+        self.plan: Plan = make_plan(
+            system,
+            resources=self._resources,
+            stand_ins=self._stand_ins,
+            is_whole=declared_apart is None,
+        )
         nobody: Mapping[str, Collection[str]] = {}
         self._declared_apart = nobody if declared_apart is None else declared_apart
         self._make_transport: MakeTransport = make_transport or _local

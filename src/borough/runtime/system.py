@@ -43,7 +43,8 @@ __all__ = [
 class System:
     """All services of one product: classes and configuration. Inert until a `Host` runs it.
 
-    `contracts` lists contract classes that no class here provides (mocked, or run elsewhere);
+    `contracts` lists contract classes that no class here provides (mocked, or run elsewhere), `unanswered`
+    those of them that stand below the system's folder without a class that provides them;
     `versions` has those of services that are distributions of their own.
     """
 
@@ -53,11 +54,13 @@ class System:
         *,
         configuration: Configuration | None = None,
         contracts: Sequence[type[Any]] = (),
+        unanswered: Sequence[type[Any]] = (),
         versions: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.services = tuple(services)
         self.configuration = configuration or Configuration.load(Path.cwd() / ".no-such-folder", {})
         self.contracts = tuple(contracts)
+        self.unanswered = tuple(unanswered)
         self.versions = dict(versions)
 
     def narrowed(self, services: Sequence[type[Service]]) -> System:
@@ -69,6 +72,7 @@ class System:
             services,
             configuration=self.configuration,
             contracts=[*self.contracts, *left_out],
+            unanswered=self.unanswered,
             versions=self.versions,
         )
 
@@ -78,6 +82,7 @@ class System:
             self.services,
             configuration=configuration,
             contracts=self.contracts,
+            unanswered=self.unanswered,
             versions=self.versions,
         )
 
@@ -148,7 +153,9 @@ class System:
         if faults:
             raise DeclarationFaults([*_contract_faults(contracts), *faults])
         _refuse_other_needs(services, configuration.options)
-        known = [*contracts, *(found for each in services for found in contract_classes(each))]
+        provided = [found for each in services for found in contract_classes(each)]
+        known = [*contracts, *provided]
+        unanswered = [] if modules is not None else [c for c in contracts if c not in provided]
         for name, facts in applications.items():
             services.append(asgi_service(name, facts, known))
         if modules is None:
@@ -160,6 +167,7 @@ class System:
             services,
             configuration=configuration,
             contracts=contracts,
+            unanswered=unanswered,
             versions={name: version for name, version in versions.items() if version},
         )
         if modules is None:

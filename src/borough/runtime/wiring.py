@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import msgspec
 from borough.contracts.operation import BoundEvent, Contract
 from borough.contracts.reading import contract_mark, read_contract
 from borough.contracts.source import FaultList, same_name
-from borough.errors import DeclarationFaults
+from borough.errors import DeclarationFaults, Fault
+from borough.runtime.applications import Application
 from borough.runtime.methods import HandlerPlan, MethodPlans, MountPlan, SchedulePlan, takes
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
@@ -76,23 +77,52 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def make_plan(
-    system: System, *, resources: Iterable[type[Any]] = (), stand_ins: Iterable[type[Any]] = ()
+    system: System,
+    *,
+    resources: Iterable[type[Any]] = (),
+    stand_ins: Iterable[type[Any]] = (),
+    is_whole: bool = False,
 ) -> Plan:
     """Wire a system. Raises `DeclarationFaults` with every fault of contracts and wiring.
 
     `resources` are further types that services may ask for; `stand_ins` are contracts answered by
-    a fake or a mock.
+    a fake or a mock. `is_whole` says that nobody runs beside this system: what no service of it
+    provides, nor `[external]`, is then a fault of whoever needs it.
     """
-    return _Wiring(system, tuple(resources), tuple(stand_ins)).plan()
+    missing = _missing(system) if is_whole else ()
+    return _Wiring(system, tuple(resources), tuple(stand_ins), missing).plan()
+
+
+def _missing(system: System) -> list[type[Any]]:
+    """The contracts that nobody answers: no class, no command, no service elsewhere."""
+    options = system.configuration.options
+    commands = {name for name, facts in options.services.items() if facts.command}
+    elsewhere = {*options.external, *commands}
+    marks = [(kind, contract_mark(kind)) for kind in system.unanswered]
+    return [kind for kind, mark in marks if mark and mark.service not in elsewhere]
+
+
+def _remedy(kind: type[Any]) -> str:
+    mark = contract_mark(kind)
+    name = mark.service if mark else "NAME"
+    return (
+        f"Add the service to the system, or [external.{name}] for one elsewhere, "
+        f"or run it with --mock {name} (in a test: `fakes=`)"
+    )
 
 
 class _Wiring:
     def __init__(
-        self, system: System, resources: tuple[type[Any], ...], stand_ins: tuple[type[Any], ...]
+        self,
+        system: System,
+        resources: tuple[type[Any], ...],
+        stand_ins: tuple[type[Any], ...],
+        missing: Collection[type[Any]],
     ) -> None:
         self.system = system
         self.resources = resources
         self.stand_ins = stand_ins
+        self.missing = missing
         self.found = FaultList()
         self.contracts: dict[type[Any], Contract] = {}
         self.events: dict[type[Any], BoundEvent] = {}
@@ -131,6 +161,7 @@ class _Wiring:
             if service.name in services:
                 self.fault(f"two services are named {service.name}", "Rename one", cls)
             services[service.name] = service
+        self._commands()
         self._routes()
         self._names()
         if self.found.faults:
@@ -263,16 +294,8 @@ class _Wiring:
                 contract = self.contract(kind)
                 if contract is not None:
                     clients[attribute] = contract
-                if (
-                    kind not in provided
-                    and kind not in self.stand_ins
-                    and kind not in self.system.contracts
-                ):
-                    self.fault(
-                        f"{cls.__name__}.{attribute} needs {kind.__name__}, which no service here provides",
-                        "Add the service to the system, or [external.NAME] for one elsewhere, or run it with --mock",
-                        cls,
-                    )
+                if not self._is_answered(kind, provided):
+                    self._nobody(cls, attribute, kind)
             elif kind is Database:
                 databases.append(attribute)
             elif issubclass(kind, Settings):
@@ -297,6 +320,30 @@ class _Wiring:
             "settings": settings,
             "resources": resources,
         }
+
+    def _is_answered(self, kind: type[Any], provided: Collection[type[Any]]) -> bool:
+        if kind in provided or kind in self.stand_ins:
+            return True
+        return kind in self.system.contracts and kind not in self.missing
+
+    def _nobody(self, cls: type[Service], attribute: str, kind: type[Any]) -> None:
+        if issubclass(cls, Application):
+            self._named_by(service_name(cls), kind)
+            return
+        what = f"{cls.__name__}.{attribute} needs {kind.__name__}, which no service here provides"
+        self.found.add(what, _remedy(kind), cls, attribute)
+
+    def _named_by(self, service: str, kind: type[Any]) -> None:
+        what = f"services.{service}.needs names {kind.__name__}, which no service here provides"
+        self.found.faults.append(Fault(what, _remedy(kind)))
+
+    def _commands(self) -> None:
+        """What a service needs that is a command is known by its facts alone."""
+        missing = {each.wire_name: each for kind in self.missing if (each := self.contract(kind))}
+        for name, facts in self.system.configuration.options.services.items():
+            for need in facts.needs if facts.command else ():
+                if need in missing and missing[need].cls not in self.stand_ins:
+                    self._named_by(name, missing[need].cls)
 
     def _routes(self) -> None:
         seen: dict[tuple[str, str], str] = {}

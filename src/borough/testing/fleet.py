@@ -210,7 +210,12 @@ async def start_fleet(
     has_door: bool,
 ) -> AsyncGenerator[Running]:
     """Start the services of `system`, a folder's, as a process each; stop them in the end."""
-    plan = make_plan(system, resources=[TokenIssuer, *OWN_RESOURCES], stand_ins=fakes)  # type: ignore[arg-type]
+    plan = make_plan(
+        system,
+        resources=[TokenIssuer, *OWN_RESOURCES],
+        stand_ins=fakes,  # type: ignore[arg-type]
+        is_whole=True,
+    )
     topology = make_topology(FLEET, {}, [service_name(cls) for cls in system.services])
     beholder = _Beholder()
 
