@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from borough.contracts.answer import find_fit
 from borough.contracts.carried import header_text, path_text, plain_text, segments_beside
 from borough.contracts.finite import Look, find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
@@ -69,6 +70,7 @@ class Codec:
         "_endless_arguments",
         "_endless_request",
         "_endless_result",
+        "_fit",
         "_from_body",
         "_is_body_alone",
         "_oversight",
@@ -93,6 +95,7 @@ class Codec:
         ]
         result = operation.result
         self._endless_result = find_endless(result)
+        self._fit = find_fit(operation)
         self._decode_result = None if result is type(None) else msgspec.json.Decoder(result).decode
         self._problems = {
             code: (kind, msgspec.json.Decoder(kind.payload).decode)
@@ -251,12 +254,15 @@ class Codec:
     def write_result(self, value: Any) -> bytes:
         """The body of an answer; empty for an operation that returns nothing.
 
-        Raises `ServiceFailure` for what JSON cannot carry.
+        Raises `ServiceFailure` for what JSON cannot carry, and for another class than the contract's.
         """
         if self._decode_result is None:
             return b""
         if isinstance(value, Reply):
             value = cast("Any", value).value
+        fit = self._fit
+        if fit is not None and type(value) not in fit.usual:
+            value = fit.fitted(value)
         try:
             if self._endless_result is not None:
                 self._refuse_endless_result(value, self._endless_result)
@@ -265,6 +271,10 @@ class Codec:
             raise ServiceFailure(
                 f"{self.operation.wire_name} answered out of contract: {error}"
             ) from None
+
+    def fitted(self, answer: Any) -> Any:
+        """An answer, or a `Reply`, as whoever called would read it. Raises `ServiceFailure`."""
+        return answer if self._fit is None else self._fit.answered(answer)
 
     def read_result(self, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Any:
         """The value of an answer. Raises `ServiceFailure` where it does not fit the contract."""

@@ -301,7 +301,7 @@ class KeyedOperation:
                 )
             return "problem", JSON.encode({**value.values, "code": code})
         if self._decode_reply is not None:
-            return "value", JSON.encode(value)
+            return "value", JSON.encode(self._codec.fitted(value))
         return "value", self._codec.write_result(value)
 
     def _replay(self, stored: StoredAnswer) -> Any:

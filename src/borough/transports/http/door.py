@@ -275,7 +275,7 @@ def _answer(request: Request, route: Route, result: Any) -> Response:
     status = route.status
     if isinstance(result, Reply):
         return _reply(request, route, result, status)
-    body = route.codec.write_result(result)
+    body = _written(route, result)
     if not body and status == 200:
         status = 204
     return Response(status, route.headers if body else _NOTHING, body)
@@ -288,7 +288,16 @@ def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
         headers.append((name.encode(), (value + terms).encode("latin-1")))
     if reply.etag is not None and _is_known(request, f'"{reply.etag}"'):
         return Response(304, headers[1:], b"")
-    return Response(status, headers, route.codec.write_result(reply))
+    return Response(status, headers, _written(route, reply))
+
+
+def _written(route: Route, result: Any) -> bytes:
+    """The body of an answer. What its contract does not promise is told to whoever runs the service, too."""
+    try:
+        return route.codec.write_result(result)
+    except ServiceFailure as error:
+        _log.error("%s", error)
+        raise
 
 
 def _is_known(request: Request, tag: str) -> bool:

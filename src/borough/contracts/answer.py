@@ -1,0 +1,102 @@
+"""Whether an answer is of the class that its contract names: one look, in the process as at a door.
+
+What is of another class is read as it would be on the other side of a wire: a mapping with the fields of
+a struct will do, a number in place of it will not. What stands inside a value of the right class is not seen.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import uuid
+from typing import Any, cast
+
+import msgspec
+from msgspec import inspect as shape
+
+from borough.contracts.marks import Reply
+from borough.contracts.operation import Operation
+from borough.contracts.portable import struct_class, type_shape
+from borough.errors import ServiceFailure
+
+__all__ = ["Fit", "find_fit"]
+
+_CLASSES: dict[type[shape.Type], tuple[type, ...]] = {
+    shape.NoneType: (type(None),),
+    shape.BoolType: (bool,),
+    shape.IntType: (int,),
+    shape.FloatType: (float, int),
+    shape.StrType: (str,),
+    shape.BytesType: (bytes,),
+    shape.DecimalType: (decimal.Decimal,),
+    shape.UUIDType: (uuid.UUID,),
+    shape.DateTimeType: (datetime.datetime,),
+    shape.DateType: (datetime.date,),
+    shape.ListType: (list, tuple),
+    shape.VarTupleType: (tuple, list),
+    shape.TupleType: (tuple, list),
+    shape.DictType: (dict,),
+}
+
+
+class Fit:
+    """What an operation answers. A value whose class is in `usual` is right at once."""
+
+    __slots__ = ("_classes", "_kind", "_name", "usual")
+
+    def __init__(self, name: str, kind: Any, classes: tuple[type, ...]) -> None:
+        self.usual = frozenset(classes)
+        self._classes = classes
+        self._kind = kind
+        self._name = name
+
+    def fitted(self, value: Any) -> Any:
+        """The value as whoever called would read it. Raises `ServiceFailure`."""
+        if type(value) in self.usual:
+            return value
+        # A subclass will do; so will bool only where bool is promised.
+        if isinstance(value, self._classes) and not isinstance(value, bool):
+            return value
+        try:
+            plain = msgspec.to_builtins(value, builtin_types=(bytes,))
+            return msgspec.convert(plain, self._kind)
+        except (TypeError, ValueError, RecursionError) as error:
+            expected = " | ".join(each.__name__ for each in self._classes)
+            raise ServiceFailure(
+                f"{self._name} answered out of contract: {type(value).__name__} in place of {expected} ({error})"
+            ) from None
+
+    def answered(self, answer: Any) -> Any:
+        """The same for what a handler returns, which may be a `Reply`."""
+        if not isinstance(answer, Reply):
+            return self.fitted(answer)
+        reply = cast("Any", answer)
+        value = self.fitted(reply.value)
+        return reply if value is reply.value else msgspec.structs.replace(reply, value=value)
+
+
+def find_fit(operation: Operation) -> Fit | None:
+    """What an operation answers; None where any class will do, or nothing is answered."""
+    if operation.result is type(None):
+        return None
+    classes = _classes(type_shape(operation.result))
+    return None if classes is None else Fit(operation.wire_name, operation.result, classes)
+
+
+def _classes(found: shape.Type) -> tuple[type, ...] | None:
+    """The classes of the values of a type, the first of them the usual one; None if these cannot be listed."""
+    while isinstance(found, shape.Metadata):
+        found = found.type
+    if isinstance(found, shape.StructType):
+        return (struct_class(found),)
+    if isinstance(found, shape.EnumType):
+        return (found.cls,)
+    if not isinstance(found, shape.UnionType):
+        return _CLASSES.get(type(found))
+    known: list[type] = []
+    for each in found.types:
+        classes = _classes(each)
+        if classes is None:
+            return None
+        known += classes
+    return tuple(dict.fromkeys(known))

@@ -1,0 +1,157 @@
+"""An answer of another class than the contract's is refused, in the process and at the edge as between processes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import pytest
+
+from borough import ANYONE, Database, Reply, Service, Struct, System, contract, get, post
+from borough.contracts.answer import find_fit
+from borough.contracts.reading import read_contract
+from borough.errors import ServiceFailure
+from borough.testing import MODES, start
+from tests.calls.booth import ask
+
+
+class Book(Struct):
+    title: str
+    copies: int = 1
+
+
+class Paperback(Book):
+    pass
+
+
+class Weighed(Struct):
+    grams: float
+
+
+@contract("shelf", version="1.0")
+class Shelf(Protocol):
+    """Answers what it was told to."""
+
+    @get("/books/{title}", allow=ANYONE)
+    async def book(self, title: str) -> Book: ...
+
+    @get("/found", allow=ANYONE)
+    async def found(self) -> Book | None: ...
+
+    @get("/weighed", allow=ANYONE)
+    async def weighed(self) -> Weighed: ...
+
+    @get("/all", allow=ANYONE)
+    def all(self) -> AsyncIterator[Book]: ...
+
+    @get("/replied/{title}", allow=ANYONE)
+    async def replied(self, title: str) -> Reply[Book]: ...
+
+    @post("/lent", allow=ANYONE, idempotent_by="title")
+    async def lend(self, title: str) -> Book: ...
+
+
+class ShelfService(Service, Shelf):
+    db: Database
+    answer: Any = 5
+
+    async def book(self, title: str) -> Book:
+        return cast(Book, self.answer)
+
+    async def found(self) -> Book | None:
+        return cast(Book, self.answer)
+
+    async def weighed(self) -> Weighed:
+        return cast(Weighed, self.answer)
+
+    async def all(self) -> AsyncIterator[Book]:
+        yield cast(Book, self.answer)
+
+    async def replied(self, title: str) -> Reply[Book]:
+        return Reply(value=cast(Book, self.answer))
+
+    async def lend(self, title: str) -> Book:
+        async with self.db.transaction() as tx:
+            return await tx.answer(cast(Book, self.answer))
+
+
+IN_ONE_PROCESS = [mode for mode in MODES if mode != "processes"]
+
+
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
+async def test_a_service_is_refused_what_its_contract_does_not_promise(mode: Any) -> None:
+    async with start(System([ShelfService]), mode=mode) as running:
+        shelf = running.client(Shelf)
+        calls = (shelf.book("a"), shelf.weighed(), shelf.replied("a"), shelf.lend("a"))
+        for call in calls:
+            with pytest.raises(ServiceFailure, match="answered out of contract"):
+                await call
+        with pytest.raises(ServiceFailure, match="answered out of contract"):
+            [each async for each in shelf.all()]
+
+
+async def test_the_edge_answers_500_and_tells_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start(System([ShelfService]), edge=True) as running:
+        for method, target in (("GET", "books/a"), ("GET", "found"), ("GET", "replied/a")):
+            answer = await asyncio.to_thread(ask, running.edge_url, method, f"/shelf/{target}")
+            assert (answer.status, answer.value["code"]) == (500, "service-failure")
+        body = b'{"title": "a"}'
+        answer = await asyncio.to_thread(ask, running.edge_url, "POST", "/shelf/lent", body)
+        assert answer.status == 500
+    told = "shelf.Shelf.book answered out of contract: int in place of Book"
+    assert any(told in record.getMessage() for record in caplog.records)
+
+
+async def test_what_reads_as_the_promised_class_on_the_other_side_is_one() -> None:
+    async with start(System([ShelfService])) as running:
+        service, shelf = cast(Any, running.service("shelf")), running.client(Shelf)
+        service.answer = {"title": "a", "copies": 3}
+        assert await shelf.book("a") == Book(title="a", copies=3)
+        service.answer = Paperback(title="b")
+        assert await shelf.book("b") is service.answer
+
+
+@contract("kinds", version="1.0")
+class Kinds(Protocol):
+    """One answer of each kind."""
+
+    @get("/count")
+    async def count(self) -> int: ...
+
+    @get("/share")
+    async def share(self) -> float: ...
+
+    @get("/day")
+    async def day(self) -> datetime.date: ...
+
+    @get("/books")
+    async def books(self) -> tuple[Book, ...]: ...
+
+    @get("/nothing")
+    async def nothing(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("count", 5, True),
+        ("share", 5, "5"),
+        ("day", datetime.date(2026, 1, 2), 5),
+        ("books", [Book(title="a")], Book(title="a")),
+    ],
+)
+def test_a_value_is_looked_at_by_its_class(name: str, right: Any, wrong: Any) -> None:
+    fit = find_fit(read_contract(Kinds).operations[name])
+    assert fit is not None
+    assert fit.fitted(right) == right
+    with pytest.raises(ServiceFailure, match=f"kinds.Kinds.{name} answered out of contract"):
+        fit.fitted(wrong)
+
+
+def test_an_operation_without_an_answer_promises_no_class() -> None:
+    assert find_fit(read_contract(Kinds).operations["nothing"]) is None
