@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from borough import Database
 from borough.errors import ConfigurationError, DeclarationFaults
 from borough.runtime.system import System, service_name
+from borough.runtime.wiring import make_plan
 from tests.cli.systems import CONTRACT, write_system
 
 _names = (f"found{number}" for number in itertools.count(os.getpid() * 1000))
@@ -170,3 +172,38 @@ def test_text_in_every_script_is_welcome(tmp_path: Path, package: str) -> None:
     toml = '[system]\nname = "Läden · 店"\n[services.notes]\ncapability = "Merkt sich Größe ✓"\n'
     system = System.load(write_system(tmp_path / "mit Leerzeichen · 店", package, toml=toml))
     assert system.name == "Läden · 店"
+
+
+BREAKS = {
+    "a version": ('version="1.0", publishes', 'version="1", publishes', "has version '1'"),
+    "a type": ("text: str\n\nclass Noted", "text: set[str]\n\nclass Noted", "set"),
+    "no type of the answer": ("async def internal(self) -> int:", "async def internal(self):", "internal"),
+    "no coroutine": ("async def internal", "def internal", "internal"),
+    "a path parameter": ('"/notes/{id}"', '"/notes/{number}"', "number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BREAKS)
+@pytest.mark.parametrize("who", ["legacy", "notes"])
+def test_a_fault_of_a_contract_is_not_hidden_by_whoever_needs_it(
+    tmp_path: Path, package: str, broken: str, who: str
+) -> None:
+    before, after, told = BREAKS[broken]
+    toml = f'[services.{who}]\nneeds = ["notes.Notes"]\n'
+    files = {"notes/contract.py": CONTRACT.replace(before, after)}
+    if who == "legacy":
+        toml += 'asgi = "nowhere:app"\nallow = "anyone"\n'
+    else:  # here the class says the same as the facts
+        files["notes/service.py"] = f"""
+        from borough import Service
+        from {package}.notes.contract import Notes
+
+        class Reader(Service):
+            notes: Notes
+        """
+    root = write_system(tmp_path, package, toml=toml, files=files)
+    with pytest.raises(DeclarationFaults) as caught:
+        make_plan(System.load(root), resources=[Database])
+    faults = [fault for fault in caught.value.faults if fault.file and "contract.py" in fault.file]
+    assert any(told in str(fault) and fault.line for fault in faults)
+    assert "no contract here" not in str(caught.value)

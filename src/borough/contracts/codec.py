@@ -272,10 +272,6 @@ class Codec:
                 f"{self.operation.wire_name} answered out of contract: {error}"
             ) from None
 
-    def fitted(self, answer: Any) -> Any:
-        """An answer, or a `Reply`, as whoever called would read it. Raises `ServiceFailure`."""
-        return answer if self._fit is None else self._fit.answered(answer)
-
     def read_result(self, body: bytes, headers: Sequence[tuple[str, str]] = ()) -> Any:
         """The value of an answer. Raises `ServiceFailure` where it does not fit the contract."""
         if self._decode_result is None:

@@ -37,10 +37,11 @@ from borough.contracts.shapes import Shape
 from borough.contracts.source import FaultList, same_name, source_place
 from borough.errors import DeclarationFaults
 
-__all__ = ["contract_mark", "read_contract", "read_contracts", "source_place"]
+__all__ = ["contract_mark", "read_contract", "read_contracts", "source_place", "wire_name_of"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _VERSION = re.compile(r"[1-9][0-9]*\.(0|[1-9][0-9]*)\Z")
+_MAJOR = re.compile(r"[0-9]{1,9}")
 _SEGMENT = r"(?!\.\.?(?:/|\Z))(?:[A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\})"
 _PATH = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT})*)?\Z")
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
@@ -67,6 +68,15 @@ def read_contracts(classes: Iterable[type[Any]]) -> list[Contract]:
 def read_contract(cls: type[Any]) -> Contract:
     """Read one contract. Raises `DeclarationFaults` with all its faults."""
     return read_contracts([cls])[0]
+
+
+def wire_name_of(cls: type[Any]) -> str:
+    """The wire name that a contract's mark gives it, also where the contract has faults."""
+    mark = contract_mark(cls)
+    assert mark is not None
+    version = _MAJOR.match(str(mark.version))
+    major = int(version[0]) if version else 1
+    return f"{mark.service}.{cls.__name__}" + (f".v{major}" if major > 1 else "")
 
 
 def _agree(contracts: list[Contract], faults: FaultList) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
+from borough.contracts.answer import find_fit
 from borough.contracts.codec import JSON, Codec
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
@@ -177,12 +178,13 @@ class KeyedOperation:
     Replay what is stored, or run and give the key back.
     """
 
-    __slots__ = ("_calls", "_codec", "_decode_reply", "_from_header", "_name", "_warned")
+    __slots__ = ("_calls", "_codec", "_decode_reply", "_fit", "_from_header", "_name", "_warned")
 
     def __init__(self, calls: KeyedCalls, codec: Codec) -> None:
         operation = codec.operation
         self._calls = calls
         self._codec = codec
+        self._fit = find_fit(operation)
         self._name = operation.wire_name
         self._warned = False
         self._from_header = operation.mark.idempotent_by == IDEMPOTENCY_KEY
@@ -301,7 +303,7 @@ class KeyedOperation:
                 )
             return "problem", JSON.encode({**value.values, "code": code})
         if self._decode_reply is not None:
-            return "value", JSON.encode(self._codec.fitted(value))
+            return "value", JSON.encode(value if self._fit is None else self._fit.answered(value))
         return "value", self._codec.write_result(value)
 
     def _replay(self, stored: StoredAnswer) -> Any:

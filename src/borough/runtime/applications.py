@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, cast
 
 from borough.contracts.marks import ANYONE, RAW_MARK, USER, Allow, RawMark, scope
-from borough.contracts.reading import contract_mark, read_contract
-from borough.errors import ConfigurationError, DeclarationFaults
+from borough.contracts.reading import contract_mark, wire_name_of
+from borough.errors import ConfigurationError
 from borough.runtime.lifespan import Asgi, Lifespan, Message
 from borough.runtime.service_facts import ServiceFacts
 from borough.services.clients import APPLICATION, ApplicationClients
@@ -108,7 +108,8 @@ def _contract(name: str, need: str, known: Sequence[type[Any]]) -> type[Any]:
         if contract_mark(found) is None:
             raise ConfigurationError(f"{option} names {need}, which is no contract; mend the name")
         return cast("type[Any]", found)
-    names = {_wire_name(contract): contract for contract in known}
+    # Faults of the contract itself are told by the wiring, and here would hide behind a false one.
+    names = {wire_name_of(contract): contract for contract in known}
     if need not in names:
         close = difflib.get_close_matches(need, names, 1)
         meant = (
@@ -118,13 +119,6 @@ def _contract(name: str, need: str, known: Sequence[type[Any]]) -> type[Any]:
             f"{option} names {need}, which is no contract here; did you mean {meant}?"
         )
     return names[need]
-
-
-def _wire_name(contract: type[Any]) -> str:
-    try:
-        return read_contract(contract).wire_name
-    except DeclarationFaults:  # told with all others by the wiring
-        return contract.__name__
 
 
 def _attribute(option: str, module: str, name: str) -> Any:

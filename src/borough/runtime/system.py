@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from borough.contracts.reading import contract_mark, read_contract, read_contracts, source_place
+from borough.contracts.reading import contract_mark, read_contracts, source_place, wire_name_of
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.applications import asgi_service
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
@@ -142,11 +142,7 @@ class System:
             _refuse_nothing(folder, configuration.options)
         _enter_package(folder, 0 if release is None else 1)
         faults: list[Fault] = []
-        contracts = [
-            contract
-            for place in sorted(folder.glob("*/contract.py"))
-            for contract in _contracts_of(f"{folder.name}.{place.parent.name}.contract", faults)
-        ]
+        contracts = _contracts_below(folder, faults)
         services = [
             found for place in places if (found := _service_class(place, faults)) is not None
         ]
@@ -241,11 +237,7 @@ def needed_contracts(services: Sequence[type[Service]]) -> list[type[Any]]:
 
 def declared_contracts(service: type[Service]) -> frozenset[str]:
     """The contracts, by wire name, that a service asks for: those that it may call."""
-    found: set[str] = set()
-    for kind in needed_contracts([service]):
-        with contextlib.suppress(DeclarationFaults):  # told with all others by the wiring
-            found.add(read_contract(kind).wire_name)
-    return frozenset(found)
+    return frozenset(map(wire_name_of, needed_contracts([service])))
 
 
 def _refuse_other_needs(services: Sequence[type[Service]], options: Options) -> None:
@@ -456,6 +448,14 @@ def _contracts_of(name: str, faults: list[Fault]) -> list[type[Any]]:
         for value in vars(module).values()
         if isinstance(value, type) and contract_mark(value) is not None and value.__module__ == name
     ]
+
+
+def _contracts_below(folder: Path, faults: list[Fault]) -> list[type[Any]]:
+    modules = [
+        f"{folder.name}.{place.parent.name}.contract"
+        for place in sorted(folder.glob("*/contract.py"))
+    ]
+    return [found for module in modules for found in _contracts_of(module, faults)]
 
 
 def _contract_faults(contracts: Sequence[type[Any]]) -> Sequence[Fault]:
