@@ -79,6 +79,23 @@ class Asking(Service):
     assert "annotated with the service PayService" in said
 
 
+def test_a_contract_with_a_fault_is_no_fault_of_whoever_hears_it(tmp_path: Path) -> None:
+    broken = """
+class Broke(Event):
+    id: int
+
+@contract("broken", version="one", publishes=[Broke])
+class Broken(Protocol):
+    '''Broken.'''
+
+class Hearing(Service):
+    @on(Broke)
+    async def heard(self, event: Broke) -> None: ...
+"""
+    _, faults = wired(broken, tmp_path)
+    assert [fault.message for fault in faults] == ["contract Broken has version 'one'"]
+
+
 def test_on_without_its_parentheses_is_a_type_error(tmp_path: Path) -> None:
     text = """
 class Hearing(Service):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -60,10 +60,19 @@ class MountPlan(msgspec.Struct, frozen=True):
 
 
 class MethodPlans:
-    """Reads the marked methods of service classes. `events` are those of all contracts; faults are added."""
+    """Reads the marked methods of service classes; faults are added.
 
-    def __init__(self, events: Mapping[type[Any], BoundEvent], faults: FaultList) -> None:
+    `events` are those of all contracts, `unread` those of contracts that have faults of their own.
+    """
+
+    def __init__(
+        self,
+        events: Mapping[type[Any], BoundEvent],
+        unread: Collection[type[Any]],
+        faults: FaultList,
+    ) -> None:
         self._events = events
+        self._unread = unread
         self._faults = faults
 
     def of(
@@ -127,6 +136,8 @@ class MethodPlans:
             )
         for kind in mark.events:
             event = self._events.get(kind)
+            if event is None and kind in self._unread:
+                continue  # its contract's own fault is told
             if event is None:
                 self._faults.add(
                     f"{cls.__name__}.{method} hears {_name(kind)}, which no contract here publishes",

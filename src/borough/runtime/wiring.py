@@ -126,6 +126,7 @@ class _Wiring:
         self.found = FaultList()
         self.contracts: dict[type[Any], Contract] = {}
         self.events: dict[type[Any], BoundEvent] = {}
+        self.unread: set[type[Any]] = set()
 
     def fault(self, message: str, remedy: str, thing: Any) -> None:
         self.found.add(message, remedy, thing)
@@ -155,6 +156,8 @@ class _Wiring:
             contract = self.contract(found)
             if contract is not None:
                 self.events.update({event.kind: event for event in contract.events.values()})
+            elif (mark := contract_mark(found)) is not None:
+                self.unread.update(mark.publishes)
         services: dict[str, ServicePlan] = {}
         for cls in self.system.services:
             service = self._service(cls, provided)
@@ -203,7 +206,9 @@ class _Wiring:
                 self._implements(cls, contract)
             provides.append((contract, makers.get(found)))
         needs = self._needs(cls, provided)
-        handlers, schedules, mounts = MethodPlans(self.events, self.found).of(cls, name)
+        handlers, schedules, mounts = MethodPlans(self.events, self.unread, self.found).of(
+            cls, name
+        )
         keyed = [op for contract, _ in provides for op in contract.operations.values() if op.keyed]
         if keyed and not needs["databases"]:
             self.fault(
