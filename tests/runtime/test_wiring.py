@@ -96,6 +96,32 @@ class Hearing(Service):
     assert [fault.message for fault in faults] == ["contract Broken has version 'one'"]
 
 
+def test_a_handler_takes_what_its_event_is_or_says_nothing(tmp_path: Path) -> None:
+    text = """
+class Taking(Protocol):
+    async def execute(self, *words: Any) -> int: ...
+
+class Hearing(Service):
+    @on(Paid)
+    async def one(self, event, tx) -> None: ...
+
+    @on(Paid)
+    async def two(self, event: "Paid | Sent", tx: "Transaction | None" = None) -> None: ...
+
+    @on(Paid)
+    async def three(self, event: Event, tx: Any) -> None: ...
+
+    @on(Paid)
+    async def four(self, event: object, tx: Taking) -> None: ...
+
+    @on(Paid)
+    async def five(self, event: "Paid", tx: "OnlyForTypeCheckers") -> None: ...
+"""
+    plan, faults = wired(text, tmp_path)
+    assert [fault.message for fault in faults] == []
+    assert plan is not None
+
+
 def test_on_without_its_parentheses_is_a_type_error(tmp_path: Path) -> None:
     text = """
 class Hearing(Service):

@@ -245,6 +245,58 @@ class Hearing(Service):
         "Hearing.heard hears no event",
         "Name one: @on(Event)",
     ),
+    "a handler of one event that takes another": (
+        """
+class Hearing(Service):
+    @on(Paid)  # <-
+    async def heard(self, event: Sent, tx: Transaction) -> None: ...
+""",
+        "Hearing.heard hears Paid and takes `event: Sent`",
+        "Write `event: Paid`",
+    ),
+    "a handler of two events that takes one": (
+        """
+class Void(Event):
+    id: Key[int]
+
+@contract("void", version="1.0", publishes=[Void])
+class Voids(Protocol):
+    '''Two.'''
+
+class Hearing(Service):
+    @on(Void, Paid)
+    async def heard(self, event: "Void | Sent") -> None: ...
+""",
+        "Hearing.heard hears Paid and takes `event: {module}.Void | {module}.Sent`",
+        "Write `event: Void | Paid`",
+    ),
+    "a handler that takes its transaction first": (
+        """
+class Hearing(Service):
+    @on(Paid)  # <-
+    async def heard(self, tx: Transaction, event: Paid) -> None: ...
+""",
+        "Hearing.heard hears Paid and takes `tx: Transaction`",
+        "Write `tx: Paid`",
+    ),
+    "a handler that takes something else": (
+        """
+class Hearing(Service):
+    @on(Paid)  # <-
+    async def heard(self, event: Paid, db: Database) -> None: ...
+""",
+        "Hearing.heard takes `db: Database` where it is given a transaction",
+        "Write `async def heard(self, event) or (self, event, tx)`, and ask for all else by attributes",
+    ),
+    "a schedule that takes a client": (
+        """
+class Waking(Service):
+    @every("1s")  # <-
+    async def wake(self, pay: Pay) -> None: ...
+""",
+        "Waking.wake takes `pay: Pay` where it is given a transaction",
+        "Write `async def wake(self) or (self, tx)`",
+    ),
     "a sync handler": (
         """
 class Hearing(Service):

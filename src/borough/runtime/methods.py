@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
+import typing
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args
 
@@ -11,7 +13,9 @@ import msgspec
 
 from borough.contracts.marks import RAW_MARK, RawMark
 from borough.contracts.operation import BoundEvent
+from borough.contracts.reading import contract_mark
 from borough.contracts.source import FaultList
+from borough.services.data import Transaction
 from borough.services.handlers import (
     EVERY_MARK,
     ON_MARK,
@@ -100,7 +104,7 @@ class MethodPlans:
                     self._faults.add(
                         f"two schedules are named {name}", "Give one `name=`", function
                     )
-                form = self._form(cls, method, function, 0)
+                form = self._form(cls, method, function, None)
                 schedules[name] = SchedulePlan(name, method, every.interval_s, form)
             if raw is not None:
                 path = f"/{service}" + ("" if raw.path == "/" else raw.path)
@@ -152,7 +156,7 @@ class MethodPlans:
                 "Write one handler for each contract",
                 function,
             )
-        form = self._form(cls, method, function, 1)
+        form = self._form(cls, method, function, mark.events)
         if mark.on_dead not in get_args(OnDead):
             self._faults.add(
                 f"{cls.__name__}.{method} has on_dead={mark.on_dead!r}",
@@ -178,18 +182,64 @@ class MethodPlans:
                         getattr(cls, handler.method),
                     )
 
-    def _form(self, cls: type[Service], method: str, function: Any, fixed: int) -> bool:
-        """Whether it takes a transaction after its fixed parameters; anything else is a fault."""
-        count = len(inspect.signature(function).parameters) - 1 - fixed
+    def _form(
+        self, cls: type[Service], method: str, function: Any, events: tuple[type[Any], ...] | None
+    ) -> bool:
+        """Whether it takes a transaction after the event, where it hears any; anything else is a fault."""
+        fixed = 0 if events is None else 1
+        names = list(inspect.signature(function).parameters)[1:]
+        count = len(names) - fixed
         right = inspect.iscoroutinefunction(function) and takes(function, 1 + fixed + count)
+        wanted = "(self) or (self, tx)" if events is None else "(self, event) or (self, event, tx)"
         if count not in (0, 1) or not right:
-            wanted = "(self, event) or (self, event, tx)" if fixed else "(self) or (self, tx)"
             self._faults.add(
                 f"{cls.__name__}.{method} has the wrong form",
                 f"Write `async def {method}{wanted}`",
                 function,
             )
+            return count == 1
+        said = [(name, _annotation(function, name)) for name in names]
+        for name, kind in said[:fixed]:
+            other = [each for each in events or () if not _may_be(kind, each)]
+            if other:
+                heard = " | ".join(map(_name, events or ()))
+                self._faults.add(
+                    f"{cls.__name__}.{method} hears {_name(other[0])} and takes `{name}: {_name(kind)}`",
+                    f"Write `{name}: {heard}`",
+                    function,
+                )
+                return count == 1
+        for name, kind in said[fixed:]:
+            if not _may_be(kind, Transaction):
+                self._faults.add(
+                    f"{cls.__name__}.{method} takes `{name}: {_name(kind)}` where it is given a transaction",
+                    f"Write `async def {method}{wanted}`, and ask for all else by attributes of the class",
+                    function,
+                )
         return count == 1
+
+
+def _annotation(function: Any, name: str) -> Any:
+    """What a parameter is said to be; Any where nothing is said, or nothing that can be read here."""
+    said = inspect.signature(function).parameters[name].annotation
+    if said is inspect.Parameter.empty:
+        return Any
+    if isinstance(said, str):
+        try:
+            said = eval(said, inspect.unwrap(function).__globals__)
+        except Exception:  # imported for type checkers only
+            return Any
+    return said
+
+
+def _may_be(kind: Any, given: type[Any]) -> bool:
+    """Whether a parameter of this annotation takes such a value. What is not known for sure may be."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(_may_be(each, given) for each in typing.get_args(kind))
+    if kind is Any or not isinstance(kind, type) or kind in given.__mro__:
+        return True
+    is_own = contract_mark(kind) is None and kind.__module__.partition(".")[0] != "borough"
+    return is_own and bool(getattr(kind, "_is_protocol", False))
 
 
 def takes(function: Any, count: int) -> bool:
