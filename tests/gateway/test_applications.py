@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 import borough
 from borough import System
+from borough.clock import SystemClock
 from borough.console.one_process import mounts
 from borough.errors import BoroughError, ConfigurationError, OpenFailed
+from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.process import Process
+from borough.ports import Replica
 from borough.runtime.applications import asgi_service
 from borough.runtime.configuration import Configuration
+from borough.runtime.discovery import Directory
 from borough.runtime.service_facts import ServiceFacts
 from borough.testing.clock import ManualClock
 from tests.gateway.legacy.apps import RAN
@@ -143,6 +150,44 @@ async def test_its_own_document_is_joined_to_that_of_the_edge(tmp_path: Path) ->
     text = json.dumps(document)
     assert '"#/components/schemas/HTTPValidationError"' not in text
     assert {"name": "legacy", "description": "Old things"} in document["tags"]
+
+
+@pytest.mark.parametrize(("app", "there"), [("fast", True), ("bare", False)])
+async def test_in_a_fleet_its_document_comes_to_the_edge(
+    tmp_path: Path, app: str, there: bool
+) -> None:
+    facts = ServiceFacts(asgi=f"{APPS}:{app}", allow="user", needs=("ledger.Ledger",))
+    legacy = asgi_service("legacy", facts, [Ledger])
+    configuration = Configuration.load(tmp_path, {})
+    system = System([LedgerService, legacy], configuration=configuration)
+    replica = Process(system, clock=SystemClock(), internal_port=0)
+    directory = Directory()
+    edge = EdgeProcess(configuration, ("ledger", "legacy"), directory, port=0)
+    await edge.start()
+    try:
+        await replica.start()
+        here = Replica("one.1", *replica.internal_origin)
+        directory.update({"ledger": [here], "legacy": [here]})
+        document = json.loads(await asyncio.to_thread(read, f"{edge.edge_url}/openapi.json"))
+        stranger = f"http://127.0.0.1:{here.port}/borough/applications"
+        with pytest.raises(HTTPError, match="404"):
+            await asyncio.to_thread(read, stranger)
+    finally:
+        await edge.stop()
+        await replica.stop()
+    OpenAPIV31SpecValidator(document).validate()
+    found = document["paths"].get("/legacy/things/{id}", {})
+    assert bool(found) is there
+    if there:
+        assert found["get"]["security"] == [{"bearer": []}]
+        assert "legacy.HTTPValidationError" in document["components"]["schemas"]
+
+
+def read(url: str) -> bytes:
+    """What is at a URL."""
+    with urlopen(url, timeout=20) as answer:
+        content: bytes = answer.read()
+        return content
 
 
 @pytest.mark.parametrize("app", ["bare", "endless", "make_star"])

@@ -22,7 +22,7 @@ from borough.transports.http.message import Request, Response
 if TYPE_CHECKING:
     from borough.contracts.openapi_joined import Joining
 
-__all__ = ["DocsPage", "Document", "Probes", "described", "only_get"]
+__all__ = ["DocsPage", "Document", "Probes", "described", "encoded", "only_get"]
 
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 _DOCS = Path(__file__).parent / "docs_page"
@@ -105,6 +105,15 @@ def described(
     async def build() -> bytes:
         further = await others() if others is not None else ()
         return await asyncio.to_thread(lambda: _joined(describe(), further))
+
+    return build
+
+
+def encoded(others: Callable[[], Awaitable[Sequence[Joining]]]) -> Callable[[], Awaitable[bytes]]:
+    """Builds JSON of the documents themselves, for whoever joins them elsewhere."""
+
+    async def build() -> bytes:
+        return msgspec.json.encode(await others())
 
     return build
 

@@ -21,9 +21,11 @@ from borough.transports.http.greeting import CONTRACTS, HELLO, Hello, Offer
 from borough.transports.http.message import Request, Response
 from borough.transports.http.wire import EDGE
 
-__all__ = ["HelloPage"]
+__all__ = ["APPLICATIONS", "HelloPage"]
 
 _BELOW = HELLO.rpartition("/")[0] + "/"
+APPLICATIONS = _BELOW + "applications"
+"""Where the edge of a fleet is told the documents of the plain applications of a process."""
 
 
 class HelloPage:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from borough.clock import Clock, SystemClock
 from borough.errors import ConfigurationError
-from borough.gateway.documents import Probes, described
+from borough.gateway.documents import Document, Probes, described, encoded
 from borough.gateway.edge import Edge
 from borough.gateway.forwarded import ForwardedIdentity, InternalDoors
 from borough.gateway.front import Front
 from borough.gateway.grpc_extra import make_grpc_doors
-from borough.gateway.hello import HelloPage
+from borough.gateway.hello import APPLICATIONS, HelloPage
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.internal import InternalIdentity, ServiceTokens, inside_limits, is_loopback
 from borough.gateway.metrics_page import METRICS, MetricsPage
@@ -229,7 +229,11 @@ class Process:
         declared = self.host.declared if self._declared is None else self._declared
         identity = InternalIdentity(self.proof, declared, self.front.identity)
         facts = self.system.configuration.options.system
-        tells: Mapping[str, Handler] = self._tells(self) if self._tells is not None else {}
+        tells: dict[str, Handler] = dict(self._tells(self)) if self._tells is not None else {}
+        raws = self._raws()
+        others = self._applications_documents(raws)
+        if others is not None:
+            tells[APPLICATIONS] = Document(encoded(others), self.clock).answer
         hello = HelloPage(
             facts.name,
             {name: self.system.version_of(name) for name in self.host.plan.services},
@@ -248,7 +252,7 @@ class Process:
             otherwise=self._about_itself(hello),
             recorder=self.host.recorder,
         )
-        self._public = self._public_door(ForwardedIdentity(), self._raws())
+        self._public = self._public_door(ForwardedIdentity(), raws)
         doors = InternalDoors(self.proof.caller, door, self._public, hello.answer)
         edge = self.system.configuration.options.edge.limits
         server = HttpServer(
