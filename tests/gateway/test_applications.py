@@ -261,3 +261,10 @@ def test_a_system_may_be_an_application_and_nothing_else(tmp_path: Path) -> None
     text = f'[services.legacy]\nasgi = "{APPS}:fast"\nallow = "anyone"\n'
     (root / "borough.toml").write_text(text)
     assert [cls.service_name for cls in System.load(root).services] == ["legacy"]
+
+
+async def test_an_application_that_does_not_import_is_told_at_its_own_line(tmp_path: Path) -> None:
+    with pytest.raises(OpenFailed) as caught:
+        await process(tmp_path, "tests.gateway.legacy.raising:app").start()
+    place = f"{Path(__file__).parent / 'legacy' / 'raising.py'}:8"
+    assert str(caught.value) == f"legacy could not be opened: RuntimeError: no licence ({place})"

@@ -207,3 +207,30 @@ def test_a_fault_of_a_contract_is_not_hidden_by_whoever_needs_it(
     faults = [fault for fault in caught.value.faults if fault.file and "contract.py" in fault.file]
     assert any(told in str(fault) and fault.line for fault in faults)
     assert "no contract here" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ('@every("2 parsecs")', "@every('2 parsecs') is no interval"),
+        ("@every", "is no interval"),
+        ("@on(Notes)", "@on(Notes) is no event"),
+    ],
+)
+def test_a_mark_that_is_refused_is_told_at_the_line_that_wrote_it(
+    tmp_path: Path, package: str, mark: str, told: str
+) -> None:
+    service = f"""
+    from borough import Service, every, on
+    from {package}.notes.contract import Notes
+
+    class Waking(Service):
+        {mark}
+        async def wake(self): ...
+    """
+    root = write_system(tmp_path, package, files={"notes/service.py": service})
+    with pytest.raises(DeclarationFaults) as caught:
+        System.load(root)
+    (fault,) = caught.value.faults
+    assert told in fault.message
+    assert (fault.file, fault.line) == (str(root / "notes/service.py"), 6)

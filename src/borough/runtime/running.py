@@ -18,6 +18,7 @@ from borough.ports import Store, Transport
 from borough.reliability.admission import Gate
 from borough.runtime.adapters import store_kind
 from borough.runtime.answers import KeyedCalls, KeyedOperation
+from borough.runtime.blame import own_place
 from borough.runtime.client import Caller, connect_client, empty_client
 from borough.runtime.configuration import Configuration
 from borough.runtime.database import ServiceDatabase
@@ -215,5 +216,8 @@ def _said(error: Exception, folder: Path) -> str:
     """An error with the last place in the service's own code."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
-    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    file, line = own_place(error)
+    if own and Path(__file__).parent != folder:  # an application is opened by code of ours
+        file, line = own[-1].filename, own[-1].lineno
+    place = f" ({file}:{line})" if file else ""
     return f"{type(error).__name__}: {error}{place}"

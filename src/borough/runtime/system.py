@@ -14,7 +14,6 @@ import keyword
 import os
 import re
 import sys
-import traceback
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from typing import Any
 from borough.contracts.reading import contract_mark, read_contracts, source_place, wire_name_of
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.applications import asgi_service
+from borough.runtime.blame import own_place
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
 from borough.runtime.distributions import Place, enter_release, place_in
 from borough.runtime.foreign import foreign_names
@@ -365,24 +365,8 @@ def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
     except DeclarationFaults as error:
         faults.extend(error.faults)
     except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        here = [
-            frame
-            for frame in frames
-            if "importlib" not in frame.filename and frame.filename != __file__
-        ]
-        place = here[-1] if here else None
-        file, line = (place.filename, place.lineno) if place else (None, None)
-        if isinstance(error, SyntaxError) and error.filename:
-            file, line = error.filename, error.lineno
-        faults.append(
-            Fault(
-                f"{name} does not import: {type(error).__name__}: {error}",
-                "Mend the module",
-                file,
-                line,
-            )
-        )
+        sentence = f"{name} does not import: {type(error).__name__}: {error}"
+        faults.append(Fault(sentence, "Mend the module", *own_place(error)))
     return None
 
 
