@@ -123,7 +123,27 @@ def test_a_service_with_a_hyphen_has_a_variable_with_an_underscore(tmp_path: Pat
         ("[edge]\nport = 1", {}, {"edge.port.x": "1"}, "edge.port.x is no option: port is a value"),
         ("", {}, {"": "1"}, " is no option"),
         ("", {}, {"edge": "1"}, "edge: expected `object`, got `str`"),
-        ("[teams]\nfront = 3", {}, {}, "expected `object`, got `int`"),
+        ("[teams]\nfront = 3", {}, {}, "teams.front: expected `object`, got `int`"),
+        (
+            "[services.a]\ncapability = 'x'\n[services.till]\ncapability = 3",
+            {},
+            {},
+            "services.till.capability: expected `str`, got `int`. Mend",
+        ),
+        ("[teams.a]\nsize = 2\n[teams.b]\nsize = 'x'", {}, {}, "teams.b.size: expected `int`"),
+        (
+            "[topologies.two.a]\nreplicas = 2\n[topologies.two.b]\nreplicas = 'x'",
+            {},
+            {},
+            "topologies.two.b.replicas: expected `int`",
+        ),
+        ("[services.till]\nneeds = [1]", {}, {}, "services.till.needs[0]: expected `str`"),
+        (
+            "[external.a]\nurl = 'http://x'\n[external.b]\nurl = 'http://y'\nur = 1",
+            {},
+            {},
+            "external.b.ur is no option; did you mean url?",
+        ),
         ("a = [", {}, {}, "is not valid TOML"),
     ],
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -444,25 +445,46 @@ def _convert(
         message, place = (found[1], found[2]) if found else (str(error), None)
         steps = (place or "").replace("[...]", ".*").strip(".").split(".") if place else []
         unknown = re.search(r"unknown field `(.*)`", message)
+        named = _named(table, steps, str(error), lambda part: _refusal(part, kind, strict, hook))
         if unknown:
-            path = ".".join([*_named(table, steps, unknown[1]), unknown[1]])
+            path = ".".join([*named, unknown[1]])
             meant = _meant(unknown[1], _known_options(kind, steps))
             raise ConfigurationError(f"{where}: {path} is no option{meant}") from None
-        where = sources.get(".".join(steps), where)
-        spot = f"{'.'.join(steps)}: " if steps else ""
-        sentence = f"{message[:1].lower()}{message[1:]}"
+        where = sources.get(".".join(named), where)
+        spot = f"{'.'.join(named)}: " if named else ""
+        sentence = f"{message[:1].lower()}{message[1:]}".replace(
+            " | null`", "`"
+        )  # TOML has no null
         raise ConfigurationError(f"{where}: {spot}{sentence}. Mend the value") from None
 
 
-def _named(table: Any, steps: list[str], unknown: str) -> list[str]:
-    """The steps with the name of the table that holds the unknown key in place of `*`."""
+def _refusal(table: Any, kind: Any, strict: bool, hook: Any) -> str:
+    try:
+        msgspec.convert(table, kind, strict=strict, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
+
+
+def _named(table: Any, steps: list[str], said: str, refusal: Callable[[Any], str]) -> list[str]:
+    """The steps with a name in place of each `*`: of the entry that alone is refused in the same words."""
     named: list[str] = []
     for step in steps:
         if step == "*":
-            step = next((name for name, inner in table.items() if unknown in inner), step)
+            inner = reduce(lambda held, each: held.get(each, {}), named, table)
+            parts = {name: _only(table, [*named, name]) for name in inner}
+            step = next((name for name, part in parts.items() if refusal(part) == said), step)
+            table = parts.get(step, table)
         named.append(step)
-        table = table.get(step, {})
     return named
+
+
+def _only(table: Mapping[str, Any], path: list[str]) -> dict[str, Any]:
+    """The table with one entry on the way along the path; what stands beside the way is kept above it."""
+    first, *rest = path
+    if not rest:
+        return {first: table[first]}
+    return {**table, first: _only(table[first], rest)}
 
 
 def _known_options(kind: Any, steps: list[str]) -> list[str]:
