@@ -49,11 +49,17 @@ class Migration(msgspec.Struct, frozen=True):
     """One numbered SQL script: `name` is the file name (`0001_orders.sql`), `sql` its text.
 
     Or a revision of Alembic (`0001_REVISION.py`): then `sql` is its Python, and `environment` the folder that runs it.
+    `path` is the file, where it is one.
     """
 
     name: str
     sql: str
     environment: str = ""
+    path: str = ""
+
+    def told(self, space: str) -> str:
+        """How it is named to whoever must mend it."""
+        return self.path or f"{self.name} of {space!r}"
 
 
 OutboxRow = tuple[str, str, str, str | None, bytes]

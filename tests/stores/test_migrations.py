@@ -30,8 +30,8 @@ def test_a_folder_is_read_in_order(tmp_path: Path) -> None:
         tmp_path / "m", ("0002_b.sql", "two"), ("0001_a.sql", "one"), ("README.md", "not SQL")
     )
     assert read_migrations(folder) == (
-        Migration("0001_a.sql", "one"),
-        Migration("0002_b.sql", "two"),
+        Migration("0001_a.sql", "one", path=str(folder / "0001_a.sql")),
+        Migration("0002_b.sql", "two", path=str(folder / "0002_b.sql")),
     )
 
 
@@ -152,6 +152,44 @@ async def test_a_failing_migration_leaves_nothing_and_what_came_before(store: Sq
     tables = "select name from sqlite_schema where name in ('a', 'c', 'd')"
     assert await store.all(str, tables) == ["a"]
     assert await store.migrate("x", [FIRST, SECOND]) == ["0002_b.sql"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "line", "said"),
+    [
+        ("create tabel c (id);", 1, 'near "tabel": syntax error'),
+        ("-- Ü\ncreate table \"é\" (id);\n\ncreate table\n  c (id,,);\n", 5, "syntax error"),
+        ("create table c (id);\n\n-- x\ninsert into nowhere values (1);", 4, "no such table"),
+        ("create table c (id unique);\ninsert into c values (1);\ninsert into c\n values (1);", 3,
+         "UNIQUE"),
+    ],
+)  # fmt: skip
+async def test_a_migration_that_fails_is_told_with_its_file_and_line(
+    store: SqliteStore, tmp_path: Path, sql: str, line: int, said: str
+) -> None:
+    folder = write(tmp_path / "m", ("0001_a.sql", "create table a (id)"), ("0002_b.sql", sql))
+    with pytest.raises(MigrationRefused) as caught:
+        await store.migrate("x", read_migrations(folder))
+    told = str(caught.value)
+    assert told.startswith(f"{folder / '0002_b.sql'}:{line} failed and nothing of it is kept")
+    assert said in told
+    assert told.endswith("Mend that statement")
+
+
+async def test_a_file_that_was_changed_or_is_gone_is_told_with_its_path(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    folder = write(
+        tmp_path / "m", ("0001_a.sql", "create table a (id)"), ("0002_b.sql", "select 1")
+    )
+    await store.migrate("x", read_migrations(folder))
+    write(folder, ("0001_a.sql", "create table a (id, b)"))
+    with pytest.raises(MigrationRefused, match=f"^{folder}/0001_a.sql was changed after"):
+        await store.migrate("x", read_migrations(folder))
+    write(folder, ("0001_a.sql", "create table a (id)"))
+    (folder / "0002_b.sql").rename(folder / "0002_c.sql")
+    with pytest.raises(MigrationRefused, match=f"^{folder}/0002_b.sql was applied .* is missing"):
+        await store.migrate("x", read_migrations(folder))
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
     found: list[Migration] = []
     for path in sorted(folder.glob("*.sql")):
         try:
-            found.append(Migration(path.name, path.read_text(encoding="utf-8-sig")))
+            text = path.read_text(encoding="utf-8-sig")
+            found.append(Migration(path.name, text, path=str(path)))
         except UnicodeDecodeError as error:
             raise MigrationRefused(f"{path} is not UTF-8 ({error}). Save it as UTF-8") from error
         if "\0" in found[-1].sql:
@@ -106,20 +107,26 @@ def pending(
             if recorded.expands:
                 continue
             raise MigrationRefused(
-                f"{name} of {space!r} was applied to this database by a newer release, and it takes away "
+                f"{_where(name, space, migrations)} was applied to this database by a newer release, and it takes away "
                 f"or changes what this one needs. Run the release that has it"
             )
         if migration is None:
             raise MigrationRefused(
-                f"{name} of {space!r} was applied to this database and is missing now. Put the "
+                f"{_where(name, space, migrations)} was applied to this database and is missing now. Put the "
                 f"file back, or run the release that has it"
             )
         if checksum(migration.sql) != recorded.checksum:
             raise MigrationRefused(
-                f"{name} of {space!r} was changed after it was applied. Restore the file and put "
+                f"{migration.told(space)} was changed after it was applied. Restore the file and put "
                 f"the change into a new migration, {_next_name(migrations)}"
             )
     return [migration for migration in migrations if migration.name not in applied]
+
+
+def _where(name: str, space: str, migrations: Sequence[Migration]) -> str:
+    """Where a migration would stand that is not here: beside those that are."""
+    path = migrations[0].path if migrations else ""
+    return str(Path(path).with_name(name)) if path else f"{name} of {space!r}"
 
 
 def _is_later(name: str, migrations: Sequence[Migration]) -> bool:

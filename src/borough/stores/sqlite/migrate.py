@@ -8,6 +8,7 @@ rebuilding a table (SQLite cannot alter most of it) must not cascade.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ create table if not exists borough_migrations (
 ) strict, without rowid"""
 _ADD_EXPANDS = "alter table borough_migrations add column expands integer not null default 0"
 _HAS_EXPANDS = "select 1 from pragma_table_info('borough_migrations') where name = 'expands'"
+_NO_STATEMENT = re.compile(r"(?:\s|--[^\n]*|/\*.*?\*/)*", re.DOTALL)
 _APPLIED = "select name, checksum, expands from borough_migrations where space = ?1"
 _INSERT = "insert into borough_migrations values (?1, ?2, ?3, ?4, ?5)"
 
@@ -101,13 +103,21 @@ def _apply(
     connection: Connection, space: str, migration: Migration, expands: bool, clock: Clock
 ) -> None:
     stamp = store_value(None, 4, clock.now())
+    told, cursor = migration.told(space), connection.inner.cursor()
+    begun: list[str] = []
+
+    def begin(_cursor: apsw.Cursor, statement: str, _bindings: object) -> bool:
+        begun.append(statement)
+        return True
+
+    cursor.exec_trace = begin
     try:
         refuse_rollback_clauses(words_of(migration.sql), migration.name)
         connection.control("begin immediate")
-        for _ in connection.inner.execute(migration.sql):
+        for _ in cursor.execute(migration.sql):
             pass
         if not connection.in_transaction:
-            raise MigrationRefused(f"{migration.name} of {space!r} ended its transaction")
+            raise MigrationRefused(f"{told} ended its transaction")
         _check_keys(connection, space, migration)
         row = (space, migration.name, checksum(migration.sql), stamp, int(expands))
         connection.inner.execute(_INSERT, row)
@@ -118,7 +128,23 @@ def _apply(
                 connection.control("rollback")
         if isinstance(error, MigrationRefused) or not isinstance(error, (apsw.Error, BoroughError)):
             raise
-        raise _refusal(f"{migration.name} of {space!r}", error, connection) from error
+        if migration.path and isinstance(error, apsw.Error):
+            told = f"{told}:{_line(migration.sql, begun, error)}"
+        raise _refusal(told, error, connection) from error
+
+
+def _line(sql: str, begun: Sequence[str], error: apsw.Error) -> int:
+    """The line at which a script failed, of which these statements had begun."""
+    # What cannot be prepared has not begun; what breaks a constraint has.
+    whole = begun if isinstance(error, apsw.SQLError) else begun[:-1]
+    start = sum(map(len, whole))
+    rest = sql[start:]
+    offset = getattr(error, "error_offset", -1)
+    if offset >= 0:
+        start += len(rest.encode()[:offset].decode(errors="ignore"))
+    elif (leading := _NO_STATEMENT.match(rest)) is not None:
+        start += leading.end()
+    return sql.count("\n", 0, start) + 1
 
 
 def _refusal(name: str, error: apsw.Error | BoroughError, connection: Connection) -> StoreError:
@@ -133,13 +159,15 @@ def _refusal(name: str, error: apsw.Error | BoroughError, connection: Connection
     remedy = known_remedy(error)
     if remedy:
         return StoreUnavailable(f"{name} failed and nothing of it is kept: {remedy} ({error})")
-    return MigrationRefused(f"{name} failed and nothing of it is kept: {error}")
+    return MigrationRefused(
+        f"{name} failed and nothing of it is kept: {error}. Mend that statement"
+    )
 
 
 def _check_keys(connection: Connection, space: str, migration: Migration) -> None:
     row = connection.inner.execute("pragma foreign_key_check").fetchone()
     if row is not None:
         raise MigrationRefused(
-            f"{migration.name} of {space!r} leaves a row of {row[0]!r} whose foreign key points to "
+            f"{migration.told(space)} leaves a row of {row[0]!r} whose foreign key points to "
             f"no row of {row[2]!r}. Move or delete such rows in the migration"
         )
