@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from borough.cli.address import Address, forget_address, read_address, write_address
 from borough.testing import free_port
 from tests.cli.systems import write_system
 from tests.cli.terminal import HELD, PATIENCE_S, Ran, borough, ready_line, running, spawned
@@ -269,6 +270,47 @@ def test_a_killed_system_leaves_its_data_and_a_clear_trail(root: Path) -> None:
     with running(root) as ran:
         assert ran.request("/notes/notes/1") == (200, {"id": 1, "text": "milk"})
         assert ran.stop()[0] == 0
+
+
+def test_a_second_system_on_the_same_data_is_found_once_the_first_has_ended(root: Path) -> None:
+    call = borough("call", "notes.write", '{"text": "milk"}', "--system", str(root))
+    known = root / ".borough" / "running.json"
+    with running(root) as first, running(root) as second:
+        port = first.ready["edge"].rpartition(":")[2]
+        assert f":{port} (pid {first.process.pid}) runs on the data in" in second.said("too; until")
+        assert read_address(known.parent).pid == first.process.pid
+        assert second.stop()[0] == 0
+        assert read_address(known.parent).pid == first.process.pid
+        with running(root) as third:
+            first.process.kill()
+            first.process.wait(PATIENCE_S)
+            assert read_address(known.parent).pid == third.process.pid
+            subprocess.run(call, check=True, capture_output=True, timeout=PATIENCE_S)
+            assert third.stop()[0] == 0
+
+
+def test_the_next_system_takes_the_place_of_the_first_one(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        first = Address(os.getppid(), f"http://127.0.0.1:{listening.getsockname()[1]}")
+        own = Address(os.getpid(), "http://127.0.0.1:2")
+        assert write_address(tmp_path, first) == first
+        assert write_address(tmp_path, own) == first
+        assert read_address(tmp_path) == first
+        forget_address(tmp_path, first)
+    assert read_address(tmp_path) == own
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["prometheus.json", "running.json"]
+    forget_address(tmp_path, own)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_at_which_nobody_listens_is_taken_though_its_number_is_somebodys(
+    tmp_path: Path,
+) -> None:
+    gone = Address(os.getppid(), f"http://127.0.0.1:{free_port()}")
+    own = Address(os.getpid(), "http://127.0.0.1:2")
+    write_address(tmp_path, gone)
+    assert write_address(tmp_path, own) == own
+    assert read_address(tmp_path) == own
 
 
 @pytest.mark.parametrize("words", [["contracts", "export"], ["contracts", "show"]])

@@ -1,19 +1,27 @@
-"""Where a running system listens, left in its data folder for commands that want to reach it."""
+"""Where a running system listens, left in its data folder for commands that want to reach it.
+
+Several processes may share a folder. Commands reach the one that came first; whoever comes while it
+runs leaves its address beside, and takes its place once it has ended.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from borough.errors import ConfigurationError
 
-__all__ = ["Address", "forget_address", "read_address", "write_address"]
+__all__ = ["Address", "forget_address", "other_first", "read_address", "write_address"]
 
 _FILE = "running.json"
+_BESIDE = "running.*.json"
+_ANSWERS_WITHIN_S = 1.0
 _TARGETS = "prometheus.json"
 """Where Prometheus finds the processes by file discovery."""
 
@@ -32,13 +40,59 @@ class Address(msgspec.Struct, frozen=True):
     """The internal URL of each replica whose metrics can be asked for, by its name."""
 
 
-def write_address(folder: Path, address: Address) -> None:
+def write_address(folder: Path, address: Address) -> Address:
     """Leave the address; replaced whole, so that a reader never sees half of it.
 
+    Returns the one that commands reach: another where a system runs on this data already.
     Raises `ConfigurationError` where the folder does not take it.
     """
+    first = _read(folder / _FILE)
+    if first is not None and first.pid != address.pid and _answers(first):
+        _leave(_beside(folder, address), msgspec.json.encode(address), address.pid)
+        return first
+    _take_place(folder, address)
+    return address
+
+
+def other_first(folder: Path, first: Address, own: Address) -> str | None:
+    """What is said to whoever starts where another system runs; None for the one that commands reach."""
+    if first.pid == own.pid:
+        return None
+    return (
+        f"{first.edge or 'another system'} (pid {first.pid}) runs on the data in {folder}, too; until it ends "
+        f"commands reach that one, and this one by `borough call --url {own.edge}`"
+    )
+
+
+def _take_place(folder: Path, address: Address) -> None:
     _leave(folder / _FILE, msgspec.json.encode(address), address.pid)
     _leave(folder / _TARGETS, msgspec.json.encode(_targets(address)), address.pid)
+
+
+def _beside(folder: Path, address: Address) -> Path:
+    return folder / _BESIDE.replace("*", str(address.pid))
+
+
+def _read(path: Path) -> Address | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Address)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _next(folder: Path) -> Address | None:
+    """The one beside that came first, of those that still run."""
+    found: list[tuple[float, Path]] = []
+    for path in folder.glob(_BESIDE):
+        with contextlib.suppress(OSError):  # it has just ended
+            found.append((path.stat().st_mtime, path))
+    for _, path in sorted(found):
+        address = _read(path)
+        if address is not None and _lives(address.pid):
+            return address
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    return None
 
 
 def _targets(address: Address) -> list[dict[str, Any]]:
@@ -68,18 +122,36 @@ def _leave(path: Path, content: bytes, pid: int) -> None:
 
 def read_address(folder: Path) -> Address:
     """The address left there. Raises `ConfigurationError` where nothing runs on this data."""
-    try:
-        address = msgspec.json.decode((folder / _FILE).read_bytes(), type=Address)
-    except (OSError, msgspec.DecodeError):
+    address = _read(folder / _FILE)
+    if address is not None and _lives(address.pid):
+        return address
+    other = _next(folder)
+    if other is not None:
+        return other
+    if address is None:
         raise ConfigurationError(
             f"no running system is known in {folder}; start it with `borough run`, or name its data folder with --data"
-        ) from None
-    if not _lives(address.pid):
-        raise ConfigurationError(
-            f"the system in {folder} (pid {address.pid}) has ended without saying so; "
-            "start it again with `borough run`"
         )
-    return address
+    raise ConfigurationError(
+        f"the system in {folder} (pid {address.pid}) has ended without saying so; "
+        "start it again with `borough run`"
+    )
+
+
+def _answers(address: Address) -> bool:
+    """Whether it still runs. After a crash its number may be another process's."""
+    if not _lives(address.pid):
+        return False
+    place = urlsplit(address.edge)
+    if not place.hostname or not place.port:
+        return True
+    try:
+        with socket.create_connection((place.hostname, place.port), _ANSWERS_WITHIN_S):
+            return True
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
 
 
 def _lives(pid: int) -> bool:
@@ -93,11 +165,18 @@ def _lives(pid: int) -> bool:
 
 
 def forget_address(folder: Path, address: Address) -> None:
-    """Take the address away, unless another process has left its own since.
+    """Take the address away. Where others run on this data, the next of them takes its place.
 
     One that a failed disk does not let go of is stale: its process has ended.
     """
     with contextlib.suppress(ConfigurationError, OSError):
-        if read_address(folder) == address:
-            (folder / _FILE).unlink(missing_ok=True)
-            (folder / _TARGETS).unlink(missing_ok=True)
+        _beside(folder, address).unlink(missing_ok=True)
+        if _read(folder / _FILE) != address:
+            return
+        other = _next(folder)
+        if other is not None:
+            _take_place(folder, other)
+            _beside(folder, other).unlink(missing_ok=True)
+            return
+        (folder / _FILE).unlink(missing_ok=True)
+        (folder / _TARGETS).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import sys
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from borough.cli.address import Address, forget_address, write_address
+from borough.cli.address import Address, forget_address, other_first, write_address
 from borough.cli.keeping import kept
 from borough.cli.output import complain, results, settle_output
 from borough.cli.serving import serve
@@ -178,7 +179,10 @@ def _door_ready(
         "contracts": [],
     }
     address = Address(os.getpid(), edge, services=found)
-    write_address(configuration.data_folder, address)
+    folder = configuration.data_folder
+    told = other_first(folder, write_address(folder, address), address)
+    if told is not None:
+        print(f"borough: {told}", file=sys.stderr)
     try:
         rows = [("docs", f"{edge}/docs")]
         rows += [("otlp", otlp)] if otlp else []

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from borough.cli.address import Address, forget_address, write_address
+from borough.cli.address import Address, forget_address, other_first, write_address
 from borough.cli.fleet_view import FleetView
 from borough.cli.keeping import kept
 from borough.cli.output import results, settle_output
@@ -227,7 +227,9 @@ class _Fleet:
         }
         address = Address(os.getpid(), edge, "", services, replicas)
         if address != self.address:
-            write_address(self.folder, address)
+            told = other_first(self.folder, write_address(self.folder, address), address)
+            if told is not None and self.address is None:
+                self.view.say(f"borough: {told}")
         return address
 
     async def _scale(self, request: Scale, _say: Say) -> Answer:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from borough.cli.address import Address, forget_address, write_address
+from borough.cli.address import Address, forget_address, other_first, write_address
 from borough.cli.engines import (
     add_engine_options,
     engine_flags,
@@ -216,7 +216,10 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     @contextmanager
     def ready() -> Generator[None, None, None]:
         address = Address(os.getpid(), process.edge_url, process.internal_url)
-        write_address(process.host.data_folder, address)
+        folder = process.host.data_folder
+        told = other_first(folder, write_address(folder, address), address)
+        if told is not None:
+            print(f"borough: {told}", file=sys.stderr)
         try:
             results(lambda: _announce(options, process, address, stand_ins, rows))
             yield
