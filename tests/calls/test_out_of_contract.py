@@ -85,7 +85,13 @@ IN_ONE_PROCESS = [mode for mode in MODES if mode != "processes"]
 async def test_a_service_is_refused_what_its_contract_does_not_promise(mode: Any) -> None:
     async with start(System([ShelfService]), mode=mode) as running:
         shelf = running.client(Shelf)
-        calls = (shelf.book("a"), shelf.weighed(), shelf.replied("a"), shelf.lend("a"))
+        calls = (
+            shelf.book("a"),
+            shelf.found(),
+            shelf.weighed(),
+            shelf.replied("a"),
+            shelf.lend("a"),
+        )
         for call in calls:
             with pytest.raises(ServiceFailure, match="answered out of contract"):
                 await call
@@ -111,9 +117,11 @@ async def test_what_reads_as_the_promised_class_on_the_other_side_is_one() -> No
     async with start(System([ShelfService])) as running:
         service, shelf = cast(Any, running.service("shelf")), running.client(Shelf)
         service.answer = {"title": "a", "copies": 3}
-        assert await shelf.book("a") == Book(title="a", copies=3)
+        assert await shelf.book("a") == await shelf.found() == Book(title="a", copies=3)
         service.answer = Paperback(title="b")
-        assert await shelf.book("b") is service.answer
+        assert await shelf.book("b") is await shelf.found() is service.answer
+        service.answer = None
+        assert await shelf.found() is None
 
 
 @contract("kinds", version="1.0")

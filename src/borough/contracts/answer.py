@@ -40,11 +40,12 @@ _CLASSES: dict[type[shape.Type], tuple[type, ...]] = {
 
 
 class Fit:
-    """What an operation answers. A value whose class is in `usual` is right at once."""
+    """What an operation answers. A value whose class is in `usual` is right at once, mostly `first`."""
 
-    __slots__ = ("_classes", "_kind", "_name", "usual")
+    __slots__ = ("_classes", "_kind", "_name", "first", "usual")
 
     def __init__(self, name: str, kind: Any, classes: tuple[type, ...]) -> None:
+        self.first = classes[0]
         self.usual = frozenset(classes)
         self._classes = classes
         self._kind = kind

@@ -16,6 +16,7 @@ from typing import Any, Protocol, cast
 
 from msgspec.structs import force_setattr
 
+from borough.contracts.answer import find_fit
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.contracts.zeros import refused_zero
@@ -45,6 +46,10 @@ _log = logging.getLogger("borough.calls")
 _ENDED = object()
 
 
+class _Never:
+    """No answer is of this class."""
+
+
 class KeyedRun(Protocol):
     """How a keyed operation finds its stored answer or runs once."""
 
@@ -61,11 +66,13 @@ class Callee:
     """One operation with the object that answers it. `count` and `failures` are plain counters."""
 
     __slots__ = (
+        "_fit",
         "_handler",
         "_loop",
         "_monotonic",
         "_raises",
         "_timeout_s",
+        "_usual",
         "count",
         "failures",
         "gate",
@@ -97,6 +104,10 @@ class Callee:
         self.failures = 0
         self.stream_idle_s = stream_idle_s
         self.sight = None if recorder is None else Sight(operation, recorder)
+        self._fit = fit = find_fit(operation)
+        self._usual: type[Any] | None = None if fit is None else fit.first
+        if operation.is_reply and fit is not None:
+            self._usual = _Never  # what stands in a reply is always looked at
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop | None = None
         self._monotonic = monotonic
@@ -145,6 +156,8 @@ class Callee:
                     await self._timed(_go_on(context, work, step), call, task, loop)
                 else:
                     await _go_on(context, work, step)
+            if (usual := self._usual) is not None and type(result[0]) is not usual:
+                result[0] = self._fitted(result[0])
             if sight is not None:
                 ended = monotonic()
                 took = ended - began
@@ -167,6 +180,16 @@ class Callee:
             raise self._translated(error, call) from None
         finally:
             gate.in_flight -= 1
+
+    def _fitted(self, answer: Any) -> Any:
+        """An answer whose class is not the usual one, as whoever called would read it from a wire."""
+        assert self._fit is not None
+        try:
+            return self._fit.answered(answer)
+        except ServiceFailure as error:
+            self.failures += 1
+            _log.error("%s", error)
+            raise
 
     def _admit(self, call: Call, arguments: Sequence[Any], *, is_stream: bool = False) -> None:
         """Shorten the deadline to the operation's own; refuse what is too late or too much."""
