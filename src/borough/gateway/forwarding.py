@@ -204,7 +204,7 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
     What differs from request to request comes last, in the order in which `OwnHeads` reads it.
     """
     raw = request.headers.raw
-    named = _named(raw["connection"]) if "connection" in raw else frozenset()
+    named: frozenset[str] = _named(raw["connection"]) if "connection" in raw else frozenset()
     dropped = _NOT_ASKED | named if named else _NOT_ASKED
     headers = [
         (name.encode("latin-1"), value)
