@@ -109,6 +109,25 @@ async def test_what_a_lost_queue_held_is_taken_from_the_publisher(
         assert await shown(running.database("search")) == {"nut": (5, 5)}
 
 
+async def test_a_lost_queue_that_held_the_first_events_and_the_last_costs_none(
+    rabbitmq: RabbitmqServer, tmp_path: Path
+) -> None:
+    settings = on(rabbitmq, tmp_path)
+    async with start(market(HearingService), data=tmp_path, settings=settings) as running:
+        await running.quiet()
+    async with start(market(), data=tmp_path, settings=settings) as running:
+        await set_prices(running, ("nut", 3), ("nut", 4))
+    connection = aiormq.Connection(rabbitmq.url)
+    await connection.connect()
+    channel = await connection.channel()
+    deleted = await channel.queue_delete(f"{tmp_path.name}.search.prices.market.Market")
+    assert deleted.message_count == 2
+    await connection.close()
+    async with start(market(HearingService), data=tmp_path, settings=settings) as running:
+        await running.quiet(20)  # although no later event shows that some are missing
+        assert await shown(running.database("search")) == {"nut": (4, 2)}
+
+
 async def test_a_projection_of_another_process_is_made_anew(
     rabbitmq: RabbitmqServer, tmp_path: Path
 ) -> None:

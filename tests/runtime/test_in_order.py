@@ -11,7 +11,7 @@ from borough.clock import SystemClock
 from borough.ports import Broker, Delivery, Message, Subscription
 from borough.runtime.consumer import Consumer
 from borough.runtime.event_handler import EventHandler
-from borough.runtime.history import HistoryPage, Past, PastEvent
+from borough.runtime.history import AFTER_ALL, HistoryPage, Past, PastEvent
 from borough.runtime.in_order import InOrder
 from borough.runtime.pulse import until_quiet
 from borough.testing.clock import ManualClock
@@ -163,14 +163,14 @@ class Fed:
     missed = 0
 
     def __init__(self, *batches: Sequence[tuple[int, int]]) -> None:
-        self._batches = list(batches)
+        self.batches = list(batches)
 
     async def take(self, limit: int) -> Sequence[Delivery]:
-        if not self._batches:
+        if not self.batches:
             await asyncio.Event().wait()
         return [
             Delivery(Message(str(number), TOPIC, "t", None, number, b"", previous), number)
-            for number, previous in self._batches.pop(0)
+            for number, previous in self.batches.pop(0)
         ]
 
     async def done(self, position: int) -> None: ...
@@ -195,30 +195,78 @@ async def test_what_came_while_nobody_read_is_looked_at_before_a_gap_is_passed_o
 
 
 async def test_a_gap_that_is_never_filled_is_passed_over() -> None:
-    reading = InOrder(Fed([(4, 3), (2, 1)]), "mail.hear", 1, SystemClock())
+    reading = InOrder(Fed([(4, 3), (2, 1)]), "mail.hear", 1, SystemClock(), patience_s=0.3)
     assert await numbers_of(reading, 2) == [2, 4]
 
 
 class Retained:
     """A publisher that still has some events."""
 
-    def __init__(self, *numbers: int) -> None:
-        self._numbers = numbers
+    def __init__(self, *numbers: int, end: int = 0) -> None:
+        self.numbers = numbers
+        self._end = max(numbers, default=end)
+        self.asked: list[int] = []
 
     async def read(self, topic: str, after: int) -> HistoryPage:
+        self.asked.append(after)
         found = [
             PastEvent(sequence=number, id=str(number), type="t", key=None, body=b"")
-            for number in self._numbers
+            for number in self.numbers
             if number > after
         ]
-        return HistoryPage(events=tuple(found), end=max(self._numbers))
+        return HistoryPage(events=tuple(found), end=self._end)
 
 
 async def test_each_gap_is_asked_for_before_it_is_passed_over() -> None:
     batches = [(2, 1), (4, 3), (6, 5), (8, 7)]  # of every second event nothing is heard
     past = Past(TOPIC, Retained(2, 3, 4, 5, 6, 8))
-    reading = InOrder(Fed(batches), "mail.hear", 1, SystemClock(), past)
+    reading = InOrder(Fed(batches), "mail.hear", 1, SystemClock(), past, patience_s=0.3)
     assert await numbers_of(reading, 6) == [2, 3, 4, 5, 6, 8]
+
+
+@pytest.mark.parametrize("last", [0, 1])
+async def test_what_a_lost_queue_held_at_its_end_is_taken_from_the_publisher(last: int) -> None:
+    past = Past(TOPIC, Retained(1, 2, 3))
+    reading = InOrder(Fed(), "mail.hear", last, SystemClock(), past, patience_s=0.2)
+    assert not reading.is_level
+    assert await numbers_of(reading, 3 - last) == [1, 2, 3][last:]
+    assert reading.is_level
+
+
+async def test_what_a_queue_still_holds_is_not_asked_of_the_publisher() -> None:
+    retained = Retained(1, 2, 3)
+    past = Past(TOPIC, retained)
+    reading = InOrder(Fed([(1, 0), (2, 1), (3, 2)]), "mail.hear", 0, SystemClock(), past, 0.2)
+    assert await numbers_of(reading, 3) == [1, 2, 3]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await reading.take(1)
+    assert reading.is_level
+    assert retained.asked == [AFTER_ALL]
+
+
+async def test_what_the_publisher_does_not_retain_either_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    past = Past(TOPIC, Retained(end=7))
+    reading = InOrder(Fed(), "mail.hear", 4, SystemClock(), past, patience_s=0.1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await reading.take(1)
+    assert "events after 4, up to 7, did not come" in caplog.text
+    assert reading.is_level
+
+
+async def test_a_queue_that_gives_nothing_settles_where_an_unknown_beginning_was() -> None:
+    retained, fed = Retained(1, 2, 3), Fed()
+    past = Past(TOPIC, retained)
+    reading = InOrder(fed, "mail.hear", None, SystemClock(), past, patience_s=0.1)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1):
+            await reading.take(1)
+    retained.numbers = (1, 2, 3, 4, 5)
+    fed.batches.append([(5, 4)])
+    assert await numbers_of(reading, 2) == [4, 5]
 
 
 class Lingering(Fed):

@@ -161,11 +161,13 @@ class Consumer:
         return course.idle and in_order is not None and not in_order.held and in_order.is_level
 
     async def _is_caught_up(self) -> bool:
-        """Whether what was published before it began is done, too."""
+        """Whether what was published before it began is done, and what no queue may hold any more."""
         if self._past is None:
             return True
         noted = await self.positions.read()
-        return noted.sequence >= noted.target
+        if self._course is not None:
+            return noted.sequence >= noted.target
+        return noted.sequence < 0 or noted.sequence >= await self.positions.ending()
 
     async def _nothing_waits(self) -> bool:
         try:
@@ -255,7 +257,8 @@ class Consumer:
 
     def _ordered(self, subscription: Subscription, noted: Noted) -> InOrder:
         name, past = self.handler.name, self._past
-        last = noted.sequence or None
+        is_known = noted.sequence > 0 or (past is not None and noted.sequence == 0)
+        last = noted.sequence if is_known else None
         if past is None or self.handler.projection is None:
             return InOrder(subscription, name, last, self.clock, past)
         if noted.target and noted.sequence >= noted.target:

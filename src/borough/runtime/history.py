@@ -20,6 +20,7 @@ from borough.errors import BoroughError, BrokerError
 from borough.ports import Message, Store, TopicFacts
 
 __all__ = [
+    "AFTER_ALL",
     "KEEP_HISTORY",
     "HistoryKeeper",
     "Past",
@@ -71,6 +72,9 @@ delete from borough_history where sequence in (
         from borough_history where topic = $1 and key is not null
     ) as placed where place > 1 and $2 > 0 limit $3)
 """
+AFTER_ALL = 1 << 62
+"""Behind every event: who reads after it learns only where the topic ends."""
+
 _EVENTS_AT_ONCE = 200
 _BYTES_AT_ONCE = 1 << 20
 

@@ -1,11 +1,13 @@
 """A reading that begins in the past: first what the publisher retains, then what the broker brings.
 
 The handler has joined the topic before, so what is published meanwhile waits at the broker. What
-comes from both is known by its id, and dropped.
+comes from both is known by its id, and dropped. One question is open at a time, and its answer outlives
+whoever gives up waiting for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 
@@ -25,6 +27,7 @@ class PastFirst:
         self._ready: deque[Message] = deque()
         self._given = 0
         self._is_over = False
+        self._reading: asyncio.Task[tuple[list[Message], int]] | None = None
 
     @property
     def position(self) -> int:
@@ -41,7 +44,11 @@ class PastFirst:
         while not self._is_over:
             if self._ready:
                 return [self._delivery() for _ in range(min(limit, len(self._ready)))]
-            events, _ = await self._past.read(self._after)
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._past.read(self._after))
+            await asyncio.wait([self._reading])
+            reading, self._reading = self._reading, None
+            events, _ = reading.result()
             if events:
                 self._after = events[-1].sequence
             self._ready.extend(events)
@@ -54,6 +61,10 @@ class PastFirst:
             await self._inner.done(position)
 
     async def close(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.cancel()
+            await asyncio.wait([reading])
         await self._inner.close()
 
     def _delivery(self) -> Delivery:

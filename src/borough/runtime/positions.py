@@ -11,7 +11,7 @@ from borough.errors import BrokerError
 from borough.ports import Broker
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.history import Past
+from borough.runtime.history import AFTER_ALL, Past
 from borough.runtime.leases import hold_lease
 
 __all__ = ["Noted", "Positions"]
@@ -25,7 +25,8 @@ insert into borough_positions (handler, topic, position, noted_at, target, seque
 values ($1, $2, $3, $4, $5, $6) on conflict (handler, topic) do nothing
 """
 _WRITE = """
-update borough_positions set position = $3, sequence = case when sequence < $4 then $4 else sequence end, noted_at = $5
+update borough_positions set position = $3, noted_at = $5,
+    sequence = case when sequence < $4 and $4 > 0 then $4 else sequence end
 where handler = $1 and topic = $2
 """
 _log = logging.getLogger("borough.events")
@@ -35,6 +36,7 @@ _PATIENCE_S = 2.0
 class Noted(msgspec.Struct, frozen=True):
     """How far a handler is: `position` is the broker's, `sequence` that of the last event done.
 
+    `sequence` is below 0 where a new handler's publisher did not say where the topic ends.
     `target` is the position where the topic ended when a projection began: that of the broker, or the
     number of the last event where its publisher keeps the history; 0 where that was not known.
     """
@@ -96,7 +98,8 @@ class Positions:
         first = end = await self._broker.end(self._topic)
         sequence = 0
         if self._past is not None:  # asked after it has joined: nothing falls in between
-            sequence = end = await _ending(self._past, self._handler)
+            sequence = await self.ending()
+            end = max(0, sequence)
         if self._is_projection:
             first, sequence = await self._broker.earliest(self._topic), 0
         async with self._database.store.transaction(serializable=False) as tx:
@@ -112,12 +115,11 @@ class Positions:
             now = self._database.clock.epoch_s()
             await tx.execute(_WRITE, self._handler, self._topic, position, sequence, now)
 
-
-async def _ending(past: Past, handler: str) -> int:
-    """The number of the last event of a topic, 0 where its publisher does not say so in time."""
-    try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return (await past.read(1 << 62))[1]
-    except (TimeoutError, BrokerError) as error:
-        _log.debug("%s begins without knowing where its topic ends: %s", handler, error)
-        return 0
+    async def ending(self) -> int:
+        """The number of the last event of the topic, below 0 where its publisher does not say so in time."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return -1 if self._past is None else (await self._past.read(AFTER_ALL))[1]
+        except (TimeoutError, BrokerError) as error:
+            _log.debug("where %s ends is not known to %s: %s", self._topic, self._handler, error)
+            return -1
