@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -29,6 +29,8 @@ __all__ = [
     "Message",
     "Migration",
     "OutboxRow",
+    "PlacedBroker",
+    "PlacedSubscription",
     "Replica",
     "ScheduledRow",
     "Send",
@@ -225,6 +227,15 @@ class Subscription(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class PlacedSubscription(Subscription, Protocol):
+    """A reading whose positions stand for a place in each of several partitions."""
+
+    def places(self, position: int) -> str:
+        """What the handler's database keeps beside `position`, up to which all is done; it only grows."""
+        ...
+
+
 class TopicFacts(msgspec.Struct, frozen=True):
     """What a topic holds now: the positions `earliest` and `end`, and what lies between them.
 
@@ -318,6 +329,21 @@ class Broker(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class PlacedBroker(Broker, Protocol):
+    """A broker whose positions alone do not say where a reading goes on: the places are noted beside them."""
+
+    async def ending(self, topic: str) -> tuple[int, str]:
+        """`end`, and the places there. Raises `BrokerError`."""
+        ...
+
+    async def subscribe_at(
+        self, group: str, topic: str, position: int, places: str
+    ) -> PlacedSubscription:
+        """As `subscribe`, from the places that were noted with the position; `""` where there are none."""
+        ...
 
 
 Send = Callable[[Sequence[Any], Call], Any]

@@ -430,12 +430,14 @@ async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
         positions, failures = consumer.positions, 0
 
         class Failing(Positions):
-            async def write(self, lease: Lease, position: int, sequence: int) -> None:
+            async def write(
+                self, lease: Lease, position: int, sequence: int, places: str = ""
+            ) -> None:
                 nonlocal failures
                 failures += 1
                 if failures == 1:
                     raise StoreUnavailable("the disk is full")
-                await positions.write(lease, position, sequence)
+                await positions.write(lease, position, sequence, places)
 
         consumer.positions = Failing("mail.hear", TOPIC, mail.db, stage.broker)
         async with running(relay, consumer):

@@ -15,7 +15,7 @@ import msgspec
 from borough.clock import Clock
 from borough.ending import ended
 from borough.errors import BrokerError
-from borough.ports import Broker, Store, Subscription
+from borough.ports import Broker, PlacedBroker, PlacedSubscription, Store, Subscription
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Lease
 from borough.runtime.course import Course
@@ -235,7 +235,11 @@ class Consumer:
         noted = await self.positions.read()
         broker, name = self.broker, self.handler.name
         position = 0 if broker.keeps_positions else noted.position
-        subscription = await broker.subscribe(name, self.topic, position)
+        subscription: Subscription
+        if isinstance(broker, PlacedBroker):
+            subscription = await broker.subscribe_at(name, self.topic, position, noted.places)
+        else:
+            subscription = await broker.subscribe(name, self.topic, position)
         if broker.keeps_order:
             if subscription.position < position and await broker.end(self.topic) < position:
                 _log.error(
@@ -243,6 +247,8 @@ class Consumer:
                     name,
                     self.topic,
                 )
+            if isinstance(subscription, PlacedSubscription) and not noted.places:
+                await self._note_places(lease, position, subscription)
             position = subscription.position  # it may begin before what was noted, or behind
         else:
             position = 0
@@ -254,6 +260,13 @@ class Consumer:
             self._course = None
             # What is left open would keep from others what the broker has given to it.
             await ended(asyncio.ensure_future(subscription.close()))
+
+    async def _note_places(
+        self, lease: Lease, position: int, subscription: PlacedSubscription
+    ) -> None:
+        """Note them before an event has come: the broker may forget them."""
+        if subscription.position == position:
+            await self.positions.write(lease, position, 0, subscription.places(position))
 
     def _ordered(self, subscription: Subscription, noted: Noted) -> InOrder:
         name, past = self.handler.name, self._past

@@ -25,7 +25,7 @@ from borough.errors import (
     StoreUnavailable,
     TransactionConflict,
 )
-from borough.ports import Message, Subscription
+from borough.ports import Message, PlacedSubscription, Subscription
 from borough.reliability.backoff import Backoff
 from borough.reliability.lanes import Lanes, Start
 from borough.reliability.lease import Lease, LeaseLost
@@ -436,9 +436,7 @@ class Course:
         if not self.idle:
             return
         try:
-            await self._consumer.positions.write(
-                self._lease, self._noted, self._numbers.done(self._noted)
-            )
+            await self._write(self._noted)
         except StoreError as error:
             _log.warning("%s: its position was not noted: %s", self._name, error)
 
@@ -447,11 +445,17 @@ class Course:
         self._since_note = 0
         if position <= self._noted:
             return
-        number = self._numbers.done(position)
-        await self._consumer.positions.write(self._lease, position, number)
+        await self._write(position)
         await self._subscription.done(position)
         self._noted = position
         self._consumer.noted.beat()
+
+    async def _write(self, position: int) -> None:
+        subscription, number = self._subscription, self._numbers.done(position)
+        places = ""
+        if isinstance(subscription, PlacedSubscription):
+            places = subscription.places(position)
+        await self._consumer.positions.write(self._lease, position, number, places)
 
 
 class Died(Exception):

@@ -8,7 +8,7 @@ import logging
 import msgspec
 
 from borough.errors import BrokerError
-from borough.ports import Broker
+from borough.ports import Broker, PlacedBroker
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.history import AFTER_ALL, Past
@@ -17,15 +17,15 @@ from borough.runtime.leases import hold_lease
 __all__ = ["Noted", "Positions"]
 
 _READ = """
-select position, sequence, noted_at, target from borough_positions
+select position, sequence, noted_at, target, places from borough_positions
 where handler = $1 and topic = $2
 """
 _BEGIN = """
-insert into borough_positions (handler, topic, position, noted_at, target, sequence)
-values ($1, $2, $3, $4, $5, $6) on conflict (handler, topic) do nothing
+insert into borough_positions (handler, topic, position, noted_at, target, sequence, places)
+values ($1, $2, $3, $4, $5, $6, $7) on conflict (handler, topic) do nothing
 """
 _WRITE = """
-update borough_positions set position = $3, noted_at = $5,
+update borough_positions set position = $3, noted_at = $5, places = $6,
     sequence = case when sequence < $4 and $4 > 0 then $4 else sequence end
 where handler = $1 and topic = $2
 """
@@ -36,15 +36,17 @@ _PATIENCE_S = 2.0
 class Noted(msgspec.Struct, frozen=True):
     """How far a handler is: `position` is the broker's, `sequence` that of the last event done.
 
-    `sequence` is below 0 where a new handler's publisher did not say where the topic ends.
-    `target` is the position where the topic ended when a projection began: that of the broker, or the
-    number of the last event where its publisher keeps the history; 0 where that was not known.
+    `sequence` is below 0 where a new handler's publisher did not say where the topic ends. `target` is the
+    position where the topic ended when a projection began: that of the broker, or the number of the last event
+    where its publisher keeps the history; 0 where that was not known. `places` is what the broker wants
+    noted beside a position.
     """
 
     position: int
     sequence: int
     noted_at: float
     target: int
+    places: str
 
 
 class Positions:
@@ -95,25 +97,30 @@ class Positions:
         if found is not None:
             return found
         await self._broker.join(self._handler, self._topic, anew=True)
-        first = end = await self._broker.end(self._topic)
+        places = ""
+        if isinstance(self._broker, PlacedBroker):
+            first, places = await self._broker.ending(self._topic)
+        else:
+            first = await self._broker.end(self._topic)
+        end = first
         sequence = 0
         if self._past is not None:  # asked after it has joined: nothing falls in between
             sequence = await self.ending()
             end = max(0, sequence)
         if self._is_projection:
-            first, sequence = await self._broker.earliest(self._topic), 0
+            first, sequence, places = await self._broker.earliest(self._topic), 0, ""
         async with self._database.store.transaction(serializable=False) as tx:
             now = self._database.clock.epoch_s()
-            await tx.execute(_BEGIN, self._handler, self._topic, first, now, end, sequence)
+            await tx.execute(_BEGIN, self._handler, self._topic, first, now, end, sequence, places)
             noted = await tx.one(Noted, _READ, self._handler, self._topic)
         return noted
 
-    async def write(self, lease: Lease, position: int, sequence: int) -> None:
-        """Note that all up to `position` and `sequence` is done. Raises `LeaseLost`."""
+    async def write(self, lease: Lease, position: int, sequence: int, places: str = "") -> None:
+        """Note that all up to `position`, `sequence` and `places` is done. Raises `LeaseLost`."""
         async with self._database.store.transaction(serializable=False) as tx:
             await hold_lease(tx, lease)
             now = self._database.clock.epoch_s()
-            await tx.execute(_WRITE, self._handler, self._topic, position, sequence, now)
+            await tx.execute(_WRITE, self._handler, self._topic, position, sequence, now, places)
 
     async def ending(self) -> int:
         """The number of the last event of the topic, below 0 where its publisher does not say so in time."""

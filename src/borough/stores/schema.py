@@ -232,6 +232,10 @@ create table borough_history (                   -- published; kept where the br
 create index borough_history_topic on borough_history (topic, sequence);
 """
 
+_PLACES = """
+alter table borough_positions add column places text not null default '';  -- of the partitions, where there are some
+"""
+
 # What the relay may read: events that no event will come to stand before any more. On SQLite that is all of them.
 _SETTLED = """
 create view borough_settled as select sequence, id, topic, type, key, body from borough_outbox;
@@ -250,6 +254,7 @@ _SCRIPTS = {
     "0005_projections.sql": _PROJECTIONS,
     "0006_history.sql": _HISTORY,
     "0007_settled.sql": _SETTLED,
+    "0008_places.sql": _PLACES,
 }
 _OWN: Mapping[str, str] = {"0007_settled.sql": _SETTLED_IN_POSTGRES}
 _POSTGRES_WORDS = (

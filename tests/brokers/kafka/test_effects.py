@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer as Reader
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from borough.brokers.kafka import KafkaBroker, KafkaTerms
 from borough.clock import SystemClock
@@ -55,6 +56,56 @@ async def test_an_event_takes_effect_once_though_its_consumers_come_and_go(stage
     for customer in range(5):
         of_one = [number for number in seen if number % 5 == customer]
         assert of_one == sorted(of_one)
+
+
+async def forget_all_but_one(terms: KafkaTerms, group: str) -> None:
+    """As if the offsets of a group had expired in the partitions that have been quiet."""
+    servers = ",".join(terms.servers)
+    admin: Any = AdminClient({"bootstrap.servers": servers})
+
+    def forget() -> None:
+        reader = Reader({"bootstrap.servers": servers, "group.id": terms.group(group)})
+        places = [TopicPartition(terms.topic(TOPIC), each) for each in range(terms.partitions)]
+        busy = max(reader.committed(places, 30), key=lambda place: place.offset)
+        (told,) = admin.delete_consumer_groups([terms.group(group)]).values()
+        told.result(30)
+        reader.commit(offsets=[busy], asynchronous=False)
+        reader.close()
+
+    await asyncio.to_thread(forget)
+
+
+async def test_offsets_that_the_cluster_forgets_bring_no_event_again(
+    stage: Stage, terms: KafkaTerms
+) -> None:
+    orders, mail = await stage.place("orders"), await stage.place("mail")
+
+    async def publish(*numbers: int) -> None:
+        relay = stage.relay(orders)
+        for number in numbers:
+            await orders.place_order(number, f"c{number}")
+        async with running(relay), asyncio.timeout(60):
+            await until_quiet([relay], stage.activity)
+
+    async def hear_all() -> None:
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        async with running(consumer), asyncio.timeout(60):
+            await until_quiet([consumer], stage.activity)
+
+    await publish(*range(10))
+    consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+    await consumer.register()
+    await forget_all_but_one(terms, "mail.hear")  # also where it begins is noted
+    await publish(*range(10, 20))
+    await hear_all()
+    assert sorted(await mail.seen()) == list(range(10, 20))
+    await forget_all_but_one(terms, "mail.hear")
+    async with mail.db.transaction() as tx:
+        await tx.execute("delete from borough_inbox")  # it remembers for a week
+    await publish(20)
+    await hear_all()
+    assert sorted(await mail.seen()) == list(range(10, 21))
 
 
 async def test_a_dead_letter_is_in_the_database_and_a_copy_in_a_topic(

@@ -1,6 +1,6 @@
 """A reading begins where nothing is left out, whatever Kafka still knows of the position."""
 
-from borough.brokers.kafka.places import Start, start_of
+from borough.brokers.kafka.places import Start, places_text, read_places, start_of
 
 LOW = {0: 10, 1: 20}
 HIGH = {0: 110, 1: 120}
@@ -38,3 +38,15 @@ def test_what_retention_has_removed_is_counted() -> None:
 def test_a_topic_that_is_shorter_than_what_was_read_is_read_from_its_beginning() -> None:
     assert start_of(900, LOW, HIGH, {}).offsets == LOW
     assert start_of(900, LOW, HIGH, {0: 400, 1: 500}).offsets == LOW
+
+
+def test_what_was_noted_with_the_position_is_believed_though_the_cluster_has_forgotten_it() -> None:
+    noted = read_places(100, places_text(100, {0: 40, 1: 60}))
+    assert start_of(100, LOW, HIGH, {}, noted) == Start({0: 40, 1: 60})
+    assert start_of(100, LOW, HIGH, {0: 40}, noted) == Start({0: 40, 1: 60})
+    assert start_of(100, {**LOW, 2: 0}, {**HIGH, 2: 9}, {}, noted).offsets == {0: 40, 1: 60, 2: 0}
+
+
+def test_offsets_of_another_position_are_not_believed() -> None:
+    assert read_places(101, places_text(100, {0: 40, 1: 60})) == {}
+    assert read_places(0, "") == {}

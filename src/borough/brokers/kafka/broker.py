@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from borough.brokers.kafka.group import Group, made_consumer
-from borough.brokers.kafka.places import start_of
+from borough.brokers.kafka.places import places_text, read_places, start_of
 from borough.brokers.kafka.publishing import Publishing
 from borough.brokers.kafka.reading import KafkaSubscription
 from borough.brokers.kafka.records import dead_headers
@@ -103,6 +103,13 @@ class KafkaBroker:
         _, high = await topics.bounds(topic, await topics.partitions(topic))
         return sum(high.values())
 
+    async def ending(self, topic: str) -> tuple[int, str]:
+        """`end`, and the offsets there, for the handler's database."""
+        topics, _ = self._opened()
+        _, high = await topics.bounds(topic, await topics.partitions(topic))
+        end = sum(high.values())
+        return end, places_text(end, high)
+
     async def earliest(self, topic: str) -> int:
         """How many of them retention has removed."""
         topics, _ = self._opened()
@@ -134,7 +141,13 @@ class KafkaBroker:
         return Trimmed()
 
     async def subscribe(self, group: str, topic: str, position: int) -> KafkaSubscription:
-        """Read `topic` after `position`; the group knows the offsets behind it."""
+        """Read `topic` after `position`; the group knows the offsets behind it, unless they have expired."""
+        return await self.subscribe_at(group, topic, position, "")
+
+    async def subscribe_at(
+        self, group: str, topic: str, position: int, places: str
+    ) -> KafkaSubscription:
+        """Read `topic` from the offsets that were noted with `position`."""
         topics, threads = self._opened()
         name = self._terms.topic(topic)
         partitions = await self._made(topics, topic)
@@ -146,7 +159,7 @@ class KafkaBroker:
         except BaseException:
             threads.submit(consumer.close)
             raise
-        start = start_of(position, low, high, committed)
+        start = start_of(position, low, high, committed, read_places(position, places))
         reading = KafkaSubscription(
             consumer, another, name, topics, threads, self._clock, group, topic, start
         )

@@ -1,9 +1,9 @@
-"""One handler's reading of a topic: all its partitions, in one order, committed behind the database.
+"""One handler's reading of a topic: all its partitions, in one order, its offsets noted in the handler's database.
 
 A worker thread asks librdkafka for what has come; one question is open at a time, and its answer outlives
 whoever was cancelled while he waited for it. A consumer may be used by one thread at a time, so all else that
-it is told waits in a line for that thread. What is done is committed to the group without waiting: where
-that is lost, the position in the database still stands, and what is read again is known to the inbox.
+it is told waits in a line for that thread. What is done is committed to the group, too, without waiting, for
+the tools of Kafka; now and then of all partitions, as the cluster forgets one that is quiet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from borough.brokers.kafka.merge import Merge, Record
-from borough.brokers.kafka.places import Start
+from borough.brokers.kafka.places import Start, places_text
 from borough.brokers.kafka.records import NotAnEvent, message_of
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
@@ -34,6 +34,7 @@ _ASKED_AT_ONCE: Final = 500
 _LOOK_S: Final = 0.1
 _LOOK_FOR_PARTITIONS_S: Final = 30.0
 _LOOK_BEHIND_S: Final = 10.0
+_COMMIT_ALL_EACH_S: Final = 3600.0
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 10.0
 _CROWDED: Final = 5000
@@ -71,7 +72,8 @@ class KafkaSubscription:
         self._receipts: deque[tuple[int, int, int]] = deque()
         """By position: the partition and the offset that are done with it."""
         self._done = dict(start.offsets)
-        self._committed = start.offsets if start.missed == 0 else {}
+        self._committed: dict[int, int] = {}
+        self._commit_all_at = clock.monotonic() + _COMMIT_ALL_EACH_S
         self._overtaken: dict[int, float] = {}
         """Partitions that do not hold what comes next, since when."""
         self._paused: set[int] = set()
@@ -113,15 +115,17 @@ class KafkaSubscription:
                 await self._begin_overtaken()
             await self._wait()
 
-    async def done(self, position: int) -> None:
-        """Commit what is done in each partition; the database has it already."""
-        moved = False
+    def places(self, position: int) -> str:
+        """The offsets of what is done, for the handler's database."""
         while self._receipts and self._receipts[0][0] <= position:
             _, partition, after = self._receipts.popleft()
             self._done[partition] = after
-            moved = True
-        if moved:
-            self._commit()
+        return places_text(position, self._done)
+
+    async def done(self, position: int) -> None:
+        """Commit what is done in each partition; the database has it already."""
+        self.places(position)
+        self._commit()
 
     def when_closed(self, call: Callable[[KafkaSubscription], object]) -> None:
         """Call this at the end."""
@@ -346,7 +350,13 @@ class KafkaSubscription:
             self._orders.append(lambda: self._consumer.resume(places))
 
     def _commit(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._commit_all_at:
+            self._commit_all_at = now + _COMMIT_ALL_EACH_S
+            self._committed = {}
         changed = {each: at for each, at in self._done.items() if self._committed.get(each) != at}
+        if not changed:
+            return
         self._committed = dict(self._done)
         places = self._assigned(changed)
         self._orders.append(lambda: self._consumer.commit(offsets=places, asynchronous=True))

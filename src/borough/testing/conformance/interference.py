@@ -64,6 +64,12 @@ class Counting(_Wrapped):
         """A reading that is counted."""
         return _Counted(await self.inner.subscribe(group, topic, position), group, self.taken)
 
+    async def subscribe_at(self, group: str, topic: str, position: int, places: str) -> Any:
+        """The same where positions have places."""
+        placed: Any = self.inner
+        reading = await placed.subscribe_at(group, topic, position, places)
+        return _Counted(reading, group, self.taken)
+
 
 class _Counted(_Wrapped):
     def __init__(self, inner: Any, group: str, taken: Counter[str]) -> None:
@@ -86,6 +92,9 @@ class _Forgetful(_Wrapped):
     async def subscribe(self, group: str, topic: str, position: int) -> Any:
         return _Unheard(await self.inner.subscribe(group, topic, position))
 
+    async def subscribe_at(self, group: str, topic: str, position: int, _places: str) -> Any:
+        return await self.subscribe(group, topic, position)
+
 
 class _Unheard(_Wrapped):
     async def done(self, _position: int) -> None:
@@ -100,3 +109,6 @@ def rewound(inner: Broker) -> Broker:
 class _Rewound(_Wrapped):
     async def subscribe(self, group: str, topic: str, _position: int) -> Any:
         return await self.inner.subscribe(group, topic, 0)
+
+    async def subscribe_at(self, group: str, topic: str, position: int, _places: str) -> Any:
+        return await self.subscribe(group, topic, position)
