@@ -197,7 +197,7 @@ class KafkaSubscription:
         published_s = record.timestamp()[1] / 1000
         try:
             message = message_of(self._topic, record.key(), record.value(), record.headers() or ())
-        except NotAnEvent as error:
+        except (NotAnEvent, UnicodeDecodeError) as error:  # the client decodes the names of headers
             _log.error(
                 "%s passes over offset %d in partition %d of %s, which is no event: %s",
                 self._group,
