@@ -172,6 +172,19 @@ async def test_a_full_queue_is_told_and_loses_nothing(
                         await subscription.done(delivery.position)
 
 
+async def test_an_event_that_fits_into_no_frame_is_named_and_costs_no_connection(
+    rabbitmq: RabbitmqServer, tmp_path: Path
+) -> None:
+    async with opened(rabbitmq, tmp_path) as broker:
+        await broker.publish([event(1)])
+        with pytest.raises(BrokerError, match="event e2 of .* cannot be sent: its key and names"):
+            await broker.publish([event(2, "k" * 140_000)])
+        with pytest.raises(BrokerError, match="event e3 of .* cannot be sent"):
+            long_name = msgspec.structs.replace(event(3), type="a" * 300)
+            await broker.publish([long_name])
+        await broker.publish([event(4)])
+
+
 async def test_what_reaches_the_delivery_limit_comes_by_the_side_queue(
     rabbitmq: RabbitmqServer, tmp_path: Path
 ) -> None:

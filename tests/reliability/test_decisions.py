@@ -140,3 +140,19 @@ def test_a_stable_key_fits_a_header_and_tells_events_apart(one: str, other: str)
     assert key.isprintable()
     assert len(key) <= 255
     assert (key == stable_key(other, "orders.mark_paid")) == (one == other)
+
+
+def test_what_fails_again_and_again_is_moved_one_by_one_until_it_is_through() -> None:
+    pace = RelayPace(RelayTerms(batch=4))
+    pace.failed(0.5)
+    pace.failed(0.5)
+    assert pace.batch == 4
+    pace.failed(0.5)
+    assert pace.batch == 1
+    pace.moved(1)
+    assert pace.batch == 2
+    pace.failed(0.5)
+    assert pace.batch == 1
+    for _ in range(3):
+        pace.moved(1)
+    assert pace.batch == 4

@@ -197,3 +197,58 @@ async def test_a_beat_between_looking_and_waiting_is_not_missed() -> None:
     pulse.beat()
     assert await pulse.wait(seen, 0.0)
     assert not await pulse.wait(pulse.count, 0.0)
+
+
+class PickyBroker(EmbeddedBroker):
+    """Never takes an event with a certain number, nor a batch that it is in."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        super().__init__(stage.folder / "events", stage.clock)
+        self.refused = f'"number":{number}}}'.encode()
+        self.keys: list[str | None] = []
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if any(self.refused in message.body for message in messages):
+            raise BrokerError("it is too long")
+        self.keys += [message.key for message in messages]
+        await super().publish(messages)
+
+
+async def test_an_event_that_the_broker_never_takes_is_named_and_holds_up_none_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        broker = PickyBroker(stage, 20)
+        await broker.open()
+        for number in range(1, 31):
+            await orders.place_order(number)
+        relay = stage.relay(orders, broker)
+        (named,) = await orders.store.all(
+            str, "select id from borough_outbox where sequence = $1", 20
+        )
+        async with running(relay), asyncio.timeout(20):
+            while f"behind event {named} (orders.Orders.Placed" not in caplog.text:
+                await stage.activity.wait(stage.activity.count, 0.05)
+            assert relay.published == 19
+            broker.refused = b"none"
+            await until_quiet([relay], stage.activity)
+        assert relay.published == 30
+        await broker.close()
+
+
+async def test_a_key_that_an_earlier_version_took_is_sent_as_its_digest(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        broker = PickyBroker(stage, 0)
+        await broker.open()
+        await orders.place_order(1)
+        async with orders.db.transaction() as tx:
+            await tx.execute("update borough_outbox set key = $1", "k" * 140_000)
+        relay = stage.relay(orders, broker)
+        async with running(relay), asyncio.timeout(20):
+            await until_quiet([relay], stage.activity)
+        (key,) = broker.keys
+        assert key is not None
+        assert key.startswith("sha256:")
+        await broker.close()

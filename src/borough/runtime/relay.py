@@ -16,6 +16,7 @@ import msgspec
 from borough.clock import Clock
 from borough.errors import BrokerError, StoreError
 from borough.ports import Broker, Message, Store
+from borough.reliability.index_key import index_key
 from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.outbox import RelayPace, RelayTerms
 from borough.runtime.history import KEEP_HISTORY
@@ -66,6 +67,9 @@ class _OutboxRow(msgspec.Struct, frozen=True):
     key: str | None
     body: bytes
 
+    def __str__(self) -> str:
+        return f"event {self.id} ({self.type}, {len(self.body)} bytes)"
+
 
 class Relay:
     """The relay of one service.
@@ -98,6 +102,8 @@ class Relay:
         self.sight = None if recorder is None else RelaySight(service, recorder)
         self._stopping = asyncio.Event()
         self._last: dict[str, int] | None = None
+        self._first: _OutboxRow | None = None
+        """Of those that were looked at last."""
         self.published = 0
         self.published_by_topic: dict[str, int] = {}
         self.failed = 0
@@ -129,13 +135,15 @@ class Relay:
             seen = self._hint.count
             try:
                 await self._later.move(lease)
-                moved = await self._move(lease)
+                moved = await self._move(lease, pace.batch)
             except (BrokerError, StoreError) as error:
                 self.failed += 1
+                alone = pace.batch == 1
                 wait_s = pace.failed(self._clock.random.random())
                 _log.warning(
-                    "%s: events wait in the outbox, again in %.1f s: %s",
+                    "%s: events wait in the outbox%s, again in %.1f s: %s",
                     self._service,
+                    f" behind {self._first}" if alone else "",
                     wait_s,
                     error,
                 )
@@ -150,11 +158,12 @@ class Relay:
                     return
                 await self._hint.wait(seen, wait_s)
 
-    async def _move(self, lease: Lease) -> int:
+    async def _move(self, lease: Lease, batch: int) -> int:
         began = self._clock.monotonic()
-        rows = await self._store.all(_OutboxRow, _READ, self._terms.batch, self._terms.batch_bytes)
+        rows = await self._store.all(_OutboxRow, _READ, batch, self._terms.batch_bytes)
         if not rows:
             return 0
+        self._first = rows[0]
         known, self._last = self._last, None  # what is not known to have committed is read again
         if known is None:
             found = await self._store.all(tuple[str, int], _ALL_LAST)
@@ -163,8 +172,9 @@ class Relay:
         messages: list[Message] = []
         for row in rows:
             before = last.get(row.topic, 0)
+            key = row.key if row.key is None else index_key(row.key)  # earlier versions took any
             messages.append(
-                Message(row.id, row.topic, row.type, row.key, row.sequence, row.body, before)
+                Message(row.id, row.topic, row.type, key, row.sequence, row.body, before)
             )
             last[row.topic] = row.sequence
         if not lease.believed(self._clock.monotonic()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from aiormq.abc import AbstractChannel, ChannelFrame
 from aiormq.exceptions import PublishError
@@ -30,6 +30,8 @@ from borough.ports import Message
 __all__ = ["Publisher"]
 
 _log = logging.getLogger("borough.events")
+
+_FRAME_ENDS: Final = 8  # of a frame are no content
 
 
 class _Window:
@@ -141,10 +143,21 @@ class Publisher:
 
 
 def _frames(message: Message, exchange: str, number: int, largest: int) -> list[bytes]:
+    """Raises `BrokerError` where its names do not fit into what the server takes."""
     body = message.body
     sent = Basic.Publish(exchange=exchange, routing_key=message.type, mandatory=True)
     header = ContentHeader(properties=properties_of(message), body_size=len(body))
-    parts = [frame.marshal(sent, number), frame.marshal(header, number)]
+    try:
+        parts = [frame.marshal(sent, number), frame.marshal(header, number)]
+    except (TypeError, ValueError) as error:
+        raise BrokerError(
+            f"event {message.id} of {message.topic} cannot be sent: {error}"
+        ) from error
+    if len(parts[1]) > largest + _FRAME_ENDS:
+        raise BrokerError(
+            f"event {message.id} of {message.topic} cannot be sent: its key and names take {len(parts[1])} bytes, "
+            f"and RabbitMQ is set to frames of {largest + _FRAME_ENDS}; raise frame_max there"
+        )
     pieces = (body[first : first + largest] for first in range(0, len(body), largest))
     parts += (frame.marshal(ContentBody(piece), number) for piece in pieces)
     return parts
