@@ -138,3 +138,23 @@ def test_what_is_kept_of_a_minute_is_the_sum_of_what_happened_in_it(
             }
             assert sum(calls.kinds.values()) == calls.count
             assert 0 not in calls.kinds.values()
+
+
+def test_events_that_the_broker_does_not_take_are_told_with_the_reason_and_others_are_not() -> None:
+    seen = Measuring(())
+    process = ProcessFacts(
+        id="p",
+        services=("a", "b"),
+        state="ready",
+        outboxes={"a": 3, "b": 400},
+        unsent={"a": "event 7 (x.X.Y, 9 bytes): it is too long"},
+    )
+    seen.take(SystemFacts(processes=(process,), answered={"a": True, "b": True}), 0.0)
+    readings = [
+        each for some in Judging(DEFAULT_RULES, lambda _: None).readings(seen, 0.0) for each in some
+    ]
+    (unsent,) = [each for each in readings if each.is_breached]
+    assert (unsent.rule, unsent.service, unsent.value) == ("unsent-events", "a", 3)
+    assert unsent.summary.startswith(
+        "3 events of a wait, and the broker takes none: event 7 (x.X.Y"
+    )

@@ -228,12 +228,14 @@ async def test_an_event_that_the_broker_never_takes_is_named_and_holds_up_none_b
             str, "select id from borough_outbox where sequence = $1", 20
         )
         async with running(relay), asyncio.timeout(20):
-            while f"behind event {named} (orders.Orders.Placed" not in caplog.text:
+            while f": event {named} (orders.Orders.Placed, " not in caplog.text:
                 await stage.activity.wait(stage.activity.count, 0.05)
             assert relay.published == 19
+            assert str(relay.trouble).endswith(" bytes): it is too long")
             broker.refused = b"none"
             await until_quiet([relay], stage.activity)
         assert relay.published == 30
+        assert relay.trouble is None
         await broker.close()
 
 

@@ -132,6 +132,8 @@ class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
     outboxes: dict[str, int] = {}
     published: dict[str, int] = {}
     """Events that the broker has taken, by topic."""
+    unsent: dict[str, str] = {}
+    """By service, why the broker takes nothing of its outbox, where that is so again and again."""
     unknown: tuple[str, ...] = ()
     """Of what nothing can be said now: handlers with their topic, and services whose outbox does not say."""
     problems: dict[str, FailureFacts] = {}
@@ -225,6 +227,10 @@ class OwnFacts:
             pools=tuple(pool for each in host.services.values() for pool in self._pools(each)),
             outboxes=outboxes,
             published=host.carriage.published if host.carriage is not None else {},
+            unsent={
+                name: _short(why)
+                for name, why in (host.carriage.troubles if host.carriage else {}).items()
+            },
             unknown=tuple(unknown),
             problems=self._problems or {},
             streams=self._streams,

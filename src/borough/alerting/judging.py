@@ -55,6 +55,7 @@ class Judging:
             "lag": self._lag,
             "lag_age": self._lag,
             "outbox": self._outbox,
+            "unsent": self._unsent,
             "restarts": self._restarts,
             "not_ready": self._not_ready,
             "error_rate": self._error_rate,
@@ -145,6 +146,13 @@ class Judging:
             said = f"{counted(waiting, 'event')} of {service} wait in its outbox: the broker does not take them."
             look = f"#/events?{urlencode({'publisher': service})}"
             yield self._reading(rule, service, service, waiting, said, look)
+
+    def _unsent(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
+        for service, waiting in seen.outboxes.items():
+            why = seen.unsent.get(service)
+            value = 0 if why is None else waiting
+            said = f"{counted(value, 'event')} of {service} wait, and the broker takes none: {why}"
+            yield self._reading(rule, service, service, value, said, "#/events")
 
     # --- processes ---------------------------------------------------------------------------------
 

@@ -202,6 +202,7 @@ class Measuring:
         self.handled_per_s: dict[tuple[str, str], float] = {}
         self.pools: dict[tuple[str, str], PoolFacts] = {}
         self.outboxes: dict[str, int] = {}
+        self.unsent: dict[str, str] = {}
         self.refused: dict[str, int] = {}
         """By service, in the last minute."""
         self.refused_by: dict[tuple[str, str], int] = {}
@@ -369,8 +370,9 @@ class Measuring:
         }
 
     def _take_pools(self, now: float, recent: frozenset[str]) -> None:
-        self.pools, self.outboxes = {}, {}
+        self.pools, self.outboxes, self.unsent = {}, {}, {}
         for process in self.facts.processes:
+            self.unsent |= process.unsent
             for service, waiting in process.outboxes.items():
                 self.outboxes[service] = max(waiting, self.outboxes.get(service, 0))
             for pool in process.pools:

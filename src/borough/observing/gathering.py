@@ -55,6 +55,9 @@ async def points_of(host: Host, entrances: Entrances | None = None) -> AsyncIter
         waiting = await outbox_waiting(service, _MOST_COUNTED) if publishes else None
         if waiting is not None:
             yield _gauge("borough.outbox.waiting", "Events on their way", service.name, waiting)
+            stands = host.carriage is not None and service.name in host.carriage.troubles
+            doc = "Events that wait while the broker takes none"
+            yield _gauge("borough.outbox.unsent", doc, service.name, waiting if stands else 0)
     for consumer in host.carriage.consumers if host.carriage is not None else ():
         for point in await _consumer(consumer):
             yield point

@@ -33,6 +33,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "lag": Metric("events that wait for a handler"),
     "lag_age": Metric("age of the oldest event that waits for a handler", "s"),
     "outbox": Metric("events that wait to be sent to the broker"),
+    "unsent": Metric("events that wait while the broker takes none, again and again"),
     "restarts": Metric("times that a process has ended by itself in 5 minutes"),
     "not_ready": Metric("services that nobody answers for"),
     "error_rate": Metric("share of calls that fail in a minute", "%"),
@@ -82,6 +83,7 @@ DEFAULT_RULES: Final = (
     _rule("dead-letters", "dead_letters", 0, 0, "ticket"),
     _rule("failing-events", "failing_events", 0, 20, "ticket"),
     _rule("late-events", "lag_age", 30, 10, "ticket"),
+    _rule("unsent-events", "unsent", 0, 60, "ticket"),
     _rule("stuck-outbox", "outbox", 500, 60, "ticket"),
 )
 """What holds for every system. Alerts that begin at one look are told in this order: causes first."""

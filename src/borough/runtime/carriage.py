@@ -256,6 +256,12 @@ class Carriage:
         return [consumer for found in self._consumers.values() for consumer in found]
 
     @property
+    def troubles(self) -> dict[str, str]:
+        """By service, why nothing of its outbox can be sent; only those of which that is so."""
+        relays = self._relays.items()
+        return {name: relay.trouble for name, relay in relays if relay.trouble is not None}
+
+    @property
     def housekeeping(self) -> dict[str, HousekeepingCounts]:
         """What each service's housekeeping has deleted."""
         return {name: keeping.counts for name, keeping in self._housekeeping.items()}

@@ -74,7 +74,8 @@ class _OutboxRow(msgspec.Struct, frozen=True):
 class Relay:
     """The relay of one service.
 
-    `published` and `failed` count events moved, by topic too, and looks that failed.
+    `published` and `failed` count events moved, by topic too, and looks that failed. `trouble` says why nothing can
+    be sent, after some failures one after another.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Relay:
         self.published = 0
         self.published_by_topic: dict[str, int] = {}
         self.failed = 0
+        self.trouble: str | None = None
 
     async def run(self) -> None:
         """Move events while this process is the service's relay, until `stop`."""
@@ -126,6 +128,7 @@ class Relay:
         try:
             await self._relay_until_stopped(lease)
         finally:
+            self.trouble = None
             self._later.close()
 
     async def _relay_until_stopped(self, lease: Lease) -> None:
@@ -138,18 +141,19 @@ class Relay:
                 moved = await self._move(lease, pace.batch)
             except (BrokerError, StoreError) as error:
                 self.failed += 1
-                alone = pace.batch == 1
+                if pace.batch == 1:
+                    self.trouble = f"{self._first}: {error}"
                 wait_s = pace.failed(self._clock.random.random())
                 _log.warning(
-                    "%s: events wait in the outbox%s, again in %.1f s: %s",
+                    "%s: events wait in the outbox, again in %.1f s: %s",
                     self._service,
-                    f" behind {self._first}" if alone else "",
                     wait_s,
-                    error,
+                    self.trouble or error,
                 )
                 if stopping or await until_set(self._stopping, wait_s):
                     return
                 continue
+            self.trouble = None
             wait_s = pace.moved(moved)
             if wait_s and await self._store.maybe(int, _UNSETTLED) is not None:
                 await self._hint.wait(seen, _SETTLE_S)

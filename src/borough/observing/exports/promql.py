@@ -29,6 +29,7 @@ __all__ = [
     "restarts",
     "service_restarts",
     "slow_share",
+    "unsent",
 ]
 
 OPERATION = "service_name, rpc_service, rpc_method"
@@ -81,6 +82,11 @@ def handler_rate(name: str, select: str, window: str) -> str:
 def outbox(select: str) -> str:
     """Committed events that the broker has not yet."""
     return f"max by ({_SERVICE}) (borough_outbox_waiting{{{select}}})"
+
+
+def unsent(select: str) -> str:
+    """Committed events that wait while the broker takes none."""
+    return f"max by ({_SERVICE}) (borough_outbox_unsent{{{select}}})"
 
 
 def full_share(kind: str, select: str) -> str:

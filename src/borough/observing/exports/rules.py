@@ -200,6 +200,7 @@ _QUERIES: Mapping[str, Callable[[str, Rule], str]] = {
     "lag": lambda select, rule: _above(promql.handler_gauge("lag", select), rule),
     "lag_age": _late,
     "outbox": lambda select, rule: _above(promql.outbox(select), rule),
+    "unsent": lambda select, rule: _above(promql.unsent(select), rule),
     "restarts": lambda select, rule: _above(
         promql.service_restarts(select, _RESTARTS_WINDOW), rule
     ),
@@ -221,6 +222,7 @@ _SUMMARIES: Mapping[str, str] = {
     "lag": f"{{{{ $value }}}} events wait for {_HANDLER}",
     "lag_age": f"{{{{ $value | humanize }}}} events have waited too long for {_HANDLER}",
     "outbox": f"{{{{ $value }}}} events of {_SERVICE} wait to be sent to the broker",
+    "unsent": f"{{{{ $value }}}} events of {_SERVICE} wait, and the broker takes none",
     "restarts": f"a process of {_SERVICE} has begun anew {{{{ $value | humanize }}}} times",
     "error_rate": f"{{{{ $value | humanize }}}} % of the calls of {_OPERATION} fail",
     "timeout_rate": f"{{{{ $value | humanize }}}} % of the calls of {_OPERATION} get no answer from whom they need",
