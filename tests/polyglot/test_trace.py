@@ -97,6 +97,7 @@ async def test_a_checkout_is_found_by_its_order_within_three_clicks_with_what_wa
         await checkout.get_by_role("link").click()  # two
         await expect(page.locator("#waterfall li[data-span]").first).to_be_visible()
         chips = page.locator(".page-trace .services .chip")
+        await expect(chips).to_have_count(len(SERVICES) + 1)  # what others tell comes in by itself
         assert {*await chips.all_inner_texts()} - {"edge"} == SERVICES
         heard = page.locator("#waterfall li", has=page.locator(".bit.event"))
         mailed = heard.filter(has_text="OrderPaid").filter(has_text="notifications")

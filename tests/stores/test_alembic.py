@@ -161,7 +161,9 @@ async def test_without_alembic_the_remedy_is_told(
 ) -> None:
     monkeypatch.setitem(sys.modules, "alembic", None)
     monkeypatch.delitem(sys.modules, "borough.stores.postgres.revision", raising=False)
-    with pytest.raises(MigrationRefused, match=r"pip install 'borough\[alembic\]'"):
+    with pytest.raises(
+        MigrationRefused, match=r"pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH\[alembic\]'"
+    ):
         await migrate(store, service)
 
 

@@ -77,6 +77,8 @@ class Positions:
         if await self.look() is None:
             await self.read()
             return
+        if isinstance(self._broker, PlacedBroker):
+            return  # such a broker keeps all, and what was noted says where to go on; its end would pass over events
         try:
             await self._broker.join(self._handler, self._topic)
         except BrokerError as error:  # it joins when it reads
