@@ -1,7 +1,7 @@
 """A line to a server that can be cut around a COMMIT: before the server has it, or before its answer is back."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -17,6 +17,8 @@ class Line:
         self._to = urlsplit(url)
         self._tasks: set[asyncio.Task[None]] = set()
         self.cut: Cut | None = None
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """What happens to the server when a COMMIT is cut off before it."""
         self.is_open = True
         self.url = ""
 
@@ -58,6 +60,8 @@ class Line:
                     to_server.write(data)
                     await to_server.drain()
                     await asyncio.sleep(0.1)  # the server answers; nobody hears it
+                elif self.meanwhile is not None:
+                    await self.meanwhile()
                 return
             to_server.write(data)
             await to_server.drain()

@@ -52,6 +52,24 @@ async def test_where_nothing_tells_what_became_of_a_commit_it_is_told_as_unknown
         assert await ids(store) == ([1] if cut == "after" else [])
 
 
+async def test_a_server_that_has_crashed_is_not_believed_that_a_commit_is_kept(
+    postgres_server: PostgresServer, store: PostgresStore, postgres_url: str
+) -> None:
+    """It gives the ids once more of which its log had nothing, and they are another's then."""
+
+    async def crash() -> None:
+        postgres_server.stop_at_once()
+        postgres_server.restart()
+        for number in range(10, 20):
+            await add(store, number)
+
+    async with line_to(postgres_url) as line, opened(line.url) as cut_off:
+        line.cut, line.meanwhile = "before", crash
+        with pytest.raises((CommitUnknown, CommitFailed)):
+            await add(cut_off, 1, Publisher())
+    assert 1 not in await ids(store)
+
+
 async def test_a_transaction_in_which_nothing_was_done_may_be_repeated(postgres_url: str) -> None:
     async with line_to(postgres_url) as line, opened(line.url) as cut_off:
         line.cut = "before"

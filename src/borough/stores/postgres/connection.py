@@ -23,6 +23,7 @@ from borough.stores.rows import Columns, RowPlans
 
 __all__ = ["GRACE_S", "Connection", "Control", "Tables", "connect"]
 
+INCARNATION = "select pg_postmaster_start_time()::text"
 GRACE_S = 0.25
 """How much later than the server one ends here what is asked of it."""
 _LEAST_MS = 1
@@ -96,12 +97,22 @@ class Connection:
         "_serializable",
         "_tables",
         "due",
+        "incarnation",
         "inner",
         "is_overdue",
     )
 
-    def __init__(self, inner: Any, plans: RowPlans, limits: PostgresLimits, tables: Tables) -> None:
+    def __init__(
+        self,
+        inner: Any,
+        plans: RowPlans,
+        limits: PostgresLimits,
+        tables: Tables,
+        incarnation: str = "",
+    ) -> None:
+        """`incarnation`: which start of the server it is a connection to."""
         self.inner = inner
+        self.incarnation = incarnation
         # The driver's public methods give either the rows without a bound, or how many were changed,
         # and look up on each call what is known here.
         self._protocol = inner._protocol
@@ -295,7 +306,12 @@ async def connect(
     inner = await asyncpg.connect(
         url, timeout=within_s, statement_cache_size=0, server_settings=settings
     )
-    return Connection(inner, plans, limits, tables)
+    try:
+        incarnation: str = await inner.fetchval(INCARNATION, timeout=within_s)
+    except BaseException:
+        inner.terminate()
+        raise
+    return Connection(inner, plans, limits, tables, incarnation)
 
 
 @lru_cache(256)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from borough.clock import Clock
 from borough.errors import (
@@ -43,7 +43,7 @@ __all__ = ["PostgresTransaction"]
 
 T = TypeVar("T")
 _PUT_SCHEDULED = f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put"
-_STATUS = "select pg_xact_status($1::text::xid8)"
+_STATUS = "select pg_xact_status($1::text::xid8), pg_postmaster_start_time()::text"
 _ASK_AGAIN_S = 0.1
 _LEAST_S = 0.001
 
@@ -244,7 +244,11 @@ class PostgresTransaction(StoreBody):
         ) from lost
 
     async def _status_of(self, transaction: int) -> str | None:
-        """What became of a transaction; None where that cannot be found out in time."""
+        """What became of a transaction; None where that cannot be found out in time.
+
+        A server that has crashed gives ids once more of which its log had nothing: "committed" may be said of
+        another transaction then. What it says was aborted was not kept in any case, or its id would be taken.
+        """
         until = self._clock.monotonic() + self._limits.commit_known_s
         while self._clock.monotonic() < until:
             try:
@@ -252,7 +256,9 @@ class PostgresTransaction(StoreBody):
             except StoreError:
                 return None
             try:
-                found = await connection.rows(str | None, _STATUS, (str(transaction),), 1, 1.0)
+                found = await connection.rows(
+                    tuple[str | None, str], _STATUS, (str(transaction),), 1, 1.0
+                )
             except (*LOST, asyncpg.PostgresError, StoreError):
                 self._pool.lose(connection)
                 continue
@@ -260,9 +266,11 @@ class PostgresTransaction(StoreBody):
                 self._pool.lose(connection)
                 raise
             self._pool.give_back(connection)
-            status: str | None = found[0]
+            status, incarnation = found[0]
+            if status == "committed" and incarnation != self._connection.incarnation:
+                return None
             if status != "in progress":
-                return status
+                return cast("str | None", status)
             await self._clock.sleep(_ASK_AGAIN_S)
         return None
 
