@@ -106,7 +106,10 @@ def _as_asked(request: Request) -> Request:
         for name, value in raw.items()
         if not name.startswith("borough-") or name == wire.TIMEOUT_MS
     }
-    said, _, _own = values.pop("x-forwarded-for", b"").rpartition(b", ")
+    hops = values.pop("x-forwarded-for", b"")
+    said, _, own = hops.rpartition(b", ")
+    if own != connection.peer[0].encode("latin-1"):
+        said = hops  # an edge of an earlier version adds nothing
     if said:
         values["x-forwarded-for"] = said
     host = raw.get(wire.HOST)

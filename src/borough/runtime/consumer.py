@@ -167,7 +167,7 @@ class Consumer:
         noted = await self.positions.read()
         if self._course is not None:
             return noted.sequence >= noted.target
-        return noted.sequence < 0 or noted.sequence >= await self.positions.ending()
+        return not noted.is_known or noted.sequence >= await self.positions.ending()
 
     async def _nothing_waits(self) -> bool:
         try:
@@ -270,8 +270,7 @@ class Consumer:
 
     def _ordered(self, subscription: Subscription, noted: Noted) -> InOrder:
         name, past = self.handler.name, self._past
-        is_known = noted.sequence > 0 or (past is not None and noted.sequence == 0)
-        last = noted.sequence if is_known else None
+        last = noted.sequence if noted.is_known else None
         if past is None or self.handler.projection is None:
             return InOrder(subscription, name, last, self.clock, past)
         if noted.target and noted.sequence >= noted.target:

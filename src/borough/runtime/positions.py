@@ -25,21 +25,24 @@ insert into borough_positions (handler, topic, position, noted_at, target, seque
 values ($1, $2, $3, $4, $5, $6, $7) on conflict (handler, topic) do nothing
 """
 _WRITE = """
-update borough_positions set position = $3, noted_at = $5, places = $6,
+update borough_positions set position = $3, noted_at = $5,
+    places = case when $6 <> '' then $6 else places end,
     sequence = case when sequence < $4 and $4 > 0 then $4 else sequence end
 where handler = $1 and topic = $2
 """
 _log = logging.getLogger("borough.events")
 _PATIENCE_S = 2.0
+_ASKED = "asked"
+"""What is noted in place of offsets where the number is the publisher's own word."""
 
 
 class Noted(msgspec.Struct, frozen=True):
     """How far a handler is: `position` is the broker's, `sequence` that of the last event done.
 
-    `sequence` is below 0 where a new handler's publisher did not say where the topic ends. `target` is the
-    position where the topic ended when a projection began: that of the broker, or the number of the last event
-    where its publisher keeps the history; 0 where that was not known. `places` is what the broker wants
-    noted beside a position.
+    `sequence` is 0 where none is done, and `is_known` where a new handler's publisher has said where the topic
+    ended. `target` is the position where the topic ended when a projection began: that of the broker, or the
+    number of the last event where its publisher keeps the history; 0 where that was not known. `places` is
+    what the broker wants noted beside a position.
     """
 
     position: int
@@ -47,6 +50,11 @@ class Noted(msgspec.Struct, frozen=True):
     noted_at: float
     target: int
     places: str
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all after `sequence` is owed. Of a 0 only who began with it says so: it was also noted unasked."""
+        return self.sequence > 0 or self.places == _ASKED
 
 
 class Positions:
@@ -107,8 +115,9 @@ class Positions:
         end = first
         sequence = 0
         if self._past is not None:  # asked after it has joined: nothing falls in between
-            sequence = await self.ending()
-            end = max(0, sequence)
+            said = await self.ending()
+            sequence = end = max(0, said)
+            places = _ASKED if said >= 0 else ""
         if self._is_projection:
             first, sequence, places = await self._broker.earliest(self._topic), 0, ""
         async with self._database.store.transaction(serializable=False) as tx:

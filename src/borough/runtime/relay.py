@@ -141,7 +141,7 @@ class Relay:
                 moved = await self._move(lease, pace.batch)
             except (BrokerError, StoreError) as error:
                 self.failed += 1
-                if pace.batch == 1:
+                if pace.batch == 1 and isinstance(error, BrokerError):
                     self.trouble = f"{self._first}: {error}"
                 wait_s = pace.failed(self._clock.random.random())
                 _log.warning(

@@ -1,8 +1,8 @@
 """Calls to a gRPC server elsewhere, by a contract that `borough contracts import` has written of its `.proto`.
 
 The compiled file says how messages lie in bytes; values are what protobuf's JSON mapping makes of them.
-The time left goes out as `grpc-timeout`; of a stream it is for the first item, and each next one has an idle
-limit. Nothing is sent again by itself.
+The time left goes out as `grpc-timeout`. Of a stream it is for the first item and kept here, as is the idle limit of
+each next one; a day goes out, of which a server takes what it allows. Nothing is sent again by itself.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ _ERRORS: dict[grpc.StatusCode, type[CallError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
+_STREAM_S = 86_400.0
 _NOT_CONNECTED = "failed to connect"
 _TEXTS = frozenset({"Timestamp", "Duration", "FieldMask"})
 """Well-known messages that are a text in JSON."""
@@ -156,7 +157,8 @@ class GrpcTransport:
     def _stream(self, operation: Operation, bound: Any, written: Any, reading: _Reading) -> Send:
         async def items(arguments: Sequence[Any], call: Call) -> Any:
             left_s, late = self._left_s(operation, call), _is_late
-            running = bound()(written(arguments), metadata=self._metadata(call))
+            # Without one a server may have a short time of its own for the whole of it.
+            running = bound()(written(arguments), timeout=_STREAM_S, metadata=self._metadata(call))
             try:
                 while True:
                     try:
