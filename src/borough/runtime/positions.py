@@ -119,7 +119,8 @@ class Positions:
             sequence = end = max(0, said)
             places = _ASKED if said >= 0 else ""
         if self._is_projection:
-            first, sequence, places = await self._broker.earliest(self._topic), 0, ""
+            first, sequence = await self._broker.earliest(self._topic), 0
+            places = "" if self._past is None else _ASKED
         async with self._database.store.transaction(serializable=False) as tx:
             now = self._database.clock.epoch_s()
             await tx.execute(_BEGIN, self._handler, self._topic, first, now, end, sequence, places)
