@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
-from borough.contracts.answer import find_fit
 from borough.contracts.carried import header_text, path_text, plain_text, segments_beside
 from borough.contracts.finite import Look, find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
@@ -70,7 +69,6 @@ class Codec:
         "_endless_arguments",
         "_endless_request",
         "_endless_result",
-        "_fit",
         "_from_body",
         "_is_body_alone",
         "_oversight",
@@ -95,7 +93,6 @@ class Codec:
         ]
         result = operation.result
         self._endless_result = find_endless(result)
-        self._fit = find_fit(operation)
         self._decode_result = None if result is type(None) else msgspec.json.Decoder(result).decode
         self._problems = {
             code: (kind, msgspec.json.Decoder(kind.payload).decode)
@@ -254,15 +251,12 @@ class Codec:
     def write_result(self, value: Any) -> bytes:
         """The body of an answer; empty for an operation that returns nothing.
 
-        Raises `ServiceFailure` for what JSON cannot carry, and for another class than the contract's.
+        Raises `ServiceFailure` for what JSON cannot carry.
         """
         if self._decode_result is None:
             return b""
         if isinstance(value, Reply):
             value = cast("Any", value).value
-        fit = self._fit
-        if fit is not None and type(value) not in fit.usual:
-            value = fit.fitted(value)
         try:
             if self._endless_result is not None:
                 self._refuse_endless_result(value, self._endless_result)

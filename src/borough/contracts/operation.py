@@ -17,14 +17,7 @@ from borough.contracts.retention import WEEK, Retention
 from borough.contracts.source import source_place
 from borough.contracts.struct import Event
 
-__all__ = [
-    "REQUIRED",
-    "BoundEvent",
-    "Contract",
-    "Operation",
-    "Parameter",
-    "ParameterPlace",
-]
+__all__ = ["REQUIRED", "BoundEvent", "Contract", "Operation", "Parameter", "ParameterPlace"]
 
 ParameterPlace = Literal["path", "query", "body", "field", "header", "cookie", "upload"]
 REQUIRED: Final = msgspec.NODEFAULT

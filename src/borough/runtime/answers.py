@@ -302,8 +302,10 @@ class KeyedOperation:
                     "which its contract does not raise"
                 )
             return "problem", JSON.encode({**value.values, "code": code})
+        if self._fit is not None:
+            value = self._fit.answered(value)
         if self._decode_reply is not None:
-            return "value", JSON.encode(value if self._fit is None else self._fit.answered(value))
+            return "value", JSON.encode(value)
         return "value", self._codec.write_result(value)
 
     def _replay(self, stored: StoredAnswer) -> Any:

@@ -277,6 +277,8 @@ class Callee:
                     has_begun = True
                     gate.in_flight -= 1
                     gate.streams += 1
+                if (usual := self._usual) is not None and type(item) is not usual:
+                    item = self._fitted(item)
                 force_setattr(call, "armed", NO_DEADLINE)
                 force_setattr(call, "deadline", NO_DEADLINE)
                 left = self.stream_idle_s

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from borough.contracts.answer import find_fit
 from borough.contracts.carried import check_carried
 from borough.contracts.finite import find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
@@ -45,7 +44,7 @@ class LocalTransport:
         settle = _settled_result(operation)
         if settle is None and not any(check.rebuild or check.endless for check in checks):
             return _direct(callee, checks)
-        return _rebuilt(callee, checks, settle or _fitted_result(operation))
+        return _rebuilt(callee, checks, settle)
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -183,7 +182,7 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
 
 def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     kind = operation.result
-    rebuild, look, fit = not is_settled(kind), find_endless(kind), find_fit(operation)
+    rebuild, look = not is_settled(kind), find_endless(kind)
     if kind is type(None) or not (rebuild or look):
         return None
 
@@ -191,15 +190,15 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
         is_reply = isinstance(value, Reply)
         answer: Any = value
         bare: Any = answer.value if is_reply else answer
-        if fit is not None and type(bare) not in fit.usual:
-            bare = fit.fitted(bare)
         endless = look(bare) if look is not None else None
         if endless is not None:
             raise ServiceFailure(
                 f"{operation.wire_name} answered out of contract: {endless[0]} at #{endless[1]}"
             )
+        if not rebuild:
+            return answer
         try:
-            bare = _rebuild(bare, kind) if rebuild else bare
+            bare = _rebuild(bare, kind)
         except (msgspec.ValidationError, TypeError) as error:
             raise ServiceFailure(
                 f"{operation.wire_name} answered out of contract: {error}"
@@ -209,14 +208,9 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     return settle
 
 
-def _fitted_result(operation: Operation) -> Callable[[Any], Any] | None:
-    fit = find_fit(operation)
-    return None if fit is None else fit.answered
-
-
 def _stream(operation: Operation, callee: Callee) -> Send:
     checks = _checks(operation)
-    settle = _settled_result(operation) or _fitted_result(operation)
+    settle = _settled_result(operation)
 
     async def items(arguments: Sequence[Any], call: Call) -> Any:
         stream = callee.stream(_settled_arguments(arguments, checks), call)
