@@ -40,7 +40,7 @@ from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
 from borough.transports.sight import Sight
 
-__all__ = ["Callee", "KeyedRun"]
+__all__ = ["Callee", "KeyedRun", "is_cancelled", "unreached"]
 
 _log = logging.getLogger("borough.calls")
 _ENDED = object()
@@ -175,7 +175,7 @@ class Callee:
             error = self._of_request(raised, arguments)
             if sight is not None:
                 sight.failed(call, parent, (began, monotonic()), arguments, error)
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
             raise self._translated(error, call) from None
         finally:
@@ -286,7 +286,7 @@ class Callee:
         except GeneratorExit:
             raise
         except BaseException as raised:
-            if isinstance(raised, asyncio.CancelledError) and _is_cancelled():
+            if isinstance(raised, asyncio.CancelledError) and is_cancelled():
                 raise
             failure = self._of_request(raised, arguments)
             raise self._translated(failure, call) from None
@@ -375,7 +375,14 @@ class Callee:
         return ServiceFailure(f"{name} failed")
 
 
-def _is_cancelled() -> bool:
+def unreached(operation: Operation, detail: str) -> Unavailable:
+    """A call that never came to a callee: about it, and not about the call within which it was made."""
+    error = Unavailable(detail)
+    error.about = operation.wire_name
+    return error
+
+
+def is_cancelled() -> bool:
     """Whether who called gives up. Else a handler has only awaited something that was cancelled."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0

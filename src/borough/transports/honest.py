@@ -16,10 +16,10 @@ from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
-from borough.errors import CallError, Unavailable
+from borough.errors import CallError
 from borough.ports import Send
 from borough.services.context import Call
-from borough.transports.callee import Callee
+from borough.transports.callee import Callee, unreached
 from borough.transports.http.router import split_target
 
 __all__ = ["Hardship", "HonestTransport"]
@@ -57,10 +57,10 @@ class HonestTransport:
             self._hardship.failure_share
             and self._clock.random.random() < self._hardship.failure_share
         ):
-            raise _unreached(operation, "was not reached (injected)")
+            raise unreached(operation, f"{operation.wire_name} was not reached (injected)")
         callee = self._callees.get(operation.wire_name)
         if callee is None:
-            raise _unreached(operation, "is answered by nobody here")
+            raise unreached(operation, f"{operation.wire_name} is answered by nobody here")
         return callee
 
     def _call(self, operation: Operation, codec: Codec) -> Send:
@@ -91,13 +91,6 @@ class HonestTransport:
                 await stream.aclose()  # type: ignore[attr-defined]
 
         return items
-
-
-def _unreached(operation: Operation, why: str) -> Unavailable:
-    """About the call that was made, not about the one that made it."""
-    error = Unavailable(f"{operation.wire_name} {why}")
-    error.about = operation.wire_name
-    return error
 
 
 def _carried(codec: Codec, arguments: Sequence[Any]) -> tuple[Any, ...]:

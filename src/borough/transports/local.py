@@ -17,10 +17,10 @@ from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
 from borough.contracts.unreadable import pointer_of
-from borough.errors import InvalidRequest, ServiceFailure, Unavailable
+from borough.errors import InvalidRequest, ServiceFailure
 from borough.ports import Send
 from borough.services.context import Call
-from borough.transports.callee import Callee
+from borough.transports.callee import Callee, unreached
 
 __all__ = ["LocalTransport"]
 
@@ -79,9 +79,7 @@ def _checks(operation: Operation) -> list[_Check]:
 
 def _nobody(operation: Operation) -> Send:
     async def refuse(arguments: Sequence[Any], call: Call) -> Any:
-        error = Unavailable(f"Nobody in this process answers {operation.wire_name}")
-        error.about = operation.wire_name
-        raise error
+        raise unreached(operation, f"Nobody in this process answers {operation.wire_name}")
 
     return refuse
 

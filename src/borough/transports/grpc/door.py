@@ -19,6 +19,7 @@ from borough.errors import CallError, DeadlineExceeded, ServiceFailure
 from borough.reliability.arrival import Arrival
 from borough.services.context import Call
 from borough.telemetry.trace import TraceContext
+from borough.transports.callee import is_cancelled
 from borough.transports.grpc.methods import Method
 from borough.transports.grpc.statuses import Failure, failure_of
 from borough.transports.http import wire
@@ -88,7 +89,7 @@ class GrpcDoor:
                 result = await _reply(result, incoming)
             return method.message(result)
         except asyncio.CancelledError as error:
-            if _is_cancelled():
+            if is_cancelled():
                 visit.abandon()
                 raise
             return self._failure(visit, method, error)
@@ -122,7 +123,7 @@ class GrpcDoor:
             visit.abandon()
             raise
         except asyncio.CancelledError as error:
-            if _is_cancelled():
+            if is_cancelled():
                 visit.abandon()
                 raise
             return self._failure(visit, method, error)
@@ -236,12 +237,6 @@ class _Visit:
         arrival, self.arrival = self.arrival, None
         if arrival is not None:
             arrival.entrance.abandon(arrival)
-
-
-def _is_cancelled() -> bool:
-    """Whether this call was cancelled, and not something that its handler awaited."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _reply(reply: Any, incoming: Incoming) -> Any:
