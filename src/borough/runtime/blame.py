@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from pathlib import Path
+
+from borough.telemetry.frames import is_of_borough
 
 __all__ = ["own_place"]
-
-_BOROUGH = Path(__file__).resolve().parents[1]
-_EXAMPLES = _BOROUGH / "examples"
-"""Where a wheel has the systems of `borough demo`: a team's code as any other."""
 
 
 def own_place(error: BaseException) -> tuple[str | None, int | None]:
@@ -22,6 +19,4 @@ def own_place(error: BaseException) -> tuple[str | None, int | None]:
 
 
 def _is_own(file: str) -> bool:
-    path = Path(file)
-    is_ours = path.is_relative_to(_BOROUGH) and not path.is_relative_to(_EXAMPLES)
-    return not is_ours and "importlib" not in file
+    return not is_of_borough(file) and "importlib" not in file

@@ -14,11 +14,13 @@ from types import TracebackType
 
 from borough.errors import BoroughError
 
-__all__ = ["ExcInfo", "own_frames"]
+__all__ = ["ExcInfo", "is_of_borough", "own_frames"]
 
 _PACKAGE = Path(__file__).parents[1]
-_OURS = (f"{_PACKAGE}/", str(Path(asyncio.__file__).parent), contextlib.__file__)
 _EXAMPLES = f"{_PACKAGE}/examples/"
+"""Where a wheel has the systems of `borough demo`: a team's code as any other."""
+_BETWEEN = (str(Path(asyncio.__file__).parent), contextlib.__file__)
+"""What of Python's own stands between frames of ours."""
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -60,5 +62,10 @@ def _shorten(
     return left_out
 
 
+def is_of_borough(file: str) -> bool:
+    """Whether a file is Borough's own, and no team's."""
+    return file.startswith(f"{_PACKAGE}/") and not file.startswith(_EXAMPLES)
+
+
 def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith(_OURS) and not frame.filename.startswith(_EXAMPLES)
+    return is_of_borough(frame.filename) or frame.filename.startswith(_BETWEEN)
