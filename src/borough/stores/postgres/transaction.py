@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NoReturn, TypeVar, cast
 
 from borough.clock import Clock
+from borough.ending import until_done
 from borough.errors import (
     CommitFailed,
     CommitUnknown,
@@ -214,11 +215,10 @@ class PostgresTransaction(StoreBody):
         Raises what the work raises, unless it was cancelled, now or before.
         """
         task = asyncio.create_task(work)
-        while not task.done():
-            try:
-                await asyncio.wait((task,))
-            except asyncio.CancelledError as request:
-                cancelled = request
+        try:
+            await until_done(task)
+        except asyncio.CancelledError as request:
+            cancelled = request
         if cancelled is not None and task.exception() is not None:
             raise cancelled
         task.result()
