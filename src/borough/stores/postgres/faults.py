@@ -8,13 +8,13 @@ from borough.errors import (
     CommitFailed,
     ConfigurationError,
     ConstraintViolated,
-    DeadlineExceeded,
     StoreError,
     StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
     UnstorableText,
 )
+from borough.stores.out_of_time import out_of_time
 from borough.stores.postgres.driver import asyncpg
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "connect_fault",
     "is_lost",
     "is_wrong_url",
-    "out_of_time",
     "statement_fault",
 ]
 
@@ -55,13 +54,6 @@ def is_wrong_url(error: BaseException) -> bool:
     return isinstance(error, WRONG_URL) and not isinstance(error, OSError)
 
 
-def out_of_time(sql: str, *, is_calls: bool) -> DeadlineExceeded | StoreUnavailable:
-    """What a statement raises that has not ended in time: in that of a call, or in the store's own."""
-    if is_calls:
-        return DeadlineExceeded(f"the deadline passed during: {sql}")
-    return StoreUnavailable(f"the database did not answer in time: {sql}")
-
-
 def statement_fault(error: BaseException, sql: str) -> BaseException:
     """What a failed statement raises; what is no error of the engine stays itself."""
     state = _state(error)
@@ -76,7 +68,7 @@ def statement_fault(error: BaseException, sql: str) -> BaseException:
     if isinstance(error, (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)):
         return TransactionConflict(f"the tables were changed meanwhile: {error}")
     if state == "57014":
-        return DeadlineExceeded(f"the deadline passed during: {sql}")
+        return out_of_time(sql, is_calls=True)
     if state == "55P03":
         return StoreUnavailable(f"another transaction kept its lock for too long: {sql}")
     if state == "25006":
@@ -97,7 +89,7 @@ def statement_fault(error: BaseException, sql: str) -> BaseException:
 
 def _client_fault(error: BaseException, sql: str) -> BaseException:
     if isinstance(error, TimeoutError):
-        return DeadlineExceeded(f"the deadline passed during: {sql}")
+        return out_of_time(sql, is_calls=True)
     if isinstance(error, LOST):
         return StoreUnavailable(f"the connection to the database is gone ({error})")
     if isinstance(error, (TypeError, ValueError)):

@@ -21,9 +21,10 @@ from borough.errors import (
 from borough.ports import Companion, Migration
 from borough.services.data import Dialect
 from borough.services.settings import Secret
+from borough.stores.out_of_time import out_of_time
 from borough.stores.postgres.connection import Connection, Tables, connect
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, is_lost, out_of_time, statement_fault
+from borough.stores.postgres.faults import LOST, is_lost, statement_fault
 from borough.stores.postgres.migrate import apply_migrations, make_database
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool

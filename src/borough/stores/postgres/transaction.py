@@ -27,9 +27,10 @@ from borough.errors import (
 from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
+from borough.stores.out_of_time import out_of_time
 from borough.stores.postgres.connection import GRACE_S
 from borough.stores.postgres.driver import asyncpg
-from borough.stores.postgres.faults import LOST, commit_fault, is_lost, out_of_time, statement_fault
+from borough.stores.postgres.faults import LOST, commit_fault, is_lost, statement_fault
 from borough.stores.postgres.lookout import NEVER
 from borough.stores.postgres.numbers import insert_events, transaction_of
 from borough.stores.postgres.options import PostgresLimits

@@ -11,7 +11,6 @@ import apsw
 from borough.errors import (
     CommitFailed,
     ConstraintViolated,
-    DeadlineExceeded,
     StoreError,
     StoreUnavailable,
     TransactionConflict,
@@ -22,7 +21,6 @@ __all__ = [
     "DISK_FAULTS",
     "commit_fault",
     "known_remedy",
-    "out_of_time",
     "real_fault",
     "statement_fault",
     "unusable",
@@ -55,13 +53,6 @@ def real_fault(error: apsw.Error, number: int) -> apsw.Error:
     """One of `DISK_FAULTS` as the error that `number`, the machine's own, makes of it."""
     kind = _NUMBERS.get(number, type(error))
     return kind(f"{error}: {os.strerror(number)}" if number else str(error))
-
-
-def out_of_time(sql: str, *, is_calls: bool) -> DeadlineExceeded | StoreUnavailable:
-    """What a statement raises that has not ended in time: in that of a call, or in the store's own."""
-    if is_calls:
-        return DeadlineExceeded(f"the deadline passed during: {sql}")
-    return StoreUnavailable(f"the database did not answer in time: {sql}")
 
 
 def statement_fault(error: BaseException, sql: str) -> BaseException:

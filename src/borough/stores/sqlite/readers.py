@@ -21,9 +21,10 @@ from borough.errors import (
     StoreUnavailable,
     TransactionMisuse,
 )
+from borough.stores.out_of_time import out_of_time
 from borough.stores.row_reader import RowReader
 from borough.stores.sqlite.connection import Connection
-from borough.stores.sqlite.faults import out_of_time, statement_fault
+from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.worker import Bound, Worker

@@ -27,8 +27,9 @@ from borough.errors import (
 from borough.ports import Companion, Fetched
 from borough.services.context import IN_TRANSACTION
 from borough.stores.body import StoreBody
+from borough.stores.out_of_time import out_of_time
 from borough.stores.sqlite.connection import Connection, NeverBegan, savepoint_name
-from borough.stores.sqlite.faults import out_of_time, statement_fault
+from borough.stores.sqlite.faults import statement_fault
 from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.watch import Hop
 from borough.stores.sqlite.worker import Bound
