@@ -71,10 +71,13 @@ class SmtpServer:
 
 
 def message_of(mail: Mail) -> EmailMessage:
-    """A mail in the form of RFC 5322."""
+    """A mail in the form of RFC 5322. Raises `ValueError` for an address that can stand in none."""
     message = EmailMessage()
     message["From"] = SENDER
-    message["To"] = mail.recipient
+    try:
+        message["To"] = mail.recipient
+    except (AttributeError, IndexError, TypeError) as error:  # what Python's parser stumbles over
+        raise ValueError("the recipient's address cannot be read") from error
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(mail.sent_at)
     message["Message-ID"] = f"<{mail.mail_id}@shop.example>"

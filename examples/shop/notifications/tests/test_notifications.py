@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from borough import Secret
@@ -80,10 +80,13 @@ async def test_the_same_mail_twice_is_one_file(tmp_path: Path) -> None:
 
 
 @given(st.from_regex(r"[^@\s]+@[^@\s]+\.[^@\s]+", fullmatch=True))
+@example(".<a@b.c>")
+@example("():@b.c")
+@example("().@b.c")
 def test_no_address_can_add_a_header_to_a_mail(address: str) -> None:
     try:
         content = bytes(message_of(mail(address)))
-    except (ValueError, IndexError):
+    except ValueError:
         return  # refused
     names = [line.split(b":")[0] for line in content.split(b"\n\n")[0].split(b"\n") if b":" in line]
     assert b"Bcc" not in names
