@@ -51,7 +51,7 @@ def test_each_service_has_a_process_and_finds_the_others(root: Path) -> None:
             200,
             {"status": "ready", "services": {"clerk": "ready", "ledger": "ready"}},
         )
-        assert "ledger.1 | the ledger is open\n" in village.said
+        village.hears("ledger.1 | the ledger is open\n")
         assert village.stop() == 0
         assert [pid for pid in village.pids if is_alive(pid)] == []
         assert not (village.data / "running.json").exists()
@@ -93,7 +93,7 @@ def test_a_killed_process_is_begun_anew_and_found_again(root: Path) -> None:
         pids = until(lambda: (found := village.ask("/clerk/pids"))[0] == 200 and found[1])
         assert pids["ledger"] != village.pid("ledger.1")
         assert pids["clerk"] == village.pid("clerk.1")
-        assert "ledger.1 | was ended by SIGKILL; begun anew in " in village.said
+        village.hears("ledger.1 | was ended by SIGKILL; begun anew in ")
         members = ask_fleet(village.data, Members()).facts["members"]
         (ledger,) = (each for each in members if each["name"] == "ledger.1")
         assert (ledger["restarts"], ledger["why"]) == (1, "was ended by SIGKILL")
@@ -126,7 +126,7 @@ def test_another_version_is_met_as_it_is_and_only_what_breaks_is_refused(root: P
         until(lambda: village.said.count("ledger.1 | is ready") == 2)
         until(lambda: village.ask("/clerk/pids")[0] == 500)
         assert village.ask("/clerk/write", {"text": "a"})[0] == 200
-        assert "ledger.Ledger 1.4 meets 1.3 here: 1 operations are refused there" in village.said
+        village.hears("ledger.Ledger 1.4 meets 1.3 here: 1 operations are refused there")
 
 
 def test_no_process_outlives_a_supervisor_that_was_killed(root: Path) -> None:
@@ -152,14 +152,14 @@ def test_the_first_signal_drains_and_a_second_one_ends_at_once(root: Path) -> No
         asking.start()
         with pipe.open("w") as writing:
             village.process.send_signal(signal.SIGTERM)
-            until(lambda: "stopping; once more exits at once" in village.said)
+            village.hears("stopping; once more exits at once")
             writing.write("done")
         asking.join(PATIENCE_S)
         assert answers == [(200, "done")]
         assert village.process.wait(PATIENCE_S) == 0
     with run_village(root, "fleet") as village:
         village.process.send_signal(signal.SIGTERM)
-        until(lambda: "stopping" in village.said)
+        village.hears("stopping")
         village.process.send_signal(signal.SIGTERM)
         assert village.process.wait(PATIENCE_S) in (0, 130)
         until(lambda: not any(is_alive(pid) for pid in village.pids))
@@ -301,7 +301,7 @@ def test_an_open_that_fails_is_told_at_once_as_in_one_process(tmp_path: Path) ->
 def test_a_process_that_gives_no_sign_of_life_is_begun_anew(root: Path) -> None:
     with run_village(root, "fleet", "--set", "fleet.silent_s=1") as village:
         os.kill(village.pid("ledger.1"), signal.SIGSTOP)
-        until(lambda: "ledger.1 | has given no sign of life for 1 s; begun anew" in village.said)
+        village.hears("ledger.1 | has given no sign of life for 1 s; begun anew")
         pids = until(lambda: (found := village.ask("/clerk/pids"))[0] == 200 and found[1])
         assert pids["ledger"] != village.pid("ledger.1")
 
@@ -309,9 +309,9 @@ def test_a_process_that_gives_no_sign_of_life_is_begun_anew(root: Path) -> None:
 def test_a_process_that_stands_still_while_it_drains_is_begun_anew(root: Path) -> None:
     with run_village(root, "fleet", "--set", "fleet.silent_s=1") as village:
         os.kill(village.pid("ledger.1"), signal.SIGTERM)
-        until(lambda: "ledger.1 | was told by a signal to stop, and drains" in village.said)
+        village.hears("ledger.1 | was told by a signal to stop, and drains")
         os.kill(village.pid("ledger.1"), signal.SIGSTOP)
-        until(lambda: "ledger.1 | has given no sign of life for 1 s; begun anew" in village.said)
+        village.hears("ledger.1 | has given no sign of life for 1 s; begun anew")
         until(lambda: village.said.count("ledger.1 | is ready") == 2)
 
 
@@ -343,11 +343,11 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
     with run_village(root, "fleet", "--set", "fleet.restarts=1") as village:
         (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
         os.kill(village.pid("ledger.1"), signal.SIGKILL)
-        until(lambda: "it stays down" in village.said)
+        village.hears("it stays down")
         assert village.ask("/clerk/pids")[0] == 503
         assert village.ask("/clerk/heard")[0] == 200
         assert village.ask("/readyz")[0] == 503
-        until(lambda: "alert crash-loop fires: ledger.1, which runs ledger" in village.said)
+        village.hears("alert crash-loop fires: ledger.1, which runs ledger")
         alerts = village.command("alerts", "--json", "--system", str(root))
         assert alerts.returncode == 1
         (alert,) = [

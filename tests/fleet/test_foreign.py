@@ -74,7 +74,7 @@ def test_a_command_is_a_member_of_the_fleet_like_others(root: Path, tmp_path: Pa
         assert {each["replica"] for each in village.ready["replicas"]} == {
             "ledger.1", "clerk.1", "post.1", "edge.1",
         }  # fmt: skip
-        said = village.said
+        said = village.hears("edge.1   | is ready")
         assert said.index("ledger.1 | is ready") < said.index("post.1   | the post is open")
         assert said.index("post.1   | is ready") < said.index("edge.1   | is ready")
         status, facts = village.ask("/post/facts")
@@ -109,7 +109,7 @@ def test_a_command_is_a_member_of_the_fleet_like_others(root: Path, tmp_path: Pa
         os.kill(village.pid("post.1"), signal.SIGKILL)
         pid = until(lambda: (found := village.ask("/post/facts"))[0] == 200 and found[1]["pid"])
         assert pid != village.pid("post.1")
-        assert "post.1   | was ended by SIGKILL; begun anew in " in village.said
+        village.hears("post.1   | was ended by SIGKILL; begun anew in ")
         grown = village.command("scale", "post=2")
         assert (grown.returncode, grown.stdout) == (0, "post has 2 replicas\n"), grown.stderr
         pids = until(

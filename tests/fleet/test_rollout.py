@@ -71,8 +71,8 @@ def test_versions_take_over_under_traffic_and_the_next_start_runs_the_last(tmp_p
         assert village.stop() == 0
     with run_village(root, "fleet") as village:
         assert village.ask("/ledger/entries", {"text": "c", "mood": "glad"})[1]["mood"] == "glad"
-        assert "ledger 1.4: runs from " in village.said
-        assert "current.json and start anew to run that" in village.said
+        village.hears("ledger 1.4: runs from ")
+        village.hears("current.json and start anew to run that")
 
 
 def test_what_does_not_fit_what_runs_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_caller_refuses_an_operation_that_the_callees_version_does_not_fit(
     with run_village(root, "fleet") as village:
         assert village.ask("/clerk/write", {"text": "a"})[0] == 500
         refused = "clerk.Clerk.write failed in ledger.Ledger.add: the caller has ledger.Ledger 1.3 and the callee 1.4: "
-        until(lambda: refused + "ledger.Ledger.add at /request/mood: the callee" in village.said)
+        village.hears(refused + "ledger.Ledger.add at /request/mood: the callee")
         assert village.ask("/clerk/pids")[0] == 200
 
 

@@ -247,6 +247,11 @@ class Village:
         """All of standard error so far."""
         return "".join(self._said)
 
+    def hears(self, words: str) -> str:
+        """All of standard error so far, once it has these words: they pass a pipe and a thread."""
+        until(lambda: words in self.said)
+        return self.said
+
     @property
     def data(self) -> Path:
         return Path(self.ready["data"])
