@@ -65,19 +65,23 @@ async def _calls(report: Report, rounds: int) -> None:
         total, single = host.callees["pricing.Pricing.total"], host.callees["desk.Desk.single"]
         sight = Sight(total.operation, recorder)
 
-        async def turn(seen: Sight | None, flags: int) -> float:
+        async def turn(seen: Sight | None, *, is_sampled: bool) -> float:
             call = caller.first_call()
-            force_setattr(call, "trace", TraceContext("1" * 32, "2" * 16, flags))
+            force_setattr(call, "trace", TraceContext("1" * 32, "2" * 16, is_sampled))
             single.sight, total.sight = None, seen
             took: float = await single.run((CALLS,), call)
             recorder.take()
             return took / 1e3
 
-        await turn(sight, 1)
+        await turn(sight, is_sampled=True)
         settle_memory()
         for _ in range(rounds):
             turns = [
-                (await turn(None, 0), await turn(sight, 0), await turn(sight, 1))
+                (
+                    await turn(None, is_sampled=False),
+                    await turn(sight, is_sampled=False),
+                    await turn(sight, is_sampled=True),
+                )
                 for _ in range(TURNS)
             ]
             none, not_kept, kept = map(min, zip(*turns, strict=True))

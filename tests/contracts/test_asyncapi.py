@@ -95,7 +95,7 @@ def test_a_published_event_is_as_the_document_says() -> None:
         lines=(line,),
         total_cents=5,
     )
-    trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1, "vendor=1")
+    trace = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", True, "vendor=1")
     _, body = EventWriter(event, "/shop/orders").write(paid, "id-1", datetime.now(UTC), trace)
     validator = Draft7Validator(resolved(message("orders.Orders.OrderPaid")["payload"]))
     validator.validate(msgspec.json.decode(body))

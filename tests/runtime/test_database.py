@@ -209,7 +209,7 @@ async def test_a_transaction_that_a_generator_closes_elsewhere_is_closed_here(
 async def test_the_envelope_is_a_cloud_event_with_key_and_trace(tmp_path: Path) -> None:
     async with staged(tmp_path, ManualClock()) as stage:
         orders = await stage.place("orders")
-        trace = TraceContext("1" * 32, "2" * 16, 1)
+        trace = TraceContext("1" * 32, "2" * 16, is_sampled=True)
         call = Call("orders.Orders.place", "orders", None, None, float("inf"), trace)
         token = CURRENT.set(call)
         async with orders.db.transaction() as tx:

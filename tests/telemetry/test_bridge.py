@@ -16,7 +16,7 @@ from borough.telemetry.span import Kind, Span
 from borough.telemetry.trace import TraceContext
 
 CLOCK = SystemClock()
-TRACE = TraceContext("a" * 32, "b" * 16, 1)
+TRACE = TraceContext("a" * 32, "b" * 16, is_sampled=True)
 
 
 class Library:

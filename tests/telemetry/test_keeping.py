@@ -204,14 +204,14 @@ def test_a_trace_is_found_by_service_operation_status_and_duration(tmp_path: Pat
     spans = [
         Span(
             Shape("front", "front.Front/place", server),
-            TraceContext(ids[0], "1" * 16, 1),
+            TraceContext(ids[0], "1" * 16, is_sampled=True),
             "",
             0,
             0.5,
         ),
         Span(
             Shape("depot", "depot.Depot/fetch", server),
-            TraceContext(ids[1], "2" * 16, 1),
+            TraceContext(ids[1], "2" * 16, is_sampled=True),
             "",
             1,
             1.01,
@@ -237,7 +237,7 @@ def test_a_trace_is_found_by_service_operation_status_and_duration(tmp_path: Pat
 
 
 def test_a_waterfall_shows_what_the_answer_waited_for_and_says_why(tmp_path: Path) -> None:
-    trace = TraceContext("3" * 32, "1" * 16, 1)
+    trace = TraceContext("3" * 32, "1" * 16, is_sampled=True)
 
     def span(place: str, parent: str, name: str, began: float, ended: float) -> Span:
         return Span(
@@ -278,7 +278,7 @@ def test_a_waterfall_shows_what_the_answer_waited_for_and_says_why(tmp_path: Pat
 
 def test_what_is_written_is_read_as_it_was() -> None:
     shape = Shape("a", "b", Kind.CONSUMER, {"x": "é", "n": -1}, ("f", "t"))
-    trace = TraceContext("4" * 32, "5" * 16, 1)
+    trace = TraceContext("4" * 32, "5" * 16, is_sampled=True)
     given = Span(
         shape, trace, "6" * 16, 1, 2, Failure("E", "why"), (0.25, False), [("7" * 32, "8" * 16)]
     )
@@ -391,7 +391,14 @@ def test_a_service_that_was_refused_at_the_door_is_found_by_its_name(tmp_path: P
     door = Shape("edge", "POST /payments", Kind.SERVER, {"peer.service": "payments"})
     refused = Failure("unavailable", "No replica of payments takes calls now")
     spans = [
-        Span(door, TraceContext(f"{number:032x}", f"{number:016x}", 1), "", 0.0, 1.0, failure)
+        Span(
+            door,
+            TraceContext(f"{number:032x}", f"{number:016x}", is_sampled=True),
+            "",
+            0.0,
+            1.0,
+            failure,
+        )
         for number, failure in enumerate((refused, None), 1)
     ]
     file.write("traces", ENCODER.encode(spans, 0), 1)

@@ -55,7 +55,7 @@ def one(given: LogLine) -> Any:
 
 
 def test_every_field_of_a_line_is_where_the_specification_has_it() -> None:
-    trace = TraceContext(TRACE, SPAN, 1)
+    trace = TraceContext(TRACE, SPAN, is_sampled=True)
     record = one(line(trace=trace, attributes={"order_id": "o1", "count": 2, "paid": True}))
     assert (record.time_unix_nano, record.observed_time_unix_nano) == (AT_NS, AT_NS)
     assert (record.severity_number, record.severity_text) == (SEVERITY_NUMBER_INFO, "INFO")

@@ -84,7 +84,7 @@ def test_every_field_of_a_histogram_is_where_the_specification_has_it() -> None:
     for seconds in (0.3, 0.3, 1.5, 3.0):
         durations.add(seconds)
     shape = Shape("orders", "orders.Orders/place", Kind.SERVER)
-    span = Span(shape, TraceContext(TRACE, SPAN, 1), "", 10.0, 11.5)
+    span = Span(shape, TraceContext(TRACE, SPAN, is_sampled=True), "", 10.0, 11.5)
     metric = one(point("durations", durations=durations, exemplar=span, attributes={"n": 1}))
     histogram = metric.exponential_histogram
     assert histogram.aggregation_temporality == AGGREGATION_TEMPORALITY_CUMULATIVE

@@ -42,7 +42,7 @@ def test_every_field_of_a_span_is_where_the_specification_has_it() -> None:
     shape = Shape(
         "orders", "orders.Orders/place", Kind.SERVER, {"rpc.system": "borough"}, ("n", "id")
     )
-    trace = TraceContext(TRACE, SPAN, 1, "vendor=1")
+    trace = TraceContext(TRACE, SPAN, True, "vendor=1")
     failure = Failure("ServiceFailure", "it broke")
     links = [(TRACE, PARENT)]
     ((resource, span),) = decoded(
@@ -71,7 +71,7 @@ def test_every_field_of_a_span_is_where_the_specification_has_it() -> None:
 
 def test_a_root_has_no_parent_and_a_span_that_went_well_no_status() -> None:
     ((_, span),) = decoded(
-        Span(Shape("a", "b", Kind.INTERNAL), TraceContext(TRACE, SPAN, 1), "", 1, 2)
+        Span(Shape("a", "b", Kind.INTERNAL), TraceContext(TRACE, SPAN, is_sampled=True), "", 1, 2)
     )
     assert span.parent_span_id == b""
     assert not span.HasField("status")
@@ -80,7 +80,7 @@ def test_a_root_has_no_parent_and_a_span_that_went_well_no_status() -> None:
 def test_a_local_call_is_read_as_both_of_its_sides() -> None:
     outer = Shape("desk", "pricing.Pricing/total", Kind.CLIENT, {"peer.service": "pricing"})
     inner = Shape("pricing", "pricing.Pricing/total", Kind.SERVER, twin=outer)
-    recorded = Span(inner, TraceContext(TRACE, SPAN, 1), PARENT, 1, 2)
+    recorded = Span(inner, TraceContext(TRACE, SPAN, is_sampled=True), PARENT, 1, 2)
     (one, client), (two, server) = decoded(recorded)
     assert (one["service.name"], two["service.name"]) == ("desk", "pricing")
     assert client.parent_span_id.hex() == PARENT
@@ -92,7 +92,9 @@ def test_a_local_call_is_read_as_both_of_its_sides() -> None:
 def test_what_is_no_fault_has_an_error_type_and_no_error_status() -> None:
     lost = Failure("Lost", "", is_fault=False)
     ((_, span),) = decoded(
-        Span(Shape("a", "b", Kind.SERVER), TraceContext(TRACE, SPAN, 1), "", 1, 2, lost)
+        Span(
+            Shape("a", "b", Kind.SERVER), TraceContext(TRACE, SPAN, is_sampled=True), "", 1, 2, lost
+        )
     )
     assert attributes_of(span.attributes) == {"error.type": "Lost"}
     assert span.status.code == 0
@@ -100,7 +102,7 @@ def test_what_is_no_fault_has_an_error_type_and_no_error_status() -> None:
 
 def test_a_partial_span_says_so() -> None:
     ((_, span),) = decoded(
-        Span(Shape("a", "b", Kind.SERVER), TraceContext(TRACE, SPAN, 0), "", 1, 2, is_partial=True)
+        Span(Shape("a", "b", Kind.SERVER), TraceContext(TRACE, SPAN), "", 1, 2, is_partial=True)
     )
     assert attributes_of(span.attributes) == {"borough.partial": True}
     assert span.flags == 0
@@ -118,7 +120,9 @@ def test_any_attribute_comes_out_as_it_went_in(
 ) -> None:
     names = tuple(f"borough.value.{number}" for number in range(len(values)))
     shape = Shape("a", "b", Kind.CLIENT, fixed, names)
-    span = Span(shape, TraceContext(TRACE, SPAN, 1), PARENT, 1, 2, values=tuple(values))
+    span = Span(
+        shape, TraceContext(TRACE, SPAN, is_sampled=True), PARENT, 1, 2, values=tuple(values)
+    )
     expected = {
         name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
         for name, value in span.attributes.items()
@@ -130,6 +134,6 @@ def test_any_attribute_comes_out_as_it_went_in(
 @pytest.mark.parametrize("length", [0, 1, 90, 120, 127, 128, 200, 3000, 20_000])
 def test_texts_of_any_length_are_carried_and_the_longest_are_cut(length: int) -> None:
     shape = Shape("a", "b", Kind.CLIENT, {}, ("text",))
-    span = Span(shape, TraceContext(TRACE, SPAN, 1), "", 1, 2, values=("x" * length,))
+    span = Span(shape, TraceContext(TRACE, SPAN, is_sampled=True), "", 1, 2, values=("x" * length,))
     ((_, read),) = decoded(span)
     assert len(attributes_of(read.attributes)["text"]) == min(length, 4096)

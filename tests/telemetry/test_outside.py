@@ -30,9 +30,9 @@ CLOCK = SystemClock()
 ISSUER = "issuer.example:8443"
 
 
-def at_work(flags: int) -> Call:
+def at_work(*, is_sampled: bool) -> Call:
     """A call to payments, sampled or not."""
-    trace = TraceContext("a" * 32, "b" * 16, flags)
+    trace = TraceContext("a" * 32, "b" * 16, is_sampled)
     return Call("payments.Payments.charge", "payments", None, None, float("inf"), trace)
 
 
@@ -53,7 +53,7 @@ async def test_a_request_in_a_thread_is_a_span_below_the_call_with_the_hosts_add
         with outside.asking(ISSUER, "POST /charges"):
             raise TimeoutError("timed out")
 
-    token = CURRENT.set(at_work(flags=1))
+    token = CURRENT.set(at_work(is_sampled=True))
     try:
         with suppress(TimeoutError):
             await asyncio.to_thread(ask)
@@ -71,7 +71,7 @@ async def test_a_request_in_a_thread_is_a_span_below_the_call_with_the_hosts_add
 @pytest.mark.parametrize(("fails", "spans"), [(False, 0), (True, 1)])
 def test_in_a_trace_that_is_not_sampled_only_what_fails_is_a_span(fails: bool, spans: int) -> None:
     recorder = Recorder(CLOCK.monotonic, CLOCK.token)
-    call = at_work(flags=0)
+    call = at_work(is_sampled=False)
     token = CURRENT.set(call)
     try:
         with suppress(OSError), OutsideSight("payments", recorder).asking(ISSUER, "POST /charges"):

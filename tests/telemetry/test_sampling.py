@@ -14,7 +14,7 @@ from borough.services.context import Call
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.sampling import Sampler
 from borough.telemetry.span import Kind, Shape
-from borough.telemetry.trace import SAMPLED, TraceContext, read_baggage, travelling
+from borough.telemetry.trace import TraceContext, read_baggage, travelling
 from borough.transports.http.client import HttpClient
 from tests.telemetry.caravan import caravan
 
@@ -26,9 +26,9 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 def test_a_share_of_traces_is_kept_and_each_the_same_everywhere(ratio: float) -> None:
     here, there = Sampler(ratio), Sampler(ratio)
     begun = [here.start(CLOCK.token) for _ in range(4000)]
-    kept = [trace for trace in begun if trace.flags & SAMPLED]
+    kept = [trace for trace in begun if trace.is_sampled]
     assert abs(len(kept) / len(begun) - ratio) < 0.04
-    assert all(there.keeps(trace.trace_id) is bool(trace.flags & SAMPLED) for trace in begun)
+    assert all(there.keeps(trace.trace_id) is trace.is_sampled for trace in begun)
 
 
 @pytest.mark.parametrize(("ratio", "asked", "flags"), [(0.0, "01", "00"), (1.0, "00", "01")])
@@ -88,12 +88,12 @@ def test_a_sampler_that_there_is_not_is_refused_with_those_that_there_are(
 
 
 def test_what_travels_beside_a_trace_is_bounded_and_read_by_name() -> None:
-    trace = TraceContext(TRACE, SPAN, 1)
+    trace = TraceContext(TRACE, SPAN, is_sampled=True)
     assert travelling(trace, "x" * 513, "y" * 8193) is trace
     assert travelling(trace, "a\nb", None) is trace
     assert travelling(trace, "vendor=1", "a=b").state == "vendor=1"
     assert read_baggage("a=b%20c;meta, d = e,,broken") == {"a": "b c", "d": "e"}
-    carried = TraceContext(TRACE, SPAN, 1, "", "tenant=acme")
+    carried = TraceContext(TRACE, SPAN, True, "", "tenant=acme")
     assert Call("o", "s", None, None, 1.0, carried).baggage == {"tenant": "acme"}
 
 

@@ -52,8 +52,8 @@ async def test_a_trace_looks_the_same_within_a_process_and_over_the_wire() -> No
 class Sampled:
     """Calls from within a sampled trace of the test's own."""
 
-    def __init__(self, flags: int = 1, state: str = "", baggage: str = "") -> None:
-        self.trace = TraceContext("a" * 32, "b" * 16, flags, state, baggage)
+    def __init__(self, *, is_sampled: bool = True, state: str = "", baggage: str = "") -> None:
+        self.trace = TraceContext("a" * 32, "b" * 16, is_sampled, state, baggage)
 
     def __enter__(self) -> TraceContext:
         call = Call("", "front", None, None, float("inf"), self.trace)
@@ -136,7 +136,7 @@ async def test_a_call_that_ends_badly_or_late_is_recorded_with_all_that_led_to_i
         with suppress(CallError):
             await seen.front().place("o1", how)
         await seen.running.quiet()
-        assert all(span.is_partial and not span.trace.flags & 1 for span in seen.spans())
+        assert all(span.is_partial and not span.trace.is_sampled for span in seen.spans())
         place = "front:server:front.Front/place"
         tree = [path[path.index(place) :] for path in seen.tree() if place in path]
         assert tree == [

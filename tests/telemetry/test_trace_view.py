@@ -226,7 +226,7 @@ def file(tmp_path: Path) -> TelemetryFile:
     encoder = SpanEncoder(
         lambda service: Resource({"service.name": service}), Scope("borough", "0")
     )
-    trace = TraceContext("3" * 32, "1" * 16, 1)
+    trace = TraceContext("3" * 32, "1" * 16, is_sampled=True)
     handling = Shape("mail", "process Placed", Kind.CONSUMER)
     spans = [
         Span(Shape("front", "front.Front/place", Kind.SERVER), trace, "", 0, 0.012),

@@ -21,7 +21,7 @@ from borough.telemetry.waiting import Waits
 from borough.transports.http.door import Door, Identity, Route
 from tests.telemetry.caravan import caravan
 
-TRACE = TraceContext("a" * 32, "b" * 16, 1)
+TRACE = TraceContext("a" * 32, "b" * 16, is_sampled=True)
 
 
 class Clock:
@@ -50,7 +50,7 @@ def clock() -> Iterator[Clock]:
 def test_only_a_wait_that_is_felt_and_sampled_is_recorded(clock: Clock) -> None:
     waits = Waits(clock.recorder, "front", "a thread")
     waits.note(TRACE, 1.0, 1.004)
-    waits.note(TraceContext("a" * 32, "b" * 16, 0), 1.0, 2.0)
+    waits.note(TraceContext("a" * 32, "b" * 16), 1.0, 2.0)
     assert clock.seen() == []
     waits.note(TRACE, 1.0, 1.2)
     assert clock.seen() == [("wait for a thread", "b", 0.2)]

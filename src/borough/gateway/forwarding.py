@@ -17,7 +17,7 @@ from borough.gateway.timeouts import Timeouts
 from borough.services.context import Principal
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 from borough.transports.http import wire
 from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.client import ClientStream, sendable
@@ -147,7 +147,7 @@ class _Forwarder:
         if failure is None and status >= _FAULT:
             failure = Failure(str(status), "")
         is_late = ended - began >= recorder.slow_s or (failure is not None and failure.is_fault)
-        is_sampled = trace.flags & SAMPLED
+        is_sampled = trace.is_sampled
         if is_sampled or is_late:
             method = request.method if request.method in _METHODS else "_OTHER"
             values = (request.path, status or None)

@@ -28,7 +28,7 @@ from borough.services.context import where
 from borough.telemetry.masking import masked
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 
 __all__ = ["install_bridge"]
 
@@ -183,7 +183,7 @@ class _Span(api.Span):
     @property
     def is_sampled(self) -> bool:
         """Whether its trace is."""
-        return bool(self.context.flags & SAMPLED)
+        return self.context.is_sampled
 
     def get_span_context(self) -> SpanContext:
         context = self.context
@@ -191,7 +191,7 @@ class _Span(api.Span):
             int(context.trace_id, 16),
             int(context.span_id, 16),
             is_remote=False,
-            trace_flags=TraceFlags(context.flags & SAMPLED),
+            trace_flags=TraceFlags(int(context.is_sampled)),
             trace_state=TraceState.from_header([context.state] if context.state else []),
         )
 
@@ -248,6 +248,6 @@ def _context_of(span: api.Span) -> TraceContext | None:
     return TraceContext(
         f"{context.trace_id:032x}",
         f"{context.span_id:016x}",
-        int(context.trace_flags) & SAMPLED,
+        context.trace_flags.sampled,
         context.trace_state.to_header(),
     )

@@ -28,7 +28,6 @@ from borough.runtime.scheduled import CANCEL_SCHEDULED, due_time
 from borough.runtime.seen_database import DatabaseSight, SeenTransaction
 from borough.services.context import CURRENT
 from borough.services.data import Dialect
-from borough.telemetry.trace import SAMPLED
 
 __all__ = ["ServiceDatabase"]
 
@@ -106,7 +105,7 @@ class ServiceDatabase:
         if sight is not None:
             call = CURRENT.get()
             trace = None if call is None else call.trace
-            if trace is not None and trace.flags & SAMPLED:
+            if trace is not None and trace.is_sampled:
                 seen: Any = SeenTransaction(self.store.transaction(self), sight, trace)
                 return cast("AbstractAsyncContextManager[StoreTransaction]", seen)
         return self.store.transaction(self)
@@ -133,7 +132,7 @@ class ServiceDatabase:
         event_id = f"{self._start_id}{self._minted}"
         call = CURRENT.get()
         trace = None if call is None else call.trace
-        if self.sight is not None and trace is not None and trace.flags & SAMPLED:
+        if self.sight is not None and trace is not None and trace.is_sampled:
             trace = self.sight.created(writer, event, event_id, trace)
         try:
             key, body = writer.write(event, event_id, due or self.clock.now(), trace)

@@ -17,7 +17,7 @@ from borough.telemetry.durations import Durations
 from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder, start_trace
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 from borough.transports.identifiers import Identifiers, identifiers_of_event
 from borough.transports.sight import failure_of
 
@@ -165,8 +165,8 @@ class Delivery:
             failure = failure_of(error)
             if measured is not None:
                 measured.fail(failure)
-        is_sampled, own = parent.flags & SAMPLED, call.trace
-        if not is_sampled:
+        own = call.trace
+        if not parent.is_sampled:
             is_late = ended - self._began >= recorder.slow_s
             if failure is None and not is_late and not call.partial:
                 return
@@ -193,5 +193,5 @@ class Delivery:
             failure,
             values if read is None else values + read(event),
             ((parent.trace_id, parent.span_id),) if parent.parent else (),
-            not own.flags & SAMPLED,
+            not own.is_sampled,
         )

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from borough.services.context import CURRENT
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span
-from borough.telemetry.trace import SAMPLED
 from borough.transports.sight import failure_of, partial_of
 
 __all__ = ["OutsideSight"]
@@ -49,7 +48,7 @@ class OutsideSight:
         trace = None if call is None else call.trace
         if call is None or trace is None:
             return
-        is_sampled = trace.flags & SAMPLED
+        is_sampled = trace.is_sampled
         above = trace.parent
         if not is_sampled:
             is_bad = failure is not None and failure.is_fault

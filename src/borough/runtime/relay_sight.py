@@ -8,7 +8,7 @@ from borough.ports import Message
 from borough.telemetry.durations import Durations
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Kind, Shape, Span
-from borough.telemetry.trace import SAMPLED, read_traceparent
+from borough.telemetry.trace import read_traceparent
 
 __all__ = ["RelaySight"]
 
@@ -48,7 +48,7 @@ class RelaySight:
             at += len(_FIELD)
             text = message.body[at : at + _LENGTH].decode("latin-1")
             parent = read_traceparent(text)
-            if parent is None or not parent.flags & SAMPLED:
+            if parent is None or not parent.is_sampled:
                 continue
             own = parent.child(recorder.new_id())
             shape = self._shape(message.topic)

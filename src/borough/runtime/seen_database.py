@@ -20,7 +20,7 @@ from borough.services.context import CURRENT
 from borough.telemetry.durations import Durations
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 from borough.telemetry.waiting import Waits
 from borough.transports.identifiers import identifiers_of_event
 from borough.transports.sight import failure_of
@@ -87,7 +87,7 @@ class DatabaseSight:
         def seen(kind: Any, sql: str, /, *args: Any) -> Awaitable[T]:
             call = CURRENT.get()
             trace = None if call is None else call.trace
-            if trace is None or not trace.flags & SAMPLED:
+            if trace is None or not trace.is_sampled:
                 return read(kind, sql, *args)
             shape = self.statement(sql)
             if shape is None:

@@ -48,6 +48,6 @@ def _record(line: LogLine) -> bytes:
     found += _ATTRIBUTES.all({"logger.name": line.logger, **line.attributes})
     trace = line.trace
     if trace is not None:
-        found += b"\x45" + (trace.flags & 1).to_bytes(4, "little")
+        found += b"\x45" + trace.is_sampled.to_bytes(4, "little")
         found += bytes.fromhex(f"4a10{trace.trace_id}5208{trace.span_id}")
     return found + fixed64(11, line.at_ns)

@@ -8,7 +8,6 @@ from struct import Struct
 from borough.telemetry.otlp import Attributes, Resource, Scope, grouped
 from borough.telemetry.protobuf import delimited, text, varint
 from borough.telemetry.span import Failure, Shape, Span, Value, twin_id
-from borough.telemetry.trace import SAMPLED
 
 __all__ = ["SpanEncoder"]
 
@@ -79,7 +78,7 @@ class SpanEncoder:
                 _ENDED,
                 int(span.ended * 1e9) + offset_ns,
                 _FLAGS,
-                trace.flags & SAMPLED,
+                trace.is_sampled,
             )
             failure = span.failure
             is_plain = failure is None and not (trace.state or span.is_partial or span.links)

@@ -15,7 +15,7 @@ from weakref import WeakSet
 from borough.telemetry.measures import Measures
 from borough.telemetry.sampling import Sampler
 from borough.telemetry.span import Failure, Shape, Span, Value
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 
 __all__ = ["Recorder", "start_trace"]
 
@@ -110,7 +110,7 @@ class Recorder:
 
         `trace` is its own context where it had one while it ran.
         """
-        if parent.flags & SAMPLED:
+        if parent.is_sampled:
             own = parent.child(self.new_id()) if trace is None else trace
             self.add(Span(shape, own, parent.parent, began, self.monotonic(), failure, values))
 

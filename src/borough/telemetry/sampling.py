@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from borough.telemetry.trace import SAMPLED, UNRECORDED, TraceContext
+from borough.telemetry.trace import TraceContext
 
 __all__ = ["Sampler"]
 
@@ -32,11 +32,11 @@ class Sampler:
         """A new trace, kept or not; `token` gives unpredictable bytes."""
         bits = token(24).hex()
         kept = self._below == _WHOLE or int(bits[18:32], 16) < self._below
-        return TraceContext(bits[:32], bits[32:], UNRECORDED | SAMPLED if kept else UNRECORDED)
+        return TraceContext(bits[:32], bits[32:], kept, is_start=True)
 
     def decide(self, trace: TraceContext) -> TraceContext:
         """The same trace by our own decision, whatever a stranger asks for."""
-        flags = SAMPLED if self.keeps(trace.trace_id) else 0
-        if trace.flags == flags:
+        kept = self.keeps(trace.trace_id)
+        if trace.is_sampled == kept:
             return trace
-        return TraceContext(trace.trace_id, trace.span_id, flags, trace.state, trace.baggage)
+        return TraceContext(trace.trace_id, trace.span_id, kept, trace.state, trace.baggage)

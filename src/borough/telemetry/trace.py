@@ -15,17 +15,12 @@ from urllib.parse import unquote
 import msgspec
 
 __all__ = [
-    "SAMPLED",
-    "UNRECORDED",
     "TraceContext",
     "read_baggage",
     "read_traceparent",
     "travelling",
 ]
 
-SAMPLED = 1
-UNRECORDED = 0x100
-"""Kept within the process: nothing is recorded under the span id, it only begins the trace."""
 _FLAGS = ("00", "01")
 _ZERO_TRACE, _ZERO_SPAN = "0" * 32, "0" * 16
 _USUAL = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]\Z").match
@@ -36,36 +31,38 @@ _TEXT = re.compile(r"[\x20-\x7e\t]*\Z").match
 
 
 class TraceContext(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Trace id (32 hex digits), span id of the current hop (16) and flags (bit 0: sampled).
+    """Trace id (32 hex digits), span id of the current hop (16) and whether the trace is sampled.
 
     `state` and `baggage` are the header values that came with it, empty where none did.
     """
 
     trace_id: str
     span_id: str
-    flags: int = 0
+    is_sampled: bool = False
     state: str = ""
     baggage: str = ""
+    is_start: bool = False
+    """Kept within the process: nothing is recorded under the span id, it only begins the trace."""
 
     @classmethod
-    def start(cls, token: Callable[[int], bytes], flags: int = 0) -> TraceContext:
+    def start(cls, token: Callable[[int], bytes]) -> TraceContext:
         """A new trace; `token` gives unpredictable bytes."""
         bits = token(24).hex()
-        return cls(bits[:32], bits[32:], flags | UNRECORDED)
+        return cls(bits[:32], bits[32:], is_start=True)
 
     def child(self, span_id: str) -> TraceContext:
         """The same trace, one hop further."""
-        return TraceContext(self.trace_id, span_id, self.flags & SAMPLED, self.state, self.baggage)
+        return TraceContext(self.trace_id, span_id, self.is_sampled, self.state, self.baggage)
 
     @property
     def traceparent(self) -> str:
         """The header value, version 00."""
-        return f"00-{self.trace_id}-{self.span_id}-{_FLAGS[self.flags & 1]}"
+        return f"00-{self.trace_id}-{self.span_id}-{_FLAGS[self.is_sampled]}"
 
     @property
     def parent(self) -> str:
         """The span id that a child names as its parent; empty where there is no such span."""
-        return "" if self.flags & UNRECORDED else self.span_id
+        return "" if self.is_start else self.span_id
 
     def __repr__(self) -> str:
         return f"TraceContext({self.traceparent!r})"
@@ -79,7 +76,7 @@ def read_traceparent(value: str | None) -> TraceContext | None:
         trace_id, span_id = value[3:35], value[36:52]
         if trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN:
             return None
-        return TraceContext(trace_id, span_id, int(value[54]))
+        return TraceContext(trace_id, span_id, value[54] == "1")
     found = _TRACEPARENT.match(value)
     if found is None:
         return None
@@ -88,7 +85,7 @@ def read_traceparent(value: str | None) -> TraceContext | None:
         return None
     if trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN:
         return None
-    return TraceContext(trace_id, span_id, int(flags, 16) & 1)
+    return TraceContext(trace_id, span_id, int(flags, 16) & 1 == 1)
 
 
 def travelling(trace: TraceContext, state: str | None, baggage: str | None) -> TraceContext:
@@ -97,7 +94,7 @@ def travelling(trace: TraceContext, state: str | None, baggage: str | None) -> T
     kept = baggage if baggage and len(baggage) <= _LONGEST_BAGGAGE and _TEXT(baggage) else ""
     if not kept_state and not kept:
         return trace
-    return TraceContext(trace.trace_id, trace.span_id, trace.flags, kept_state, kept)
+    return TraceContext(trace.trace_id, trace.span_id, trace.is_sampled, kept_state, kept)
 
 
 def read_baggage(text: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Kind, Shape, Span
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 
 __all__ = ["WAITING_FOR", "Waits"]
 
@@ -27,6 +27,6 @@ class Waits:
 
     def note(self, parent: TraceContext, began: float, ended: float) -> None:
         """Something below `parent` waited from `began` to `ended`, in seconds on the recorder's clock."""
-        if ended - began >= _FELT_S and parent.flags & SAMPLED:
+        if ended - began >= _FELT_S and parent.is_sampled:
             own = parent.child(self.recorder.new_id())
             self.recorder.add(Span(self._shape, own, parent.parent, began, ended))

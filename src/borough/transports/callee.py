@@ -124,7 +124,7 @@ class Callee:
         self.count += 1
         parent = None
         try:
-            if sight is not None and (trace := call.trace) is not None and trace.flags & 1:
+            if sight is not None and (trace := call.trace) is not None and trace.is_sampled:
                 parent = trace
                 _go_deeper(call, sight.recorder)
             context = copy_context()
@@ -252,7 +252,7 @@ class Callee:
         self._admit(call, arguments, is_stream=True)
         sight, began, parent = self.sight, self._monotonic(), None
         failure: BaseException | None = None
-        if sight is not None and call.trace is not None and call.trace.flags & 1:
+        if sight is not None and call.trace is not None and call.trace.is_sampled:
             parent = call.trace
             _go_deeper(call, sight.recorder)
         gate, has_begun = self.gate, False
@@ -419,7 +419,7 @@ def _go_deeper(call: Call, recorder: Recorder) -> None:
     """A sampled call has a span id of its own, which all that happens in it names as its parent."""
     trace, ids = cast(TraceContext, call.trace), recorder.ids
     own = TraceContext(
-        trace.trace_id, ids.pop() if ids else recorder.new_id(), 1, trace.state, trace.baggage
+        trace.trace_id, ids.pop() if ids else recorder.new_id(), True, trace.state, trace.baggage
     )
     force_setattr(call, "trace", own)
 

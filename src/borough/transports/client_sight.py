@@ -14,7 +14,7 @@ from borough.telemetry.durations import Durations
 from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Shape, Span
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 from borough.transports.sight import client_shape, failure_of, partial_of
 
 __all__ = ["ClientSight", "SeenTransport"]
@@ -123,7 +123,7 @@ class ClientSight:
         own = call.trace
         if parent is None or own is None:
             return
-        is_sampled = parent.flags & SAMPLED
+        is_sampled = parent.is_sampled
         above = parent.parent
         if not is_sampled:
             is_late = ended - began >= recorder.slow_s and not is_stream

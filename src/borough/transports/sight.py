@@ -24,7 +24,7 @@ from borough.telemetry.durations import RecentDurations
 from borough.telemetry.masking import masked, without_secrets
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span, Value
-from borough.telemetry.trace import SAMPLED, TraceContext
+from borough.telemetry.trace import TraceContext
 from borough.transports.identifiers import identifiers_of
 
 __all__ = ["Edge", "Sight", "failure_of", "partial_of"]
@@ -155,7 +155,7 @@ class Sight:
     def refused(self, call: Call, now: float, arguments: Sequence[Any], error: CallError) -> None:
         """A call has not been begun, as it is too late or too much."""
         trace = call.trace
-        parent = trace if trace is not None and trace.flags & SAMPLED else None
+        parent = trace if trace is not None and trace.is_sampled else None
         if parent is not None:
             force_setattr(call, "trace", parent.child(self.recorder.new_id()))
         self.failed(call, parent, (now, now), arguments, error)
