@@ -19,6 +19,7 @@ __all__ = [
     "read_baggage",
     "read_traceparent",
     "travelling",
+    "usual_context",
 ]
 
 _FLAGS = ("00", "01")
@@ -68,15 +69,20 @@ class TraceContext(msgspec.Struct, frozen=True, eq=False, gc=False):
         return f"TraceContext({self.traceparent!r})"
 
 
+def usual_context(value: str) -> TraceContext | None:
+    """The context in a `traceparent` value of version 00, its form known to be right; None where it is zero."""
+    trace_id, span_id = value[3:35], value[36:52]
+    if trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN:
+        return None
+    return TraceContext(trace_id, span_id, value[54] == "1")
+
+
 def read_traceparent(value: str | None) -> TraceContext | None:
     """The context in a `traceparent` value, or None where there is none that is valid."""
     if value is None:
         return None
     if _USUAL(value) is not None:  # no groups: half the time
-        trace_id, span_id = value[3:35], value[36:52]
-        if trace_id == _ZERO_TRACE or span_id == _ZERO_SPAN:
-            return None
-        return TraceContext(trace_id, span_id, value[54] == "1")
+        return usual_context(value)
     found = _TRACEPARENT.match(value)
     if found is None:
         return None

@@ -7,8 +7,11 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from borough.errors import InvalidRequest
+from borough.transports.http import wire
+from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.limits import ServerLimits
-from borough.transports.http.message import Connection
+from borough.transports.http.message import Connection, Request
 from borough.transports.http.refusals import Refused
 from borough.transports.http.request_head import HeadReader, KnownParts
 
@@ -26,6 +29,8 @@ DOOR = (
     + b"borough-principal: eyJzIjoxfQ\r\n"
     + b"borough-timeout-ms: 9999\r\n\r\n"
 )
+CARRIED = OWN.replace(TRACE, b"baggage: tenant=acme\r\n" + TRACE)
+NOWHERE = OWN.replace(b"0af7651916cd43dd8448eb211c80319c", b"0" * 32)
 BARE = b"GET /pricing/nothing HTTP/1.1\r\nhost: x\r\n" + TRACE + b"borough-timeout-ms: 5\r\n\r\n"
 LINES = st.sampled_from(
     [
@@ -40,6 +45,9 @@ LINES = st.sampled_from(
         b"borough-timeout-ms: x",
         TRACE[:-2],
         TRACE[:-4] + b"01",
+        TRACE[:13] + b"00-" + b"0" * 32 + TRACE[48:-2],
+        b"tracestate: vendor=1",
+        b"baggage: tenant=acme",
         b"x-traceparent: 1",
         b"transfer-encoding: chunked",
         b"connection: close",
@@ -75,7 +83,7 @@ def heads(draw: st.DrawFn) -> bytes:
     if draw(st.booleans()):
         lines = [draw(STARTS), *draw(st.lists(LINES, max_size=6)), b"", b""]
         return b"\r\n".join(lines)
-    own = draw(st.sampled_from([OWN, BARE, DOOR]))
+    own = draw(st.sampled_from([OWN, BARE, DOOR, CARRIED, NOWHERE]))
     at, byte = draw(st.integers(0, len(own) - 5)), draw(st.integers(0, 255))
     return own[:at] + bytes([byte]) + own[at + 1 :]
 
@@ -92,20 +100,43 @@ def read(reader: HeadReader, head: bytes, following: bytes) -> Any:
     except Refused as refused:
         return refused.refusal.answer
     framing = (reader.length, reader.is_head, reader.is_modern, reader.keep_alive)
-    asked = (request.method, request.path, request.query, list(request.headers.items()))
-    return end, framing, reader.expects_continue, asked
+    asked = (request.method, request.path, request.query, sorted(request.headers.items()))
+    return end, framing, reader.expects_continue, asked, trace_of(request), timeout_of(request)
+
+
+def trace_of(request: Request) -> tuple[str, str, str, str]:
+    """The trace that it belongs to."""
+    found = arriving_trace(request, None, bytes, is_strange=False)
+    return found.traceparent, found.parent, found.state, found.baggage
+
+
+def timeout_of(request: Request) -> float | str | None:
+    """How long its caller waits."""
+    if request.timeout_s is not None:
+        return request.timeout_s
+    try:
+        return wire.read_timeout_s(request.headers.get(wire.TIMEOUT_MS))
+    except InvalidRequest as error:
+        return error.detail
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(heads(), min_size=1, max_size=6), st.sampled_from([b"", b"{}", OWN]))
 @example([OWN.replace(b"content-type", b"content-length: 3\r\ncontent-type")], b"")
+@example([CARRIED, OWN, CARRIED, NOWHERE, DOOR], b"")
 @example([OWN.replace(b"host:", b"borough-timeout-ms: 7\r\nhost:")], b"")
 @example([b"POST /a HTTP/1.1\r\ncontent-length: 3\r\nhost: x\r\n" + BARE[41:]], b"abc")
 def test_what_was_read_before_changes_nothing(came: list[bytes], following: bytes) -> None:
     known = KnownParts()
+    before = HeadReader(LIMITS, known)
     for head in (OWN, OWN, BARE, BARE, DOOR, *came, *came, *came):
         fresh = read(HeadReader(LIMITS, KnownParts()), head, following)
         assert read(HeadReader(LIMITS, known), head, following) == fresh
+        assert read(before, head, following) == fresh
+        if isinstance(fresh, bytes):  # a connection on which one was refused reads no other
+            before = HeadReader(LIMITS, known)
+        else:
+            before.forget()
 
 
 def test_the_head_of_our_own_caller_is_not_parsed_again() -> None:
@@ -119,6 +150,7 @@ def test_the_head_of_our_own_caller_is_not_parsed_again() -> None:
     assert request is not None
     assert (reader.length, reader.end) == (2, len(later))
     assert request.headers.get("Borough-Timeout-Ms") == "42"
+    assert (request.timeout_s, request.trace is not None) == (0.042, True)
 
 
 def test_neither_the_query_nor_for_whom_a_door_speaks_makes_it_parse_again() -> None:

@@ -23,12 +23,14 @@ def arriving_trace(
     is_strange: bool,
 ) -> TraceContext:
     """The context that a request belongs to; `is_strange` where who asks is not of this system."""
-    header = request.headers.get
-    trace = read_traceparent(header("traceparent"))
+    trace = request.trace
     if trace is None:
-        return start_trace(recorder, token)
-    raw = request.headers.raw
-    if "tracestate" in raw or "baggage" in raw:
-        baggage = None if is_strange else header("baggage")
-        trace = travelling(trace, header("tracestate"), baggage)
+        header = request.headers.get
+        trace = read_traceparent(header("traceparent"))
+        if trace is None:
+            return start_trace(recorder, token)
+        raw = request.headers.raw
+        if "tracestate" in raw or "baggage" in raw:
+            baggage = None if is_strange else header("baggage")
+            trace = travelling(trace, header("tracestate"), baggage)
     return recorder.sampler.decide(trace) if is_strange and recorder is not None else trace

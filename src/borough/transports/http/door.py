@@ -276,9 +276,9 @@ def _answer(request: Request, route: Route, result: Any) -> Response:
     if isinstance(result, Reply):
         return _reply(request, route, result, status)
     body = _written(route, result)
-    if not body and status == 200:
-        status = 204
-    return Response(status, route.headers if body else _NOTHING, body)
+    if body:
+        return Response(status, route.headers, body)
+    return Response(204 if status == 200 else status, _NOTHING, body)
 
 
 def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:

@@ -82,15 +82,15 @@ class Entrance:
     ) -> Arrival | None:
         """Count a call in. None where it was refused; else it has begun if it is `at_work`, or waits."""
         limits = self._limits
-        timeout_s = limits.default_timeout_s
-        if wire.TIMEOUT_MS in request.headers.raw:
+        timeout_s, asked_s = limits.default_timeout_s, request.timeout_s
+        if asked_s is None and wire.TIMEOUT_MS in request.headers.raw:
             try:
                 asked_s = wire.read_timeout_s(request.headers.get(wire.TIMEOUT_MS))
-                if asked_s is not None:
-                    longest_s = limits.longest_timeout_s
-                    timeout_s = asked_s if asked_s < longest_s else longest_s
             except InvalidRequest:
                 timeout_s = UNREADABLE
+        if asked_s is not None:
+            longest_s = limits.longest_timeout_s
+            timeout_s = asked_s if asked_s < longest_s else longest_s
         if not timeout_s and not waiter.is_inside:
             timeout_s = UNREADABLE  # no client of the public means that; it is told so
         arrival = request.arrival = Arrival(came_at, timeout_s, self)
@@ -183,8 +183,7 @@ class Entrances:
 
     def to(self, path: str) -> Entrance | None:
         """The entrance of the service to which a path leads; None where it leads elsewhere."""
-        end = path.find("/", 1)
-        first = path[1:] if end < 0 else path[1:end]
+        first = path.split("/", 2)[1] if path[:1] == "/" else path
         entrance = self._entrances.get(first)
         return (
             self._entrances.get(unquote(first)) if entrance is None and "%" in first else entrance

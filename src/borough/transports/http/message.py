@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from borough.reliability.arrival import Arrival
+from borough.telemetry.trace import TraceContext
 
 __all__ = [
     "FIELD_NAMES",
@@ -125,7 +126,8 @@ class Request(msgspec.Struct, eq=False):
     """One request, its body complete. `path` is raw: neither decoded nor normalised.
 
     When the client leaves, the task that answers is cancelled; nothing here needs to be polled.
-    `arrival` is set where calls are counted when they come.
+    `arrival` is set where calls are counted when they come. `trace` and `timeout_s` are what the head says
+    of them, where it could be read without a doubt; None says nothing.
     """
 
     method: str
@@ -135,6 +137,8 @@ class Request(msgspec.Struct, eq=False):
     body: bytes
     connection: Connection
     arrival: Arrival | None = None
+    trace: TraceContext | None = None
+    timeout_s: float | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.path}, {len(self.body)} bytes)"

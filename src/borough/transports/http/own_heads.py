@@ -11,22 +11,28 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from borough.telemetry.trace import TraceContext, usual_context
 from borough.transports.http import wire
-from borough.transports.http.message import Request
+from borough.transports.http.message import Connection, Headers, Request
 
-__all__ = ["OwnHead", "OwnHeads"]
+__all__ = ["OwnBeginning", "OwnHead", "OwnHeads"]
 
 _TRACE = b"\r\ntraceparent: "
+_TIME = b"borough-timeout-ms: "
+_TO_TIME = 70
+"""From the name of the trace to what follows its line."""
 _ASKED = re.compile(rb"[A-Z]+ [^ ?\r\n]+\?([A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*) HTTP/1\.1\r\n")
-_REST = re.compile(
-    rb"traceparent: (00-[0-9a-f]{32}-[0-9a-f]{16}-0[01])\r\n"
+_TRACE_LINE = rb"traceparent: (00-[0-9a-f]{32}-[0-9a-f]{16}-0[01])\r\n"
+_FOR_WHOM = (
     rb"(?:authorization: ([!-~](?:[ -~]{0,4094}[!-~])?)\r\n)?"
     rb"(?:x-forwarded-for: ([!-~](?:[ -~]{0,510}[!-~])?)\r\n)?"
     rb"(?:borough-client: ([!-~]{1,64} [0-9]{1,5})\r\n)?"
     rb"(?:borough-principal: ([A-Za-z0-9_-]{1,8192})\r\n)?"
-    rb"borough-timeout-ms: ([0-9]{1,9})\r\n"
-    rb"(?:content-length: ([0-9]{1,9})\r\n)?\r\n"
 )
+_END = rb"borough-timeout-ms: ([0-9]{1,9})\r\n(?:content-length: ([0-9]{1,9})\r\n)?\r\n"
+_REST = re.compile(_TRACE_LINE + _FOR_WHOM + _END)
+_SHORT_REST = re.compile(_TRACE_LINE + _END)
+"""The same of who speaks for nobody: what may be missing takes time even where it is."""
 _LAST = (
     "traceparent", "authorization", "x-forwarded-for", wire.CLIENT, wire.PRINCIPAL, wire.TIMEOUT_MS,
     "content-length",
@@ -34,21 +40,25 @@ _LAST = (
 """What comes after the beginning, in this order."""
 _KNOWN_LAST = frozenset(_LAST)
 _MEANT_FOR_THE_CONNECTION = frozenset({"connection", "expect", "transfer-encoding", "upgrade"})
+_BESIDE_THE_TRACE = ("tracestate", "baggage")
 _MOST = 512
 _LONGEST = 1024
 
 
-class _Beginning(NamedTuple):
-    """What a beginning means."""
+class OwnBeginning(NamedTuple):
+    """What a beginning means. The fields have their places kept for what follows: it is written over."""
 
+    text: bytes
     method: str
     path: str
     values: dict[str, bytes]
+    is_bare: bool
+    """Whether nothing travels beside the trace."""
 
 
-OwnHead = tuple[str, str, str, dict[str, bytes], int, int]
-"""Method, path, query, fields, and length of the body that begins at the last number. A named tuple would
-take as long to make as to read."""
+OwnHead = tuple[Request, int, int, OwnBeginning]
+"""The request, the length of its body, where that begins, and how the head began. A named tuple would take
+as long to make as to read."""
 
 
 class OwnHeads:
@@ -57,40 +67,76 @@ class OwnHeads:
     __slots__ = ("_beginnings",)
 
     def __init__(self) -> None:
-        self._beginnings: dict[bytes, _Beginning] = {}
+        self._beginnings: dict[bytes, OwnBeginning] = {}
 
-    def read(self, data: bytes) -> OwnHead | None:
-        """The head at the start of `data`; None where it is not known to be one of these."""
-        at = data.find(_TRACE, 0, _LONGEST) + 2
-        known, query = self._beginnings.get(data[:at]), ""
-        if known is None:
-            asked = _ASKED.match(data, 0, at)
-            if asked is None:
+    def read(
+        self, data: bytes, connection: Connection, likely: OwnBeginning | None
+    ) -> OwnHead | None:
+        """The head at the start of `data`; None where it is not known to be one of these.
+
+        `likely`: how the last one of this connection began; most begin alike.
+        """
+        if likely is not None and data.startswith(likely.text):
+            known, at, query = likely, len(likely.text), ""
+        else:
+            found = self._find(data)
+            if found is None:
                 return None
-            start, end = asked.span(1)
-            known = self._beginnings.get(data[: start - 1] + data[end:at])
-            if known is None:
+            known, at, query = found
+        _, method, path, first, is_bare = known
+        values = first.copy()
+        if data.startswith(_TIME, at + _TO_TIME):
+            rest = _SHORT_REST.match(data, at)
+            if rest is None:
                 return None
-            query = data[start:end].decode()
-        rest = _REST.match(data, at)
-        if rest is None:
-            return None
-        method, path, first = known
-        trace, token, hops, client, principal, timeout_ms, length = rest.groups()
-        values = {**first, "traceparent": trace}
-        if token is not None:
-            values["authorization"] = token
-        if hops is not None:
-            values["x-forwarded-for"] = hops
-        if client is not None:
-            values["borough-client"] = client
-        if principal is not None:
-            values["borough-principal"] = principal
+            trace, timeout_ms, length = rest.groups()
+        else:
+            rest = _REST.match(data, at)
+            if rest is None:
+                return None
+            trace, token, hops, client, principal, timeout_ms, length = rest.groups()
+            if token is not None:
+                values["authorization"] = token
+            if hops is not None:
+                values["x-forwarded-for"] = hops
+            if client is not None:
+                values["borough-client"] = client
+            if principal is not None:
+                values["borough-principal"] = principal
+        values["traceparent"] = trace
         values["borough-timeout-ms"] = timeout_ms
         if length is None:
-            return method, path, query, values, 0, rest.end()
-        values["content-length"] = length
-        return method, path, query, values, int(length), rest.end()
+            size = 0
+            values.pop("content-length", None)
+        else:
+            size = int(length)
+            values["content-length"] = length
+        context: TraceContext | None = usual_context(trace.decode()) if is_bare else None
+        request = Request(
+            method,
+            path,
+            query,
+            Headers(values),
+            b"",
+            connection,
+            None,
+            context,
+            int(timeout_ms) / 1000,
+        )
+        return request, size, rest.end(), known
+
+    def _find(self, data: bytes) -> tuple[OwnBeginning, int, str] | None:
+        """How a head begins, where that ends, and its query."""
+        at = data.find(_TRACE, 0, _LONGEST) + 2
+        known = self._beginnings.get(data[:at])
+        if known is not None:
+            return known, at, ""
+        asked = _ASKED.match(data, 0, at)
+        if asked is None:
+            return None
+        start, end = asked.span(1)
+        known = self._beginnings.get(data[: start - 1] + data[end:at])
+        return None if known is None else (known, at, data[start:end].decode())
 
     def keep(self, head: bytes, request: Request, most_fields: int) -> None:
         """Know the beginning of a head again that has been parsed, if it is one of these.
@@ -114,6 +160,11 @@ class OwnHeads:
                 return
             start, end = asked.span(1)
             beginning = head[: start - 1] + head[end:at]
+        is_bare = not any(name in first for name in _BESIDE_THE_TRACE)
+        for name in ("traceparent", wire.TIMEOUT_MS, "content-length"):
+            first[name] = b""
         if len(self._beginnings) >= _MOST:
             self._beginnings.clear()
-        self._beginnings[beginning] = _Beginning(request.method, request.path, first)
+        self._beginnings[beginning] = OwnBeginning(
+            beginning, request.method, request.path, first, is_bare
+        )

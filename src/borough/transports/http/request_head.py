@@ -21,7 +21,7 @@ from httptools import (
 from borough.transports.http import refusals, wire
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import FIELD_NAMES, Connection, Headers, Request, joined
-from borough.transports.http.own_heads import OwnHeads
+from borough.transports.http.own_heads import OwnBeginning, OwnHeads
 from borough.transports.http.refusals import Refused, malformed
 
 __all__ = ["CHUNKED", "HeadReader", "KnownParts"]
@@ -90,8 +90,8 @@ class HeadReader:
     """Reads heads; after `read` the attributes tell how the last message is framed."""
 
     __slots__ = (
-        "_fields", "_host", "_is_parsed", "_known", "_limits", "_parser", "end", "expects_continue", "is_head",
-        "is_modern", "keep_alive", "length", "on_header",
+        "_fields", "_host", "_is_parsed", "_known", "_likely", "_limits", "_parser", "end", "expects_continue",
+        "is_head", "is_modern", "keep_alive", "length", "on_header",
     )  # fmt: skip
 
     def __init__(self, limits: ServerLimits, known: KnownParts) -> None:
@@ -105,6 +105,7 @@ class HeadReader:
         self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._host: bytes | None = b""  # the last one that was in order; most requests repeat it
         self._is_parsed = False
+        self._likely: OwnBeginning | None = None
         self.length = 0
         self.end = 0
         self.is_head = False
@@ -114,20 +115,20 @@ class HeadReader:
 
     def read_own(self, data: bytes, connection: Connection) -> Request | None:
         """Read the head at the start of `data`, up to `end`, if it is known to be our own caller's."""
-        own = self._known.own.read(data)
+        own = self._known.own.read(data, connection, self._likely)
         if own is None:
             return None
-        method, path, query, values, length, end = own
+        request, length, end, self._likely = own
         limits = self._limits
         if length > limits.body_bytes or end > limits.head_bytes:
             return None
-        if query and len(path) + 1 + len(query) > limits.url_bytes:
+        if request.query and len(request.path) + 1 + len(request.query) > limits.url_bytes:
             return None
         self.length = length
         self.end = end
         self._is_parsed = self.is_head = self.expects_continue = False
         self.is_modern = self.keep_alive = True
-        return Request(method, path, query, Headers(values), b"", connection)
+        return request
 
     def read(self, head: bytes, connection: Connection) -> Request:
         """Read one head, from its first byte to the empty line. Raises `Refused`."""
