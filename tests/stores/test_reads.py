@@ -163,6 +163,17 @@ async def test_a_text_that_became_quick_returns_to_the_loop(store: SqliteStore) 
     assert not statement.slow
 
 
+async def test_a_text_that_only_seemed_slow_returns_after_one_run(store: SqliteStore) -> None:
+    statement = store._texts[SLOW]
+    statement.seemed_slow()  # the machine was busy while it ran on the loop
+    await store.one(int, SLOW, 1)
+    assert not statement.slow
+    async with store.transaction() as tx:
+        statement.seemed_slow()
+        await tx.one(int, SLOW, 1)
+        assert not statement.slow
+
+
 async def test_the_deadline_interrupts_a_read(opened: Opener) -> None:
     loop = asyncio.get_running_loop()
     wait = 10.0

@@ -69,7 +69,7 @@ async def hops(store: SqliteStore, tx: SqliteTransaction, times: int, seconds: f
 
 def with_slow_text(store: SqliteStore) -> SqliteStore:
     """From now on the text is read in the thread."""
-    store._texts[SLOW].ran(math.inf, 0.0)
+    store._texts[SLOW].worked(math.inf, 0.0)
     return store
 
 

@@ -8,7 +8,6 @@ a lane to itself, with one read transaction open on it.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -138,7 +137,7 @@ class Readers:
         lane = await self.take(deadline)
         try:
             result = await lane.run(deadline, work)
-            statement.ran((await lane.ready()).worked_s, self._options.slow_s)
+            statement.worked((await lane.ready()).worked_s, self._options.slow_s)
             return result
         finally:
             self.give(lane)
@@ -325,7 +324,7 @@ class Snapshot(RowReader):
         self._busy += 1
         try:
             found = await lane.run(self._until, work)
-            statement.ran(connection.worked_s, slow_s)
+            statement.worked(connection.worked_s, slow_s)
         finally:
             self._busy -= 1
             if self._over and not self._busy and self._lane is not None:
@@ -358,7 +357,8 @@ def run_quickly(
     except apsw.InterruptError:
         if clock.monotonic() >= until:
             raise
-        statement.ran(math.inf, slow_s)
+        statement.seemed_slow()
         return None
-    statement.ran(clock.monotonic() - begun, slow_s)
+    if clock.monotonic() - begun > slow_s:
+        statement.seemed_slow()
     return found

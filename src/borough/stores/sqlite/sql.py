@@ -53,8 +53,14 @@ class Statement:
         self.slow = False
         self._fast = 0
 
-    def ran(self, seconds: float, limit: float) -> None:
-        """Note a run's time: one above the limit makes it slow, many well below quick again."""
+    def seemed_slow(self) -> None:
+        """A run on the loop took too long. That may be the machine, so the next one, in a thread, decides."""
+        if not self.slow:
+            self.slow = True
+            self._fast = _FAST_AGAIN - 1
+
+    def worked(self, seconds: float, limit: float) -> None:
+        """Note what a run in a thread took of a core: more than the limit is slow, often well below it quick again."""
         if seconds > limit:
             self.slow = True
             self._fast = 0

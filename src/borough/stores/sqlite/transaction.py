@@ -187,9 +187,8 @@ class SqliteTransaction(StoreBody):
                 begun = writer.monotonic()
                 connection.until = until if begun < until else self._go_beyond(begun)
                 changed = connection.change(statement, args)
-                took = writer.monotonic() - begun
-                if took > writer.options.slow_s:
-                    statement.ran(took, writer.options.slow_s)
+                if writer.monotonic() - begun > writer.options.slow_s:
+                    statement.seemed_slow()
                 return changed
             return await self._run(statement, lambda c: c.change(statement, args))
         except (Exception, asyncio.CancelledError) as error:
@@ -262,12 +261,13 @@ class SqliteTransaction(StoreBody):
             except apsw.InterruptError:
                 if not statement.reads or self._writer.monotonic() >= self._until:
                     raise
-                statement.ran(math.inf, slow_s)
+                statement.seemed_slow()
             else:
-                statement.ran(self._writer.monotonic() - begun, slow_s)
+                if self._writer.monotonic() - begun > slow_s:
+                    statement.seemed_slow()
                 return result
         result = await self._in_worker(statement, work)
-        statement.ran(self._writer.connection.worked_s, slow_s)
+        statement.worked(self._writer.connection.worked_s, slow_s)
         return result
 
     async def _in_worker(self, statement: Statement, work: Callable[[Connection], T]) -> T:
