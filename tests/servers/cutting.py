@@ -18,7 +18,7 @@ class Line:
         self._tasks: set[asyncio.Task[None]] = set()
         self.cut: Cut | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
-        """What happens to the server when a COMMIT is cut off before it."""
+        """What happens to the server before its end of the line is let go."""
         self.is_open = True
         self.url = ""
 
@@ -55,12 +55,12 @@ class Line:
         while data := await reader.read(65536):
             if self.cut is not None and COMMIT in data:
                 after, self.cut = self.cut == "after", None
+                back.cancel()
                 if after:
-                    back.cancel()
                     to_server.write(data)
                     await to_server.drain()
                     await asyncio.sleep(0.1)  # the server answers; nobody hears it
-                elif self.meanwhile is not None:
+                if self.meanwhile is not None:
                     await self.meanwhile()
                 return
             to_server.write(data)

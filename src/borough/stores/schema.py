@@ -246,6 +246,17 @@ create view borough_settled as select sequence, id, topic, type, key, body from 
 where sequence < (pg_snapshot_xmin(pg_current_snapshot())::text::bigint << {PLACES});
 """
 
+_INCARNATION = """
+-- Only a server gives what it has given before: see the one for PostgreSQL.
+"""
+
+_INCARNATION_IN_POSTGRES = """
+create unlogged table borough_incarnation (      -- empty after every recovery from a crash
+    number integer primary key,                  -- 1: there is one row
+    mark text not null                           -- of who found it empty
+);
+"""
+
 _SCRIPTS = {
     "0001_events.sql": _EVENTS,
     "0002_answers.sql": _ANSWERS,
@@ -255,8 +266,12 @@ _SCRIPTS = {
     "0006_history.sql": _HISTORY,
     "0007_settled.sql": _SETTLED,
     "0008_places.sql": _PLACES,
+    "0009_incarnation.sql": _INCARNATION,
 }
-_OWN: Mapping[str, str] = {"0007_settled.sql": _SETTLED_IN_POSTGRES}
+_OWN: Mapping[str, str] = {
+    "0007_settled.sql": _SETTLED_IN_POSTGRES,
+    "0009_incarnation.sql": _INCARNATION_IN_POSTGRES,
+}
 _POSTGRES_WORDS = (
     # Its numbers say which transaction published an event; the store gives them.
     (r"sequence integer primary key autoincrement", "sequence bigint primary key"),

@@ -8,6 +8,7 @@ as in transactions, or else the driver's timer.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from borough.errors import StoreError
 from borough.ports import Fetched
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, is_lost
+from borough.stores.postgres.incarnation import read_incarnation
 from borough.stores.postgres.lookout import NEVER
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.values import Encoder
@@ -23,12 +25,12 @@ from borough.stores.rows import Columns, RowPlans
 
 __all__ = ["GRACE_S", "Connection", "Control", "Tables", "connect"]
 
-INCARNATION = "select pg_postmaster_start_time()::text"
 GRACE_S = 0.25
 """How much later than the server one ends here what is asked of it."""
 _LEAST_MS = 1
 _NO_TIMER = asyncpg.protocol.NO_TIMEOUT
 _FAULTS = (*LOST, asyncpg.PostgresError)
+_COPIES = "SyncRepWaitForLSN"
 _OUTDATED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _CHANGES = frozenset((b"INSERT", b"UPDATE", b"DELETE", b"MERGE "))
 
@@ -99,6 +101,7 @@ class Connection:
         "due",
         "incarnation",
         "inner",
+        "is_alone",
         "is_overdue",
     )
 
@@ -108,11 +111,14 @@ class Connection:
         plans: RowPlans,
         limits: PostgresLimits,
         tables: Tables,
-        incarnation: str = "",
+        incarnation: str | None,
     ) -> None:
-        """`incarnation`: which start of the server it is a connection to."""
+        """`incarnation`: which life of the server it is a connection to, where that is known."""
         self.inner = inner
         self.incarnation = incarnation
+        self.is_alone = False
+        """Whether a COMMIT was answered without the copies that it was to wait for."""
+        inner.add_log_listener(self._hear)
         # The driver's public methods give either the rows without a bound, or how many were changed,
         # and look up on each call what is known here.
         self._protocol = inner._protocol
@@ -261,6 +267,11 @@ class Connection:
         elif self.is_overdue and is_lost(error):
             raise TimeoutError from error
 
+    def _hear(self, _inner: Any, message: Any) -> None:
+        """A word of the server's beside its answer, before it: a waiting that was ended is no error there."""
+        if message.server_source_function == _COPIES:
+            self.is_alone = True
+
     def stop(self, now: float) -> None:
         """What was due has not been answered: the server is asked to end it, and at the second time not waited for."""
         self.is_overdue = True
@@ -292,26 +303,35 @@ async def connect(
     within_s: float,
 ) -> Connection:
     """Make a connection; `name` is what the server shows of it. Raises what the driver raises."""
-    idle_ms = int(limits.body_s * 500)
-    settings = {
-        "application_name": name[:63],
-        "default_transaction_read_only": "on",
-        "statement_timeout": str(int(limits.wait_s * 1000)),
-        "lock_timeout": str(int(limits.lock_s * 1000)),
-        "idle_in_transaction_session_timeout": str(idle_ms),
-        "synchronous_commit": "on",
-        "timezone": "UTC",
-        "jit": "off",  # it pays for long questions, of which a service has few
-    }
     inner = await asyncpg.connect(
-        url, timeout=within_s, statement_cache_size=0, server_settings=settings
+        url,
+        timeout=within_s,
+        statement_cache_size=0,
+        server_settings={"application_name": name[:63]},
     )
     try:
-        incarnation: str = await inner.fetchval(INCARNATION, timeout=within_s)
+        async with asyncio.timeout(within_s):
+            await inner.execute(_session(limits))
+            incarnation = await read_incarnation(inner)
     except BaseException:
         inner.terminate()
         raise
     return Connection(inner, plans, limits, tables, incarnation)
+
+
+@lru_cache(16)
+def _session(limits: PostgresLimits) -> str:
+    """What a session keeps to; said in it, for pgbouncer refuses it of who connects, or leaves it out."""
+    settings = {
+        "default_transaction_read_only": "on",
+        "statement_timeout": int(limits.wait_s * 1000),
+        "lock_timeout": int(limits.lock_s * 1000),
+        "idle_in_transaction_session_timeout": int(limits.body_s * 500),
+        "synchronous_commit": "on",
+        "timezone": "UTC",
+        "jit": "off",  # it pays for long questions, of which a service has few
+    }
+    return "; ".join(f"set {name} = '{value}'" for name, value in settings.items())
 
 
 @lru_cache(256)

@@ -241,6 +241,15 @@ class Pool:
         connection.give_up()
         self._make_room()
 
+    def renew(self) -> None:
+        """There are Borough's tables now: who was connected before does not know its incarnation."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            if connection.incarnation is None:
+                self.lose(connection)
+            else:
+                self._idle.append(connection)
+
     def _look_empty(self) -> None:
         if self._closed and self._made == 0:
             self._empty.set()

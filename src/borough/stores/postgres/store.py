@@ -173,9 +173,11 @@ class PostgresStore(RowReader):
 
     async def migrate(self, space: str, migrations: Sequence[Migration]) -> Sequence[str]:
         """Apply what `space` misses, in order; returns the names. Raises `MigrationRefused`."""
-        self._opened()
+        pool = self._opened()
         make = partial(self._connect, self._limits.connect_s)
-        return await apply_migrations(make, self.name, space, migrations, self._clock)
+        names = await apply_migrations(make, self.name, space, migrations, self._clock)
+        pool.renew()
+        return names
 
     def _until(self) -> float:
         deadline = self._deadline()

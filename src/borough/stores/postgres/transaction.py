@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar
 
 from borough.clock import Clock
 from borough.ending import until_done
@@ -30,9 +30,10 @@ from borough.stores.body import StoreBody
 from borough.stores.out_of_time import out_of_time
 from borough.stores.postgres.connection import GRACE_S
 from borough.stores.postgres.driver import asyncpg
+from borough.stores.postgres.fate import Unconfirmed, is_kept
 from borough.stores.postgres.faults import LOST, commit_fault, is_lost, statement_fault
 from borough.stores.postgres.lookout import NEVER
-from borough.stores.postgres.numbers import insert_events, transaction_of
+from borough.stores.postgres.numbers import insert_events
 from borough.stores.postgres.options import PostgresLimits
 from borough.stores.postgres.pool import Pool
 from borough.stores.postgres.sql import Text
@@ -45,8 +46,6 @@ __all__ = ["PostgresTransaction"]
 
 T = TypeVar("T")
 _PUT_SCHEDULED = f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put"
-_STATUS = "select pg_xact_status($1::text::xid8), pg_postmaster_start_time()::text"
-_ASK_AGAIN_S = 0.1
 _LEAST_S = 0.001
 
 
@@ -205,6 +204,9 @@ class PostgresTransaction(StoreBody):
         except BaseException:
             self._pool.lose(connection)
             raise
+        if connection.is_alone:
+            self._pool.lose(connection)
+            return await self._to_its_end(self._ask_what_became(None), commit.request)
         self._pool.give_back(connection)
         return commit.request
 
@@ -225,55 +227,27 @@ class PostgresTransaction(StoreBody):
         task.result()
         return cancelled
 
-    async def _ask_what_became(self, lost: BaseException) -> None:
-        """The answer of COMMIT never came. Returns where it is kept all the same."""
+    async def _ask_what_became(self, lost: BaseException | None) -> None:
+        """The answer of COMMIT never came, or (`lost` is None) no copy has it. Returns where it is kept all the same."""
         # What reads may call a function that writes, or look at a view that does: no text tells.
-        if not (self._asked or self.scheduled or self.sequence):
+        if lost is not None and not (self._asked or self.scheduled or self.sequence):
             raise StoreUnavailable(
                 "the connection was lost at the end of a transaction in which nothing was done"
             ) from lost
-        if self.sequence:
-            status = await self._status_of(transaction_of(self.sequence))
-            if status == "committed":
+        if lost is None or self.sequence:
+            event_id = self.outbox[-1][0] if self.sequence else ""
+            commit = Unconfirmed(
+                self._connection.incarnation, self.sequence, event_id, lost is None
+            )
+            kept = await is_kept(commit, self._pool, self._clock, self._limits.commit_known_s)
+            if kept:
                 return
-            if status == "aborted":
+            if kept is False:
                 raise CommitFailed(
                     "nothing of it is kept: the connection was lost before COMMIT"
                 ) from lost
-        raise CommitUnknown(
-            "the connection was lost during COMMIT; whether it is kept is not known"
-        ) from lost
-
-    async def _status_of(self, transaction: int) -> str | None:
-        """What became of a transaction; None where that cannot be found out in time.
-
-        A server that has crashed gives ids once more of which its log had nothing: "committed" may be said of
-        another transaction then. What it says was aborted was not kept in any case, or its id would be taken.
-        """
-        until = self._clock.monotonic() + self._limits.commit_known_s
-        while self._clock.monotonic() < until:
-            try:
-                connection = await self._pool.take(until)
-            except StoreError:
-                return None
-            try:
-                found = await connection.rows(
-                    tuple[str | None, str], _STATUS, (str(transaction),), 1, 1.0
-                )
-            except (*LOST, asyncpg.PostgresError, StoreError):
-                self._pool.lose(connection)
-                continue
-            except BaseException:
-                self._pool.lose(connection)
-                raise
-            self._pool.give_back(connection)
-            status, incarnation = found[0]
-            if status == "committed" and incarnation != self._connection.incarnation:
-                return None
-            if status != "in progress":
-                return cast("str | None", status)
-            await self._clock.sleep(_ASK_AGAIN_S)
-        return None
+        what = "the connection was lost during COMMIT" if lost else "no copy has confirmed COMMIT"
+        raise CommitUnknown(f"{what}; whether it is kept is not known") from lost
 
     # --- statements -------------------------------------------------------------------------------
 
