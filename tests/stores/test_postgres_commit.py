@@ -5,12 +5,13 @@ import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from borough.engines.postgres import PostgresServer
-from borough.errors import CommitUnknown
+from borough.errors import CommitFailed, CommitUnknown
 from borough.stores.postgres import PostgresLimits, PostgresStore
 from tests.servers.cutting import line_to
 from tests.servers.postgres import postgres_server, postgres_url
@@ -88,6 +89,27 @@ async def test_an_event_that_is_there_after_a_crash_tells_that_its_commit_is_kep
     assert await ids(store) == [1]
 
 
+async def test_a_store_finds_out_of_a_commit_whose_tables_were_made_after_it_had_connected(
+    postgres_url: str,
+) -> None:
+    async with line_to(postgres_url) as line, opened(line.url) as cut_off:
+        line.cut = "before"
+        with pytest.raises(CommitFailed):
+            await add(cut_off, 1, Publisher())
+
+
+async def test_what_a_session_keeps_to_is_said_in_it(store: PostgresStore) -> None:
+    """A pooler refuses what it is told on connecting, or leaves it out: then COMMIT may answer before it is kept."""
+    said = await store.all(
+        tuple[str, str],
+        "select name, setting from pg_settings where source = 'session' order by name",
+    )
+    assert dict(said).items() >= {
+        ("default_transaction_read_only", "on"),
+        ("synchronous_commit", "on"),
+    }
+
+
 class Copies:
     """Those that a server's COMMIT waits for, as an administrator sees it: none, or one that is not there."""
 
@@ -120,7 +142,8 @@ class Copies:
         while found is None:
             await asyncio.sleep(0.01)
             found = await self._inner.fetchval(
-                "select pid from pg_stat_activity where wait_event = 'SyncRep' and query ~ $1", query
+                "select pid from pg_stat_activity where wait_event = 'SyncRep' and query ~ $1",
+                query,
             )
         return int(found)
 
@@ -168,3 +191,22 @@ async def test_a_commit_is_kept_that_a_copy_has_confirmed_after_all(
         assert not adding.done()
         await copies.name("")
         await adding
+
+
+async def test_a_server_that_lets_nobody_in_any_more_leaves_a_commit_unknown(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    administrator = await asyncpg.connect(postgres_url)
+    password = urlsplit(postgres_url).password
+
+    async def let_nobody_in() -> None:
+        await administrator.execute("alter role borough password 'another'")
+
+    try:
+        async with line_to(postgres_url) as line, opened(line.url) as cut_off:
+            line.cut, line.meanwhile = "after", let_nobody_in
+            with pytest.raises(CommitUnknown):
+                await add(cut_off, 1, Publisher())
+    finally:
+        await administrator.execute(f"alter role borough password '{password}'")
+        await administrator.close()

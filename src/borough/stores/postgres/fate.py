@@ -4,9 +4,9 @@ The server knows it by the transaction's id, and is believed in the same incarna
 have been given once more, or there is another server. The row of the transaction's own event tells it everywhere,
 but only that it is kept, and only until the relay has taken it away.
 
-Kept is what the server's copies have, too, where COMMIT is to wait for some (`synchronous_standby_names`). Its waiting may
-have been ended, by a request to cancel it or with its process, and the transaction is there all the same. So
-the question writes into the log: its own end waits for the copies, which have then all that was written before.
+Kept is what the server's copies have, too, where COMMIT is to wait for some (`synchronous_standby_names`). Its
+waiting may have been ended, by a request to cancel it or with its process, and the transaction is there all the same.
+So the question writes into the log: its own end waits for the copies, which have then all that was written before.
 """
 
 from __future__ import annotations

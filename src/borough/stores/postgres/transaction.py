@@ -1,7 +1,7 @@
 """A serializable transaction on a connection of its own.
 
 Entering begins it, leaving commits. COMMIT is awaited whatever cancels the task meanwhile: where its
-answer never comes, another connection asks the server what became of the transaction. The events go
+answer never comes, another connection asks what became of the transaction, see `fate.py`. The events go
 last, in one journey; their numbers are made of the transaction's id, see `numbers.py`.
 """
 
@@ -228,7 +228,7 @@ class PostgresTransaction(StoreBody):
         return cancelled
 
     async def _ask_what_became(self, lost: BaseException | None) -> None:
-        """The answer of COMMIT never came, or (`lost` is None) no copy has it. Returns where it is kept all the same."""
+        """COMMIT's answer never came, or (`lost` is None) came before the copies had it. Returns where it is kept."""
         # What reads may call a function that writes, or look at a view that does: no text tells.
         if lost is not None and not (self._asked or self.scheduled or self.sequence):
             raise StoreUnavailable(
@@ -246,8 +246,11 @@ class PostgresTransaction(StoreBody):
                 raise CommitFailed(
                     "nothing of it is kept: the connection was lost before COMMIT"
                 ) from lost
-        what = "the connection was lost during COMMIT" if lost else "no copy has confirmed COMMIT"
-        raise CommitUnknown(f"{what}; whether it is kept is not known") from lost
+        if lost is None:
+            raise CommitUnknown("no copy has confirmed COMMIT; whether it is kept is not known")
+        raise CommitUnknown(
+            "the connection was lost during COMMIT; whether it is kept is not known"
+        ) from lost
 
     # --- statements -------------------------------------------------------------------------------
 
