@@ -193,6 +193,22 @@ async def test_a_commit_is_kept_that_a_copy_has_confirmed_after_all(
         await adding
 
 
+async def test_who_is_cancelled_while_copies_are_waited_for_tells_first_what_is_kept(
+    postgres_url: str, copies: Copies
+) -> None:
+    async with opened(postgres_url) as store:
+        await copies.go()
+        publisher = Publisher()
+        adding = asyncio.create_task(add(store, 1, publisher))
+        await copies.end("pg_cancel_backend", await copies.one_who_waits("^commit"))
+        await copies.one_who_waits("pg_logical_emit_message")
+        adding.cancel()
+        await copies.name("")
+        with pytest.raises(asyncio.CancelledError):
+            await adding
+        assert len(publisher.told) == 1
+
+
 async def test_a_server_that_lets_nobody_in_any_more_leaves_a_commit_unknown(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
