@@ -185,6 +185,26 @@ async def test_a_relay_that_lost_its_lease_deletes_nothing(tmp_path: Path) -> No
         assert await published(stage) == [1]
 
 
+async def test_an_event_that_has_taken_anothers_number_meanwhile_is_sent_as_well(
+    tmp_path: Path,
+) -> None:
+    """A promoted standby gives numbers once more of events that it never had."""
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        broker = PausedBroker(stage)
+        await broker.open()
+        relay = stage.relay(orders, broker)
+        await orders.place_order(1)
+        async with running(relay):
+            await broker.reached.wait()
+            async with orders.store.transaction() as tx:
+                await tx.execute("update borough_outbox set id = 'another'")
+            broker.resume.set()
+            await until_quiet([relay], stage.activity)
+        await broker.close()
+        assert await published(stage) == [1, 1]
+
+
 async def _take_over(place: Place, stage: Stage) -> None:
     async with place.store.transaction() as tx:
         await tx.execute("update borough_leases set until = 0")

@@ -14,7 +14,7 @@ import logging
 import msgspec
 
 from borough.clock import Clock
-from borough.errors import BrokerError, StoreError
+from borough.errors import BrokerError, StoreError, StoreUnavailable
 from borough.ports import Broker, Message, Store
 from borough.reliability.index_key import index_key
 from borough.reliability.lease import Lease, LeaseLost
@@ -47,7 +47,12 @@ where sequence <= case
 end
 order by sequence limit $1
 """
-_DELETE = "delete from borough_outbox where sequence <= $1"
+# A promoted standby gives the numbers once more of events that it never had. Where it has the last one that was read,
+# it can give higher ones only.
+_DELETE = """
+delete from borough_outbox where sequence <= $1
+ and exists (select 1 from borough_outbox where sequence = $1 and id = $2)
+"""
 _LAST = """
 insert into borough_topics (topic, sequence) values ($1, $2)
 on conflict (topic) do update set sequence = excluded.sequence
@@ -191,7 +196,8 @@ class Relay:
             await hold_lease(tx, lease)
             if not self._broker.keeps_history:
                 await tx.execute(KEEP_HISTORY, rows[-1].sequence, self._clock.epoch_s())
-            await tx.execute(_DELETE, rows[-1].sequence)
+            if not await tx.execute(_DELETE, rows[-1].sequence, rows[-1].id):
+                raise StoreUnavailable("its outbox is another's than the one that was read")
             for topic in moved:
                 await tx.execute(_LAST, topic, last[topic])
         self._last = last
