@@ -19,9 +19,10 @@ from borough.brokers.embedded import EmbeddedBroker
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
 from borough.ports import Broker, Migration
+from borough.reliability.inbox import InboxTerms
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import event_writers
+from borough.runtime.envelope import event_writers, source_name
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.footing import settle_memory
 from borough.runtime.leases import Leases
@@ -187,7 +188,8 @@ async def street(folder: Path, broker: Broker) -> AsyncGenerator[Street]:
     handler = EventHandler("mail.hear", "mail", found.hear, True, heard)
     topic = SALES_CONTRACT.wire_name
     relay = Relay("sales", stores[0], broker, shop_leases, clock, published, activity)
-    consumer = Consumer(handler, topic, mail, broker, mail_leases, clock, activity)
+    terms = InboxTerms(source=source_name("bench", "sales"))
+    consumer = Consumer(handler, topic, mail, broker, mail_leases, clock, activity, terms=terms)
     parts += relay, consumer
     await consumer.register()
     tasks = [asyncio.create_task(part.run()) for part in parts]

@@ -22,9 +22,10 @@ from borough.brokers.memory import MemoryBroker
 from borough.clock import SystemClock
 from borough.engines.kafka import KafkaServer
 from borough.ports import Broker, Message, Migration
+from borough.reliability.inbox import InboxTerms
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import event_writers
+from borough.runtime.envelope import event_writers, source_name
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.footing import settle_memory
 from borough.runtime.leases import Leases
@@ -90,7 +91,8 @@ async def _consumed(folder: Path, broker: Broker) -> tuple[float, float, float]:
     effects = _Effects()
     heard = tuple(SALES_CONTRACT.events.values())
     handler = EventHandler("mail.hear", "mail", effects.hear, True, heard)
-    consumer = Consumer(handler, TOPIC, mail, broker, leases, clock, activity)
+    terms = InboxTerms(source=source_name("bench", "sales"))
+    consumer = Consumer(handler, TOPIC, mail, broker, leases, clock, activity, terms=terms)
     await consumer.register()
     publishing_s = await _publish(broker)
     task = asyncio.create_task(consumer.run())

@@ -181,7 +181,8 @@ class Message(msgspec.Struct, frozen=True):
     """An event on its way. `body` is a CloudEvents 1.0 JSON document.
 
     `sequence` orders a topic and `previous` is that of the event before it, so that a gap is seen;
-    0 where the publisher counts nothing, or nothing came before.
+    0 where the publisher counts nothing, or nothing came before. Where a handler's inbox knows it by more than its
+    id, `id` is that, and `formerly` what the inboxes of earlier versions knew it by.
     """
 
     id: str
@@ -191,6 +192,7 @@ class Message(msgspec.Struct, frozen=True):
     sequence: int
     body: bytes
     previous: int = 0
+    formerly: str = ""
 
 
 class Delivery(msgspec.Struct, frozen=True):

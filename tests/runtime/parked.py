@@ -9,6 +9,7 @@ from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
 from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
+from borough.runtime.envelope import source_name
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.pulse import until_quiet
 from tests.runtime.stage import PLACED, TOPIC, Place, Placed, Stage
@@ -54,7 +55,7 @@ def consumer_of(
         place.leases,
         stage.clock,
         stage.activity,
-        terms=InboxTerms(retries=retries),
+        terms=InboxTerms(retries=retries, source=source_name("shop", "orders")),
     )
 
 

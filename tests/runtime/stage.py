@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
 from borough.brokers.embedded import EmbeddedBroker
 from borough.clock import Clock, SystemClock
 from borough.contracts.marks import contract
@@ -23,7 +25,7 @@ from borough.reliability.lease import Terms
 from borough.reliability.outbox import RelayTerms
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
-from borough.runtime.envelope import event_writers
+from borough.runtime.envelope import event_writers, source_name
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse
@@ -146,6 +148,7 @@ class Stage:
         handler = EventHandler(
             f"{place.name}.{name}", place.name, function, takes_transaction, tuple(events)
         )
+        source = source_name("shop", "orders")
         return Consumer(
             handler,
             TOPIC,
@@ -154,7 +157,7 @@ class Stage:
             place.leases,
             self.clock,
             self.activity,
-            terms=terms,
+            terms=msgspec.structs.replace(terms or InboxTerms(), source=source),
         )
 
     async def close(self) -> None:

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from borough.clock import Clock
 from borough.contracts.operation import Contract
 from borough.contracts.retention import FOREVER, Retention
@@ -20,6 +22,7 @@ from borough.reliability.lease import lease_terms
 from borough.reliability.retries import Retries
 from borough.runtime.consumer import Consumer
 from borough.runtime.database import ServiceDatabase
+from borough.runtime.envelope import source_name
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.generations import start_generation
 from borough.runtime.history import Past
@@ -72,6 +75,7 @@ class Carriage:
     ) -> None:
         """`past` makes what a service reads the history of a topic with, where the broker keeps none."""
         events = options.events
+        self._system = options.system.name
         self._pushes = pushes
         self._past = past
         self._services = services
@@ -172,6 +176,7 @@ class Carriage:
         topic: str,
         terms: InboxTerms,
     ) -> Consumer:
+        publisher = source_name(self._system, topic.partition(".")[0])
         return Consumer(
             handler,
             topic,
@@ -181,7 +186,7 @@ class Carriage:
             self._clock,
             self._activity,
             service.pool,
-            terms,
+            msgspec.structs.replace(terms, source=publisher),
             None if self._past is None else self._past(service, topic),
         )
 

@@ -33,7 +33,8 @@ from borough.reliability.numbers_done import NumbersDone
 from borough.reliability.retries import Verdict
 from borough.runtime.envelope import EventUnreadable
 from borough.runtime.event_handler import EventRefused, EventSpared
-from borough.runtime.handling import Outcome, indexed
+from borough.runtime.handling import Outcome
+from borough.runtime.inbox_ids import InboxIds
 from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of
 from borough.runtime.pulse import Pulse
 
@@ -125,7 +126,7 @@ class Course:
         await self._note()
 
     async def _read(self) -> None:
-        lanes = self._lanes
+        lanes, ids = self._lanes, InboxIds(self._terms.source)
         failures = 0
         while True:
             seen = self._progress.count
@@ -147,7 +148,7 @@ class Course:
                 message = delivery.message
                 self._numbers.read(delivery.position, message.sequence)
                 if self._handling.hears(message.type):
-                    message = indexed(message)
+                    message = ids.known(message)
                     lanes.offer(delivery.position, message.key, message)
                 else:
                     lanes.skip(delivery.position)
@@ -196,7 +197,7 @@ class Course:
         attempts = entry.attempt - entry.spared
         try:
             if self._suspects > 0:
-                attempts = await self._count_suspect(message.id, attempts)
+                attempts = await self._count_suspect(message, attempts)
                 if attempts > self._terms.retries.quick:
                     raise Died(attempts - 1)
             outcome = await self._handling.handle(message, self._lease, attempts)
@@ -223,12 +224,12 @@ class Course:
             self._keys.discard(entry.key)
         self._start_more()
 
-    async def _count_suspect(self, event_id: str, attempts: int) -> int:
+    async def _count_suspect(self, message: Message, attempts: int) -> int:
         """Count this attempt before it runs; returns how many there were, with it."""
-        if await self._handling.is_done(event_id):
+        if await self._handling.is_done(message):
             return attempts
         self._suspects -= 1
-        return max(attempts, await self._parking.count_attempt(event_id, self._lease))
+        return max(attempts, await self._parking.count_attempt(message.id, self._lease))
 
     async def _failed(self, entry: Start[Message], attempts: int, error: BaseException) -> None:
         """Let the event and what follows it wait, put it aside, or give it up."""

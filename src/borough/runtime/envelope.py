@@ -28,7 +28,9 @@ __all__ = [
     "EventUnreadable",
     "EventWriter",
     "event_writers",
+    "opening",
     "read_document",
+    "source_name",
     "trace_in",
 ]
 
@@ -63,6 +65,7 @@ class CloudEvent(msgspec.Struct, frozen=True):
 
 
 _ID = b'{"specversion":"1.0","id":"'
+_SOURCE = b'","source":%b,"type":'
 _KIND = b',"datacontenttype":"application/json"'
 _encode = JSON.encode
 _decode_envelope = msgspec.json.Decoder(CloudEvent).decode
@@ -78,10 +81,7 @@ class EventWriter:
         self.topic = event.topic
         self.wire_name = event.wire_name
         # What a `CloudEvent` would be encoded to; most of it never changes.
-        self._names = b'","source":%b,"type":%b,"time":' % (
-            _encode(source),
-            _encode(event.wire_name),
-        )
+        self._names = _SOURCE % _encode(source) + b'%b,"time":' % _encode(event.wire_name)
         version = version_of(event.kind)
         self._data = b',"data":' if version == 1 else b',"eventversion":%d,"data":' % version
         self._check = msgspec.json.Decoder(event.kind).decode
@@ -204,9 +204,19 @@ def _version_in(envelope: CloudEvent) -> int:
 def event_writers(
     events: Iterable[BoundEvent], system: str, service: str
 ) -> dict[type[Event], EventWriter]:
-    """The writers of a service, by event; `/SYSTEM/SERVICE` is the source in its envelopes."""
-    source = f"/{quote(system, safe='')}/{quote(service, safe='')}"
+    """The writers of a service, by event."""
+    source = source_name(system, service)
     return {event.kind: EventWriter(event, source) for event in events}
+
+
+def source_name(system: str, service: str) -> str:
+    """The source in the envelopes of a service."""
+    return f"/{quote(system, safe='')}/{quote(service, safe='')}"
+
+
+def opening(source: str) -> tuple[bytes, bytes]:
+    """How documents of a source begin here: what is written before the id, and behind it."""
+    return _ID, _SOURCE % _encode(source)
 
 
 def _key_reader(event: BoundEvent) -> Callable[[Event], Any]:

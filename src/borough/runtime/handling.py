@@ -12,31 +12,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
-import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.ports import Message, StoreTransaction
 from borough.reliability.inbox import InboxTerms, stable_key
-from borough.reliability.index_key import fits_index, index_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import CloudEvent, EventReader, read_document, trace_in
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.handler_sight import Delivery, HandlerSight
 from borough.runtime.leases import check_lease
-from borough.runtime.parking import ParkedEvent, Parking
+from borough.runtime.parking import DONE_FORMERLY, ParkedEvent, Parking
 from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext
 
-__all__ = ["Handling", "Outcome", "indexed"]
+__all__ = ["Handling", "Outcome"]
 
 # The row is only written while the lease is in force and nothing of the key is parked: one
 # statement drops duplicates, keeps order and fences.
 _ENTER = """
-insert into borough_inbox (handler, generation, event_id, done_at)
-select $1, $2, $3, $4
+insert into borough_inbox (handler, generation, event_id, done_at, by_source)
+select $1, $2, $3, $4, 1
 where exists (select 1 from borough_leases where role = $5 and owner = $6 and epoch = $7)
 and not exists (select 1 from borough_parked
     where handler = $1 and generation = $2 and topic = $8 and key = $9)
@@ -62,18 +60,6 @@ class Outcome(Enum):
     """It was done before."""
     BEHIND = "behind"
     """Events of its key are parked; it must wait behind them. Nothing has run."""
-
-
-def indexed(message: Message) -> Message:
-    """The message as a handler's database can hold it: other publishers may choose any key and id.
-
-    The document keeps both as they are.
-    """
-    key = message.key
-    if fits_index(message.id) and (key is None or fits_index(key)):
-        return message
-    key = None if key is None else index_key(key)
-    return msgspec.structs.replace(message, id=index_key(message.id), key=key)
 
 
 class Handling:
@@ -148,12 +134,14 @@ class Handling:
             finally:
                 _let_go()
 
-    async def is_done(self, event_id: str) -> bool:
+    async def is_done(self, message: Message) -> bool:
         """Whether the inbox has it."""
-        handler = self._handler
-        found: int | None = await self._database.maybe(
-            int, _DONE, handler.name, handler.generation, event_id
-        )
+        name, generation = self._handler.name, self._handler.generation
+        found: int | None = await self._database.maybe(int, _DONE, name, generation, message.id)
+        if found is None and message.formerly:
+            found = await self._database.maybe(
+                int, DONE_FORMERLY, name, generation, message.formerly
+            )
         return found is not None
 
     def _begin(self, message: Message, delivery: Delivery) -> Any:
@@ -195,7 +183,7 @@ class Handling:
         return await rerun(work, self._clock)
 
     async def _without_transaction(self, message: Message, event: Any, lease: Lease) -> Outcome:
-        if await self.is_done(message.id):
+        if await self.is_done(message):
             return Outcome.DUPLICATE
         if message.key is not None and await self._behind(message.key):
             return Outcome.BEHIND
@@ -218,10 +206,15 @@ class Handling:
 
         Raises `LeaseLost`.
         """
+        handler = self._handler
+        if message.formerly:
+            is_of = handler.name, handler.generation
+            if await tx.maybe(int, DONE_FORMERLY, *is_of, message.formerly) is not None:
+                return Outcome.DUPLICATE
         entered = await tx.execute(
             _ENTER,
-            self._handler.name,
-            self._handler.generation,
+            handler.name,
+            handler.generation,
             message.id,
             self._clock.epoch_s(),
             lease.role,
@@ -233,7 +226,6 @@ class Handling:
         if entered:
             return Outcome.DONE
         await check_lease(tx, lease)
-        handler = self._handler
         done = await tx.maybe(int, _DONE, handler.name, handler.generation, message.id)
         return Outcome.BEHIND if done is None else Outcome.DUPLICATE
 

@@ -27,14 +27,27 @@ from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import check_lease
 from borough.telemetry.masking import masked
 
-__all__ = ["Grave", "ParkedEvent", "Parking", "ParkingFull", "grave_of", "release_next"]
+__all__ = [
+    "DONE_FORMERLY",
+    "Grave",
+    "ParkedEvent",
+    "Parking",
+    "ParkingFull",
+    "grave_of",
+    "release_next",
+]
 
 _HELD = "exists (select 1 from borough_leases where role = $1 and owner = $2 and epoch = $3)"
 _TAKE_OVER = f"""
-insert into borough_inbox (handler, generation, event_id, done_at)
-select $4, $5, $6, $7 where {_HELD}
+insert into borough_inbox (handler, generation, event_id, done_at, by_source)
+select $4, $5, $6, $7, 1 where {_HELD}
 on conflict (handler, generation, event_id) do nothing
 """
+DONE_FORMERLY = """
+select 1 from borough_inbox
+where handler = $1 and generation = $2 and event_id = $3 and by_source = 0
+"""
+"""Whether an event that is known by source and id was done when an earlier version knew it by its id alone."""
 _PARK = """
 insert into borough_parked
 (handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at, due, cause)
@@ -329,6 +342,9 @@ class Parking:
         """False for an event that the handler has taken over before."""
         handler, now = self.handler, self._clock.epoch_s()
         name, generation = handler.name, handler.generation
+        before = message.formerly
+        if before and await tx.maybe(int, DONE_FORMERLY, name, generation, before) is not None:
+            return False
         entered = await tx.execute(
             _TAKE_OVER, lease.role, lease.owner, lease.epoch, name, generation, message.id, now
         )

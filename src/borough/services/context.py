@@ -93,7 +93,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     key: str | None = None
     """The idempotency key in force."""
     event_id: str | None = None
-    """Set while an event is handled."""
+    """Set while an event is handled: its id, after its source where that is not the topic's own publisher."""
     pool: WorkPool | None = None
     """The service's threads."""
     armed: float = NO_DEADLINE

@@ -236,6 +236,10 @@ _PLACES = """
 alter table borough_positions add column places text not null default '';  -- of the partitions, where there are some
 """
 
+_SOURCES = """
+alter table borough_inbox add column by_source integer not null default 0;  -- 0: noted when an id alone was the key
+"""
+
 # What the relay may read: events that no event will come to stand before any more. On SQLite that is all of them.
 _SETTLED = """
 create view borough_settled as select sequence, id, topic, type, key, body from borough_outbox;
@@ -267,6 +271,7 @@ _SCRIPTS = {
     "0007_settled.sql": _SETTLED,
     "0008_places.sql": _PLACES,
     "0009_incarnation.sql": _INCARNATION,
+    "0010_sources.sql": _SOURCES,
 }
 _OWN: Mapping[str, str] = {
     "0007_settled.sql": _SETTLED_IN_POSTGRES,
