@@ -68,6 +68,9 @@ class Unruly:
         """It cannot say how much is still on its way."""
         return 0
 
+    async def origin(self, topic: str) -> str:
+        return "unruly"
+
     async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the database has it."""
 

@@ -303,6 +303,11 @@ class Broker(Protocol):
         """The position after which a reader of all that is retained starts."""
         ...
 
+    async def origin(self, topic: str) -> str:
+        """Of which log positions in the topic are: the kind of broker, and where logs of this kind can be taken for
+        each other a space and what tells them apart. Raises `BrokerError`."""
+        ...
+
     async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """The handler has given the event up, and its database has it. Raises `BrokerError`.
 

@@ -51,7 +51,7 @@ async def write(place: Place, sql: str, *rows: tuple[Any, ...]) -> None:
 
 async def inbox(place: Place, done_at: float, *ids: str, handler: str = "mail.hear") -> None:
     rows = [(handler, event_id, done_at) for event_id in ids]
-    await write(place, "insert into borough_inbox values ($1, 1, $2, $3)", *rows)
+    await write(place, "insert into borough_inbox values ($1, 1, $2, $3, 1)", *rows)
 
 
 async def remembered(place: Place) -> list[str]:
@@ -126,7 +126,7 @@ async def test_a_past_generation_is_forgotten_at_once(tmp_path: Path) -> None:
             for generation in (1, 2, 3)
             for number in range(700)
         ]
-        for table, columns in (("inbox", "$4"), ("attempts", "1, $4")):
+        for table, columns in (("inbox", "$4, 1"), ("attempts", "1, $4")):
             sql = f"insert into borough_{table} values ($1, $2, $3, {columns})"
             await write(mail, sql, *rows, ("mail.other", 1, "x", now))
         await write(mail, "insert into borough_generations values ($1, 3, 3)", ("mail.hear",))
@@ -210,7 +210,7 @@ async def test_it_works_in_batches_between_which_others_have_their_turn(tmp_path
         clock = stage.clock
         await noted(mail, clock.epoch_s())
         rows = [(f"{number:06}", clock.epoch_s() - 8 * DAY) for number in range(20_000)]
-        await write(mail, "insert into borough_inbox values ('mail.hear', 1, $1, $2)", *rows)
+        await write(mail, "insert into borough_inbox values ('mail.hear', 1, $1, $2, 1)", *rows)
         keeping = Housekeeping("mail", mail.store, mail.leases, clock, stage.broker, [], {})
         sweep = asyncio.create_task(keeping.sweep(await leased(mail)))
         seen: set[int] = set()
@@ -320,7 +320,7 @@ async def test_it_works_in_a_system_that_runs() -> None:
     async with start(System([SourceService, EarService]), settings=settings) as system:
         db = system.database("ear")
         async with db.transaction() as tx:
-            await tx.execute("insert into borough_inbox values ('ear.listen', 1, 'old', 0.0)")
+            await tx.execute("insert into borough_inbox values ('ear.listen', 1, 'old', 0.0, 1)")
         async with asyncio.timeout(10):
             while await db.all(int, "select 1 from borough_inbox"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

@@ -86,6 +86,9 @@ class Shuffling:
     async def end(self, topic: str) -> int:
         return 0
 
+    async def origin(self, topic: str) -> str:
+        return "shuffling"
+
 
 def consumer_of(stage: Stage, place: Place, broker: Broker) -> Consumer:
     handler = EventHandler("mail.hear", "mail", remember(place), True, (PLACED,))

@@ -85,6 +85,10 @@ class MemoryBroker:
         found = self._topic(topic)
         return found.events[0][0] - 1 if found.events else found.removed
 
+    async def origin(self, topic: str) -> str:
+        """One object is one log."""
+        return "memory"
+
     async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the handler's database has it."""
 

@@ -232,7 +232,7 @@ class Consumer:
     async def _consume(self, lease: Lease) -> None:
         if not await self._adopt_generation():
             return
-        noted = await self.positions.read()
+        noted = await self.positions.take(lease)
         broker, name = self.broker, self.handler.name
         position = 0 if broker.keeps_positions else noted.position
         subscription: Subscription

@@ -25,7 +25,13 @@ insert into borough_generations (handler, generation, declared) values ($1, $2, 
 on conflict (handler) do update set generation = excluded.generation, declared = excluded.declared
 """
 _HEARD = "select 1 from borough_inbox where handler = $1 limit 1"
-_FORGOTTEN = ("borough_positions", "borough_parked", "borough_dead", "borough_attempts")
+_FORGOTTEN = (
+    "borough_positions",
+    "borough_former_positions",
+    "borough_parked",
+    "borough_dead",
+    "borough_attempts",
+)
 _CONSUMED = """
 select 1 from borough_leases where substr(role, 1, length($1)) = $1 and until > $2 limit 1
 """

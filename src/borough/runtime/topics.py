@@ -18,6 +18,7 @@ from borough.ports import Broker, Store, TopicFacts
 from borough.runtime.adapters import has_database, make_broker, make_store
 from borough.runtime.configuration import Configuration
 from borough.runtime.history import events_behind, history_facts, history_name
+from borough.runtime.positions import noted_in
 from borough.runtime.push_plan import plan_pushes
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
@@ -36,7 +37,6 @@ __all__ = [
     "survey",
 ]
 
-_POSITION = "select position from borough_positions where handler = $1 and topic = $2"
 _SEQUENCE = "select sequence from borough_positions where handler = $1 and topic = $2"
 _PARKED = "select count(*) from borough_parked where handler = $1 and topic = $2"
 _DEAD = "select count(*) from borough_dead where handler = $1 and topic = $2"
@@ -111,15 +111,16 @@ class Topics:
         for contract in self._contracts:
             topic = contract.wire_name
             publisher = stores[contract.service]
-            facts = _NOTHING
+            facts, origin = _NOTHING, ""
             if broker is not None:
-                facts = await broker.facts(topic)
+                facts, origin = await broker.facts(topic), await broker.origin(topic)
             elif publisher is not None and self.keeps_own:
                 facts = await history_facts(publisher, topic)
             names = self._heard[topic] | await _left_behind(stores, topic)
             counted = publisher if self.keeps_own else None
             states = [
-                await _handler_state(stores, name, topic, facts, counted) for name in sorted(names)
+                await _handler_state(stores, name, topic, facts, counted, origin)
+                for name in sorted(names)
             ]
             outbox, scheduled = await _on_their_way(publisher, topic)
             retains = contract.retention.words
@@ -225,8 +226,9 @@ async def _handler_state(
     topic: str,
     facts: TopicFacts,
     publisher: Store | None,
+    origin: str,
 ) -> HandlerState:
-    """`publisher` is the database in which events are counted, None where the broker counts them."""
+    """`publisher` is the database in which events are counted, None where its log `origin` counts them."""
     store = stores.get(name.partition(".")[0])
     if store is None:
         return HandlerState(name, None, 0, 0)
@@ -235,7 +237,7 @@ async def _handler_state(
         sequence = await store.maybe(int, _SEQUENCE, name, topic)
         behind = None if sequence is None else await events_behind(publisher, topic, sequence)
     else:
-        position = await store.maybe(int, _POSITION, name, topic)
+        position = await noted_in(store, name, topic, origin)
         behind = None if position is None else max(0, facts.end - max(position, facts.earliest))
     parked = await store.one(int, _PARKED, name, topic)
     dead = await store.one(int, _DEAD, name, topic)

@@ -238,6 +238,18 @@ alter table borough_positions add column places text not null default '';  -- of
 
 _SOURCES = """
 alter table borough_inbox add column by_source integer not null default 0;  -- 0: noted when an id alone was the key
+
+alter table borough_positions add column origin text not null default '';  -- of which log they are
+
+create table borough_former_positions (          -- where handlers were in logs that they have left
+    handler text not null,
+    topic text not null,
+    origin text not null,
+    position integer not null,
+    target integer not null,
+    places text not null,
+    primary key (handler, topic, origin)
+) without rowid;
 """
 
 # What the relay may read: events that no event will come to stand before any more. On SQLite that is all of them.

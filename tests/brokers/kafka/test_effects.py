@@ -108,6 +108,41 @@ async def test_offsets_that_the_cluster_forgets_bring_no_event_again(
     assert sorted(await mail.seen()) == list(range(10, 21))
 
 
+async def test_what_was_counted_in_another_log_passes_over_no_event(
+    stage: Stage, terms: KafkaTerms, caplog: pytest.LogCaptureFixture
+) -> None:
+    orders, mail = await stage.place("orders"), await stage.place("mail")
+
+    async def hear(*numbers: int) -> None:
+        relay = stage.relay(orders)
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        for number in numbers:
+            await orders.place_order(number, "ann")  # one key, one partition
+        async with running(relay), asyncio.timeout(60):
+            await until_quiet([relay], stage.activity)
+        async with running(consumer), asyncio.timeout(60):
+            await until_quiet([consumer], stage.activity)
+
+    async with mail.store.transaction() as tx:
+        await tx.execute(  # as RabbitMQ has left it, read by an earlier version
+            "insert into borough_positions (handler, topic, position, sequence, places) "
+            "values ('mail.hear', $1, 3, 1, 'asked')",
+            TOPIC,
+        )
+    await hear(0, 1, 2, 3, 4)
+    assert await mail.seen() == list(range(5))
+    assert "is of another log (rabbitmq, now kafka " in caplog.text
+    admin: Any = AdminClient({"bootstrap.servers": ",".join(terms.servers)})
+    (told,) = admin.delete_topics([terms.topic(TOPIC)]).values()
+    await asyncio.to_thread(told.result, 30)
+    await stage.broker.close()
+    stage.broker = KafkaBroker(terms, stage.clock)  # type: ignore[assignment]
+    await stage.broker.open()
+    await hear(*range(5, 12))  # a topic of the same name, longer than the other was
+    assert await mail.seen() == list(range(12))
+
+
 async def test_a_dead_letter_is_in_the_database_and_a_copy_in_a_topic(
     stage: Stage, terms: KafkaTerms
 ) -> None:

@@ -47,6 +47,11 @@ def test_what_was_noted_with_the_position_is_believed_though_the_cluster_has_for
     assert start_of(100, {**LOW, 2: 0}, {**HIGH, 2: 9}, {}, noted).offsets == {0: 40, 1: 60, 2: 0}
 
 
+def test_a_count_of_which_nothing_says_that_it_is_of_this_topic_passes_over_nothing() -> None:
+    assert start_of(100, LOW, HIGH, {}, read_places(100, "asked")) == Start(LOW)
+    assert start_of(100, LOW, HIGH, {0: 40, 1: 60}, read_places(100, "")) == Start({0: 40, 1: 60})
+
+
 def test_offsets_of_another_position_are_not_believed() -> None:
     assert read_places(101, places_text(100, {0: 40, 1: 60})) == {}
     assert read_places(0, "") == {}

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import KafkaException
 
 from borough.brokers.kafka.group import Group, made_consumer
-from borough.brokers.kafka.places import places_text, read_places, start_of
+from borough.brokers.kafka.places import Offsets, places_text, read_places, start_of
 from borough.brokers.kafka.publishing import Publishing
 from borough.brokers.kafka.reading import KafkaSubscription
 from borough.brokers.kafka.records import dead_headers
@@ -116,6 +116,10 @@ class KafkaBroker:
         low, _ = await topics.bounds(topic, await topics.partitions(topic))
         return sum(low.values())
 
+    async def origin(self, topic: str) -> str:
+        """The id that the cluster gave to the topic when it was made, where there is one."""
+        return " ".join(filter(None, ("kafka", await self._opened()[0].identity(topic))))
+
     async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Put a copy into the topic `TOPIC.dead`, that keeps it for a fortnight."""
         topics, _ = self._opened()
@@ -142,12 +146,17 @@ class KafkaBroker:
 
     async def subscribe(self, group: str, topic: str, position: int) -> KafkaSubscription:
         """Read `topic` after `position`; the group knows the offsets behind it, unless they have expired."""
-        return await self.subscribe_at(group, topic, position, "")
+        return await self._subscribed(group, topic, position, None)
 
     async def subscribe_at(
         self, group: str, topic: str, position: int, places: str
     ) -> KafkaSubscription:
         """Read `topic` from the offsets that were noted with `position`."""
+        return await self._subscribed(group, topic, position, read_places(position, places))
+
+    async def _subscribed(
+        self, group: str, topic: str, position: int, noted: Offsets | None
+    ) -> KafkaSubscription:
         topics, threads = self._opened()
         name = self._terms.topic(topic)
         partitions = await self._made(topics, topic)
@@ -159,7 +168,7 @@ class KafkaBroker:
         except BaseException:
             threads.submit(consumer.close)
             raise
-        start = start_of(position, low, high, committed, read_places(position, places))
+        start = start_of(position, low, high, committed, noted)
         reading = KafkaSubscription(
             consumer, another, name, topics, threads, self._clock, group, topic, start
         )

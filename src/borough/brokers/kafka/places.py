@@ -4,7 +4,8 @@ It grows by one with each event, so positions count, and their difference is how
 offsets behind a position are noted with it in the handler's database, as a text that begins with the
 position that it is of: Kafka forgets those of a group, one partition after another. Where none were noted, the
 group's are taken: committed after the database has the position, they are never ahead of it. Where they are, or are
-gone, what the database says still holds, and the topic is read anew from its beginning. Pure decisions.
+gone, the topic is read anew from its beginning, and only who knows the position for one of this topic passes over
+what it counts. Pure decisions.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def start_of(
     """Where to begin so that nothing after `position` is left out.
 
     `low` and `high` bound what each partition holds. What was `noted` with the position is believed; a
-    partition that it does not name was added since.
+    partition that it does not name was added since. Where places are kept and there are none, the position may be
+    another broker's: nothing is passed over by it.
     """
     earliest = sum(low.values())
     if noted:
@@ -64,6 +66,8 @@ def start_of(
     asked = {each: committed.get(each, low[each]) for each in low}
     if committed and sum(asked.values()) <= position:
         return _from(asked, low, high)
+    if noted is not None:
+        return Start(dict(low))
     if position <= earliest:
         return Start(dict(low), missed=earliest - position)
     if position > sum(high.values()):

@@ -43,6 +43,7 @@ _NOT_YET: Final = (
 )
 """What a topic that was just made, or whose leader was just lost, answers for a moment."""
 _SAFE_REPLICAS: Final = 3
+_HALF: Final = (1 << 64) - 1  # of an id: the client gives it as two signed numbers
 _TOMBSTONES_S: Final = 86_400
 _SEGMENT_S: Final = 3600
 _LAG_S: Final = 60
@@ -74,17 +75,31 @@ class Topics:
         now = self._clock.monotonic()
         if known is not None and now - known[0] < _LOOK_AGAIN_S:
             return known[1]
-        name = self._terms.topic(topic)
-        found = self._admin.describe_topics(TopicCollection([name]), request_timeout=_ANSWER_S)
-        try:
-            described = await _answer(found[name])
-        except KafkaException as error:
-            if _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                return ()
-            raise self._failed(f"{topic} cannot be looked at", error) from error
+        described = await self._described(topic)
+        if described is None:
+            return ()
         numbers = tuple(sorted(each.id for each in described.partitions))
         self._partitions[topic] = now, numbers
         return numbers
+
+    async def identity(self, topic: str) -> str:
+        """What tells the topic from all others that have or had its name; `""` for none, or in a cluster without."""
+        described = await self._described(topic)
+        given = None if described is None else described.topic_id
+        if given is None:
+            return ""
+        halves = given.get_most_significant_bits(), given.get_least_significant_bits()
+        return "".join(f"{half & _HALF:016x}" for half in halves) if any(halves) else ""
+
+    async def _described(self, topic: str) -> Any:
+        name = self._terms.topic(topic)
+        found = self._admin.describe_topics(TopicCollection([name]), request_timeout=_ANSWER_S)
+        try:
+            return await _answer(found[name])
+        except KafkaException as error:
+            if _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise self._failed(f"{topic} cannot be looked at", error) from error
 
     async def ensure(self, topic: str) -> tuple[int, ...]:
         """The partitions of a topic, that is made where there is none. Raises `BrokerError`."""

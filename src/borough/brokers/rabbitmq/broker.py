@@ -95,6 +95,10 @@ class RabbitmqBroker:
         """0: positions are receipts."""
         return 0
 
+    async def origin(self, topic: str) -> str:
+        """Nothing more: where a handler is, its queue and the numbers of the publisher say."""
+        return "rabbitmq"
+
     async def bury(self, group: str, message: Message, attempts: int, cause: str) -> None:
         """Nothing: the handler's database has it."""
 
