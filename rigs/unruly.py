@@ -14,7 +14,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +57,9 @@ class Unruly:
 
     async def open(self) -> None:
         await self._inner.open()
+
+    async def claim(self, services: Iterable[str]) -> None:
+        """Nothing: nobody else is here."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         await self._inner.publish(messages)

@@ -6,7 +6,7 @@ adapters share stands above the port. `incarnation` of a handle lets a simulated
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
@@ -275,6 +275,14 @@ class Broker(Protocol):
     """Whether `latest per key` keeps the newest event of each type and key, or of each key alone."""
 
     async def open(self) -> None: ...
+
+    async def claim(self, services: Iterable[str]) -> None:
+        """Have what the broker names after these services for this system alone.
+
+        Where the broker is away it is done before anything is published or read. Raises `ConfigurationError` where
+        another system has them. Nothing to do where no other system can come.
+        """
+        ...
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Durable when it returns. Publishing the same ids again is harmless. Raises `BrokerError`."""

@@ -321,3 +321,22 @@ async def test_others_hear_cloud_events_by_their_type(
         assert properties.headers is not None
         assert ours.items() <= properties.headers.items()
         assert got.body == event(2).body
+
+
+async def test_of_two_systems_with_a_service_of_one_name_the_second_is_told_and_does_not_start(
+    rabbitmq: RabbitmqServer, tmp_path: Path
+) -> None:
+    bank = msgspec.structs.replace(QUICK, system="bank")
+    async with opened(rabbitmq, tmp_path) as shop, opened(rabbitmq, tmp_path, bank) as other:
+        await shop.claim(["mail", "orders"])
+        await shop.claim(["mail"])  # another process of it
+        await other.claim(["loans"])
+        with pytest.raises(ConfigurationError, match=r"mail .* is of the system 'system'") as told:
+            await other.claim(["mail"])
+        assert "this is 'bank'" in str(told.value)
+        assert "events.rabbitmq.prefix" in str(told.value)
+        with pytest.raises(ConfigurationError):
+            await other.join("mail.hear", TOPIC)
+    async with opened(rabbitmq, tmp_path / "apart", bank) as apart:
+        await apart.claim(["mail"])
+        await apart.join("mail.hear", TOPIC)

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -15,8 +15,12 @@ from typing import Any, Protocol, cast
 import pytest
 
 from borough import Database, Event, Service, Settings, contract, every, get, in_thread, on, provide
+from borough.brokers.memory import MemoryBroker
+from borough.clock import SystemClock
 from borough.errors import ConfigurationError, OpenFailed, Unavailable
 from borough.gateway.process import Process
+from borough.ports import Broker
+from borough.runtime.chosen import ChosenAdapters
 from borough.runtime.configuration import Configuration
 from borough.runtime.host import Host
 from borough.runtime.system import System
@@ -153,6 +157,39 @@ async def test_hooks_run_with_everything_there_and_the_last_opened_is_closed_fir
         log
     )
     assert log[-2:] == ["listener says goodbye 1", "bell closes"]
+
+
+class Taken(MemoryBroker):
+    """A broker at which another system has a service of one of the names."""
+
+    claimed: frozenset[str] = frozenset()
+
+    async def claim(self, services: Iterable[str]) -> None:
+        self.claimed = frozenset(services)
+        raise ConfigurationError("bell is of another system")
+
+
+class WithTaken(ChosenAdapters):
+    def __init__(self, folder: Path) -> None:
+        self.taken = Taken(SystemClock())
+        super().__init__(Configuration.load(folder, {}), folder, SystemClock())
+
+    def broker(self) -> Broker:
+        return self.taken
+
+
+async def test_a_system_whose_names_at_the_broker_are_anothers_does_not_start(
+    tmp_path: Path, log: list[str]
+) -> None:
+    adapters = WithTaken(tmp_path)
+    system = System([BellService, ListenerService, StuckService])
+    with nothing_left(), pytest.raises(ConfigurationError, match="of another system"):
+        await Host(system, data_folder=tmp_path, adapters=adapters).start()
+    assert adapters.taken.claimed == {
+        "bell",
+        "listener",
+    }  # who neither publishes nor hears has none
+    assert log == []
 
 
 async def test_stopping_twice_or_before_the_start_is_fine(tmp_path: Path, log: list[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from borough.runtime.options import EventOptions, Options, SystemFacts
 from borough.runtime.oversights import oversights
 from borough.runtime.system import System
 from borough.runtime.wiring import make_plan
@@ -34,6 +35,16 @@ def said(folder: Path, package: str, toml: str = "", **files: str) -> list[str]:
     system = System.load(root)
     found = oversights(make_plan(system), system.configuration.options)
     return [sentence.replace(str(root), ".") for sentence in found]
+
+
+def test_systems_without_a_name_are_not_told_apart_at_a_broker(tmp_path: Path) -> None:
+    root = write_system(tmp_path, "nameless", toml="", files={"idle/service.py": IDLE})
+    plan = make_plan(System.load(root))
+    for broker, sentences in (("embedded", 0), ("rabbitmq", 1), ("kafka", 1)):
+        events = EventOptions(broker=broker)  # type: ignore[arg-type]
+        assert len(list(oversights(plan, Options(events=events)))) == sentences
+        named = Options(system=SystemFacts(name="shop"), events=events)
+        assert list(oversights(plan, named)) == []
 
 
 def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:

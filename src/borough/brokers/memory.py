@@ -7,7 +7,7 @@ is the number of events that a topic has had up to there, those that were trimme
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from borough.clock import Clock
 from borough.contracts.retention import Retention
@@ -49,6 +49,9 @@ class MemoryBroker:
     async def open(self) -> None:
         """Take events from now on."""
         self._open = True
+
+    async def claim(self, services: Iterable[str]) -> None:
+        """Nothing: nobody else is here."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Put the events into their topics, each id once. Raises `BrokerError`."""

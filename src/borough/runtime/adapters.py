@@ -167,6 +167,7 @@ def _rabbitmq(configuration: Configuration) -> Broker:
         )
     url = configuration.address("events.rabbitmq.url", options.url)
     terms = RabbitmqTerms(
+        system=configuration.options.system.name,
         prefix=options.prefix,
         version=options.version,
         prefetch=options.prefetch,
@@ -199,6 +200,7 @@ def _kafka(configuration: Configuration, clock: Clock) -> Broker:
         settings[name] = configuration.address(option, given).reveal()
     terms = KafkaTerms(
         servers=options.servers,
+        system=configuration.options.system.name,
         prefix=options.prefix,
         partitions=options.partitions,
         replicas=options.replicas,

@@ -15,6 +15,7 @@ import msgspec
 from borough.clock import Clock
 from borough.contracts.operation import Contract
 from borough.contracts.retention import FOREVER, Retention
+from borough.errors import ConfigurationError
 from borough.ports import Broker
 from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
@@ -40,6 +41,7 @@ __all__ = ["Carriage", "EventCounts"]
 
 _log = logging.getLogger("borough.events")
 _AGAIN_S = 1.0
+_MENDED_S = 5.0
 
 
 class EventCounts:
@@ -191,7 +193,12 @@ class Carriage:
         )
 
     async def register(self) -> None:
-        """Note where each new handler begins, before anything is published that it must hear."""
+        """Note where each new handler begins, before anything is published that it must hear.
+
+        Raises `ConfigurationError` where another system has services of these names at the broker.
+        """
+        consuming = (name for name, consumers in self._consumers.items() if consumers)
+        await self._broker.claim({*self._relays, *consuming})
         for consumers in self._consumers.values():
             for consumer in consumers:
                 await consumer.register()
@@ -219,6 +226,9 @@ class Carriage:
             try:
                 await worker.run()
                 return
+            except ConfigurationError as error:
+                _log.error("%s waits until this is mended: %s", type(worker).__name__, error)
+                await self._clock.sleep(_MENDED_S)
             except Exception:
                 _log.exception("%s stopped by an error and is begun anew", type(worker).__name__)
                 await self._clock.sleep(_AGAIN_S)

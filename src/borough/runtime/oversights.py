@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from borough.runtime.options import Options
+from borough.runtime.options import KafkaOptions, Options, RabbitmqOptions, SystemFacts
 from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
@@ -31,6 +31,20 @@ def oversights(plan: Plan, options: Options) -> Iterator[str]:
             close = difflib.get_close_matches(facts.team, options.teams, 1)
             meant = f"did you mean {close[0]}?" if close else f"add [teams.{facts.team}]"
             yield f'services.{service.name}.team is "{facts.team}", which no table names; {meant}'
+
+    yield from _names(options)
+
+
+def _names(options: Options) -> Iterator[str]:
+    events = options.events
+    prefixes = {"rabbitmq": events.rabbitmq.prefix, "kafka": events.kafka.prefix}
+    usual = {"rabbitmq": RabbitmqOptions().prefix, "kafka": KafkaOptions().prefix}
+    unnamed = options.system.name == SystemFacts().name
+    if unnamed and events.broker in usual and prefixes[events.broker] == usual[events.broker]:
+        yield (
+            f"system.name is not given: what services have at the broker is kept for their system by its name, and two "
+            f"systems without one are not told apart; set it, or events.{events.broker}.prefix"
+        )
 
 
 def _migrations(service: ServicePlan) -> Iterator[str]:

@@ -15,7 +15,7 @@ from borough.brokers.kafka import KafkaBroker, KafkaTerms
 from borough.clock import SystemClock
 from borough.contracts.retention import FOREVER, LATEST_PER_KEY, Retention
 from borough.engines.kafka import KafkaServer
-from borough.errors import BrokerError
+from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Delivery, Message, Subscription
 from tests.servers.kafka import kafka, terms
 
@@ -242,3 +242,22 @@ async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_
             numbers.update(d.message.sequence for d in await subscription.take(500))
     assert numbers == set(range(1, 201))
     await broker.close()
+
+
+async def test_of_two_systems_with_a_service_of_one_name_the_second_is_told_and_does_not_start(
+    broker: KafkaBroker, terms: KafkaTerms
+) -> None:
+    bank = KafkaBroker(msgspec.structs.replace(terms, system="bank"), SystemClock())
+    await bank.open()
+    try:
+        await asyncio.gather(broker.claim(["mail", "orders"]), bank.claim(["loans"]))
+        await broker.claim(["mail"])  # another process of it
+        with pytest.raises(ConfigurationError, match=r"mail .* is of the system 'system'") as told:
+            await bank.claim(["mail"])
+        assert "this is 'bank'" in str(told.value)
+        assert "events.kafka.prefix" in str(told.value)
+        with pytest.raises(ConfigurationError):
+            await bank.publish(messages(1, 2))
+        assert await broker.end(TOPIC) == 0
+    finally:
+        await bank.close()

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -118,6 +118,9 @@ class EmbeddedBroker:
                     "were not handled yet are left there. Remove it when you do not need them",
                     path,
                 )
+
+    async def claim(self, services: Iterable[str]) -> None:
+        """Nothing: the data folder is this system's."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Append to the topics' logs; durable when it returns. Raises `BrokerError`."""

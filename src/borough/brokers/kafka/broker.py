@@ -7,7 +7,7 @@ consumer's database, not by a consumer group: partitions are assigned, and the g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -15,7 +15,9 @@ from typing import Final
 import msgspec
 from confluent_kafka import KafkaException
 
+from borough.brokers.claims import Claims
 from borough.brokers.kafka.group import Group, made_consumer
+from borough.brokers.kafka.owners import Owners
 from borough.brokers.kafka.places import Offsets, places_text, read_places, start_of
 from borough.brokers.kafka.publishing import Publishing
 from borough.brokers.kafka.reading import KafkaSubscription
@@ -49,6 +51,8 @@ class KafkaBroker:
         self._topics: Topics | None = None
         self._threads: ThreadPoolExecutor | None = None
         self._readings: set[KafkaSubscription] = set()
+        self._claims = Claims(self._claim)
+        self._owners: Owners | None = None
 
     async def open(self) -> None:
         """Take events from now on. The cluster may still be away: events wait in their outboxes.
@@ -67,9 +71,21 @@ class KafkaBroker:
             ) from None
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-kafka")
 
+    async def claim(self, services: Iterable[str]) -> None:
+        """Say in a topic that they are this system's, unless another has. Raises `ConfigurationError`."""
+        await self._claims.begin(services)
+
+    async def _claim(self, service: str) -> None:
+        topics, threads = self._opened()
+        if self._owners is None:
+            self._owners = Owners(self._terms, topics, self._publishing, threads, self._clock)
+        await self._owners.claim(service)
+
     async def publish(self, messages: Sequence[Message]) -> None:
         """Acknowledged by all replicas in sync when it returns. Raises `BrokerError`."""
         topics, _ = self._opened()
+        if self._claims.wait:
+            await self._claims.settle()
         for message in messages:
             if len(message.body) > LONGEST_EVENT:
                 raise BrokerError(
@@ -83,6 +99,8 @@ class KafkaBroker:
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Note where the topic ends as the offsets of the group, unless it has some."""
         topics, threads = self._opened()
+        if self._claims.wait:
+            await self._claims.settle()
         partitions = await self._made(topics, topic)
         consumer = made_consumer(self._terms, group)
         try:
@@ -158,6 +176,8 @@ class KafkaBroker:
         self, group: str, topic: str, position: int, noted: Offsets | None
     ) -> KafkaSubscription:
         topics, threads = self._opened()
+        if self._claims.wait:
+            await self._claims.settle()
         name = self._terms.topic(topic)
         partitions = await self._made(topics, topic)
         another = partial(made_consumer, self._terms, group)
@@ -182,6 +202,7 @@ class KafkaBroker:
             await reading.close()
         await self._publishing.close()
         threads, self._threads, self._topics = self._threads, None, None
+        self._owners = None
         if threads is not None:
             threads.shutdown(wait=False)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -32,9 +32,12 @@ _PATIENCE_S: Final = 15.0
 _LOOK_S: Final = 0.1
 
 
-def made_consumer(terms: KafkaTerms, group: str) -> Consumer:
-    """A consumer of a handler's group; one thread at a time may use it."""
-    return Consumer({**terms.consumer(group), "logger": _log, "log_level": _CRITICAL})
+def made_consumer(
+    terms: KafkaTerms, group: str, settings: Mapping[str, object] | None = None
+) -> Consumer:
+    """A consumer of a handler's group, with settings of its own; one thread at a time may use it."""
+    told = {"logger": _log, "log_level": _CRITICAL, **(settings or {})}
+    return Consumer({**terms.consumer(group), **told})
 
 
 class Group:

@@ -25,12 +25,14 @@ _ANSWER_S: Final = 10.0
 class KafkaTerms(msgspec.Struct, frozen=True):
     """Where the cluster is, and how its topics are made.
 
-    `prefix` stands before the names of topics and groups, so that systems can share a cluster. `replicas` 0
-    are three, or as many as there are brokers; `in_sync` 0 is one less, at least one. With `creates` off, topics
-    are made by somebody else. `settings` go to librdkafka as they are: credentials, certificates.
+    `prefix` stands before the names of topics and groups, so that systems can share a cluster; what services are
+    called there is `system`'s alone. `replicas` 0 are three, or as many as there are brokers; `in_sync` 0 is one less,
+    at least one. With `creates` off, topics are made by somebody else. `settings` go to librdkafka as they are:
+    credentials, certificates.
     """
 
     servers: tuple[str, ...]
+    system: str = "system"
     prefix: str = ""
     partitions: int = 3
     replicas: int = 0

@@ -7,8 +7,11 @@ events restore the order, and their publisher's database serves what it retains.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from aiormq.exceptions import ChannelAccessRefused
+
+from borough.brokers.claims import Claims, of_another
 from borough.brokers.rabbitmq.link import Link, ended, spoken
 from borough.brokers.rabbitmq.publisher import Publisher
 from borough.brokers.rabbitmq.subscription import QueueSubscription
@@ -41,6 +44,7 @@ class RabbitmqBroker:
         self._consuming = Link(url.reveal(), "borough consumes", self._terms)
         self._publisher = Publisher(self._publishing, self._topology, self._terms)
         self._subscriptions: set[QueueSubscription] = set()
+        self._claims = Claims(self._claim)
         self._open = False
 
     async def open(self) -> None:
@@ -56,6 +60,36 @@ class RabbitmqBroker:
         else:
             await ended(channel.close())
 
+    async def claim(self, services: Iterable[str]) -> None:
+        """Leave a mark at the broker that they are this system's, unless another has. Raises `ConfigurationError`."""
+        await self._claims.begin(services)
+
+    async def _claim(self, service: str) -> None:
+        terms, place = self._terms, self._consuming.place
+        channel = await self._consuming.channel()
+        try:
+            async with spoken(place, terms.patience_s):
+                owner = await self._topology.claim(channel, service)
+        except BrokerError as error:
+            if not isinstance(error.__cause__, ChannelAccessRefused):
+                raise
+            _log.warning(
+                "nothing tells whether another system has a service %s here: %s", service, error
+            )
+            return
+        finally:
+            await ended(channel.close())
+        if owner != terms.system:
+            raise of_another(
+                f"RabbitMQ at {place}",
+                service,
+                terms.system,
+                owner,
+                terms.prefix,
+                "Set events.rabbitmq.prefix for this one, or give it a virtual host; where the system was renamed, "
+                f"delete the exchange {self._topology.owner(service)}, which only keeps its name",
+            )
+
     async def publish(self, messages: Sequence[Message]) -> None:
         """Have RabbitMQ keep them, confirmed by a majority of each queue's replicas. Raises `BrokerError`."""
         self._refuse_closed()
@@ -65,11 +99,15 @@ class RabbitmqBroker:
                     f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
                     f"an event at most {LONGEST_EVENT}"
                 )
+        if self._claims.wait:
+            await self._claims.settle()
         await self._publisher.publish(messages)
 
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Have the queue of the handler, bound to the topic. Raises `BrokerError`."""
         self._refuse_closed()
+        if self._claims.wait:
+            await self._claims.settle()
         channel = await self._consuming.channel()
         async with spoken(self._consuming.place, self._terms.patience_s):
             await self._topology.declare_handler(channel, group, topic)
@@ -113,6 +151,8 @@ class RabbitmqBroker:
     async def subscribe(self, group: str, topic: str, position: int) -> QueueSubscription:
         """Read the queue of the handler; what it has not handed back comes first."""
         self._refuse_closed()
+        if self._claims.wait:
+            await self._claims.settle()
         subscription = QueueSubscription(group, topic, self._consuming, self._topology, self._terms)
         self._subscriptions = {one for one in self._subscriptions if not one.is_closed}
         self._subscriptions.add(subscription)

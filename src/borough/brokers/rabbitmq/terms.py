@@ -10,6 +10,8 @@ __all__ = ["RabbitmqTerms"]
 class RabbitmqTerms(msgspec.Struct, frozen=True):
     """`docs/reference/rabbitmq.md` says why each is what it is."""
 
+    system: str = "system"
+    """Whose exchanges and queues these are."""
     prefix: str = "borough"
     """How the names of all exchanges and queues begin."""
     version: int = 1

@@ -7,9 +7,11 @@ goes to a second queue, from which the same handler reads: it is our database th
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from aiormq.abc import AbstractChannel
+from aiormq.exceptions import ChannelPreconditionFailed
 
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
 from borough.errors import ConfigurationError
@@ -40,6 +42,30 @@ class Topology:
     def dead_queue(self, group: str, topic: str) -> str:
         """What RabbitMQ has given up on the way to a handler."""
         return _checked(f"{self.queue(group, topic)}.dead")
+
+    def owner(self, service: str) -> str:
+        """The exchange that tells which system the names of a service are of."""
+        return _checked(f"{self._terms.prefix}.{service}@owner")
+
+    async def claim(self, channel: AbstractChannel, service: str) -> str:
+        """Have the names of a service for this system; returns the system that has them, then or before.
+
+        RabbitMQ holds an exchange against its alternate one when it is declared again: who comes second is refused,
+        and told what the first one said, wherever in a cluster both ask. Nothing is ever sent to either.
+        """
+        before = f"{self._terms.prefix}.system:"
+        mine = _checked(f"{before}{self._terms.system}")
+        try:
+            await channel.exchange_declare(
+                self.owner(service),
+                exchange_type="fanout",
+                durable=True,
+                arguments={"alternate-exchange": mine},
+            )
+        except ChannelPreconditionFailed as error:
+            told = re.search(f"but current is '{re.escape(before)}(.*)'", str(error))
+            return told[1] if told else ""
+        return self._terms.system
 
     async def declare_topic(self, channel: AbstractChannel, topic: str) -> None:
         """Have the exchange of a topic."""
