@@ -126,7 +126,7 @@ class Publishing:
             self._replace_if_fatal(producer, batch.error)
             raise BrokerError(
                 f"Kafka has not acknowledged {batch_name(messages)}: {batch.error.str()}"
-            )
+            ) from KafkaException(batch.error)
 
     async def close(self) -> None:
         """Let go of the producer; what it has not delivered stays in the outbox. Idempotent."""
