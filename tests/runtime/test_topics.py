@@ -3,10 +3,17 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from borough.runtime.topics import KEYS, of_taken
+from borough.clock import SystemClock
+from borough.errors import ConfigurationError
+from borough.runtime.adapters import make_store
+from borough.runtime.configuration import Configuration
+from borough.runtime.positions import noted_in
+from borough.runtime.topics import KEYS, of_taken, opened_store
+from borough.stores.schema import borough_migrations
 
 
 @pytest.fixture
@@ -40,3 +47,22 @@ def test_keys_of_parked_events_are_counted_among_so_many_events_only(
 )
 def test_a_whole_is_never_less_than_its_part(part: int, heard: int, said: str) -> None:
     assert of_taken(part, heard) == said
+
+
+async def test_a_database_that_was_not_started_since_an_upgrade_is_told_as_that(
+    tmp_path: Path,
+) -> None:
+    clock, configuration = SystemClock(), Configuration.load(tmp_path, {})
+    store = make_store(configuration, configuration.data_folder, "mail", clock)
+    configuration.data_folder.mkdir()
+    await store.open()
+    await store.migrate("borough", borough_migrations("sqlite")[:8])
+    await store.close()
+
+    async def look() -> None:
+        async with opened_store(configuration, "mail", clock) as found:
+            assert found is not None
+            await noted_in(found, "mail.hear", "orders.Orders", "embedded")
+
+    with pytest.raises(ConfigurationError, match="as an earlier version of Borough has left it"):
+        await look()

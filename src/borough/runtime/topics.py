@@ -22,6 +22,7 @@ from borough.runtime.positions import noted_in
 from borough.runtime.push_plan import plan_pushes
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.handlers import ON_MARK, OnMark
+from borough.stores.schema import borough_migrations
 
 __all__ = [
     "HEARD",
@@ -55,6 +56,7 @@ select handler from borough_parked where topic = $1
 union select handler from borough_dead where topic = $1
 """
 _NOTHING = TopicFacts(0, 0, 0, 0, 0, None)
+_APPLIED = "select 1 from borough_migrations where space = 'borough' and name = $1"
 _LATER = "select count(*) from borough_scheduled where topic = $1"
 
 
@@ -278,6 +280,20 @@ async def opened_store(
         await store.open()
         yield store
     except StoreError as error:
+        if await _is_older(store):
+            raise ConfigurationError(
+                f"the database of {service} is as an earlier version of Borough has left it; start the system once "
+                "with this one"
+            ) from error
         raise ConfigurationError(f"the database of {service}: {error}") from error
     finally:
         await store.close()
+
+
+async def _is_older(store: Store) -> bool:
+    """Whether it lacks tables that are looked into here, as it was not started since."""
+    newest = borough_migrations(store.dialect)[-1].name
+    try:
+        return await store.maybe(int, _APPLIED, newest) is None
+    except StoreError:
+        return False
