@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import cast
 
-from borough.errors import TooManyRequests
+from borough.errors import CallError, TooManyRequests
 from borough.gateway.clients import Clients
 from borough.transports.http.message import Request, Response
 
-__all__ = ["OpenStreams"]
+__all__ = ["OpenStreams", "after_it_ran"]
 
 _RETRY_AFTER_S = 5
+_READING = frozenset({"GET", "HEAD"})
+
+
+def after_it_ran(error: CallError, request: Request) -> CallError:
+    """A refusal of what only its first piece told to be a stream: asked for again, it would run twice."""
+    error.retryable = request.method in _READING  # type: ignore[misc]
+    return error
 
 
 class OpenStreams:
@@ -33,10 +40,11 @@ class OpenStreams:
         count = self._open.get(client, 0)
         if count >= self._most:
             await _closed(body)
-            raise TooManyRequests(
+            full = TooManyRequests(
                 f"This client has {self._most} streams open, and no more may be; close one first",
                 retry_after_s=_RETRY_AFTER_S,
             )
+            raise after_it_ran(full, request)
         self._open[client] = count + 1
         response.body = _Counted(body, self, client)
         return response

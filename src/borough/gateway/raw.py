@@ -20,6 +20,7 @@ from borough.clock import Clock
 from borough.contracts.marks import Allow
 from borough.errors import DeadlineExceeded, ServiceFailure, TooManyRequests, Unavailable
 from borough.gateway.identity import PublicIdentity, permit
+from borough.gateway.open_streams import after_it_ran
 from borough.gateway.timeouts import Timeouts
 from borough.runtime.lifespan import Asgi, Message
 from borough.services.context import CURRENT, Call, Principal, WorkPool
@@ -55,7 +56,7 @@ class RawLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one application may have open and left behind; before that its service's entrance counts."""
 
     streams: int = 1024
-    """Answers that it has begun and not ended; beyond them 503."""
+    """Answers that go on after their first chunk, open at once; one more is 503."""
     after_answers: int = 256
     """Requests for which it goes on after its last byte; beyond them 429."""
     after_answer_s: float = 60.0
@@ -89,6 +90,11 @@ class _Exchange:
         elif message["type"] == "http.response.body":
             self._has_ended = not message.get("more_body", False)
             await self.chunks.put((message.get("body", b""), not self._has_ended))
+
+    async def fail(self, failure: ServiceFailure) -> None:
+        """Whoever still waits for a chunk learns that none will come; where nobody does, there may be no room."""
+        if not self._gone.is_set():
+            await self.chunks.put(failure)
 
     def leave(self) -> None:
         """The answer is over, or the client is gone."""
@@ -171,8 +177,6 @@ class RawApp:
             raise TooManyRequests(
                 f"{self.mount.path} has too much to do after its last answers", retry_after_s=1
             )
-        if self._streams >= self._limits.streams:
-            raise Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
         timeout_s = self._timeouts.of(request)
         exchange = _Exchange(request.body)
         task = self._begin(request, principal, exchange, timeout_s)
@@ -180,9 +184,7 @@ class RawApp:
             async with asyncio.timeout(timeout_s):
                 first = await exchange.chunks.get()
         except BaseException as error:
-            exchange.leave()
-            task.cancel()
-            await asyncio.wait([task])
+            await _end(task, exchange)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(f"{self.mount.path} did not answer in time") from None
             raise
@@ -195,6 +197,10 @@ class RawApp:
         headers = [field for field in fields if field[0] not in _SERVERS]
         body, more = first
         if more:
+            if self._streams >= self._limits.streams:
+                await _end(task, exchange)
+                full = Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
+                raise after_it_ran(full, request)
             self._streams += 1
             chunks = _Chunks(body, exchange, task, self._stream_ended)
             return Response(exchange.start["status"], headers, chunks)
@@ -250,8 +256,7 @@ class RawApp:
         finally:
             if self._recorder is not None:
                 self._recorder.note(self._shape, came, began, failure=seen, trace=own)
-        # Whoever still waits for a chunk learns that none will come.
-        await exchange.chunks.put(failure)
+        await exchange.fail(failure)
 
     def _stream_ended(self, task: asyncio.Task[None]) -> None:
         self._streams -= 1
@@ -289,6 +294,13 @@ class RawApp:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+
+async def _end(task: asyncio.Task[None], exchange: _Exchange) -> None:
+    """Nobody will have the answer."""
+    exchange.leave()
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _scope(request: Request, mount: str, principal: Principal | None) -> Message:

@@ -1,0 +1,73 @@
+"""An application has so many streams open; what is no stream it answers beside them."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from borough.contracts.marks import ANYONE
+from borough.gateway.edge import EdgeSettings
+from borough.gateway.raw import Asgi, RawLimits, RawMount
+from tests.gateway.library import Town, request
+
+
+def full(path: Path, app: Asgi, streams: int, settings: EdgeSettings | None = None) -> Town:
+    """An edge before `app`, which may have that many streams open."""
+    mount = RawMount("library", "/library/raw", ANYONE, app)
+    return Town(path, settings, raws=[mount], raw_limits=RawLimits(streams=streams))
+
+
+async def ticking_or_short(scope: Any, receive: Any, send: Any) -> None:
+    """Goes on for ever, or answers at once where that is asked for."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["query_string"] == b"short":
+        await send({"type": "http.response.body", "body": b"short"})
+        return
+    await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+    await asyncio.Event().wait()
+
+
+async def test_an_application_with_all_its_streams_open_still_gives_short_answers(
+    tmp_path: Path,
+) -> None:
+    town = full(tmp_path, ticking_or_short, 1)
+    first = await town.edge.answer(request("GET", "/library/raw"))
+    assert (await town.get("/library/raw")).status == 503
+    assert (await town.get("/library/raw?short")).body == b"short"
+    await first.body.aclose()  # type: ignore[union-attr]
+    await town.edge.close()
+
+
+@pytest.mark.parametrize(("method", "may_repeat"), [("GET", True), ("POST", False)])
+@pytest.mark.parametrize(("of_all", "of_client", "status"), [(0, 1, 503), (1, 0, 429)])
+async def test_a_stream_too_many_that_has_begun_may_be_asked_for_again_only_by_what_reads(
+    tmp_path: Path, method: str, may_repeat: bool, of_all: int, of_client: int, status: int
+) -> None:
+    town = full(tmp_path, ticking_or_short, of_all, EdgeSettings(streams_per_client=of_client))
+    refused = await town.ask(method, "/library/raw")
+    assert (refused.status, refused.json["retryable"]) == (status, may_repeat)
+    await town.edge.close()
+
+
+async def test_a_stream_that_nobody_reads_ends_whatever_the_application_makes_of_its_cancellation(
+    tmp_path: Path,
+) -> None:
+    is_full = asyncio.Event()
+
+    async def stubborn(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            for count in range(1000):
+                if count == 9:  # one is read, and eight may wait
+                    is_full.set()
+                await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+        except asyncio.CancelledError:
+            raise RuntimeError("cancelled") from None
+
+    town = full(tmp_path, stubborn, 1)
+    begun = await town.edge.answer(request("GET", "/library/raw"))
+    async with asyncio.timeout(10):
+        await is_full.wait()
+        await begun.body.aclose()  # type: ignore[union-attr]
+    await town.edge.close()
