@@ -151,6 +151,10 @@ class Edge:
         if self._throttle is not None:
             self._throttle.check(request)
 
+    def hold_stream(self, request: Request) -> Callable[[], None]:
+        """Count a stream of another listener until what is returned is called. Raises `TooManyRequests`."""
+        return self._streams.hold(request)
+
     def mark(self, request: Request, response: Response) -> Response:
         """What was refused before it came here, as other origins may read it."""
         if self._cors is None:

@@ -141,6 +141,17 @@ class Front:
         throttle = Throttle(options.rate_limit, self.identity, self._clock, proxies=options.proxies)
         return throttle.check
 
+    def streams(self) -> Callable[[Request], Callable[[], None]]:
+        """What counts the streams of another public listener by client, until each has ended, in the same way."""
+        if self.edge is not None:
+            return self.edge.hold_stream
+        from borough.gateway.clients import Clients  # replicas have none, save for gRPC
+        from borough.gateway.open_streams import OpenStreams
+
+        options = self._configuration.options.edge
+        clients = Clients(self.identity, options.proxies)
+        return OpenStreams(options.streams_per_client, clients).hold
+
     def bounds(self) -> Bounds:
         """What another public listener bears together with that of the edge where one is here."""
         if self._server is not None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from borough.clock import Clock
 from borough.contracts.proto import ProtoFile
 from borough.errors import ConfigurationError
+from borough.gateway.front import Front
 from borough.runtime.configuration import Configuration
 from borough.transports.grpc.door import GrpcDoor
 from borough.transports.grpc.limits import GrpcLimits
@@ -21,7 +22,6 @@ from borough.transports.grpc.server import GrpcServer
 from borough.transports.http.bounds import Bounds
 from borough.transports.http.door import Door, Route
 from borough.transports.http.entrance import Entrances
-from borough.transports.http.message import Request
 
 __all__ = ["GrpcDoors"]
 
@@ -40,16 +40,24 @@ class GrpcDoors:
     async def open_public(
         self,
         door: Door,
-        check_rate: Callable[[Request], None],
+        front: Front,
         files: Sequence[ProtoFile],
         routes: Sequence[Route],
-        bounds: Bounds,
     ) -> None:
-        """Serve what of these contracts is public. Raises `ConfigurationError`."""
+        """Serve what of these contracts is public, counted with what comes to `front`.
+
+        Raises `ConfigurationError`.
+        """
         ssl = await asyncio.to_thread(self._public_context)
         shown = [file.public() for file in files]
-        asked = GrpcDoor(door, self._clock, entrances=self._entrances, check_rate=check_rate)
-        self.public = self._server(asked, shown, routes, bounds)
+        asked = GrpcDoor(
+            door,
+            self._clock,
+            entrances=self._entrances,
+            check_rate=front.rate(),
+            hold_stream=front.streams(),
+        )
+        self.public = self._server(asked, shown, routes, front.bounds())
         await self.public.open(self._options.host, self._options.port or 0, ssl)
 
     async def open_internal(

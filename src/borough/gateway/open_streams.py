@@ -6,7 +6,8 @@ item now and then. So no client can take what a service has for all of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import cast
 
 from borough.errors import CallError, TooManyRequests
@@ -36,21 +37,27 @@ class OpenStreams:
     async def counted(self, request: Request, response: Response) -> Response:
         """The response, counted until its body is closed. Raises `TooManyRequests` and closes it for one too many."""
         body = cast("AsyncIterator[bytes]", response.body)
+        try:
+            release = self.hold(request)
+        except TooManyRequests as full:
+            await _closed(body)
+            raise after_it_ran(full, request) from None
+        response.body = _Counted(body, release)
+        return response
+
+    def hold(self, request: Request) -> Callable[[], None]:
+        """Count a stream until what is returned is called, once. Raises `TooManyRequests` for one too many."""
         client = self._clients.of(request)
         count = self._open.get(client, 0)
         if count >= self._most:
-            await _closed(body)
-            full = TooManyRequests(
+            raise TooManyRequests(
                 f"This client has {self._most} streams open, and no more may be; close one first",
                 retry_after_s=_RETRY_AFTER_S,
             )
-            raise after_it_ran(full, request)
         self._open[client] = count + 1
-        response.body = _Counted(body, self, client)
-        return response
+        return partial(self._release, client)
 
-    def release(self, client: str) -> None:
-        """One of its streams has ended."""
+    def _release(self, client: str) -> None:
         count = self._open.pop(client) - 1
         if count:
             self._open[client] = count
@@ -59,10 +66,9 @@ class OpenStreams:
 class _Counted:
     """A body whose end is told; whoever sends it closes it, come what may."""
 
-    def __init__(self, body: AsyncIterator[bytes], streams: OpenStreams, client: str) -> None:
+    def __init__(self, body: AsyncIterator[bytes], release: Callable[[], None]) -> None:
         self._body = body
-        self._streams: OpenStreams | None = streams
-        self._client = client
+        self._release: Callable[[], None] | None = release
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return aiter(self._body)
@@ -72,9 +78,9 @@ class _Counted:
 
     async def aclose(self) -> None:
         """Close the body. Idempotent."""
-        streams, self._streams = self._streams, None
-        if streams is not None:
-            streams.release(self._client)
+        release, self._release = self._release, None
+        if release is not None:
+            release()
         await _closed(self._body)
 
 

@@ -166,7 +166,7 @@ class Process:
             await grpc.open_internal(internal, ssl, files, routes, server.bounds)
         if options.grpc.port is not None:
             door = self._public_door(self.front.identity, ()).door
-            await grpc.open_public(door, self.front.rate(), files, routes, self.front.bounds())
+            await grpc.open_public(door, self.front, files, routes)
 
     def _services(self) -> tuple[set[str], set[str]]:
         """The services that are answered in this process, and all that there are."""

@@ -166,7 +166,8 @@ class EdgeOptions(Table, frozen=True):
     rate_limit: str | None = "100/s"
     """Requests per client in /s, /m or /h; an empty text switches it off."""
     streams_per_client: AtLeastOne = 128
-    """Streams, and other answers sent piece by piece, that one client has open at once; one more is refused (429)."""
+    """Streams, and other answers sent piece by piece, that one client has open at once, by HTTP and gRPC together;
+    one more is refused (429)."""
     tokens: TokenOptions = TokenOptions()
     limits: EdgeLimits = EdgeLimits()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from google.protobuf.message import DecodeError
@@ -44,6 +44,8 @@ Pings and settings have no window, and each has an answer that would wait."""
 _QUESTION_BYTES = 16 * 1024
 """A message to health or reflection, which holds a name."""
 _HEALTH = f"/{HEALTH}/"
+_CHECK = f"/{HEALTH}/Check"
+"""The one talk that ends with its first answer."""
 _UNKNOWN = Failure(trailers_of(Code.UNIMPLEMENTED, "There is no such method here"))
 
 
@@ -230,12 +232,13 @@ class GrpcConnection(H2ServerProtocol):
         return failure
 
     async def _talked(self, talk: Talk, call: GrpcCall, path: str) -> Failure | None:
-        body_s = self._listener.limits.body_s
+        door, body_s = self._listener.door, self._listener.limits.body_s
         try:
-            async with aclosing(cast(Any, talk(self._asked(call, path)))) as answers:
-                async for message in answers:
-                    async with asyncio.timeout(body_s):
-                        await call.write(message)
+            with nullcontext() if path == _CHECK else door.streaming(path, call):
+                async with aclosing(cast(Any, talk(self._asked(call, path)))) as answers:
+                    async for message in answers:
+                        async with asyncio.timeout(body_s):
+                            await call.write(message)
         except NotFound as error:
             return Failure(trailers_of(Code.NOT_FOUND, error.detail))
         except DecodeError:

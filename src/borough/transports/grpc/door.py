@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from borough.clock import Clock
@@ -68,13 +69,16 @@ class GrpcDoor:
         *,
         entrances: Entrances | None = None,
         check_rate: Callable[[Request], None] | None = None,
+        hold_stream: Callable[[Request], Callable[[], None]] | None = None,
         is_inside: bool = False,
     ) -> None:
-        """`is_inside`: the callers are services, who may say for whom they call."""
+        """`hold_stream` counts one until what it returns is called; it and `check_rate` raise `TooManyRequests`.
+        `is_inside`: the callers are services, who may say for whom they call."""
         self._door = door
         self._monotonic = clock.monotonic
         self._entrances = entrances
         self._check_rate = check_rate
+        self._hold_stream = hold_stream
         self._is_inside = is_inside
         self.taken = _TAKEN_INSIDE if is_inside else _TAKEN
         """The names of metadata that count."""
@@ -104,16 +108,19 @@ class GrpcDoor:
         has_begun = False
         try:
             arguments, call = await self._begin(visit, method, data, incoming)
-            items = method.route.callee.stream(arguments, call)
-            left_s = call.deadline - self._monotonic()  # the callee lifts it after the first item
-            try:
-                async with asyncio.timeout(left_s):  # of all of it: so gRPC has it
-                    async for item in items:
-                        has_begun = True
-                        visit.leave()
-                        await incoming.write(method.message(item))
-            finally:
-                await items.aclose()  # type: ignore[attr-defined]
+            with self.streaming(method.path, incoming):
+                items = method.route.callee.stream(arguments, call)
+                left_s = (
+                    call.deadline - self._monotonic()
+                )  # the callee lifts it after the first item
+                try:
+                    async with asyncio.timeout(left_s):  # of all of it: so gRPC has it
+                        async for item in items:
+                            has_begun = True
+                            visit.leave()
+                            await incoming.write(method.message(item))
+                finally:
+                    await items.aclose()  # type: ignore[attr-defined]
         except TimeoutError:
             late = DeadlineExceeded(f"{method.path} did not end in time")
             failure = self._failure(visit, method, late)
@@ -136,8 +143,17 @@ class GrpcDoor:
     def check_rate(self, path: str, incoming: Incoming) -> None:
         """Count a question that no service answers. Raises `TooManyRequests`."""
         if self._check_rate is not None:
-            headers = Headers(incoming.headers)
-            self._check_rate(Request("POST", path, "", headers, b"", incoming.connection))
+            self._check_rate(_asking(path, incoming))
+
+    @contextmanager
+    def streaming(self, path: str, incoming: Incoming) -> Generator[None]:
+        """Count a stream among those of its client. Raises `TooManyRequests`."""
+        release = None if self._hold_stream is None else self._hold_stream(_asking(path, incoming))
+        try:
+            yield
+        finally:
+            if release is not None:
+                release()
 
     async def _begin(
         self, visit: _Visit, method: Method, data: bytes, incoming: Incoming
@@ -177,6 +193,11 @@ class GrpcDoor:
             return failure_of(problem_response(error, trace))
         _log.error("%s failed", method.path, exc_info=error)
         return failure_of(problem_response(ServiceFailure("The service failed"), trace))
+
+
+def _asking(path: str, incoming: Incoming) -> Request:
+    """Who asks, as HTTP has it."""
+    return Request("POST", path, "", Headers(incoming.headers), b"", incoming.connection)
 
 
 class _Refused(Exception):

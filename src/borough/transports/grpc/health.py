@@ -33,6 +33,7 @@ class Health:
             if name not in self._services:
                 raise NotFound(f"There is no service {name!r} here")
             yield self._state(name)
+            return
 
     async def watch(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The state now, and the next one."""
