@@ -39,6 +39,9 @@ async def test_many_services_fit_and_no_line_runs_through_a_box(
         await keep_shot(page, f"map-{count}-{width}")
         await expect(page.locator("#map .line.undeclared")).to_have_count(1)
         assert await page.locator("#relations tr", has_text="NOT DECLARED").count() == 1
+        elsewhere = sum(each.runs == "elsewhere" for each in view.services)
+        await expect(page.locator("#map .line.elsewhere:not(.unseen)")).to_have_count(elsewhere)
+        assert await page.locator("#relations tr", has_text="asks elsewhere").count() == elsewhere
         assert await overflow(page) == []
         assert await page.evaluate(CROSSINGS) == []
         assert await page.evaluate(SPILLS) == []
@@ -93,7 +96,7 @@ QUIET = {"per_s": 0.0, "faults_per_s": 0.0, "p50_ms": None, "p99_ms": None}
 
 
 def edges_of(view: SystemView) -> list[dict[str, Any]]:
-    """What is declared, and one call that is not."""
+    """What is declared, one call that is not, and one to a service elsewhere."""
     pairs = [("call", each.caller, each.provider) for each in view.calls]
     pairs += [("event", each.publisher, each.subscriber) for each in view.hearings]
     rest: dict[str, Any] = {
@@ -103,8 +106,18 @@ def edges_of(view: SystemView) -> list[dict[str, Any]]:
         "lately": QUIET,
         "faring": "quiet",
     }
+    elsewhere = {each.name for each in view.services if each.runs == "elsewhere"}
+    pairs += [("call", view.services[0].name, name) for name in elsewhere]
     found = [
-        {"kind": kind, "caller": one, "callee": other, "declared": True, "observed": False, **rest}
+        {
+            "kind": kind,
+            "caller": one,
+            "callee": other,
+            "elsewhere": other in elsewhere,
+            "declared": True,
+            "observed": other in elsewhere,
+            **rest,
+        }
         for kind, one, other in pairs
     ]
     busy = {"per_s": 120.0, "faults_per_s": 3.0, "p50_ms": 2.0, "p99_ms": 40.0}
@@ -114,6 +127,7 @@ def edges_of(view: SystemView) -> list[dict[str, Any]]:
             "kind": "call",
             "caller": view.services[0].name,
             "callee": view.services[5].name,
+            "elsewhere": False,
             "declared": False,
             "observed": True,
             **strange,

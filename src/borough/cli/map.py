@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -24,11 +24,13 @@ _EXAMPLE = """examples:
 
 
 class _Edge(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands between two services; `declared` by the code, `observed` by what is kept."""
+    """What stands between two services; `declared` by the code, `observed` by what is kept.
+    `elsewhere`: it leads to a service of `[external]`."""
 
     kind: str
     caller: str
     callee: str
+    elsewhere: bool
     declared: bool
     observed: bool
     operations: tuple[Any, ...] = ()
@@ -48,7 +50,7 @@ def add(subparsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    declared = _declared(options)
+    declared, elsewhere = _declared(options)
     observed: Sequence[ObservedEdge] = ()
     unseen = "declared, never seen"
     try:
@@ -56,14 +58,14 @@ def _run(options: argparse.Namespace) -> int:
     except ConfigurationError as error:  # what is declared can be shown all the same
         unseen = "declared"
         print(f"what is declared; what has been seen is not known: {error}", file=sys.stderr)
-    edges = _joined(declared, observed)
+    edges = _joined(declared, observed, elsewhere)
     if options.json:
         print(msgspec.json.encode({"edges": edges}).decode())
         return 0
     if not edges:
         print("no service calls or hears another one")
     for edge in edges:
-        print(_line(edge) if edge.observed else f"{_what(edge):<40} {unseen}")
+        print(_line(edge) if edge.observed else f"{_what(edge):<40} {unseen}{_place(edge)}")
     return 0
 
 
@@ -77,7 +79,8 @@ def _observed(options: argparse.Namespace) -> Sequence[ObservedEdge]:
         file.close()
 
 
-def _declared(options: argparse.Namespace) -> set[tuple[str, str, str]]:
+def _declared(options: argparse.Namespace) -> tuple[set[tuple[str, str, str]], Collection[str]]:
+    """Who may call and who hears whom, and the services that are elsewhere."""
     from borough.runtime.callers import calls_without_code
     from borough.runtime.host import OWN_RESOURCES
     from borough.runtime.system import System
@@ -92,10 +95,14 @@ def _declared(options: argparse.Namespace) -> set[tuple[str, str, str]]:
         found |= {("call", name, contract.service) for contract in service.clients.values()}
         for handler in service.handlers:
             found |= {("event", event.topic.partition(".")[0], name) for event in handler.events}
-    return found
+    return found, system.configuration.options.external.keys()
 
 
-def _joined(declared: set[tuple[str, str, str]], observed: Sequence[ObservedEdge]) -> list[_Edge]:
+def _joined(
+    declared: set[tuple[str, str, str]],
+    observed: Sequence[ObservedEdge],
+    elsewhere: Collection[str],
+) -> list[_Edge]:
     seen: dict[tuple[str, str, str], list[ObservedEdge]] = {}
     for edge in observed:
         if edge.caller and edge.caller != edge.callee:
@@ -105,6 +112,7 @@ def _joined(declared: set[tuple[str, str, str]], observed: Sequence[ObservedEdge
             kind=kind,
             caller=caller,
             callee=callee,
+            elsewhere=callee in elsewhere,
             declared=(kind, caller, callee) in declared,
             observed=(kind, caller, callee) in seen,
             operations=tuple(seen.get((kind, caller, callee), ())),
@@ -126,4 +134,9 @@ def _line(edge: _Edge) -> str:
     slowest = max(each.p95_ms for each in edge.operations)
     thing = "call" if edge.kind == "call" else "event"
     note = "" if edge.declared else ", NOT DECLARED"
-    return f"{_what(edge):<40} {counted(count, thing)}, {failed} failed, p95 {slowest:.1f} ms{note}"
+    figures = f"{counted(count, thing)}, {failed} failed, p95 {slowest:.1f} ms"
+    return f"{_what(edge):<40} {figures}{_place(edge)}{note}"
+
+
+def _place(edge: _Edge) -> str:
+    return ", elsewhere" if edge.elsewhere else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -76,7 +76,8 @@ class OperationCounts(msgspec.Struct, frozen=True, kw_only=True):
 class EdgeCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of an operation by one caller, or attempts of a handler at one publisher's events.
 
-    `caller` is empty for the public. `outside` are requests to a host that is no service, all
+    `caller` is empty for the public. Calls are counted by who answers them, and where that is a service elsewhere,
+    which tells nothing here, by who makes them. `outside` are requests to a host that is no service, all
     as one operation. `buckets` counts durations by the exponent of their upper bound,
     2^N seconds.
     """
@@ -149,7 +150,9 @@ async def system_counts(
         )
         for service, rows in zip(host.services.values(), waiting, strict=True)
     }
-    edges = tuple(_edges(host.recorder)) if host.recorder is not None else ()
+    edges: tuple[EdgeCounts, ...] = ()
+    if host.recorder is not None:
+        edges = tuple(_edges(host.recorder, host.called_elsewhere))
     measured = _by_operation(edges)
     operations: dict[str, OperationCounts] = {}
     for name, callee in sorted(host.callees.items()):
@@ -230,10 +233,10 @@ def _joined(one: EdgeCounts, other: EdgeCounts) -> EdgeCounts:
     )
 
 
-def _edges(recorder: Recorder) -> Iterator[EdgeCounts]:
+def _edges(recorder: Recorder, elsewhere: Collection[str]) -> Iterator[EdgeCounts]:
     """What is measured of calls and of handling, by who has to do with whom."""
     for measured in recorder.measures.series():
-        names = _ends(measured)
+        names = _ends(measured, elsewhere)
         if names is None:
             continue
         kind, caller, callee, operation = names
@@ -250,13 +253,14 @@ def _edges(recorder: Recorder) -> Iterator[EdgeCounts]:
         )
 
 
-def _ends(
-    measured: Measured,
-) -> tuple[EdgeKind, str, str, str] | None:
+def _ends(measured: Measured, elsewhere: Collection[str]) -> tuple[EdgeKind, str, str, str] | None:
     facts = measured.attributes
-    if measured.name == "rpc.server.call.duration":
+    if measured.name in ("rpc.server.call.duration", "rpc.client.call.duration"):
         operation = f"{facts.get('rpc.service')}.{facts.get('rpc.method')}"
-        return "call", str(facts.get("borough.caller", "")), measured.service, operation
+        if measured.name == "rpc.server.call.duration":
+            return "call", str(facts.get("borough.caller", "")), measured.service, operation
+        callee = str(facts.get("peer.service", ""))
+        return ("call", measured.service, callee, operation) if callee in elsewhere else None
     if measured.name == "http.client.request.duration":
         address = str(facts.get("server.address", ""))
         return "outside", measured.service, address, address

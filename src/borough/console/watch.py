@@ -31,11 +31,13 @@ _FRESH_S = 0.8
 
 
 class EdgeNow(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands between two services. `operations` are those that were seen, also before a process ended."""
+    """What stands between two services. `operations` are those that were seen, also before a process ended.
+    `elsewhere`: it leads to a service of which no process is here."""
 
     kind: EdgeKind
     caller: str
     callee: str
+    elsewhere: bool
     declared: bool
     observed: bool
     count: int
@@ -138,6 +140,7 @@ class Moment:
         declared |= {("event", each.publisher, each.subscriber) for each in self.facts.hearings}
         seen: dict[Pair, list[EdgeCounts]] = {}
         names = {each.name for each in self.facts.services}
+        elsewhere = {each.name for each in self.facts.services if each.runs == "elsewhere"}
         # A library may have asked a service by its name.
         before = {
             each for each in self._memory.pairs if each[0] != "outside" or each[2] not in names
@@ -147,11 +150,15 @@ class Moment:
             if edge.count and pair in before:
                 seen.setdefault(pair, []).append(edge)
         return {
-            " ".join(pair): self._edge(pair, pair in declared, seen.get(pair, ()))
+            " ".join(pair): self._edge(
+                pair, pair in declared, seen.get(pair, ()), is_elsewhere=pair[2] in elsewhere
+            )
             for pair in sorted({*declared, *seen, *before})
         }
 
-    def _edge(self, pair: Pair, is_declared: bool, seen: Iterable[EdgeCounts]) -> EdgeNow:
+    def _edge(
+        self, pair: Pair, is_declared: bool, seen: Iterable[EdgeCounts], *, is_elsewhere: bool
+    ) -> EdgeNow:
         found = tuple(seen)
         kind, caller, callee = pair
         before = self._memory.operations(pair)
@@ -161,6 +168,7 @@ class Moment:
             kind=kind,
             caller=caller,
             callee=callee,
+            elsewhere=is_elsewhere,
             declared=is_declared,
             observed=bool(found) or bool(before),
             count=sum(each.count for each in found),

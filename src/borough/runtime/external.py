@@ -71,6 +71,11 @@ class Externals:
             self._contracts.setdefault(contract.service, []).append(contract)
             self._places[contract.service] = _place(contract.service, external)
 
+    @property
+    def names(self) -> Collection[str]:
+        """The services that are called at their URL: nothing of the system answers for them."""
+        return self._contracts.keys()
+
     def beside(self, transport: Transport) -> Transport:
         """The same transport for one caller, save for services elsewhere."""
         return _Beside(transport, self._transports()) if self._contracts else transport

@@ -114,6 +114,11 @@ class Host:
         """Whether every service has been opened and none is stopping."""
         return self.state == "ready"
 
+    @property
+    def called_elsewhere(self) -> Collection[str]:
+        """The services of `[external]` that are called from here at their URL."""
+        return self._externals.names
+
     async def start(self) -> None:
         """Start everything. On a failure what was started is stopped again, and the failure raised."""
         self.state = "starting"

@@ -27,6 +27,7 @@ function legend() {
   const entry = (kind, look, text) => make("span", {}, sample(kind, look), text);
   return make("p", { class: "legend" },
     entry("call", "", "asks (a call)"), entry("event", "", "tells (an event)"),
+    entry("call", "elsewhere", "asks a service elsewhere"),
     entry("call", "unseen", "declared, not seen yet"), entry("call", "undeclared", "seen, not declared"),
     entry("call", "failing", "failing"), make("span", {}, make("span", { class: "ill", "aria-hidden": "true" }), "in trouble"),
     make("span", {}, make("span", { class: "few", "aria-hidden": "true" }), "a little fails, or may soon"),
@@ -101,7 +102,7 @@ class Rows {
     const rows = [...edges].map(([key, edge]) => {
       const cells = Array.from({ length: 6 }, () => make("span"));
       this.cells.set(key, cells);
-      return [serviceLink(edge.caller), edge.kind === "event" ? "tells" : "asks", edge.kind === "outside" ? edge.callee : serviceLink(edge.callee), ...cells];
+      return [serviceLink(edge.caller), `${edge.kind === "event" ? "tells" : "asks"}${edge.elsewhere ? " elsewhere" : ""}`, edge.kind === "outside" ? edge.callee : serviceLink(edge.callee), ...cells];
     });
     this.table = table("Who talks to whom", COLUMNS, rows, { id: "relations" });
     [...this.cells.keys()].forEach((key, index) => { this.table.querySelectorAll("tbody tr")[index].dataset.edge = key; });

@@ -10,6 +10,7 @@ import { layOut } from "./layout.js";
 
 const RUNS = { mock: "a mock answers", elsewhere: "runs elsewhere", outside: "outside the system" };
 const OUTSIDE = " outside"; // no team has such a name
+const ELSEWHERE = " elsewhere";
 const MARGIN = 12;
 const FEW = 14; // so many lines can have their numbers beside them all the time
 const ZOOMS = [0.4, 0.55, 0.75, 1, 1.3, 1.7, 2.2];
@@ -173,12 +174,13 @@ export class Picture {
   groups(services) {
     const found = new Map();
     for (const service of services) {
-      const name = service.runs === "outside" ? OUTSIDE : service[this.grouping] ?? "";
+      const nobodys = service.runs === "elsewhere" ? ELSEWHERE : "";
+      const name = service.runs === "outside" ? OUTSIDE : service[this.grouping] ?? nobodys;
       if (!found.has(name)) found.set(name, []);
       found.get(name).push(service.name);
     }
     const nobody = this.grouping === "team" ? "no team yet" : "no area yet";
-    return [...found].map(([name, names]) => ({ name, title: name === OUTSIDE ? "outside" : name || nobody, services: names }));
+    return [...found].map(([name, names]) => ({ name, title: [OUTSIDE, ELSEWHERE].includes(name) ? name.trim() : name || nobody, services: names }));
   }
 
   draw() {
@@ -254,7 +256,8 @@ export class Picture {
     const element = this.lines?.get(key);
     const edge = this.edges.get(key);
     if (!element || !edge) return;
-    const { kind, declared, observed, lately, faring } = edge;
+    const { kind, elsewhere, declared, observed, lately, faring } = edge;
+    element.classList.toggle("elsewhere", elsewhere);
     element.classList.toggle("unseen", !observed);
     element.classList.toggle("undeclared", !declared && kind !== "outside");
     element.classList.toggle("failing", faring === "failing");
@@ -263,7 +266,7 @@ export class Picture {
     const failed = isFailing && this.width > 700 ? ` · ${percent(lately.faults_per_s / lately.per_s)} failed` : "";
     const text = this.labels.get(key);
     text.classList.toggle("failing", faring === "failing");
-    const took = failed && kind !== "outside" ? "" : ` · ${duration(lately.p99_ms)}`; // both are too long between two columns; a service's box has it
+    const took = failed && kind !== "outside" && !elsewhere ? "" : ` · ${duration(lately.p99_ms)}`; // both are too long between two columns; a service's box has it
     say(text, lately.per_s > 0 ? `${rate(lately.per_s)}${took}${failed}` : "");
   }
 
