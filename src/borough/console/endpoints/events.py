@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from borough.alerting.alerting import Alerting
+from borough.console.dead_now import dead_now
 from borough.console.endpoint import Asked, Endpoint, json_answer
 from borough.console.event_desk import EventDesk
 from borough.console.event_paces import topics_now
@@ -39,7 +40,8 @@ def endpoints(desk: EventDesk, alerting: Alerting) -> Iterable[Endpoint]:
 
     async def survey(_: Asked) -> Response:
         view = await desk.survey()
-        return json_answer({"topics": topics_now(view.topics, alerting.paces()), "dead": view.dead})
+        topics = topics_now(view.topics, alerting.paces())
+        return json_answer({"topics": topics, "dead": dead_now(view.dead, view.topics)})
 
     async def dead(asked: Asked) -> Response:
         query = asked.query
@@ -75,7 +77,10 @@ def sources(desk: EventDesk, alerting: Alerting) -> Sequence[Source]:
             "event-topics": {
                 topic.topic: topic for topic in topics_now(view.topics, alerting.paces())
             },
-            "dead-letters": {f"{each.handler} {each.fingerprint}": each for each in view.dead},
+            "dead-letters": {
+                f"{each.handler} {each.fingerprint}": each
+                for each in dead_now(view.dead, view.topics)
+            },
         }
 
     return (Source(("event-topics", "dead-letters"), read, _EVERY_S),)

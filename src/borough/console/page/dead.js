@@ -2,21 +2,13 @@
 
 import { asked } from "./dialog.js";
 import { named, serviceOf } from "./consumers.js";
-import { button, bytes, count, make, plural, say } from "./elements.js";
+import { button, bytes, make, plural, say } from "./elements.js";
 
-const MOST_HEARD = 10000; // more are not counted
-const NO_EXTENT = { heard: null, keys: 0, dead: 0 };
 const SHORT = 160;
 const DANGER = "quiet danger"; // what cannot be undone
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium" });
 
 const when = (seconds) => moment.format(new Date(seconds * 1000));
-// Of how many events these are. The inbox forgets sooner than a dead letter is forgotten: then these are no part of those.
-export function ofTaken(handler, { heard, dead }) {
-  if (!heard || (heard > MOST_HEARD && dead > MOST_HEARD)) return "";
-  if (dead > heard) return `, some of them longer ago than the ${plural(heard, "event")} that ${handler} has taken lately`;
-  return ` of ${heard > MOST_HEARD ? `more than ${count(MOST_HEARD)} events` : plural(heard, "event")} that ${handler} has taken`;
-}
 
 // A text that may be long: its first words, and all of it where somebody unfolds it.
 class Folded {
@@ -41,12 +33,15 @@ class Folded {
 // One that was replayed and has died again is another letter of the same event.
 const deathOf = (letter) => `${letter.event_id} ${letter.died_at}`;
 
+// How many these are, of how many, and how many keys wait behind such events.
+const numberOf = ({ events, of_taken: of, keys }) =>
+  [`${plural(events, "dead letter")}${of && `, ${of}`}`, keys && `events of ${plural(keys, "key")} wait`].filter(Boolean).join("; ");
+
 export class Dead {
   constructor(context, note) {
     this.context = context;
     this.note = note;
     this.cards = new Map(); // also those that are not shown now: a group comes back as it was, opened or not
-    this.extents = new Map();
     this.place = make("ul", { id: "dead", class: "dead" });
   }
 
@@ -56,7 +51,7 @@ export class Dead {
       const card = this.cards.get(key) ?? this.card(group);
       const isAnother = card.group.events !== group.events || card.group.last_at !== group.last_at;
       card.group = group;
-      this.count(card);
+      say(card.number, numberOf(group));
       card.cause.show(group.cause || "no words");
       say(card.times, `first ${when(group.first_at)}, last ${when(group.last_at)}`);
       this.cards.set(key, card);
@@ -90,21 +85,6 @@ export class Dead {
     card.wanted = eventId;
     await this.open(card, true);
     return card.known.get(deathOf(letters[0])) ?? null;
-  }
-
-  // Of how many these are, and how many keys wait behind such events.
-  count(card) {
-    const { keys, ...extent } = this.extents.get(card.group.handler) ?? NO_EXTENT;
-    say(card.number, `${plural(card.group.events, "dead letter")}${ofTaken(card.group.handler, extent)}${keys ? `; events of ${plural(keys, "key")} wait` : ""}`);
-  }
-
-  measure(topics) {
-    this.extents.clear();
-    for (const { name, heard, keys, dead } of topics.flatMap((topic) => topic.handlers)) {
-      const known = this.extents.get(name) ?? NO_EXTENT;
-      this.extents.set(name, { heard: heard ?? known.heard, keys: keys + known.keys, dead: dead + known.dead });
-    }
-    for (const card of this.cards.values()) this.count(card);
   }
 
   card(group) {

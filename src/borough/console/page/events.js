@@ -86,7 +86,6 @@ export async function render(root, context) {
 
   function showTopics(found) {
     none?.show(isSilent(found));
-    dead.measure(found);
     consumers.show(found);
     topics.show(found);
     const handlers = found.flatMap((each) => each.handlers);
