@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -64,6 +65,31 @@ def admin(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> s
 def choose(root: Path, url: str) -> None:
     with (root / "borough.toml").open("a", encoding="utf-8") as file:
         file.write(f'\n[data]\nstore = "postgres"\n\n[data.postgres]\nurl = "{url}"\n')
+
+
+WITHOUT_DRIVER = """
+import sys
+sys.modules["asyncpg"] = None
+from borough.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("--print",), 0, 'create database "notes"'),
+        (("--admin", "env:ADMIN_URL"), 2, "PostgreSQL needs a package that is not installed"),
+    ],
+)
+def test_the_sql_is_shown_though_nothing_that_speaks_to_a_server_is_installed(
+    root: Path, words: tuple[str, ...], status: int, said: str
+) -> None:
+    command = [sys.executable, "-c", WITHOUT_DRIVER, "db", "create", str(root), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_service_works_in_the_database_that_was_made_for_it(

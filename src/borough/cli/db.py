@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from borough.runtime.configuration import Configuration
-    from borough.stores.postgres.provision import Home
+    from borough.stores.homes import Home
 
 __all__ = ["add"]
 
@@ -73,12 +73,6 @@ def add(subparsers: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from borough.runtime.system import System, service_name
 
-    try:
-        from borough.stores.postgres.provision import provide, refuse_foreign
-    except ImportError:
-        raise ConfigurationError(
-            "PostgreSQL needs a package that is not installed: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[postgres]'"
-        ) from None
     system = System.load(options.path)
     configuration = system.configuration
     known = sorted({service_name(cls) for cls in system.services})
@@ -86,6 +80,12 @@ def _run(options: argparse.Namespace) -> int:
     if options.print:
         _print(_homes(configuration, services, None))
         return 0
+    try:
+        from borough.stores.postgres.provision import provide, refuse_foreign
+    except ImportError:
+        raise ConfigurationError(
+            "PostgreSQL needs a package that is not installed: pip install 'PATH_TO_YOUR_CLONE_OF_BOROUGH[postgres]'"
+        ) from None
     if options.admin is None:
         raise ConfigurationError(
             "--admin says by which URL databases and roles can be made; --print only shows the SQL"
@@ -111,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
 def _homes(configuration: Configuration, services: Sequence[str], admin: str | None) -> list[Home]:
     """Where each service's data is to be. What nothing says is made up, if there is an administrator."""
     from borough.runtime.adapters import postgres_url
-    from borough.stores.postgres.provision import Home, home_of
+    from borough.stores.homes import Home, home_of
 
     if configuration.options.data.postgres.url is not None:
         return [
@@ -152,7 +152,7 @@ def _keep(configuration: Configuration, home: Home, admin: str) -> None:
 
 
 def _print(homes: Sequence[Home]) -> None:
-    from borough.stores.postgres.provision import statements, statements_inside
+    from borough.stores.homes import statements, statements_inside
 
     for home in homes:
         print(f"-- {home.service}")

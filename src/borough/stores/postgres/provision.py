@@ -1,7 +1,6 @@
-"""A database and a role for a service, with the least that it needs.
+"""Makes homes (`stores/homes.py`) on a PostgreSQL server.
 
-The role owns its database, in which it makes its tables, and may do nothing else on the server; nobody else may
-connect. What is there already is left as it is, so that it may be run again; a database of another role, or a role
+What is there already is left as it is, so that it may be run again; a database of another role, or a role
 with another password, is somebody else's, and nothing is made then.
 """
 
@@ -10,62 +9,17 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import unquote, urlsplit
-
-import msgspec
 
 from borough.errors import ConfigurationError
+from borough.stores.homes import Home, quoted_name, statements, statements_inside
 from borough.stores.postgres.driver import asyncpg
 from borough.stores.postgres.faults import LOST, WRONG_URL, is_wrong_url
 
-__all__ = ["Home", "home_of", "provide", "refuse_foreign", "statements", "statements_inside"]
+__all__ = ["provide", "refuse_foreign"]
 
 _CONNECT_S = 10.0
 _ROLE = "select 1 from pg_roles where rolname = $1"
 _OWNER = "select pg_get_userbyid(datdba) from pg_database where datname = $1"
-_HIDDEN = "'...'"
-
-
-class Home(msgspec.Struct, frozen=True):
-    """Where a service's data is to be: the database, its role, and that role's password, if it has one."""
-
-    service: str
-    database: str
-    role: str
-    password: str | None
-
-
-def home_of(service: str, url: str) -> Home:
-    """What the URL of a service's database names. Raises `ConfigurationError` where it names no role."""
-    parts = urlsplit(url)
-    database = unquote(parts.path.removeprefix("/"))
-    if not parts.username:
-        raise ConfigurationError(
-            f"the URL of the database of {service} names no role; write postgresql://ROLE@HOST/DATABASE, "
-            "where `{service}` stands for the service"
-        )
-    password = None if parts.password is None else unquote(parts.password)
-    return Home(service, database, unquote(parts.username), password)
-
-
-def statements(home: Home, *, show_password: bool = False) -> Sequence[str]:
-    """What makes a home, for the server's own tool: first on any database, then on the home itself."""
-    role, database = _name(home.role), _name(home.database)
-    secret = "" if home.password is None else f" password {_text(home.password, show_password)}"
-    return (
-        f"create role {role} login nosuperuser nocreatedb nocreaterole noreplication{secret}",
-        # Text sorts by code point, as on SQLite.
-        f"create database {database} owner {role} template template0 encoding 'UTF8' lc_collate 'C'",
-        f"revoke all on database {database} from public",
-    )
-
-
-def statements_inside(home: Home) -> Sequence[str]:
-    """What is said on the home itself: only its role makes tables in it."""
-    return (
-        "revoke all on schema public from public",
-        f"grant all on schema public to {_name(home.role)}",
-    )
 
 
 async def refuse_foreign(admin_url: str, homes: Sequence[Home]) -> None:
@@ -117,7 +71,7 @@ async def _refuse_foreign(there: Any, home: Home) -> None:
         raise ConfigurationError(
             f"the database {home.database} is there and belongs to {owner}, not to {home.role}; nothing was "
             f"changed. Name another in data.postgres.url, or give it away: "
-            f"alter database {_name(home.database)} owner to {_name(home.role)}"
+            f"alter database {quoted_name(home.database)} owner to {quoted_name(home.role)}"
         )
 
 
@@ -136,7 +90,7 @@ async def _try(admin_url: str, home: Home) -> None:
     except asyncpg.InvalidPasswordError:
         raise ConfigurationError(
             f"the role {home.role} has another password than that of the URL of {home.service}. Write its own "
-            f"into the URL, or change it: alter role {_name(home.role)} password '...'"
+            f"into the URL, or change it: alter role {quoted_name(home.role)} password '...'"
         ) from None
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError):
         return  # the database is not made yet, or the role may not come from here
@@ -165,13 +119,3 @@ async def _provided(admin_url: str, home: Home) -> bool:
     finally:
         await inside.close(timeout=_CONNECT_S)
     return is_new
-
-
-def _name(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
-
-
-def _text(text: str, is_shown: bool) -> str:
-    doubled = text.replace("'", "''")
-    return f"'{doubled}'" if is_shown else _HIDDEN
