@@ -85,7 +85,12 @@ async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
         assert await mail.seen() == [2, 3]
         assert await dead(mail) == [("RuntimeError", "bad", 4, "no bad here", "parked.py:hear")]
         assert consumer.buried == 1
-        assert "gave it up; `borough events dead` shows it" in caplog.text
+        told = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+        assert [each.partition("(attempt")[2] for each in told] == [
+            " 4), the last one: it is a dead letter now, not tried again by itself. "
+            "`borough events dead mail.hear --events` shows it; `borough events replay mail.hear` "
+            "has what is dead there handled again: RuntimeError('no bad here')"
+        ]
 
 
 async def test_a_secret_in_what_an_error_said_is_not_stored(tmp_path: Path) -> None:
@@ -105,7 +110,9 @@ async def test_a_secret_in_what_an_error_said_is_not_stored(tmp_path: Path) -> N
     assert NET.taken()  # the handler's error is logged, too, for whoever masks it there
 
 
-async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(tmp_path: Path) -> None:
+async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with staged(tmp_path) as stage:
         orders, mail = await stage.place("orders"), await stage.place("mail")
         bad = Bad("bad")
@@ -119,6 +126,9 @@ async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(tmp_pa
             await place_all(orders, (4, "bad"))
             await quiet(stage, relay, consumer)
             assert await mail.seen() == [3]
+            assert (
+                "not tried again by itself, and those behind it under its key wait." in caplog.text
+            )
             bad.customers.clear()
             replayed = await letters.replay(Selection(), {"mail.hear"})
             assert [(event.key, event.holds) for event in replayed] == [("bad", True)]

@@ -299,7 +299,13 @@ class Course:
     ) -> None:
         what = f"{self._name} failed on event {event_id} (attempt {attempts})"
         if verdict is Verdict.BURY:
-            _log.error("%s and gave it up; `borough events dead` shows it: %r", what, error)
+            is_waited_for = self._consumer.handler.on_dead == "block"
+            waiting = ", and those behind it under its key wait" if is_waited_for else ""
+            _log.error(
+                "%s, the last one: it is a dead letter now, not tried again by itself%s. `borough events dead "
+                "%s --events` shows it; `borough events replay %s` has what is dead there handled again: %r",
+                *(what, waiting, self._name, self._name, error),
+            )
             return
         put = "parked, " if verdict is Verdict.PARK else ""
         trace = error if attempts == 1 and not _is_innocent(error) else None
