@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import socket
@@ -68,6 +69,74 @@ def test_a_broken_borough_toml_names_the_option(
     status, error = said(capsys, "run", str(root), "--port", "0")
     assert status == 2
     assert expected in error
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (
+            b'[system]\nname = "caf\xe9"\n',
+            "is not in UTF-8, as TOML is: see line 2. Save it as UTF-8",
+        ),
+        ("[system]\n".encode("utf-16"), "is not in UTF-8, as TOML is: see line 1"),
+        (b"a = " + b"[" * 5_000, "is nested too deeply"),
+        (b"\xef\xbb\xbf[edge]\nprot = 1\n", "edge.prot is no option; did you mean port?"),
+    ],
+    ids=["latin-1", "utf-16", "nested", "byte order mark"],
+)
+def test_a_borough_toml_that_is_no_plain_text_is_told_apart_from_a_wrong_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes, expected: str
+) -> None:
+    (tmp_path / "borough.toml").write_bytes(content)
+    status, error = said(capsys, "run", str(tmp_path), "--port", "0")
+    assert (status, expected in error) == (2, True), error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("run", ".", "--internal-port", "-1"), "--internal-port: '-1' is no port"),
+        (("run", ".", "--grpc-port", "9" * 30), "is no port"),
+        (("run", ".", "--mock", ","), "--mock ',' names nothing; name services"),
+        (("demo", "--port", "-1"), "argument --port: '-1' is no port"),
+        (("demo", "--in-flight", "9" * 30), "is no number of customers, from 1 to 1000"),
+        (("demo", "--in-flight", "²"), "is no number of customers"),
+        (("demo", "--data", "/dev/null/shop"), "/dev/null/shop cannot be made: not a directory"),
+        (
+            ("certs", ".", "--out", "x"),
+            "unrecognized arguments: --out x; see `borough certs --help`",
+        ),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_told_by_the_option(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], expected: str
+) -> None:
+    status, error = said(capsys, *words)
+    assert (status, expected in error) == (2, True), error
+
+
+def test_a_data_folder_that_is_a_file_is_told_and_nothing_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root = write_system(tmp_path, package)
+    (tmp_path / "data").write_text("")
+    status, error = said(capsys, "run", str(root), "--port", "0", "--data", str(tmp_path / "data"))
+    assert status == 2
+    assert error.startswith(f"borough: the data folder {tmp_path}/data cannot be made: ")
+
+
+@pytest.mark.parametrize("given", ['{"text": "\udcff"}', "-"])
+def test_arguments_that_are_not_in_utf_8_are_told(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    package: str,
+    given: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "\xff"}'), "utf-8"))
+    root = write_system(tmp_path, package)
+    status, error = said(capsys, "call", "notes.write", given, "--system", str(root))
+    assert (status, error) == (2, "borough: the arguments are not in UTF-8, as JSON is\n")
 
 
 def test_a_setting_that_does_not_exist(

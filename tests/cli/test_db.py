@@ -190,6 +190,7 @@ def test_what_is_printed_has_no_password(
         (("--admin", "env:NOWHERE"), "the environment has no NOWHERE"),
         (("--admin", "postgresql://root@127.0.0.1:99999/x"), "a port of 1 to 65535"),
         (("--admin", "postgresql://root@127.0.0.1:notaport/x"), "a port of 1 to 65535"),
+        (("--admin", "postgresql://root@127.0.0.1:1/x"), "URL is not reached: "),
         (("--services", "books", "--print"), "there is no service 'books'"),
     ],
 )
@@ -200,6 +201,14 @@ def test_a_mistake_is_one_clear_sentence(
     assert (status, out) == (2, "")
     assert said in err
     assert "secret1" not in err
+
+
+def test_the_sql_is_one_document_where_that_is_asked_for(root: Path, say: Say) -> None:
+    status, out, _ = say("db", "create", str(root), "--print", "--json")
+    (found,) = json.loads(out)["services"]
+    assert (status, found["database"], found["role"]) == (0, "notes", "notes")
+    assert [sql.split()[0] for sql in found["statements"]] == ["create", "create", "revoke"]
+    assert [sql.split()[0] for sql in found["inside"]] == ["revoke", "grant"]
 
 
 def test_one_database_for_all_services_is_refused(root: Path, say: Say) -> None:

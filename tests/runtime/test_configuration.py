@@ -161,7 +161,7 @@ def test_a_wrong_option_is_named_with_its_source(
 
 def test_a_file_that_is_not_utf8_is_no_toml(tmp_path: Path) -> None:
     (tmp_path / "borough.toml").write_bytes(b"name = '\xff'")
-    with pytest.raises(ConfigurationError, match="is not valid TOML"):
+    with pytest.raises(ConfigurationError, match=r"is not in UTF-8, .* line 1\. Save it as UTF-8"):
         Configuration.load(tmp_path, {})
 
 

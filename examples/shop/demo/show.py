@@ -355,7 +355,13 @@ def show(wishes: Wishes) -> int:
         )
     screen = Screen(sys.stderr if wishes.as_json else sys.stdout)
     folder = (wishes.data or Path(tempfile.mkdtemp(prefix="borough-demo-"))).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigurationError(
+            f"{folder} cannot be made: {reason}; name another folder with --data"
+        ) from None
     if wishes.data is None and os.geteuid() == 0:
         # Servers are never root: they pass through to their data, which goes with the folder.
         folder.chmod(0o711)

@@ -99,7 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     first = next((word for word in given if not word.startswith("-")), None)
     try:
         parser = _parser(first if first in _COMMANDS else None)
-        options = parser.parse_args(given)
+        options, unknown = parser.parse_known_args(given)
+        if unknown:
+            name = f"{parser.prog} {options.command}" if options.command else parser.prog
+            complain(f"borough: unrecognized arguments: {' '.join(unknown)}; see `{name} --help`")
+            return 2
         if options.command is None:
             parser.print_help()
             return 2

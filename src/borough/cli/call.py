@@ -108,8 +108,7 @@ def _run(options: argparse.Namespace) -> int:
     system = System.load(options.system, flags=flags)
     operation = find_operation(_contracts(system), options.operation)
     _refuse_idle_key(operation, options)
-    text = sys.stdin.read() if options.arguments == "-" else options.arguments
-    sent = Codec(operation).write_arguments(_arguments(operation, text))
+    sent = Codec(operation).write_arguments(_arguments(operation, options.arguments))
     headers = list(sent.headers)
     if sent.body is not None:
         headers.append((b"content-type", sent.content_type))
@@ -179,6 +178,7 @@ def find_operation(contracts: list[Contract], name: str) -> Operation:
         if name in (operation.wire_name, f"{contract.service}.{operation.name}")
     ]
     if not found:
+        name = name.encode(errors="backslashreplace").decode()
         known = [f"{c.service}.{o}" for c in contracts for o in c.operations]
         close = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else "`borough contracts show` lists them"
@@ -189,7 +189,12 @@ def find_operation(contracts: list[Contract], name: str) -> Operation:
 
 def _arguments(operation: Operation, text: str) -> list[Any]:
     try:
+        text = sys.stdin.read() if text == "-" else text
         given = msgspec.json.decode(text, type=dict[str, Any])
+    except (
+        UnicodeError
+    ):  # also of lone surrogates, which Python makes of such bytes in a command line
+        raise ConfigurationError("the arguments are not in UTF-8, as JSON is") from None
     except msgspec.ValidationError:
         raise ConfigurationError("the arguments are a JSON object of parameters by name") from None
     except msgspec.DecodeError as error:

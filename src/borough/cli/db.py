@@ -78,7 +78,11 @@ def _run(options: argparse.Namespace) -> int:
     known = sorted({service_name(cls) for cls in system.services})
     services = chosen_services(options.services, known)
     if options.print:
-        _print(_homes(configuration, services, None))
+        homes = _homes(configuration, services, None)
+        if options.json:
+            print(msgspec.json.encode(_statements(homes)).decode())
+        else:
+            _print(homes)
         return 0
     try:
         from borough.stores.postgres.provision import provide, refuse_foreign
@@ -162,6 +166,24 @@ def _print(homes: Sequence[Home]) -> None:
         for sql in statements_inside(home):
             print(f"{sql};")
         print()
+
+
+def _statements(homes: Sequence[Home]) -> dict[str, Any]:
+    """What `--print` prints: `statements` are for any database of the server, `inside` for the one that they make."""
+    from borough.stores.homes import statements, statements_inside
+
+    return {
+        "services": [
+            {
+                "service": home.service,
+                "database": home.database,
+                "role": home.role,
+                "statements": statements(home),
+                "inside": statements_inside(home),
+            }
+            for home in homes
+        ]
+    }
 
 
 def _document(homes: Sequence[Home], made: Sequence[str]) -> dict[str, Any]:

@@ -13,12 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from borough.cli.chosen import port_number
 from borough.cli.engines import add_engine_options, engine_flags
 from borough.errors import ConfigurationError
 
 __all__ = ["add"]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_MOST_CUSTOMERS = 1000
+"""Beyond them they would have no files for their connections, and a machine nothing but them to do."""
 
 
 def add(subparsers: Any) -> None:
@@ -54,8 +57,10 @@ def add(subparsers: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="a summary as the last line of output")
     parser.add_argument("--seed", type=int, default=1, help="of what customers do (1)")
-    parser.add_argument("--in-flight", type=_at_least_one, default=8, help="how many customers (8)")
-    parser.add_argument("--port", type=int, default=0, help="of the shop (8080 if it is free)")
+    parser.add_argument("--in-flight", type=_customers, default=8, help="how many customers (8)")
+    parser.add_argument(
+        "--port", type=port_number, default=0, help="of the shop (8080 if it is free)"
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="keep everything here")
     parser.add_argument("--keep", action="store_true", help="keep the temporary folder")
     parser.add_argument("--measure", action="store_true", help="memory as JSON on standard error")
@@ -114,7 +119,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _at_least_one(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of customers; write 1 or more")
-    return int(text)
+def _customers(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MOST_CUSTOMERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no number of customers, from 1 to {_MOST_CUSTOMERS}"
+    )

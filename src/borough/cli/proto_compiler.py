@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,9 @@ from typing import Any
 from borough.errors import ConfigurationError
 
 __all__ = ["compiled_proto", "proto_files"]
+
+_REMARK = re.compile(r"WARNING: All log messages|[IW]\d{4} ")
+"""What the compiler's own logging says beside its errors."""
 
 
 def compiled_proto(path: Path, include: Sequence[Path] = ()) -> bytes:
@@ -42,7 +46,11 @@ def compiled_proto(path: Path, include: Sequence[Path] = ()) -> bytes:
             check=False,
         )
         if done.returncode != 0:
-            lines = [line.removeprefix(f"{path}:").strip(". ") for line in done.stderr.splitlines()]
+            lines = [
+                line.removeprefix(f"{path}:").strip(". ")
+                for line in done.stderr.splitlines()
+                if not _REMARK.match(line)
+            ]
             said = "; ".join(lines[:3])
             raise ConfigurationError(
                 f"{path} is refused by the compiler: {said}; mend it, or add --include"

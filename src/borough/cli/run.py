@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, other_first, write_address
+from borough.cli.chosen import port_number
 from borough.cli.engines import (
     add_engine_options,
     engine_flags,
@@ -64,18 +65,7 @@ def add(subparsers: Any) -> None:
         help="the folder with borough.toml (default: here)",
     )
     parser.add_argument("--host", help="address of the public listener (edge.host)")
-    parser.add_argument(
-        "--port", type=int, help="port of the public listener (edge.port); 0 picks a free one"
-    )
-    parser.add_argument(
-        "--internal-port", type=int, help="port of the listener for services; 0 picks a free one"
-    )
-    parser.add_argument(
-        "--grpc-port",
-        type=int,
-        metavar="PORT",
-        help="serve gRPC to the public, too, on this port (grpc.port); 0 picks a free one",
-    )
+    _add_ports(parser)
     parser.add_argument(
         "--data", metavar="FOLDER", help="where databases, event logs and keys live (data.folder)"
     )
@@ -119,6 +109,25 @@ def add(subparsers: Any) -> None:
     parser.set_defaults(run=_run)
 
 
+def _add_ports(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port",
+        type=port_number,
+        help="port of the public listener (edge.port); 0 picks a free one",
+    )
+    parser.add_argument(
+        "--internal-port",
+        type=port_number,
+        help="port of the listener for services; 0 picks a free one",
+    )
+    parser.add_argument(
+        "--grpc-port",
+        type=port_number,
+        metavar="PORT",
+        help="serve gRPC to the public, too, on this port (grpc.port); 0 picks a free one",
+    )
+
+
 def _flags(options: argparse.Namespace) -> dict[str, Any]:
     flags: dict[str, Any] = {
         "edge.host": options.host,
@@ -138,7 +147,7 @@ def _flags(options: argparse.Namespace) -> dict[str, Any]:
 
 def _run(options: argparse.Namespace) -> int:
     begin_logging(logging.DEBUG if options.verbose else logging.INFO)
-    options.mock = [name for given in options.mock for name in given.replace(",", " ").split()]
+    options.mock = [name for given in options.mock for name in _names(given)]
     if options.explain:
         return _explain(options)
     if options.reload:
@@ -161,6 +170,13 @@ def _run(options: argparse.Namespace) -> int:
 
             return run_fleet(options, flags)
         return run_to_the_end(_serve(options, flags), settle_output)
+
+
+def _names(given: str) -> list[str]:
+    found = given.replace(",", " ").split()
+    if not found:
+        raise ConfigurationError(f"--mock {given!r} names nothing; name services")
+    return found
 
 
 def _explain(options: argparse.Namespace) -> int:

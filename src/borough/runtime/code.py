@@ -233,7 +233,7 @@ def _recorded(data: Path) -> dict[str, Kept]:
     place = data / "releases" / _RECORD
     try:
         return msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
@@ -23,6 +22,7 @@ from borough.runtime.duration import read_duration
 from borough.runtime.options import Options
 from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.table import Table
+from borough.runtime.toml_file import read_toml
 from borough.services.settings import Secret, Settings
 from borough.telemetry.masking import MASK, masked_url, without_secrets
 
@@ -82,14 +82,7 @@ class Configuration:
         path = folder / CONFIGURATION_FILE
         table: dict[str, Any] = {}
         if path.exists():
-            try:
-                table = tomllib.loads(path.read_text(encoding="utf-8"))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise ConfigurationError(
-                    f"{path} is not valid TOML: {error}. Mend that line"
-                ) from None
-            except OSError as error:
-                raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+            table = read_toml(path)
         _convert(table, Options, str(path), strict=True, hook=read_duration)
         sources = dict.fromkeys(_paths(table), CONFIGURATION_FILE)
         flags = {name: value for name, value in (flags or {}).items() if value is not None}
@@ -245,12 +238,15 @@ class Configuration:
         if how == "env":
             self._asked.add(name)
             if name not in self._environment:
-                raise ValueError(f"the environment has no {name}")
+                raise ValueError(f"the environment has no {name or 'variable without a name'}")
             return Secret(self._environment[name])
+        path = self.folder / name
         try:
-            return Secret((self.folder / name).read_text(encoding="utf-8").strip())
+            return Secret(path.read_text(encoding="utf-8").strip())
         except OSError as error:
-            raise ValueError(f"{name} cannot be read: {error.strerror}") from None
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not in UTF-8") from None
 
     def unread_variables(self, absent: Iterable[str] = ()) -> list[str]:
         """A sentence for each `BOROUGH_*` variable that nothing has read; asked once all settings are.

@@ -59,7 +59,11 @@ def _told() -> Generator[None]:
                 "the URL of the administrator cannot be used; write postgresql://ROLE@HOST:PORT/postgres, with "
                 "a port of 1 to 65535 and options that PostgreSQL knows"
             ) from None
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, LOST):
+            raise ConfigurationError(
+                f"the server of the administrator's URL is not reached: {said}. Start it, or mend host and port"
+            ) from error
         raise ConfigurationError(
             f"the server refuses: {said}. Give the URL of an administrator, with CREATEROLE and CREATEDB"
         ) from error
