@@ -80,9 +80,10 @@ def test_a_broken_borough_toml_names_the_option(
         ),
         ("[system]\n".encode("utf-16"), "is not in UTF-8, as TOML is: see line 1"),
         (b"a = " + b"[" * 5_000, "is nested too deeply"),
+        (b"a = " + b"9" * 5_000, "holds a number of too many digits; mend it"),
         (b"\xef\xbb\xbf[edge]\nprot = 1\n", "edge.prot is no option; did you mean port?"),
     ],
-    ids=["latin-1", "utf-16", "nested", "byte order mark"],
+    ids=["latin-1", "utf-16", "nested", "long number", "byte order mark"],
 )
 def test_a_borough_toml_that_is_no_plain_text_is_told_apart_from_a_wrong_one(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes, expected: str
@@ -98,6 +99,7 @@ def test_a_borough_toml_that_is_no_plain_text_is_told_apart_from_a_wrong_one(
         (("run", ".", "--internal-port", "-1"), "--internal-port: '-1' is no port"),
         (("run", ".", "--grpc-port", "9" * 30), "is no port"),
         (("run", ".", "--mock", ","), "--mock ',' names nothing; name services"),
+        (("scale", f"all={'9' * 5_000}"), "write NAME=COUNT, such as search=3"),
         (("demo", "--port", "-1"), "argument --port: '-1' is no port"),
         (("demo", "--in-flight", "9" * 30), "is no number of customers, from 1 to 1000"),
         (("demo", "--in-flight", "²"), "is no number of customers"),

@@ -196,6 +196,7 @@ def test_what_cannot_be_scaled_is_said(root: Path) -> None:
             ("ledger=2", "ledger runs in the deployable all; scale that"),
             ("nobody=2", "there is no deployable 'nobody' in the topology together; there are all"),
             ("all=0", "all=0: a deployable has at least 1 replica"),
+            ("all=257", "all=257: a deployable has at most 256 replicas on one machine"),
             ("all", "'all': write NAME=COUNT, such as search=3"),
         ):
             refused = village.command("scale", words)

@@ -14,6 +14,8 @@ from borough.errors import ConfigurationError
 
 __all__ = ["add", "add_fleet", "fleet_folder"]
 
+_DIGITS = 9
+"""Of a count: with thousands of them Python refuses to read it."""
 _EXAMPLE = """examples:
   borough scale search=3 --system examples/shop
   borough scale search=1 orders=2 --data /var/lib/shop"""
@@ -49,7 +51,7 @@ def _run(options: argparse.Namespace) -> int:
     wanted: dict[str, int] = {}
     for pair in options.replicas:
         name, equals, count = pair.partition("=")
-        if not name or not equals or not count.isdecimal():
+        if not name or not equals or not count.isdecimal() or len(count) > _DIGITS:
             raise ConfigurationError(f"{pair!r}: write NAME=COUNT, such as search=3")
         wanted[name] = int(count)
     answer = ask_fleet(fleet_folder(options), Scale(wanted))

@@ -28,6 +28,7 @@ from borough.runtime.code import Code
 from borough.runtime.foreign import ForeignService
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
+from borough.runtime.table import MOST_REPLICAS
 from borough.runtime.topology import Deployable, Topology, start_waves
 from borough.runtime.wiring import Plan
 from borough.transports.http.wire import EDGE
@@ -292,6 +293,10 @@ class Supervisor:
             raise ConfigurationError(self._no_deployable(name))
         if replicas < 1:
             raise ConfigurationError(f"{name}={replicas}: a deployable has at least 1 replica")
+        if replicas > MOST_REPLICAS:
+            raise ConfigurationError(
+                f"{name}={replicas}: a deployable has at most {MOST_REPLICAS} replicas on one machine"
+            )
         self._refuse_one_port(deployable, replicas)
         return deployable
 

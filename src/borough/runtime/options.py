@@ -17,7 +17,7 @@ from borough.reliability.throttle import ThrottleTerms
 from borough.runtime.alert_options import AlertOptions
 from borough.runtime.duration import Duration
 from borough.runtime.service_facts import ServiceFacts, StoreKind
-from borough.runtime.table import AtLeastOne, Port, Seconds, Share, Table
+from borough.runtime.table import AtLeastOne, Port, Replicas, Seconds, Share, Table
 from borough.transports.http.limits import ClientLimits, DependencyLimits, ServerLimits
 
 __all__ = [
@@ -445,7 +445,7 @@ class DeployableFacts(Table, frozen=True):
 
     services: tuple[str, ...] = ()
     """The services that run in it."""
-    replicas: AtLeastOne = 1
+    replicas: Replicas = 1
     """How many processes of it there are."""
 
 

@@ -6,10 +6,13 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["AtLeastOne", "Port", "Seconds", "Share", "Table"]
+__all__ = ["MOST_REPLICAS", "AtLeastOne", "Port", "Replicas", "Seconds", "Share", "Table"]
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+MOST_REPLICAS = 256
+"""Of a deployable on one machine. A slip of the finger must not keep a supervisor busy for ever."""
+Replicas = Annotated[int, msgspec.Meta(ge=1, le=MOST_REPLICAS)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

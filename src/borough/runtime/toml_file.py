@@ -22,6 +22,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}. Mend that line") from None
+    except ValueError:
+        raise ConfigurationError(f"{path} holds a number of too many digits; mend it") from None
     except RecursionError:
         raise ConfigurationError(
             f"{path} is nested too deeply; open fewer brackets within each other"
