@@ -57,6 +57,7 @@ def test_a_folder_without_services(capsys: pytest.CaptureFixture[str], tmp_path:
         ("[edge]\nprot = 1\n", "edge.prot is no option; did you mean port?"),
         ('[edge]\nport = "x"\n', "edge.port: expected `int`, got `str`"),
         ('[services.notes]\nteem = "a"\n', "did you mean team?"),
+        ('[system]\nname = ""\n', "system.name: expected `str` of length >= 1"),
         ('[edge]\nrate_limit = "many"\n', "many"),
         ('[edge]\npages = "no-such-folder"\n', "which is no folder"),
         ('[edge.tokens]\nissuer = "https://login.example"\n', "edge.tokens.jwks is missing"),

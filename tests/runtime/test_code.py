@@ -61,6 +61,7 @@ def test_what_has_no_other_version_of_the_service_is_refused_with_the_remedy(
     (plain / "pyproject.toml").touch()
     for source, facts, sentence in (
         (tmp_path / "gone", {}, "there is no .*gone; name a wheel"),
+        (plain / "pyproject.toml", {}, "pyproject.toml is no wheel and no folder; name a wheel"),
         (tmp_path, {}, "has no search/service.py"),
         (plain, {"module": "elsewhere.search"}, "outside of the system's package shop"),
         (

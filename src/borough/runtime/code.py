@@ -81,8 +81,9 @@ def code_from(source: Path, wanted: Wanted) -> Code:
         release = _distribution(source, wanted, into)
         return Code(wanted.now.folder, {**wanted.now.releases, wanted.service: str(release)})
     if not source.is_dir():
+        what = f"{source} is no wheel and no folder" if source.exists() else f"there is no {source}"
         raise ConfigurationError(
-            f"there is no {source}; name a wheel, or the folder of a system with another version of "
+            f"{what}; name a wheel, or the folder of a system with another version of "
             f"{wanted.service}"
         )
     if wanted.distribution is not None:

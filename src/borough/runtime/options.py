@@ -52,7 +52,7 @@ _SERVER = ServerLimits()
 class SystemFacts(Table, frozen=True):
     """What the whole is called."""
 
-    name: str = "system"
+    name: Annotated[str, msgspec.Meta(min_length=1)] = "system"
     """The name of the whole, in tables, titles and events."""
     version: str = "0.1.0"
     """The version in the merged OpenAPI document."""
