@@ -74,14 +74,14 @@ def acknowledge_before_commit() -> None:
     commit_there: Any = PostgresTransaction._commit
     committing: set[asyncio.Future[Any]] = set()
 
-    async def later(self: Any) -> None:
+    async def later(self: Any, due: float) -> None:
         await asyncio.sleep(LAG_S)
-        await commit_there(self)
+        await commit_there(self, due + LAG_S)
 
-    async def at_once(self: Any) -> Any:
+    async def at_once(self: Any, due: float) -> Any:
         if not self._pool._name.endswith("/witness") or not self.outbox:
-            return await commit_there(self)
-        task = asyncio.ensure_future(later(self))
+            return await commit_there(self, due)
+        task = asyncio.ensure_future(later(self, due))
         committing.add(task)
         task.add_done_callback(committing.discard)
         return None
