@@ -34,16 +34,20 @@ class LogLines(logging.Handler):
         here = where()
         service, trace = (self._system, None) if here is None else here
         self._told += 1
+        try:
+            text, attributes = masked(self._plain.format(record))[:_LONGEST], extras_of(record)
+        except Exception:  # its arguments do not fit: it is lost here, and standard error says why
+            return
         self._lines.append(
             LogLine(
                 at_ns=int(record.created * 1e9),
                 level=record.levelno,
                 level_name=record.levelname,
                 logger=record.name,
-                text=masked(self._plain.format(record))[:_LONGEST],
+                text=text,
                 service=service or self._system,
                 trace=trace,
-                attributes=extras_of(record),
+                attributes=attributes,
             )
         )
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from borough.telemetry.frames import ExcInfo, own_frames
-from borough.telemetry.masking import MaskingFormatter, masked
+from borough.telemetry.masking import MaskingFormatter, masked, masked_value
 from borough.telemetry.span import Value
 from borough.telemetry.trace import TraceContext
 
@@ -53,12 +53,22 @@ def style_logs(style: Literal["text", "json"], where: Where) -> None:
 
 
 def extras_of(record: logging.LogRecord) -> dict[str, Value]:
-    """What was given as `extra`; what is no plain value as its repr."""
+    """What was given as `extra`, masked; what is no plain value as its repr."""
     return {
-        name: value if isinstance(value, (str, bool, int, float)) else repr(value)
+        name: _extra(name, value)
         for name, value in vars(record).items()
         if name not in _USUAL and not name.startswith("borough_")
     }
+
+
+def _extra(name: str, value: object) -> Value:
+    if isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):  # a card's number may be one, a count of tokens is no secret
+        text = str(value)
+        hidden = masked(text)
+        return value if hidden == text else hidden
+    return masked_value(name, value if isinstance(value, str) else repr(value))
 
 
 def _in_colour() -> bool:
@@ -123,7 +133,7 @@ class _Json(logging.Formatter):
         if record.stack_info:
             line["stack"] = masked(record.stack_info)
         for name, value in extras_of(record).items():
-            line.setdefault(name, masked(value) if isinstance(value, str) else value)
+            line.setdefault(name, value)
         return _encode(line).decode()
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "known_secrets",
     "masked",
     "masked_url",
+    "masked_value",
     "without_secrets",
     "without_secrets_in",
 ]
@@ -92,8 +93,11 @@ def without_secrets_in(data: bytes) -> bytes:
 _SCHEME = re.compile(r"\b(bearer|basic)(\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 _JWT = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?")
 _URL = re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_NAMES = "password|passwd|secret|token|api[_-]?key|authorization|cookie|proof"
+_NAME = re.compile(_NAMES, re.IGNORECASE)
 _FIELD = re.compile(
-    r"""(?P<name>(?:password|passwd|secret|token|api[_-]?key|authorization|cookie|proof)[\w-]{0,40}
+    rf"(?P<name>(?:{_NAMES})"
+    r"""[\w-]{0,40}
     (?:\\?["'](?:\s*[:=,]\s*)|\s*[:=]\s*)b?)
     (?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\"(?:[^"\\]|\\[^"])*\\"|[^\s"'\\,;&)}\]]+)""",
     re.IGNORECASE | re.VERBOSE,
@@ -118,6 +122,11 @@ def masked(text: str) -> str:
     text = _COOKIES.sub(rf"\1{MASK}", text)
     text = _FIELD.sub(rf"\g<name>{MASK}", text)
     return _CARD.sub(_card, text)
+
+
+def masked_value(name: str, text: str) -> str:
+    """A text that stands alone under a name, which may say by itself that it is secret."""
+    return MASK if _NAME.search(name) else masked(text)
 
 
 def _card(found: re.Match[str]) -> str:

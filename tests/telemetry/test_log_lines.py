@@ -1,0 +1,47 @@
+"""Log lines on their way to the store and to collectors: nothing secret goes with them, and no line harms who says it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from borough.observing.log_lines import LogLines
+from borough.services.settings import Secret
+
+
+def said(text: str, *args: object, **extra: Any) -> logging.LogRecord:
+    """A line as a logger makes it."""
+    return logging.getLogger("stall").makeRecord(
+        "stall", logging.ERROR, "stall.py", 1, text, args, None, extra=extra
+    )
+
+
+def test_a_line_whose_arguments_do_not_fit_is_lost_and_counted_and_raises_nothing() -> None:
+    lines = LogLines("market")
+    lines.handle(said("%d pears", "no number"))
+    assert lines.take() == []
+    assert lines.dropped == 1
+
+
+def test_what_is_given_as_extra_is_masked_by_its_value_and_by_its_name() -> None:
+    key, lines = Secret("pear-orchard-key"), LogLines("market")
+    lines.handle(
+        said(
+            "asking",
+            sent={"authorization": "Bearer abcdefgh"},
+            used=key.reveal(),
+            password="of whom nobody knows",
+            card=4111111111111111,
+            token_count=12,
+            paid=True,
+        )
+    )
+    (line,) = lines.take()
+    assert line.attributes == {
+        "sent": "{'authorization': ***}",
+        "used": "***",
+        "password": "***",
+        "card": "***1111",
+        "token_count": 12,
+        "paid": True,
+    }
