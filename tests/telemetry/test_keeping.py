@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -366,6 +367,33 @@ def test_a_strange_batch_is_no_obstacle_to_those_before_it(tmp_path: Path, stran
     file.write("traces", batch, 1)
     file.write("traces", strange, 2)
     assert trace_id in [found.trace_id for found in find_traces(file, TraceFilter())]
+    file.close()
+
+
+def span_that_has(value: float, ended_ns: int = 2) -> bytes:
+    """A trace of one span of somebody else, with an attribute `ratio`."""
+    span = foreign_span(2)
+    span.end_time_unix_nano = ended_ns
+    span.attributes.add(key="ratio").value.double_value = value
+    return foreign_spans(span)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_value_that_is_no_number_is_shown_as_its_name(tmp_path: Path, value: float) -> None:
+    file = TelemetryFile(tmp_path / FILE)
+    file.write("traces", span_that_has(value), 1)
+    (found,) = find_traces(file, TraceFilter())
+    view = trace_of(file, found.trace_id)
+    assert view is not None
+    assert view.rows[0].span.attributes["ratio"] == str(value)
+    file.close()
+
+
+def test_what_ended_before_it_began_took_no_time(tmp_path: Path) -> None:
+    file = TelemetryFile(tmp_path / FILE)
+    file.write("traces", span_that_has(0.5, ended_ns=1), 1)
+    (found,) = find_traces(file, TraceFilter())
+    assert found.duration_ms == 0
     file.close()
 
 

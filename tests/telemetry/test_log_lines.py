@@ -1,4 +1,4 @@
-"""Log lines on their way to the store and to collectors: nothing secret goes with them, and no line harms who says it."""
+"""Log lines on their way out: nothing secret goes with them, and no line harms who says it."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ What is unknown is left out, as protobuf asks; what cannot be read at all is `Un
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from struct import Struct
 from typing import Any, cast
 
@@ -159,7 +160,7 @@ def _span(resource: _Resource, body: bytes) -> ReadSpan:
         name=name,
         kind=kind,
         began_ns=began_ns,
-        ended_ns=ended_ns,
+        ended_ns=max(began_ns, ended_ns),
         status=status,
         message=message,
         attributes=attributes,
@@ -206,7 +207,8 @@ def _point(resource: _Resource, name: str, body: bytes, *, is_histogram: bool) -
         elif is_histogram and number == 4:
             count = _kept(value)
         elif number == (5 if is_histogram else 4):
-            value_of = _double(value)
+            double = _double(value)
+            value_of = double if isfinite(double) else 0.0
         elif not is_histogram and number == 6:
             value_of = float(_signed(_number(value)))
         elif is_histogram and number == 8:
@@ -285,7 +287,8 @@ def _nested(body: bytes, depth: int) -> Any:
         if number == 3:
             return _signed(_number(value))
         if number == 4:
-            return _double(value)
+            double = _double(value)  # JSON, in which it is kept, has neither infinity nor NaN
+            return double if isfinite(double) else str(double)
         if number == 7:
             return _body(value).hex()
         if number in (5, 6) and depth == _DEEPEST:
