@@ -1,6 +1,8 @@
 """Who may look at the console, and change something from there."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from typing import Protocol, final
 
@@ -8,6 +10,8 @@ import msgspec
 import pytest
 
 from borough import Service, contract, get
+from borough.clock import SystemClock
+from borough.console.live import Live, Source
 from borough.console.one_process import mounts
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
@@ -58,10 +62,20 @@ async def test_without_a_password_it_is_hidden_under_any_other_name(
 
 
 @pytest.mark.parametrize(
+    "sent", [{"x_forwarded_for": "203.0.113.9"}, {"via": "1.1 front"}, {"forwarded": "for=_x"}]
+)
+async def test_without_a_password_it_is_hidden_from_who_comes_through_a_proxy(
+    browser: Browser, sent: dict[str, str]
+) -> None:
+    assert (await browser.get("/console/api/state", host="localhost:8080", **sent))[0] == 404
+
+
+@pytest.mark.parametrize(
     "sent",
     [
         {"origin": "http://elsewhere.example"},
         {"origin": "null"},
+        {"origin": "http://[::1"},
         {"sec_fetch_site": "cross-site", "sec_fetch_mode": "cors"},
     ],
 )
@@ -102,6 +116,21 @@ async def test_with_a_password_whoever_knows_it_may_look(stranger: Browser) -> N
     end, token = f"{SESSION}/end", session["token"]
     assert (await stranger.get(end, host, "POST", cookie=pair, x_borough_token=token))[0] == 204
     assert (await stranger.get("/console/api/state", host, cookie=pair))[0] == 401
+
+
+async def test_what_is_live_ends_with_the_session() -> None:
+    looks, sessions = count(), ["mine"]
+
+    async def read() -> dict[str, dict[str, int]]:
+        return {"looks": {"number": next(looks)}}
+
+    live = Live([Source(("looks",), read, 0.01)], SystemClock())
+    async with asyncio.timeout(20):
+        async for event in live.follow(("looks",), lambda: bool(sessions)):
+            if b"event: looks" in event:
+                sessions.clear()
+    assert not sessions
+    await live.close()
 
 
 async def test_whoever_guesses_has_to_wait(stranger: Browser) -> None:

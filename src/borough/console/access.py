@@ -1,7 +1,8 @@
 """Who may look at the console, and change something from there.
 
-Without a password: only this machine, by a loopback name (a proxy in front, or a page elsewhere whose
-name was bent to 127.0.0.1, brings another one). With one: whoever has logged in, from anywhere. A
+Without a password: only this machine, by a loopback name (a page elsewhere whose name was bent to 127.0.0.1
+brings another one) and through no proxy, which may ask for strangers and often names its own way here as the
+host. With one: whoever has logged in, from anywhere. A
 request that a page of another origin sent is refused in any case, and one that changes something
 needs the token that only the console's own page can read.
 """
@@ -26,6 +27,8 @@ TOKEN = "x-borough-token"
 """The field that carries a session's token with each change."""
 _COOKIE = "borough_console"
 _MOST_SESSIONS = 256
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Fields that say that somebody has asked through another server."""
 _FREE_ATTEMPTS = 3
 _LONGEST_PAUSE_S = 60.0
 
@@ -56,13 +59,13 @@ class Access:
 
     def admit(self, request: Request) -> None:
         """Whether the console is there for this request. Raises `NotFound`, `Forbidden`."""
-        if self._password is None and not _is_loopback(_host_name(request)):
+        if self._password is None and not _is_of_this_machine(request):
             raise NotFound(
                 "The console is shown on this machine only; console.password lets others log in"
             )
         origin = request.headers.get("origin")
         host = request.headers.get("host") or ""
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place(origin) != host.lower():
             raise Forbidden("The console answers its own page, and no other origin")
         if request.headers.get("sec-fetch-site") in ("cross-site", "same-site") and (
             request.headers.get("sec-fetch-mode") != "navigate"
@@ -142,6 +145,20 @@ def _host_name(request: Request) -> str:
         return urlsplit(f"//{request.headers.get('host') or ''}").hostname or ""
     except ValueError:
         return ""
+
+
+def _place(origin: str) -> str:
+    """Host and port; empty where it has none, as `null` has."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
+def _is_of_this_machine(request: Request) -> bool:
+    return _is_loopback(_host_name(request)) and not any(
+        request.headers.get(name) is not None for name in _OF_PROXIES
+    )
 
 
 def _is_loopback(host: str) -> bool:

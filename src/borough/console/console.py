@@ -104,7 +104,7 @@ class Areas:
                 *traces.endpoints(seen),
                 *events.endpoints(seen.events, alerting),
                 *alerts.endpoints(alerting),
-                *live.endpoints(self.live),
+                *live.endpoints(self.live, access),
             )
         )
 

@@ -95,15 +95,20 @@ class Live:
         """Their names."""
         return self._sources.keys()
 
-    async def follow(self, topics: Collection[str]) -> AsyncGenerator[bytes]:
-        """The events of these topics, each whole at first; it ends when the console closes."""
+    async def follow(
+        self, topics: Collection[str], may_follow: Callable[[], bool]
+    ) -> AsyncGenerator[bytes]:
+        """The events of these topics, each whole at first.
+
+        It ends when the console closes, and when they are no longer for who follows them.
+        """
         news = asyncio.Event()
         self._followers[news] = frozenset(self._sources[topic] for topic in topics)
         self._settle()
         seen = 0
         try:
             yield b"retry: 2000\n\n"
-            while not self._is_closed:
+            while not self._is_closed and may_follow():
                 news.clear()
                 number = self._number
                 parts: list[bytes] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from borough.console.access import Access
 from borough.console.endpoint import Asked, Endpoint
 from borough.console.live import Live
 from borough.errors import InvalidRequest
@@ -19,8 +20,8 @@ _HEADERS = (
 )
 
 
-def endpoints(live: Live) -> Iterable[Endpoint]:
-    """That of the stream."""
+def endpoints(live: Live, access: Access) -> Iterable[Endpoint]:
+    """That of the stream, which lasts no longer than the session."""
 
     async def follow(asked: Asked) -> Response:
         topics = [name for name in asked.query.get("topics", "").split(",") if name]
@@ -30,6 +31,10 @@ def endpoints(live: Live) -> Iterable[Endpoint]:
             raise InvalidRequest(f"topics names what is followed, of {there}")
         if asked.request.method == "HEAD":
             return Response(200, _HEADERS)
-        return Response(200, _HEADERS, live.follow(tuple(dict.fromkeys(topics))))
+
+        def may_follow() -> bool:
+            return access.session(asked.request) is not None
+
+        return Response(200, _HEADERS, live.follow(tuple(dict.fromkeys(topics)), may_follow))
 
     yield Endpoint("GET", "/live", follow)
