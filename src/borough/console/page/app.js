@@ -31,7 +31,8 @@ let asking = null;
 let turn = 0;
 
 const live = new Live((state) => {
-  if (state === "lost") showStatus("lost", "no answer");
+  if (state !== "open") showStatus("lost", "no answer");
+  if (state === "refused") api.session().then((session) => session.logged_in || location.reload(), () => {});
 });
 
 function showStatus(state, text) {

@@ -9,7 +9,7 @@ const LATER_MS = 500;
 
 export class Live {
   constructor(onState) {
-    this.onState = onState; // told "open" or "lost"
+    this.onState = onState; // told "open", "lost", or "refused"
     this.followers = new Set();
     this.values = new Map();
     this.source = null;
@@ -51,8 +51,9 @@ export class Live {
     this.source = source;
     source.addEventListener("open", () => this.onState("open"));
     source.addEventListener("error", () => {
-      this.onState("lost");
-      if (source.readyState === EventSource.CLOSED) this.again = setTimeout(() => this.open(), AGAIN_MS);
+      const refused = source.readyState === EventSource.CLOSED;
+      this.onState(refused ? "refused" : "lost");
+      if (refused) this.again = setTimeout(() => this.open(), AGAIN_MS);
     });
     for (const topic of this.topics.split(",")) {
       source.addEventListener(topic, (event) => this.take(topic, JSON.parse(event.data)));
