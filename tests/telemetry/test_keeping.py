@@ -414,6 +414,21 @@ def test_a_span_of_a_clock_that_runs_ahead_costs_no_other_its_place(tmp_path: Pa
     file.close()
 
 
+@pytest.mark.parametrize("looks", [False, True])
+def test_after_a_clock_was_put_back_what_is_new_stays_and_what_was_before_goes(
+    tmp_path: Path, looks: bool
+) -> None:
+    file, day = TelemetryFile(tmp_path / FILE, MIB), 86_400
+    for number in [*range(3 * day, 3 * day + 40), *range(40)]:
+        file.write("traces", spans_of(number), (number + 1) * 10**9)
+        if looks:
+            file.settle("traces")
+    assert find_traces(file, TraceFilter(text="o-39-7"))
+    assert find_traces(file, TraceFilter(text="o-36-7"))
+    assert not find_traces(file, TraceFilter(text=f"o-{3 * day}-7"))
+    file.close()
+
+
 def test_a_service_that_was_refused_at_the_door_is_found_by_its_name(tmp_path: Path) -> None:
     file = TelemetryFile(tmp_path / FILE)
     door = Shape("edge", "POST /payments", Kind.SERVER, {"peer.service": "payments"})

@@ -26,6 +26,8 @@ FILE = "borough.telemetry.db"
 _VERSION = 1
 _WAIT_MS = 5000
 _SHARE_LEFT = 0.9
+_AHEAD_NS = 60 * 10**9
+"""What is dated so much later than now has been dated by a wrong clock."""
 _PAGE = 4096
 _SCHEMA = """
 create table batches (id integer primary key, signal text not null, at_ns integer not null, body blob not null);
@@ -95,31 +97,43 @@ class TelemetryFile:
             "insert into batches (signal, at_ns, body) values (?, ?, ?)", (signal, at_ns, data)
         )
         if self.size() > self._most_bytes:
-            self._make_room()
+            self._make_room(at_ns)
 
     def size(self) -> int:
         """How many bytes are in use."""
         return (self._one("pragma page_count") - self._one("pragma freelist_count")) * _PAGE
 
-    def _make_room(self) -> None:
-        """Remove the oldest until a tenth is free again.
+    def _make_room(self, now_ns: int) -> None:
+        """Remove the oldest until a tenth is free again; what is dated ahead of now counts as older than all else.
 
-        A tenth of the rows at a time, not of the years: clocks of others may be wrong by any of them.
+        Otherwise it stayed for ever, and after a clock was put back what is new would be the first to go. A tenth
+        of the rows at a time, not of the years: clocks of others may be wrong by any of them.
         """
         while self.size() > self._most_bytes * _SHARE_LEFT:
-            tenths = [found for table in _TIMES if (found := self._tenth(table)) is not None]
-            if not tenths:
+            if not (self._remove_tenth(now_ns + _AHEAD_NS) or self._remove_tenth(-1)):
                 return
-            with self.connection:
-                for table, column in _TIMES.items():
-                    self._run(f"delete from {table} where {column} <= ?", (min(tenths),))
 
-    def _tenth(self, table: str) -> int | None:
+    def _remove_tenth(self, after_ns: int) -> bool:
+        """Of what is dated later than that, remove the oldest tenth. Whether there was any."""
+        found = [self._tenth(table, after_ns) for table in _TIMES]
+        tenths = [until_ns for until_ns in found if until_ns is not None]
+        if not tenths:
+            return False
+        with self.connection:
+            for table, column in _TIMES.items():
+                self._run(
+                    f"delete from {table} where {column} > ? and {column} <= ?",
+                    (after_ns, min(tenths)),
+                )
+        return True
+
+    def _tenth(self, table: str, after_ns: int) -> int | None:
         """Until when the oldest tenth of its rows goes; None without any."""
         column = _TIMES[table]
+        rows = f"from {table} where {column} > ?1"
         found = self.rows(
-            f"select {column} from {table} order by {column} limit 1 "
-            f"offset (select count(*) / 10 from {table})"
+            f"select {column} {rows} order by {column} limit 1 offset (select count(*) / 10 {rows})",
+            (after_ns,),
         )
         return int(found[0][0]) if found else None
 
