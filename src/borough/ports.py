@@ -31,6 +31,7 @@ __all__ = [
     "OutboxRow",
     "PlacedBroker",
     "PlacedSubscription",
+    "Rejected",
     "Replica",
     "ScheduledRow",
     "Send",
@@ -379,11 +380,18 @@ class Transport(Protocol):
 Signal = Literal["traces", "metrics", "logs"]
 
 
+class Rejected(msgspec.Struct, frozen=True):
+    """So many items of a batch that was taken were not; none, where there is only something to be said of it."""
+
+    count: int
+    why: str
+
+
 class SpanSink(Protocol):
     """Where what is seen of a process goes, as OTLP bytes in batches."""
 
-    async def write(self, signal: Signal, data: bytes) -> None:
-        """Take a batch. Raises `Unavailable` where the same batch may be taken later (with
+    async def write(self, signal: Signal, data: bytes) -> Rejected | None:
+        """Take a batch, or all but a part of it. Raises `Unavailable` where the same batch may be taken later (with
         `retry_after_s` where that is known), another `BoroughError` where it never will."""
         ...
 

@@ -67,7 +67,7 @@ async def test_without_a_password_it_is_hidden_under_any_other_name(
 async def test_without_a_password_it_is_hidden_from_who_comes_through_a_proxy(
     browser: Browser, sent: dict[str, str]
 ) -> None:
-    assert (await browser.get("/console/api/state", host="localhost:8080", **sent))[0] == 404
+    assert (await browser.get("/console/api/state", body=None, **sent))[0] == 404
 
 
 @pytest.mark.parametrize(

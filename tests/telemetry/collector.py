@@ -20,7 +20,7 @@ _KINDS: dict[str, Any] = {
 
 
 class Collector:
-    """What it has taken stands in `taken`, by path; `status` is what it answers."""
+    """What it has taken stands in `taken`, by path; `status` and `answer` are what it answers."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -28,6 +28,7 @@ class Collector:
         self.fields: list[str] = []
         self.asked = 0
         self.status = 200
+        self.answer = b""
         self._came = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -63,7 +64,8 @@ class Collector:
                 self.fields = fields
                 if self.status == 200:
                     self.taken[path].append(_KINDS[path].FromString(body))
-                writer.write(f"HTTP/1.1 {self.status} X\r\ncontent-length: 0\r\n\r\n".encode())
+                head = f"HTTP/1.1 {self.status} X\r\ncontent-length: {len(self.answer)}\r\n\r\n"
+                writer.write(head.encode() + self.answer)
                 self._came.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from borough.clock import SystemClock
 from borough.errors import CallError, ConfigurationError, ServiceFailure, Unavailable
+from borough.observing.collector import CollectorSink
 from borough.observing.outlet import Outlet
 from borough.ports import Signal
 from borough.testing.clock import ManualClock
+from borough.transports.http.external import place_at
 from tests.telemetry.caravan import Seen, caravan
 from tests.telemetry.collector import Collector
 
@@ -90,6 +96,22 @@ async def test_a_collector_that_refuses_is_not_asked_again_for_the_same(
         (outlet,) = seen.running.observer.outlets
     assert outlet.refused > 0
     assert outlet.waiting_bytes == outlet.dropped == 0
+
+
+async def test_what_a_collector_takes_only_in_part_is_counted_and_told(
+    collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    partly = ExportTracePartialSuccess(rejected_spans=2, error_message="too\x1b[2J old")
+    collector.answer = ExportTraceServiceResponse(partial_success=partly).SerializeToString()
+    sink = CollectorSink(place_at(collector.url, "telemetry.endpoint"), {})
+    outlet = Outlet("the collector", sink, SystemClock())
+    outlet.start()
+    for count in (5, 1):
+        outlet.put("traces", b"", count)
+    await outlet.stop(20)
+    assert (outlet.sent, outlet.refused) == (3, 3)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == "the collector has refused a part of traces: too\N{REPLACEMENT CHARACTER}[2J old"
 
 
 async def test_a_header_that_cannot_be_had_keeps_the_system_from_starting(

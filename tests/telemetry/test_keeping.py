@@ -20,6 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from borough.clock import SystemClock
 from borough.observing.keeper import ADDRESS, Keeper
+from borough.observing.outlet import Outlet
 from borough.observing.searching import TraceFilter, find_traces, observed_edges, trace_of
 from borough.observing.store import FILE, TelemetryFile
 from borough.telemetry.otlp import Resource, Scope
@@ -163,6 +164,30 @@ async def test_what_the_file_is_too_slow_for_is_refused(keeper: Keeper, tmp_path
         holder.close()
     assert {each.status for each in await asyncio.gather(*sent)} == {200, 503}
     await client.close()
+
+
+async def test_what_cannot_be_written_is_refused(
+    keeper: Keeper, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with apsw.Connection(str(tmp_path / FILE)) as broken:
+        broken.execute("drop table batches")
+    assert (await post(keeper, "/v1/traces", b"")).status == 500
+    outlet = Outlet("the keeper", keeper, CLOCK)
+    outlet.start()
+    outlet.put("traces", b"", 3)
+    await outlet.stop(20)
+    assert (outlet.sent, outlet.refused) == (0, 3)
+    assert "the keeper has refused traces: the store of telemetry cannot" in caplog.text
+
+
+async def test_the_address_of_another_keeper_stays(tmp_path: Path) -> None:
+    first, second = (Keeper(tmp_path, CLOCK, MIB) for _ in range(2))
+    await first.open()
+    await second.open()
+    await first.close()
+    assert (tmp_path / ADDRESS).read_text() == second.url + "\n"
+    await second.close()
+    assert not (tmp_path / ADDRESS).exists()
 
 
 async def test_a_batch_that_cannot_be_read_hides_no_other(

@@ -1,7 +1,8 @@
 """Keeps what the processes of a system see: takes OTLP over HTTP on this machine, and writes it to the file.
 
 The process that `borough run` starts is the keeper: the only one, or the supervisor of a fleet.
-Services in other languages send to the same address. What cannot be written is dropped, and said once.
+Services in other languages send to the same address. What cannot be written is refused,
+and who has sent it counts it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from borough.errors import (
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
+    ServiceFailure,
     TooLarge,
     Unavailable,
     UnsupportedMediaType,
@@ -56,12 +58,10 @@ _SIGNALS: Mapping[str, Signal] = {
 
 
 class Keeper:
-    """The file with the door before it: a `SpanSink`. `written` and `failed` count batches."""
+    """The file with the door before it: a `SpanSink`."""
 
     def __init__(self, folder: Path, clock: Clock, most_bytes: int, port: int = 0) -> None:
         """`folder` is the data folder; `port` 0 takes a free one."""
-        self.written = 0
-        self.failed = 0
         self._folder = folder
         self._clock = clock
         self._most_bytes = most_bytes
@@ -91,18 +91,17 @@ class Keeper:
             ) from None
 
     async def write(self, signal: Signal, data: bytes) -> None:
-        """Keep a batch; on a failure it is gone, as nobody could do better with it."""
+        """Keep a batch. See `SpanSink`: what the disk does not take is refused, and its sender counts it."""
         file = self._file
         if file is None:
             raise Unavailable("the store of telemetry is closed")
         at_ns = int(self._clock.epoch_s() * 1e9)
         try:
             await self._in_thread(lambda: file.write(signal, data, at_ns))
-            self.written += 1
+        except apsw.BusyError as error:
+            raise Unavailable("the store of telemetry is held by another process") from error
         except apsw.Error as error:
-            self.failed += 1
-            if self.failed == 1:
-                _log.warning("telemetry cannot be kept: %s", error)
+            raise ServiceFailure(f"the store of telemetry cannot be written: {error}") from error
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -130,8 +129,10 @@ class Keeper:
         """Take no more, and close the file. Idempotent."""
         if self._is_open:
             self._is_open = False
+            address = self._folder / ADDRESS
             with suppress(OSError):  # a disk that cannot be written ends nothing any more
-                (self._folder / ADDRESS).unlink(missing_ok=True)
+                if address.read_text(encoding="utf-8") == self.url + "\n":  # and no other keeper's
+                    address.unlink()
             await self._server.drain(1.0)
             await self._server.close()
         file, self._file = self._file, None

@@ -80,7 +80,7 @@ class Outlet:
             signal, data, count = self._queue.popleft()
             self.waiting_bytes -= len(data)
             try:
-                await self._sink.write(signal, data)
+                rejected = await self._sink.write(signal, data)
             except Unavailable as error:
                 failures += 1
                 if failures == 1:
@@ -91,20 +91,27 @@ class Outlet:
                     max(wait_s, min(error.retry_after_s or 0.0, LONGEST_WAIT_S))
                 )
             except BoroughError as error:
-                self.refused += count
-                if signal not in self._refusing:  # who takes traces alone refuses metrics for ever
-                    _log.warning("%s has refused %s: %s", self.name, signal, _said(error))
-                self._refusing.add(signal)
+                self._refuse(signal, count, _said(error))
             except Exception:
                 self.refused += count
                 _log.exception("sending telemetry to %s failed", self.name)
             else:
-                self.sent += count
-                self._refusing.discard(signal)
+                missing = 0 if rejected is None else min(rejected.count, count)
+                self.sent += count - missing
+                if rejected is None:
+                    self._refusing.discard(signal)
+                else:
+                    self._refuse(signal, missing, rejected.why, "a part of ")
                 if failures:
                     _log.info("%s takes telemetry again; %d dropped", self.name, self.dropped)
                 failures = 0
                 self._is_full = False
+
+    def _refuse(self, signal: Signal, count: int, why: str, part: str = "") -> None:
+        self.refused += count
+        if signal not in self._refusing:  # who takes traces alone refuses metrics for ever
+            _log.warning("%s has refused %s%s: %s", self.name, part, signal, why)
+        self._refusing.add(signal)
 
     def _put_back(self, signal: Signal, data: bytes, count: int) -> None:
         """It is the first again, where there is room."""
