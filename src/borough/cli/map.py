@@ -12,6 +12,7 @@ import msgspec
 from borough.alerting.words import counted
 from borough.cli.trace import add_place, opened_file
 from borough.errors import ConfigurationError
+from borough.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from borough.observing.searching import ObservedEdge
@@ -72,11 +73,8 @@ def _run(options: argparse.Namespace) -> int:
 def _observed(options: argparse.Namespace) -> Sequence[ObservedEdge]:
     from borough.observing.searching import observed_edges
 
-    file = opened_file(options)
-    try:
+    with opened_file(options) as file:
         return observed_edges(file)
-    finally:
-        file.close()
 
 
 def _declared(options: argparse.Namespace) -> tuple[set[tuple[str, str, str]], Collection[str]]:
@@ -125,7 +123,7 @@ _SIGNS: Mapping[str, str] = {"call": "->", "event": "~>"}
 
 
 def _what(edge: _Edge) -> str:
-    return f"{edge.caller} {_SIGNS[edge.kind]} {edge.callee}"
+    return printable(f"{edge.caller} {_SIGNS[edge.kind]} {edge.callee}")
 
 
 def _line(edge: _Edge) -> str:

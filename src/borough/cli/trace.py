@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ import msgspec
 
 from borough.errors import ConfigurationError
 from borough.runtime.duration import Duration
+from borough.telemetry.plain import printable
 
 if TYPE_CHECKING:
     from borough.observing.searching import TraceSummary
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from borough.observing.trace_row import Row
     from borough.observing.trace_view import TraceView
     from borough.runtime.configuration import Configuration
+    from borough.telemetry.otlp_reading import ReadLine
 
 __all__ = ["add", "add_place", "configuration_of", "data_folder", "opened_file"]
 
@@ -50,9 +54,11 @@ def add(subparsers: Any) -> None:
         help="list the latest traces that fit",
         epilog="example: borough trace list order_id=o-17 --system examples/shop",
     )
-    listing.add_argument("text", nargs="?", help="an id, such as an order's, or NAME=VALUE")
-    listing.add_argument("--service", help="a service that took part")
-    listing.add_argument("--operation", help="a part of the name of what it did")
+    listing.add_argument(
+        "text", nargs="?", type=_text, help="an id, such as an order's, or NAME=VALUE"
+    )
+    listing.add_argument("--service", type=_text, help="a service that took part")
+    listing.add_argument("--operation", type=_text, help="a part of the name of what it did")
     listing.add_argument("--status", choices=["ok", "error"])
     listing.add_argument(
         "--slower", type=_milliseconds, metavar="MS", help="a span of it took so long"
@@ -73,6 +79,12 @@ def add(subparsers: Any) -> None:
     for action in (listing, show):
         add_place(action)
     parser.set_defaults(run=_run)
+
+
+def _text(given: str) -> str:
+    if not given.isprintable():
+        raise argparse.ArgumentTypeError(f"{given!r} holds what is no printable character")
+    return given
 
 
 def _milliseconds(text: str) -> float:
@@ -133,8 +145,11 @@ def data_folder(options: argparse.Namespace) -> Path:
     return configuration_of(options).data_folder
 
 
-def opened_file(options: argparse.Namespace) -> TelemetryFile:
-    """What is kept. Raises `ConfigurationError` where nothing is."""
+@contextmanager
+def opened_file(options: argparse.Namespace) -> Iterator[TelemetryFile]:
+    """What is kept, while it is open. Raises `ConfigurationError` where nothing is, or it cannot be read."""
+    import apsw
+
     from borough.observing.store import FILE, TelemetryFile
 
     folder = data_folder(options)
@@ -144,7 +159,15 @@ def opened_file(options: argparse.Namespace) -> TelemetryFile:
             f"nothing is kept in {folder}; start the system with `borough run`, or name its data "
             "folder with --data"
         )
-    return TelemetryFile(path)
+    file = TelemetryFile(path)
+    try:
+        yield file
+    except apsw.Error as error:
+        raise ConfigurationError(
+            f"{path} cannot be read now: {error}; try it again, and if it stays so, remove the file"
+        ) from None
+    finally:
+        file.close()
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -153,11 +176,8 @@ def _run(options: argparse.Namespace) -> int:
             f"{options.trace!r} is no trace id: 32 hex digits, or at least 4 of the first of them; "
             "`borough trace list` has them"
         )
-    file = opened_file(options)
-    try:
+    with opened_file(options) as file:
         return _list(options, file) if options.action == "list" else _show(options, file)
-    finally:
-        file.close()
 
 
 def _list(options: argparse.Namespace, file: TelemetryFile) -> int:
@@ -205,7 +225,7 @@ def _line(summary: TraceSummary) -> str:
         "" if found is None else f"; {found.service} {found.name} took {found.duration_ms:.1f} ms"
     )
     coming = "; still coming in" if summary.is_coming else ""
-    return (
+    return printable(
         f"{summary.trace_id}  {at:%H:%M:%S}  {summary.duration_ms:>9.1f} ms  {mark:<7} "
         f"{summary.service} {summary.name}  ({summary.spans} spans, {', '.join(summary.services)}{long}{coming})"
     )
@@ -232,8 +252,9 @@ def _print(view: TraceView) -> None:
     at = datetime.fromtimestamp(view.began_ns / 1e9, UTC).astimezone()
     print(f"trace {view.trace_id}, {at:%Y-%m-%d %H:%M:%S}")
     events = f", {view.total_ms:.1f} ms with events" if view.total_ms > view.duration_ms else ""
-    print(f"{view.name}: {view.duration_ms:.1f} ms{events}, {', '.join(view.services)}")
-    print(f"{view.why}\n")
+    services = ", ".join(view.services)
+    print(printable(f"{view.name}: {view.duration_ms:.1f} ms{events}, {services}"))
+    print(f"{printable(view.why)}\n")
     width = max(len(_title(row)) for row in view.rows)
     for row in view.rows:
         mark = "!" if row.is_error else "*" if row.is_critical else " "
@@ -241,12 +262,16 @@ def _print(view: TraceView) -> None:
             f"{mark} {_title(row):<{width}} {_bar(row, view.total_ms)} {row.duration_ms:>9.2f} ms"
         )
         for line in row.lines:
-            print(f"    {'  ' * row.depth}{line.level.lower()}: {line.text.splitlines()[0]}")
+            print(f"    {'  ' * row.depth}{_said(line)}")
     print("\n* what the answer waited for, ! what failed")
 
 
 def _title(row: Row) -> str:
-    return f"{'  ' * row.depth}{row.span.service}: {row.span.name}"
+    return printable(f"{'  ' * row.depth}{row.span.service}: {row.span.name}")
+
+
+def _said(line: ReadLine) -> str:
+    return printable(f"{line.level.lower()}: {line.text.partition(chr(10))[0]}")
 
 
 def _bar(row: Row, total_ms: float) -> str:
