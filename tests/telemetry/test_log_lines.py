@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from typing import Any
 
 from borough.observing.log_lines import LogLines
 from borough.services.settings import Secret
+
+
+SAYING = r"""
+import logging
+from borough.telemetry.logs import begin_logging
+begin_logging(logging.INFO)
+logging.getLogger("stall").info("%s", "pears\x1b[2J\n2026-01-01 ERROR plums")
+"""
 
 
 def said(text: str, *args: object, **extra: Any) -> logging.LogRecord:
@@ -45,3 +55,14 @@ def test_what_is_given_as_extra_is_masked_by_its_value_and_by_its_name() -> None
         "token_count": 12,
         "paid": True,
     }
+
+
+def test_what_is_said_in_text_gives_no_orders_to_a_terminal_and_forges_no_line() -> None:
+    begun = subprocess.run(
+        [sys.executable, "-c", SAYING], capture_output=True, text=True, check=True, timeout=60
+    )
+    lines = begun.stderr.splitlines()
+    assert [line.partition("stall: ")[2] or line for line in lines] == [
+        "pears\N{REPLACEMENT CHARACTER}[2J",
+        "    2026-01-01 ERROR plums",
+    ]

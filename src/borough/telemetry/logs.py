@@ -1,7 +1,8 @@
 """What a process says on standard error: log lines and last words, all of them masked.
 
 A line names the service and the trace that it was said in, where there are any. Text is for people, in
-colour on a terminal; JSON has one object a line, with whatever was given as `extra`.
+colour on a terminal, which nothing that is said can give orders to; JSON has one object a line, with whatever was
+given as `extra`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 
 from borough.telemetry.frames import ExcInfo, own_frames
 from borough.telemetry.masking import MaskingFormatter, masked, masked_value
+from borough.telemetry.plain import printable
 from borough.telemetry.span import Value
 from borough.telemetry.trace import TraceContext
 
@@ -91,10 +93,15 @@ class _Text(MaskingFormatter):
         here = self._where()
         record.borough_where = "" if here is None or not here[0] else _said(*here)
         record.exc_text = None  # a text that another formatter has made is whole
-        line = super().format(record)
+        line = "\n".join(map(printable, super().format(record).split("\n")))
         record.exc_text = None
         colour = _COLOURS.get(record.levelname) if self._in_colour else None
         return line if colour is None else f"\x1b[{colour}m{line}\x1b[0m"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # Whoever chose what is said begins no line of the log: what follows the first is moved in.
+        record.message = "\n    ".join(record.message.splitlines())
+        return super().formatMessage(record)
 
     def formatException(self, ei: ExcInfo) -> str:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
