@@ -11,11 +11,15 @@ import pytest
 
 from borough import Service, contract, get
 from borough.clock import SystemClock
+from borough.console.access import Access
 from borough.console.live import Live, Source
 from borough.console.one_process import mounts
-from borough.errors import ConfigurationError
+from borough.errors import ConfigurationError, TooManyRequests, Unauthenticated
 from borough.gateway.process import Process
 from borough.runtime.system import System
+from borough.services.settings import Secret
+from borough.testing.clock import ManualClock
+from borough.transports.http.message import Connection, Headers, Request
 from tests.console.ferry import FACTS, Browser, ferry, sailing
 
 SESSION = "/console/api/session"
@@ -136,6 +140,25 @@ async def test_what_is_live_ends_with_the_session() -> None:
 async def test_whoever_guesses_has_to_wait(stranger: Browser) -> None:
     assert [(await log_in(stranger, "guess"))[0] for _ in range(4)] == [401, 401, 401, 429]
     assert (await log_in(stranger, "open sesame"))[0] == 429
+
+
+def test_who_guesses_closes_the_login_for_nobody_else() -> None:
+    access = Access(Secret("open sesame"), 60, ManualClock(), ("10.0.0.0/8",))
+
+    def tried(password: str, peer: str, forwarded: str = "") -> None:
+        headers = Headers.of([(b"x-forwarded-for", forwarded.encode())])
+        request = Request("POST", SESSION, "", headers, b"", Connection((peer, 1)))
+        access.log_in(request, password)
+
+    for forwarded in ("", "198.51.100.7"):
+        for _ in range(3):
+            with pytest.raises(Unauthenticated):
+                tried("guess", "10.0.0.1" if forwarded else "203.0.113.9", forwarded)
+    for peer, forwarded in (("203.0.113.9", ""), ("10.0.0.1", "198.51.100.7")):
+        with pytest.raises(TooManyRequests):
+            tried("open sesame", peer, forwarded)
+    tried("open sesame", "203.0.113.10")
+    tried("open sesame", "10.0.0.1", "198.51.100.8")
 
 
 def test_a_password_in_clear_is_refused(tmp_path: Path) -> None:

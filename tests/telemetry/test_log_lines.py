@@ -10,7 +10,6 @@ from typing import Any
 from borough.observing.log_lines import LogLines
 from borough.services.settings import Secret
 
-
 SAYING = r"""
 import logging
 from borough.telemetry.logs import begin_logging

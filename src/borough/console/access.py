@@ -10,6 +10,7 @@ needs the token that only the console's own page can read.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from hashlib import sha256
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ import msgspec
 from borough.clock import Clock
 from borough.errors import Forbidden, NotFound, TooManyRequests, Unauthenticated
 from borough.services.settings import Secret
+from borough.transports.http.addresses import Proxies, client_of
 from borough.transports.http.message import Request
 
 __all__ = ["TOKEN", "Access", "Session"]
@@ -31,6 +33,7 @@ _OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-rea
 """Fields that say that somebody has asked through another server."""
 _FREE_ATTEMPTS = 3
 _LONGEST_PAUSE_S = 60.0
+_MOST_GUESSING = 4096
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -40,17 +43,34 @@ class Session(msgspec.Struct, frozen=True):
     until: float
 
 
+class _Guesses(msgspec.Struct, frozen=True):
+    """The wrong passwords of one client since its last right one."""
+
+    failed: int = 0
+    closed_until: float = float("-inf")
+
+
+_NONE = _Guesses()
+
+
 class Access:
     """Decides it for one console. `password` None: this machine only, and no login."""
 
-    def __init__(self, password: Secret | None, lifetime_s: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        password: Secret | None,
+        lifetime_s: float,
+        clock: Clock,
+        proxies: Sequence[str] = (),
+    ) -> None:
+        """`proxies`: networks whose `X-Forwarded-For` is believed."""
         self._password = None if password is None else password.reveal().encode()
         self._lifetime_s = lifetime_s
         self._clock = clock
         self._open = Session(clock.token(24).hex(), float("inf"))
         self._sessions: dict[bytes, Session] = {}
-        self._failed = 0
-        self._closed_until = float("-inf")
+        self._guesses: dict[str, _Guesses] = {}
+        self._proxies = Proxies(proxies)
 
     @property
     def needs_login(self) -> bool:
@@ -91,19 +111,17 @@ class Access:
 
     def log_in(self, request: Request, password: str) -> tuple[bytes, bytes]:
         """Begin a session: the cookie's field. Raises `Unauthenticated`, `TooManyRequests`."""
-        now = self._clock.monotonic()
-        if now < self._closed_until:
+        now, client = self._clock.monotonic(), self._client(request)
+        closed_until = self._guesses.get(client, _NONE).closed_until
+        if now < closed_until:
             raise TooManyRequests(
                 "Too many wrong passwords; wait a little",
-                retry_after_s=max(1.0, self._closed_until - now),
+                retry_after_s=max(1.0, closed_until - now),
             )
         if self._password is None or not hmac.compare_digest(password.encode(), self._password):
-            self._failed += 1
-            if self._failed >= _FREE_ATTEMPTS:
-                pause_s = min(_LONGEST_PAUSE_S, 2.0 ** (self._failed - _FREE_ATTEMPTS))
-                self._closed_until = now + pause_s
+            self._count_guess(client, now)
             raise Unauthenticated("That is not the console's password")
-        self._failed = 0
+        self._guesses.pop(client, None)
         self._sessions = {k: each for k, each in self._sessions.items() if each.until > now}
         if len(self._sessions) >= _MOST_SESSIONS:
             self._sessions.pop(next(iter(self._sessions)))
@@ -111,6 +129,21 @@ class Access:
         token = self._clock.token(24).hex()
         self._sessions[_digest(secret)] = Session(token, now + self._lifetime_s)
         return _cookie(request, secret, int(self._lifetime_s))
+
+    def _client(self, request: Request) -> str:
+        """Whose guesses are counted together: who guesses closes the login for nobody else."""
+        peer = request.connection.peer[0]
+        if self._proxies:
+            peer = self._proxies.origin(peer, request.headers.get("x-forwarded-for") or "")
+        return client_of(peer)
+
+    def _count_guess(self, client: str, now: float) -> None:
+        failed = self._guesses.pop(client, _NONE).failed + 1
+        if len(self._guesses) >= _MOST_GUESSING:
+            self._guesses.pop(next(iter(self._guesses)))
+        pause_s = min(_LONGEST_PAUSE_S, 2.0 ** (failed - _FREE_ATTEMPTS))
+        closed_until = now + pause_s if failed >= _FREE_ATTEMPTS else float("-inf")
+        self._guesses[client] = _Guesses(failed, closed_until)
 
     def log_out(self, request: Request) -> tuple[bytes, bytes]:
         """End the session: the field that takes its cookie away."""

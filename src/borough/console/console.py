@@ -34,7 +34,12 @@ class Console:
         options = seen.configuration.options.console
         self._seen = seen
         self._alerting = alerting
-        self._access = Access(seen.configuration.console_password(), options.session_s, seen.clock)
+        self._access = Access(
+            seen.configuration.console_password(),
+            options.session_s,
+            seen.clock,
+            seen.configuration.options.edge.proxies,
+        )
         self._pages = Pages(_PAGE)
         self._areas: Areas | None = None
         self._watch = Watch(seen, alerting.bounds)
