@@ -23,6 +23,7 @@ _log = logging.getLogger("borough.console")
 _SHARE = 40
 _LONGEST_PAUSE_S = 5.0
 _STILL_HERE_S = 15.0
+_MOST_GONE = 256
 _encode = msgspec.json.Encoder().encode
 
 Read = Callable[[], Awaitable[Mapping[str, Mapping[str, Any]]]]
@@ -41,7 +42,10 @@ class Source:
 
 
 class _Topic:
-    """A topic as it is: each key's value with the number of its change; None for a key that is gone."""
+    """A topic as it is: each key's value with the number of its change; None for a key that is gone.
+
+    Who has seen what was before `read_at` gets the whole.
+    """
 
     __slots__ = ("read_at", "values")
 
@@ -63,7 +67,19 @@ class _Topic:
             if key not in values and known_value is not None:
                 self.values[key] = number, None
                 changed = True
+        self._forget()
         return changed
+
+    def _forget(self) -> None:
+        """Forget what is gone once that is much: pids and fingerprints are never the same again.
+
+        Who has not heard of the latest of it gets the whole anew.
+        """
+        gone = {key: at for key, (at, value) in self.values.items() if value is None}
+        if len(gone) > _MOST_GONE:
+            self.read_at = max(self.read_at, *gone.values())
+            for key in gone:
+                del self.values[key]
 
     def since(self, number: int) -> bytes | None:
         """What has changed after that number, as JSON; None for nothing."""
