@@ -17,6 +17,15 @@ begin_logging(logging.INFO)
 logging.getLogger("stall").info("%s", "pears\x1b[2J\n2026-01-01 ERROR plums")
 """
 
+MISSAYING = r"""
+import logging
+from borough.services.settings import Secret
+from borough.telemetry.logs import begin_logging
+begin_logging(logging.INFO)
+key = Secret("pear-orchard-key")
+logging.getLogger("stall").info("%d pears", key.reveal())
+"""
+
 
 def said(text: str, *args: object, **extra: Any) -> logging.LogRecord:
     """A line as a logger makes it."""
@@ -65,3 +74,11 @@ def test_what_is_said_in_text_gives_no_orders_to_a_terminal_and_forges_no_line()
         "pears\N{REPLACEMENT CHARACTER}[2J",
         "    2026-01-01 ERROR plums",
     ]
+
+
+def test_what_is_said_of_a_line_that_cannot_be_made_is_masked() -> None:
+    begun = subprocess.run(
+        [sys.executable, "-c", MISSAYING], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "No log line could be made of '%d pears' with ('***',)" in begun.stderr
+    assert "orchard" not in begun.stderr

@@ -13,9 +13,10 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import msgspec
 
@@ -37,7 +38,7 @@ _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 def begin_logging(level: int) -> None:
     """Log to standard error from now on; also what the interpreter says of errors nobody has caught."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(_Text(_nowhere, in_colour=_in_colour()))
     logging.basicConfig(level=level, handlers=[handler])
     logging.captureWarnings(True)
@@ -79,6 +80,18 @@ def _in_colour() -> bool:
 
 def _nowhere() -> None:
     return None
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Says so where no line can be made, as `logging` does, but masked: the arguments may be secret."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not logging.raiseExceptions:
+            return
+        with suppress(Exception):  # nobody hears it any more, or what was to be said cannot be
+            _say(*sys.exc_info())
+            said = f"{record.msg!r} with {record.args!r}, {record.pathname}, line {record.lineno}"
+            print(f"No log line could be made of {masked(said)}", file=sys.stderr)
 
 
 class _Text(MaskingFormatter):
@@ -145,7 +158,7 @@ class _Json(logging.Formatter):
 
 
 def _say(
-    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+    kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
 ) -> None:
     text = "".join(traceback.format_exception(kind, error, trace))
     print(masked(text), file=sys.stderr, end="")
