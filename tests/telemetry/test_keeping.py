@@ -11,6 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.sdk.resources import Resource as SdkResource
 from opentelemetry.sdk.trace import TracerProvider
@@ -339,6 +340,22 @@ async def test_a_running_system_is_kept_with_its_events_and_its_edges(tmp_path: 
     assert edges["call", "front", "depot"].count == 1
     heard = edges["event", "front", "crier"]
     assert (heard.count, heard.failures) == (2, 1)
+    file.close()
+
+
+def test_processes_that_follow_each_other_are_no_faster_together(tmp_path: Path) -> None:
+    file = TelemetryFile(tmp_path / FILE)
+    for instance, at_s, count in (("a", 1, 0), ("a", 11, 100), ("b", 11, 0), ("b", 21, 100)):
+        metrics = metrics_pb2.MetricsData()
+        group = metrics.resource_metrics.add()
+        for name, value in (("service.name", "depot"), ("service.instance.id", instance)):
+            group.resource.attributes.add(key=name).value.string_value = value
+        metric = group.scope_metrics.add().metrics.add(name="rpc.server.call.duration")
+        point = metric.exponential_histogram.data_points.add(count=count)
+        point.time_unix_nano = at_s * 10**9
+        file.write("metrics", metrics.SerializeToString(), at_s)
+    (edge,) = observed_edges(file)
+    assert edge.per_s == 10
     file.close()
 
 

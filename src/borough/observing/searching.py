@@ -303,10 +303,12 @@ _EDGES = {
     "messaging.process.duration": "event",
 }
 _FAILURES, _FAULTS = ".failures", ".faults"
+_Stretch = tuple[int, int, int]
+"""From when to when a process was heard of, in nanoseconds since 1970, and how many it counted meanwhile."""
 
 
 def _edges(first: dict[Any, ReadPoint], last: dict[Any, ReadPoint]) -> Iterable[ObservedEdge]:
-    merged: dict[tuple[str, str, str, str], tuple[Durations, list[float]]] = {}
+    merged: dict[tuple[str, str, str, str], tuple[Durations, list[_Stretch]]] = {}
     counted: dict[tuple[str, str, str, str], Counter[str]] = {}
     here = {point.service for point in last.values() if point.name.startswith("rpc.server.call")}
     for key, point in last.items():
@@ -319,14 +321,13 @@ def _edges(first: dict[Any, ReadPoint], last: dict[Any, ReadPoint]) -> Iterable[
         if kind_of_failure:
             counted.setdefault(edge, Counter())[kind_of_failure] += int(point.value)
             continue
-        durations, rates = merged.setdefault(edge, (Durations(), []))
+        durations, stretches = merged.setdefault(edge, (Durations(), []))
         for exponent, count in point.buckets.items():
             if -30 <= exponent < 33:
                 durations.counts[exponent] += count
         before = first[key]
-        took_s = (point.at_ns - before.at_ns) / 1e9
-        rates.append((point.count - before.count) / took_s if took_s > 0 else 0.0)
-    for edge, (durations, rates) in merged.items():
+        stretches.append((before.at_ns, point.at_ns, max(0, point.count - before.count)))
+    for edge, (durations, stretches) in merged.items():
         kind, caller, callee, operation = edge
         yield ObservedEdge(
             kind="call" if kind == "call" else "event",
@@ -336,10 +337,16 @@ def _edges(first: dict[Any, ReadPoint], last: dict[Any, ReadPoint]) -> Iterable[
             count=durations.count,
             failures=counted[edge][_FAILURES] if edge in counted else 0,
             faults=counted[edge][_FAULTS] if edge in counted else 0,
-            per_s=sum(rates),
+            per_s=_rate(stretches),
             p50_ms=durations.quantile(0.5) * 1e3,
             p95_ms=durations.quantile(0.95) * 1e3,
         )
+
+
+def _rate(stretches: Sequence[_Stretch]) -> float:
+    """By the second, from the first that was heard of any process to the last: one may have followed another."""
+    took_ns = max(end for _, end, _ in stretches) - min(begin for begin, _, _ in stretches)
+    return sum(count for _, _, count in stretches) / took_ns * 1e9 if took_ns > 0 else 0.0
 
 
 def _edge_of(point: ReadPoint, here: Collection[str]) -> tuple[str, str, str, str] | None:
