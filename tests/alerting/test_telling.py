@@ -147,6 +147,20 @@ async def test_a_mail_never_goes_in_clear_text_where_tls_is_wanted(tmp_path: Pat
             assert post.mails.empty()
 
 
+async def test_what_a_mail_server_says_of_an_address_does_not_show_it(tmp_path: Path) -> None:
+    async with post_office() as post:
+        post.greeting = b"554 nobody writes to night@shop.example\r\n"
+        more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\n'
+        system = till(tmp_path, 'alerts = "mailto:night@shop.example"', more)
+        async with watched(system, tmp_path) as shop:
+            await shop.place("broken")
+            await shop.fired()
+            await settled(shop)
+            (route,) = shop.alerting.view().routes
+            assert route.last_error is not None
+            assert "nobody writes to ***" in route.last_error
+
+
 def under_way() -> list[str]:
     return [name for each in asyncio.all_tasks() if (name := each.get_name()) == "alerts message"]
 

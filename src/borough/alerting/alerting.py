@@ -41,6 +41,8 @@ from borough.reliability.alerts import Alert, AlertBook, Notice, Reading, Silenc
 from borough.reliability.backoff import Backoff
 from borough.reliability.objectives import BURNS, Burn
 from borough.runtime.options import Options
+from borough.telemetry.masking import masked
+from borough.telemetry.plain import plain, shortened
 
 __all__ = ["Alerting", "Facts"]
 
@@ -288,7 +290,8 @@ class Alerting:
             await self._telling.tell(route, message)
         except Exception as error:  # whatever it is, the next attempt waits, and people see why
             post.failures += 1
-            post.last_error = str(error) or type(error).__name__
+            said = plain(masked(str(error)))  # a mail server repeats whose mail it refuses
+            post.last_error = shortened(said, _LONGEST_TEXT) or type(error).__name__
             wait_s = _AGAIN.delay_s(post.failures, self._clock.random.random())
             post.again_at = self._clock.monotonic() + wait_s
             if post.failures == 1:
