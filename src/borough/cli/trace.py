@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,7 +146,7 @@ def data_folder(options: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def opened_file(options: argparse.Namespace) -> Iterator[TelemetryFile]:
+def opened_file(options: argparse.Namespace) -> Generator[TelemetryFile]:
     """What is kept, while it is open. Raises `ConfigurationError` where nothing is, or it cannot be read."""
     import apsw
 
