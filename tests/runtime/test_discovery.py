@@ -119,3 +119,19 @@ async def test_the_machines_own_name_server_is_asked() -> None:
     await found.open(["localhost"])
     await found.close()
     assert {each.host for each in found.replicas("localhost")} & {"127.0.0.1", "::1"}
+
+
+async def test_a_name_without_an_answer_keeps_no_other_waiting() -> None:
+    every_name_is_asked = asyncio.Barrier(3)
+
+    async def resolve(host: str, port: int) -> Collection[str]:
+        async with asyncio.timeout(60):
+            await every_name_is_asked.wait()
+        return [host]
+
+    found = DnsDiscovery("{service}.svc:9000", SystemClock(), 60, resolve)
+    await found.open(["a", "b", "c"])
+    assert [each.host for name in "abc" for each in found.replicas(name)] == [
+        "a.svc", "b.svc", "c.svc",
+    ]  # fmt: skip
+    await found.close()

@@ -11,6 +11,8 @@ import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from borough.clock import Clock
 from borough.errors import ConfigurationError
@@ -72,7 +74,8 @@ class StaticDiscovery:
 class DnsDiscovery:
     """All addresses that a name has, asked for again and again: `{service}.shop.svc:9000`.
 
-    While a name cannot be resolved, what it had last counts.
+    All names are asked at once, and none again while its last question is still open: a name server that does not
+    answer for one keeps no other waiting. While a name cannot be resolved, what it had last counts.
     """
 
     def __init__(
@@ -88,7 +91,9 @@ class DnsDiscovery:
         self._host = host
         self._clock = clock
         self._every_s = every_s
-        self._resolve = resolve or _addresses
+        self._resolve = resolve or self._addresses
+        self._threads: ThreadPoolExecutor | None = None
+        self._questions: dict[str, asyncio.Future[Collection[str]]] = {}
         self._directory = Directory()
         self._found: dict[str, tuple[Replica, ...]] = {}
         self._failing: set[str] = set()
@@ -97,6 +102,10 @@ class DnsDiscovery:
     async def open(self, services: Iterable[str]) -> None:
         """Resolve the names of these services, and from now on again."""
         names = tuple(services)
+        if not names:
+            return
+        # A thread of its own for each: those of the loop are few, and others want them.
+        self._threads = ThreadPoolExecutor(len(names), "borough-dns")
         await self._look(names)
         self._task = asyncio.create_task(self._keep_looking(names))
 
@@ -110,6 +119,12 @@ class DnsDiscovery:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+        questions, self._questions = list(self._questions.values()), {}
+        for question in questions:
+            question.cancel()
+        await asyncio.gather(*questions, return_exceptions=True)
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _keep_looking(self, services: Sequence[str]) -> None:
         while True:
@@ -117,19 +132,38 @@ class DnsDiscovery:
             await self._look(services)
 
     async def _look(self, services: Sequence[str]) -> None:
-        for service in services:
-            host = self._host.replace("{service}", service)
-            try:
-                async with asyncio.timeout(_RESOLVE_S):
-                    addresses = await self._resolve(host, self._port)
-            except (OSError, TimeoutError, UnicodeError) as error:
-                if service not in self._failing:
-                    _log.warning("%s cannot be resolved (%s); the last answer counts", host, error)
-                self._failing.add(service)
-                continue
-            self._failing.discard(service)
-            self._found[service] = tuple(_replica(each, self._port) for each in sorted(addresses))
+        await asyncio.gather(*map(self._ask, services))
+
+    async def _ask(self, service: str) -> None:
+        host = self._host.replace("{service}", service)
+        try:
+            addresses = await self._answer(service, host)
+        except (OSError, UnicodeError) as error:
+            if service not in self._failing:
+                _log.warning("%s cannot be resolved (%s); the last answer counts", host, error)
+            self._failing.add(service)
+            return
+        self._failing.discard(service)
+        self._found[service] = tuple(_replica(each, self._port) for each in sorted(addresses))
         self._directory.update(self._found)
+
+    async def _answer(self, service: str, host: str) -> Collection[str]:
+        """The answer to its open question, or to a new one. Raises `TimeoutError`, and what `Resolve` does."""
+        question = self._questions.get(service)
+        if question is None:
+            question = self._questions[service] = asyncio.ensure_future(
+                self._resolve(host, self._port)
+            )
+        await asyncio.wait([question], timeout=_RESOLVE_S)
+        if not question.done():
+            raise TimeoutError(f"no answer within {_RESOLVE_S:g} s")
+        del self._questions[service]
+        return question.result()
+
+    async def _addresses(self, host: str, port: int) -> Collection[str]:
+        look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
+        return {str(address[0]) for *_, address in found}
 
 
 class ConfiguredDiscovery:
@@ -174,9 +208,3 @@ def _origin(text: str, where: str) -> tuple[str, int]:
             f'{where} has {text!r}, which is no host with a port; write it like "10.0.0.5:9001"'
         )
     return found[1] or found[2], int(found[3])
-
-
-async def _addresses(host: str, port: int) -> Collection[str]:
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return {str(address[0]) for *_, address in found}
