@@ -110,6 +110,19 @@ def test_an_old_ca_says_how_to_get_a_new_one(tmp_path: Path) -> None:
         make(tmp_path, ["orders"])
 
 
+def test_a_ca_that_was_made_by_a_clock_ahead_is_not_kept_in_silence(tmp_path: Path) -> None:
+    make(tmp_path, ["orders"], now=NOW + timedelta(days=2))
+    for renew in (False, True):
+        with pytest.raises(ConfigurationError, match="counts only from .* a new CA is made"):
+            make(tmp_path, ["orders"], renew=renew)
+
+
+def test_a_certificate_that_was_made_by_a_clock_ahead_is_made_anew(tmp_path: Path) -> None:
+    make(tmp_path, [])
+    make(tmp_path, ["orders"], now=NOW + timedelta(days=2))
+    assert make(tmp_path, ["orders"])["orders"].done == "renewed"
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="certificates cannot be kept in"):

@@ -60,8 +60,8 @@ def make_certificates(
 ) -> list[Kept]:
     """Have a CA and a certificate for each service in `folder`; blocking. The CA comes first.
 
-    What is there is kept unless it expires within a day, is not of this CA, or `renew` is asked.
-    Raises `ConfigurationError` for a CA that was not made here, and where nothing can be written.
+    What is there is kept unless it expires within a day, does not count yet, is not of this CA, or `renew` is asked.
+    Raises `ConfigurationError` for a CA that was not made here or does not count now, and where nothing can be written.
     """
     try:
         if not folder.exists():
@@ -114,6 +114,11 @@ def _read_authority(path: Path, key_path: Path, domain: str, clock: Clock) -> _A
         raise ConfigurationError(
             f"{path} expires on {certificate.not_valid_after_utc:%Y-%m-%d}; "
             "remove that folder, and a new CA is made"
+        )
+    if certificate.not_valid_before_utc > clock.now():
+        raise ConfigurationError(
+            f"{path} counts only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on: the clock was ahead "
+            "when it was made, or is behind now; set the clock, or remove that folder, and a new CA is made"
         )
     return _Authority(certificate, key)
 
@@ -219,8 +224,8 @@ def _kept_until(
     is_right = names.get_values_for_type(x509.UniformResourceIdentifier) == [uri]
     if not is_right or certificate.public_key() != key.public_key():
         return None
-    expires = certificate.not_valid_after_utc
-    return expires if expires - clock.now() >= _LEFT else None
+    begins, expires = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return expires if begins <= clock.now() <= expires - _LEFT else None
 
 
 def _builder(
