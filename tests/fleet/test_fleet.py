@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -344,7 +345,7 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
     with run_village(root, "fleet", "--set", "fleet.restarts=1") as village:
         (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
         os.kill(village.pid("ledger.1"), signal.SIGKILL)
-        village.hears("it stays down")
+        village.hears("it stays down; once the cause is mended, `borough scale ledger=1 --data ")
         assert village.ask("/clerk/pids")[0] == 503
         assert village.ask("/clerk/heard")[0] == 200
         assert village.ask("/readyz")[0] == 503
@@ -361,6 +362,28 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
         assert (asked.returncode, asked.stderr) == (1, NO_LEDGER)
         assert village.command("scale", "ledger=1").returncode == 0
         assert village.ask("/clerk/pids")[0] == 200
+        assert village.stop() == 0
+
+
+def test_a_door_that_stays_down_is_opened_again_beside_what_runs(root: Path) -> None:
+
+    def door(count: int) -> int:
+        """The process of the door that was ready as the first or second."""
+
+        def found() -> list[str]:
+            return re.findall(r"edge\.1 +\| is ready \(pid (\d+)", village.said)
+
+        return int(until(lambda: len(found()) >= count and found()[count - 1]))
+
+    with run_village(root, "fleet", "--set", "fleet.restarts=1") as village:
+        os.kill(door(1), signal.SIGKILL)
+        os.kill(door(2), signal.SIGKILL)
+        village.hears("it stays down; once the cause is mended, `borough scale edge=1 --data ")
+        refused = village.command("scale", "edge=2")
+        assert (refused.returncode, "is one process" in refused.stderr) == (2, True)
+        opened = village.command("scale", "edge=1")
+        assert (opened.returncode, opened.stdout) == (0, "edge has 1 replica\n"), opened.stderr
+        assert village.ask("/clerk/pids")[1]["clerk"] == village.pid("clerk.1")
         assert village.stop() == 0
 
 

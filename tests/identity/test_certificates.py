@@ -113,7 +113,7 @@ def test_an_old_ca_says_how_to_get_a_new_one(tmp_path: Path) -> None:
 def test_a_ca_that_was_made_by_a_clock_ahead_is_not_kept_in_silence(tmp_path: Path) -> None:
     make(tmp_path, ["orders"], now=NOW + timedelta(days=2))
     for renew in (False, True):
-        with pytest.raises(ConfigurationError, match="counts only from .* a new CA is made"):
+        with pytest.raises(ConfigurationError, match=r"counts only from .* a new CA is made"):
             make(tmp_path, ["orders"], renew=renew)
 
 

@@ -203,7 +203,16 @@ class _Fleet:
     def changed(self, member: Member, sentence: str) -> None:
         """See `Watcher`."""
         if sentence:
-            self.view.line(member.name, sentence, is_loud=member.state in ("failed", "waiting"))
+            said = sentence + self._remedy(member) if member.state == "failed" else sentence
+            self.view.line(member.name, said, is_loud=member.state in ("failed", "waiting"))
+
+    def _remedy(self, member: Member) -> str:
+        """How one that stays down comes back, unless whoever has begun it just now sees to that."""
+        supervisor = self.supervisor
+        if supervisor is None or self.address is None or supervisor.is_changing:
+            return ""
+        wanted = f"{member.deployable}={len(supervisor.replicas_of(member.deployable))}"
+        return f"; once the cause is mended, `borough scale {wanted} --data {self.folder}` begins it anew"
 
     def told(self, directory: DirectoryChanged) -> None:
         """See `Watcher`. Commands that look for a service find it where it is now."""

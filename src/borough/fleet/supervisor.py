@@ -152,8 +152,7 @@ class Supervisor:
             await asyncio.to_thread(self._prepare_for_commands)
         waves = self._waves()
         if self._launch.has_door:
-            reached = [name for each in self.topology.deployables for name in each.services]
-            waves.append([Deployable(EDGE, (*reached, *self._apart))])
+            waves.append([self._door])
         # All load their code at once; they start one wave after the other.
         added = [
             [self._add(each, n + 1, is_held=True) for each in wave for n in range(each.replicas)]
@@ -198,6 +197,16 @@ class Supervisor:
     def failed(self) -> list[Member]:
         """Those that stay down."""
         return [member for member in self.members.values() if member.state == "failed"]
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether somebody scales it or rolls a version out."""
+        return self._scaling.locked()
+
+    @property
+    def _door(self) -> Deployable:
+        reached = [name for each in self.topology.deployables for name in each.services]
+        return Deployable(EDGE, (*reached, *self._apart))
 
     def _prepare_for_commands(self) -> None:
         """They find a token for each service from the start on, and nothing of who was there before.
@@ -288,6 +297,12 @@ class Supervisor:
 
     def scalable(self, name: str, replicas: int) -> Deployable:
         """The deployable of that name. Raises `ConfigurationError` where it cannot have so many."""
+        if name == EDGE and self._launch.has_door:
+            if replicas != 1:
+                raise ConfigurationError(
+                    f"{name}={replicas}: the public door is one process; {name}=1 begins it anew where it stays down"
+                )
+            return self._door
         deployable = next((each for each in self.topology.deployables if each.name == name), None)
         if deployable is None:
             raise ConfigurationError(self._no_deployable(name))
