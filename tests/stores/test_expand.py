@@ -247,6 +247,20 @@ def test_a_sentence_names_the_migration_that_did_it() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "sql", ["attach '{}' as y", "vacuum into '{}'", "begin", "pragma cache_size = 7"]
+)
+def test_what_a_migration_may_not_say_is_refused_and_not_run(tmp_path: Path, sql: str) -> None:
+    place = tmp_path / "other.db"
+    other = f"{sql.format(place)}; create table y.x (a)"
+    (sentence,) = judged(other)
+    assert sentence.startswith(
+        "0002_next.sql: BEGIN, COMMIT, SAVEPOINT, ATTACH, VACUUM and PRAGMA "
+    )
+    assert refuse_contraction([Migration("0001_first.sql", other)], [])
+    assert not place.exists()
+
+
 def test_what_a_later_migration_puts_back_is_fine() -> None:
     new = [
         Migration("0002_a.sql", "drop view paid"),

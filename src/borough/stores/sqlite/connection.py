@@ -23,13 +23,13 @@ from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.sql import Statement
 from borough.stores.values import check_floats, compare_decimals, store_value
 
-__all__ = ["BODY", "Connection", "NeverBegan", "savepoint_name"]
+__all__ = ["BODY", "READING_PRAGMAS", "Connection", "NeverBegan", "savepoint_name"]
 
 BODY = "borough_body"
 _STEPS = 1000
 _SHAPED = 500
 T = TypeVar("T")
-_READING_PRAGMAS = frozenset(
+READING_PRAGMAS = frozenset(
     (
         "data_version",  # full-text search asks for it
         "foreign_key_check",
@@ -80,7 +80,7 @@ class Connection:
         self.wal_pages = 0
         self.worked_s = 0.0
         self._free = False
-        self._pragmas = _READING_PRAGMAS
+        self._pragmas = READING_PRAGMAS
         self._plans = plans
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writes else 0)
         # Any: apsw's types name numpy's, which are not there

@@ -2,7 +2,8 @@
 
 In a rollout old and new code work on one database. So a migration expands (a new table, a column with
 a default), and what it leaves without use is removed by a later release, when nobody needs it any
-more. Both schemas are built in memory, without rows, and compared; statements are not guessed at.
+more. Both schemas are built in memory, without rows, and compared; statements are not guessed at. What would reach
+out of memory, to another database, is refused and not run, and so is all that a migration may not say.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import apsw
 
 from borough.ports import Migration
 from borough.stores.sqlite.catalog import Catalog, Column, Table, Unique, View, read_catalog
+from borough.stores.sqlite.connection import READING_PRAGMAS
 from borough.stores.sqlite.sql import tokens_of
 from borough.stores.values import compare_decimals
 
@@ -32,6 +34,13 @@ _SCHEMA = frozenset(
         *(apsw.SQLITE_DROP_INDEX, apsw.SQLITE_DROP_TRIGGER),
         *(apsw.SQLITE_CREATE_TABLE, apsw.SQLITE_CREATE_VIEW, apsw.SQLITE_CREATE_VTABLE),
         *(apsw.SQLITE_CREATE_INDEX, apsw.SQLITE_CREATE_TRIGGER),
+    )
+)
+
+_NOT_FOR_MIGRATIONS = frozenset(
+    (
+        *(apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH),
+        *(apsw.SQLITE_TRANSACTION, apsw.SQLITE_SAVEPOINT, apsw.SQLITE_PRAGMA),
     )
 )
 
@@ -84,11 +93,15 @@ Watch = tuple[Callable[..., int], Callable[..., bool]]
 
 def _failure(connection: Any, migration: Migration, watch: Watch | None = None) -> str | None:
     """Run a migration; why it failed, None where it did not."""
-    if watch is not None:
-        connection.authorizer, connection.exec_trace = watch
+    connection.authorizer, connection.exec_trace = (_refuse, None) if watch is None else watch
     try:
         for _ in connection.execute(migration.sql):
             pass
+    except apsw.AuthError:
+        return (
+            f"{migration.name}: BEGIN, COMMIT, SAVEPOINT, ATTACH, VACUUM and PRAGMA are not for a migration, "
+            "it has its own transaction. Remove them"
+        )
     except apsw.Error as error:
         return f"{migration.name}: it cannot be applied: {error}. Mend it"
     finally:
@@ -96,14 +109,20 @@ def _failure(connection: Any, migration: Migration, watch: Watch | None = None) 
     return None
 
 
+def _refuse(action: int, one: str | None, _two: object, _where: object, _by: object) -> int:
+    """What the store itself refuses to migrations."""
+    is_refused = action in _NOT_FOR_MIGRATIONS and one not in READING_PRAGMAS
+    return apsw.SQLITE_DENY if is_refused else apsw.SQLITE_OK
+
+
 def _watch(before: Catalog, name: str, touched: list[str]) -> Watch:
     """Note statements that delete or update rows of old tables, and do nothing to the schema."""
     seen: list[tuple[int, str]] = []
 
-    def prepare(action: int, one: str | None, _two: object, _where: object, by: str | None) -> int:
+    def prepare(action: int, one: str | None, two: object, where: object, by: str | None) -> int:
         if by is None:  # what a trigger does is its statement's
             seen.append((action, (one or "").lower()))
-        return apsw.SQLITE_OK
+        return _refuse(action, one, two, where, by)
 
     def begin(_cursor: object, _sql: str, _values: object) -> bool:
         if not any(action in _SCHEMA for action, _ in seen):
