@@ -77,9 +77,13 @@ def test_versions_take_over_under_traffic_and_the_next_start_runs_the_last(tmp_p
 
 def test_what_does_not_fit_what_runs_is_refused_with_the_reason(tmp_path: Path) -> None:
     root = write_village(tmp_path / "now")
+    changed = write_village(tmp_path / "d")
+    applied = changed / "ledger/migrations/sqlite/0001_entries.sql"
+    applied.write_text(applied.read_text() + "create table more (id integer primary key);")
     with run_village(root, "fleet", *QUICK) as village:
         before = pids(village)
         for source, reasons in (
+            (changed, [f"{applied} was changed after it was applied. Restore the file"]),
             (write_broken(tmp_path / "a"), ["No module named 'nowhere'"]),
             (
                 write_incompatible(tmp_path / "b"),

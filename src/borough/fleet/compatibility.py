@@ -29,6 +29,8 @@ def refusals(
     `running` is what runs, by service, the old version among it; `elsewhere` are services that need not
     tell what they provide: commands, those of no process of this system, and mocked ones.
     """
+    if new.unfit:
+        return [new.unfit]
     return [
         *_of_callers(service, new, running),
         *_of_hearers(new, running),
@@ -47,7 +49,7 @@ def doubts_about(service: str, new: ServiceSaid, running: Running) -> list[str]:
             found += _of_the_public(
                 from_json(text.encode()), from_json(new.provides[name].encode())
             )
-    return [*found, *_judge_of(new).doubts(*_migrations(new))]
+    return found if new.unfit else [*found, *_judge_of(new).doubts(*_migrations(new))]
 
 
 def _judge_of(new: ServiceSaid) -> Any:

@@ -133,6 +133,8 @@ class ServiceSaid(msgspec.Struct, frozen=True, kw_only=True):
     """Name and SQL, in order."""
     applied: tuple[str, ...] = ()
     """The names of those that its database has."""
+    unfit: str = ""
+    """Why its database cannot take them, empty where it can."""
     dialect: Dialect = "sqlite"
     """What they are written in."""
 

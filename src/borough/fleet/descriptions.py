@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from borough.contracts.descriptor import describe, to_json
 from borough.contracts.operation import Contract
+from borough.errors import MigrationRefused
 from borough.fleet.control import ServiceSaid
+from borough.ports import Migration
 from borough.runtime.adapters import applied_to, store_kind
 from borough.runtime.host import Host
 from borough.runtime.wiring import Plan, ServicePlan
-from borough.stores.migrations import migrations_of
+from borough.stores.migrations import Applied, migrations_of, pending
 
 __all__ = ["descriptions_of"]
 
@@ -35,8 +39,18 @@ def _said(host: Host, service: ServicePlan, version: str) -> ServiceSaid:
         hears=_heard(host.plan, service),
         migrations=tuple((each.name, each.sql) for each in migrations),
         applied=tuple(sorted(applied)),
+        unfit=_misfit(migrations, applied) if service.needs_database else "",
         dialect=dialect,
     )
+
+
+def _misfit(migrations: Sequence[Migration], applied: Mapping[str, Applied]) -> str:
+    """Why a database with these cannot take the migrations, as a start would say it."""
+    try:
+        pending("service", migrations, applied)
+    except MigrationRefused as error:
+        return str(error)
+    return ""
 
 
 def _heard(plan: Plan, service: ServicePlan) -> dict[str, str]:
