@@ -50,6 +50,31 @@ async def test_a_folder_that_takes_no_socket_is_free_again(tmp_path: Path) -> No
     await other.close()
 
 
+async def test_what_nobody_has_thought_of_is_answered_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(request: Scale, _say: Say) -> Answer:
+        raise KeyError(*request.replicas)
+
+    commands = CommandSocket(tmp_path, {Scale: fail})
+    await commands.open()
+    answer = await asyncio.to_thread(ask_fleet, tmp_path, Scale({"a": 1}))
+    await commands.close()
+    assert answer == Answer(1, "the fleet runs on, and could not do that: KeyError: 'a'")
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+async def test_half_an_answer_is_that_of_a_fleet_that_has_ended(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"type":"answer","sta')
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "fleet.sock"):
+        with pytest.raises(ConfigurationError, match="has ended before it answered"):
+            await asyncio.to_thread(ask_fleet, tmp_path, Scale({"a": 1}))
+
+
 def test_where_no_fleet_runs_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no fleet is known"):
         ask_fleet(tmp_path, Scale({"a": 1}))

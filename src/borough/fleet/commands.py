@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import socket
 import tempfile
@@ -24,6 +25,7 @@ from borough.errors import BoroughError, ConfigurationError
 
 __all__ = ["Answer", "CommandSocket", "Handler", "Members", "Rollout", "Say", "Scale", "ask_fleet"]
 
+_log = logging.getLogger("borough.fleet")
 _FILE = "fleet.sock"
 _LONGEST_PATH = 100
 """Socket addresses hold some hundred bytes; a longer path is reached through a short link."""
@@ -156,6 +158,11 @@ class CommandSocket:
             return await self._handlers[type(request)](request, say)
         except BoroughError as error:
             return Answer(getattr(error, "status", 2), str(error))
+        except Exception as error:
+            _log.exception("a command to the fleet has failed")
+            return Answer(
+                1, f"the fleet runs on, and could not do that: {type(error).__name__}: {error}"
+            )
 
 
 def _say(writer: asyncio.StreamWriter, sentence: str) -> None:
@@ -188,6 +195,8 @@ def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answ
             raise ConfigurationError(
                 f"no fleet is known in {folder}; start it with `borough run --topology NAME`, or name --data"
             ) from None
+        except msgspec.DecodeError:  # half a line, or what another version says
+            said = None
     if not isinstance(said, Answer):
         raise ConfigurationError(f"the fleet in {folder} has ended before it answered")
     return said
