@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -159,6 +162,35 @@ def test_a_version_that_fails_is_rolled_back_by_itself(tmp_path: Path) -> None:
         assert pids(village) == before
 
 
+def test_an_old_replica_that_came_to_stay_down_is_back_after_a_rollback(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    grown = write_grown(tmp_path / "next")
+    terms = ("--set", "fleet.watch_s=600", "--set", "fleet.restarts=1")
+    with run_village(root, "fleet", *terms) as village:
+
+        def process(name: str, count: int) -> int:
+            """Of a replica, that which was ready as its first or second."""
+
+            def found() -> list[str]:
+                return re.findall(rf"{name} +\| is ready \(pid (\d+)", village.said)
+
+            return int(until(lambda: len(found()) >= count and found()[count - 1]))
+
+        became: list[tuple[int, dict[str, Any]]] = []
+        rolling = threading.Thread(target=lambda: became.append(rolled(village, grown)))
+        rolling.start()
+        new = process("ledger.2", 1)
+        for count in (1, 2):
+            os.kill(process("ledger.1", count), signal.SIGKILL)
+        village.hears("it stays down")
+        os.kill(new, signal.SIGKILL)
+        rolling.join()
+        ((status, said),) = became
+        assert (status, said["state"], said["replicas"]) == (1, "rolled back", ["ledger.1"])
+        answered, entry = village.ask("/ledger/entries", {"text": "a"})
+        assert (answered, entry.get("mood")) == (201, None)
+
+
 def test_replicas_that_had_gone_come_back_when_a_later_one_fails(tmp_path: Path) -> None:
     root = write_village(tmp_path / "now")
     mark = tmp_path / "first"
@@ -188,6 +220,11 @@ def test_one_service_of_a_shared_process_comes_to_another_version(tmp_path: Path
         assert (status, said["state"]) == (0, "done"), said
         assert village.ask("/ledger/entries", {"text": "a"})[1]["mood"] == "calm"
         assert village.ask("/clerk/write", {"text": "a"})[0] == 200
+        (village.data / "releases/current.new").mkdir()  # as a full disk would be in the way
+        done = village.command("rollout", "ledger", "--from", str(root))
+        assert done.returncode == 1
+        assert "ledger runs 1.3 instead of 1.4" in done.stderr
+        assert "and the next start of the fleet will not: " in done.stderr
 
 
 def test_a_second_rollout_is_refused_while_one_runs(tmp_path: Path) -> None:

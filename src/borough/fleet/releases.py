@@ -60,7 +60,10 @@ class Rollouts:
             if outcome.state == "done":
                 supervisor.codes[deployable.name] = code
                 self._remember(deployable, code, {request.service: outcome.after})
-                await asyncio.to_thread(keep, self._data, self._left)
+                try:
+                    await asyncio.to_thread(keep, self._data, self._left)
+                except ConfigurationError as error:
+                    return _not_kept(outcome, error)
             elif outcome.state == "refused":
                 outcome = _at_the_source(outcome, code, request.source)
                 await asyncio.to_thread(forget, code, wanted.now, self._data)
@@ -91,6 +94,17 @@ class Rollouts:
             versions = {**before.versions, **versions}
         name = self._supervisor.topology.name
         self._left[deployable.name] = Kept(deployable.services, code, versions, name)
+
+
+def _not_kept(outcome: Outcome, error: ConfigurationError) -> Answer:
+    """What is to be done where a version runs, and the next start would not know of it."""
+    outcome = msgspec.structs.replace(outcome, warnings=(*outcome.warnings, str(error)))
+    sentence = (
+        f"{outcome.sentence}, and the next start of the fleet will not: {error}; "
+        "mend that, and roll it out once more"
+    )
+    facts: dict[str, Any] = msgspec.to_builtins(outcome)
+    return Answer(1, sentence, facts)
 
 
 def _at_the_source(outcome: Outcome, code: Code, source: str) -> Outcome:

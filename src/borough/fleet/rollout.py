@@ -93,6 +93,7 @@ class Rollout:
         self._elsewhere = elsewhere
         self._old = supervisor.replicas_of(deployable.name)
         self._wanted = len(self._old)
+        self._down = [each for each in self._old if each.state == "failed"]
         self._new: list[Member] = []
         self._held: Member | None = None
         self._before = self._after = ""
@@ -115,10 +116,11 @@ class Rollout:
             try:
                 event: Event = await self._acts[state]()
             except _Trouble as trouble:
-                event = "trouble"
-                self._reasons = (*self._reasons, *trouble.reasons)
-                if state != "checking":  # that it is refused, and why, is its last word
-                    self._say(f"{state} has failed: {'; '.join(trouble.reasons)}")
+                event = self._note(state, trouble.reasons)
+            except Exception as error:  # whatever it is, no new replica stays behind half-way
+                if (state, "trouble") not in TRANSITIONS:
+                    raise
+                event = self._note(state, (f"{type(error).__name__}: {error}",))
             state = TRANSITIONS[state, event]
         return Outcome(
             service=self._service,
@@ -131,6 +133,12 @@ class Rollout:
             warnings=tuple(self._warnings),
             replicas=tuple(m.name for m in self._supervisor.replicas_of(self._deployable.name)),
         )
+
+    def _note(self, state: State, reasons: tuple[str, ...]) -> Event:
+        self._reasons = (*self._reasons, *reasons)
+        if state != "checking":  # that it is refused, and why, is its last word
+            self._say(f"{state} has failed: {'; '.join(reasons)}")
+        return "trouble"
 
     # --- forwards ----------------------------------------------------------------------------------
 
@@ -230,11 +238,14 @@ class Rollout:
     # --- and back ----------------------------------------------------------------------------------
 
     async def _restore(self) -> Event:
-        """As many old replicas as there were."""
+        """As many old replicas as there were; one that has come to stay down meanwhile is replaced."""
+        lost = [each for each in self._left if each.state == "failed" and each not in self._down]
+        await self._supervisor.see_off(lost)
         missing = self._wanted - len(self._left)
         back = [self._supervisor.begin(self._deployable) for _ in range(missing)]
+        left = [each for each in self._left if each not in self._down]
         try:
-            await self._supervisor.until_ready(back)
+            await self._supervisor.until_ready([*left, *back])
         except BoroughError as error:
             raise _Trouble(str(error)) from error
         await self._supervisor.until_told()
