@@ -205,6 +205,8 @@ class _Fleet:
         if sentence:
             said = sentence + self._remedy(member) if member.state == "failed" else sentence
             self.view.line(member.name, said, is_loud=member.state in ("failed", "waiting"))
+        if member.is_door and member.state == "ready":
+            self._keep_address()  # it may have another port than the one before
 
     def _remedy(self, member: Member) -> str:
         """How one that stays down comes back, unless whoever has begun it just now sees to that."""
@@ -216,6 +218,9 @@ class _Fleet:
 
     def told(self, directory: DirectoryChanged) -> None:
         """See `Watcher`. Commands that look for a service find it where it is now."""
+        self._keep_address()
+
+    def _keep_address(self) -> None:
         if self.address is not None and self.supervisor is not None and not self.stopping.is_set():
             with suppress(ConfigurationError):  # a full disk ends nothing that runs
                 self.address = self._leave_address(self.supervisor)
@@ -227,7 +232,9 @@ class _Fleet:
             for member in supervisor.members.values()
             for service in member.peers()
         }
-        edge = self.address.edge if self.address is not None else supervisor.edge_url
+        edge = self.address.edge if self.address is not None else ""
+        with suppress(ConfigurationError):  # there may be no door now
+            edge = supervisor.edge_url
         # Commands need not have metrics to be asked for.
         replicas = {
             each.name: each.where
