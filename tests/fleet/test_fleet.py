@@ -345,6 +345,7 @@ def test_one_that_stays_down_leaves_the_others_running_and_is_told_at_the_end(
     with run_village(root, "fleet", "--set", "fleet.restarts=1") as village:
         (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
         os.kill(village.pid("ledger.1"), signal.SIGKILL)
+        village.hears(f"was changed since the fleet started ({root / 'ledger/service.py'})")
         village.hears("it stays down; once the cause is mended, `borough scale ledger=1 --data ")
         assert village.ask("/clerk/pids")[0] == 503
         assert village.ask("/clerk/heard")[0] == 200

@@ -17,9 +17,9 @@ import msgspec
 
 from borough.clock import Clock
 from borough.errors import BoroughError, ConfigurationError
-from borough.fleet.child import Child
 from borough.fleet.control import Assignment, DirectoryChanged, Peer
 from borough.fleet.member import Begin, Member, Occupant
+from borough.fleet.own_code import OwnCode
 from borough.fleet.surroundings import Surroundings
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
@@ -126,6 +126,7 @@ class Supervisor:
         )
         self.modules = {service_name(cls): cls.__module__ for cls in system.services}
         """The module of each service that is not mocked."""
+        self._own_code = OwnCode(system.configuration.folder, system.configuration.data_folder)
         self._fleet = options.fleet
         self._terms = Restarts(
             options.fleet.restarts,
@@ -148,6 +149,7 @@ class Supervisor:
         """
         for deployable in self.topology.deployables:
             self._refuse_one_port(deployable, deployable.replicas)
+        await self._own_code.look()
         if self._foreign:
             await asyncio.to_thread(self._prepare_for_commands)
         waves = self._waves()
@@ -380,7 +382,7 @@ class Supervisor:
         is_door = assignment.deployable == EDGE
         service = None if is_door else self._foreign.get(assignment.services[0])
         if service is None:
-            return partial(Child.begin, assignment, self._launch.environment)
+            return partial(self._own_code.begin, assignment, self._launch.environment)
         from borough.fleet.foreign import ForeignChild  # few fleets have one
 
         async def begin(say: Callable[[str], None], *, is_aside: bool) -> Occupant:
