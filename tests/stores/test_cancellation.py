@@ -240,6 +240,23 @@ async def test_a_turn_that_comes_with_the_cancellation_is_passed_on(store: Sqlit
     assert "second" in await names(store)
 
 
+async def test_a_body_that_is_left_while_many_rows_are_written_keeps_none(opened: Opener) -> None:
+    store = await opened(slow_s=0.0, body_s=30.0, wait_s=60.0)  # the loop turns after every piece
+    rows = [(str(number), 1) for number in range(2_000)]
+    writings: list[asyncio.Future[int]] = []
+
+    async def body() -> None:
+        async with store.transaction() as tx:
+            writings.append(asyncio.ensure_future(tx.many(ADD, rows)))
+            await asyncio.sleep(0)
+            raise RuntimeError
+
+    assert isinstance(await outcome(body()), RuntimeError)
+    assert isinstance(await outcome(writings[0]), TransactionMisuse)
+    await add(store, "after")
+    assert await names(store) == ["after"]
+
+
 async def test_cancelling_a_slow_read_ends_it_soon(store: SqliteStore) -> None:
     reading = asyncio.ensure_future(store.one(int, SLOW, 1_000_000_000))
     await asyncio.sleep(0)

@@ -209,6 +209,7 @@ class SqliteTransaction(StoreBody):
                 if self._writer.monotonic() - turned > self._writer.options.slow_s:
                     await self._let_loop_turn()
                     turned = self._writer.monotonic()
+                self._check()  # the body may have ended between two pieces, where this is a task beside it
                 part = rows[start : start + _CHUNK]
                 changed += await self._run(statement, partial(_change_all, statement, part))
             return changed
