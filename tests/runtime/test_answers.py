@@ -26,6 +26,7 @@ from borough.runtime.answers import KeyedCalls, KeyedOperation, Mark
 from borough.services.context import CURRENT, Call, Principal
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import Place, files_with, staged
+from tests.stores.bodies import Stepped, outcome
 
 
 class Receipt(Struct):
@@ -279,6 +280,31 @@ async def test_a_cancelled_run_gives_its_key_back(tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await run
         assert await till.run(answering(1)) == Receipt(number=1)
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_call_that_is_cancelled_at_any_await_leaves_its_key_to_the_next_one(
+    tmp_path: Path, early: bool
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        step, went_on = 0, True
+        while went_on:
+            step += 1
+            key = f"order-{step}"
+            stepped = Stepped(till.run(answering(2 * step), key=key), step, early=early)
+
+            async def drive(stepped: Stepped = stepped) -> Any:
+                return await stepped
+
+            first = await outcome(asyncio.create_task(drive()))
+            again = await till.run(answering(2 * step + 1), key=key)
+            assert again in (Receipt(number=2 * step), Receipt(number=2 * step + 1)), step
+            assert first == again or isinstance(first, asyncio.CancelledError), step
+            went_on = stepped.reached >= step
+        assert step > 2
+        assert await till.rows("placed") == step
+        assert await till.rows("borough_marks") == 0
 
 
 class LateStore:

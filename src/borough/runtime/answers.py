@@ -149,13 +149,19 @@ class KeyedCalls:
         owner = str(clock.new_id())
         stored: StoredAnswer | None = None
         marked: Marked | None = None
-        async with self._store.transaction(serializable=False) as tx:
-            taken = await tx.execute(
-                _TAKE, operation, scope, key, owner, until, now, now + LONGEST_MARK_S
-            )
-            if not taken:
-                stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
-                marked = await tx.maybe(Marked, _MARK, operation, scope, key)
+        taken = 0
+        try:
+            async with self._store.transaction(serializable=False) as tx:
+                taken = await tx.execute(
+                    _TAKE, operation, scope, key, owner, until, now, now + LONGEST_MARK_S
+                )
+                if not taken:
+                    stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
+                    marked = await tx.maybe(Marked, _MARK, operation, scope, key)
+        except asyncio.CancelledError:
+            if taken:  # it has committed all the same
+                await self.give_back(Mark(operation, scope, key, owner, b"", encode), deadline)
+            raise
         if taken:
             hashed = fingerprint(request, clock.token(SALT_LENGTH))
             return Mark(operation, scope, key, owner, hashed, encode)
@@ -170,6 +176,28 @@ class KeyedCalls:
             return
         async with self._store.transaction(serializable=False) as tx:
             await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
+
+    async def give_back(self, mark: Mark, deadline: float) -> None:
+        """Release it, as long as there is time for that; whoever is cancelled waits for it, too."""
+        # Shielded: a cancelled call gives its key back too, or a repeat waits for its deadline.
+        release = asyncio.ensure_future(self._released(mark, deadline))
+        try:
+            await asyncio.shield(release)
+        except asyncio.CancelledError:
+            await asyncio.wait([release])
+            raise
+
+    async def _released(self, mark: Mark, deadline: float) -> None:
+        # What the run gave is not held back for long, or its caller hears of the deadline only.
+        left_s = deadline - self.clock.monotonic()
+        try:
+            async with asyncio.timeout(min(_GIVE_BACK_S, left_s / 2)):
+                await self.release(mark)
+        except (StoreError, DeadlineExceeded, TimeoutError) as error:
+            why = str(error) or "the database did not answer"
+            _log.warning(
+                "%s keeps its key %r until its deadline: %s", mark.operation, mark.key, why
+            )
 
 
 class KeyedOperation:
@@ -221,7 +249,7 @@ class KeyedOperation:
         finally:
             force_setattr(call, "mark", None)
             if not found.settled:
-                await self._give_back(found, call.deadline)
+                await self._calls.give_back(found, call.deadline)
         if not found.settled:
             self._warn_unanswered()
         return answer
@@ -265,25 +293,6 @@ class KeyedOperation:
 
     async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
         return await rerun(proceed, self._calls.clock, unless=lambda: mark.settled)
-
-    async def _give_back(self, mark: Mark, deadline: float) -> None:
-        # Shielded: a cancelled call gives its key back too, or a repeat waits for its deadline.
-        release = asyncio.ensure_future(self._released(mark, deadline))
-        try:
-            await asyncio.shield(release)
-        except asyncio.CancelledError:
-            await asyncio.wait([release])
-            raise
-
-    async def _released(self, mark: Mark, deadline: float) -> None:
-        # What the run gave is not held back for long, or its caller hears of the deadline only.
-        left_s = deadline - self._calls.clock.monotonic()
-        try:
-            async with asyncio.timeout(min(_GIVE_BACK_S, left_s / 2)):
-                await self._calls.release(mark)
-        except (StoreError, DeadlineExceeded, TimeoutError) as error:
-            why = str(error) or "the database did not answer"
-            _log.warning("%s keeps its key %r until its deadline: %s", self._name, mark.key, why)
 
     def _scope(self, call: Call) -> str:
         """A client's key is the client's own; a business fact is one for everybody."""
