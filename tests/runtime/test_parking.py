@@ -93,6 +93,36 @@ async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
         ]
 
 
+class Speechless(Exception):
+    """It cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no code")
+
+    __repr__ = __str__
+
+
+async def test_an_error_that_cannot_be_told_holds_up_only_its_key(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        attempts: list[int] = []
+
+        async def hear(event: Placed, tx: Any) -> None:
+            attempts.append(event.number)
+            if event.customer == "bad":
+                raise Speechless
+
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "good"))
+            await quiet(stage, relay, consumer)
+        assert sorted(attempts) == [1, 1, 1, 1, 2]
+        ((error, _, died_after, cause, _),) = await dead(mail)
+        assert (error.rpartition(".")[2], died_after) == ("Speechless", 4)
+        assert cause == "Speechless, which cannot be told (AttributeError)"
+
+
 async def test_a_secret_in_what_an_error_said_is_not_stored(tmp_path: Path) -> None:
     secret = Secret("no bad here")
     async with staged(tmp_path) as stage:

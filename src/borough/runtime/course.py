@@ -35,7 +35,7 @@ from borough.runtime.envelope import EventUnreadable
 from borough.runtime.event_handler import EventRefused, EventSpared
 from borough.runtime.handling import Outcome
 from borough.runtime.inbox_ids import InboxIds
-from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of
+from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of, said_by
 from borough.runtime.pulse import Pulse
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class Course:
             verdict, message = Verdict.BURY, msgspec.structs.replace(message, key=None)
         try:
             if verdict is Verdict.PARK:
-                await self._parking.park(message, attempts, repr(error), wait_s, self._lease)
+                await self._parking.park(message, attempts, said_by(error), wait_s, self._lease)
                 self._consumer.parked += 1
                 self._parked.beat()
             elif verdict is Verdict.BURY:
@@ -303,15 +303,17 @@ class Course:
             waiting = ", and those behind it under its key wait" if is_waited_for else ""
             _log.error(
                 "%s, the last one: it is a dead letter now, not tried again by itself%s. `borough events dead "
-                "%s --events` shows it; `borough events replay %s` has what is dead there handled again: %r",
-                *(what, waiting, self._name, self._name, error),
+                "%s --events` shows it; `borough events replay %s` has what is dead there handled again: %s",
+                *(what, waiting, self._name, self._name, said_by(error)),
             )
             return
         put = "parked, " if verdict is Verdict.PARK else ""
         trace = error if attempts == 1 and not _is_innocent(error) else None
         # Who spares an event says himself, once, what is the matter.
         level = logging.DEBUG if isinstance(error, EventSpared) else logging.WARNING
-        _log.log(level, "%s, %sagain in %.1f s: %r", what, put, wait_s, error, exc_info=trace)
+        _log.log(
+            level, "%s, %sagain in %.1f s: %s", what, put, wait_s, said_by(error), exc_info=trace
+        )
 
     # --- what is parked ---------------------------------------------------------------------------
 
@@ -398,7 +400,7 @@ class Course:
             self._tell(parked.event_id, attempts, verdict, 0.0, error)
             return
         wait_s = _wait_s(error, retries.wait_s(attempts, self._clock.random.random()))
-        await self._parking.again(parked, attempts, repr(error), wait_s, self._lease)
+        await self._parking.again(parked, attempts, said_by(error), wait_s, self._lease)
         self._tell(parked.event_id, attempts, Verdict.PARK, wait_s, error)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:

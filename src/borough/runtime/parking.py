@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 import msgspec
@@ -35,6 +35,7 @@ __all__ = [
     "ParkingFull",
     "grave_of",
     "release_next",
+    "said_by",
 ]
 
 _HELD = "exists (select 1 from borough_leases where role = $1 and owner = $2 and epoch = $3)"
@@ -168,7 +169,15 @@ def grave_of(error: BaseException, folder: str) -> Grave:
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    return Grave(name, _kept(str(error)), frame)
+    return Grave(name, _kept(said_by(error, str)), frame)
+
+
+def said_by(error: BaseException, form: Callable[[object], str] = repr) -> str:
+    """What an error says, in this form. One that fails at it, too, says who it is: its event fails by the first."""
+    try:
+        return form(error)
+    except Exception as failed:
+        return f"{type(error).__name__}, which cannot be told ({type(failed).__name__})"
 
 
 def _kept(cause: str) -> str:
