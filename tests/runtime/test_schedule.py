@@ -83,6 +83,28 @@ async def test_a_restart_keeps_the_rhythm(tmp_path: Path) -> None:
             await ran.wait()
 
 
+async def test_restarts_do_not_put_off_what_ran_before_the_clock_was_set_back(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        place = await stage.place("orders")
+        ran = asyncio.Event()
+
+        async def sweep() -> None:
+            ran.set()
+
+        async with place.store.transaction() as tx:
+            in_a_year = clock.epoch_s() + 365 * 86_400
+            await tx.execute("insert into borough_schedules values ('orders.sweep', $1)", in_a_year)
+        for _ in range(2):  # deployed more often than it runs
+            async with running(schedule(place, clock, sweep, takes=False)):
+                await moved(clock, 25.0)
+        async with running(schedule(place, clock, sweep, takes=False)):
+            await moved(clock, 10.0)
+            async with asyncio.timeout(5):
+                await ran.wait()
+
+
 async def test_a_failed_run_is_logged_and_the_next_one_comes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -101,8 +101,10 @@ class Schedule:
     async def _first_due(self, lease: Lease) -> float:
         name = self._handler.name
         last: float | None = await self._database.maybe(float, _READ, name)
-        if last is None:
-            last = self._clock.epoch_s()
+        now = self._clock.epoch_s()
+        # What lies ahead was noted before the clock was set back: each start would wait for the whole interval.
+        if last is None or last > now:
+            last = now
             async with self._database.store.transaction(serializable=False) as tx:
                 await hold_lease(tx, lease)
                 await tx.execute(_WRITE, name, last)
