@@ -97,9 +97,9 @@ class LogWriter:
             if self._lock >= 0 and os.fstat(self._lock).st_nlink == 0:
                 self.close()  # the log was removed: begin a new one
             if self._lock < 0:
-                if make and not folder.is_dir():
+                if make:
                     folder.mkdir(exist_ok=True)
-                    sync_folder(folder.parent)
+                sync_folder(folder.parent)  # whoever made it may have been killed before that
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
                 self._lock = os.open(folder / "lock", flags, 0o644)
             try:
@@ -156,9 +156,10 @@ class LogWriter:
             if ids:
                 break
         if self._last is not None:
-            # What a killed writer has written may not be on disk, even if it was asked to be.
+            # What a killed writer has written may not be on disk, even if it was asked to be. Nor may the file's name.
             self._last.write_again(self._tail.batch, self._tail.offset)
             sync_file(self._last.fd)
+            sync_folder(self._segments.folder)
         self._recent = OrderedDict.fromkeys(ids)
 
     def _tail_of(self, segment: Segment, *, last: bool) -> Tail:
