@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol, final
+from typing import Annotated, Any, Protocol, cast, final
 
 import pytest
 
-from borough import Problem, Service, System, contract, delete, get, post
-from borough.errors import ServiceFailure
+from borough import (
+    UNSET,
+    Meta,
+    Problem,
+    Service,
+    Struct,
+    System,
+    Unset,
+    contract,
+    delete,
+    get,
+    patch,
+    post,
+)
+from borough.errors import InvalidRequest, ServiceFailure
 from borough.testing import Running, start
 
 
@@ -17,6 +30,12 @@ class Torn(Problem, status=409):
     """It is torn."""
 
     page: int
+
+
+class Cover(Struct):
+    """What is around it."""
+
+    colour: str
 
 
 class TornInTwo(Torn):
@@ -47,6 +66,15 @@ class Shelf(Protocol):
     @post("/waits")
     async def wait(self) -> None: ...
 
+    @patch("/books")
+    async def edit(
+        self,
+        title: str | Unset = UNSET,
+        pages: Annotated[int, Meta(ge=1)] | Unset = UNSET,
+        tags: list[str] | Unset = UNSET,
+        cover: Cover | None | Unset = UNSET,
+    ) -> tuple[str, ...]: ...
+
     @get("/pages")
     def pages(self) -> AsyncIterator[int]: ...
 
@@ -76,6 +104,16 @@ class ShelfService(Service, Shelf):
     async def wait(self) -> None:
         await _cancelled()
 
+    async def edit(
+        self,
+        title: str | Unset = UNSET,
+        pages: int | Unset = UNSET,
+        tags: list[str] | Unset = UNSET,
+        cover: Cover | None | Unset = UNSET,
+    ) -> tuple[str, ...]:
+        given = {"title": title, "pages": pages, "tags": tags, "cover": cover}
+        return tuple(name for name, value in given.items() if value is not UNSET)
+
     async def pages(self) -> AsyncIterator[int]:
         yield 1
         await _cancelled()
@@ -92,6 +130,21 @@ async def _cancelled() -> None:
 async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
     async with start(System([ShelfService]), mode=request.param) as found:
         yield found
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"title": "a"}, {"pages": 3}, {"tags": ["a"]}, {"cover": None}, {"cover": Cover(colour="red")}],
+)  # fmt: skip
+async def test_what_is_left_out_is_left_out_for_the_handler(
+    running: Running, given: dict[str, Any]
+) -> None:
+    assert await running.client(Shelf).edit(**given) == tuple(given)
+
+
+async def test_what_cannot_be_left_out_is_missed(running: Running) -> None:
+    with pytest.raises(InvalidRequest):
+        await running.client(Shelf).find(cast("Any", UNSET))
 
 
 @pytest.mark.parametrize("title", ["mine", "%6Dine", "min", "MINE", "a/b", "mine "])

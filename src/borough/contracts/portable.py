@@ -99,6 +99,8 @@ def is_settled(kind: Any) -> bool:
 
 def is_plain(kind: Any) -> type | None:
     """The class to which a settled value must belong, for a cheap check; None if not just one."""
+    if may_be_unset(kind):  # of which msgspec's view of the type says nothing
+        return None
     found = type_shape(kind)
     if isinstance(found, shape.StructType):
         return struct_class(found)

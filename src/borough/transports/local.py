@@ -161,6 +161,8 @@ def _rebuild(value: Any, kind: Any) -> Any:
 
 
 def _rebuild_argument(check: _Check, value: Any) -> Any:
+    if value is msgspec.UNSET and check.parameter.default is msgspec.UNSET:
+        return value  # it is left out, and no rebuilding knows that
     try:
         if check.carried:
             check_carried(check.parameter, value)
