@@ -156,6 +156,16 @@ async def test_an_instant_that_utc_has_not_is_refused_as_an_argument(
     assert await meter.read_at(inner) == await meter.found_at(inner) == inner
 
 
+@pytest.mark.parametrize("zone", [None, timezone(timedelta(minutes=9, seconds=21))])
+async def test_an_instant_that_no_wire_can_carry_is_refused_as_an_argument(
+    running: Running, zone: timezone | None
+) -> None:
+    meter, at = running.client(Meter), datetime(1890, 1, 1, tzinfo=zone)
+    for call in (meter.read_at(at), meter.found_at(at)):
+        with pytest.raises(InvalidRequest, match="time ?zone|offset has seconds"):
+            await call
+
+
 async def test_the_place_of_such_a_number_is_named_alike(running: Running) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await running.client(Meter).lists([1.0, math.nan], {})

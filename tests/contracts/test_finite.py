@@ -102,6 +102,24 @@ def test_an_instant_of_an_argument_that_utc_has_not_is_found(value: Visit, point
 
 
 @pytest.mark.parametrize(
+    ("zone", "words"),
+    [
+        (None, "without a time zone"),
+        (timezone(timedelta(hours=5, seconds=30)), "its offset has seconds"),
+        (timezone(timedelta(microseconds=1)), "its offset has seconds"),
+    ],
+)
+def test_an_instant_that_cannot_be_written_as_itself_is_found(
+    zone: timezone | None, words: str
+) -> None:
+    look = find_unfit(Visit)
+    assert look is not None
+    found = look(Visit(at=datetime(1890, 1, 1, tzinfo=zone)))
+    assert found is not None
+    assert words in found[0]
+
+
+@pytest.mark.parametrize(
     "at",
     [
         datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC),

@@ -1,15 +1,16 @@
-"""Numbers that no other language reads: NaN, infinity, and decimals without an end; and instants that UTC has not.
+"""Numbers that no other language reads: NaN, infinity, and decimals without an end; and instants that are none.
 
 `find_endless(type)` compiles a look at values of a type. It returns the first such number as
 (sentence, JSON pointer), or None. A type without float and Decimal has no look and costs nothing.
 Every boundary asks it, so that local, honest and remote calls refuse the same values. Of arguments,
-`find_unfit(type)` asks for instants, too: a service keeps them in UTC, where year 1 has a first hour.
+`find_unfit(type)` asks for instants, too: those without a time zone, those whose offset cannot be written
+(a zone's time before there were zones), and those that UTC has not, where year 1 has a first hour.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 from typing import Any, cast
@@ -32,6 +33,9 @@ _NOT_FINITE = "not a finite number", ""
 _TOO_WIDE = f"the exponent is beyond {EXPONENT_LIMIT}", ""
 _TOO_LONG = f"it is written with more than {LENGTH_LIMIT} characters", ""
 _NOT_IN_UTC = "no time in UTC, which has the years 1 to 9999", ""
+_WITHOUT_ZONE = "a datetime without a time zone", ""
+_SECONDS_OFF = "its offset has seconds, which RFC 3339 cannot write; convert it to UTC", ""
+_MINUTE = timedelta(minutes=1)
 _Known = dict[Any, "list[Look | None]"]
 _Leaves = Mapping[type[shape.Type], Look]
 
@@ -42,7 +46,7 @@ def find_endless(kind: Any) -> Look | None:
 
 
 def find_unfit(kind: Any) -> Look | None:
-    """The look for the type of an argument: for such numbers, and for instants that UTC has not."""
+    """The look for the type of an argument: for such numbers, and for instants that are none."""
     return _found(kind, _NUMBERS_AND_INSTANTS)
 
 
@@ -121,8 +125,13 @@ def _decimal(value: Any) -> tuple[str, str] | None:
 
 
 def _instant(value: Any) -> tuple[str, str] | None:
-    if not isinstance(value, datetime) or value.tzinfo is None or value.tzinfo is UTC:
+    if not isinstance(value, datetime) or value.tzinfo is UTC:
         return None
+    offset = value.utcoffset()
+    if offset is None:  # whatever the type says: no type checker tells the two apart
+        return _WITHOUT_ZONE
+    if offset % _MINUTE:
+        return _SECONDS_OFF
     if 1 < value.year < 9999:
         return None
     try:
