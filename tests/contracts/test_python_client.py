@@ -43,6 +43,25 @@ class Point(Struct):
     date: Day | None = None
 
 
+class Zone(Struct):
+    """Comes last in the alphabet, and is needed by a default of what comes first."""
+
+    point: Point = Point(x=4)
+    within: Area | None = None
+
+
+class Border(Struct):
+    zone: Zone
+    widths: Mapping[str, int] | None = field(default_factory=lambda: {"a": 1})
+    scale: float = 1
+
+
+class Area(Struct):
+    """A doc with a \0, a \r and a \u2028 in it."""
+
+    border: Border = Border(zone=Zone())
+
+
 class Meta(Struct, tag_field="kind", tag="meta"):
     """Is called as Borough's own, with "quotes" and a \\ in it."""
 
@@ -76,6 +95,9 @@ class Odd(Protocol):
 
     @get("/", example={"return": None})
     async def nothing(self) -> Meta | None: ...
+
+    @post("/areas", timeout_s=1234.56789)
+    async def measure(self, area: Area) -> float: ...
 
 
 CONTRACTS: list[type[Any]] = [Bazaar, Orders, Payments, Search, Accounts, Notifications, Odd]
@@ -137,6 +159,8 @@ def test_an_older_event_asks_for_its_upcast(tmp_path: Path) -> None:
     [
         ('"Bottle"', '"Bottle(Struct): pass #"'),
         ('"name":"many"', '"name":"class"'),
+        ('"method":"GET"', '"method":"get\\nimport os #"'),
+        ('"method":"GET"', '"method":"OPTIONS"'),
         ('"name":"litres"', '"name":"litres: int = print(1)"'),
         ('"name":"many"', '"name":"many(self): pass\\n#"'),
         ('"name":"SMALL"', '"name":"SMALL = 1\\n    x"'),

@@ -57,6 +57,11 @@ STRANGERS = [
         "Use one type, an optional type, or structs with tag=True",
     ),
     strange(
+        "Literal[True]",
+        "a Literal has only text or only whole numbers",
+        "Use one kind of values",
+    ),
+    strange(
         'Literal["a", 1]',
         "a Literal has only text or only whole numbers",
         "Use one kind of values",
@@ -160,6 +165,17 @@ CLASSES = [
         "Item: Item is declared with array_like=True",
         "Remove it, so that it may grow",
         f"class Item(Struct, array_like=True):  # <-\n    n: int\n{SHOP}",
+    ),
+    (
+        "Item: Item is declared with omit_defaults=True",
+        "Remove it: a reader of another version has another default",
+        f"class Item(Struct, omit_defaults=True):  # <-\n    n: int = 3\n{SHOP}",
+    ),
+    (
+        "Size: enum Size has a member 'class', which is no name in code",
+        "Rename it; its value may be any text",
+        "class Size(enum.Enum):  # <-\n    S = 's'\n    vars()['class'] = 'c'\n"
+        f"class Item(Struct):\n    size: Size\n{SHOP}",
     ),
     (
         "Item: Item is declared with forbid_unknown_fields=True",

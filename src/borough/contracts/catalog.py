@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import keyword
 import re
 import typing
 from typing import Any, cast
@@ -45,7 +46,7 @@ from borough.contracts.shapes import (
 )
 from borough.contracts.struct import OpenEnum
 
-__all__ = ["NOTHING", "Catalog", "TypeFault", "first_sentence", "own_doc"]
+__all__ = ["NOTHING", "Catalog", "TypeFault", "first_sentence", "is_name", "own_doc"]
 
 _STRANGERS: dict[type[native.Type], tuple[str, str]] = {
     native.AnyType: ("Any", "Say which type it is"),
@@ -194,7 +195,8 @@ class Catalog:
 
     def _literal(self, found: native.LiteralType) -> Shape:
         values = [value for value in found.values if value is not None]
-        if len({type(value) for value in values}) != 1:
+        kinds = {type(value) for value in values}
+        if kinds not in ({str}, {int}):  # True is a number to Python alone
             self._fault("a Literal has only text or only whole numbers", "Use one kind of values")
             return NOTHING
         shape = LiteralShape(values=tuple(sorted(values)))
@@ -258,6 +260,11 @@ class Catalog:
             is_open = issubclass(cls, OpenEnum)
             self.types[cls.__name__] = EnumShape(members=members, open=is_open, doc=own_doc(cls))
             before, self._owner, self._field = (self._owner, self._field), cls, None
+            for name in (each.name for each in members if not is_name(each.name)):
+                self._fault(
+                    f"enum {cls.__name__} has a member {name!r}, which is no name in code",
+                    "Rename it; its value may be any text",
+                )
             if not members:
                 self._fault(f"enum {cls.__name__} has no members", "Give it at least one")
             if is_open and "UNKNOWN" not in cls.__members__:
@@ -282,6 +289,11 @@ class Catalog:
         if found.array_like or found.forbid_unknown_fields:
             option = "array_like" if found.array_like else "forbid_unknown_fields"
             self._fault(f"{name} is declared with {option}=True", "Remove it, so that it may grow")
+        if origin.__struct_config__.omit_defaults:
+            self._fault(
+                f"{name} is declared with omit_defaults=True",
+                "Remove it: a reader of another version has another default",
+            )
         if found.cls is origin and getattr(origin, "__parameters__", None):
             self._fault(f"{name} is generic and stands alone", f"Write {name}[...] with its types")
         else:
@@ -352,6 +364,11 @@ def _bare(found: native.Type) -> native.Type:
     while isinstance(found, native.Metadata):
         found = found.type
     return found
+
+
+def is_name(text: str) -> bool:
+    """Whether code can have it as a name."""
+    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def own_doc(thing: Any) -> str:

@@ -9,7 +9,6 @@ order of fields does and is. `FORMAT` grows whenever an older reader could not r
 from __future__ import annotations
 
 import hashlib
-import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
@@ -17,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET
 
-from borough.contracts.catalog import Catalog, own_doc
+from borough.contracts.catalog import Catalog, is_name, own_doc
 from borough.contracts.marks import Allow
 from borough.contracts.operation import Contract, Operation, Parameter, ParameterPlace
 from borough.contracts.portable import json_value
@@ -286,6 +285,7 @@ def from_json(data: bytes | str) -> Descriptor:
 
 _SERVICE = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _VERSION = re.compile(r"[1-9][0-9]*\.(0|[1-9][0-9]*)\Z")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PATH = re.compile(r"(/([A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\}))+\Z")
 
 
@@ -299,18 +299,16 @@ def _strange(descriptor: Descriptor) -> Iterator[str]:
         names += [operation.name, *(parameter.name for parameter in operation.parameters)]
         if not _PATH.match(operation.path):
             yield f"{operation.path!r} is no path"
+        if operation.method not in _METHODS:
+            yield f"{operation.method!r} is no method"
     names += [event.name for event in descriptor.events]
-    yield from (f"{name!r} is no name" for name in names if not _is_name(name))
+    yield from (f"{name!r} is no name" for name in names if not is_name(name))
     major = descriptor.version.partition(".")[0]
     whole = f"{descriptor.service}.{descriptor.name}" + ("" if major == "1" else f".v{major}")
     if not _SERVICE.match(descriptor.service) or not _VERSION.match(descriptor.version):
         yield f"{descriptor.service!r} {descriptor.version!r} is no service with a version"
     elif descriptor.wire_name != whole:
         yield f"{descriptor.wire_name!r} is not {whole}"
-
-
-def _is_name(text: str) -> bool:
-    return text.isidentifier() and not keyword.iskeyword(text)
 
 
 def _faults(descriptor: Descriptor) -> Iterator[str]:

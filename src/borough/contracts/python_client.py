@@ -20,17 +20,16 @@ from borough.contracts.descriptor import (
 )
 from borough.contracts.marks import IDEMPOTENCY_KEY, Allow
 from borough.contracts.python_names import PythonNames
-from borough.contracts.python_types import PythonTypes, python_data, python_text
+from borough.contracts.python_types import PythonTypes, number_text, python_data, python_text
 from borough.contracts.shapes import (
     EnumShape,
     FieldShape,
     MapShape,
     NamedShape,
+    OptionalShape,
     RefShape,
     Shape,
     StructShape,
-    UnionShape,
-    inner_shapes,
 )
 
 __all__ = ["python_client"]
@@ -90,8 +89,8 @@ class _Module:
         named = self.descriptor.types[name]
         if isinstance(named, StructShape):
             for field in named.fields:
-                if field.default is not UNSET and field.default is not None:
-                    for needed in sorted(_referred(field.shape)):
+                if field.default is not UNSET:
+                    for needed in sorted(set(self.types.made_of(field.default, field.shape))):
                         self._place(needed, found, above | {name})
         found.append(name)
 
@@ -155,8 +154,7 @@ class _Module:
         default = self._default(field)
         head = f"{_INDENT}{field.name}: {annotation}"
         options = [f"name={python_text(field.wire_name)}"] if field.wire_name else []
-        is_map = isinstance(field.shape, MapShape) and bool(field.default)
-        if is_map:
+        if field.default and _is_map(field.shape):
             options.append(f"default_factory=lambda: {default}")
         elif options and default is not None:
             options.append(f"default={default}")
@@ -240,7 +238,7 @@ class _Module:
             problems = [self.descriptor.problem(code).type for code in operation.raises]
             yield f"raises=[{', '.join(problems)}]"
         if operation.timeout_s is not None:
-            yield f"timeout_s={operation.timeout_s:g}"
+            yield f"timeout_s={number_text(operation.timeout_s)}"
         if operation.deprecated is not None:
             yield f"deprecated={python_text(operation.deprecated)}"
         if operation.example:
@@ -272,15 +270,8 @@ class _Module:
         return f"{parameter.name}: {annotation} = {self.types.value(parameter.default, shape)}"
 
 
-def _referred(shape: Shape) -> set[str]:
-    found: set[str] = set()
-    if isinstance(shape, RefShape):
-        found.add(shape.name)
-    elif isinstance(shape, UnionShape):
-        found.update(shape.members)
-    for inner in inner_shapes(shape):
-        found |= _referred(inner)
-    return found
+def _is_map(shape: Shape) -> bool:
+    return isinstance(shape.item if isinstance(shape, OptionalShape) else shape, MapShape)
 
 
 def _broken(head: str, items: Sequence[str], tail: str, indent: str) -> Iterator[str]:
@@ -300,6 +291,7 @@ def _docstring(doc: str, indent: str = _INDENT) -> list[str]:
     if not doc:
         return []
     text = doc.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    text = text.replace("\0", "\\x00").replace("\r", "\\r")  # which no source can hold as they are
     if text.endswith('"'):
         text = text[:-1] + '\\"'
     if "\n" not in text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from borough.contracts.python_names import PythonNames
@@ -30,7 +30,7 @@ from borough.contracts.shapes import (
     UuidShape,
 )
 
-__all__ = ["PythonTypes", "python_data", "python_text"]
+__all__ = ["PythonTypes", "number_text", "python_data", "python_text"]
 
 _PLAIN: dict[type[Any], tuple[str, str]] = {
     IntShape: ("builtins", "int"),
@@ -145,10 +145,33 @@ class PythonTypes:
                 return f"{use('datetime', 'datetime')}.fromisoformat({python_text(value)})"
             case DateShape():
                 return f"{use('datetime', 'date')}.fromisoformat({python_text(value)})"
-            case FloatShape():
-                return repr(float(value))
             case _:
                 return python_data(value)
+
+    def made_of(self, value: Any, shape: Shape) -> Iterator[str]:
+        """The structs and enums that the expression of a JSON value needs."""
+        match shape:
+            case OptionalShape():
+                if value is not None:
+                    yield from self.made_of(value, shape.item)
+            case RefShape() | UnionShape():
+                name = shape.name if isinstance(shape, RefShape) else self._member(value, shape)
+                yield name
+                named = self._types[name]
+                for field in named.fields if isinstance(named, StructShape) else ():
+                    if field.wire in value:
+                        yield from self.made_of(value[field.wire], field.shape)
+            case ArrayShape():
+                for item in value:
+                    yield from self.made_of(item, shape.item)
+            case TupleShape():
+                for item, part in zip(value, shape.items, strict=True):
+                    yield from self.made_of(item, part)
+            case MapShape():
+                for item in value.values():
+                    yield from self.made_of(item, shape.value)
+            case _:
+                return
 
     def _member(self, value: Mapping[str, Any], shape: UnionShape) -> str:
         structs = [(name, self._types[name]) for name in shape.members]
@@ -166,6 +189,12 @@ class PythonTypes:
 
 def _tuple(items: Sequence[str]) -> str:
     return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def number_text(number: float) -> str:
+    """A number that is read back as it was, in as few characters as that takes."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
 
 
 def python_text(text: str) -> str:
