@@ -51,6 +51,15 @@ class Odd(Protocol):
         wire: Annotated[str, Cookie("wire")] = "",
     ) -> Record: ...
 
+    @get("/then")
+    async def then(self) -> int: ...
+
+    @get("/old")
+    async def get_v_2(self) -> int: ...
+
+    @get("/new", timeout_s=1234.5678)
+    async def get_v2(self) -> int: ...
+
     @put("/records")
     async def put_it(self, record: Record) -> None: ...
 
@@ -87,3 +96,23 @@ def test_the_file_depends_on_nothing() -> None:
     text = text_of(Orders)
     assert "import " not in text.replace("Write it again", "")
     assert "require(" not in text
+
+
+def test_a_value_that_reads_like_another_path_is_told_from_it() -> None:
+    text = text_of(Odd)
+    assert 'Wire.segment("options", given.options, ["new", "old", "records", "then"])' in text
+
+
+def test_operations_that_would_be_called_alike_keep_their_names() -> None:
+    text = text_of(Odd)
+    assert "  async get_v_2(options" in text
+    assert "  async get_v2(options" in text
+    assert "  async putIt(given" in text
+
+
+def test_a_client_can_be_awaited() -> None:
+    assert "  async then_(options" in text_of(Odd)
+
+
+def test_a_time_is_written_with_all_its_digits() -> None:
+    assert "timeoutMs: 1234567.8," in text_of(Odd)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from borough.contracts.operation import Operation, Parameter
+from borough.contracts.operation import Parameter
 from borough.errors import InvalidRequest
 
 __all__ = ["check_carried", "header_text", "path_text", "plain_text", "segments_beside"]
@@ -38,13 +38,13 @@ def path_text(name: str, value: Any, beside: Container[str] = ()) -> str:
     return f"%{ord(segment[0]):02X}{segment[1:]}" if segment in beside else segment
 
 
-def segments_beside(operation: Operation) -> dict[str, frozenset[str]]:
+def segments_beside(path: str, paths: Iterable[str]) -> dict[str, frozenset[str]]:
     """By path parameter, what stands in its place in those paths of the contract that are as long."""
-    own = operation.path.split("/")
-    paths = [other.path.split("/") for other in operation.contract.operations.values()]
+    own = path.split("/")
+    split = [other.split("/") for other in paths]
     return {
         segment[1:-1]: frozenset(
-            path[index] for path in paths if len(path) == len(own) and path[index][:1] != "{"
+            other[index] for other in split if len(other) == len(own) and other[index][:1] != "{"
         )
         for index, segment in enumerate(own)
         if segment[:1] == "{"

@@ -99,7 +99,8 @@ class Codec:
             for code, kind in operation.problems.items()
         }
         self._slots = _SLOT.findall(operation.path)
-        self._beside = segments_beside(operation)
+        paths = [other.path for other in operation.contract.operations.values()]
+        self._beside = segments_beside(operation.path, paths)
         self._sources = tuple(_source(parameter) for parameter in operation.parameters)
         self._query_names = {p.wire_name for p in operation.parameters if p.place == "query"}
         self._from_body = _from_body(operation.parameters)

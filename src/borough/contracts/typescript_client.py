@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from borough.contracts.carried import segments_beside
 from borough.contracts.descriptor import (
     Descriptor,
     OperationDescriptor,
@@ -32,10 +34,21 @@ _TAKEN = frozenset(
         *("ProblemDocument", "Reply", "StreamOptions", "Unreachable", "Wire"),
         *("AbortController", "AbortSignal", "Array", "AsyncGenerator", "Error", "Headers", "JSON"),
         *("Math", "Number", "Promise", "Readonly", "Record", "RequestInit", "Response", "String"),
-        *("TextDecoder", "TypeError", "URL", "URLSearchParams", "ErrorOptions", "ReturnType"),
+        *(
+            "TextDecoder",
+            "TypeError",
+            "URL",
+            "URLSearchParams",
+            "ErrorOptions",
+            "NonNullable",
+            "ReturnType",
+        ),
     }
 )
 """Names that the file needs for itself; a type of the contract that has one gets another."""
+
+_MEANINGFUL = ("constructor", "then")
+"""Members that mean something to JavaScript: who awaits an object that has a `then` calls it."""
 
 
 def typescript_client(descriptor: Descriptor) -> str:
@@ -51,6 +64,7 @@ class _File:
         self.client = f"{descriptor.name}Client"
         own = {self.client, f"{descriptor.name}Events"}
         self.types = TypescriptTypes(descriptor, _TAKEN | own)
+        self.methods = _methods([operation.name for operation in descriptor.operations])
 
     def text(self) -> str:
         """All of it."""
@@ -150,7 +164,7 @@ class _File:
             way, answer = "reply", f"Promise<Reply<{result}>>"
         taken = [*([arguments] if arguments else []), f"options?: {options}"]
         async_word = "" if operation.stream else "async "
-        yield f"  {async_word}{_camel(operation.name)}({', '.join(taken)}): {answer} {{"
+        yield f"  {async_word}{self.methods[operation.name]}({', '.join(taken)}): {answer} {{"
         yield f"    return this.#wire.{way}<{result}>({{"
         yield from (f"      {line}," for line in self._outgoing(operation))
         yield "    });"
@@ -175,9 +189,7 @@ class _File:
     def _outgoing(self, operation: OperationDescriptor) -> Iterator[str]:
         yield f"operation: {json.dumps(operation.wire_name)}"
         yield f"method: {json.dumps(operation.method)}"
-        path = _SLOT.sub(
-            lambda slot: f'${{Wire.segment("{slot[1]}", given.{slot[1]})}}', operation.path
-        )
+        path = _SLOT.sub(lambda slot: self._segment(operation, slot[1]), operation.path)
         yield f"path: `{path}`" if "$" in path else f"path: {json.dumps(path)}"
         places = {"query": "query", "header": "headers", "cookie": "cookies"}
         for place, member in places.items():
@@ -194,8 +206,14 @@ class _File:
             pairs = [f"{json.dumps(p.code)}: {self.types.named(p.type)}" for p in problems]
             yield f"problems: {{ {', '.join(pairs)} }}"
         if operation.timeout_s is not None:
-            yield f"timeoutMs: {operation.timeout_s * 1000:g}"
+            yield f"timeoutMs: {operation.timeout_s * 1000:.15g}"
         yield "options"
+
+    def _segment(self, operation: OperationDescriptor, name: str) -> str:
+        paths = [other.path for other in self.descriptor.operations]
+        beside = sorted(segments_beside(operation.path, paths)[name])
+        more = f", {json.dumps(beside)}" if beside else ""
+        return f'${{Wire.segment("{name}", given.{name}{more})}}'
 
     def _body(self, operation: OperationDescriptor) -> Iterator[str]:
         fields: list[str] = []
@@ -210,7 +228,14 @@ class _File:
             yield f"json: {{ {', '.join(fields)} }}"
 
 
+def _methods(names: Sequence[str]) -> dict[str, str]:
+    """What each operation is called in the class; those that would be called alike keep their own names."""
+    camels = {name: _camel(name) for name in names}
+    often = Counter(camels.values())
+    return {name: camel if often[camel] == 1 else name for name, camel in camels.items()}
+
+
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     camel = first + "".join(part.capitalize() for part in rest)
-    return "constructor_" if camel == "constructor" else camel
+    return f"{camel}_" if camel in _MEANINGFUL else camel

@@ -138,7 +138,7 @@ class Patience {
     this.#timer = setTimeout(() => {
       const detail = `${this.#operation} took longer than ${forMs} ms`;
       this.controller.abort(new DeadlineExceeded(made("deadline-exceeded", 504, detail)));
-    }, forMs);
+    }, Math.min(forMs, 2 ** 31 - 1)); // a longer time would be over at once
   }
 
   end(): void {
@@ -169,13 +169,18 @@ class Wire {
     this.#settings = settings;
   }
 
-  /** A value in a path. Throws `TypeError` for what none can carry. */
-  static segment(name: string, value: unknown): string {
+  /**
+   * A value in a path. Throws `TypeError` for what none can carry. `beside`: what other paths have there; with
+   * its first character encoded a value that reads like it calls no other operation.
+   */
+  static segment(name: string, value: unknown, beside: readonly string[] = []): string {
     const text = String(value);
     if (text === "" || text === "." || text === "..") {
       throw new TypeError(`the path parameter ${name} cannot be ${JSON.stringify(text)}`);
     }
-    return encodeURIComponent(text);
+    const segment = encodeURIComponent(text);
+    if (!beside.includes(segment)) return segment;
+    return `%${segment.charCodeAt(0).toString(16).toUpperCase()}${segment.slice(1)}`;
   }
 
   /** A call whose answer is JSON, or nothing. */
