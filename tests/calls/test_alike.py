@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Protocol, cast, final
 
@@ -30,6 +31,13 @@ class Torn(Problem, status=409):
     """It is torn."""
 
     page: int
+
+
+class Ending(enum.Enum):
+    """How it ends."""
+
+    NULL = "null"
+    WELL = "well"
 
 
 class Cover(Struct):
@@ -66,13 +74,18 @@ class Shelf(Protocol):
     @post("/waits")
     async def wait(self) -> None: ...
 
+    @get("/shelves")
+    async def sorted_by(
+        self, ending: Ending | None = None, books: tuple[int, ...] = ()
+    ) -> Ending | None: ...
+
     @patch("/books")
     async def edit(
         self,
         title: str | Unset = UNSET,
         pages: Annotated[int, Meta(ge=1)] | Unset = UNSET,
         tags: list[str] | Unset = UNSET,
-        cover: Cover | None | Unset = UNSET,
+        cover: Cover | Unset | None = UNSET,
     ) -> tuple[str, ...]: ...
 
     @get("/pages")
@@ -104,12 +117,17 @@ class ShelfService(Service, Shelf):
     async def wait(self) -> None:
         await _cancelled()
 
+    async def sorted_by(
+        self, ending: Ending | None = None, books: tuple[int, ...] = ()
+    ) -> Ending | None:
+        return ending
+
     async def edit(
         self,
         title: str | Unset = UNSET,
         pages: int | Unset = UNSET,
         tags: list[str] | Unset = UNSET,
-        cover: Cover | None | Unset = UNSET,
+        cover: Cover | Unset | None = UNSET,
     ) -> tuple[str, ...]:
         given = {"title": title, "pages": pages, "tags": tags, "cover": cover}
         return tuple(name for name, value in given.items() if value is not UNSET)
@@ -140,6 +158,18 @@ async def test_what_is_left_out_is_left_out_for_the_handler(
     running: Running, given: dict[str, Any]
 ) -> None:
     assert await running.client(Shelf).edit(**given) == tuple(given)
+
+
+@pytest.mark.parametrize("ending", [None, *Ending])
+async def test_a_choice_that_reads_like_nothing_is_a_choice(
+    running: Running, ending: Ending | None
+) -> None:
+    assert await running.client(Shelf).sorted_by(ending) is ending
+
+
+async def test_a_text_that_is_no_unicode_stands_in_no_path(running: Running) -> None:
+    with pytest.raises(InvalidRequest, match=r"cannot be '\\ud800'"):
+        await running.client(Shelf).find("\ud800")
 
 
 async def test_what_cannot_be_left_out_is_missed(running: Running) -> None:

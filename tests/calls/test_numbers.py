@@ -162,7 +162,7 @@ async def test_an_instant_that_no_wire_can_carry_is_refused_as_an_argument(
 ) -> None:
     meter, at = running.client(Meter), datetime(1890, 1, 1, tzinfo=zone)
     for call in (meter.read_at(at), meter.found_at(at)):
-        with pytest.raises(InvalidRequest, match="time ?zone|offset has seconds"):
+        with pytest.raises(InvalidRequest, match=r"time ?zone|offset has seconds"):
             await call
 
 

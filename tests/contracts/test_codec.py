@@ -283,7 +283,7 @@ def test_a_problem_arrives_equal(what: str, spoilt: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["\ud800", "\udfff x"])
 def test_a_text_that_is_no_unicode_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="cannot be written"):
+    with pytest.raises(InvalidRequest, match="cannot be"):
         CODECS["fields"].write_arguments((text, None, 1, None, UNSET, ()))
     with pytest.raises(ServiceFailure, match="out of contract"):
         CODECS["marks"].write_result(Reply(value=text))
@@ -305,3 +305,11 @@ def test_what_no_header_can_carry_is_refused(source: str) -> None:
 def test_what_no_path_can_carry_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest, match="path parameter 'key' cannot be"):
         CODECS["fields"].write_arguments((key, None, 1, None, UNSET, ()))
+
+
+def test_a_query_with_too_many_values_is_told_how_many_it_may_have() -> None:
+    codec = CODECS["times"]
+    with pytest.raises(InvalidRequest, match="more than 200 values"):
+        codec.read_arguments({}, "&".join(["a=b"] * 201), lambda _: None, b"", strict=False)
+    with pytest.raises(InvalidRequest, match="percent-encoded UTF-8"):
+        codec.read_arguments({}, "at=%ff", lambda _: None, b"", strict=False)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from typing import Any
+from collections.abc import Callable, Container, Iterable
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
+from msgspec import inspect as shape
 
 from borough.contracts.operation import Parameter
+from borough.contracts.portable import type_shape
 from borough.errors import InvalidRequest
 
-__all__ = ["check_carried", "header_text", "path_text", "plain_text", "segments_beside"]
+__all__ = [
+    "check_carried",
+    "header_text",
+    "path_text",
+    "plain_text",
+    "segments_beside",
+    "text_conversion",
+]
 
 
 def plain_text(value: Any) -> str:
@@ -29,13 +38,17 @@ def path_text(name: str, value: Any, beside: Container[str] = ()) -> str:
     routes takes what is written over a parameter; with its first character encoded it is a value again.
     """
     text = plain_text(value)
-    if text in ("", ".", "..") or any(character < " " or character == "\x7f" for character in text):
+    if text in ("", ".", "..") or any(_is_unsendable(character) for character in text):
         raise InvalidRequest(
             f"The path parameter {name!r} cannot be {text!r}",
             errors=[{"detail": "not a path segment", "parameter": name}],
         )
     segment = quote(text, safe="")
     return f"%{ord(segment[0]):02X}{segment[1:]}" if segment in beside else segment
+
+
+def _is_unsendable(character: str) -> bool:
+    return character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff"
 
 
 def segments_beside(path: str, paths: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -68,3 +81,31 @@ def check_carried(parameter: Parameter, value: Any) -> None:
         path_text(parameter.name, value)
     elif value is not None and value is not msgspec.UNSET:
         header_text(parameter.name, value)
+
+
+def text_conversion(kind: Any) -> Callable[..., Any]:
+    """`msgspec.convert`, or for a type that needs it, one that takes the text `null` for a member of a choice."""
+    return _convert_text if _has_a_null_text(kind) else msgspec.convert
+
+
+def _has_a_null_text(kind: Any) -> bool:
+    """Whether an optional choice has the text `null`, in which msgspec sees no value at all."""
+    found = type_shape(kind)
+    members = found.types if isinstance(found, shape.UnionType) else (found,)
+    values: list[Any] = []
+    for member in members:
+        while isinstance(member, shape.Metadata):
+            member = member.type
+        if isinstance(member, shape.EnumType):
+            values += [each.value for each in cast("Any", member.cls)]
+        elif isinstance(member, shape.LiteralType):
+            values += member.values
+    return any(isinstance(value, str) and value.lower() == "null" for value in values)
+
+
+def _convert_text(text: Any, kind: Any, *, strict: bool) -> Any:
+    """The value of a text that is one of a choice, before it is read as a number or null."""
+    try:
+        return msgspec.convert(text, kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(text, kind, strict=strict)

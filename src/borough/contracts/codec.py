@@ -14,7 +14,13 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
-from borough.contracts.carried import header_text, path_text, plain_text, segments_beside
+from borough.contracts.carried import (
+    header_text,
+    path_text,
+    plain_text,
+    segments_beside,
+    text_conversion,
+)
 from borough.contracts.finite import Look, find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
@@ -43,6 +49,7 @@ _REPLY_HEADERS = frozenset(
     }
 )
 _NOTHING: Mapping[str, list[str]] = {}
+_MOST_VALUES = 200
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"(?:[\x21-\x7e\xa0-\xff](?:[\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?)?")
 _ETAG = re.compile(r"[\x21\x23-\x7e]*")
@@ -179,10 +186,14 @@ class Codec:
 
     def _read_query(self, query: str, *, strict: bool) -> dict[str, list[str]]:
         asked: dict[str, list[str]] = {}
+        if query.count("&") >= _MOST_VALUES:
+            raise InvalidRequest(f"The query has more than {_MOST_VALUES} values; ask in parts")
         try:
-            pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=200)
+            pairs = parse_qsl(query, keep_blank_values=True, errors="strict")
         except ValueError:
-            raise InvalidRequest("The query cannot be read") from None
+            raise InvalidRequest(
+                "The query cannot be read: it is not percent-encoded UTF-8"
+            ) from None
         for name, value in pairs:
             asked.setdefault(name, []).append(value)
         if strict:
@@ -384,8 +395,8 @@ def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
         "ListType",
         "TupleType",
     )
-    convert = msgspec.convert
     look = find_unfit(kind)
+    convert = text_conversion(kind)
 
     def read(values: list[str] | None) -> Any:
         if values is None:
