@@ -12,11 +12,12 @@ from borough.contracts.patterns import for_everyone
 _ECMA = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 
 
-def as_elsewhere(pattern: str) -> re.Pattern[str]:
-    """The pattern as JavaScript reads it: its `\\s`, within a class and without, written out."""
+def as_elsewhere(pattern: str | None) -> re.Pattern[str]:
+    """The pattern as JavaScript reads it: its `\\s`, within a class and without, written out; `$` is the end."""
+    assert pattern is not None
     spaces = "".join(each if each == "-" else f"\\u{ord(each):04x}" for each in _ECMA)
     within = re.sub(r"(\[[^]]*)\\s", lambda found: found[1] + spaces, pattern)
-    return re.compile(within.replace(r"\s", f"[{spaces}]"))
+    return re.compile(within.replace(r"\s", f"[{spaces}]").replace("$", r"\Z"))
 
 
 @pytest.mark.parametrize(
@@ -29,12 +30,28 @@ def as_elsewhere(pattern: str) -> re.Pattern[str]:
         (r"[^]\s]", r"[^]\x1c-\x1f\x85\s]"),
         (r"\\s\[\s\]", r"\\s\[[\x1c-\x1f\x85\s]\]"),
         (r"^[A-Z]{3}-\d{4}$", r"^[A-Z]{3}-\d{4}$"),
+        (r"\A[a-z]+\Z", r"^[a-z]+$"),
+        (r"\\A\(?P<", r"\\A\(?P<"),
         ("", ""),
     ],
 )
 def test_a_pattern_names_the_spaces_that_only_python_knows(pattern: str, written: str) -> None:
     assert for_everyone(pattern) == written
     re.compile(written)
+
+
+def test_groups_have_their_names_as_javascript_writes_them() -> None:
+    assert for_everyone(r"(?P<a>x)(?P=a)(?:y)(?=z)(?<!w)") == r"(?<a>x)\k<a>(?:y)(?=z)(?<!w)"
+
+
+@pytest.mark.parametrize("pattern", [r"(?i)^a$", r"(?#note)a", r"(?>a)b", r"(a)?(?(1)b|c)", r"a++"])
+def test_what_javascript_has_no_words_for_is_left_out(pattern: str) -> None:
+    assert for_everyone(pattern) is None
+
+
+@pytest.mark.parametrize("pattern", [r"\(?i\)", r"[(?i)]", r"[*]+", r"a\++"])
+def test_what_only_looks_like_it_stays(pattern: str) -> None:
+    assert for_everyone(pattern) == pattern
 
 
 @given(st.text())

@@ -108,7 +108,9 @@ def _scalar(shape: Shape) -> Schema:
         for keyword in schema.keys() & {"minLength", "maxLength"}:
             schema[keyword] = -(-schema[keyword] // 3) * 4  # base64: three bytes, four characters
     if "pattern" in schema:
-        schema["pattern"] = for_everyone(schema["pattern"])
+        pattern = for_everyone(schema.pop("pattern"))
+        if pattern is not None:  # else the document says less than holds, and nothing wrong
+            schema["pattern"] = pattern
     return schema
 
 

@@ -29,12 +29,22 @@ _LOOK = re.compile(r"\?<?[=!]")
 
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?|\]|[^\\\[\]]+", re.DOTALL)
+_ENDS = {r"\A": "^", r"\Z": "$"}
 _ONLY_PYTHONS = r"\x1c-\x1f\x85"
 """What is a space to Python (`str.isspace`) and not to JavaScript, after which JSON Schema goes."""
 
 
-def for_everyone(pattern: str) -> str:
-    """The pattern with every space of Python's named, so that nobody takes text that is refused here."""
+_NAMED = re.compile(r"\(\?P<(\w+)>")
+_NAMED_AGAIN = re.compile(r"\(\?P=(\w+)\)")
+_ONLY_PYTHON_READS = re.compile(r"\(\?(?![:=!<])|[*+?}]\+")
+"""Flags, comments, conditions, atomic groups, and repeats that give nothing back."""
+
+
+def for_everyone(pattern: str) -> str | None:
+    """The pattern as JavaScript writes it, None where it has no words for it.
+
+    Every space of Python's is named, so that nobody takes text that is refused here.
+    """
     found: list[str] = []
     within = False
     for token in _TOKEN.findall(pattern):
@@ -43,10 +53,16 @@ def for_everyone(pattern: str) -> str:
             token = token if within else f"[{token}]"
         elif token == r"\S" and not within:
             token = rf"[^{_ONLY_PYTHONS}\s]"
+        elif token in _ENDS:
+            token = _ENDS[token]
         elif token.startswith("["):
             within = True
         elif token == "]":
             within = False
+        elif not within:
+            token = _NAMED_AGAIN.sub(r"\\k<\1>", _NAMED.sub(r"(?<\1>", token))
+            if _ONLY_PYTHON_READS.search(token):
+                return None
         found.append(token)
     return "".join(found)
 
