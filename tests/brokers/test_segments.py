@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from borough.brokers.embedded.frames import batch_frames, find_frame, scan_records
 from borough.errors import BrokerError
 from borough.testing.clock import ManualClock
 from tests.brokers.appending_process import numbered
@@ -205,3 +206,14 @@ async def test_a_log_of_an_earlier_version_is_not_passed_over_in_silence(
     async with opened(tmp_path):
         pass
     assert f"{tmp_path}/orders.log is an event log of an earlier version" in caplog.text
+
+
+def test_a_record_whose_end_a_file_does_not_have_is_not_looked_for_without_end(
+    tmp_path: Path,
+) -> None:
+    frames = b"".join(batch_frames([numbered(1)], 1, 0))
+    path = tmp_path / "torn"
+    path.write_bytes(b"\0" * 100 + frames[:-1])  # what a power cut leaves of two batches
+    with path.open("rb") as file:
+        assert find_frame(file.fileno(), 1, 10_000) is None
+        assert list(scan_records(file.fileno(), 100, 10_000)) == []

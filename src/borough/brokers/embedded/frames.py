@@ -89,8 +89,11 @@ def scan_records(fd: int, start: int, stop: int) -> Iterator[Record]:
     new = cast("_Make", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
     want = _CHUNK
     while start < stop:
-        data = os.pread(fd, min(want, stop - start), start)
+        asked = min(want, stop - start)
+        data = os.pread(fd, asked, start)
         size, at, view = len(data), 0, memoryview(data)
+        if size < asked:
+            stop = start + size  # the file ends before: what is missing of a record will not come
         while size - at >= FRAME_SIZE:
             magic, length, check, back, number, time_ms = unpack(data, at)
             begin = at + FRAME_SIZE
