@@ -4,6 +4,7 @@ What was written since a file's last sync is kept in any part, in sectors, in an
 were given or taken since the folder's last sync are kept up to any of them.
 """
 
+import errno
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ class Recorder:
 
     def __init__(self, folder: Path) -> None:
         self.acts: list[Act] = []
+        self.refuses_names = False
+        """Whether syncing the folder fails, as it does for whoever is killed before."""
         self._folder = folder
         self._known: set[int] = set()
 
@@ -82,8 +85,11 @@ def recorded(folder: Path) -> Iterator[Recorder]:
         acts.append(Act("name", os.stat(new).st_ino, Path(new).name))
 
     def noted_sync(fd: int) -> None:
+        is_folder = os.readlink(f"/proc/self/fd/{fd}") == str(folder)
+        if is_folder and recorder.refuses_names:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         sync(fd)
-        if os.readlink(f"/proc/self/fd/{fd}") == str(folder):
+        if is_folder:
             acts.append(Act("folder"))
         elif (inode := recorder.file_of(fd)) is not None:
             acts.append(Act("sync", inode))

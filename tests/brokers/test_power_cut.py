@@ -1,11 +1,13 @@
 """The power goes at any moment: every event whose publishing was acknowledged is in the log."""
 
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from borough.brokers.embedded.writer import LogWriter
+from borough.errors import BrokerError
 from tests.brokers.appending_process import numbered
 from tests.brokers.recording import Act, recorded, write_after_cut
 from tests.brokers.topic import TOPIC, everything, opened
@@ -16,7 +18,10 @@ CUTS = 300
 
 
 def record(folder: Path, chance: random.Random) -> list[Act]:
-    """Batches of one to six events into small segments, by writers that come and go."""
+    """Batches of one to six events into small segments, by writers that come and go.
+
+    Now and then one cannot sync the folder, and whoever comes next publishes the batch again.
+    """
     folder.mkdir(parents=True)
     writer = LogWriter(folder, SMALL)
     number = 0
@@ -24,6 +29,11 @@ def record(folder: Path, chance: random.Random) -> list[Act]:
         for batch in range(BATCHES):
             events = [numbered(number + n) for n in range(chance.randrange(1, 7))]
             number += len(events)
+            if chance.random() < 0.3:
+                recorder.refuses_names = True
+                with suppress(BrokerError):
+                    writer.append(events, 1e9 + batch, lambda: True)
+                recorder.refuses_names = False
             assert writer.append(events, 1e9 + batch, lambda: True)
             recorder.mark(str(number))
             if chance.random() < 0.2:
