@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from borough.brokers.memory import MemoryBroker
-from borough.reliability.origin import is_of, origin_noted
+from borough.reliability.origin import is_of, origin_noted, told_apart
 from borough.runtime.history import HistoryPage, Past, PastEvent
 from borough.runtime.positions import Noted, Positions, noted_in
 from borough.runtime.pulse import until_quiet
@@ -120,4 +120,8 @@ def test_what_an_earlier_version_has_noted_tells_its_broker(
 def test_a_position_is_of_one_log_only() -> None:
     assert is_of("kafka 1", "kafka 1")
     assert not is_of("kafka 1", "kafka 2")
+    # A cluster may not know a topic's id for a moment: that is no other topic.
+    assert is_of("kafka 1", "kafka")
+    assert told_apart("kafka 1", "kafka") == told_apart("kafka", "kafka 1") == "kafka 1"
+    assert told_apart("", "kafka 1") == "kafka 1"
     assert not is_of("rabbitmq", "kafka 1")

@@ -174,6 +174,14 @@ async def test_a_text_that_only_seemed_slow_returns_after_one_run(store: SqliteS
         assert not statement.slow
 
 
+async def test_a_write_that_seemed_slow_stays_off_the_loop(store: SqliteStore) -> None:
+    statement = store._texts[ADD]
+    statement.seemed_slow()
+    async with store.transaction() as tx:
+        await tx.execute(ADD, "a", 1)
+    assert statement.slow  # nothing would interrupt the next one
+
+
 async def test_the_deadline_interrupts_a_read(opened: Opener) -> None:
     loop = asyncio.get_running_loop()
     wait = 10.0

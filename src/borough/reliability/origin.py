@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ASKED", "is_of", "kind_of", "origin_noted"]
+__all__ = ["ASKED", "is_of", "kind_of", "origin_noted", "told_apart"]
 
 ASKED: Final = "asked"
 """What is noted in place of offsets where the number is the publisher's own word."""
@@ -40,6 +40,12 @@ def kind_of(origin: str) -> str:
 def is_of(noted: str, origin: str) -> bool:
     """Whether a position whose origin was `noted` so may be used in the log of `origin`.
 
-    Where nothing tells, it may: a reader then believes it only as far as it loses nothing by it.
+    Where nothing tells, it may: a reader then believes it only as far as it loses nothing by it. So it is where
+    either side says the kind alone: a broker may not know its log for a moment.
     """
-    return noted in ("", origin, kind_of(origin))
+    return noted in ("", origin, kind_of(origin)) or origin == kind_of(noted)
+
+
+def told_apart(noted: str, origin: str) -> str:
+    """What to note of a position of `noted` that is used in the log of `origin`: whichever says more."""
+    return noted if origin == kind_of(noted) else origin

@@ -16,7 +16,7 @@ import msgspec
 from borough.errors import BrokerError
 from borough.ports import Broker, PlacedBroker
 from borough.reliability.lease import Lease
-from borough.reliability.origin import ASKED, is_of, kind_of, origin_noted
+from borough.reliability.origin import ASKED, is_of, kind_of, origin_noted, told_apart
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.history import AFTER_ALL, Past
 from borough.runtime.leases import hold_lease
@@ -153,7 +153,8 @@ class Positions:
         found = await self.look()
         if found is None:
             found = await self._begun()
-        origin = self._origin = await self._broker.origin(self._topic)
+        origin = await self._broker.origin(self._topic)
+        self._origin = told_apart(found.made_in, origin)
         return found if is_of(found.made_in, origin) else await self._come_over(found, lease)
 
     async def _place_in(self, origin: str) -> _Place | None:

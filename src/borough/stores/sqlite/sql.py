@@ -54,10 +54,13 @@ class Statement:
         self._fast = 0
 
     def seemed_slow(self) -> None:
-        """A run on the loop took too long. That may be the machine, so the next one, in a thread, decides."""
+        """A run on the loop took too long. That may be the machine: of a read the next run, in a thread, decides.
+
+        A write is not interrupted, so one that is slow for some rows only stays off the loop.
+        """
         if not self.slow:
             self.slow = True
-            self._fast = _FAST_AGAIN - 1
+            self._fast = _FAST_AGAIN - 1 if self.reads else 0
 
     def worked(self, seconds: float, limit: float) -> None:
         """Note what a run in a thread took of a core: more than the limit is slow, often well below it quick again."""
