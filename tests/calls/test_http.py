@@ -243,7 +243,10 @@ async def test_a_query_that_does_not_fit_is_refused_with_its_parameter(
 
 async def test_a_query_that_is_not_utf8_is_refused(doors: Doors) -> None:
     answer = await doors.edge("GET", "/booth/items/1?limit=%ff")
-    assert (answer.status, answer.value["detail"]) == (400, "The query cannot be read")
+    assert (answer.status, answer.value["detail"]) == (
+        400,
+        "The query cannot be read: it is not percent-encoded UTF-8",
+    )
 
 
 async def test_a_path_that_does_not_fit_is_refused(doors: Doors) -> None:

@@ -15,7 +15,8 @@ REFERENCE = HERE.parents[1] / "docs" / "reference"
 
 @pytest.mark.parametrize(("page", "least"), [("sqlite", 20), ("postgres", 10)])
 def test_every_test_that_the_reference_names_exists(page: str, least: int) -> None:
-    known = "\n".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
+    places = [*HERE.glob("test_*.py"), *(HERE.parent / "runtime").glob("test_*.py")]
+    known = "\n".join(path.read_text(encoding="utf-8") for path in places)
     named = re.findall(r"`(test_\w+)`", (REFERENCE / f"{page}.md").read_text(encoding="utf-8"))
     assert len(named) > least
     assert [name for name in named if f"def {name}(" not in known] == []
