@@ -46,7 +46,9 @@ class Claims:
             _log.debug("names are claimed when the broker is there: %s", error)
 
     async def settle(self) -> None:
-        """Claim what waits. Raises `BrokerError`, `ConfigurationError`."""
+        """Claim what waits, if anything does. Raises `BrokerError`, `ConfigurationError`."""
+        if not self.wait:
+            return
         async with self._turn:
             for service in sorted(self._waiting):
                 await self._claim(service)

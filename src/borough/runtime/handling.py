@@ -22,8 +22,9 @@ from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import CloudEvent, EventReader, read_document, trace_in
 from borough.runtime.event_handler import EventHandler
 from borough.runtime.handler_sight import Delivery, HandlerSight
+from borough.runtime.inbox_ids import was_done_formerly
 from borough.runtime.leases import check_lease
-from borough.runtime.parking import DONE_FORMERLY, ParkedEvent, Parking
+from borough.runtime.parking import ParkedEvent, Parking
 from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext
@@ -136,13 +137,11 @@ class Handling:
 
     async def is_done(self, message: Message) -> bool:
         """Whether the inbox has it."""
-        name, generation = self._handler.name, self._handler.generation
-        found: int | None = await self._database.maybe(int, _DONE, name, generation, message.id)
-        if found is None and message.formerly:
-            found = await self._database.maybe(
-                int, DONE_FORMERLY, name, generation, message.formerly
-            )
-        return found is not None
+        handler = self._handler
+        found: int | None = await self._database.maybe(
+            int, _DONE, handler.name, handler.generation, message.id
+        )
+        return found is not None or await was_done_formerly(self._database, handler, message)
 
     def _begin(self, message: Message, delivery: Delivery) -> Any:
         """What the handler is given, with its call at hand."""
@@ -207,10 +206,8 @@ class Handling:
         Raises `LeaseLost`.
         """
         handler = self._handler
-        if message.formerly:
-            is_of = handler.name, handler.generation
-            if await tx.maybe(int, DONE_FORMERLY, *is_of, message.formerly) is not None:
-                return Outcome.DUPLICATE
+        if message.formerly and await was_done_formerly(tx, handler, message):
+            return Outcome.DUPLICATE
         entered = await tx.execute(
             _ENTER,
             handler.name,

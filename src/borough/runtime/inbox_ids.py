@@ -15,8 +15,15 @@ from borough.ports import Message
 from borough.reliability.inbox import inbox_id
 from borough.reliability.index_key import fits_index, index_key
 from borough.runtime.envelope import opening
+from borough.runtime.event_handler import EventHandler
+from borough.services.data import Reader
 
-__all__ = ["InboxIds"]
+__all__ = ["InboxIds", "was_done_formerly"]
+
+_DONE_FORMERLY = """
+select 1 from borough_inbox
+where handler = $1 and generation = $2 and event_id = $3 and by_source = 0
+"""
 
 
 class _Sourced(msgspec.Struct, frozen=True):
@@ -51,6 +58,16 @@ class InboxIds:
             return msgspec.structs.replace(message, id=bare, key=key)
         told = index_key(inbox_id(event_id, source))
         return msgspec.structs.replace(message, id=told, key=key, formerly=bare)
+
+
+async def was_done_formerly(reader: Reader, handler: EventHandler, message: Message) -> bool:
+    """Whether an event that is known by source and id was done when an earlier version knew it by its id alone."""
+    if not message.formerly:
+        return False
+    found: int | None = await reader.maybe(
+        int, _DONE_FORMERLY, handler.name, handler.generation, message.formerly
+    )
+    return found is not None
 
 
 def _source_of(body: bytes) -> str:

@@ -24,11 +24,11 @@ from borough.reliability.lease import Lease
 from borough.reliability.retries import Retries
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
+from borough.runtime.inbox_ids import was_done_formerly
 from borough.runtime.leases import check_lease
 from borough.telemetry.masking import masked
 
 __all__ = [
-    "DONE_FORMERLY",
     "Grave",
     "ParkedEvent",
     "Parking",
@@ -44,11 +44,6 @@ insert into borough_inbox (handler, generation, event_id, done_at, by_source)
 select $4, $5, $6, $7, 1 where {_HELD}
 on conflict (handler, generation, event_id) do nothing
 """
-DONE_FORMERLY = """
-select 1 from borough_inbox
-where handler = $1 and generation = $2 and event_id = $3 and by_source = 0
-"""
-"""Whether an event that is known by source and id was done when an earlier version knew it by its id alone."""
 _PARK = """
 insert into borough_parked
 (handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at, due, cause)
@@ -351,8 +346,7 @@ class Parking:
         """False for an event that the handler has taken over before."""
         handler, now = self.handler, self._clock.epoch_s()
         name, generation = handler.name, handler.generation
-        before = message.formerly
-        if before and await tx.maybe(int, DONE_FORMERLY, name, generation, before) is not None:
+        if await was_done_formerly(tx, handler, message):
             return False
         entered = await tx.execute(
             _TAKE_OVER, lease.role, lease.owner, lease.epoch, name, generation, message.id, now

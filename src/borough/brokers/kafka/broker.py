@@ -84,8 +84,7 @@ class KafkaBroker:
     async def publish(self, messages: Sequence[Message]) -> None:
         """Acknowledged by all replicas in sync when it returns. Raises `BrokerError`."""
         topics, _ = self._opened()
-        if self._claims.wait:
-            await self._claims.settle()
+        await self._claims.settle()
         for message in messages:
             if len(message.body) > LONGEST_EVENT:
                 raise BrokerError(
@@ -99,8 +98,7 @@ class KafkaBroker:
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Note where the topic ends as the offsets of the group, unless it has some."""
         topics, threads = self._opened()
-        if self._claims.wait:
-            await self._claims.settle()
+        await self._claims.settle()
         partitions = await self._made(topics, topic)
         consumer = made_consumer(self._terms, group)
         try:
@@ -176,8 +174,7 @@ class KafkaBroker:
         self, group: str, topic: str, position: int, noted: Offsets | None
     ) -> KafkaSubscription:
         topics, threads = self._opened()
-        if self._claims.wait:
-            await self._claims.settle()
+        await self._claims.settle()
         name = self._terms.topic(topic)
         partitions = await self._made(topics, topic)
         another = partial(made_consumer, self._terms, group)

@@ -99,15 +99,13 @@ class RabbitmqBroker:
                     f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
                     f"an event at most {LONGEST_EVENT}"
                 )
-        if self._claims.wait:
-            await self._claims.settle()
+        await self._claims.settle()
         await self._publisher.publish(messages)
 
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Have the queue of the handler, bound to the topic. Raises `BrokerError`."""
         self._refuse_closed()
-        if self._claims.wait:
-            await self._claims.settle()
+        await self._claims.settle()
         channel = await self._consuming.channel()
         async with spoken(self._consuming.place, self._terms.patience_s):
             await self._topology.declare_handler(channel, group, topic)
@@ -151,8 +149,7 @@ class RabbitmqBroker:
     async def subscribe(self, group: str, topic: str, position: int) -> QueueSubscription:
         """Read the queue of the handler; what it has not handed back comes first."""
         self._refuse_closed()
-        if self._claims.wait:
-            await self._claims.settle()
+        await self._claims.settle()
         subscription = QueueSubscription(group, topic, self._consuming, self._topology, self._terms)
         self._subscriptions = {one for one in self._subscriptions if not one.is_closed}
         self._subscriptions.add(subscription)
