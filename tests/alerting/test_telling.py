@@ -11,7 +11,7 @@ from borough.alerting.facts import OwnFacts
 from borough.alerting.telling import Message
 from borough.alerting.view import AlertView
 from borough.services.settings import Secret
-from tests.alerting.post_office import post_office
+from tests.alerting.post_office import PostOffice, post_office
 from tests.alerting.till import Watched, till, watched
 from tests.runtime.bakery import ENVIRONMENT, cafe
 
@@ -133,32 +133,29 @@ def test_a_message_shows_what_others_wrote_as_plain_text() -> None:
     assert message.text.startswith("FIRES: it ended (\ufffd]0;all is well\ufffd)\n")
 
 
+async def why_no_mail_went(post: PostOffice, folder: Path) -> str:
+    """What is said of a route by mail after an alert has fired, and its mail was not taken."""
+    more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\n'
+    system = till(folder, 'alerts = "mailto:night@shop.example"', more)
+    async with watched(system, folder) as shop:
+        await shop.place("broken")
+        await shop.fired()
+        await settled(shop)
+        (route,) = shop.alerting.view().routes
+        assert route.last_error is not None
+        return route.last_error
+
+
 async def test_a_mail_never_goes_in_clear_text_where_tls_is_wanted(tmp_path: Path) -> None:
     async with post_office() as post:
-        more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\n'
-        system = till(tmp_path, 'alerts = "mailto:night@shop.example"', more)
-        async with watched(system, tmp_path) as shop:
-            await shop.place("broken")
-            await shop.fired()
-            await settled(shop)
-            (route,) = shop.alerting.view().routes
-            assert route.last_error is not None
-            assert "STARTTLS" in route.last_error
-            assert post.mails.empty()
+        assert "STARTTLS" in await why_no_mail_went(post, tmp_path)
+        assert post.mails.empty()
 
 
 async def test_what_a_mail_server_says_of_an_address_does_not_show_it(tmp_path: Path) -> None:
     async with post_office() as post:
         post.greeting = b"554 nobody writes to night@shop.example\r\n"
-        more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\n'
-        system = till(tmp_path, 'alerts = "mailto:night@shop.example"', more)
-        async with watched(system, tmp_path) as shop:
-            await shop.place("broken")
-            await shop.fired()
-            await settled(shop)
-            (route,) = shop.alerting.view().routes
-            assert route.last_error is not None
-            assert "nobody writes to ***" in route.last_error
+        assert "nobody writes to ***" in await why_no_mail_went(post, tmp_path)
 
 
 def under_way() -> list[str]:
