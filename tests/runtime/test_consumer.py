@@ -411,7 +411,7 @@ async def test_a_handler_that_outlives_its_deadline_is_tried_again(tmp_path: Pat
                 await asyncio.Event().wait()
 
         relay = stage.relay(orders)
-        terms = InboxTerms(deadline_s=0.05)
+        terms = InboxTerms(deadline_s=0.5)
         consumer = stage.consumer(mail, hear, takes_transaction=False, terms=terms)
         await consumer.register()
         async with running(relay, consumer):

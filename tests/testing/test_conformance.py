@@ -251,6 +251,23 @@ class Ahead(Wrapped):
         return found
 
 
+class ServesWhoGaveUp(MemoryBroker):
+    """Gives events to readings whose beginning was cancelled."""
+
+    given_up = 0
+
+    async def subscribe(self, group: str, topic: str, position: int) -> Any:
+        try:
+            await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        return await super().subscribe(group, topic, position)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        await super().publish(messages[self.given_up :])
+
+
 class KeepsReading(MemoryBroker):
     """Leaves its readers waiting when it is closed."""
 
@@ -288,6 +305,7 @@ WRONG_BROKERS = [
     (TakesAnyLength, "test_the_longest_event_is_carried_and_a_longer_one_refused", False),
     (SharesReadings, "test_every_group_gets_every_message", False),
     (LosesWhatIsCancelled, "test_a_cancelled_reader_loses_nothing", False),
+    (ServesWhoGaveUp, "test_a_reading_that_was_given_up_as_it_began_takes_nothing", False),
     (KeepsReading, "test_a_closed_broker_ends_its_readers_and_takes_nothing", False),
     (RefusesRepeats, "test_publishing_again_is_harmless", False),
     (TrimsTooMuch, "test_a_trim_removes_nothing_that_is_retained", False),

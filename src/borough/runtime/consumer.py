@@ -240,26 +240,29 @@ class Consumer:
             subscription = await broker.subscribe_at(name, self.topic, position, noted.places)
         else:
             subscription = await broker.subscribe(name, self.topic, position)
-        if broker.keeps_order:
-            if subscription.position < position and await broker.end(self.topic) < position:
-                _log.error(
-                    "%s: %s ends before what was read of it; was it restored from a backup?",
-                    name,
-                    self.topic,
-                )
-            if isinstance(subscription, PlacedSubscription) and not noted.places:
-                await self._note_places(lease, position, subscription)
-            position = subscription.position  # it may begin before what was noted, or behind
-        else:
-            position = 0
+        if not broker.keeps_order:
             self._in_order = subscription = self._ordered(subscription, noted)
-        course = self._course = Course(self, subscription, lease, position)
         try:
+            if broker.keeps_order:
+                await self._tell_of_end(subscription, position)
+                if isinstance(subscription, PlacedSubscription) and not noted.places:
+                    await self._note_places(lease, position, subscription)
+            # It may begin before what was noted, or behind.
+            begin = subscription.position if broker.keeps_order else 0
+            course = self._course = Course(self, subscription, lease, begin)
             await course.run()
         finally:
             self._course = None
             # What is left open would keep from others what the broker has given to it.
             await ended(asyncio.ensure_future(subscription.close()))
+
+    async def _tell_of_end(self, subscription: Subscription, position: int) -> None:
+        if subscription.position < position and await self.broker.end(self.topic) < position:
+            _log.error(
+                "%s: %s ends before what was read of it; was it restored from a backup?",
+                self.handler.name,
+                self.topic,
+            )
 
     async def _note_places(
         self, lease: Lease, position: int, subscription: PlacedSubscription

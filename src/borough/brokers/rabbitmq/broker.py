@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from aiormq.exceptions import ChannelAccessRefused
 
 from borough.brokers.claims import Claims, of_another
-from borough.brokers.rabbitmq.link import Link, ended, spoken
+from borough.brokers.rabbitmq.link import Link, ended
 from borough.brokers.rabbitmq.publisher import Publisher
 from borough.brokers.rabbitmq.subscription import QueueSubscription
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
@@ -66,9 +66,8 @@ class RabbitmqBroker:
 
     async def _claim(self, service: str) -> None:
         terms, place = self._terms, self._consuming.place
-        channel = await self._consuming.channel()
         try:
-            async with spoken(place, terms.patience_s):
+            async with self._consuming.spoken_on() as channel:
                 owner = await self._topology.claim(channel, service)
         except BrokerError as error:
             if not isinstance(error.__cause__, ChannelAccessRefused):
@@ -77,8 +76,6 @@ class RabbitmqBroker:
                 "nothing tells whether another system has a service %s here: %s", service, error
             )
             return
-        finally:
-            await ended(channel.close())
         if owner != terms.system:
             raise of_another(
                 f"RabbitMQ at {place}",
@@ -106,10 +103,8 @@ class RabbitmqBroker:
         """Have the queue of the handler, bound to the topic. Raises `BrokerError`."""
         self._refuse_closed()
         await self._claims.settle()
-        channel = await self._consuming.channel()
-        async with spoken(self._consuming.place, self._terms.patience_s):
+        async with self._consuming.spoken_on() as channel:
             await self._topology.declare_handler(channel, group, topic)
-        await ended(channel.close())
 
     async def waiting(self, group: str, topic: str) -> int:
         """How many events lie in the handler's queues, those aside that its reader holds."""
@@ -117,11 +112,8 @@ class RabbitmqBroker:
         for subscription in self._subscriptions:
             if subscription.reads(group, topic):
                 return await subscription.waiting()
-        channel = await self._consuming.channel()
-        async with spoken(self._consuming.place, self._terms.patience_s):
-            count = await self._topology.count(channel, group, topic)
-        await ended(channel.close())
-        return count
+        async with self._consuming.spoken_on() as channel:
+            return await self._topology.count(channel, group, topic)
 
     async def end(self, topic: str) -> int:
         """0: positions are receipts."""
@@ -153,7 +145,11 @@ class RabbitmqBroker:
         subscription = QueueSubscription(group, topic, self._consuming, self._topology, self._terms)
         self._subscriptions = {one for one in self._subscriptions if not one.is_closed}
         self._subscriptions.add(subscription)
-        await subscription.open()
+        try:
+            await subscription.open()
+        except BaseException:  # it would go on by itself, and take events that nobody asks it for
+            await subscription.close()
+            raise
         return subscription
 
     async def close(self) -> None:

@@ -59,6 +59,16 @@ class Link:
             )
             return channel
 
+    @asynccontextmanager
+    async def spoken_on(self) -> AsyncGenerator[AbstractChannel]:
+        """A channel for what is said in the block, closed behind it. Raises as `channel` and `spoken` do."""
+        channel = await self.channel()
+        try:
+            async with spoken(self.place, self._terms.patience_s):
+                yield channel
+        finally:
+            await ended(channel.close())
+
     async def unblocked(self) -> None:
         """Wait while the broker takes nothing for want of memory or disk. Raises `BrokerError`."""
         connection = self._connection

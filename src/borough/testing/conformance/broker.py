@@ -136,6 +136,20 @@ class BrokerConformance:
             found += _numbers(await self._take(subscription, 10 - len(found)))
             equal(sorted(found), list(range(10)), "what came after the cancelled readings")
 
+    async def test_a_reading_that_was_given_up_as_it_began_takes_nothing(self) -> None:
+        async with self._broker() as broker:
+            for wait_s in (0.0, 0.001, 0.002, 0.003, 0.005, 0.008, 0.013):
+                beginning = asyncio.ensure_future(broker.subscribe("one", _TOPIC, 0))
+                await asyncio.wait([beginning], timeout=wait_s)
+                beginning.cancel()
+                await asyncio.wait([beginning])
+                if not beginning.cancelled():  # it was quicker
+                    await beginning.result().close()
+            subscription = await broker.subscribe("one", _TOPIC, 0)
+            await broker.publish(_messages(0, 50))
+            found = await self._take(subscription, 50)
+            equal(sorted(_numbers(found)), list(range(50)), "what came behind the ones given up")
+
     async def test_a_reader_takes_no_more_than_it_asks_for(self) -> None:
         async with self._broker() as broker:
             subscription = await broker.subscribe("one", _TOPIC, 0)
