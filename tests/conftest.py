@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.secrets.net import LeakNet
 settings.register_profile("borough", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("borough")
 
+
+# A process that is told to ignore it (nohup) hands that on; what is started here hears of a closed terminal.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 NET = LeakNet()
 logging.getLogger().addHandler(NET)
