@@ -56,8 +56,8 @@ format: $(VENV)/.dev  ## repair style and formatting in place
 	@$(BIN)/ruff format --quiet $(CHECKED)
 
 types: $(VENV)/.dev  ## mypy --strict and pyright
-	@$(BIN)/mypy
-	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/mypy & checked=$$!; \
+	$(BIN)/pyright --pythonpath $(BIN)/python || { wait $$checked; exit 1; }; wait $$checked
 
 imports: $(VENV)/.dev  ## who may import whom
 	@$(BIN)/lint-imports --no-logo

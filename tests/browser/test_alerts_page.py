@@ -11,9 +11,9 @@ from playwright.async_api import Browser, Page, expect
 from borough.gateway.process import Process
 from tests.browser.windows import (
     DESK,
-    PHONE,
     Scheme,
     check,
+    in_two_windows,
     keep_shot,
     overflow,
     violations,
@@ -52,8 +52,7 @@ async def opened(page: Page, process: Process, hash_: str = "#/alerts") -> None:
     await expect(page.locator("#status")).to_have_text("running")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 async def test_the_page_fits_and_can_be_used_by_all(
     browser: Browser, wreck: Process, width: int, scheme: Scheme
 ) -> None:

@@ -11,10 +11,10 @@ from borough.console.one_process import mounts
 from borough.gateway.process import Process
 from tests.browser.told import EVENTS_FAIL, SEARCH_IS_DOWN, WORDS, telling
 from tests.browser.windows import (
-    DESK,
     PHONE,
     Scheme,
     check,
+    in_two_windows,
     keep_shot,
     overflow,
     violations,
@@ -247,7 +247,7 @@ async def test_an_operation_can_be_tried_with_the_form_of_the_docs(
         assert await overflow(page) == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESK, "dark")])
+@in_two_windows
 async def test_a_service_that_has_died_is_down_since_when_why_and_with_its_last_words(
     browser: Browser, shop: Process, width: int, scheme: Scheme
 ) -> None:
@@ -270,8 +270,7 @@ async def test_a_service_that_has_died_is_down_since_when_why_and_with_its_last_
         await check(page, f"down-service-{scheme}-{width}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 async def test_events_that_fail_and_alerts_colour_a_service_and_a_little_that_fails_less(
     browser: Browser, shop: Process, width: int, scheme: Scheme
 ) -> None:
@@ -294,8 +293,7 @@ async def test_events_that_fail_and_alerts_colour_a_service_and_a_little_that_fa
         await check(page, f"colours-map-{scheme}-{width}")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 async def test_a_service_shows_its_rooms_what_is_wrong_with_it_and_whom_it_asks_outside(
     browser: Browser, shop: Process, width: int, scheme: Scheme
 ) -> None:

@@ -5,10 +5,9 @@ from playwright.async_api import Browser, Page, expect
 
 from borough.gateway.process import Process
 from tests.browser.windows import (
-    DESK,
-    PHONE,
     Scheme,
     check,
+    in_two_windows,
     keep_shot,
     violations,
     window,
@@ -41,8 +40,7 @@ async def pay(page: Page, card: str) -> None:
     await page.get_by_role("button", name="Pay", exact=True).click()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 async def test_from_an_account_over_a_declined_card_to_the_mail_of_a_paid_order(
     browser: Browser, shop: Process, width: int, scheme: Scheme
 ) -> None:

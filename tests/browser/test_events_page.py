@@ -11,10 +11,9 @@ from playwright.async_api import Browser, Page, Route, expect
 from borough.gateway.process import Process
 from tests.browser.told import AT, tell, telling
 from tests.browser.windows import (
-    DESK,
-    PHONE,
     Scheme,
     check,
+    in_two_windows,
     keep_shot,
     violations,
     window,
@@ -40,8 +39,7 @@ async def opened(page: Page, process: Process) -> None:
     await expect(page.locator("#dead li.card")).to_contain_text("2 dead letters")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 async def test_the_page_fits_and_can_be_used_by_all(
     browser: Browser, wreck: Process, width: int, scheme: Scheme
 ) -> None:
@@ -191,7 +189,7 @@ HANDLERS = {
 }
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+@in_two_windows
 async def test_a_consumer_says_whether_it_catches_up_and_one_that_is_asked_for_is_shown(
     browser: Browser, wreck: Process, width: int, scheme: Scheme
 ) -> None:

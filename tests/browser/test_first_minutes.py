@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, expect
 
 from borough.gateway.process import Process
-from tests.browser.windows import DESK, PHONE, Scheme, check, window
+from tests.browser.windows import Scheme, check, in_two_windows, window
 from tests.requirements import require_tool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,7 +24,7 @@ async def first_call(page: Page, shop: Process, name: str) -> str:
     return await command.inner_text()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+@in_two_windows
 async def test_each_page_of_a_silent_system_says_how_to_make_a_first_call(
     browser: Browser, shop: Process, width: int, scheme: Scheme
 ) -> None:

@@ -123,8 +123,7 @@ async def test_a_wrong_password_is_said_in_the_dialog(issuer: RunningIssuer) -> 
         await expect(page.locator("#door-problem")).to_contain_text("do not belong together")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESK, "light")])
 async def test_the_page_fits_its_window(
     issuer: RunningIssuer, size: ViewportSize, scheme: Scheme
 ) -> None:

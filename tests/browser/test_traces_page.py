@@ -13,10 +13,9 @@ from borough.observing.trace_view import view_of
 from borough.telemetry.otlp_reading import ReadLine, ReadSpan
 from borough.telemetry.waiting import WAITING_FOR
 from tests.browser.windows import (
-    DESK,
-    PHONE,
     Scheme,
     check,
+    in_two_windows,
     keep_shot,
     window,
 )
@@ -84,8 +83,7 @@ async def test_a_checkout_is_one_trace_over_five_services_found_by_its_order_wit
         await expect(page.locator("#waterfall .bit.critical").first).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 async def test_list_and_trace_fit_and_can_be_used_by_all(
     browser: Browser, shop: Process, width: int, scheme: Scheme
 ) -> None:

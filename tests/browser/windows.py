@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.requirements import require_tool
@@ -31,6 +32,9 @@ SHOTS = os.environ.get("BOROUGH_SHOTS")
 expect.set_options(timeout=15_000)  # a busy machine is no fault
 
 Scheme = Literal["light", "dark"]
+
+in_two_windows = pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+"""Both widths and both themes. `test_every_page` opens each page in each theme at each width."""
 
 # Elements that move although nobody has done anything; noted before the page's own scripts run.
 _WATCH_SHIFTS = """

@@ -34,7 +34,7 @@ the test that proves each part. 🟢: it holds. 🔴: its test fails, or there i
   somebody proves [an adapter of their own](testing.md#an-adapter-of-your-own).
 - CI runs every store and every broker at least once ({pairs}), `make matrix` every store with every broker.
 - The suites are tried themselves: for each adapter a guarantee is switched off from outside, and exactly its cell turns
-  red (`tests/guarantees/test_planted.py`).
+  red (`tests/guarantees/test_planted.py`; CI does so with those without a server, `make matrix` with all).
 """
 
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from tests.guarantees.chosen import ChosenAdapters, Pair, choose, pairs
+from tests.guarantees.planted import ALL
 from tests.servers.kafka import kafka
 from tests.servers.postgres import postgres_server
 from tests.servers.rabbitmq import rabbitmq
@@ -15,11 +16,18 @@ from tests.servers.rabbitmq import rabbitmq
 __all__ = ["kafka", "postgres_server", "rabbitmq"]
 
 
+EMBEDDED = ("sqlite", "embedded")
+"""Adapters without a server: a reading of theirs that never comes is soon given up."""
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Try a few pairs, or with `--matrix` all of them."""
+    """Try a few pairs and what is planted in embedded adapters, or with `--matrix` all of them."""
+    all_of_them = bool(metafunc.config.getoption("--matrix"))
     if "pair" in metafunc.fixturenames:
-        chosen = list(pairs(all_of_them=bool(metafunc.config.getoption("--matrix"))))
-        metafunc.parametrize("pair", chosen, ids=str)
+        metafunc.parametrize("pair", list(pairs(all_of_them=all_of_them)), ids=str)
+    if "planted" in metafunc.fixturenames:
+        chosen = [each for each in ALL if all_of_them or each.adapter in EMBEDDED]
+        metafunc.parametrize("planted", chosen, ids=lambda planted: planted.adapter)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from tests.guarantees.chosen import ChosenAdapters, Pair, choose
 from tests.guarantees.planted import ALL, Planted, hasty_system
 
 
-@pytest.mark.parametrize("planted", ALL, ids=lambda planted: planted.adapter)
 async def test_exactly_the_cell_of_what_is_switched_off_turns_red(
     planted: Planted, request: pytest.FixtureRequest
 ) -> None:
