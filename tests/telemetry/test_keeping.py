@@ -90,7 +90,7 @@ async def test_a_service_in_another_language_is_found_by_the_id_of_an_order(
     keeper: Keeper, file: TelemetryFile
 ) -> None:
     trace_id, batch = foreign_batch()
-    packed = gzip.compress(batch)
+    packed = gzip.compress(batch[:20]) + gzip.compress(batch[20:])  # of two members
     answer = await post(
         keeper,
         "/v1/traces",
@@ -129,8 +129,15 @@ async def test_what_is_not_otlp_is_refused(
 
 async def test_gzip_that_breaks_off_is_refused(keeper: Keeper) -> None:
     fields = (b"content-type", b"application/x-protobuf"), (b"content-encoding", b"gzip")
-    body = gzip.compress(foreign_batch()[1])[:-9]
-    assert (await post(keeper, "/v1/traces", body, *fields)).status == 400
+    packed = gzip.compress(foreign_batch()[1])
+    for body in (packed[:-9], packed + packed[:9], packed[:-9] + bytes(9), b"no gzip"):
+        assert (await post(keeper, "/v1/traces", body, *fields)).status == 400
+
+
+async def test_gzip_that_unpacks_to_too_much_is_refused(keeper: Keeper) -> None:
+    fields = (b"content-type", b"application/x-protobuf"), (b"content-encoding", b"gzip")
+    for body in (gzip.compress(bytes(1 << 26)), gzip.compress(bytes(1 << 20)) * 64):
+        assert (await post(keeper, "/v1/traces", body, *fields)).status == 413
 
 
 @pytest.mark.parametrize(("host", "status"), [("evil.example", 403), ("LocalHost", 200)])

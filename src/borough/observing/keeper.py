@@ -8,12 +8,14 @@ and who has sent it counts it.
 from __future__ import annotations
 
 import asyncio
+import gzip
 import logging
 import re
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -161,13 +163,13 @@ def _body(request: Request) -> bytes:
         return request.body
     if coding != "gzip":
         raise UnsupportedMediaType(f"OTLP is taken plain or in gzip, this is {coding}")
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        data = unpacking.decompress(request.body, _LARGEST)
-    except zlib.error as error:
+    try:  # it may have several members, one after the other (RFC 1952, 2.2)
+        with gzip.open(BytesIO(request.body)) as unpacking:
+            data = unpacking.read(_LARGEST + 1)
+    except EOFError:
+        raise InvalidRequest("the body is no gzip: it breaks off") from None
+    except (OSError, zlib.error) as error:
         raise InvalidRequest(f"the body is no gzip: {error}") from None
-    if unpacking.unconsumed_tail:
+    if len(data) > _LARGEST:
         raise TooLarge(f"unpacked, a batch may have {_LARGEST} bytes")
-    if not unpacking.eof:
-        raise InvalidRequest("the body is no gzip: it breaks off")
     return data
