@@ -173,12 +173,14 @@ class Figures(Message, frozen=True):
 class Failed(Message, frozen=True):
     """It could not start: one sentence, and the exit status that one process would have.
 
-    `is_final`: another start would fail in the same way.
+    `is_final`: another start would fail in the same way. `is_without_store`: its database could not be had, which says
+    nothing about the process.
     """
 
     sentence: str
     status: int
     is_final: bool
+    is_without_store: bool = False
 
 
 class Leaving(Message, frozen=True):

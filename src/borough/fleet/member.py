@@ -158,6 +158,8 @@ class Member:
         self._timer: asyncio.TimerHandle | None = None
         self._figured_at = 0.0
         self._ends: tuple[float, ...] = ()
+        self._without_store = 0
+        """How often in a row it has found no database."""
         self._leave = asyncio.Event()
         self._complaint = ""
         self._words = LastWords()
@@ -310,11 +312,7 @@ class Member:
             if self._leave.is_set():
                 self._become("stopped", "has stopped")
                 return
-            now = self._clock.monotonic()
-            # One that has never been ready may take long to end, and would be tried for ever.
-            is_known = self._has_been_ready
-            self._ends = self._terms.counted(self._ends, now) if is_known else (*self._ends, now)
-            wait_s = self._terms.wait_s(self._ends, self._clock.random.random())
+            wait_s = self._wait_s()
             if is_final or wait_s is None:
                 self._become("failed", f"{reason}; it stays down")
                 return
@@ -323,6 +321,21 @@ class Member:
             if await set_within(self._leave, self._clock, wait_s):
                 self._become("stopped", "has stopped")
                 return
+
+    def _wait_s(self) -> float | None:
+        """How long until it is begun anew, None where it has ended too often.
+
+        What has served, and finds no database now, waits for it however long that is away.
+        """
+        now, chance = self._clock.monotonic(), self._clock.random.random()
+        is_known = self._has_been_ready
+        if is_known and self.failure is not None and self.failure.is_without_store:
+            self._without_store += 1
+            return self._terms.waits.delay_s(self._without_store, chance)
+        self._without_store = 0
+        # One that has never been ready may take long to end, and would be tried for ever.
+        self._ends = self._terms.counted(self._ends, now) if is_known else (*self._ends, now)
+        return self._terms.wait_s(self._ends, chance)
 
     async def _live(self) -> tuple[str, bool]:
         """One process from its start to its end: why it ended, and whether another would, too."""

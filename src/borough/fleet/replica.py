@@ -26,6 +26,7 @@ from borough.errors import (
     DeclarationFaults,
     MigrationRefused,
     OpenFailed,
+    StoreUnavailable,
 )
 from borough.fleet.alone import end_alone
 from borough.fleet.control import (
@@ -312,7 +313,12 @@ def _order(version: str) -> list[int]:
 
 def _failed(error: BoroughError) -> Failed:
     sentence = masked_url(without_secrets(str(error)))
-    return Failed(sentence, 2, isinstance(error, _FINAL))
+    return Failed(
+        sentence,
+        2,
+        isinstance(error, _FINAL),
+        is_without_store=isinstance(error, StoreUnavailable),
+    )
 
 
 async def _run(connected: socket.socket) -> int:
