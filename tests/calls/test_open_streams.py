@@ -8,7 +8,7 @@ import pytest
 from borough import ANYONE, contract, get
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
-from borough.errors import Unavailable
+from borough.errors import ServiceFailure, Unavailable
 from borough.reliability.admission import Gate
 from borough.services.context import Call
 from borough.transports.callee import Callee
@@ -77,3 +77,39 @@ async def test_a_stream_too_many_is_refused_until_another_one_ends() -> None:
     assert [item async for item in await desk.begun()] == list(range(1, 1000))
     await streams[1].aclose()
     assert (desk.gate.in_flight, desk.gate.streams) == (0, 0)
+
+
+def refused() -> AsyncIterator[int]:
+    raise RuntimeError("there are none")
+
+
+class Three:
+    """An iterator that is no generator: it cannot be closed."""
+
+    def __init__(self) -> None:
+        self._left = 3
+
+    def __aiter__(self) -> AsyncIterator[int]:
+        return self
+
+    async def __anext__(self) -> int:
+        if not self._left:
+            raise StopAsyncIteration
+        self._left -= 1
+        return self._left
+
+
+async def test_a_stream_that_fails_before_it_is_one_takes_no_place() -> None:
+    gate = Gate(1, 2)
+    callee = Callee(OPERATIONS["ticks"], refused, gate, CLOCK.monotonic)
+    for _ in range(3):
+        with pytest.raises(ServiceFailure):
+            await anext(callee.stream((), Desk().call("ticks")))
+    assert (gate.in_flight, gate.streams, callee.failures) == (0, 0, 3)
+
+
+async def test_a_stream_need_not_be_a_generator() -> None:
+    gate = Gate(1, 2)
+    callee = Callee(OPERATIONS["ticks"], Three, gate, CLOCK.monotonic)
+    assert [item async for item in callee.stream((), Desk().call("ticks"))] == [2, 1, 0]
+    assert (gate.in_flight, gate.streams) == (0, 0)

@@ -260,13 +260,14 @@ class Callee:
         self.count += 1
         context = copy_context()
         context.run(_enter, call)
-        generator = context.run(self._handler, *arguments)
+        items: Any = None
         left = call.deadline - self._monotonic()
         try:
+            items = context.run(self._handler, *arguments)  # a plain `def` may raise at once
             while True:
                 try:
                     async with asyncio.timeout(left):
-                        item = await _driven(context, generator.__anext__())
+                        item = await _driven(context, items.__anext__())
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
@@ -295,7 +296,8 @@ class Callee:
                 gate.streams -= 1
             else:
                 gate.in_flight -= 1
-            await _driven(context, generator.aclose())
+            if (close := getattr(items, "aclose", None)) is not None:  # an iterator may have none
+                await _driven(context, close())
             if sight is not None:
                 sight.streamed(call, parent, (began, self._monotonic()), arguments, failure)
 
