@@ -1,6 +1,7 @@
 """Cancellation at every await: a body is there whole or not at all, and harms no other."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -265,6 +266,61 @@ async def test_cancelling_a_slow_read_ends_it_soon(store: SqliteStore) -> None:
     with pytest.raises(asyncio.CancelledError):
         await reading
     assert await store.one(int, "select 1") == 1
+
+
+def open_connections(path: Path) -> int:
+    """How many are open to a database; those among them that nobody holds any more."""
+    found = 0
+    for connection in apsw.connections():
+        with contextlib.suppress(apsw.ConnectionClosedError):
+            found += connection.filename == str(path)
+    return found
+
+
+async def test_a_store_whose_opening_is_cancelled_leaves_no_connection_open(path: Path) -> None:
+    step, is_reached = 1, True
+    while is_reached:
+        store = SqliteStore(path, clock=SystemClock())
+        opening = Stepped(store.open(), step, early=True)
+        result = await asyncio.create_task(outcome(opening))
+        is_reached = opening.reached >= step
+        if is_reached:
+            assert isinstance(result, asyncio.CancelledError)
+            assert open_connections(path) == 0
+            await store.open()  # which goes at once
+        await store.close()
+        step += 1
+    assert step > 2
+
+
+async def test_a_slow_read_that_is_cancelled_at_its_first_step_leaves_one_reader(
+    store: SqliteStore, path: Path
+) -> None:
+    for _ in range(3):
+        reading = asyncio.ensure_future(store.one(int, SLOW, 1_000_000_000))
+        await asyncio.sleep(0)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+    assert open_connections(path) == 3  # that of the writer, of the loop and of one thread
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_store_whose_closing_is_cancelled_is_free_for_another(
+    opened: Opener, path: Path, times: int
+) -> None:
+    store = await opened()
+    await store.one(int, SLOW, 100_000)
+    closing = asyncio.ensure_future(store.close())
+    for _ in range(times):
+        await asyncio.sleep(0)
+        closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert open_connections(path) == 0
+    other = await opened(wait_s=0.5)
+    await add(other, "a")
+    assert await names(other) == ["a"]
 
 
 def test_an_interruption_that_comes_too_late_spoils_no_checkpoint(tmp_path: Path) -> None:

@@ -49,8 +49,13 @@ class Lane:
     async def ready(self) -> Connection:
         """The connection."""
         if self.connection is None:
-            self.connection = await self.worker.run(self._connect)
+            await self.worker.run(self._make)
+        assert self.connection is not None
         return self.connection
+
+    def _make(self) -> None:
+        """In the thread: whoever waits may have been cancelled, and the next one finds it."""
+        self.connection = self._connect()
 
     async def run(self, until: float, work: Callable[[Connection], T]) -> T:
         """Run in the thread until a time; a cancellation interrupts it."""

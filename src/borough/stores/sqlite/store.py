@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import apsw
 
 from borough.clock import Clock
+from borough.ending import ended
 from borough.errors import ConfigurationError, StoreUnavailable, TransactionMisuse
 from borough.ports import Companion, Migration
 from borough.services.data import Dialect
@@ -83,25 +84,25 @@ class SqliteStore(RowReader):
             raise ConfigurationError(
                 f"{self.path}.baton cannot be made: {error.strerror}"
             ) from error
+        made: list[Connection] = []
         try:
-            connections = await self._connect_first(worker, until)
-            writer, reader = connections
-            self._writer = Writer(
-                self.path, writer, self._baton, worker, self._clock, self._options, self._is_calls
-            )
+            await self._connect_first(worker, until, made)
+            writer, reader = made
             connect = partial(self._connect, writes=False)
             name = Path(self.path).stem
             self._readers = Readers(
                 reader, connect, self._clock, self._options, name, self._is_calls
             )
+            self._writer = Writer(
+                self.path, writer, self._baton, worker, self._clock, self._options, self._is_calls
+            )
             self._worker = worker
         except BaseException:
+            _close_all(made)
             self._baton.close()
             worker.stop()
             raise
-        finally:
-            if self._writer is not None:
-                self._baton.drop()
+        self._baton.drop()
 
     def _refuse_folder(self) -> None:
         folder = os.path.dirname(self.path)
@@ -115,12 +116,13 @@ class SqliteStore(RowReader):
         if os.path.exists(self.path) and not os.access(self.path, os.R_OK | os.W_OK):
             raise ConfigurationError(f"{self.path} is not writable; change its rights")
 
-    async def _connect_first(self, worker: Worker, until: float) -> tuple[Connection, Connection]:
+    async def _connect_first(self, worker: Worker, until: float, made: list[Connection]) -> None:
         while True:
             await self._take_baton(until)
             try:
-                return await worker.run(self._open_both)
+                return await worker.run(partial(self._open_both, made))
             except apsw.BusyError:  # a program without the baton, such as the sqlite3 shell
+                _close_all(made)
                 if self._clock.monotonic() >= until:
                     raise StoreUnavailable(f"{self.path} is held by another program") from None
                 self._baton.drop()
@@ -139,24 +141,26 @@ class SqliteStore(RowReader):
     def _connect(self, *, writes: bool) -> Connection:
         return Connection(self.path, self._clock, self._options, self._plans, writes=writes)
 
-    def _open_both(self) -> tuple[Connection, Connection]:
+    def _open_both(self, made: list[Connection]) -> None:
+        """In the worker. Each is put into `made` at once: whoever waits may have been cancelled."""
         writer = self._connect(writes=True)
-        try:
-            writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)  # what a crash has left
-            return writer, self._connect(writes=False)
-        except BaseException:
-            writer.close()
-            raise
+        made.append(writer)
+        writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)  # what a crash has left
+        made.append(self._connect(writes=False))
 
     async def close(self) -> None:
-        """Finish what runs, checkpoint, release. Idempotent."""
+        """Finish what runs, checkpoint, release. Idempotent. Whoever is cancelled waits for that, too."""
         writer, readers, worker = self._writer, self._readers, self._worker
         if writer is None or readers is None or worker is None:
             return
         self._writer = self._readers = self._worker = None
-        held = await writer.finish(self._clock.monotonic() + self._options.wait_s)
-        await readers.close()
+        # Half-way it would keep the baton from others for as long as the process lives.
+        await ended(asyncio.ensure_future(self._close(writer, readers, worker)))
+
+    async def _close(self, writer: Writer, readers: Readers, worker: Worker) -> None:
         try:
+            held = await writer.finish(self._clock.monotonic() + self._options.wait_s)
+            await readers.close()
             await worker.run(partial(_close_writer, writer.connection, held))
         finally:
             worker.stop()
@@ -211,6 +215,11 @@ class SqliteStore(RowReader):
 
     def _not_open(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self.path} is not open")
+
+
+def _close_all(made: list[Connection]) -> None:
+    while made:
+        made.pop().close()
 
 
 def _close_writer(connection: Connection, held: bool) -> None:
