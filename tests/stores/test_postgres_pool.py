@@ -165,3 +165,40 @@ async def test_whoever_asks_is_refused_when_the_pool_is_closed() -> None:
     await pool.close()
     for each in await asyncio.gather(*asking, return_exceptions=True):
         assert isinstance(each, StoreUnavailable)
+
+
+class _Slow(_Connection):
+    """One whose closing does not end by itself."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def give_up(self) -> None:
+        """At once."""
+        self.is_closed = True
+
+    async def close(self, within_s: float) -> None:
+        """As the driver does: at once where that is cancelled."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.is_closed = True
+
+
+async def test_a_pool_whose_closing_is_cancelled_leaves_no_connection_open() -> None:
+    clock = SystemClock()
+    made: list[_Slow] = []
+
+    async def connect(within_s: float) -> Any:
+        made.append(_Slow())
+        return made[-1]
+
+    pool = Pool(connect, "shop", clock, PostgresLimits(connections=3))
+    for connection in [await pool.take(clock.monotonic() + 5) for _ in range(3)]:
+        pool.give_back(connection)
+    closing = asyncio.ensure_future(pool.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert [connection.is_closed for connection in made] == [True] * 3

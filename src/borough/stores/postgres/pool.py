@@ -255,7 +255,10 @@ class Pool:
             self._empty.set()
 
     async def close(self) -> None:
-        """Wait for those in use, for a while, and close all. Who waits for one is refused."""
+        """Wait for those in use, for a while, and close all. Who waits for one is refused.
+
+        Whoever is cancelled waits no more: what is idle is then closed at once.
+        """
         self._closed = True
         for turn in (*self._asking, *self._waiting):
             if not turn.done():
@@ -263,10 +266,15 @@ class Pool:
         self._asking.clear()
         self._waiting.clear()
         idle, self._idle = self._idle, []
-        self._made -= len(idle)
-        for connection in idle:
-            self.lookout.forget(connection)
-            await connection.close(self._limits.rollback_s)
+        try:
+            while idle:
+                connection = idle.pop()
+                self.lookout.forget(connection)
+                self._made -= 1
+                await connection.close(self._limits.rollback_s)
+        finally:
+            for connection in idle:
+                self.lose(connection)
         self._look_empty()
         try:
             async with asyncio.timeout(self._limits.wait_s):
