@@ -15,6 +15,7 @@ from pamqp.commands import Basic
 from pamqp.common import FieldTable
 
 from borough.brokers.rabbitmq import RabbitmqBroker, RabbitmqTerms
+from borough.brokers.rabbitmq.link import ended
 from borough.engines.rabbitmq import RabbitmqServer
 from borough.errors import BrokerError, ConfigurationError
 from borough.ports import Broker, Delivery, Message, Subscription
@@ -26,6 +27,23 @@ from tests.runtime.stage import remember, running, staged
 TOPIC = "orders.Orders"
 COUNT = 2000
 QUICK = RabbitmqTerms(patience_s=3.0)
+
+
+async def test_what_is_closed_at_the_broker_is_closed_however_often_one_is_cancelled() -> None:
+    may_end, is_closed = asyncio.Event(), asyncio.Event()
+
+    async def close() -> None:
+        await may_end.wait()
+        is_closed.set()
+
+    waiting = asyncio.ensure_future(ended(close()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert is_closed.is_set()
 
 
 class TestRabbitmqBroker(BrokerConformance):

@@ -268,6 +268,29 @@ class ServesWhoGaveUp(MemoryBroker):
         await super().publish(messages[self.given_up :])
 
 
+class ServesWhoWasClosing(ServesWhoGaveUp):
+    """Gives events to readings whose closing was cancelled."""
+
+    async def subscribe(self, group: str, topic: str, position: int) -> Any:
+        return Closing(self, await MemoryBroker.subscribe(self, group, topic, position))
+
+
+class Closing(Wrapped):
+    """A reading whose closing takes a moment."""
+
+    def __init__(self, broker: ServesWhoGaveUp, inner: Any) -> None:
+        super().__init__(inner)
+        self.broker = broker
+
+    async def close(self) -> None:
+        try:
+            await asyncio.sleep(0.001)
+        except asyncio.CancelledError:
+            self.broker.given_up += 1
+            raise
+        await self.inner.close()
+
+
 class KeepsReading(MemoryBroker):
     """Leaves its readers waiting when it is closed."""
 
@@ -306,6 +329,7 @@ WRONG_BROKERS = [
     (SharesReadings, "test_every_group_gets_every_message", False),
     (LosesWhatIsCancelled, "test_a_cancelled_reader_loses_nothing", False),
     (ServesWhoGaveUp, "test_a_reading_that_was_given_up_as_it_began_takes_nothing", False),
+    (ServesWhoWasClosing, "test_a_reading_whose_closing_was_cancelled_takes_nothing", False),
     (KeepsReading, "test_a_closed_broker_ends_its_readers_and_takes_nothing", False),
     (RefusesRepeats, "test_publishing_again_is_harmless", False),
     (TrimsTooMuch, "test_a_trim_removes_nothing_that_is_retained", False),

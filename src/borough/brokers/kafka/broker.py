@@ -26,6 +26,7 @@ from borough.brokers.kafka.terms import KafkaTerms
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
 from borough.contracts.retention import Retention
+from borough.ending import ended
 from borough.errors import BrokerError, ConfigurationError
 from borough.ports import LONGEST_EVENT, Message, TopicFacts, Trimmed
 
@@ -107,7 +108,8 @@ class KafkaBroker:
                 _, high = await topics.bounds(topic, partitions)
                 await offsets.commit(high)
         finally:
-            await asyncio.get_running_loop().run_in_executor(threads, consumer.close)
+            # To cancel one that has not begun would leave it open.
+            await ended(asyncio.get_running_loop().run_in_executor(threads, consumer.close))
 
     async def waiting(self, group: str, topic: str) -> int:
         """0: positions live with the reader."""
@@ -182,13 +184,13 @@ class KafkaBroker:
         try:
             committed = await Group(consumer, name, threads, self._clock).committed(partitions)
             low, high = await topics.bounds(topic, partitions)
+            start = start_of(position, low, high, committed, noted)
+            reading = KafkaSubscription(
+                consumer, another, name, topics, threads, self._clock, group, topic, start
+            )
         except BaseException:
             threads.submit(consumer.close)
             raise
-        start = start_of(position, low, high, committed, noted)
-        reading = KafkaSubscription(
-            consumer, another, name, topics, threads, self._clock, group, topic, start
-        )
         self._readings.add(reading)
         reading.when_closed(self._readings.discard)
         return reading

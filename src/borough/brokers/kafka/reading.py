@@ -23,6 +23,7 @@ from borough.brokers.kafka.places import Start, places_text
 from borough.brokers.kafka.records import NotAnEvent, message_of
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
+from borough.ending import until_done
 from borough.errors import BrokerError
 from borough.ports import Delivery, Message
 
@@ -83,6 +84,7 @@ class KafkaSubscription:
         self._ran_dry = threading.Event()
         """The client had nothing to give since the topic was last looked at."""
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ending: asyncio.Task[None] | None = None
         self._reading: asyncio.Future[list[Any]] | None = None
         self._when_closed: list[Callable[[KafkaSubscription], object]] = []
         self._look_at = clock.monotonic() + _LOOK_FOR_PARTITIONS_S
@@ -132,14 +134,19 @@ class KafkaSubscription:
         self._when_closed.append(call)
 
     async def close(self) -> None:
-        """Give what was committed last a moment to arrive, and let go. Idempotent."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        if not self._closed.done():
+        """Give what was committed last a moment to arrive, and let go. Idempotent.
+
+        Whoever is cancelled waits for that, too.
+        """
+        if self._ending is None:
+            self._closing.set()
             self._closed.set_result(None)
-        for call in self._when_closed:
-            call(self)
+            for call in self._when_closed:
+                call(self)
+            self._ending = asyncio.create_task(self._let_go())
+        await until_done(self._ending)
+
+    async def _let_go(self) -> None:
         if self._reading is not None:
             await asyncio.wait([self._reading])
         loop = asyncio.get_running_loop()

@@ -24,6 +24,7 @@ from aiormq.exceptions import (
 from yarl import URL
 
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
+from borough.ending import until_done
 from borough.errors import BrokerError, ConfigurationError
 
 __all__ = ["Link", "ended", "spoken"]
@@ -126,17 +127,20 @@ def _address(url: str) -> URL:
 async def ended(closing: Coroutine[Any, Any, Any]) -> None:
     """Let the library close something, for a while; how that ends is of no interest.
 
-    It is a task of its own: what is closed cancels whoever waits for it.
+    Whoever is cancelled waits as well: what was not closed would stay open, and a channel go on reading.
     """
+    await until_done(asyncio.ensure_future(_ended(closing)))
+
+
+async def _ended(closing: Coroutine[Any, Any, Any]) -> None:
+    # It is a task of its own: what is closed cancels whoever waits for it.
     task = asyncio.ensure_future(closing)
-    try:
+    await asyncio.wait([task], timeout=_CLOSING_S)
+    if not task.done():
+        task.cancel()
         await asyncio.wait([task], timeout=_CLOSING_S)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=_CLOSING_S)
-        if task.done() and not task.cancelled():
-            task.exception()  # nobody else asks for it
+    if task.done() and not task.cancelled():
+        task.exception()  # nobody else asks for it
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from borough.brokers.rabbitmq.link import Link, ended, spoken
 from borough.brokers.rabbitmq.terms import RabbitmqTerms
 from borough.brokers.rabbitmq.topology import Topology
 from borough.brokers.rabbitmq.wire import read_message
+from borough.ending import until_done
 from borough.errors import BrokerError
 from borough.ports import Delivery
 
@@ -53,6 +54,7 @@ class QueueSubscription:
         self._handed_back = asyncio.Event()
         self._handing: asyncio.Task[None] | None = None
         self._closed = False
+        self._ending: asyncio.Task[None] | None = None
         self._is_lost = False
 
     async def open(self) -> None:
@@ -101,13 +103,18 @@ class QueueSubscription:
         return count + len(self._ready)
 
     async def close(self) -> None:
-        """Hand back what is done and end. Idempotent."""
+        """Hand back what is done and end. Idempotent. Whoever is cancelled waits for that, too."""
         self._closed = True
         self._come.set()
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        await until_done(self._ending)
+
+    async def _end(self) -> None:
         for task in (self._opening, self._handing):
             if task is not None:
                 task.cancel()
-                await asyncio.wait([task])
+                await asyncio.gather(task, return_exceptions=True)
         await self._leave()
 
     def _queues(self) -> tuple[str, str]:

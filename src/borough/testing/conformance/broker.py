@@ -150,6 +150,20 @@ class BrokerConformance:
             found = await self._take(subscription, 50)
             equal(sorted(_numbers(found)), list(range(50)), "what came behind the ones given up")
 
+    async def test_a_reading_whose_closing_was_cancelled_takes_nothing(self) -> None:
+        async with self._broker() as broker:
+            for times in (1, 2, 3):
+                subscription = await broker.subscribe("one", _TOPIC, 0)
+                closing = asyncio.ensure_future(subscription.close())
+                for _ in range(times):
+                    await asyncio.sleep(0)
+                    closing.cancel()
+                await asyncio.wait([closing])
+            subscription = await broker.subscribe("one", _TOPIC, 0)
+            await broker.publish(_messages(0, 50))
+            found = await self._take(subscription, 50)
+            equal(sorted(_numbers(found)), list(range(50)), "what came behind the closed ones")
+
     async def test_a_reader_takes_no_more_than_it_asks_for(self) -> None:
         async with self._broker() as broker:
             subscription = await broker.subscribe("one", _TOPIC, 0)
