@@ -1,13 +1,14 @@
 """The public door of a fleet as a process: what it says of services that run elsewhere."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from borough import System
+from borough import ANYONE, System, contract, get
 from borough.clock import SystemClock
 from borough.console.many_processes import fleet_mounts
 from borough.console.one_process import tells
@@ -202,3 +203,72 @@ async def test_a_contract_is_fetched_once_however_many_publish_it() -> None:
     ]
     directory.update({})
     assert msgspec.json.decode(await published.document()) == document
+
+
+@contract("library", version="1.0")
+class Opening(Protocol):
+    """Says when the library is open."""
+
+    @get("/hours", allow=ANYONE)
+    async def hours(self) -> str:
+        """Say it."""
+        ...
+
+
+@contract("payments", version="1.0")
+class Fines(Protocol):
+    """Says what a late book costs."""
+
+    @get("/fines", allow=ANYONE)
+    async def fine(self) -> int:
+        """Say it."""
+        ...
+
+
+class Meeting:
+    """Replicas of two services, one of them with two contracts; some questions are answered when they may be."""
+
+    def __init__(self, *held: str) -> None:
+        contracts = map(read_contract, (Library, Opening, Fines))
+        self.descriptors = {each.wire_name: describe(each) for each in contracts}
+        self.may_answer = {question: asyncio.Event() for question in held}
+        self.is_asked = {question: asyncio.Event() for question in held}
+
+    async def answer(self, service: str, _replica: Replica, target: str) -> ClientResponse:
+        question = f"{service} {target}"
+        if question in self.may_answer:
+            self.is_asked[question].set()
+            await self.may_answer[question].wait()
+        if target != "/borough/hello":
+            return ClientResponse(
+                200, Headers({}), to_json(self.descriptors[target.rpartition("/")[2]])
+            )
+        offers = {
+            name: Offer("1.0", fingerprint(each))
+            for name, each in self.descriptors.items()
+            if each.service == service
+        }
+        return ClientResponse(200, Headers({}), msgspec.json.encode(Hello("p", "town", {}, offers)))
+
+
+async def test_one_document_forgets_nothing_that_another_one_is_just_learning() -> None:
+    of_payments, of_library = (
+        "payments /borough/hello",
+        "library /borough/contracts/library.Opening",
+    )
+    meeting = Meeting(of_payments, of_library)
+    directory = Directory()
+    published = Published(SERVICES, directory, meeting.answer, title="town", version="1.2")
+    directory.update({"payments": [Replica("p", "127.0.0.1", 1)]})
+    async with asyncio.TaskGroup() as asking:
+        events = asking.create_task(published.events())
+        await meeting.is_asked[of_payments].wait()
+        directory.update({each: [Replica(each, "127.0.0.1", 1)] for each in SERVICES})
+        document = asking.create_task(published.document())
+        for _ in range(20):  # turns in which it may ask: nobody but the two questions waits here
+            await asyncio.sleep(0)
+        meeting.may_answer[of_payments].set()
+        await events
+        meeting.may_answer[of_library].set()
+    paths = msgspec.json.decode(document.result())["paths"]
+    assert {"/library/who", "/library/hours", "/payments/fines"} <= set(paths)

@@ -52,15 +52,19 @@ class Published:
         self._contracts: dict[str, tuple[str, ...]] = {}
         self._known: dict[str, Descriptor] = {}
         self._applications: dict[str, bytes] = {}
+        # What one document forgets when it is written another one may just have learned: one at a time.
+        self._writing = asyncio.Lock()
         self._built: dict[_Write, tuple[_Key, bytes]] = {}
 
     async def document(self) -> bytes:
         """The OpenAPI document as JSON; the same bytes until a replica comes that publishes others."""
-        return await self._current(_openapi)
+        async with self._writing:
+            return await self._current(_openapi)
 
     async def events(self) -> bytes:
         """The AsyncAPI document of the public contracts' events, likewise."""
-        return await self._current(_asyncapi)
+        async with self._writing:
+            return await self._current(_asyncapi)
 
     async def _current(self, write: _Write) -> bytes:
         await asyncio.gather(*map(self._renew, self._services))
