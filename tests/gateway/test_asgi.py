@@ -49,6 +49,8 @@ class Host:
             return Response(200, [], self.chunks())
         if request.path == "/empty":
             return Response(204, [])
+        if request.path == "/emptied":
+            return Response(304, [], self.chunks())
         user = request.headers.get("x-user")
         peer = request.connection.peer[0]
         said = (
@@ -190,6 +192,11 @@ async def test_a_server_without_a_peer_will_do() -> None:
 async def test_head_is_answered_without_a_body() -> None:
     server = await served("HEAD", "/")
     assert (server.headers[b"content-length"], server.body) == (b"25", b"")
+
+
+async def test_an_answer_without_a_body_has_none_if_it_is_a_stream() -> None:
+    server = await served("GET", "/emptied")
+    assert (server.status, server.body) == (304, b"")
 
 
 async def test_an_empty_answer_has_no_length() -> None:

@@ -354,7 +354,13 @@ async def headless(_: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"x"})
 
 
-@pytest.mark.parametrize("app", [raising, silent, headless])
+async def never_final(_: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 101, "headers": []})
+    await send({"type": "http.response.body", "body": b"x", "more_body": True})
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("app", [raising, silent, headless, never_final])
 async def test_a_raw_application_that_fails_is_a_service_failure(tmp_path: Path, app: Asgi) -> None:
     seen = await Town(tmp_path, raws=[raw(app)]).get("/library/raw")
     assert (seen.status, seen.detail) == (500, "/library/raw failed")

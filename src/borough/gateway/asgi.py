@@ -154,16 +154,17 @@ def _request(scope: Message, body: bytes) -> Request:
 async def _write(response: Response, is_head: bool, send: Send) -> None:
     headers = list(response.headers)
     body = response.body
+    is_bodiless = response.status in _BODILESS
     if isinstance(body, bytes):
-        if response.status not in _BODILESS:
+        if not is_bodiless:
             headers.append((b"content-length", b"%d" % len(body)))
         await _start(response.status, headers, send)
-        sent = b"" if is_head or response.status in _BODILESS else body
+        sent = b"" if is_head or is_bodiless else body
         await send({"type": "http.response.body", "body": sent})
         return
     try:
         await _start(response.status, headers, send)
-        if not is_head:
+        if not is_head and not is_bodiless:
             async for chunk in body:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
     finally:

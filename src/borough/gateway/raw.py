@@ -38,6 +38,7 @@ _log = logging.getLogger("borough.gateway")
 _SERVERS = frozenset(
     {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
 )
+_FINAL, _LAST = 200, 599
 _CHUNKS_AHEAD = 8
 _AFTERMATH_S = 0.5
 
@@ -188,12 +189,15 @@ class RawApp:
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(f"{self.mount.path} did not answer in time") from None
             raise
-        if isinstance(first, BaseException) or exchange.start is None:
-            exchange.leave()
+        start = exchange.start
+        if (
+            isinstance(first, BaseException)
+            or start is None
+            or not _is_final(start, self.mount.path)
+        ):
+            await _end(task, exchange)
             raise ServiceFailure(f"{self.mount.path} failed")
-        fields = [
-            (bytes(name).lower(), bytes(value)) for name, value in exchange.start.get("headers", ())
-        ]
+        fields = [(bytes(name).lower(), bytes(value)) for name, value in start.get("headers", ())]
         headers = [field for field in fields if field[0] not in _SERVERS]
         body, more = first
         if more:
@@ -203,10 +207,10 @@ class RawApp:
                 raise after_it_ran(full, request)
             self._streams += 1
             chunks = _Chunks(body, exchange, task, self._stream_ended)
-            return Response(exchange.start["status"], headers, chunks)
+            return Response(start["status"], headers, chunks)
         exchange.leave()
         self._leave_behind(task)
-        return Response(exchange.start["status"], headers, body)
+        return Response(start["status"], headers, body)
 
     def _begin(
         self,
@@ -294,6 +298,17 @@ class RawApp:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+
+def _is_final(start: Message, path: str) -> bool:
+    """Whether its status is one of an answer: a client reads on after any below 200."""
+    status = start.get("status")
+    if isinstance(status, int) and _FINAL <= status <= _LAST:
+        return True
+    _log.error(
+        "the application at %s answered with the status %r, and no client reads that", path, status
+    )
+    return False
 
 
 async def _end(task: asyncio.Task[None], exchange: _Exchange) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
@@ -60,6 +61,37 @@ async def test_header_fields_are_found_in_any_case_and_repeated_ones_are_joined(
     assert headers.get("missing") is None
     assert "X-ONE" in headers
     assert dict(headers.items()) == {"host": "x", "x-one": "a, b", "cookie": "c=1; d=2"}
+    await raw.close()
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_nothing_comes_after_the_head_of_an_answer_without_a_body_even_if_it_is_a_stream(
+    serve: ServeOn, status: int
+) -> None:
+    is_closed = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+
+    class Stream:
+        """Closed in any case, which a generator that was never begun does not tell."""
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return chunks()
+
+        async def aclose(self) -> None:
+            is_closed.set()
+
+    async def answer(request: Request) -> Response:
+        if request.path == "/a":
+            return Response(status, (), cast("AsyncIterator[bytes]", Stream()))
+        return await echo(request)
+
+    raw = await (await serve(answer)).connect()
+    await raw.send(GET + GET.replace(b"/a", b"/b"))
+    assert b"transfer-encoding" not in (await raw.answer())[1]
+    assert (await raw.answer())[2] == b"GET /b? "
+    assert is_closed.is_set()
     await raw.close()
 
 

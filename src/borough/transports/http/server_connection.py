@@ -336,28 +336,27 @@ class ServerConnection(asyncio.Protocol):
 
     async def _stream(self, response: Response, chunks: AsyncIterator[bytes]) -> None:
         try:
-            head = self._server.head_of(response.status, response.headers)
-            if not self._head.is_modern:
-                await self._stream_until_close(head, chunks)
+            if response.status in _BODILESS:  # what came after it would be read as the next answer
+                self._write(response, b"")
                 return
+            head = self._server.head_of(response.status, response.headers)
+            # HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
+            is_chunked = self._head.is_modern
             keep = self._head.keep_alive and not self._server.is_draining
             self._transport.write(
-                b"%btransfer-encoding: chunked\r\n%b\r\n"
-                % (head, b"" if keep else b"connection: close\r\n")
+                b"%b%b%b\r\n"
+                % (
+                    head,
+                    b"transfer-encoding: chunked\r\n" if is_chunked else b"",
+                    b"" if keep else b"connection: close\r\n",
+                )
             )
-            if self._head.is_head:
-                return
-            await self._write_chunks(chunks, is_chunked=True)
+            if not self._head.is_head:
+                await self._write_chunks(chunks, is_chunked=is_chunked)
         finally:
             close = getattr(chunks, "aclose", None)
             if close is not None:
                 await close()
-
-    async def _stream_until_close(self, head: bytes, chunks: AsyncIterator[bytes]) -> None:
-        """HTTP/1.0 knows no chunks: the end of the connection is the end of the body."""
-        self._transport.write(head + b"connection: close\r\n\r\n")
-        if not self._head.is_head:
-            await self._write_chunks(chunks, is_chunked=False)
 
     async def _write_chunks(self, chunks: AsyncIterator[bytes], *, is_chunked: bool) -> None:
         try:
