@@ -1,12 +1,15 @@
 """Which pages of other origins may call."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from borough.contracts.marks import ANYONE
 from borough.errors import ConfigurationError
 from borough.gateway.cors import Cors
 from borough.gateway.edge import EdgeSettings
+from borough.gateway.raw import RawMount
 from tests.gateway.library import Seen, Town
 
 SHOP = "https://shop.example"
@@ -81,6 +84,30 @@ async def test_a_star_serves_every_page_without_credentials(tmp_path: Path) -> N
     assert asked.headers.get("access-control-allow-origin") == "*"
     seen = await at.get("/library/who")
     assert seen.headers.get("vary") is None
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "granted"),
+    [
+        ((SHOP,), SHOP, SHOP),
+        ((SHOP,), "https://evil.example", None),
+        (("*",), SHOP, "*"),
+        ((), SHOP, "*"),
+    ],
+)
+async def test_where_the_edge_says_who_may_read_an_application_says_nothing_beside_it(
+    tmp_path: Path, origins: tuple[str, ...], origin: str, granted: str | None
+) -> None:
+    async def open_to_all(_: Any, receive: Any, send: Any) -> None:
+        fields = [(b"Access-Control-Allow-Origin", b"*"), (b"x-a", b"1")]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        await send({"type": "http.response.body", "body": b"x"})
+
+    mount = RawMount("library", "/library/raw", ANYONE, open_to_all)
+    at = Town(tmp_path, EdgeSettings(origins=origins), raws=[mount])
+    seen = await at.get("/library/raw", headers={"Origin": origin})
+    assert seen.headers.get("access-control-allow-origin") == granted
+    assert seen.headers.get("x-a") == "1"
 
 
 async def test_without_origins_nothing_is_said_of_cors(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ _ASKED = (
 )  # fmt: skip
 _SHOWN = b"deprecation, etag, location, retry-after, www-authenticate"
 _VARY = (b"vary", b"origin")
+_PREFIX = b"access-control-"
 
 
 class Cors:
@@ -77,14 +78,17 @@ class Cors:
         )
 
     def mark(self, request: Request, response: Response) -> Response:
-        """The response as the asking page may read it."""
+        """The response as the asking page may read it, whatever an application says of that itself: a
+        browser takes two answers for none."""
         granted = self._granted(request.headers.get("origin"))
+        own = response.headers
+        if any(name.startswith(_PREFIX) for name, _ in own):
+            own = tuple(field for field in own if not field[0].startswith(_PREFIX))
         if granted is None:
-            if not self._any:
-                response.headers = (*response.headers, _VARY)
+            response.headers = own if self._any else (*own, _VARY)
         else:
             shown = (b"access-control-expose-headers", _SHOWN)
-            response.headers = (*response.headers, *granted, shown)
+            response.headers = (*own, *granted, shown)
         return response
 
     def _granted(self, origin: str | None) -> tuple[tuple[bytes, bytes], ...] | None:
