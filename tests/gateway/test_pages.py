@@ -82,6 +82,11 @@ async def test_only_names_with_a_hash_are_kept_without_asking(town: Town) -> Non
     assert "immutable" in kept
 
 
+async def test_a_date_in_a_name_is_no_hash(town: Town, web: Path) -> None:
+    (web / "prices-20261126.json").write_text("{}")
+    assert (await town.get("/prices-20261126.json")).headers.get("cache-control") == "no-cache"
+
+
 async def test_a_folder_is_asked_for_with_a_slash(town: Town) -> None:
     seen = await town.get("/help?x=1")
     assert (seen.status, seen.headers.get("location")) == (308, "/help/?x=1")

@@ -31,7 +31,8 @@ _TYPES = {
     ".avif": "image/avif", ".ico": "image/x-icon", ".woff": "font/woff", ".woff2": "font/woff2",
     ".pdf": "application/pdf", ".mp4": "video/mp4", ".webm": "video/webm", ".mp3": "audio/mpeg",
 }  # fmt: skip
-_HASHED = re.compile(r"[.-][0-9a-f]{8,}\.\w+\Z")
+_HASHED = re.compile(r"[.-](?=[0-9]*[a-f])[0-9a-f]{8,}\.\w+\Z")
+"""Digits alone are a date or a number of something, and its file may change."""
 _KEPT_FILE = 256 * 1024
 _KEPT_FILES = 64
 _CHUNK = 64 * 1024
