@@ -98,6 +98,11 @@ PARAMETERS = [
         buy('sku: Annotated[Annotated[str, Header("X-Sku")] | None, Cookie("sku")] = None'),
     ),
     (
+        "parameter sku of Shop.buy: Header in Annotated[...] says nothing here",
+        'Write Meta(ge=1), or another of its words; Header("X-Name") and Cookie("name") are called',
+        buy("sku: Annotated[str, Header]"),
+    ),
+    (
         "path parameter skus of Shop.buy is no single value",
         "Use a str, int, UUID or enum",
         buy("skus: tuple[str, ...]", route='@post("/buy/{skus}"'),

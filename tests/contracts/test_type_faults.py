@@ -44,6 +44,11 @@ STRANGERS = [
         "a datetime without a time zone does not travel",
         "Write Instant for it",
     ),
+    strange(
+        "Annotated[tuple[Annotated[int, range(3)], ...], 'a text is read by nobody, and harms nobody']",
+        "range(0, 3) in Annotated[...] says nothing here",
+        'Write Meta(ge=1), or another of its words; Header("X-Name") and Cookie("name") are called',
+    ),
     strange("Reply[int]", "Reply is no value", "Return it from an operation: `-> Reply[T]`"),
     strange("bytearray", "bytearray does not travel", "Use bytes"),
     strange(
@@ -258,4 +263,23 @@ def test_a_type_that_cannot_be_named_on_the_wire_is_a_fault(tmp_path: Path) -> N
     text = "class Größe(Struct):\n    n: int\nclass Item(Struct):\n    size: Größe  # <-\n" + SHOP
     faults = faults_in(text, tmp_path)
     assert [fault.message for fault in faults] == ["Item.size: Größe cannot be named on the wire"]
+    assert lines_of(faults) == marked_lines(text)
+
+
+def test_a_value_without_a_type_is_told_as_no_field(tmp_path: Path) -> None:
+    inside = "    @property\n    def twice(self) -> int: ...\n    limit: ClassVar[int] = 3\n"
+    text = item(f"sku: str\n{inside}    count = 1", "from typing import ClassVar")
+    faults = faults_in(text, tmp_path)
+    assert [fault.message for fault in faults] == [
+        "Item.count: it has a value and no type, so it is no field"
+    ]
+    assert lines_of(faults) == marked_lines(text)
+
+
+def test_a_flag_does_not_travel_since_its_members_add_up(tmp_path: Path) -> None:
+    text = f"class Item(enum.Flag):  # <-\n    NEW = 1\n    GIFT = 2\n{SHOP}"
+    faults = faults_in(text, tmp_path)
+    assert [fault.message for fault in faults] == [
+        "Item: Item is a Flag, whose members add up to values that are none of them"
+    ]
     assert lines_of(faults) == marked_lines(text)

@@ -258,7 +258,7 @@ def test_a_problem_with_another_field_is_told_at_its_place() -> None:
 
 def test_a_contract_tells_its_own_changes_and_its_operations() -> None:
     old = describe(contract_of("1.2", swap=gives(int), ask=operation({}, None, get("/ask"))))
-    new = describe(contract_of("1.3", swap=gives(int), tell=post("/t")(operation({}))))
+    new = describe(contract_of("1.3", swap=gives(int), tell=operation({}, None, post("/t"))))
     found = {(change.kind, change.subject, change.old, change.new) for change in changes(old, new)}
     assert found == {
         ("version-changed", "yard.Yard", "1.2", "1.3"),

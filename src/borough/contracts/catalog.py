@@ -19,7 +19,7 @@ from msgspec import inspect as native
 
 from borough.contracts.fit import misfit
 from borough.contracts.marks import Reply
-from borough.contracts.portable import is_key, json_value, may_be_unset
+from borough.contracts.portable import is_key, json_value, may_be_unset, strange_marks
 from borough.contracts.shapes import (
     ArrayShape,
     BoolShape,
@@ -64,6 +64,7 @@ _STRANGERS: dict[type[native.Type], tuple[str, str]] = {
     native.CustomType: ("a class of your own", "Use a Struct"),
     native.NoneType: ("None alone", "Use an optional type, or leave it out"),
 }
+_OURS = frozenset({"builtins", "msgspec", "typing", "borough.contracts.struct"})
 NOTHING = LiteralShape(values=())
 """Stands where a fault was noted: everything fits it, and a catalog with faults is not used."""
 
@@ -94,7 +95,17 @@ class Catalog:
         except Exception as error:  # a custom __class_getitem__ or annotation may raise anything
             self._unreadable(kind, error)
             return NOTHING
+        self._strange(kind)
         return self._shape(found)
+
+    def _strange(self, kind: Any) -> None:
+        """Note what stands beside a type and would say nothing: a limit that never holds."""
+        for mark in strange_marks(kind):
+            name = getattr(mark, "__name__", None) or repr(mark)
+            self._fault(
+                f"{name} in Annotated[...] says nothing here",
+                'Write Meta(ge=1), or another of its words; Header("X-Name") and Cookie("name") are called',
+            )
 
     def is_scalar(self, shape: Shape) -> bool:
         """Whether it fits into a path segment, a query value, a header or the key of an event."""
@@ -265,6 +276,11 @@ class Catalog:
                     f"enum {cls.__name__} has a member {name!r}, which is no name in code",
                     "Rename it; its value may be any text",
                 )
+            if issubclass(cls, enum.Flag):
+                self._fault(
+                    f"{cls.__name__} is a Flag, whose members add up to values that are none of them",
+                    "Use a tuple of the members of an Enum",
+                )
             if not members:
                 self._fault(f"enum {cls.__name__} has no members", "Give it at least one")
             if is_open and "UNKNOWN" not in cls.__members__:
@@ -297,6 +313,7 @@ class Catalog:
         if found.cls is origin and getattr(origin, "__parameters__", None):
             self._fault(f"{name} is generic and stands alone", f"Write {name}[...] with its types")
         else:
+            self._loose(origin)
             declared = msgspec.structs.fields(found.cls)
             fields = tuple(map(self._struct_field, found.fields, declared))
             self.types[name] = msgspec.structs.replace(
@@ -305,11 +322,28 @@ class Catalog:
         self._owner, self._field = before
         return RefShape(name=name)
 
+    def _loose(self, cls: type[Any]) -> None:
+        """Note values of a class that have no type: they read like fields with a default and are none."""
+        for owner in (each for each in cls.__mro__ if each.__module__ not in _OURS):
+            typed = inspect.get_annotations(owner)
+            for name, value in vars(owner).items():
+                if name.startswith("_") or name in typed or name in cls.__struct_fields__:
+                    continue
+                if callable(value) or hasattr(value, "__get__"):
+                    continue
+                self._field = name
+                self._fault(
+                    "it has a value and no type, so it is no field",
+                    "Annotate it; with ClassVar[...] where it is not to travel",
+                )
+        self._field = None
+
     def _struct_field(self, field: native.Field, declared: msgspec.structs.FieldInfo) -> FieldShape:
         self._field = field.name
         owner = self._owner
         shape = self._shape(field.type)
         self._owner, self._field = owner, field.name
+        self._strange(declared.type)
         unset = declared.default is UNSET
         if unset != may_be_unset(declared.type):
             self._fault("Unset in the type and UNSET as default belong together", "Use both")

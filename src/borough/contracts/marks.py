@@ -154,6 +154,7 @@ def contract(
     its events: `7d`, `36h`, `latest per key` or `forever`. `availability` (`99.9%`) and `latency`
     (`p99 < 250ms`) are what the service aims at; alerts tell when it falls behind.
     """
+    _refuse_class("publishes", publishes)
     mark = ContractMark(
         service, version, tuple(publishes), public, deprecated, retains, availability, latency
     )
@@ -165,11 +166,28 @@ def contract(
     return apply
 
 
+def _refuse_class(option: str, value: object) -> None:
+    if isinstance(value, type):
+        name = value.__name__
+        raise TypeError(f"{option}={name} is no list; write {option}=[{name}]")
+
+
 def _route(method: str, path: str, idempotent: bool, **options: Any) -> Callable[[F], F]:
-    options["raises"] = tuple(options.get("raises", ()))
+    given: Any = path
+    if not isinstance(given, str):  # a mark without parentheses is handed the operation
+        name = getattr(given, "__name__", given)
+        raise TypeError(
+            f'@{method.lower()} of {name} has no path; write @{method.lower()}("/path")'
+        )
+    _refuse_class("raises", options["raises"])
+    options["raises"] = tuple(options["raises"])
     mark = OperationMark(method, path, idempotent=idempotent, **options)
 
     def apply(function: F) -> F:
+        if hasattr(function, OPERATION_MARK):
+            raise TypeError(
+                f"{function.__name__} has two routes; an operation has one: write another operation"
+            )
         setattr(function, OPERATION_MARK, mark)
         return function
 

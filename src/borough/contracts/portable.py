@@ -20,6 +20,7 @@ __all__ = [
     "json_value",
     "marks_in",
     "may_be_unset",
+    "strange_marks",
     "struct_class",
     "type_shape",
 ]
@@ -131,6 +132,21 @@ def marks_in(kind: Any) -> list[Any]:
         elif isinstance(found, shape.UnionType):
             waiting.extend(found.types)
     return marks
+
+
+def strange_marks(kind: Any) -> list[Any]:
+    """What an annotation carries in `Annotated[...]` that no contract reads: neither `Meta` nor a text.
+
+    Rules of other libraries stand there, and marks that were not called; msgspec passes over them.
+    """
+    found: list[Any] = []
+    if typing.get_origin(kind) is typing.Annotated:
+        metadata = kind.__metadata__
+        found += [each for each in metadata if not isinstance(each, (msgspec.Meta, str))]
+        return strange_marks(kind.__origin__) + found
+    for part in typing.get_args(kind):
+        found += strange_marks(part)
+    return found
 
 
 def is_key(found: shape.Type) -> bool:

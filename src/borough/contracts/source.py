@@ -35,8 +35,10 @@ def field_place(cls: type[Any], name: str) -> tuple[str, int]:
         except (OSError, TypeError, SyntaxError):
             continue
         for node in getattr(body, "body", ()):
-            target = node.target if isinstance(node, ast.AnnAssign) else None
-            if isinstance(target, ast.Name) and target.id == name:
+            targets = (
+                [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            )
+            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 return inspect.getsourcefile(owner) or "", first + node.lineno - 1
     return source_place(cls)
 

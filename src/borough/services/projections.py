@@ -60,6 +60,8 @@ def projection(
     """
     for event in events:
         refuse_other(event, "projection")
+    if isinstance(tables, str):
+        raise TypeError(f'tables="{tables}" is no list; write tables=["{tables}"]')
     mark = OnMark(events, name, on_dead, ProjectionMark(tuple(tables), generation))
 
     def apply(function: F) -> F:
