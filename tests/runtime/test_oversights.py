@@ -14,7 +14,7 @@ from tests.cli.systems import write_system
 
 IDLE = """
     from typing import Protocol, final
-    from borough import Service, contract, get
+    from borough import ANYONE, Service, contract, get
 
     @contract("idle", version="1.0")
     class Idle(Protocol):
@@ -29,7 +29,10 @@ IDLE = """
 
 def said(folder: Path, package: str, toml: str = "", **files: str) -> list[str]:
     """What a start of the system says, without its name and path."""
-    beside = {name.replace("__", "/") + ".sql": text for name, text in files.items()}
+    beside = {
+        name if name.endswith(".py") else name.replace("__", "/") + ".sql": text
+        for name, text in files.items()
+    }
     toml = f'[system]\nname = "{package}"\n{toml}'
     root = write_system(folder, package, toml=toml, files={"idle/service.py": IDLE, **beside})
     system = System.load(root)
@@ -73,6 +76,39 @@ def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
             {},
             "services.idle.settings is there, and IdleService has no Settings class to read it; annotate an "
             "attribute with one, or remove the table",
+        ),
+        (
+            "left_out",
+            "",
+            {
+                "idle/contract.py": IDLE.partition("    @final")[0]
+                .replace("Idle", "Busy")
+                .replace("/nothing", "/busy")
+            },
+            "./idle/contract.py:5: idle.Busy is answered by nobody: IdleService does not inherit it; add it to its "
+            "bases, or remove the contract",
+        ),
+        (
+            "patient",
+            "",
+            {
+                "idle/service.py": IDLE.replace(
+                    '"/nothing"', '"/nothing", allow=ANYONE, timeout_s=30'
+                )
+            },
+            "idle.Idle.nothing has timeout_s=30, and a call from outside that asks for no time has "
+            "limits.default_timeout_s (10 s); raise that, or let its callers send Borough-Timeout-Ms",
+        ),
+        (
+            "endless",
+            "[limits]\ndefault_timeout_s = 40\n",
+            {
+                "idle/service.py": IDLE.replace(
+                    '"/nothing"', '"/nothing", allow=ANYONE, timeout_s=90'
+                )
+            },
+            "idle.Idle.nothing has timeout_s=90, and no call from outside has more than limits.longest_timeout_s "
+            "(60 s); raise that, or lower it",
         ),
         (
             "peopel",

@@ -234,3 +234,18 @@ def test_a_mark_that_is_refused_is_told_at_the_line_that_wrote_it(
     (fault,) = caught.value.faults
     assert told in fault.message
     assert (fault.file, fault.line) == (str(root / "notes/service.py"), 6)
+
+
+def test_what_a_library_refuses_is_told_once_and_at_the_line_that_called_it(
+    tmp_path: Path, package: str
+) -> None:
+    contract = f"{CONTRACT}\nimport re\nPATTERN = re.compile('[')\n"
+    root = write_system(tmp_path, package, files={"notes/contract.py": contract})
+    with pytest.raises(DeclarationFaults) as caught:
+        System.load(root)
+    (fault,) = caught.value.faults  # the service imports the contract, and fails by the same line
+    assert "unterminated character set" in fault.message
+    assert fault.file == str(root / "notes/contract.py")
+    assert fault.line is not None
+    line = (root / "notes/contract.py").read_text().splitlines()[fault.line - 1]
+    assert line == "PATTERN = re.compile('[')"

@@ -13,6 +13,7 @@ from borough.errors import DeclarationFaults, Fault
 from borough.runtime.system import System
 from borough.runtime.wiring import Plan, make_plan
 from tests.contracts.planted import MARK, lines_of, marked_lines, module_of
+from tests.runtime.misreading_faults import MISREADINGS
 from tests.runtime.wiring_faults import FAULTS, SHARED
 
 
@@ -38,9 +39,9 @@ def wired(text: str, folder: Path) -> tuple[Plan | None, list[Fault]]:
             return None, list(error.faults)
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", FAULTS | MISREADINGS)
 def test_a_fault_is_told_with_its_line_and_remedy(name: str, tmp_path: Path) -> None:
-    text, message, remedy = FAULTS[name]
+    text, message, remedy = (FAULTS | MISREADINGS)[name]
     _, faults = wired(text, tmp_path)
     found = [fault for fault in faults if fault.remedy.startswith(remedy)]
     module = f"planted_{abs(hash((SHARED + text, False)))}"

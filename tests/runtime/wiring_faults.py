@@ -88,8 +88,8 @@ class PostService(Service, Post):
     async def send(self, *, number: int) -> int:  # <-
         return 1
 """,
-        "PostService.send takes (number), its contract (number)",
-        "Use the contract's parameters",
+        "PostService.send takes number by its name only",
+        "Remove the `*`: a method is given its parameters in their order",
     ),
     "a sync operation": (
         """
@@ -127,8 +127,8 @@ class Asking(Service):
     ),
     "an optional dependency": (
         """
-class Asking(Service):  # <-
-    pay: Pay | None
+class Asking(Service):
+    pay: Pay | None  # <-
 """,
         "Asking.pay is annotated with {module}.Pay | None",
         "Annotate it with the contract itself: a dependency is always there",

@@ -8,7 +8,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from borough.runtime.options import KafkaOptions, Options, RabbitmqOptions, SystemFacts
+from borough.contracts.source import source_place
+from borough.runtime.options import (
+    KafkaOptions,
+    LimitOptions,
+    Options,
+    RabbitmqOptions,
+    SystemFacts,
+)
 from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
@@ -32,7 +39,36 @@ def oversights(plan: Plan, options: Options) -> Iterator[str]:
             meant = f"did you mean {close[0]}?" if close else f"add [teams.{facts.team}]"
             yield f'services.{service.name}.team is "{facts.team}", which no table names; {meant}'
 
+    for contract in plan.absent.values():
+        owner = plan.services.get(contract.service)
+        if owner is not None:
+            file, line = source_place(contract.cls)
+            yield (
+                f"{file}:{line}: {contract.wire_name} is answered by nobody: {owner.cls.__name__} does not "
+                "inherit it; add it to its bases, or remove the contract"
+            )
+    yield from _times(plan, options.limits)
     yield from _names(options)
+
+
+def _times(plan: Plan, limits: LimitOptions) -> Iterator[str]:
+    """Operations that may take longer than their calls have: from outside, where nobody asks for a time."""
+    provided = [each for service in plan.services.values() for each, _ in service.provides]
+    for operation in (each for contract in provided for each in contract.operations.values()):
+        own_s = operation.mark.timeout_s
+        if own_s is None or operation.mark.allow is None:
+            continue
+        what = f"{operation.wire_name} has timeout_s={own_s:g}"
+        if own_s > limits.longest_timeout_s:
+            yield (
+                f"{what}, and no call from outside has more than limits.longest_timeout_s "
+                f"({limits.longest_timeout_s:g} s); raise that, or lower it"
+            )
+        elif own_s > limits.default_timeout_s:
+            yield (
+                f"{what}, and a call from outside that asks for no time has limits.default_timeout_s "
+                f"({limits.default_timeout_s:g} s); raise that, or let its callers send Borough-Timeout-Ms"
+            )
 
 
 def _names(options: Options) -> Iterator[str]:

@@ -365,9 +365,17 @@ def _imported(name: str, faults: list[Fault]) -> ModuleType | None:
     except DeclarationFaults as error:
         faults.extend(error.faults)
     except (Exception, SystemExit) as error:
-        sentence = f"{name} does not import: {type(error).__name__}: {error}"
-        faults.append(Fault(sentence, "Mend the module", *own_place(error)))
+        said = f"does not import: {type(error).__name__}: {error}"
+        fault = Fault(f"{name} {said}", "Mend the module", *own_place(error))
+        if not any(_is_same(fault, other, said) for other in faults):
+            faults.append(fault)
     return None
+
+
+def _is_same(fault: Fault, other: Fault, said: str) -> bool:
+    """Whether one line keeps two modules from importing: a contract, and the service that imports it."""
+    is_there = (fault.file, fault.line) == (other.file, other.line) and fault.file is not None
+    return is_there and other.message.endswith(said)
 
 
 def _service_class(place: Place, faults: list[Fault]) -> type[Service] | None:

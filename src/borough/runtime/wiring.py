@@ -21,6 +21,7 @@ from borough.contracts.source import FaultList, same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.applications import Application
 from borough.runtime.methods import HandlerPlan, MethodPlans, MountPlan, SchedulePlan, takes
+from borough.runtime.misreadings import is_filled_in, misread, misread_operation
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
 from borough.services.service import Provided, Service
@@ -205,6 +206,8 @@ class _Wiring:
             if found not in makers:
                 self._implements(cls, contract)
             provides.append((contract, makers.get(found)))
+        for judged in misread(cls):
+            self.fault(*judged)
         needs = self._needs(cls, provided)
         handlers, schedules, mounts = MethodPlans(self.events, self.unread, self.found).of(
             cls, name
@@ -255,13 +258,24 @@ class _Wiring:
                 )
                 continue
             expected = [parameter.name for parameter in operation.parameters]
-            names = list(inspect.signature(function).parameters)[1:]
-            if names[: len(expected)] != expected or not takes(function, 1 + len(expected)):
+            given = list(inspect.signature(function).parameters.values())[1:]
+            names = [parameter.name for parameter in given]
+            named_only = [each.name for each in given if each.kind is each.KEYWORD_ONLY]
+            if named_only and names[: len(expected)] == expected:
+                self.fault(
+                    f"{cls.__name__}.{operation.name} takes {named_only[0]} by its name only",
+                    "Remove the `*`: a method is given its parameters in their order",
+                    function,
+                )
+            elif names[: len(expected)] != expected or not takes(function, 1 + len(expected)):
                 self.fault(
                     f"{cls.__name__}.{operation.name} takes ({', '.join(names)}), its contract ({', '.join(expected)})",
                     "Use the contract's parameters",
                     function,
                 )
+            else:
+                for judged in misread_operation(cls, function, operation):
+                    self.fault(*judged)
             if operation.stream == inspect.iscoroutinefunction(function):
                 wanted = (
                     "a plain `def` or an async generator" if operation.stream else "`async def`"
@@ -288,11 +302,14 @@ class _Wiring:
             hints = {}
         for attribute, kind in hints.items():
             if not isinstance(kind, type):
-                if any(contract_mark(part) for part in typing.get_args(kind)):
-                    self.fault(
+                meant = [part for part in typing.get_args(kind) if is_filled_in(part)]
+                if meant:
+                    what = "contract" if contract_mark(meant[0]) else "class"
+                    self.found.add(
                         f"{cls.__name__}.{attribute} is annotated with {kind}",
-                        "Annotate it with the contract itself: a dependency is always there",
+                        f"Annotate it with the {what} itself: a dependency is always there",
                         cls,
+                        attribute,
                     )
                 continue
             if contract_mark(kind) is not None:

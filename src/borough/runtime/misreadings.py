@@ -1,0 +1,66 @@
+"""What a service class says and wiring would pass over: it reads as if it did something, and fails at a call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+from borough.contracts.marks import OPERATION_MARK
+from borough.contracts.operation import REQUIRED, Operation
+from borough.contracts.reading import contract_mark
+from borough.services.data import Database
+from borough.services.service import Service
+from borough.services.settings import Settings
+
+__all__ = ["is_filled_in", "misread", "misread_operation"]
+
+_Judged = tuple[str, str, Any]
+
+
+def misread(cls: type[Service]) -> Iterator[_Judged]:
+    """What is wrong with a class itself: message, remedy, and the class or function where it stands."""
+    for base in cls.__mro__:
+        if base is Service or getattr(base, "_is_protocol", False):
+            continue
+        annotated = inspect.get_annotations(base)
+        for name, value in vars(base).items():
+            what = f"{cls.__name__}.{name}"
+            if hasattr(value, OPERATION_MARK):
+                remedy = "Routes stand in the contract: declare the operation there, and implement it here without"
+                yield f"{what} has a route, which nobody serves", remedy, value
+            is_own = getattr(value, "__qualname__", "").startswith(f"{base.__qualname__}.")
+            if is_filled_in(value) and name not in annotated and not is_own:
+                kind = value.__name__
+                yield f"{what} is the class {kind} itself", f"Write `{name}: {kind}`", cls
+            if name in ("open", "close") and not _is_lifecycle(value):
+                remedy = f"Write `async def {name}(self) -> None`; what it needs is an attribute of the class"
+                yield f"{what} has the wrong form", remedy, value
+
+
+def misread_operation(cls: type[Service], function: Any, operation: Operation) -> Iterator[_Judged]:
+    """What is wrong with the parameters of an operation's method, whose names are right."""
+    own = inspect.signature(function).parameters
+    what = f"{cls.__name__}.{operation.name}"
+    for declared in operation.parameters:
+        default = own[declared.name].default
+        if default is inspect.Parameter.empty or declared.default is REQUIRED:
+            continue
+        if default is not declared.default and repr(default) != repr(declared.default):
+            yield (
+                f"{what} has the default {default!r} for {declared.name}, its contract {declared.default!r}",
+                "Use the contract's, which every caller is given",
+                function,
+            )
+
+
+def is_filled_in(kind: Any) -> bool:
+    """Whether an attribute of just this annotation is filled in, and one of another shape surely meant it."""
+    if not isinstance(kind, type):
+        return False
+    is_settings = issubclass(kind, Settings) and kind is not Settings
+    return kind is Database or is_settings or contract_mark(kind) is not None
+
+
+def _is_lifecycle(value: Any) -> bool:
+    return inspect.iscoroutinefunction(value) and len(inspect.signature(value).parameters) == 1

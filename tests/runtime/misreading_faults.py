@@ -1,0 +1,62 @@
+"""Service classes that say what wiring would pass over, each with one fault; read as in `wiring_faults.py`."""
+
+MISREADINGS: dict[str, tuple[str, str, str]] = {
+    "an optional database": (
+        """
+class Asking(Service):
+    db: Database | None = None  # <-
+""",
+        "Asking.db is annotated with borough.services.data.Database | None",
+        "Annotate it with the class itself: a dependency is always there",
+    ),
+    "a dependency that is assigned": (
+        """
+class Asking(Service):  # <-
+    db = Database
+""",
+        "Asking.db is the class Database itself",
+        "Write `db: Database`",
+    ),
+    "a route in a service": (
+        """
+class Asking(Service):
+    @get("/answers", allow=ANYONE)  # <-
+    async def answers(self) -> int:
+        return 1
+""",
+        "Asking.answers has a route, which nobody serves",
+        "Routes stand in the contract: declare the operation there, and implement it here without",
+    ),
+    "an open that is no coroutine": (
+        """
+class Asking(Service):
+    def open(self) -> None:  # <-
+        pass
+""",
+        "Asking.open has the wrong form",
+        "Write `async def open(self) -> None`; what it needs is an attribute of the class",
+    ),
+    "a close that takes something": (
+        """
+class Asking(Service):
+    async def close(self, app: object) -> None:  # <-
+        pass
+""",
+        "Asking.close has the wrong form",
+        "Write `async def close(self) -> None`; what it needs is an attribute of the class",
+    ),
+    "another default than the contract's": (
+        """
+@contract("shout", version="1.0")
+class Shout(Protocol):
+    @get("/log")
+    async def log(self, first: int = 20, last: int | None = None) -> int: ...
+
+class Shouting(Service, Shout):
+    async def log(self, first: int = 50, last: int | None = None) -> int:  # <-
+        return first
+""",
+        "Shouting.log has the default 50 for first, its contract 20",
+        "Use the contract's, which every caller is given",
+    ),
+}
