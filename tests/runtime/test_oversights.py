@@ -64,6 +64,13 @@ def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
             "./notes/migrations/0002_more.sql is applied to nothing, since sqlite is beside it; move it there",
         ),
         (
+            "deeper",
+            "",
+            {"notes__migrations__sqlite__more__0002_more": "select 1;"},
+            "./notes/migrations/sqlite/more/0002_more.sql is applied to nothing, since it is in a folder of its own; "
+            "move it up, or elsewhere",
+        ),
+        (
             "without",
             "",
             {"idle__migrations__sqlite__0001_x": "select 1;"},

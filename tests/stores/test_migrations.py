@@ -44,6 +44,7 @@ FOLDERS = [
     ((("0002_a.sql", ""),), "leaves a gap: number 0001 is missing"),
     ((("1_a.sql", ""),), "no migration's name. Call it 0001_NAME.sql"),
     ((("0001_Big.sql", ""),), "no migration's name"),
+    ((("0001_big.SQL", ""),), "no migration's name"),
 ]
 
 

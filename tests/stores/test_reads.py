@@ -85,6 +85,17 @@ async def test_rows_come_as_tuple_dict_or_value(store: SqliteStore) -> None:
     assert await store.all(int | None, "select stock from item") == [3]  # type: ignore[arg-type]
 
 
+async def test_a_dict_has_values_of_the_type_that_is_asked_for(store: SqliteStore) -> None:
+    read = await store.one(dict[str, bool], "select 1 as paid, 0 as sent")
+    assert read == {"paid": True, "sent": False}
+    assert await store.one(dict[str, tuple[int, ...]], "select '[1,2]' as marks") == {
+        "marks": (1, 2)
+    }
+    assert await store.one(dict[str, object], "select 1 as paid") == {"paid": 1}
+    with pytest.raises(StoreError, match="Expected `int`, got `str`"):
+        await store.one(dict[str, int], "select 1 as paid, 'a' as name")
+
+
 async def test_a_value_of_another_type_is_refused(store: SqliteStore) -> None:
     await add(store, "a")
     with pytest.raises(StoreError, match="does not fit"):

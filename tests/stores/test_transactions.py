@@ -67,6 +67,13 @@ async def test_a_wrong_number_of_values_is_refused(store: SqliteStore, args: Any
         await store.one(int, "select $1 + $2", *args)
 
 
+async def test_a_value_that_no_parameter_takes_is_refused_as_on_postgres(
+    store: SqliteStore,
+) -> None:
+    with pytest.raises(StoreError, match=r"\$2 is not used, and \$4 is, in: select"):
+        await store.one(int, "select $1 + $4 + $3", 1, 2, 3, 4)
+
+
 REFUSED = [
     "begin",
     "commit",

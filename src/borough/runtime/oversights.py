@@ -87,6 +87,8 @@ def _migrations(service: ServicePlan) -> Iterator[str]:
     folder = service.folder / "migrations"
     beside = sorted(folder.glob("*.sql"))
     folders = [name for name in _DIALECTS if (folder / name).is_dir()]
+    plain = [name for name in folders if name != "alembic"]
+    deeper = [path for name in plain for path in sorted((folder / name).glob("*/*.sql"))]
     if not service.needs_database and (beside or any(any(folder.glob(f"{d}/*")) for d in folders)):
         yield (
             f"{folder} is applied to nothing: {service.cls.__name__} has no database; add `db: Database` to it, "
@@ -96,3 +98,5 @@ def _migrations(service: ServicePlan) -> Iterator[str]:
         yield (
             f"{beside[0]} is applied to nothing, since {' and '.join(folders)} is beside it; move it there"
         )
+    elif deeper:
+        yield f"{deeper[0]} is applied to nothing, since it is in a folder of its own; move it up, or elsewhere"

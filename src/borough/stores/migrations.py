@@ -65,7 +65,7 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
     if not folder.is_dir():
         raise MigrationRefused(f"{folder} is no folder. Create it, with `0001_NAME.sql` in it")
     found: list[Migration] = []
-    for path in sorted(folder.glob("*.sql")):
+    for path in sorted(each for each in folder.iterdir() if each.suffix.lower() == ".sql"):
         try:
             text = path.read_text(encoding="utf-8-sig")
             found.append(Migration(path.name, text, path=str(path)))

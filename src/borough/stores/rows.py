@@ -64,8 +64,8 @@ class RowPlans:
 
 def _shape(kind: Any, names: list[str]) -> Shape:
     origin = get_origin(kind) or kind
-    if kind in (dict, Mapping) or origin in (dict, Mapping):
-        return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
+    if origin in (dict, Mapping):
+        return _mapping_shape(kind, names)
     if kind is tuple:
         return list
     if origin is tuple:
@@ -144,6 +144,24 @@ def _is_made_by_place(struct: type[msgspec.Struct]) -> bool:
     """Whether it can be made of its fields in their order, and does nothing else when it is."""
     names = tuple(field.name for field in msgspec.structs.fields(struct))
     return struct.__match_args__ == names and not hasattr(struct, "__post_init__")
+
+
+def _mapping_shape(kind: Any, names: list[str]) -> Shape:
+    """Values by column name; where it is said of which type they are, they are."""
+    said = get_args(kind)
+    if not said or said[1] in (Any, object):
+        return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
+    turned = [(name, turn) for name in names if (turn := _column(said[1], name)) is not None]
+
+    def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        for values in found:
+            for name, turn in turned:
+                if values[name] is not None:
+                    values[name] = turn(values[name])
+        return _convert(found, list[kind])
+
+    return shape
 
 
 def _tuple_shape(kind: Any, names: list[str]) -> Shape:

@@ -78,7 +78,7 @@ def read_statement(sql: str) -> Statement:
     """Read a text. Raises `TransactionMisuse` for one that is refused, `StoreError` for one that is none."""
     parts: list[str] = []
     words: list[str] = []
-    count = 0
+    numbers: set[int] = set()
     ended = False
     for token in _TOKEN.finditer(sql):
         kind, text = token.lastgroup, token[0]
@@ -95,7 +95,7 @@ def read_statement(sql: str) -> Statement:
             number = int(token["number"])
             if not 1 <= number <= _LAST_PARAMETER:
                 raise StoreError(f"{text} is no parameter; they count from $1 in: {sql}")
-            count = max(count, number)
+            numbers.add(number)
             parts.append(f"?{number}")
             continue
         if kind == "foreign":
@@ -106,7 +106,15 @@ def read_statement(sql: str) -> Statement:
     _refuse(first, words, sql)
     verb = _main_verb(first, words)
     returns = verb not in _CHANGES or "RETURNING" in words
-    return Statement(sql, "".join(parts), count, verb, returns=returns)
+    return Statement(sql, "".join(parts), _count(numbers, sql), verb, returns=returns)
+
+
+def _count(numbers: set[int], sql: str) -> int:
+    """How many values a text wants. Refused is one that would pass over some: PostgreSQL knows no type for those."""
+    for number in range(1, len(numbers) + 1):
+        if number not in numbers:
+            raise StoreError(f"${number} is not used, and ${max(numbers)} is, in: {sql}")
+    return len(numbers)
 
 
 def _main_verb(first: str, words: list[str]) -> str:
