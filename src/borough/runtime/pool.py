@@ -60,11 +60,15 @@ class ThreadPool:
                 began = waits.recorder.monotonic()
             return context.run(function, *args)
 
-        work = asyncio.get_running_loop().run_in_executor(self._executor, run)
+        work = self._executor.submit(run)
+        ending = asyncio.wrap_future(work)
         # A thread cannot be stopped: its place is free when it ends, not when the caller leaves.
-        work.add_done_callback(self._done)
+        ending.add_done_callback(self._done)
         try:
-            return await work
+            return await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            work.cancel()  # nothing where it has begun
+            raise
         finally:
             if waits is not None and call is not None and call.trace is not None:
                 # Who leaves while it waits has waited until now.
