@@ -159,6 +159,47 @@ async def test_a_reader_that_waits_holds_the_sender_back(
     assert made == count
 
 
+async def test_a_stream_whose_reader_is_cancelled_at_any_moment_is_closed(
+    serve: ServeOn, make_client: MakeClient
+) -> None:
+    running = 0
+    one_has_ended, has_begun = asyncio.Event(), asyncio.Event()
+
+    async def quiet() -> AsyncIterator[bytes]:
+        nonlocal running
+        running += 1
+        try:
+            yield b"x"
+            await asyncio.Event().wait()
+        finally:
+            running -= 1
+            one_has_ended.set()
+
+    async def answer(request: Request) -> Response:
+        return Response(200, TEXT, quiet())
+
+    service, client = await serve(answer), make_client()
+
+    async def read() -> None:
+        async with client.stream(service.origin, "GET", "/") as stream:
+            has_begun.set()
+            async for _ in stream:
+                pass
+
+    turns = 0
+    while not has_begun.is_set():
+        turns += 1
+        reading = asyncio.create_task(read())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+        async with asyncio.timeout(PATIENCE_S):
+            while running:
+                one_has_ended.clear()
+                await one_has_ended.wait()
+
+
 async def test_a_stream_that_breaks_off_has_failed(
     serve: ServeOn, make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:

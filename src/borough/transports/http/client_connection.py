@@ -94,9 +94,13 @@ class ClientConnection(asyncio.Protocol):
         return answer
 
     def give_up(self, answer: asyncio.Future[Any]) -> None:
-        """The caller no longer waits for `answer`: close, unless it has come."""
+        """The caller no longer waits for `answer`: close, unless all of it has come."""
         if self._answer is answer:
             self.abort()
+        elif answer.done() and not answer.cancelled() and answer.exception() is None:
+            given = answer.result()  # it came in the moment in which its caller was cancelled
+            if isinstance(given, ClientStream):
+                given.leave()
 
     def drop(self, stream: ClientStream) -> None:
         """The reader of `stream` has left: close, unless all of it had come."""
