@@ -1,4 +1,4 @@
-"""What must have ended before one goes on, however often one is cancelled meanwhile.
+"""What must have ended before one goes on, however often one is cancelled meanwhile, or whatever fails.
 
 Cancelling waits for nothing: the second one takes a waiter away from a thread or a task that still works. Where
 that works on what others use next (a file, a connection), whoever waits has to stay.
@@ -7,9 +7,10 @@ that works on what others use next (a file, a connection), whoever waits has to 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-__all__ = ["ended", "until_done"]
+__all__ = ["each_ended", "ended", "until_done"]
 
 T = TypeVar("T")
 
@@ -35,3 +36,18 @@ async def ended(work: asyncio.Future[T]) -> T:
             work.exception()  # nobody else will ask for it
         raise
     return work.result()
+
+
+async def each_ended(steps: Iterable[Callable[[], Awaitable[object]]]) -> None:
+    """Take these steps one after the other, also where one fails. Raises the first failure, in the end.
+
+    Whoever is cancelled takes no further step.
+    """
+    first: Exception | None = None
+    for step in steps:
+        try:
+            await step()
+        except Exception as error:
+            first = first or error
+    if first is not None:
+        raise first

@@ -12,6 +12,7 @@ import pytest
 from borough import Service, System, TokenIssuer
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
+from borough.ports import Signal
 from borough.reliability.arrival import Arrival
 from borough.runtime.configuration import Configuration
 from borough.testing import free_port
@@ -104,6 +105,41 @@ async def test_a_service_whose_first_call_was_refused_as_it_came_has_proven_itse
     finally:
         await client.close()
         await started.stop()
+
+
+@final
+class SulkingLibrary(Shelf, Service, Library):
+    """A library that does not close in order."""
+
+    async def close(self) -> None:
+        raise RuntimeError("a book is missing")
+
+
+class Kept:
+    """Keeps what it is sent, until it is closed."""
+
+    def __init__(self) -> None:
+        self.signals: list[Signal] = []
+        self.is_closed = False
+
+    async def write(self, signal: Signal, data: bytes) -> None:
+        self.signals.append(signal)
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_a_service_that_fails_to_close_takes_no_last_words_from_its_process(
+    tmp_path: Path,
+) -> None:
+    started, sink = process(tmp_path, "", SulkingLibrary, internal_port=free_port()), Kept()
+    started.observer.sinks["the test"] = sink
+    await started.start()
+    with pytest.raises(RuntimeError, match="a book is missing"):
+        await started.stop()
+    assert sink.is_closed
+    assert "metrics" in sink.signals
+    assert len(asyncio.all_tasks()) == 1
 
 
 @final

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from borough.clock import SystemClock
 from borough.contracts.reading import contract_mark
+from borough.ending import each_ended
 from borough.errors import ConfigurationError
 from borough.gateway.edge_process import EdgeMounts, EdgeProcess
 from borough.gateway.process import Mounts, Process
@@ -51,14 +52,14 @@ class _Apart(Generic[P]):
 
     async def stop_in_time(self) -> str | None:
         """See `Process.stop_in_time`."""
-        left = await self.process.stop_in_time()
-        await self.discovery.close()
-        return left
+        try:
+            return await self.process.stop_in_time()
+        finally:
+            await self.discovery.close()
 
     async def stop(self) -> None:
         """Drain, and look up no more. Idempotent."""
-        await self.process.stop()
-        await self.discovery.close()
+        await each_ended([self.process.stop, self.discovery.close])
 
 
 class ServicesApart(_Apart[Process]):

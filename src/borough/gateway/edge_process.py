@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from borough.clock import Clock, SystemClock
+from borough.ending import each_ended
 from borough.errors import NotFound
 from borough.gateway.forwarding import Forwarding
 from borough.gateway.front import Front
@@ -204,11 +205,14 @@ class EdgeProcess:
 
     async def stop(self) -> None:
         """Take nothing new, finish what runs within `limits.drain_s`, then end it. Idempotent."""
-        for close in self.closing:
-            await close()
-        await self._front.drain(self.configuration.options.limits.drain_s)
-        await self._front.close()
-        await self.proof.close()
+        drain_s = self.configuration.options.limits.drain_s
+        steps: list[Callable[[], Awaitable[None]]] = [
+            *self.closing,
+            lambda: self._front.drain(drain_s),
+            self._front.close,
+            self.proof.close,
+        ]
         if self._asking is not None:
-            await self._asking.close()
-        await self.observer.stop(_LAST_WORDS_S)
+            steps.append(self._asking.close)
+        steps.append(lambda: self.observer.stop(_LAST_WORDS_S))
+        await each_ended(steps)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from borough.clock import Clock, SystemClock
+from borough.ending import each_ended
 from borough.errors import ConfigurationError
 from borough.gateway.documents import Document, Probes, described, encoded
 from borough.gateway.edge import Edge
@@ -442,24 +443,25 @@ class Process:
         return None
 
     async def stop(self) -> None:
-        """Drain the doors, then stop the host. Idempotent."""
+        """Drain the doors, then stop the host. Idempotent. What fails keeps nothing else from its end."""
         if self.host.state == "ready":
             self.host.state = "stopping"
-        for close in self.closing:
-            await close()
-        grpc, server = self.grpc, self._internal_server
-        await self._drain(self.front.drain, None if grpc is None else grpc.drain_public)
-        await self._drain(
-            None if server is None else server.drain, None if grpc is None else grpc.drain_internal
-        )
-        await self.proof.close()
-        if self._public is not None:
-            await self._public.close()
-        await self.front.close()
-        await self.host.stop()
-        if self._internal_server is not None:
-            await self._internal_server.close()
-        await self.observer.stop(_LAST_WORDS_S)
+        grpc, server, public = self.grpc, self._internal_server, self._public
+        drain_public = None if grpc is None else grpc.drain_public
+        drain_internal = None if grpc is None else grpc.drain_internal
+        steps: list[Callable[[], Awaitable[None]]] = [
+            *self.closing,
+            lambda: self._drain(self.front.drain, drain_public),
+            lambda: self._drain(None if server is None else server.drain, drain_internal),
+            self.proof.close,
+        ]
+        if public is not None:
+            steps.append(public.close)
+        steps += [self.front.close, self.host.stop]
+        if server is not None:
+            steps.append(server.close)
+        steps.append(lambda: self.observer.stop(_LAST_WORDS_S))
+        await each_ended(steps)
 
     async def _drain(self, *drains: Callable[[float], Awaitable[None]] | None) -> None:
         """Drain listeners that stand beside each other."""

@@ -9,9 +9,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from borough.clock import Clock
+from borough.ending import each_ended
 from borough.observing.log_lines import LogLines
 from borough.observing.outlet import Outlet
 from borough.ports import Signal
@@ -94,9 +96,8 @@ class Exporter:
         self._recorder.hurry = None
         task.cancel()
         await asyncio.wait([task])
-        await self.flush(with_metrics=True)
-        for outlet in self._outlets:
-            await outlet.stop(grace_s)
+        stops = [partial(outlet.stop, grace_s) for outlet in self._outlets]
+        await each_ended([partial(self.flush, with_metrics=True), *stops])
 
     async def _run(self) -> None:
         while True:

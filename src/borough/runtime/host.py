@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from borough.clock import Clock, SystemClock
 from borough.contracts.operation import Contract
+from borough.ending import each_ended
 from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
 from borough.reliability.admission import Gate
@@ -237,7 +238,6 @@ class Host:
         if self.state == "stopped":
             return
         self.state = "stopping"
-        failures: list[BaseException] = []
         steps: list[Callable[[], Any]] = []
         if self.carriage is not None:
             steps.append(lambda: self.carriage.stop(self.configuration.options.limits.drain_s))  # type: ignore[union-attr]
@@ -245,16 +245,12 @@ class Host:
         steps += [service.close for service in reversed(self.services.values())]
         steps += [transport.close for transport in self._transports.values()]
         steps.append(self.broker.close)
-        for step in steps:
-            try:
-                await step()
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                failures.append(error)
+        try:
+            await each_ended(steps)
+        except Exception:
+            self.state = "stopped"
+            raise
         self.state = "stopped"
-        if failures:
-            raise failures[0]
 
     @property
     def routes(self) -> list[Route]:
