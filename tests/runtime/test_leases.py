@@ -1,8 +1,11 @@
 """One process has a role; whoever lost it writes nothing more."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from borough.stores.sqlite import SqliteStore
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import Place, staged
+from tests.stores.bodies import Stepped, outcome
 
 
 def others(place: Place, clock: ManualClock, name: str = "other") -> Leases:
@@ -335,3 +339,86 @@ async def test_a_role_is_free_when_its_work_has_ended_however_often_that_is_canc
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await Leases(place.store, stage.clock, "other").take("relay") is not None
+
+
+@pytest.mark.parametrize("early", [True, False])
+async def test_a_role_is_free_at_whatever_moment_its_holder_was_cancelled(
+    tmp_path: Path, early: bool
+) -> None:
+    async with staged(tmp_path) as stage:
+        place = await stage.place("orders")
+        step, is_reached = 0, True
+        while is_reached:
+            step += 1
+            stopping = asyncio.Event()
+
+            async def work(lease: Lease, stopping: asyncio.Event = stopping) -> None:
+                stopping.set()
+
+            role = f"role {step}"
+            holding = Stepped(place.leases.hold(role, work, stopping), step, early=early)
+            await asyncio.create_task(outcome(holding))
+            is_reached = holding.reached >= step
+            assert await Leases(place.store, stage.clock, "other").take(role) is not None
+        assert step > 3
+
+
+class Late(SqliteStore):
+    """A store of whose transactions one, when that is asked for, begins late."""
+
+    may_begin: asyncio.Event | None = None
+    is_late: bool = False
+
+    def transaction(self, companion: Companion | None = None, *, serializable: bool = True) -> Any:
+        made = super().transaction(companion, serializable=serializable)
+        may_begin, self.may_begin = self.may_begin, None
+        return made if may_begin is None else self._begun_late(made, may_begin)
+
+    @asynccontextmanager
+    async def _begun_late(
+        self, made: SqliteTransaction, may_begin: asyncio.Event
+    ) -> AsyncIterator[SqliteTransaction]:
+        self.is_late = True
+        await may_begin.wait()
+        async with made as tx:
+            yield tx
+
+
+async def test_a_role_that_is_given_back_during_a_renewal_is_free(tmp_path: Path) -> None:
+    clock = ManualClock()
+    store = Late(tmp_path / "orders.db", clock=clock)
+    await store.open()
+    await store.migrate("borough", borough_migrations("sqlite"))
+    leases, stopping = Leases(store, clock, "one"), asyncio.Event()
+    begun = asyncio.Semaphore(0)
+    kept, given_back = asyncio.Event(), asyncio.Event()
+
+    async def work(ends: asyncio.Event) -> None:
+        begun.release()
+        await ends.wait()
+
+    keeping = asyncio.create_task(leases.hold("keeps", lambda _: work(kept), stopping))
+    giving = asyncio.create_task(leases.hold("gives", lambda _: work(given_back), given_back))
+    async with asyncio.timeout(5):
+        await begun.acquire()
+        await begun.acquire()
+        while not clock._sleepers:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        store.may_begin = may_begin = asyncio.Event()
+        clock.advance(2.0)
+        while not store.is_late:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        given_back.set()
+        await giving
+        may_begin.set()
+        until = clock.epoch_s() + 6.0
+        question = "select until from borough_leases where role = 'keeps'"
+        while await store.one(float, question) != until:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    other = Leases(store, clock, "other")
+    assert await other.take("keeps") is None
+    assert await other.take("gives") is not None
+    stopping.set()
+    kept.set()
+    await keeping
+    await store.close()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from borough.clock import Clock
-from borough.ending import until_done
+from borough.ending import ended, until_done
 from borough.errors import BrokerError, StoreError
 from borough.ports import Store, StoreTransaction
 from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
@@ -32,7 +32,10 @@ on conflict (role) do update
 set owner = excluded.owner, epoch = excluded.epoch, until = excluded.until
 where borough_leases.epoch = excluded.epoch - 1
 """
-_RENEW = "update borough_leases set until = $1 where role = $2 and owner = $3 and epoch = $4"
+# One that was given back, and so ends at 0, stays so: a renewal that was under way may come after that.
+_RENEW = """
+update borough_leases set until = $1 where role = $2 and owner = $3 and epoch = $4 and until > 0
+"""
 _HOLD = """
 update borough_leases set until = until where role = $1 and owner = $2 and epoch = $3
 """
@@ -118,16 +121,23 @@ class Leases:
         row = await self._store.maybe(LeaseRow, _READ, role)
         if take(row, role, self._owner, self._clock.epoch_s(), self._terms) is None:
             return None
-        async with self._store.transaction(serializable=False) as tx:
-            row = await tx.maybe(LeaseRow, _READ, role)
-            taken = take(row, role, self._owner, self._clock.epoch_s(), self._terms)
-            if taken is None or not await tx.execute(
-                _WRITE, taken.role, taken.owner, taken.epoch, taken.until
-            ):
-                return None  # another process has it, or was first
-        until = began + self._terms.lasting_s
-        after_crash = row is not None and row.until > 0
-        return Lease(role, self._owner, taken.epoch, until, after_crash=after_crash)
+        lease: Lease | None = None
+        try:
+            async with self._store.transaction(serializable=False) as tx:
+                row = await tx.maybe(LeaseRow, _READ, role)
+                taken = take(row, role, self._owner, self._clock.epoch_s(), self._terms)
+                if taken is None or not await tx.execute(
+                    _WRITE, taken.role, taken.owner, taken.epoch, taken.until
+                ):
+                    return None  # another process has it, or was first
+                until = began + self._terms.lasting_s
+                after_crash = row is not None and row.until > 0
+                lease = Lease(role, self._owner, taken.epoch, until, after_crash=after_crash)
+        except asyncio.CancelledError:
+            if lease is not None:  # it may have committed all the same
+                await ended(asyncio.ensure_future(self._give_back(lease)))
+            raise
+        return lease
 
     async def release(self, lease: Lease) -> None:
         """Let others have the role at once."""
@@ -147,7 +157,7 @@ class Leases:
             try:
                 await until_done(task)
             finally:
-                await self._gave_up(lease)
+                await ended(asyncio.ensure_future(self._gave_up(lease)))
         return self._finished(lease, task)
 
     def _finished(self, lease: Lease, task: asyncio.Task[None]) -> bool:
@@ -170,6 +180,9 @@ class Leases:
             renewal, self._renewal = self._renewal, None
             renewal.cancel()
             await asyncio.wait([renewal])
+        await self._give_back(lease)
+
+    async def _give_back(self, lease: Lease) -> None:
         try:
             await self.release(lease)
         except StoreError as error:
