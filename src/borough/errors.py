@@ -138,6 +138,8 @@ class Unauthenticated(CallError):
     status = 401
     code = "unauthenticated"
     title = "Who is calling has not been proven"
+    has_token = False
+    """Whether a token came that does not count."""
 
 
 class Forbidden(CallError):
@@ -146,6 +148,8 @@ class Forbidden(CallError):
     status = 403
     code = "forbidden"
     title = "The caller may not do this"
+    scopes: tuple[str, ...] = ()
+    """Those that a token needs for it, where one lacks them."""
 
 
 class NotFound(CallError):

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from borough import ANYONE, Problem, contract, post
+from borough.contracts.reading import read_contract
+from borough.reliability.admission import Gate
+from borough.testing.clock import ManualClock
+from borough.transports.callee import Callee
+from borough.transports.http.door import Door, Identity, Route
 from tests.gateway.forging import ABSENT, Forge, hs256, stranger, text64, unsigned
-from tests.gateway.library import Town
+from tests.gateway.library import Seen, Town, request
 
 OPERATIONS = {
     "anyone": ("GET", "/library/who"),
@@ -179,7 +186,7 @@ async def test_a_wrong_token_is_refused_everywhere_and_says_why(
         method, path, wrong, body=b'{"title": "Emma"}' if method == "POST" else b""
     )
     assert (seen.status, seen.json["code"], seen.detail) == (401, "unauthenticated", detail)
-    assert seen.headers.get("www-authenticate") == "Bearer"
+    assert seen.headers.get("www-authenticate") == 'Bearer error="invalid_token"'
     assert seen.headers.get("content-type") == "application/problem+json"
 
 
@@ -247,6 +254,33 @@ async def test_missing_scopes_are_named(town: Town, scopes: str, missing: str) -
     seen = await town.ask("POST", "/library/books", token, body=b'{"title": "Emma"}')
     assert (seen.status, seen.json["code"]) == (403, "forbidden")
     assert seen.detail == f"library.Library.add needs the {missing}, which the token lacks"
+    assert seen.headers.get("www-authenticate") == (
+        'Bearer error="insufficient_scope", scope="books:write books:read"'
+    )
+
+
+class WrongPassword(Problem, status=401):
+    """That is not the password."""
+
+
+@contract("accounts", version="1.0")
+class Accounts(Protocol):
+    """Signs people in."""
+
+    @post("/sessions", allow=ANYONE, raises=[WrongPassword])
+    async def sign_in(self) -> str: ...
+
+
+async def test_a_declared_401_has_a_challenge_as_any_401_has() -> None:
+    async def refuse() -> str:
+        raise WrongPassword()
+
+    clock = ManualClock()
+    operation = read_contract(Accounts).operations["sign_in"]
+    route = Route(Callee(operation, refuse, Gate(1), clock.monotonic))
+    door = Door([route], lambda request, route: Identity(None, None), clock, strict=True)
+    seen = await Seen.of(await door.answer(request("POST", "/accounts/sessions")))
+    assert (seen.status, seen.headers.get("www-authenticate")) == (401, "Bearer")
 
 
 @pytest.mark.parametrize(

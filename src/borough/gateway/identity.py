@@ -42,7 +42,11 @@ def permit(allow: Allow, principal: Principal | None, what: str) -> None:
         missing = [name for name in allow.scopes if name not in principal.scopes]
         if missing:
             word = "scope" if len(missing) == 1 else "scopes"
-            raise Forbidden(f"{what} needs the {word} {', '.join(missing)}, which the token lacks")
+            error = Forbidden(
+                f"{what} needs the {word} {', '.join(missing)}, which the token lacks"
+            )
+            error.scopes = allow.scopes
+            raise error
 
 
 class PublicIdentity(Protocol):
@@ -79,7 +83,11 @@ class EdgeIdentity:
         return None if token is None else await self._checked(token)
 
     async def _checked(self, token: str) -> Principal:
-        return self.tokens.remembered(token) or await self.tokens.principal(token)
+        try:
+            return self.tokens.remembered(token) or await self.tokens.principal(token)
+        except Unauthenticated as error:
+            error.has_token = True
+            raise
 
     def remembered(self, request: Request) -> Principal | None:
         """The principal, where that is known without checking a signature."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -18,7 +18,14 @@ from borough.clock import Clock
 from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem
-from borough.errors import CallError, MethodNotAllowed, NotFound, ServiceFailure
+from borough.errors import (
+    CallError,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    ServiceFailure,
+    Unauthenticated,
+)
 from borough.reliability.arrival import Arrival, Usual
 from borough.services.context import Call, Principal, WorkPool
 from borough.telemetry.masking import without_secrets_in
@@ -51,6 +58,8 @@ _TURN = 64
 UNREADABLE = -1.0
 """The time of an arrival whose header cannot be read."""
 _PROBLEM = (b"content-type", b"application/problem+json")
+_CHALLENGE = (b"www-authenticate", b"Bearer")
+_WRONG_TOKEN = (b"www-authenticate", b'Bearer error="invalid_token"')
 
 
 Otherwise = Callable[[Request], Awaitable["Response | None"]]
@@ -338,7 +347,9 @@ def declared_response(
     if code is None:
         return problem_response(ServiceFailure("The service failed"), trace)
     document = problem_document(problem, code, trace.trace_id if trace else None)
-    return Response(problem.status, (_PROBLEM,), _told(document))
+    # RFC 9110 (15.5.2): no 401 without a challenge, and this is the only one that there is.
+    headers = (_PROBLEM, _CHALLENGE) if problem.status == 401 else (_PROBLEM,)
+    return Response(problem.status, headers, _told(document))
 
 
 def problem_response(error: CallError, trace: TraceContext | None = None) -> Response:
@@ -348,6 +359,14 @@ def problem_response(error: CallError, trace: TraceContext | None = None) -> Res
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    if error.status == 401:
-        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, Unauthenticated):
+        headers.append(_WRONG_TOKEN if error.has_token else _CHALLENGE)
+    elif isinstance(error, Forbidden) and error.scopes:
+        headers.append((b"www-authenticate", _insufficient(error.scopes)))
     return Response(error.status, headers, _told(_document(error, trace)))
+
+
+def _insufficient(scopes: Sequence[str]) -> bytes:
+    """What is asked of a token that lacks some of these (RFC 6750, 3.1)."""
+    needed = " ".join(scopes).replace("\\", r"\\").replace('"', r"\"")
+    return f'Bearer error="insufficient_scope", scope="{needed}"'.encode()
