@@ -16,6 +16,7 @@ from borough.transports.grpc.door import GrpcDoor
 from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.offer import Offer
 from borough.transports.http.bounds import Bounds
+from borough.transports.http.leaving import ask_the_silent
 from borough.transports.http.server import keep_unsent_here, why_no_listener
 
 __all__ = ["GrpcServer"]
@@ -66,6 +67,7 @@ class GrpcServer:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
         for listener in self._server.sockets:
             keep_unsent_here(listener)
+            ask_the_silent(listener)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
 

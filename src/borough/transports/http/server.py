@@ -19,6 +19,7 @@ from borough.clock import Clock, SystemClock, thread_cpu_s
 from borough.errors import ConfigurationError
 from borough.transports.http.bounds import Bounds
 from borough.transports.http.intake import Intake
+from borough.transports.http.leaving import ask_the_silent
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response, rendered_fields
 from borough.transports.http.refusals import REASONS, Refusal
@@ -121,6 +122,7 @@ class HttpServer:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
         for listener in self._server.sockets:
             keep_unsent_here(listener)
+            ask_the_silent(listener)
         self._intake = Intake(
             self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
         )

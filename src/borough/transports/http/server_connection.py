@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from borough.reliability.arrival import Arrival
 from borough.transports.http import refusals
 from borough.transports.http.chunked import ChunkedBody
+from borough.transports.http.leaving import has_left
 from borough.transports.http.message import Connection, Request, Response
 from borough.transports.http.refusals import FAILURE_BODY, PROBLEM_HEADERS, Refusal, Refused
 from borough.transports.http.request_head import CHUNKED, HeadReader
@@ -342,15 +343,10 @@ class ServerConnection(asyncio.Protocol):
             head = self._server.head_of(response.status, response.headers)
             # HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
             is_chunked = self._head.is_modern
+            framing = b"transfer-encoding: chunked\r\n" if is_chunked else b""
             keep = self._head.keep_alive and not self._server.is_draining
-            self._transport.write(
-                b"%b%b%b\r\n"
-                % (
-                    head,
-                    b"transfer-encoding: chunked\r\n" if is_chunked else b"",
-                    b"" if keep else b"connection: close\r\n",
-                )
-            )
+            end = b"\r\n" if keep else b"connection: close\r\n\r\n"
+            self._transport.write(head + framing + end)
             if not self._head.is_head:
                 await self._write_chunks(chunks, is_chunked=is_chunked)
         finally:
@@ -450,7 +446,9 @@ class ServerConnection(asyncio.Protocol):
             state == NEW and silent > limits.header_s
         ):
             self.close()
-        elif state == CLOSED and silent > limits.write_idle_s:
+        elif (state == CLOSED and silent > limits.write_idle_s) or (
+            not self._is_reading and has_left(self._transport)
+        ):
             self._transport.abort()
         elif (state == HEAD and silent > limits.header_s) or (
             state == BODY and (silent > limits.body_idle_s or self._is_slow(now))
