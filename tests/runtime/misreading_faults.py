@@ -59,4 +59,35 @@ class Shouting(Service, Shout):
         "Shouting.log has the default 50 for first, its contract 20",
         "Use the contract's, which every caller is given",
     ),
+    "a setting's default that does not fit": (
+        """
+class Mood(enum.Enum):
+    GOOD = "good"
+
+class Wishes(Settings):
+    pause_s: float = 3
+    password: Secret = Secret("none here")
+    token: Secret | None = None
+    mood: Mood = Mood.GOOD
+    host: int = "localhost"  # <-
+
+class Asking(Service):
+    wishes: Wishes
+    others: Wishes
+""",
+        "Wishes.host: the default 'localhost' does not fit: Expected `int`, got `str`",
+        "Mend it, or the type",
+    ),
+    "a setting without a type": (
+        """
+class Wishes(Settings):
+    host = "localhost"  # <-
+    port: int = 25
+
+class Asking(Service):
+    wishes: Wishes
+""",
+        "Wishes.host has a value and no type, so it is no setting",
+        "Annotate it; with ClassVar[...] where it is no setting",
+    ),
 }

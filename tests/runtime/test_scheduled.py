@@ -98,6 +98,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"after": timedelta.max}, "no calendar has a day"),
     ({"at": datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))}, "no time in UTC"),
     ({"at": START, "after": timedelta(1)}, "not both"),
+    ({"after": 90}, r"after=90 is no timedelta; write after=timedelta\(...\)"),
+    ({"at": "2030-01-01"}, r"at='2030-01-01' is no datetime; write at=datetime\(...\)"),
 ]
 
 

@@ -19,7 +19,13 @@ from msgspec import inspect as native
 
 from borough.contracts.fit import misfit
 from borough.contracts.marks import Reply
-from borough.contracts.portable import is_key, json_value, may_be_unset, strange_marks
+from borough.contracts.portable import (
+    is_key,
+    json_value,
+    may_be_unset,
+    strange_marks,
+    untyped_values,
+)
 from borough.contracts.shapes import (
     ArrayShape,
     BoolShape,
@@ -64,7 +70,6 @@ _STRANGERS: dict[type[native.Type], tuple[str, str]] = {
     native.CustomType: ("a class of your own", "Use a Struct"),
     native.NoneType: ("None alone", "Use an optional type, or leave it out"),
 }
-_OURS = frozenset({"builtins", "msgspec", "typing", "borough.contracts.struct"})
 NOTHING = LiteralShape(values=())
 """Stands where a fault was noted: everything fits it, and a catalog with faults is not used."""
 
@@ -324,18 +329,12 @@ class Catalog:
 
     def _loose(self, cls: type[Any]) -> None:
         """Note values of a class that have no type: they read like fields with a default and are none."""
-        for owner in (each for each in cls.__mro__ if each.__module__ not in _OURS):
-            typed = inspect.get_annotations(owner)
-            for name, value in vars(owner).items():
-                if name.startswith("_") or name in typed or name in cls.__struct_fields__:
-                    continue
-                if callable(value) or hasattr(value, "__get__"):
-                    continue
-                self._field = name
-                self._fault(
-                    "it has a value and no type, so it is no field",
-                    "Annotate it; with ClassVar[...] where it is not to travel",
-                )
+        for name in untyped_values(cls):
+            self._field = name
+            self._fault(
+                "it has a value and no type, so it is no field",
+                "Annotate it; with ClassVar[...] where it is not to travel",
+            )
         self._field = None
 
     def _struct_field(self, field: native.Field, declared: msgspec.structs.FieldInfo) -> FieldShape:

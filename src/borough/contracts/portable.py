@@ -6,7 +6,9 @@ Portable: int (64-bit), float, str, bool, bytes, Decimal, UUID, aware datetime, 
 
 from __future__ import annotations
 
+import inspect
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -23,7 +25,10 @@ __all__ = [
     "strange_marks",
     "struct_class",
     "type_shape",
+    "untyped_values",
 ]
+
+_OURS = frozenset({"builtins", "msgspec", "typing", "borough.contracts.struct"})
 
 _SCALARS = (
     shape.IntType,
@@ -147,6 +152,16 @@ def strange_marks(kind: Any) -> list[Any]:
     for part in typing.get_args(kind):
         found += strange_marks(part)
     return found
+
+
+def untyped_values(cls: type[Any]) -> Iterator[str]:
+    """Attributes of a struct's class that read like fields with a default, and are none for want of a type."""
+    for owner in (each for each in cls.__mro__ if each.__module__ not in _OURS):
+        typed = inspect.get_annotations(owner)
+        for name, value in vars(owner).items():
+            is_known = name.startswith("_") or name in typed or name in cls.__struct_fields__
+            if not is_known and not callable(value) and not hasattr(value, "__get__"):
+                yield name
 
 
 def is_key(found: shape.Type) -> bool:

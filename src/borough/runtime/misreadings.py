@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
+
+import msgspec
 
 from borough.contracts.marks import OPERATION_MARK
 from borough.contracts.operation import REQUIRED, Operation
+from borough.contracts.portable import untyped_values
 from borough.contracts.reading import contract_mark
 from borough.services.data import Database
 from borough.services.service import Service
-from borough.services.settings import Settings
+from borough.services.settings import Secret, Settings
 
-__all__ = ["is_filled_in", "misread", "misread_operation"]
+__all__ = ["is_filled_in", "misread", "misread_operation", "misread_settings"]
 
 _Judged = tuple[str, str, Any]
 
@@ -52,6 +55,38 @@ def misread_operation(cls: type[Service], function: Any, operation: Operation) -
                 "Use the contract's, which every caller is given",
                 function,
             )
+
+
+def misread_settings(kind: type[Settings]) -> Iterator[tuple[str, str, Any, str]]:
+    """What is wrong with a class of settings: message, remedy, the class and its field."""
+    for name in untyped_values(kind):
+        remedy = "Annotate it; with ClassVar[...] where it is no setting"
+        yield (
+            f"{kind.__name__}.{name} has a value and no type, so it is no setting",
+            remedy,
+            kind,
+            name,
+        )
+    for field in msgspec.structs.fields(kind):
+        if field.default is msgspec.NODEFAULT:
+            continue
+        try:
+            msgspec.convert(field.default, field.type, dec_hook=_own)
+        except msgspec.ValidationError as error:
+            is_secret = Secret in (
+                field.type,
+                *get_args(field.type),
+            )  # then it is not repeated here
+            shown = "a secret" if is_secret else repr(field.default)
+            what = f"{kind.__name__}.{field.name}: the default {shown} does not fit: {error}"
+            yield what, "Mend it, or the type", kind, field.name
+
+
+def _own(kind: Any, value: Any) -> Any:
+    """A value of a class that msgspec does not know, if it is one."""
+    if isinstance(value, kind):
+        return value
+    raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
 
 
 def is_filled_in(kind: Any) -> bool:

@@ -40,8 +40,17 @@ _LOOK_EACH_S = 1.0  # for what another process has scheduled
 _LONGEST_ALARM_S = 86_400.0
 
 
+def _refuse_other(name: str, given: object, kind: type) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise TransactionMisuse(
+            f"{name}={given!r} is no {kind.__name__}; write {name}={kind.__name__}(...)"
+        )
+
+
 def due_time(at: datetime | None, after: timedelta | None, now: datetime) -> datetime | None:
     """When an event is due, None for now. Raises `TransactionMisuse` for what is no time."""
+    _refuse_other("at", at, datetime)
+    _refuse_other("after", after, timedelta)
     if at is not None and after is not None:
         raise TransactionMisuse("an event is published `at` a time or `after` one, not both")
     if after is not None:

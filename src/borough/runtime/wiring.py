@@ -21,7 +21,7 @@ from borough.contracts.source import FaultList, same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.applications import Application
 from borough.runtime.methods import HandlerPlan, MethodPlans, MountPlan, SchedulePlan, takes
-from borough.runtime.misreadings import is_filled_in, misread, misread_operation
+from borough.runtime.misreadings import is_filled_in, misread, misread_operation, misread_settings
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
 from borough.services.service import Provided, Service
@@ -327,6 +327,8 @@ class _Wiring:
                         "Write one class with all of its settings",
                         cls,
                     )
+                for judged in misread_settings(kind) if kind not in settings.values() else ():
+                    self.found.add(*judged)
                 settings[attribute] = kind
             elif kind in self.resources:
                 resources[attribute] = kind
