@@ -49,6 +49,11 @@ STRANGERS = [
         "range(0, 3) in Annotated[...] says nothing here",
         'Write Meta(ge=1), or another of its words; Header("X-Name") and Cookie("name") are called',
     ),
+    strange(
+        "Key[int]",
+        "it is a Key, and only the field of an event keeps an order",
+        "Mark a field of the event itself, or remove the mark",
+    ),
     strange("Reply[int]", "Reply is no value", "Return it from an operation: `-> Reply[T]`"),
     strange("bytearray", "bytearray does not travel", "Use bytes"),
     strange(

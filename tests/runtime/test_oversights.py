@@ -27,6 +27,15 @@ IDLE = """
 """
 
 
+UNPUBLISHED = """
+    from borough import Event
+    class Ended(Event):
+        hours: int
+    class Rested(Ended):
+        pass
+"""
+
+
 def said(folder: Path, package: str, toml: str = "", **files: str) -> list[str]:
     """What a start of the system says, without its name and path."""
     beside = {
@@ -94,6 +103,12 @@ def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
             },
             "./idle/contract.py:5: idle.Busy is answered by nobody: IdleService does not inherit it; add it to its "
             "bases, or remove the contract",
+        ),
+        (
+            "unpublished",
+            "",
+            {"idle/service.py": UNPUBLISHED + IDLE},
+            "./idle/service.py:5: no contract publishes the event Rested; name it in publishes=[...], or remove it",
         ),
         (
             "patient",

@@ -50,7 +50,7 @@ from borough.contracts.shapes import (
     UnionShape,
     UuidShape,
 )
-from borough.contracts.struct import OpenEnum
+from borough.contracts.struct import Event, OpenEnum
 
 __all__ = ["NOTHING", "Catalog", "TypeFault", "first_sentence", "is_name", "own_doc"]
 
@@ -343,6 +343,11 @@ class Catalog:
         shape = self._shape(field.type)
         self._owner, self._field = owner, field.name
         self._strange(declared.type)
+        if is_key(field.type) and not issubclass(owner, Event):
+            self._fault(
+                "it is a Key, and only the field of an event keeps an order",
+                "Mark a field of the event itself, or remove the mark",
+            )
         unset = declared.default is UNSET
         if unset != may_be_unset(declared.type):
             self._fault("Unset in the type and UNSET as default belong together", "Use both")

@@ -6,9 +6,11 @@ A start says each in one sentence and goes on: a file or a table may be there fo
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterator
 
 from borough.contracts.source import source_place
+from borough.contracts.struct import Event
 from borough.runtime.options import (
     KafkaOptions,
     LimitOptions,
@@ -47,8 +49,25 @@ def oversights(plan: Plan, options: Options) -> Iterator[str]:
                 f"{file}:{line}: {contract.wire_name} is answered by nobody: {owner.cls.__name__} does not "
                 "inherit it; add it to its bases, or remove the contract"
             )
+    yield from _events(plan)
     yield from _times(plan, options.limits)
     yield from _names(options)
+
+
+def _events(plan: Plan) -> Iterator[str]:
+    """Events beside a contract that no contract publishes: publishing them fails, and hearing them is a fault."""
+    published = {event.kind for each in plan.contracts.values() for event in each.events.values()}
+    names = sorted({each.cls.__module__ for each in plan.contracts.values()})
+    for module in [sys.modules[name] for name in names if name in sys.modules]:
+        for kind in vars(module).values():
+            if not isinstance(kind, type) or not issubclass(kind, Event) or kind in published:
+                continue
+            if kind.__module__ == module.__name__ and not kind.__subclasses__():
+                file, line = source_place(kind)
+                yield (
+                    f"{file}:{line}: no contract publishes the event {kind.__name__}; name it in publishes=[...], "
+                    "or remove it"
+                )
 
 
 def _times(plan: Plan, limits: LimitOptions) -> Iterator[str]:
