@@ -50,6 +50,9 @@ class Shelf(Protocol):
     @get("/replied/{title}", allow=ANYONE)
     async def replied(self, title: str) -> Reply[Book]: ...
 
+    @get("/tagged", allow=ANYONE)
+    async def tagged(self) -> Reply[str]: ...
+
     @post("/lent", allow=ANYONE, idempotent_by="title")
     async def lend(self, title: str) -> Book: ...
 
@@ -72,6 +75,9 @@ class ShelfService(Service, Shelf):
 
     async def replied(self, title: str) -> Reply[Book]:
         return Reply(value=cast(Book, self.answer))
+
+    async def tagged(self) -> Reply[str]:
+        return Reply(value="a", etag='"v1"')
 
     async def lend(self, title: str) -> Book:
         async with self.db.transaction() as tx:
@@ -111,6 +117,16 @@ async def test_the_edge_answers_500_and_tells_the_log(
         assert answer.status == 500
     told = "shelf.Shelf.book answered out of contract: int in place of Book"
     assert any(told in record.getMessage() for record in caplog.records)
+
+
+async def test_the_log_tells_of_a_reply_whose_headers_cannot_be_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start(System([ShelfService]), edge=True) as running:
+        answer = await asyncio.to_thread(ask, running.edge_url, "GET", "/shelf/tagged")
+        assert (answer.status, answer.value["code"]) == (500, "service-failure")
+    told = "shelf.Shelf.tagged: The ETag '\"v1\"' cannot be answered: it is a text without quotes and spaces"
+    assert told in [record.getMessage() for record in caplog.records]
 
 
 async def test_what_reads_as_the_promised_class_on_the_other_side_is_one() -> None:

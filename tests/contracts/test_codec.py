@@ -265,6 +265,8 @@ def test_a_reply_arrives_equal(
         Reply(value="", cookies={"a;b": "1"}),
         Reply(value="", etag='v"1'),
         Reply(value="", etag="v\n1"),
+        Reply(value="", headers={"x": 1}),  # type: ignore[dict-item]
+        Reply(value="", etag=3),  # type: ignore[arg-type]
     ],
     ids=str,
 )

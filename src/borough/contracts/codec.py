@@ -449,17 +449,23 @@ def reply_fields(reply: Reply[Any]) -> list[tuple[str, str]]:
     """A reply's headers, cookies and ETag as header fields. Raises `ServiceFailure` for what none can carry."""
     fields = [(name.lower(), value) for name, value in reply.headers.items()]
     for name, value in fields:
-        if not _TOKEN.fullmatch(name) or name in _REPLY_HEADERS or not _FIELD.fullmatch(value):
+        if not _is(_TOKEN, name) or name in _REPLY_HEADERS or not _is(_FIELD, value):
             raise ServiceFailure(f"The header {name} cannot be answered with the value {value!r}")
     for name, value in reply.cookies.items():
         if not _TOKEN.fullmatch(name):
             raise ServiceFailure(f"The cookie {name!r} has a name that no header can carry")
         fields.append(("set-cookie", f"{name}={quote(value, safe=_COOKIE_SAFE)}"))
     if reply.etag is not None:
-        if not _ETAG.fullmatch(reply.etag):
-            raise ServiceFailure(f"The ETag {reply.etag!r} has characters that no header can carry")
+        if not _is(_ETAG, reply.etag):
+            raise ServiceFailure(
+                f"The ETag {reply.etag!r} cannot be answered: it is a text without quotes and spaces"
+            )
         fields.append(("etag", f'"{reply.etag}"'))
     return fields
+
+
+def _is(pattern: re.Pattern[str], text: object) -> bool:
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
 
 
 def _reply(value: Any, headers: Sequence[tuple[str, str]]) -> Reply[Any]:

@@ -292,7 +292,12 @@ def _answer(request: Request, route: Route, result: Any) -> Response:
 
 def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
     headers: list[tuple[bytes, bytes]] = list(route.headers)
-    for name, value in reply_fields(reply):
+    try:
+        fields = reply_fields(reply)
+    except ServiceFailure as error:
+        _log.error("%s: %s", route.name, error)
+        raise
+    for name, value in fields:
         terms = "; Path=/; HttpOnly; SameSite=Lax" if name == "set-cookie" else ""
         headers.append((name.encode(), (value + terms).encode("latin-1")))
     if reply.etag is not None and _is_known(request, f'"{reply.etag}"'):
