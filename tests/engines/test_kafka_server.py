@@ -81,3 +81,14 @@ def test_a_server_keeps_its_address_over_a_kill(kafka: KafkaServer, tmp_path: Pa
         assert server.address != kafka.address
     finally:
         server.kill()
+
+
+def test_a_start_goes_on_where_one_before_was_interrupted(
+    kafka: KafkaServer, tmp_path: Path
+) -> None:
+    (tmp_path / "kafka" / "data").mkdir(parents=True)
+    server = KafkaServer.start(tmp_path / "kafka")
+    try:
+        assert server.address != kafka.address
+    finally:
+        server.kill()

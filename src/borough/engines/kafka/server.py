@@ -29,6 +29,7 @@ _READY_WITHIN_S: Final = 90.0
 _STOP_S: Final = 30.0
 _ANSWER_S: Final = 2.0
 _FORMAT_S: Final = 60.0
+_MARK: Final = "meta.properties"
 _MAIN: Final = "kafka.Kafka"
 _FORMAT: Final = "kafka.tools.StorageTool"
 _API_VERSIONS: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
@@ -79,7 +80,7 @@ class KafkaServer:
             _CONFIGURATION.format(port=self.port, controller_port=free_port(), data=data),
             encoding="utf-8",
         )
-        if not (data / "meta.properties").exists():
+        if not (data / _MARK).exists():
             self._format(data, clock)
         self._process = self._begin()
 
@@ -136,17 +137,25 @@ class KafkaServer:
     def _format(self, data: Path, clock: Clock) -> None:
         """Make an empty data folder; one that was made with the programs is copied, a second saved."""
         formatted = self._home / FORMATTED
-        if formatted.is_dir():
-            shutil.copytree(formatted, data)
-            return
         name = _cluster_name(clock.new_id())
         command = java_command(self._home, _FORMAT)
         command += ["format", "--cluster-id", name, "--config", str(self._settings)]
         try:
+            if formatted.is_dir():
+                _copy(formatted, data)
+                return
             subprocess.run(command, check=True, capture_output=True, timeout=_FORMAT_S, text=True)
         except (OSError, subprocess.SubprocessError) as error:
             said = str(getattr(error, "stderr", None) or error)
             raise ConfigurationError(f"Kafka cannot format {data}:\n{said[-1000:]}") from None
+
+
+def _copy(formatted: Path, data: Path) -> None:
+    """What tells that it is whole comes last: an interrupted start is gone on with by the next one."""
+    shutil.copytree(formatted, data, ignore=shutil.ignore_patterns(_MARK), dirs_exist_ok=True)
+    draft = data / f"{_MARK}.new"
+    shutil.copy2(formatted / _MARK, draft)
+    draft.replace(data / _MARK)
 
 
 def _cluster_name(number: UUID) -> str:
