@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from borough.contracts.marks import ANYONE
+from borough.errors import ServiceFailure
 from borough.gateway.edge import EdgeSettings
 from borough.gateway.raw import Asgi, RawLimits, RawMount
 from tests.gateway.library import Town, request
@@ -70,4 +71,33 @@ async def test_a_stream_that_nobody_reads_ends_whatever_the_application_makes_of
     async with asyncio.timeout(10):
         await is_full.wait()
         await begun.body.aclose()  # type: ignore[union-attr]
+    await town.edge.close()
+
+
+def announcing(length: int, *pieces: bytes) -> Asgi:
+    """Says how long its answer is, and sends these pieces."""
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        fields = [(b"Content-Length", b"%d" % length)]
+        await send({"type": "http.response.start", "status": 200, "headers": fields})
+        for piece in pieces[:-1]:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": pieces[-1]})
+
+    return app
+
+
+@pytest.mark.parametrize("pieces", [(b"tick", b"t"), (b"tick", b"tock", b"!")])
+async def test_a_stream_that_is_shorter_or_longer_than_was_announced_breaks_off(
+    tmp_path: Path, pieces: tuple[bytes, ...]
+) -> None:
+    town = full(tmp_path, announcing(8, *pieces), 1)
+    with pytest.raises(ServiceFailure, match="had announced"):
+        await town.get("/library/raw")
+    await town.edge.close()
+
+
+async def test_a_stream_as_long_as_was_announced_is_whole(tmp_path: Path) -> None:
+    town = full(tmp_path, announcing(8, b"tick", b"tock"), 1)
+    assert (await town.get("/library/raw")).body == b"ticktock"
     await town.edge.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 
 import msgspec
@@ -39,6 +39,7 @@ _SERVERS = frozenset(
     {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
 )
 _FINAL, _LAST = 200, 599
+_BODILESS = (204, 304)
 _CHUNKS_AHEAD = 8
 _AFTERMATH_S = 0.5
 
@@ -108,11 +109,14 @@ class _Chunks:
     def __init__(
         self,
         first: bytes,
+        length: int | None,
         exchange: _Exchange,
         task: asyncio.Task[None],
         ended: Callable[[asyncio.Task[None]], None],
     ) -> None:
+        """`length`: what the application has announced, if it has."""
         self._first: bytes | None = first
+        self._missing = length
         self._exchange = exchange
         self._task = task
         self._ended: Callable[[asyncio.Task[None]], None] | None = ended
@@ -124,13 +128,22 @@ class _Chunks:
     async def __anext__(self) -> bytes:
         if self._first is not None:
             first, self._first = self._first, None
-            return first
+            return self._counted(first)
         if not self._more:
+            if self._missing:
+                raise ServiceFailure("The application sent less than it had announced")
             raise StopAsyncIteration
         chunk = await self._exchange.chunks.get()
         if isinstance(chunk, BaseException):
             raise ServiceFailure("The application failed while it answered")
         body, self._more = chunk
+        return self._counted(body)
+
+    def _counted(self, body: bytes) -> bytes:
+        if self._missing is not None:
+            self._missing -= len(body)
+            if self._missing < 0:
+                raise ServiceFailure("The application sent more than it had announced")
         return body
 
     async def aclose(self) -> None:
@@ -206,7 +219,8 @@ class RawApp:
                 full = Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
                 raise after_it_ran(full, request)
             self._streams += 1
-            chunks = _Chunks(body, exchange, task, self._stream_ended)
+            length = None if start["status"] in _BODILESS else _announced(fields)
+            chunks = _Chunks(body, length, exchange, task, self._stream_ended)
             return Response(start["status"], headers, chunks)
         exchange.leave()
         self._leave_behind(task)
@@ -298,6 +312,12 @@ class RawApp:
             task.cancel()
         if running:
             await asyncio.wait(running)
+
+
+def _announced(fields: Sequence[tuple[bytes, bytes]]) -> int | None:
+    """How long the application says that its body is. Sent in chunks, one that breaks off would pass for whole."""
+    said = dict(fields).get(b"content-length", b"")
+    return int(said) if said.isdigit() else None
 
 
 def _is_final(start: Message, path: str) -> bool:
