@@ -99,7 +99,11 @@ async def test_where_the_edge_says_who_may_read_an_application_says_nothing_besi
     tmp_path: Path, origins: tuple[str, ...], origin: str, granted: str | None
 ) -> None:
     async def open_to_all(_: Any, receive: Any, send: Any) -> None:
-        fields = [(b"Access-Control-Allow-Origin", b"*"), (b"x-a", b"1")]
+        fields = [
+            (b"Access-Control-Allow-Origin", b"*"),
+            (b"Access-Control-Expose-Headers", b"x-a"),
+            (b"x-a", b"1"),
+        ]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": b"x"})
 
@@ -108,6 +112,7 @@ async def test_where_the_edge_says_who_may_read_an_application_says_nothing_besi
     seen = await at.get("/library/raw", headers={"Origin": origin})
     assert seen.headers.get("access-control-allow-origin") == granted
     assert seen.headers.get("x-a") == "1"
+    assert "x-a" in listed(seen, "access-control-expose-headers")
 
 
 async def test_without_origins_nothing_is_said_of_cors(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _ASKED = (
 )  # fmt: skip
 _SHOWN = b"deprecation, etag, location, retry-after, www-authenticate"
 _VARY = (b"vary", b"origin")
-_PREFIX = b"access-control-"
+_ALLOWS = b"access-control-allow-"
 
 
 class Cors:
@@ -78,12 +78,12 @@ class Cors:
         )
 
     def mark(self, request: Request, response: Response) -> Response:
-        """The response as the asking page may read it, whatever an application says of that itself: a
-        browser takes two answers for none."""
+        """The response as the asking page may read it, whatever an application allows of itself: a
+        browser takes two origins for none. What it exposes is added to what the edge does."""
         granted = self._granted(request.headers.get("origin"))
         own = response.headers
-        if any(name.startswith(_PREFIX) for name, _ in own):
-            own = tuple(field for field in own if not field[0].startswith(_PREFIX))
+        if any(name.startswith(_ALLOWS) for name, _ in own):
+            own = tuple(field for field in own if not field[0].startswith(_ALLOWS))
         if granted is None:
             response.headers = own if self._any else (*own, _VARY)
         else:
