@@ -34,6 +34,7 @@ from borough.runtime.options import Options
 from borough.runtime.pulse import Pulse, Quietable, until_quiet
 from borough.runtime.push import Pushes
 from borough.runtime.relay import Relay
+from borough.runtime.renamed import renamed
 from borough.runtime.running import RunningService
 from borough.runtime.schedule import Schedule, ScheduledHandler
 
@@ -199,7 +200,12 @@ class Carriage:
         """
         consuming = (name for name, consumers in self._consumers.items() if consumers)
         await self._broker.claim({*self._relays, *consuming})
-        for consumers in self._consumers.values():
+        for name, consumers in self._consumers.items():
+            database = self._services[name].database
+            heard = [(each.handler.name, each.topic) for each in consumers]
+            whole = {each.handler.name for each in consumers if each.handler.projection is not None}
+            for sentence in await renamed(database, heard, whole) if database is not None else ():
+                _log.warning("%s", sentence)
             for consumer in consumers:
                 await consumer.register()
 
