@@ -11,6 +11,7 @@ from borough import Secret
 from borough.errors import ProcessStalled, StoreUnavailable
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
+from borough.reliability.inbox import InboxTerms
 from borough.reliability.lease import Terms
 from borough.reliability.retries import Retries
 from borough.runtime.dead_letters import DeadLetters, Selection
@@ -91,6 +92,35 @@ async def test_the_last_attempt_makes_a_dead_letter_and_releases_its_followers(
             "`borough events dead mail.hear --events` shows it; `borough events replay mail.hear` "
             "has what is dead there handled again: RuntimeError('no bad here')"
         ]
+
+
+async def test_a_parked_event_that_is_heard_no_more_says_so_when_it_dies(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        patient = Retries(
+            quick=2, attempts=1000, quick_waits=QUICK.quick_waits, parked_waits=QUICK.parked_waits
+        )
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, patient)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"))
+            await until(stage, lambda: consumer.parked == 1)
+        later = stage.consumer(
+            mail,
+            bad.hear,
+            takes_transaction=True,
+            events=(),
+            terms=InboxTerms(retries=QUICK),
+        )
+        async with running(relay, later):
+            await quiet(stage, relay, later)
+        [(error, _, _, cause, _)] = await dead(mail)
+        assert error.endswith("EventUnheard")
+        assert cause == (
+            "mail.hear has parked it and hears no orders.Orders.Placed any more; "
+            "name that in its mark again, or drop the event"
+        )
 
 
 class Speechless(Exception):

@@ -10,11 +10,15 @@ import msgspec
 from borough.contracts.operation import BoundEvent
 from borough.errors import BoroughError
 
-__all__ = ["EventHandler", "EventRefused", "EventSpared"]
+__all__ = ["EventHandler", "EventRefused", "EventSpared", "EventUnheard"]
 
 
 class EventRefused(BoroughError):
     """Whoever is to have the event will never take it; trying again will not help."""
+
+
+class EventUnheard(BoroughError):
+    """A parked event is of a type that the handler's code does not name. Another release's may: it is tried again."""
 
 
 class EventSpared(BoroughError):

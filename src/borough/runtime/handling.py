@@ -20,7 +20,7 @@ from borough.reliability.inbox import InboxTerms, stable_key
 from borough.reliability.lease import Lease
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.envelope import CloudEvent, EventReader, read_document, trace_in
-from borough.runtime.event_handler import EventHandler
+from borough.runtime.event_handler import EventHandler, EventUnheard
 from borough.runtime.handler_sight import Delivery, HandlerSight
 from borough.runtime.inbox_ids import was_done_formerly
 from borough.runtime.leases import check_lease
@@ -117,6 +117,11 @@ class Handling:
     async def handle_parked(self, parked: ParkedEvent, parking: Parking, lease: Lease) -> Outcome:
         """Handle an event that was put aside; its effects commit with its removal."""
         message = parked.message(self._topic)
+        if not self.hears(message.type):
+            raise EventUnheard(
+                f"{self._handler.name} has parked it and hears no {message.type} any more; "
+                "name that in its mark again, or drop the event"
+            )
 
         async def remove(tx: StoreTransaction) -> Outcome:
             return Outcome.DONE if await parking.finish(tx, parked, lease) else Outcome.DUPLICATE
