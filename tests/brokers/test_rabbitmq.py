@@ -29,6 +29,23 @@ COUNT = 2000
 QUICK = RabbitmqTerms(patience_s=3.0)
 
 
+async def test_who_gives_up_asking_how_many_wait_disturbs_no_reading(
+    rabbitmq: RabbitmqServer, tmp_path: Path
+) -> None:
+    async with opened(rabbitmq, tmp_path) as broker:
+        subscription = await broker.subscribe("one", TOPIC, 0)
+        await broker.publish([event(number) for number in range(1, 6)])
+        await taken(subscription, 5)
+        for turns in range(12):
+            asking = asyncio.ensure_future(broker.waiting("one", TOPIC))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait([asking])
+        await broker.publish([event(6)])
+        assert [delivery.message.id for delivery in await taken(subscription, 1)] == ["e6"]
+
+
 async def test_what_is_closed_at_the_broker_is_closed_however_often_one_is_cancelled() -> None:
     may_end, is_closed = asyncio.Event(), asyncio.Event()
 

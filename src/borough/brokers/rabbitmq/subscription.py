@@ -92,6 +92,12 @@ class QueueSubscription:
 
     async def waiting(self) -> int:
         """How many events wait for this handler, at the broker or here."""
+        asking = asyncio.ensure_future(self._count())
+        asking.add_done_callback(_ask_no_more)
+        # Who gives up waiting does not end the question: the library would close the channel, and all come again.
+        return await asyncio.shield(asking) + len(self._ready)
+
+    async def _count(self) -> int:
         channel = self._channel
         if channel is None or channel.is_closed:
             await self._opened()
@@ -100,7 +106,7 @@ class QueueSubscription:
             count = await self._topology.count(channel, self._group, self._topic)
             # What was counted as given is on its way here; what is asked next comes behind it.
             await self._topology.count(channel, self._group, self._topic)
-        return count + len(self._ready)
+        return count
 
     async def close(self) -> None:
         """Hand back what is done and end. Idempotent. Whoever is cancelled waits for that, too."""
@@ -195,6 +201,11 @@ class QueueSubscription:
     async def _hand_back(self, channel: AbstractChannel) -> None:
         for tag, multiple in self._receipts.settle():
             await channel.basic_ack(tag, multiple=multiple, wait=False)
+
+
+def _ask_no_more(asking: asyncio.Future[int]) -> None:
+    if not asking.cancelled():
+        asking.exception()  # nobody else may ask for it
 
 
 class _Receipts:
