@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import uvloop
+
 from borough.transports.http.client import HttpClient
 from shop.demo.customer import WORDS, Shop, Unexpected
 from shop.demo.tally import Tally
@@ -98,7 +100,7 @@ def main() -> int:
     parser.add_argument("--edge", required=True, help="the shop, http://HOST:PORT")
     options = parser.parse_args()
     _give_way()
-    asyncio.run(search(options.edge))
+    uvloop.run(search(options.edge))
     return 0
 
 
