@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from borough import Database, Event, Key, Projections, Service, Transaction, contract, get, on, post
@@ -68,6 +69,7 @@ class _SearchService(Service):
     async def open(self) -> None:
         async with self.db.transaction() as tx:
             await tx.execute(TABLES)
+            await tx.execute("create table if not exists noises (number integer)")
 
     async def price(self, item: str, position: str = "", within_s: float = 5.0) -> int:
         await self.projections.reached("prices", position, within_s=within_s)
@@ -88,13 +90,20 @@ class _SearchService(Service):
         )
 
 
-def search(generation: int = 1, factor: int = 1) -> type[Service]:
+def search(
+    generation: int = 1,
+    factor: int = 1,
+    *,
+    events: Sequence[type[Event]] = (PriceChanged,),
+    tables: Sequence[str] = ("prices",),
+) -> type[Service]:
     """The search service in the form of some release."""
 
     class SearchService(_SearchService, Search, name="search"):
-        @projection(PriceChanged, tables=["prices"], generation=generation)
-        async def prices(self, event: PriceChanged, tx: Transaction) -> None:
-            await self.write(event, tx)
+        @projection(*events, tables=tables, generation=generation)
+        async def prices(self, event: Any, tx: Transaction) -> None:
+            if isinstance(event, PriceChanged):
+                await self.write(event, tx)
 
     SearchService.factor = factor
     return SearchService

@@ -129,7 +129,7 @@ async def test_a_past_generation_is_forgotten_at_once(tmp_path: Path) -> None:
         for table, columns in (("inbox", "$4, 1"), ("attempts", "1, $4")):
             sql = f"insert into borough_{table} values ($1, $2, $3, {columns})"
             await write(mail, sql, *rows, ("mail.other", 1, "x", now))
-        await write(mail, "insert into borough_generations values ($1, 3, 3)", ("mail.hear",))
+        await write(mail, "insert into borough_generations values ($1, 3, 3, '')", ("mail.hear",))
         await keeping.sweep(await leased(mail))
         for table in ("inbox", "attempts"):
             found = await mail.store.all(

@@ -20,7 +20,16 @@ from borough.reliability.position import position_of, read_position
 from borough.testing import ManualClock, Mode, start
 from borough.testing.running import Running
 from tests.modes import IN_ONE_PROCESS
-from tests.runtime.market import HearingService, Market, MarketService, Search, search, shown
+from tests.runtime.market import (
+    HearingService,
+    Market,
+    MarketService,
+    Noise,
+    PriceChanged,
+    Search,
+    search,
+    shown,
+)
 
 QUICK: dict[str, Any] = {"events.lease_s": 0.3}
 
@@ -63,6 +72,26 @@ async def test_another_generation_in_the_code_makes_it_anew(tmp_path: Path) -> N
     async with start(market(search(7)), data=tmp_path) as running:
         await set_prices(running, ("nut", 4))
         assert await shown(running.database("search")) == {"nut": (4, 3)}
+
+
+async def test_a_projection_that_is_made_of_more_says_once_that_the_past_is_not_in_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    more: dict[str, Any] = {"events": (PriceChanged, Noise), "tables": ("prices", "noises")}
+    for release in (
+        search(),
+        search(),
+        search(**more),
+        search(**more),
+        search(),
+        search(2, **more),
+    ):
+        async with start(market(release), data=tmp_path) as running:
+            await set_prices(running, ("nut", 1))
+    assert caplog.messages == [
+        "search.prices is made of more than it was (market.Market.Noise, noises), and goes on where it is: what was "
+        "published before is not in that; write generation=2 in its mark to make it anew"
+    ]
 
 
 async def test_a_rebuild_fences_the_running_consumer_and_goes_on(tmp_path: Path) -> None:

@@ -215,13 +215,16 @@ class Carriage:
             for handler in service.plan.handlers:
                 made = handler.projection
                 if made is not None and service.store is not None:
-                    await start_generation(
+                    told = await start_generation(
                         service.store,
                         handler.name,
                         made.tables,
+                        [event.wire_name for event in handler.events],
                         made.generation,
                         self._clock.epoch_s(),
                     )
+                    if told is not None:
+                        _log.warning("%s", told)
         workers: list[_Worker] = [*self._relays.values(), *self.consumers, *self._schedules]
         workers += self._housekeeping.values()
         for worker in workers:

@@ -19,10 +19,11 @@ from borough.runtime.reruns import rerun
 
 __all__ = ["Generation", "generation_of", "rebuild", "start_generation"]
 
-_READ = "select generation, declared from borough_generations where handler = $1"
+_READ = "select generation, declared, made_of from borough_generations where handler = $1"
 _WRITE = """
-insert into borough_generations (handler, generation, declared) values ($1, $2, $3)
-on conflict (handler) do update set generation = excluded.generation, declared = excluded.declared
+insert into borough_generations (handler, generation, declared, made_of) values ($1, $2, $3, $4)
+on conflict (handler) do update
+set generation = excluded.generation, declared = excluded.declared, made_of = excluded.made_of
 """
 _HEARD = "select 1 from borough_inbox where handler = $1 limit 1"
 _FORGOTTEN = (
@@ -41,10 +42,14 @@ update borough_leases set epoch = epoch + 1, until = 0.0 where substr(role, 1, l
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """The generation in force, and the one that the code named when it began."""
+    """The generation in force, and the one that the code named when it began.
+
+    `made_of` are its tables and events in the code that started last, by name; empty where that is not known.
+    """
 
     generation: int
     declared: int
+    made_of: str = ""
 
 
 async def generation_of(store: Store, projection: str) -> Generation | None:
@@ -53,17 +58,24 @@ async def generation_of(store: Store, projection: str) -> Generation | None:
 
 
 async def start_generation(
-    store: Store, projection: str, tables: Sequence[str], declared: int, now: float
-) -> None:
+    store: Store,
+    projection: str,
+    tables: Sequence[str],
+    events: Sequence[str],
+    declared: int,
+    now: float,
+) -> str | None:
     """Begin a generation where the code names another one than that in force, or it is the first.
 
-    A lower one waits while somebody consumes for the higher one: that is an older release in a rollout.
+    A lower one waits while somebody consumes for the higher one: that is an older release in a rollout. Returns
+    what is to be said where the one in force goes on with tables or events that it was not begun with.
 
     Raises `ConfigurationError` for tables that do not exist, and for a new projection whose tables
     are not empty: what is in them may be somebody's.
     """
     full = [table for table in tables if await _has_rows(store, projection, table)]
-    await rerun(lambda: _start(store, projection, tables, full, declared, now))
+    made_of = " ".join(sorted((*tables, *events)))
+    return await rerun(lambda: _start(store, projection, tables, full, made_of, declared, now))
 
 
 async def _start(
@@ -71,26 +83,44 @@ async def _start(
     projection: str,
     tables: Sequence[str],
     full: Sequence[str],
+    made_of: str,
     declared: int,
     now: float,
-) -> None:
+) -> str | None:
     async with store.transaction() as tx:
         found = await tx.maybe(Generation, _READ, projection)
-        if found is not None and (
-            found.declared == declared
-            or (
-                found.declared > declared
-                and await tx.maybe(bool, _CONSUMED, f"consume {projection} ", now)
-            )
+        if found is not None and found.declared == declared:
+            return await _go_on(tx, projection, found, made_of)
+        if (
+            found is not None
+            and found.declared > declared
+            and await tx.maybe(bool, _CONSUMED, f"consume {projection} ", now)
         ):
-            return
+            return None
         if found is None and full:
             raise ConfigurationError(
                 f"{projection} is a new projection, and its table {full[0]} is not empty; only a "
                 "projection writes its tables: empty it in a migration, or name another"
             )
         before = found.generation if found is not None else await tx.maybe(int, _HEARD, projection)
-        await _begin(tx, projection, tables, Generation((before or 0) + 1, declared))
+        await _begin(tx, projection, tables, Generation((before or 0) + 1, declared, made_of))
+    return None
+
+
+async def _go_on(
+    tx: StoreTransaction, projection: str, found: Generation, made_of: str
+) -> str | None:
+    """Note what it is made of now. What has come to it begins empty, which is said once."""
+    if found.made_of == made_of:
+        return None
+    await tx.execute(_WRITE, projection, found.generation, found.declared, made_of)
+    added = sorted(set(made_of.split()) - set(found.made_of.split()))
+    if not found.made_of or not added:
+        return None
+    return (
+        f"{projection} is made of more than it was ({', '.join(added)}), and goes on where it is: what was published "
+        f"before is not in that; write generation={found.declared + 1} in its mark to make it anew"
+    )
 
 
 async def rebuild(store: Store, projection: str, tables: Sequence[str]) -> int:
@@ -104,7 +134,8 @@ async def rebuild(store: Store, projection: str, tables: Sequence[str]) -> int:
             found = await tx.maybe(Generation, _READ, projection)
             if found is None:
                 raise ConfigurationError(f"{projection} has never run; there is nothing to rebuild")
-            await _begin(tx, projection, tables, Generation(found.generation + 1, found.declared))
+            again = Generation(found.generation + 1, found.declared, found.made_of)
+            await _begin(tx, projection, tables, again)
         return found.generation + 1
 
     return await rerun(begin)
@@ -135,4 +166,4 @@ async def _begin(
     for table in _FORGOTTEN:
         await tx.execute(f"delete from {table} where handler = $1", projection)
     await tx.execute(_FENCE, f"consume {projection} ")
-    await tx.execute(_WRITE, projection, new.generation, new.declared)
+    await tx.execute(_WRITE, projection, new.generation, new.declared, new.made_of)

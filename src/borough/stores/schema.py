@@ -252,6 +252,10 @@ create table borough_former_positions (          -- where handlers were in logs 
 ) without rowid;
 """
 
+_MADE_OF = """
+alter table borough_generations add column made_of text not null default '';  -- tables and events, by name; '' unknown
+"""
+
 # What the relay may read: events that no event will come to stand before any more. On SQLite that is all of them.
 _SETTLED = """
 create view borough_settled as select sequence, id, topic, type, key, body from borough_outbox;
@@ -284,6 +288,7 @@ _SCRIPTS = {
     "0008_places.sql": _PLACES,
     "0009_incarnation.sql": _INCARNATION,
     "0010_sources.sql": _SOURCES,
+    "0011_made_of.sql": _MADE_OF,
 }
 _OWN: Mapping[str, str] = {
     "0007_settled.sql": _SETTLED_IN_POSTGRES,
