@@ -193,3 +193,65 @@ class PostService(Service, Post):
     assert post.folder == tmp_path
     assert not plan.services["pay"].needs_database
     assert plan.absent == {}
+
+
+RIGHT = {
+    "an option by name beside the contract's parameters": """
+class Selling(Service, Sale):
+    async def sell(self, price: float = 1, *, loudly: bool = False) -> int: ...
+""",
+    "a default that equals the contract's": """
+class Selling(Service, Sale):
+    async def sell(self, price: float = 1.0) -> int: ...
+""",
+    "an open and a close that need nothing": """
+class Selling(Service):
+    async def open(self, tries: int = 3) -> None: ...
+    async def close(self, *, patience_s: float = 1.0) -> None: ...
+""",
+    "an open that is wrapped": """
+def timed(function: Any) -> Any:
+    @functools.wraps(function)
+    def run(*args: Any) -> Any:
+        return function(*args)
+    return run
+
+class Selling(Service):
+    @timed
+    async def open(self) -> None: ...
+""",
+    "what a base says of another kind, and the service says itself": """
+class Till:
+    db = Database
+    def close(self) -> None: ...
+
+class Selling(Till, Service):
+    db: Database
+    async def close(self) -> None: ...
+""",
+    "attributes that the class fills itself": """
+class Selling(Service):
+    made: Callable[[], Wishes]
+    kind: type[Wishes]
+    all: list[Wishes]
+""",
+}
+SALE = """
+import functools
+from collections.abc import Callable
+
+class Wishes(Settings):
+    pause_s: float = 3
+
+@contract("selling", version="1.0")
+class Sale(Protocol):
+    '''Sells.'''
+
+    @get("/sales")
+    async def sell(self, price: float = 1) -> int: ...
+"""
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_a_call_can_do_with_is_no_fault(name: str, tmp_path: Path) -> None:
+    assert wired(SALE + RIGHT[name], tmp_path)[1] == []

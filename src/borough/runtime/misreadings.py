@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
@@ -12,22 +13,26 @@ from borough.contracts.marks import OPERATION_MARK
 from borough.contracts.operation import REQUIRED, Operation
 from borough.contracts.portable import untyped_values
 from borough.contracts.reading import contract_mark
+from borough.runtime.methods import takes
 from borough.services.data import Database
 from borough.services.service import Service
 from borough.services.settings import Secret, Settings
 
-__all__ = ["is_filled_in", "misread", "misread_operation", "misread_settings"]
+__all__ = ["meant_in", "misread", "misread_operation", "misread_settings"]
 
 _Judged = tuple[str, str, Any]
 
 
 def misread(cls: type[Service]) -> Iterator[_Judged]:
     """What is wrong with a class itself: message, remedy, and the class or function where it stands."""
+    seen: set[str] = set()
     for base in cls.__mro__:
+        annotated = inspect.get_annotations(base)
+        own = {name: value for name, value in vars(base).items() if name not in seen}
+        seen.update(own, annotated)  # what a base says of the same name counts no more
         if base is Service or getattr(base, "_is_protocol", False):
             continue
-        annotated = inspect.get_annotations(base)
-        for name, value in vars(base).items():
+        for name, value in own.items():
             what = f"{cls.__name__}.{name}"
             if hasattr(value, OPERATION_MARK):
                 remedy = "Routes stand in the contract: declare the operation there, and implement it here without"
@@ -49,7 +54,7 @@ def misread_operation(cls: type[Service], function: Any, operation: Operation) -
         default = own[declared.name].default
         if default is inspect.Parameter.empty or declared.default is REQUIRED:
             continue
-        if default is not declared.default and repr(default) != repr(declared.default):
+        if default != declared.default and repr(default) != repr(declared.default):
             yield (
                 f"{what} has the default {default!r} for {declared.name}, its contract {declared.default!r}",
                 "Use the contract's, which every caller is given",
@@ -89,8 +94,19 @@ def _own(kind: Any, value: Any) -> Any:
     raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
 
 
+def meant_in(kind: Any) -> Any:
+    """What an annotation surely meant alone: a part that by itself is filled in. None where it has no such part."""
+    is_wrapping = get_origin(kind) in (Union, UnionType, Final)
+    for part in get_args(
+        kind
+    ):  # any other shape of settings and databases is the class's own affair
+        if is_filled_in(part) and (is_wrapping or contract_mark(part) is not None):
+            return part
+    return None
+
+
 def is_filled_in(kind: Any) -> bool:
-    """Whether an attribute of just this annotation is filled in, and one of another shape surely meant it."""
+    """Whether an attribute of just this annotation is filled in."""
     if not isinstance(kind, type):
         return False
     is_settings = issubclass(kind, Settings) and kind is not Settings
@@ -98,4 +114,4 @@ def is_filled_in(kind: Any) -> bool:
 
 
 def _is_lifecycle(value: Any) -> bool:
-    return inspect.iscoroutinefunction(value) and len(inspect.signature(value).parameters) == 1
+    return inspect.iscoroutinefunction(inspect.unwrap(value)) and takes(value, 1)

@@ -21,7 +21,7 @@ from borough.contracts.source import FaultList, same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.applications import Application
 from borough.runtime.methods import HandlerPlan, MethodPlans, MountPlan, SchedulePlan, takes
-from borough.runtime.misreadings import is_filled_in, misread, misread_operation, misread_settings
+from borough.runtime.misreadings import meant_in, misread, misread_operation, misread_settings
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
 from borough.services.service import Provided, Service
@@ -260,7 +260,8 @@ class _Wiring:
             expected = [parameter.name for parameter in operation.parameters]
             given = list(inspect.signature(function).parameters.values())[1:]
             names = [parameter.name for parameter in given]
-            named_only = [each.name for each in given if each.kind is each.KEYWORD_ONLY]
+            by_name = [each.name for each in given if each.kind is each.KEYWORD_ONLY]
+            named_only = [name for name in by_name if name in expected]
             if named_only and names[: len(expected)] == expected:
                 self.fault(
                     f"{cls.__name__}.{operation.name} takes {named_only[0]} by its name only",
@@ -302,9 +303,9 @@ class _Wiring:
             hints = {}
         for attribute, kind in hints.items():
             if not isinstance(kind, type):
-                meant = [part for part in typing.get_args(kind) if is_filled_in(part)]
-                if meant:
-                    what = "contract" if contract_mark(meant[0]) else "class"
+                meant = meant_in(kind)
+                if meant is not None:
+                    what = "contract" if contract_mark(meant) else "class"
                     self.found.add(
                         f"{cls.__name__}.{attribute} is annotated with {kind}",
                         f"Annotate it with the {what} itself: a dependency is always there",
