@@ -144,3 +144,9 @@ def test_a_body_that_is_too_deep_is_told(trees: int, is_taken: bool) -> None:
 
 def test_json_that_names_no_key_twice_has_none_to_find() -> None:
     assert find_twice(b'{"a":[{"b":1},{"b":1}]}') is None
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000, "0." + "9" * 5000, "1e99999"])
+def test_a_number_of_many_digits_hides_no_key(number: str) -> None:
+    assert find_twice(f'{{"a":[{{"b":{number},"b":1}}]}}'.encode()) == ("b", ("a", 0))
+    assert find_twice(f'{{"a":{number}}}'.encode()) is None

@@ -54,7 +54,8 @@ class _Twice:
 
 def find_twice(body: bytes) -> tuple[str, Sequence[str | int]] | None:
     """The first key that well-formed JSON names twice in one object, and the way to that object."""
-    return _place(json.loads(body, object_pairs_hook=_object))
+    # Numbers stay text: nothing is asked of them, and Python refuses whole ones of many digits.
+    return _place(json.loads(body, object_pairs_hook=_object, parse_int=str, parse_float=str))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
