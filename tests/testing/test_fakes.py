@@ -52,6 +52,19 @@ async def test_a_function_answers_whether_async_or_not() -> None:
 async def test_an_exception_is_raised() -> None:
     with pytest.raises(Declined):
         await fake(Bank, charge=Declined()).charge(1, CARD)
+    with pytest.raises(Declined):
+        await fake(Bank, charge=Declined).charge(1, CARD)
+
+
+def test_a_value_that_the_contract_does_not_promise_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r"in the fake bank\.Bank\.charge answered out of contract: str in"
+    ):
+        fake(Bank, charge="five")
+    with pytest.raises(
+        TypeError, match=r"bank\.Bank\.balance answered out of contract: NoneType in"
+    ):
+        fake(Bank, balance=None)
 
 
 async def test_a_stream_gives_its_items_or_raises() -> None:

@@ -6,8 +6,10 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
+from borough.contracts.answer import find_fit
 from borough.contracts.operation import Contract, Operation
 from borough.contracts.reading import read_contract
+from borough.errors import ServiceFailure
 from borough.runtime.client import completion
 
 __all__ = ["calls", "fake"]
@@ -28,7 +30,8 @@ def fake(contract: Callable[..., C], **answers: Any) -> C:
 
     A function takes the operation's parameters and may be `async`; a stream is given as a sequence
     of items. An operation without an answer raises `NotImplementedError` when it is called. Raises
-    `TypeError` for an answer to an operation that the contract does not have.
+    `TypeError` for an answer to an operation that the contract does not have, and for a value that it
+    does not promise.
     """
     found = read_contract(contract)  # type: ignore[arg-type]
     unknown = sorted(set(answers) - set(found.operations))
@@ -36,6 +39,8 @@ def fake(contract: Callable[..., C], **answers: Any) -> C:
         raise TypeError(
             f"{found.name} has no operation {unknown[0]}; it has {', '.join(found.operations)}"
         )
+    for name, answer in answers.items():
+        _refuse_other(found.operations[name], answer)
     made = _Fake(found)
     for name, operation in found.operations.items():
         make = _stream if operation.stream else _method
@@ -50,6 +55,25 @@ def calls(of: object) -> list[tuple[str, tuple[Any, ...]]]:
     return list(of.borough_calls)
 
 
+def _refuse_other(operation: Operation, answer: Any) -> None:
+    fit = find_fit(operation)
+    if fit is None or operation.stream or _is_raised(answer) or _is_called(answer):
+        return
+    try:
+        fit.answered(answer)
+    except ServiceFailure as error:
+        raise TypeError(f"in the fake {error.detail}") from None
+
+
+def _is_raised(answer: Any) -> bool:
+    is_class = isinstance(answer, type) and issubclass(answer, BaseException)
+    return is_class or isinstance(answer, BaseException)
+
+
+def _is_called(answer: Any) -> bool:
+    return callable(answer) and not hasattr(answer, "__struct_fields__")
+
+
 def _missing(operation: Operation) -> NotImplementedError:
     return NotImplementedError(
         f"the fake of {operation.contract.name} has no answer for {operation.name}"
@@ -57,9 +81,9 @@ def _missing(operation: Operation) -> NotImplementedError:
 
 
 async def _given(answer: Any, arguments: tuple[Any, ...]) -> Any:
-    if isinstance(answer, BaseException):
+    if _is_raised(answer):
         raise answer
-    if not callable(answer) or hasattr(answer, "__struct_fields__"):
+    if not _is_called(answer):
         return answer
     result = answer(*arguments)
     return await result if inspect.isawaitable(result) else result
