@@ -357,3 +357,16 @@ async def test_a_closed_client_refuses_calls_and_ends_those_that_run(
     for call in (waiting, client.send(service.origin, "GET", "/")):
         with pytest.raises(Unavailable, match="closed"):
             await call
+
+
+async def test_a_client_is_closed_for_everybody_who_closes_it_at_once(
+    serve: ServeOn, make_client: MakeClient
+) -> None:
+    service, client = await serve(echo), make_client()
+    await client.send(service.origin, "GET", "/")
+    closing = [asyncio.create_task(client.close()) for _ in range(3)]
+    await asyncio.sleep(0)
+    closing[0].cancel()
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.gather(*closing[1:])
+    await asyncio.wait(closing)

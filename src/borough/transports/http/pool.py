@@ -208,11 +208,13 @@ class OriginPool:
         for waiter in waiting:
             if not waiter.place.done():
                 waiter.place.set_exception(Unavailable(f"The client of {self.name} is closed"))
-        self._gone = self.loop.create_future()
+        if self._gone is None:
+            self._gone = self.loop.create_future()
         for connection in list(self.members):
             connection.abort()
         self._tell_if_gone()
-        await self._gone
+        # Each may be cancelled alone.
+        await asyncio.shield(self._gone)
 
     def _tell_if_gone(self) -> None:
         gone = self._gone
