@@ -95,6 +95,9 @@ async def test_columns_of_its_own_types_take_and_give_the_portable_values(
     assert await store.one(Row, "select * from row") == row
     found = await store.one(dict[str, Any], "select flag, at, price, key, day from row")
     assert found == {name: getattr(row, name) for name in names[:5]}
+    several = dict[str, datetime | UUID | str | None]
+    found = await store.one(several, "select at, key, colour, none from row")
+    assert found == {"at": row.at, "key": row.key, "colour": "red", "none": None}
 
 
 class Priced(Struct):

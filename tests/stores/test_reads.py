@@ -6,6 +6,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,8 @@ async def test_a_dict_has_values_of_the_type_that_is_asked_for(store: SqliteStor
         "marks": (1, 2)
     }
     assert await store.one(dict[str, object], "select 1 as paid") == {"paid": 1}
+    several = await store.one(dict[str, str | datetime | bytes], "select 'a' as name, x'00' as raw")
+    assert several == {"name": "a", "raw": b"\0"}
     with pytest.raises(StoreError, match="Expected `int`, got `str`"):
         await store.one(dict[str, int], "select 1 as paid, 'a' as name")
 

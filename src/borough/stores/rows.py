@@ -152,6 +152,7 @@ def _mapping_shape(kind: Any, names: list[str]) -> Shape:
     if not said or said[1] in (Any, object):
         return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
     turned = [(name, turn) for name in names if (turn := _column(said[1], name)) is not None]
+    taken = _taken_as_is(said[1])
 
     def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         found = [dict(zip(names, row, strict=True)) for row in rows]
@@ -159,9 +160,17 @@ def _mapping_shape(kind: Any, names: list[str]) -> Shape:
             for name, turn in turned:
                 if values[name] is not None:
                     values[name] = turn(values[name])
+        # Columns have types of their own, and msgspec knows no `str | UUID`.
+        if all(_is_of(taken, value) for values in found for value in values.values()):
+            return found
         return _convert(found, list[kind])
 
     return shape
+
+
+def _is_of(taken: frozenset[type], value: Any) -> bool:
+    # asyncpg has a class of its own for UUIDs.
+    return type(value) in taken or (UUID in taken and isinstance(value, UUID))
 
 
 def _tuple_shape(kind: Any, names: list[str]) -> Shape:
