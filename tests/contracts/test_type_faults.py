@@ -281,6 +281,19 @@ def test_a_value_without_a_type_is_told_as_no_field(tmp_path: Path) -> None:
     assert lines_of(faults) == marked_lines(text)
 
 
+def test_a_value_without_a_type_is_no_default_of_a_field_of_a_base(tmp_path: Path) -> None:
+    text = item("count = 1", "class Counted(Struct):\n    count: int = 0\n").replace(
+        "Item(Struct)", "Item(Counted)"
+    )
+    assert lines_of(faults_in(text, tmp_path)) == marked_lines(text)
+
+
+def test_what_is_beside_the_fields_and_reads_like_none_is_no_fault(tmp_path: Path) -> None:
+    before = "@dataclass(frozen=True)\nclass Doc:\n    documentation: str\nclass Stored:\n    table = 'items'\n"
+    text = item("count: Annotated[int, Doc('how many')] = 1", before).replace("  # <-", "")
+    assert faults_in(text.replace("Item(Struct)", "Item(Stored, Struct)"), tmp_path) == []
+
+
 def test_a_flag_does_not_travel_since_its_members_add_up(tmp_path: Path) -> None:
     text = f"class Item(enum.Flag):  # <-\n    NEW = 1\n    GIFT = 2\n{SHOP}"
     faults = faults_in(text, tmp_path)

@@ -146,20 +146,31 @@ def strange_marks(kind: Any) -> list[Any]:
     """
     found: list[Any] = []
     if typing.get_origin(kind) is typing.Annotated:
-        metadata = kind.__metadata__
-        found += [each for each in metadata if not isinstance(each, (msgspec.Meta, str))]
+        found += [each for each in kind.__metadata__ if not _is_meta_or_text(each)]
         return strange_marks(kind.__origin__) + found
     for part in typing.get_args(kind):
         found += strange_marks(part)
     return found
 
 
+def _is_meta_or_text(mark: Any) -> bool:
+    # `Doc("...")` of typing_extensions is a text, too.
+    return isinstance(mark, (msgspec.Meta, str)) or isinstance(
+        getattr(mark, "documentation", None), str
+    )
+
+
 def untyped_values(cls: type[Any]) -> Iterator[str]:
-    """Attributes of a struct's class that read like fields with a default, and are none for want of a type."""
-    for owner in (each for each in cls.__mro__ if each.__module__ not in _OURS):
+    """Attributes of a struct's class that read like fields with a default, and are none for want of a type.
+
+    One that has the name of a base's field is not its default: it is read in code, and never travels.
+    """
+    for owner in cls.__mro__:
+        if owner.__module__ in _OURS or not issubclass(owner, msgspec.Struct):
+            continue  # what is no struct has no fields, whatever it says
         typed = inspect.get_annotations(owner)
         for name, value in vars(owner).items():
-            is_known = name.startswith("_") or name in typed or name in cls.__struct_fields__
+            is_known = name.startswith("_") or name in typed
             if not is_known and not callable(value) and not hasattr(value, "__get__"):
                 yield name
 
