@@ -98,7 +98,7 @@ def read(reader: HeadReader, head: bytes, following: bytes) -> Any:
             end = data.find(b"\r\n\r\n") + 4
             request = reader.read(data[:end], connection)
     except Refused as refused:
-        return refused.refusal.answer
+        return refused.refusal.answer(b"")
     framing = (reader.length, reader.is_head, reader.is_modern, reader.keep_alive)
     asked = (request.method, request.path, request.query, sorted(request.headers.items()))
     return end, framing, reader.expects_continue, asked, trace_of(request), timeout_of(request)

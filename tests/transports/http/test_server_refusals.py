@@ -135,6 +135,7 @@ async def test_malformed_bytes_are_refused_and_the_connection_closed(
     assert head.split(b" ")[1] == str(status).encode(), answer
     assert b"\r\nconnection: close" in head
     assert b"\r\ncontent-type: application/problem+json" in head
+    assert head.count(b"\r\ndate: ") == 1
     problem = json.loads(body)  # one document: nothing follows it
     assert problem["status"] == status
     assert problem["type"] == f"urn:borough:problem:{problem['code']}"

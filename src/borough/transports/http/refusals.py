@@ -44,20 +44,24 @@ _LATER = frozenset({429, 503})
 
 
 class Refusal:
-    """One reason to refuse, with the whole answer rendered once."""
+    """One reason to refuse, with the answer rendered once, but for its date."""
 
-    __slots__ = ("answer", "code", "detail", "status")
+    __slots__ = ("_line", "_rest", "code", "detail", "status")
 
     def __init__(self, status: int, code: str, title: str, detail: str, more: bytes = b"") -> None:
         self.status = status
         self.code = code
         self.detail = detail
         body = _problem(status, code, title, detail)
-        self.answer = (
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\n%bconnection: close\r\n"
-            b"content-length: %d\r\n\r\n%b"
-            % (status, REASONS[status].encode(), more, len(body), body)
+        self._line = b"HTTP/1.1 %d %b\r\n" % (status, REASONS[status].encode())
+        self._rest = (
+            b"content-type: application/problem+json\r\n%bconnection: close\r\n"
+            b"content-length: %d\r\n\r\n%b" % (more, len(body), body)
         )
+
+    def answer(self, date: bytes) -> bytes:
+        """The whole answer; `date` is the line of that field (RFC 9110, 6.6.1)."""
+        return self._line + date + self._rest
 
 
 class Refused(Exception):

@@ -49,7 +49,8 @@ _DRAIN_GRACE_S = 0.1
 
 
 class HttpServer:
-    """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse.
+    """One listener. `now` is the loop's time as of the last sweep, for times that may be coarse; `date` is
+    the line of the field that each answer has.
 
     `requests`: how many have come since the start; `failures`: how many were answered with a 5xx.
     `is_busy`: several requests came in one turn of the loop, so others are about to be answered.
@@ -100,7 +101,7 @@ class HttpServer:
         self.is_late = False
         self.late_until = 0.0
         self._answers: list[tuple[asyncio.Transport, bytes]] = []
-        self._date = b""
+        self.date = b""
         self._dated = -1
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
@@ -264,7 +265,7 @@ class HttpServer:
             if name.lower() in _OURS:
                 raise ValueError(f"{name!r} is the server's to write")
         reason = REASONS.get(status, "Status").encode()
-        head = b"HTTP/1.1 %d %b\r\n%b%b" % (status, reason, self._date, rendered_fields(headers))
+        head = b"HTTP/1.1 %d %b\r\n%b%b" % (status, reason, self.date, rendered_fields(headers))
         if recurs and len(self._heads) < _KEPT_HEADS:
             self._heads[status, headers] = head
         return head
@@ -277,7 +278,7 @@ class HttpServer:
         second = int(self._clock.epoch_s())
         if second != self._dated:
             self._dated = second
-            self._date = b"date: %b\r\n" % _http_date(self._clock.now()).encode()
+            self.date = b"date: %b\r\n" % _http_date(self._clock.now()).encode()
             self._heads.clear()
         for connection in list(self._connections):
             connection.check(now)

@@ -411,7 +411,7 @@ class ServerConnection(asyncio.Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Say why, and nothing more."""
         self._server.send_answers()
-        self._transport.write(refusal.answer)
+        self._transport.write(refusal.answer(self._server.date))
         self._linger()
 
     def _linger(self) -> None:
