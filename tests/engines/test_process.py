@@ -61,3 +61,17 @@ def test_a_server_that_ends_by_itself_is_told_and_one_that_is_stopped_is_not(
     watching.join(20.0)
     server.kill()
     assert ("has ended by itself" in caplog.text) is not is_asked
+
+
+def test_a_server_whose_start_is_interrupted_is_stopped(tmp_path: Path) -> None:
+    server = ServerProcess("sleep", ["sleep", "60"], tmp_path)
+
+    def is_interrupted() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        server.wait_until(is_interrupted, 60.0)
+    try:
+        assert not server.is_running
+    finally:
+        server.kill()

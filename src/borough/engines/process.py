@@ -97,16 +97,21 @@ class ServerProcess:
         """Wait for it to be ready; a server of others tells nobody, so it is asked again and again.
 
         Raises `ConfigurationError` with its last words when it ends before, or is too late; it is then killed.
+        Where the waiting is interrupted, as by Ctrl-C, it is stopped: nobody has it yet to do so.
         """
         clock = SystemClock()
         ends = clock.monotonic() + within_s
-        while not is_ready():
-            late = clock.monotonic() > ends
-            if late or not self.is_running:
-                what = f"is not ready after {within_s:.0f} s" if late else "ended at its start"
-                self.kill()
-                raise ConfigurationError(f"{self.name} {what}:\n{self.last_words()}")
-            time.sleep(_LOOK_S)
+        try:
+            while not is_ready():
+                late = clock.monotonic() > ends
+                if late or not self.is_running:
+                    what = f"is not ready after {within_s:.0f} s" if late else "ended at its start"
+                    self.kill()
+                    raise ConfigurationError(f"{self.name} {what}:\n{self.last_words()}")
+                time.sleep(_LOOK_S)
+        except BaseException:
+            self.stop()
+            raise
 
     def watch(self) -> None:
         """From now on, say it when it ends without having been asked to (on Linux)."""
