@@ -96,6 +96,12 @@ CONTRACT = [
         "    async def _buy(self) -> None: ...\n",
     ),
     (
+        "Shop.service_name has the name of what every service does",
+        "Rename it; Service.service_name says how a service is called",
+        f'{HEAD}\nclass Shop(Protocol):\n    @get("/name")  # <-\n'
+        "    async def service_name(self) -> str: ...\n",
+    ),
+    (
         "Shop.open has the name of what every service does",
         "Rename it; Service.open is called at start or stop",
         f'{HEAD}\nclass Shop(Protocol):\n    @post("/open")  # <-\n'

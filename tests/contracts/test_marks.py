@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from borough import Event, Problem, contract, get, post, projection
+from borough import Event, Problem, contract, get, post, projection, scope
 
 
 class Sold(Event):
@@ -41,6 +41,10 @@ def unsure(value: Any) -> Any:
         (
             lambda: contract("shop", version="1.0", publishes=unsure(Sold)),
             "publishes=Sold is no list; write publishes=[Sold]",
+        ),
+        (
+            lambda: scope(),
+            'scope() asks for nothing; write scope("orders:write"), or USER for every signed-in user',
         ),
         (
             lambda: projection(Sold, tables="sales"),

@@ -282,6 +282,11 @@ MARKS = [
         buy("", ", allow=scope('shop buy')"),
     ),
     (
+        "Shop.buy asks for the scopes (['shop', 'buy'],)",
+        "Scopes are words without spaces",
+        buy("", ", allow=scope(['shop', 'buy'])"),
+    ),
+    (
         "Shop.buy is idempotent by 'order', which is no scalar parameter of it",
         "Name one of its own, or use IDEMPOTENCY_KEY",
         buy("sku: str", ", idempotent_by='order'"),

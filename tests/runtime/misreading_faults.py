@@ -59,6 +59,20 @@ class Shouting(Service, Shout):
         "Shouting.log has the default 50 for first, its contract 20",
         "Use the contract's, which every caller is given",
     ),
+    "an operation that is called as a service's own name": (
+        """
+@contract("names", version="1.0")
+class Names(Protocol):
+    @get("/name")  # <-
+    async def service_name(self) -> str: ...
+
+class Naming(Service, Names):
+    async def service_name(self) -> str:
+        return "naming"
+""",
+        "Names.service_name has the name of what every service does",
+        "Rename it; Service.service_name says how a service is called",
+    ),
     "a setting's default that does not fit": (
         """
 class Mood(enum.Enum):

@@ -63,7 +63,11 @@ USER = Allow("user")
 
 
 def scope(*names: str) -> Allow:
-    """Public for a signed-in user whose token carries every one of these scopes."""
+    """Public for a signed-in user whose token carries every one of these scopes, of which there is one at least."""
+    if not names:
+        raise TypeError(
+            'scope() asks for nothing; write scope("orders:write"), or USER for every signed-in user'
+        )
     return Allow("user", names)
 
 

@@ -45,7 +45,11 @@ _MAJOR = re.compile(r"[0-9]{1,9}")
 _SEGMENT = r"(?!\.\.?(?:/|\Z))(?:[A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\})"
 _PATH = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT})*)?\Z")
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
-_LIFECYCLE = frozenset({"open", "close"})
+_OF_SERVICES = {
+    "open": "is called at start or stop",
+    "close": "is called at start or stop",
+    "service_name": "says how a service is called",
+}
 """What every service has; an operation of that name could not be told from it."""
 
 
@@ -229,9 +233,9 @@ class _Reader:
                 if name.startswith("_") or not name.isascii():
                     message = f"{self.cls.__name__}.{name} cannot be named on the wire"
                     self.fault(message, "Use ASCII letters, no _ first")
-                elif name in _LIFECYCLE:
+                elif name in _OF_SERVICES:
                     message = f"{self.cls.__name__}.{name} has the name of what every service does"
-                    self.fault(message, f"Rename it; Service.{name} is called at start or stop")
+                    self.fault(message, f"Rename it; Service.{name} {_OF_SERVICES[name]}")
                 self.at = self.cls
                 found[name] = value
         return list(found.items())
@@ -323,7 +327,7 @@ class _Reader:
         elif not isinstance(allow, Allow):
             remedy = 'Use ANYONE, USER or scope("...")'
             self.fault(f"{where} has allow={allow!r}", remedy)
-        elif any(not scope or " " in scope for scope in allow.scopes):
+        elif not all(map(_is_scope, allow.scopes)):
             message = f"{where} asks for the scopes {allow.scopes!r}"
             self.fault(message, "Scopes are words without spaces")
 
@@ -366,6 +370,10 @@ class _Reader:
             if wrong is not None:
                 message = f"the example of {name} in {where} does not fit: {wrong}"
                 self.fault(message, "Mend the example")
+
+
+def _is_scope(scope: object) -> bool:
+    return isinstance(scope, str) and bool(scope) and " " not in scope
 
 
 def _is_positive(value: Any) -> bool:

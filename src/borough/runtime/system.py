@@ -297,8 +297,11 @@ def _known_services(system: System) -> None:
 
 def service_name(cls: type[Service]) -> str:
     """The name of a service: given, or that of its contracts, else of its folder."""
-    if cls.service_name is not None:
-        return cls.service_name
+    given: object = (
+        cls.service_name
+    )  # or an operation of that name, which is a fault of its contract
+    if isinstance(given, str):
+        return given
     for contract in contract_classes(cls):
         mark = contract_mark(contract)
         if mark is not None:
