@@ -83,7 +83,8 @@ async def street(
     """An open street; `answer` stands in for the whole internal listener."""
     found = Street(folder)
     async with AsyncExitStack() as stack:
-        bounds = msgspec.structs.asdict(inside_limits(ServerLimits().body_bytes))
+        own = ServerLimits()
+        bounds = msgspec.structs.asdict(inside_limits(own.body_bytes, own.held_bytes))
         found.inside = await Service.open(answer or found.doors(raws).answer, **bounds)
         stack.push_async_callback(found.inside.server.close)
         found.directory.update({"library": [Replica("library.1", *found.inside.origin)]})

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from borough.errors import ConfigurationError
-from borough.gateway.internal import InternalIdentity, ServiceTokens
+from borough.gateway.internal import InternalIdentity, ServiceTokens, inside_limits
 from borough.services.context import Principal
 from borough.testing.clock import ManualClock
 from borough.transports.http import wire
 from borough.transports.http.door import Door
+from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Connection
 from tests.gateway.library import Seen, Town, request, routes
 from tests.transports.http.listening import Service
@@ -179,3 +180,8 @@ def test_a_broken_token_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "orders.token").chmod(0o600)
     with pytest.raises(ConfigurationError, match="remove it, and the next start makes one"):
         ServiceTokens(tmp_path, ManualClock()).open(["orders"])
+
+
+def test_a_body_that_an_edge_is_let_hold_is_held_inside_too() -> None:
+    assert inside_limits(100_000_000, 400_000_000).held_bytes == 400_000_000
+    assert inside_limits(1000, 2000).held_bytes == ServerLimits().held_bytes

@@ -123,6 +123,12 @@ def test_a_service_with_a_hyphen_has_a_variable_with_an_underscore(tmp_path: Pat
         ("[edge]\nport = 1", {}, {"edge.port.x": "1"}, "edge.port.x is no option: port is a value"),
         ("", {}, {"": "1"}, " is no option"),
         ("", {}, {"edge": "1"}, "edge: expected `object`, got `str`"),
+        (
+            "[edge.limits]\nbody_bytes = 100_000_000",
+            {},
+            {},
+            "edge.limits: body_bytes (100000000) is above held_bytes (67108864)",
+        ),
         ("[teams]\nfront = 3", {}, {}, "teams.front: expected `object`, got `int`"),
         (
             "[services.a]\ncapability = 'x'\n[services.till]\ncapability = 3",

@@ -79,15 +79,16 @@ class Proof(Protocol):
         ...
 
 
-def inside_limits(body_bytes: int) -> ServerLimits:
+def inside_limits(body_bytes: int, held_bytes: int) -> ServerLimits:
     """What the internal listener takes: all that an edge takes, and what the edge of a fleet adds to it.
 
-    Services share addresses, and are trusted with connections.
+    Services share addresses, and are trusted with connections. `held_bytes` may only raise what it is here.
     """
     own = ServerLimits()
     return msgspec.structs.replace(
         own,
         body_bytes=body_bytes,
+        held_bytes=max(own.held_bytes, held_bytes),
         connections_per_address=own.connections,
         head_bytes=own.head_bytes + _ADDED_BYTES,
         fields=own.fields + _ADDED_FIELDS,

@@ -258,7 +258,7 @@ class Process:
         edge = self.system.configuration.options.edge.limits
         server = HttpServer(
             doors.answer,
-            inside_limits(edge.body_bytes),
+            inside_limits(edge.body_bytes, edge.held_bytes),
             self.clock,
             entrances=self.entrances,
             is_inside=True,

@@ -143,6 +143,13 @@ class EdgeLimits(Table, frozen=True):
     held_bytes: AtLeastOne = _SERVER.held_bytes
     """What is kept in memory for all slow clients together, by gRPC too; above it the slowest are dropped."""
 
+    def __post_init__(self) -> None:
+        if self.body_bytes > self.held_bytes:
+            raise ValueError(
+                f"body_bytes ({self.body_bytes}) is above held_bytes ({self.held_bytes}), so a body that "
+                "large would be dropped on its way; let held_bytes be several times that"
+            )
+
     def for_server(self) -> ServerLimits:
         """These, and the limits that nobody needs to set."""
         return ServerLimits(**msgspec.structs.asdict(self))
