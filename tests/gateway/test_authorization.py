@@ -204,6 +204,7 @@ GOOD: dict[str, Make] = {
     "just expired, within the leeway": lambda f: f.make(exp=f.now - 29, iat=f.now - 100),
     "just issued elsewhere": lambda f: f.make(iat=f.now + 29, nbf=f.now + 29),
     "typ in capitals": lambda f: f.make(header={"typ": "AT+JWT"}),
+    "typ as a whole media type": lambda f: f.make(header={"typ": "application/at+jwt"}),
     "scopes as a list": lambda f: f.make(scope=ABSENT, scp=["books:read", "books:write"]),
     "scopes as scp text": lambda f: f.make(scope=ABSENT, scp="books:read books:write"),
     "keys in the header are not looked at": lambda f: f.make(

@@ -195,7 +195,7 @@ async def _check_signature(jws: PyJWS, issuer: Issuer, header: _Header, token: s
 
     if header.alg not in issuer.algorithms:
         raise Unauthenticated("The token is signed by an algorithm that its issuer may not use")
-    if (header.typ.lower() if header.typ is not None else None) not in issuer.types:
+    if _type(header.typ) not in issuer.types:
         raise Unauthenticated("The token is of a type (typ) that is not taken here")
     key = await issuer.keys.find(header.kid)
     if key is None:
@@ -206,6 +206,11 @@ async def _check_signature(jws: PyJWS, issuer: Issuer, header: _Header, token: s
         jws.decode_complete(token, key, algorithms=[key.algorithm_name])
     except PyJWTError:
         raise Unauthenticated("The token's signature is not valid") from None
+
+
+def _type(typ: str | None) -> str | None:
+    """As `Issuer.types` has it: `application/` may be left out (RFC 7515, 4.1.9; RFC 9068, 4)."""
+    return None if typ is None else typ.lower().removeprefix("application/")
 
 
 def _check_claims(issuer: Issuer, claims: _Claims, now: float) -> float:
