@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from borough.testing import ManualClock
 
 
@@ -15,6 +17,11 @@ def test_all_its_times_move_together() -> None:
     clock.advance(1.5)
     assert clock.now() == start + timedelta(seconds=1.5)
     assert (clock.monotonic() - before[0], clock.epoch_s() - before[1]) == (1.5, 1.5)
+
+
+def test_a_clock_that_stands_at_no_moment_is_refused() -> None:
+    with pytest.raises(ValueError, match="has no time zone; write datetime"):
+        ManualClock(datetime(2031, 5, 4))
 
 
 def test_equal_seeds_give_equal_ids_tokens_and_choices() -> None:

@@ -10,8 +10,7 @@ import pytest
 from borough import Database, Event, Key, Service, Transaction, contract, on, post
 from borough.errors import ConfigurationError, Unavailable
 from borough.runtime.system import System
-from borough.testing import NotQuiet, fake, start
-from borough.transports.honest import Hardship
+from borough.testing import Hardship, NotQuiet, fake, start
 from tests.calls.town import Depot, DepotService, Desk, Seen, town
 
 
@@ -50,6 +49,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"only": ["dept"]}, "there is no service 'dept'; there are depot, desk"),
     ({"hardship": Hardship()}, 'hardship is for mode="honest"'),
     ({"settings": {"edge.prt": 1}}, "edge.prt is no option"),
+    ({"fakes": {"depot": object()}}, "fakes has 'depot', which is no contract"),
+    (
+        {"fakes": {Depot: DepotService}},
+        "the class DepotService and no object of it; write DepotService()",
+    ),
 ]
 
 

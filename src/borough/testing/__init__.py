@@ -14,9 +14,11 @@ from borough.testing.clock import ManualClock
 from borough.testing.fakes import calls, fake
 from borough.testing.running import NotQuiet, Running
 from borough.testing.start import MODES, Mode, start
+from borough.transports.honest import Hardship
 
 __all__ = [
     "MODES",
+    "Hardship",
     "ManualClock",
     "MemoryBroker",
     "Mode",

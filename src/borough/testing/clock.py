@@ -14,9 +14,14 @@ __all__ = ["ManualClock"]
 
 
 class ManualClock:
-    """A `Clock` for tests: `advance(seconds)` moves it and wakes who slept; equal seeds give equal ids."""
+    """A `Clock` for tests: `advance(seconds)` moves it and wakes who slept; equal seeds give equal ids.
+
+    Raises `ValueError` for a start without a time zone: no clock tells such a time.
+    """
 
     def __init__(self, start: datetime | None = None, *, seed: int = 0) -> None:
+        if start is not None and start.utcoffset() is None:
+            raise ValueError(f"{start!r} has no time zone; write datetime(..., tzinfo=UTC)")
         self.random = random.Random(seed)
         self._now = start or datetime(2030, 1, 1, tzinfo=UTC)
         self._monotonic = 0.0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from borough.clock import Clock
+from borough.contracts.reading import contract_mark
 from borough.engines.ports import free_port
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
@@ -58,6 +59,8 @@ async def start(
         raise ConfigurationError(
             'mode="processes" starts other processes, which need the folder of the system and not a System'
         )
+    for faked, answering in (fakes or {}).items():
+        _refuse_other(faked, answering)
     chosen = _without_faked(_chosen(system, only, settings or {}), fakes or {})
     with tempfile.TemporaryDirectory(prefix="borough-test-", ignore_cleanup_errors=True) as folder:
         if mode == "processes":
@@ -105,6 +108,16 @@ def _chosen(
                 f"there is no service {name!r}; there are {', '.join(sorted(names))}"
             )
     return whole.narrowed([names[name] for name in only])
+
+
+def _refuse_other(faked: object, answering: object) -> None:
+    if contract_mark(faked) is None:
+        raise ConfigurationError(
+            f"fakes has {faked!r}, which is no contract: write fakes={{Contract: object}}"
+        )
+    if isinstance(answering, type):
+        name = answering.__name__
+        raise ConfigurationError(f"fakes has the class {name} and no object of it; write {name}()")
 
 
 def _without_faked(system: System, fakes: Mapping[Callable[..., Any], object]) -> System:
