@@ -255,3 +255,15 @@ class Sale(Protocol):
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_a_call_can_do_with_is_no_fault(name: str, tmp_path: Path) -> None:
     assert wired(SALE + RIGHT[name], tmp_path)[1] == []
+
+
+def test_a_parents_close_that_nobody_calls_is_no_fault(tmp_path: Path) -> None:
+    text = """
+class Connection:
+    def close(self) -> None: ...
+
+class Asking(Service, Connection):
+    async def open(self, patiently: bool = True) -> None: ...
+"""
+    _, faults = wired(text, tmp_path)
+    assert faults == []

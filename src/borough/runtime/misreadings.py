@@ -9,7 +9,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
-from borough.contracts.marks import OPERATION_MARK
+from borough.contracts.marks import OPERATION_MARK, OperationMark
 from borough.contracts.operation import REQUIRED, Operation
 from borough.contracts.portable import untyped_values
 from borough.contracts.reading import contract_mark
@@ -34,16 +34,20 @@ def misread(cls: type[Service]) -> Iterator[_Judged]:
             continue
         for name, value in own.items():
             what = f"{cls.__name__}.{name}"
-            if hasattr(value, OPERATION_MARK):
+            if isinstance(getattr(value, OPERATION_MARK, None), OperationMark):
                 remedy = "Routes stand in the contract: declare the operation there, and implement it here without"
                 yield f"{what} has a route, which nobody serves", remedy, value
             is_own = getattr(value, "__qualname__", "").startswith(f"{base.__qualname__}.")
             if is_filled_in(value) and name not in annotated and not is_own:
                 kind = value.__name__
                 yield f"{what} is the class {kind} itself", f"Write `{name}: {kind}`", cls
-            if name in ("open", "close") and not _is_lifecycle(value):
-                remedy = f"Write `async def {name}(self) -> None`; what it needs is an attribute of the class"
-                yield f"{what} has the wrong form", remedy, value
+
+    for name in ("open", "close"):
+        function = inspect.getattr_static(cls, name)
+        is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        if not is_async or not takes(function, 1):
+            remedy = f"Write `async def {name}(self) -> None`; what it needs is an attribute of the class"
+            yield f"{cls.__name__}.{name} has the wrong form", remedy, function
 
 
 def misread_operation(cls: type[Service], function: Any, operation: Operation) -> Iterator[_Judged]:
@@ -111,7 +115,3 @@ def is_filled_in(kind: Any) -> bool:
         return False
     is_settings = issubclass(kind, Settings) and kind is not Settings
     return kind is Database or is_settings or contract_mark(kind) is not None
-
-
-def _is_lifecycle(value: Any) -> bool:
-    return inspect.iscoroutinefunction(inspect.unwrap(value)) and takes(value, 1)
