@@ -101,3 +101,22 @@ async def test_a_stream_as_long_as_was_announced_is_whole(tmp_path: Path) -> Non
     town = full(tmp_path, announcing(8, b"tick", b"tock"), 1)
     assert (await town.get("/library/raw")).body == b"ticktock"
     await town.edge.close()
+
+
+async def test_an_application_that_answers_with_a_status_that_no_client_reads_is_ended(
+    tmp_path: Path,
+) -> None:
+    is_ended = asyncio.Event()
+
+    async def never_final(_: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 101, "headers": []})
+        await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_ended.set()
+
+    town = full(tmp_path, never_final, 1)
+    assert (await town.get("/library/raw")).status == 500
+    assert is_ended.is_set()
+    await town.edge.close()
