@@ -12,6 +12,7 @@ from borough.errors import ConfigurationError
 from borough.testing import free_port
 from borough.transports.http.message import Request, Response
 from borough.transports.http.server import HttpServer
+from tests.stores.bodies import Stepped, outcome
 from tests.transports.http.conftest import ServeOn
 from tests.transports.http.listening import PATIENCE_S, TEXT, echo
 
@@ -448,3 +449,18 @@ async def test_a_stream_waits_for_a_slow_reader_and_is_closed_when_it_leaves(
         assert made < 400  # what kernel and transport hold, not more
         await raw.close()
         await closed.wait()
+
+
+async def test_a_server_whose_opening_is_cancelled_at_any_moment_listens_no_more() -> None:
+    port, step, is_reached = free_port(), 0, True
+    while is_reached:
+        step += 1
+        server = HttpServer(echo)
+        opening = Stepped(server.open("127.0.0.1", port), step, early=True)
+        result = await asyncio.create_task(outcome(opening))
+        is_reached = opening.reached >= step
+        if is_reached:
+            assert isinstance(result, asyncio.CancelledError)
+            with pytest.raises(OSError, match="onnect"):
+                await asyncio.open_connection("127.0.0.1", port)
+        await server.close()

@@ -62,6 +62,7 @@ class GrpcServer:
                 backlog=self.limits.backlog,
                 ssl_handshake_timeout=None if ssl is None else self.limits.handshake_s,
                 ssl_shutdown_timeout=None if ssl is None else _GOODBYE_S,
+                start_serving=False,  # it is known here before it listens, and so can be ended
             )
         except OSError as error:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
@@ -70,6 +71,10 @@ class GrpcServer:
             ask_the_silent(listener)
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
+        try:
+            await self._server.start_serving()
+        except OSError as error:
+            raise ConfigurationError(why_no_listener(host, port, error)) from error
 
     async def drain(self, seconds: float) -> None:
         """Say that it serves no more, take no new call, and end what has not ended within `seconds`.

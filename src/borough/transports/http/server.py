@@ -118,18 +118,23 @@ class HttpServer:
                 ssl=ssl,
                 backlog=self.limits.backlog,
                 ssl_handshake_timeout=handshake_s,
+                start_serving=False,  # who is cancelled as it begins would leave it listening
             )
-        except OSError as error:
-            raise ConfigurationError(why_no_listener(host, port, error)) from error
-        for listener in self._server.sockets:
-            keep_unsent_here(listener)
-            ask_the_silent(listener)
-        self._intake = Intake(
-            self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-        self._own_s = thread_cpu_s()
-        self._sweep()
+            for listener in self._server.sockets:
+                keep_unsent_here(listener)
+                ask_the_silent(listener)
+            self._intake = Intake(
+                self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
+            )
+            self.port = self._server.sockets[0].getsockname()[1]
+            self._own_s = thread_cpu_s()
+            self._sweep()
+            await self._server.start_serving()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, OSError):
+                raise ConfigurationError(why_no_listener(host, port, error)) from error
+            raise
 
     async def drain(self, seconds: float) -> None:
         """Finish what runs within `seconds`, then cancel it; who has connected already is answered, too."""
