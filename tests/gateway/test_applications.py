@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -38,6 +39,7 @@ def process(
     app: str = "fast",
     allow: str | None = "anyone",
     needs: tuple[str, ...] = ("ledger.Ledger",),
+    flags: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Process:
     """The ledger, and an application beside it under /legacy."""
@@ -45,7 +47,7 @@ def process(
     path = app if ":" in app else f"{APPS}:{app}"
     facts = ServiceFacts(asgi=path, allow=allow, needs=needs)
     legacy = asgi_service("legacy", facts, [Ledger])
-    configuration = Configuration.load(folder, {})
+    configuration = Configuration.load(folder, {}, flags or {})
     system = System([LedgerService, legacy], configuration=configuration)
     return Process(system, clock=ManualClock(), data_folder=folder / "data", **options)
 
@@ -66,6 +68,28 @@ async def test_it_answers_below_its_name_with_its_lifespan_around_it(tmp_path: P
     (seen,) = await answers(process(tmp_path), request("GET", "/legacy/things/7"))
     assert json.loads(seen.body) == {"id": 7, "first": "startup", "user": None}
     assert RAN == ["startup", "shutdown"]
+
+
+async def telling(scope: Any, _receive: Any, send: Any) -> None:
+    """An application that says by whom and how it was asked."""
+    assert scope["type"] == "http"
+    said = json.dumps([*scope["client"], scope["scheme"]]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": said})
+
+
+@pytest.mark.parametrize(
+    ("peer", "said"),
+    [("10.0.0.9", ["192.0.2.9", 0, "https"]), ("10.1.0.9", ["10.1.0.9", 4711, "http"])],
+)
+async def test_it_is_told_who_is_behind_a_proxy_that_is_believed(
+    tmp_path: Path, peer: str, said: list[Any]
+) -> None:
+    flags = {"edge.proxies": ["10.0.0.0/16"]}
+    fields = {"X-Forwarded-For": "203.0.113.1, 192.0.2.9", "X-Forwarded-Proto": "http, https"}
+    started = process(tmp_path, f"{__name__}:telling", flags=flags)
+    (seen,) = await answers(started, request("GET", "/legacy", fields, peer=peer))
+    assert json.loads(seen.body) == said
 
 
 @pytest.mark.parametrize("path", ["entries", "entries-from-a-thread"])

@@ -303,7 +303,8 @@ class Process:
         )
 
     def _public_door(self, identity: PublicIdentity, raws: Sequence[RawMount]) -> PublicDoor:
-        limits = self.system.configuration.options.limits
+        options = self.system.configuration.options
+        limits = options.limits
         return PublicDoor(
             self.host.routes,
             identity,
@@ -316,6 +317,7 @@ class Process:
                 after_answer_s=limits.after_answer_s,
             ),
             recorder=self.host.recorder,
+            proxies=options.edge.proxies,
         )
 
     def _raws(self) -> list[RawMount]:

@@ -16,6 +16,7 @@ from borough.gateway.raw import RawApp, RawLimits, RawMount
 from borough.gateway.segments import Handler, Segments, failed, first_segment
 from borough.gateway.timeouts import Timeouts
 from borough.telemetry.recorder import Recorder
+from borough.transports.http.addresses import Proxies
 from borough.transports.http.door import Door, Route
 from borough.transports.http.message import Request, Response
 
@@ -35,7 +36,9 @@ class PublicDoor:
         timeouts: Timeouts | None = None,
         recorder: Recorder | None = None,
         raw_limits: RawLimits | None = None,
+        proxies: Sequence[str] = (),
     ) -> None:
+        """`proxies`: networks whose word about who is behind them raw applications are given."""
         timeouts = timeouts or Timeouts()
         public = [route for route in routes if route.callee.operation.public]
         self.door = Door(
@@ -47,7 +50,10 @@ class PublicDoor:
             longest_timeout_s=timeouts.longest_s,
             recorder=recorder,
         )
-        self._raws = [RawApp(raw, identity, clock, timeouts, recorder, raw_limits) for raw in raws]
+        believed = Proxies(proxies)
+        self._raws = [
+            RawApp(raw, identity, clock, timeouts, recorder, raw_limits, believed) for raw in raws
+        ]
         self._segments = Segments(self.door.answer)
         for route in public:
             self._segments.put(first_segment(route.callee.operation.path), self.door.answer)

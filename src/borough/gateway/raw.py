@@ -27,6 +27,7 @@ from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Kind, Shape
 from borough.telemetry.trace import TraceContext
+from borough.transports.http.addresses import Proxies
 from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.message import Request, Response
 from borough.transports.http.paths import path_segments
@@ -171,8 +172,11 @@ class RawApp:
         timeouts: Timeouts,
         recorder: Recorder | None = None,
         limits: RawLimits | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
+        """`proxies` are believed about who is behind them, and by which scheme."""
         self.mount = mount
+        self._proxies = proxies or Proxies()
         self._limits = limits or RawLimits()
         self._streams = 0
         self._left_behind = 0
@@ -251,7 +255,7 @@ class RawApp:
         )
         context = copy_context()
         context.run(CURRENT.set, call)
-        scope = _scope(request, self.mount.path, principal)
+        scope = _scope(request, self.mount.path, principal, self._proxies)
         task = asyncio.get_running_loop().create_task(
             self._run(scope, exchange, came, trace), context=context
         )
@@ -338,14 +342,21 @@ async def _end(task: asyncio.Task[None], exchange: _Exchange) -> None:
     await asyncio.wait([task])
 
 
-def _scope(request: Request, mount: str, principal: Principal | None) -> Message:
+def _scope(request: Request, mount: str, principal: Principal | None, proxies: Proxies) -> Message:
     segments = path_segments(request.path)
+    client, scheme = request.connection.peer, "http"
+    if client[0] in proxies:  # as uvicorn has it: the port of who is behind is not known
+        header = request.headers.get
+        origin = proxies.origin(client[0], header("x-forwarded-for") or "")
+        client = client if origin == client[0] else (origin, 0)
+        said = (header("x-forwarded-proto") or "").rpartition(",")[2].strip().lower()
+        scheme = "https" if said == "https" else scheme
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": request.method,
-        "scheme": "http",
+        "scheme": scheme,
         "path": "/" + "/".join(segments),
         "raw_path": request.path.encode("latin-1"),
         "query_string": request.query.encode("latin-1"),
@@ -354,7 +365,7 @@ def _scope(request: Request, mount: str, principal: Principal | None) -> Message
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in request.headers.items()
         ],
-        "client": request.connection.peer,
+        "client": client,
         "server": None,
         "state": {"principal": principal},
     }
