@@ -63,13 +63,14 @@ class KafkaBroker:
         if self._topics is not None:
             return
         try:
-            self._topics = Topics(self._terms, self._clock)
+            topics = Topics(self._terms, self._clock)
             self._publishing.open()  # half a second until it may publish; better now than later
         except KafkaException as error:
             raise ConfigurationError(
                 f"Kafka's client refuses its settings ({error.args[0].str()}); "
                 "correct events.kafka.settings in borough.toml"
             ) from None
+        self._topics = topics
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-kafka")
 
     async def claim(self, services: Iterable[str]) -> None:
