@@ -3,11 +3,12 @@
 import asyncio
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from borough.errors import StoreUnavailable, TransactionConflict
+from borough.errors import BrokerError, StoreUnavailable, TransactionConflict
 from borough.ports import Message
 from borough.reliability.backoff import Backoff
 from borough.reliability.inbox import InboxTerms
@@ -447,3 +448,34 @@ async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
                 await consumer.noted.wait(0)
         assert failures > 1
         assert await mail.store.one(int, "select sequence from borough_positions") == 2
+
+
+class Unsure:
+    """A broker whose log begins anew, and which cannot say where it ends. `is_closed`: a reading of it was closed."""
+
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
+        self.is_closed = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._broker, name)
+
+    async def end(self, _topic: str) -> int:
+        raise BrokerError("it does not answer")
+
+    async def subscribe(self, _group: str, _topic: str, position: int) -> Any:
+        return SimpleNamespace(position=position - 1, close=self._close)
+
+    async def _close(self) -> None:
+        self.is_closed.set()
+
+
+async def test_a_reading_whose_beginning_fails_is_closed(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        mail = await stage.place("mail")
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True)
+        await consumer.register()
+        unsure: Any = Unsure(stage.broker)
+        consumer.broker = unsure
+        async with running(consumer), asyncio.timeout(20):
+            await unsure.is_closed.wait()

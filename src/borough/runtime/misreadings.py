@@ -101,9 +101,8 @@ def _own(kind: Any, value: Any) -> Any:
 def meant_in(kind: Any) -> Any:
     """What an annotation surely meant alone: a part that by itself is filled in. None where it has no such part."""
     is_wrapping = get_origin(kind) in (Union, UnionType, Final)
-    for part in get_args(
-        kind
-    ):  # any other shape of settings and databases is the class's own affair
+    for part in get_args(kind):
+        # Any other shape of settings and databases is the class's own affair.
         if is_filled_in(part) and (is_wrapping or contract_mark(part) is not None):
             return part
     return None

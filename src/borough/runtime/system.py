@@ -297,9 +297,8 @@ def _known_services(system: System) -> None:
 
 def service_name(cls: type[Service]) -> str:
     """The name of a service: given, or that of its contracts, else of its folder."""
-    given: object = (
-        cls.service_name
-    )  # or an operation of that name, which is a fault of its contract
+    # It may be an operation of that name, which is a fault of its contract.
+    given: object = cls.service_name
     if isinstance(given, str):
         return given
     for contract in contract_classes(cls):
