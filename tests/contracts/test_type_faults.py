@@ -54,6 +54,19 @@ STRANGERS = [
         "it is a Key, and only the field of an event keeps an order",
         "Mark a field of the event itself, or remove the mark",
     ),
+    *(
+        strange(
+            f"Annotated[{kind}, Meta({limits})]", "its limits leave no value", "Mend one of them"
+        )
+        for kind, limits in (
+            ("int", "ge=5, le=4"),
+            ("int", "gt=1, lt=2"),
+            ("float", "gt=1, le=1"),
+            ("float", "ge=1, lt=1"),
+            ("str", "min_length=2, max_length=1"),
+            ("tuple[int, ...]", "min_length=2, max_length=1"),
+        )
+    ),
     strange("Reply[int]", "Reply is no value", "Return it from an operation: `-> Reply[T]`"),
     strange("bytearray", "bytearray does not travel", "Use bytes"),
     strange(
@@ -292,6 +305,20 @@ def test_what_is_beside_the_fields_and_reads_like_none_is_no_fault(tmp_path: Pat
     before = "@dataclass(frozen=True)\nclass Doc:\n    documentation: str\nclass Stored:\n    table = 'items'\n"
     text = item("count: Annotated[int, Doc('how many')] = 1", before).replace("  # <-", "")
     assert faults_in(text.replace("Item(Struct)", "Item(Stored, Struct)"), tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Annotated[int, Meta(ge=4, le=4)]",
+        "Annotated[int, Meta(gt=1, lt=3)]",
+        "Annotated[float, Meta(ge=1, le=1)]",
+        "Annotated[float, Meta(gt=1, lt=2)]",
+        "Annotated[str, Meta(min_length=2, max_length=2)]",
+    ],
+)
+def test_limits_that_leave_a_value_are_right(tmp_path: Path, kind: str) -> None:
+    assert faults_in(item(f"field: {kind}"), tmp_path) == []
 
 
 def test_a_flag_does_not_travel_since_its_members_add_up(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ from borough.contracts.shapes import (
     TupleShape,
     UnionShape,
     UuidShape,
+    is_empty,
 )
 from borough.contracts.struct import Event, OpenEnum
 
@@ -153,6 +154,8 @@ class Catalog:
             self._fault(f"{stranger[0]} does not travel", stranger[1])
             return NOTHING
         shape = self._read(found)
+        if is_empty(shape):
+            self._fault("its limits leave no value", "Mend one of them")
         doc = words.get("description", "")
         examples = words.get("examples") or ()
         if not doc and not examples:

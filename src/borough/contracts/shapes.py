@@ -41,6 +41,7 @@ __all__ = [
     "height_of",
     "heights",
     "inner_shapes",
+    "is_empty",
     "names_used",
 ]
 
@@ -293,3 +294,21 @@ def heights(types: Mapping[str, NamedShape]) -> dict[str, float]:
             if height < found[name]:
                 found[name], changed = height, True
     return found
+
+
+def is_empty(shape: Shape) -> bool:
+    """Whether its limits leave no value at all, as far as they tell by themselves."""
+    least, most = (getattr(shape, name, None) for name in ("min_length", "max_length"))
+    if least is not None and most is not None and least > most:
+        return True
+    if not isinstance(shape, (IntShape, FloatShape)):
+        return False
+    step = 1 if isinstance(shape, IntShape) else 0  # to the next whole number
+    lows = [shape.ge, None if shape.gt is None else shape.gt + step]
+    highs = [shape.le, None if shape.lt is None else shape.lt - step]
+    low = max((each for each in lows if each is not None), default=None)
+    high = min((each for each in highs if each is not None), default=None)
+    if low is None or high is None:
+        return False
+    is_open = not step and (shape.gt == low or shape.lt == high)
+    return low > high or (low == high and is_open)
