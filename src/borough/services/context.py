@@ -6,6 +6,7 @@ It is made by the runtime, never from parameters, so that nobody can claim to be
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, cast
@@ -159,9 +160,18 @@ def where() -> tuple[str, TraceContext | None] | None:
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
     """Run blocking work in the service's bounded pool; inline where no service is running (unit tests).
 
-    Raises `Unavailable` when the pool and its queue are full. The deadline does not stop a thread.
+    Raises `Unavailable` when the pool and its queue are full, and `TypeError` for an async function, which
+    blocks nothing and would not have run. The deadline does not stop a thread.
     """
     call = CURRENT.get()
     if call is None or call.pool is None:
-        return function(*args)
-    return await call.pool.run(function, *args)
+        found = function(*args)
+    else:
+        found = await call.pool.run(function, *args)
+    if inspect.iscoroutine(found):
+        found.close()
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(
+            f"in_thread was given {name}, which is async and has not run; write `await` in its place"
+        )
+    return found
