@@ -130,7 +130,7 @@ async def test_what_is_not_otlp_is_refused(
 async def test_gzip_that_breaks_off_or_holds_too_much_is_refused(keeper: Keeper) -> None:
     fields = (b"content-type", b"application/x-protobuf"), (b"content-encoding", b"gzip")
     packed = gzip.compress(foreign_batch()[1])
-    broken = packed[:-9], packed + packed[:9], packed[:-9] + bytes(9), b"no gzip"
+    broken = packed[:-9], packed + packed[:9], packed[:-9] + bytes(9), b"no gzip", b""
     large = gzip.compress(bytes(1 << 26)), gzip.compress(bytes(1 << 20)) * 64
     for status, body in (*((400, each) for each in broken), *((413, each) for each in large)):
         assert (await post(keeper, "/v1/traces", body, *fields)).status == status

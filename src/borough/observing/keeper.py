@@ -166,6 +166,8 @@ def _body(request: Request) -> bytes:
     try:  # it may have several members, one after the other (RFC 1952, 2.2)
         with gzip.open(BytesIO(request.body)) as unpacking:
             data = unpacking.read(_LARGEST + 1)
+        if not request.body:
+            raise EOFError
     except EOFError:
         raise InvalidRequest("the body is no gzip: it breaks off") from None
     except (OSError, zlib.error) as error:
