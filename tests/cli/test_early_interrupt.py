@@ -17,8 +17,10 @@ from importlib.metadata import entry_points
 sys.exit(command.load()())
 """
 SLOW = """
-import sys
+import select, sys
 print("importing", flush=True)
+while not select.select([sys.stdin], [], [], 0.05)[0]:  # a signal just before a wait does not end that
+    pass
 sys.stdin.readline()
 print("went on", flush=True)
 sys.exit(7)
