@@ -5,9 +5,8 @@ from playwright.async_api import Browser, Page, expect
 
 from borough.gateway.process import Process
 from tests.browser.windows import (
-    DESK,
-    PHONE,
     Scheme,
+    in_two_windows,
     keep_shot,
     overflow,
     shifted,
@@ -52,8 +51,7 @@ OPENED = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+@in_two_windows
 @pytest.mark.parametrize("path", OPENED)
 async def test_a_page_fits_loads_cleanly_and_can_be_used_by_all(
     browser: Browser, shop: Process, path: str, width: int, scheme: Scheme

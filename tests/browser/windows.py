@@ -34,7 +34,7 @@ expect.set_options(timeout=15_000)  # a busy machine is no fault
 Scheme = Literal["light", "dark"]
 
 in_two_windows = pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
-"""Both widths and both themes. `test_every_page` opens each page in each theme at each width."""
+"""Both widths and both themes."""
 
 # Elements that move although nobody has done anything; noted before the page's own scripts run.
 _WATCH_SHIFTS = """
