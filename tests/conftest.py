@@ -19,8 +19,11 @@ settings.register_profile("borough", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("borough")
 
 
-# A process that is told to ignore it (nohup) hands that on; what is started here hears of a closed terminal.
+# A process that is told to ignore them (nohup, a shell's background) hands that on; what is started here hears of a
+# closed terminal, and of Ctrl-C.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NET = LeakNet()
 logging.getLogger().addHandler(NET)

@@ -52,7 +52,7 @@ async def running_issuer(
     counter = Counter(answering)
     server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
     try:
-        hurried = payment_settings(port, answer_within_s=0.3)
+        hurried = payment_settings(port, answer_within_s=0.3, give_up_after_s=0.0)
         yield RunningIssuer(payment_settings(port), hurried, ledger)
     finally:
         server.close()
@@ -60,12 +60,17 @@ async def running_issuer(
         await answering.close()
 
 
-def payment_settings(port: int, *, answer_within_s: float = 10.0) -> dict[str, object]:
-    """Settings of payments that do not let a test wait for reconciliation."""
+def payment_settings(
+    port: int, *, answer_within_s: float = 10.0, give_up_after_s: float = 60.0
+) -> dict[str, object]:
+    """Settings of payments that do not let a test wait for reconciliation.
+
+    On a busy machine a charge that is still asked must not be given up by it.
+    """
     settings = {
         "issuer_url": f"http://127.0.0.1:{port}",
         "answer_within_s": answer_within_s,
         "ask_again_after_s": 0.0,
-        "give_up_after_s": 0.0,
+        "give_up_after_s": give_up_after_s,
     }
     return {f"services.payments.settings.{name}": value for name, value in settings.items()}

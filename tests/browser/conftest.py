@@ -29,9 +29,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Proces
     """The real shop with its edge, its issuer and the console, and what is seen of it is kept."""
     folder = tmp_path_factory.mktemp("shop")
     async with running_issuer(folder) as issuer:
-        # On a busy machine a charge that is still asked must not be given up by the reconciliation.
-        patient = {"services.payments.settings.give_up_after_s": 60.0}
-        system = System.load(SHOP, flags={**issuer.settings, **patient}, environment={})
+        system = System.load(SHOP, flags=issuer.settings, environment={})
         process = Process(system, data_folder=folder / "data", edge_port=free_port(), mounts=mounts)
         (folder / "data").mkdir()
         keeper = Keeper(folder / "data", process.clock, 64 * 1024 * 1024)

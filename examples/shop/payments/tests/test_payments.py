@@ -25,6 +25,7 @@ GOOD, BAD, LATE, SILENT = (
     "4000000000000341",
 )
 AMOUNT = Money(cents=4990)
+AT_ONCE = {"services.payments.settings.give_up_after_s": 0.0}
 
 
 async def test_an_order_is_charged_once(mode: Mode, issuer: RunningIssuer) -> None:
@@ -93,7 +94,7 @@ async def test_money_that_comes_after_it_was_given_up_goes_back(tmp_path: Path, 
 
     async with (
         running_issuer(tmp_path, make) as issuer,
-        start(SHOP, mode=mode, only=["payments"], settings=issuer.settings) as shop,
+        start(SHOP, mode=mode, only=["payments"], settings={**issuer.settings, **AT_ONCE}) as shop,
     ):
         payments = shop.client(Payments)
         charging = asyncio.ensure_future(payments.charge("one", AMOUNT, GOOD))
