@@ -19,6 +19,11 @@ from tests.conftest import NET
 from tests.runtime.parked import QUICK, Bad, consumer_of, dead, place_all, quiet, until, was_buried
 from tests.runtime.stage import PLACED, TOPIC, Place, Placed, files_with, running, staged
 
+PATIENT = Retries(
+    quick=2, attempts=1000, quick_waits=QUICK.quick_waits, parked_waits=QUICK.parked_waits
+)
+"""Parks soon, and gives up late."""
+
 
 async def test_a_failing_event_is_parked_and_the_position_goes_on(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
@@ -46,10 +51,7 @@ async def test_parked_events_are_handled_in_order_once_the_handler_is_mended(
     async with staged(tmp_path) as stage:
         orders, mail = await stage.place("orders"), await stage.place("mail")
         bad = Bad("bad")
-        patient = Retries(
-            quick=2, attempts=1000, quick_waits=QUICK.quick_waits, parked_waits=QUICK.parked_waits
-        )
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, patient)
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, PATIENT)
         await consumer.register()
         async with running(relay, consumer):
             await place_all(orders, *((n, "bad" if n % 2 else "good") for n in range(20)))
@@ -98,10 +100,7 @@ async def test_a_parked_event_that_is_heard_no_more_says_so_when_it_dies(tmp_pat
     async with staged(tmp_path) as stage:
         orders, mail = await stage.place("orders"), await stage.place("mail")
         bad = Bad("bad")
-        patient = Retries(
-            quick=2, attempts=1000, quick_waits=QUICK.quick_waits, parked_waits=QUICK.parked_waits
-        )
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, patient)
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, PATIENT)
         await consumer.register()
         async with running(relay, consumer):
             await place_all(orders, (1, "bad"))

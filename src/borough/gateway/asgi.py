@@ -20,14 +20,13 @@ from borough.runtime.lifespan import Message
 from borough.runtime.system import System
 from borough.transports.http.door import problem_response
 from borough.transports.http.limits import ServerLimits
-from borough.transports.http.message import Connection, Headers, Request, Response
+from borough.transports.http.message import BODILESS, Connection, Headers, Request, Response
 
 __all__ = ["AsgiApp", "asgi"]
 
 _log = logging.getLogger("borough.gateway")
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-_BODILESS = (204, 304)
 
 
 class AsgiApp:
@@ -154,7 +153,7 @@ def _request(scope: Message, body: bytes) -> Request:
 async def _write(response: Response, is_head: bool, send: Send) -> None:
     headers = list(response.headers)
     body = response.body
-    is_bodiless = response.status in _BODILESS
+    is_bodiless = response.status in BODILESS
     if isinstance(body, bytes):
         if not is_bodiless:
             headers.append((b"content-length", b"%d" % len(body)))

@@ -29,7 +29,7 @@ from borough.telemetry.span import Kind, Shape
 from borough.telemetry.trace import TraceContext
 from borough.transports.http.addresses import Proxies
 from borough.transports.http.arriving import arriving_trace
-from borough.transports.http.message import Request, Response
+from borough.transports.http.message import BODILESS, Request, Response
 from borough.transports.http.paths import path_segments
 from borough.transports.sight import failure_of
 
@@ -40,7 +40,6 @@ _SERVERS = frozenset(
     {b"connection", b"content-length", b"date", b"transfer-encoding", b"keep-alive"}
 )
 _FINAL, _LAST = 200, 599
-_BODILESS = (204, 304)
 _CHUNKS_AHEAD = 8
 _AFTERMATH_S = 0.5
 
@@ -223,7 +222,7 @@ class RawApp:
                 full = Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
                 raise after_it_ran(full, request)
             self._streams += 1
-            length = None if start["status"] in _BODILESS else _announced(fields)
+            length = None if start["status"] in BODILESS else _announced(fields)
             chunks = _Chunks(body, length, exchange, task, self._stream_ended)
             return Response(start["status"], headers, chunks)
         exchange.leave()

@@ -82,10 +82,8 @@ def misread_settings(kind: type[Settings]) -> Iterator[tuple[str, str, Any, str]
         try:
             msgspec.convert(field.default, field.type, dec_hook=_own)
         except msgspec.ValidationError as error:
-            is_secret = Secret in (
-                field.type,
-                *get_args(field.type),
-            )  # then it is not repeated here
+            # A secret is not repeated here.
+            is_secret = Secret in (field.type, *get_args(field.type))
             shown = "a secret" if is_secret else repr(field.default)
             what = f"{kind.__name__}.{field.name}: the default {shown} does not fit: {error}"
             yield what, "Mend it, or the type", kind, field.name

@@ -79,6 +79,13 @@ class BrokerConformance:
             raise AssertionError(f"{len(found)} of {count} messages have come") from None
         return found
 
+    async def _takes_all(self, broker: Broker, what: str) -> None:
+        """A new reading has all that is published from now on."""
+        subscription = await broker.subscribe("one", _TOPIC, 0)
+        await broker.publish(_messages(0, 50))
+        found = await self._take(subscription, 50)
+        equal(sorted(_numbers(found)), list(range(50)), what)
+
     # --- what is published is read ---------------------------------------------------------------
 
     async def test_messages_come_back_whole(self) -> None:
@@ -145,10 +152,7 @@ class BrokerConformance:
                 await asyncio.wait([beginning])
                 if not beginning.cancelled():  # it was quicker
                     await beginning.result().close()
-            subscription = await broker.subscribe("one", _TOPIC, 0)
-            await broker.publish(_messages(0, 50))
-            found = await self._take(subscription, 50)
-            equal(sorted(_numbers(found)), list(range(50)), "what came behind the ones given up")
+            await self._takes_all(broker, "what came behind the ones given up")
 
     async def test_a_reading_whose_closing_was_cancelled_takes_nothing(self) -> None:
         async with self._broker() as broker:
@@ -159,10 +163,7 @@ class BrokerConformance:
                     await asyncio.sleep(0)
                     closing.cancel()
                 await asyncio.wait([closing])
-            subscription = await broker.subscribe("one", _TOPIC, 0)
-            await broker.publish(_messages(0, 50))
-            found = await self._take(subscription, 50)
-            equal(sorted(_numbers(found)), list(range(50)), "what came behind the closed ones")
+            await self._takes_all(broker, "what came behind the closed ones")
 
     async def test_a_reader_takes_no_more_than_it_asks_for(self) -> None:
         async with self._broker() as broker:

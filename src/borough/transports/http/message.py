@@ -15,6 +15,7 @@ from borough.reliability.arrival import Arrival
 from borough.telemetry.trace import TraceContext
 
 __all__ = [
+    "BODILESS",
     "FIELD_NAMES",
     "Connection",
     "Headers",
@@ -23,6 +24,9 @@ __all__ = [
     "joined",
     "rendered_fields",
 ]
+
+BODILESS = frozenset({204, 304})
+"""Statuses of answers that end with their head (RFC 9112, 6.3)."""
 
 FIELD_NAMES: dict[bytes, str] = {}
 """Usual field names as they come over the wire to the key they are kept under."""

@@ -16,7 +16,7 @@ from borough.reliability.arrival import Arrival
 from borough.transports.http import refusals
 from borough.transports.http.chunked import ChunkedBody
 from borough.transports.http.leaving import has_left
-from borough.transports.http.message import Connection, Request, Response
+from borough.transports.http.message import BODILESS, Connection, Request, Response
 from borough.transports.http.refusals import FAILURE_BODY, PROBLEM_HEADERS, Refusal, Refused
 from borough.transports.http.request_head import CHUNKED, HeadReader
 from borough.transports.http.waited import waited_s
@@ -36,7 +36,6 @@ NEW, IDLE, HEAD, BODY, ANSWERING, LINGERING, CLOSED = range(7)
 _LETTERS = bytes(range(65, 91))  # what a method may begin with
 _CR = 13  # one empty line before a request is forgiven (RFC 9112, 2.2)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BODILESS = frozenset({204, 304})
 _COPIED_BYTES = 64 * 1024  # a body up to this size is copied behind its head, to be one write
 
 
@@ -306,7 +305,7 @@ class ServerConnection(asyncio.Protocol):
         status = response.status
         head = self._server.head_of(status, response.headers)
         keep = self._head.keep_alive and not self._server.is_draining
-        if status in _BODILESS:
+        if status in BODILESS:
             self._transport.write(head + (b"\r\n" if keep else b"connection: close\r\n\r\n"))
             return
         size = len(body)
@@ -337,7 +336,7 @@ class ServerConnection(asyncio.Protocol):
 
     async def _stream(self, response: Response, chunks: AsyncIterator[bytes]) -> None:
         try:
-            if response.status in _BODILESS:  # what came after it would be read as the next answer
+            if response.status in BODILESS:  # what came after it would be read as the next answer
                 self._write(response, b"")
                 return
             head = self._server.head_of(response.status, response.headers)
