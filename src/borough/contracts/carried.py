@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import inspect as shape
 
+from borough.contracts.conversion import conversion
 from borough.contracts.operation import Parameter
 from borough.contracts.portable import type_shape
 from borough.errors import InvalidRequest
@@ -83,9 +84,20 @@ def check_carried(parameter: Parameter, value: Any) -> None:
         header_text(parameter.name, value)
 
 
-def text_conversion(kind: Any) -> Callable[..., Any]:
-    """`msgspec.convert`, or for a type that needs it, one that takes the text `null` for a member of a choice."""
-    return _convert_text if _has_a_null_text(kind) else msgspec.convert
+def text_conversion(kind: Any) -> Callable[[Any], Any]:
+    """What makes a `kind` of a text, or of several; a choice is looked for before a number or null."""
+    lax = conversion(kind, strict=False)
+    if not _has_a_null_text(kind):
+        return lax
+    exact = conversion(kind)
+
+    def convert(text: Any) -> Any:
+        try:
+            return exact(text)
+        except msgspec.ValidationError:
+            return lax(text)
+
+    return convert
 
 
 def _has_a_null_text(kind: Any) -> bool:
@@ -101,11 +113,3 @@ def _has_a_null_text(kind: Any) -> bool:
         elif isinstance(member, shape.LiteralType):
             values += member.values
     return any(isinstance(value, str) and value.lower() == "null" for value in values)
-
-
-def _convert_text(text: Any, kind: Any, *, strict: bool) -> Any:
-    """The value of a text that is one of a choice, before it is read as a number or null."""
-    try:
-        return msgspec.convert(text, kind)
-    except msgspec.ValidationError:
-        return msgspec.convert(text, kind, strict=strict)

@@ -409,7 +409,7 @@ def _source(parameter: Parameter) -> Callable[[list[str] | None], Any]:
         if len(values) > 1 and not many:
             raise InvalidRequest(f"The {place} parameter {name!r} was given twice")
         try:
-            value = convert(values if many else values[0], kind, strict=False)
+            value = convert(values if many else values[0])
         except (msgspec.ValidationError, ValueError) as error:
             message, _ = pointer_of(str(error))
             raise InvalidRequest(

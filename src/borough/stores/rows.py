@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 
+from borough.contracts.conversion import conversion
 from borough.errors import StoreError, WrongRowCount
 
 __all__ = ["Columns", "RowPlans", "Shape", "only_row", "within_limit"]
@@ -92,27 +93,26 @@ def _struct_shape(kind: Any, struct: type[msgspec.Struct], names: list[str]) -> 
     columns = [(f.encode_name, _column(hints[f.name], f.name)) for _, f in taken]
     turned = [(key, turn) for key, turn in columns if turn is not None]
     picked = None if len(taken) == len(names) else [index for index, _ in taken]
+    fitted = _conversion(kind)
 
     def convert(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         if picked is not None:  # columns that the struct does not know, as after `select *`
             rows = [tuple(row[index] for index in picked) for row in rows]
         found = [dict(zip(keys, row, strict=True)) for row in rows]
-        for values in found:
-            for key, turn in turned:
+        for key, turn in turned:
+            for values in found:
                 if (value := values[key]) is not None:
                     values[key] = turn(value)
-        return _convert(found, list[kind])
+        return fitted(found)
 
     takes = [_taken_as_is(hints[name]) for name in fields]
     if not all(takes) or list(fields) != names or not _is_made_by_place(struct):
         return convert
-    return _quick_shape(struct, takes, convert)
+    return _quick_shape(lambda rows: [struct(*row) for row in rows], takes, convert)
 
 
-def _quick_shape(
-    struct: type[msgspec.Struct], takes: Sequence[frozenset[type]], convert: Shape
-) -> Shape:
-    """Make the struct of a row at once where each value is of a type that its field takes as it is."""
+def _quick_shape(make: Shape, takes: Sequence[frozenset[type]], convert: Shape) -> Shape:
+    """Make what is asked for at once where each value of a row is of a type that its place takes as it is."""
     fitting: set[tuple[type, ...]] = set()
 
     def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -122,7 +122,7 @@ def _quick_shape(
                 if not all(kind in taken for kind, taken in zip(kinds, takes, strict=True)):
                     return convert(rows)
                 fitting.add(kinds)
-        return [struct(*row) for row in rows]
+        return make(rows)
 
     return shape
 
@@ -153,6 +153,7 @@ def _mapping_shape(kind: Any, names: list[str]) -> Shape:
         return lambda rows: [dict(zip(names, row, strict=True)) for row in rows]
     turned = [(name, turn) for name in names if (turn := _column(said[1], name)) is not None]
     taken = _taken_as_is(said[1])
+    fitted = _conversion(kind)
 
     def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         found = [dict(zip(names, row, strict=True)) for row in rows]
@@ -163,7 +164,7 @@ def _mapping_shape(kind: Any, names: list[str]) -> Shape:
         # Columns have types of their own, and msgspec knows no `str | UUID`.
         if all(_is_of(taken, value) for values in found for value in values.values()):
             return found
-        return _convert(found, list[kind])
+        return fitted(found)
 
     return shape
 
@@ -181,36 +182,49 @@ def _tuple_shape(kind: Any, names: list[str]) -> Shape:
         raise StoreError(f"{kind} has {len(kinds)} places; the statement gives {', '.join(names)}")
     columns = [_column(each, name) for each, name in zip(kinds, names, strict=True)]
     turned = [(index, turn) for index, turn in enumerate(columns) if turn is not None]
+    whole: Any = tuple.__class_getitem__(tuple(kinds))
+    fitted = _conversion(whole)
+    if not turned:
+        takes = [_taken_as_is(each) for each in kinds]
+        return _quick_shape(lambda rows: [tuple(row) for row in rows], takes, fitted)
 
     def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        found: Sequence[Any] = [list(row) for row in rows] if turned else rows
+        found = [list(row) for row in rows]
         for row in found:
             for index, turn in turned:
                 if row[index] is not None:
                     row[index] = turn(row[index])
-        return _convert(found, list[tuple[kinds]])  # type: ignore[valid-type]
+        return fitted(found)
 
     return shape
 
 
 def _value_shape(kind: Any, name: str) -> Shape:
     turn = _column(kind, name)
+    taken = _taken_as_is(kind)
+    fitted = _conversion(kind)
 
     def shape(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         values = [row[0] for row in rows]
         if turn is not None:
             values = [None if value is None else turn(value) for value in values]
-        return _convert(values, list[kind])
+        return values if taken.issuperset(map(type, values)) else fitted(values)
 
     return shape
 
 
-def _convert(values: Any, kind: Any) -> list[Any]:
-    try:
-        found: list[Any] = msgspec.convert(values, kind)
-        return found
-    except msgspec.ValidationError as error:
-        raise StoreError(f"a row does not fit: {error}") from error
+def _conversion(kind: Any) -> Callable[[Sequence[Any]], list[Any]]:
+    """What makes each of some values a `kind`."""
+    fitted = conversion(list[kind])
+
+    def convert(values: Sequence[Any]) -> list[Any]:
+        try:
+            found: list[Any] = fitted(values)
+            return found
+        except msgspec.ValidationError as error:
+            raise StoreError(f"a row does not fit: {error}") from error
+
+    return convert
 
 
 def _column(kind: Any, name: str) -> Column | None:

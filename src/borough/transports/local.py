@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from borough.contracts.carried import check_carried
+from borough.contracts.conversion import conversion
 from borough.contracts.finite import find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
@@ -54,7 +55,7 @@ class _Check:
     """What one argument needs at the boundary: its class compared, its numbers seen, or the value rebuilt."""
 
     __slots__ = (
-        "about", "carried", "endless", "index", "kind", "name", "parameter", "plain", "rebuild",
+        "about", "carried", "endless", "index", "made", "name", "parameter", "plain", "rebuild",
     )  # fmt: skip
 
     def __init__(self, about: str, index: int, parameter: Parameter) -> None:
@@ -62,7 +63,7 @@ class _Check:
         self.index = index
         self.parameter = parameter
         self.name = parameter.name
-        self.kind = parameter.kind
+        self.made = conversion(parameter.kind)
         self.plain = is_plain(parameter.kind)
         self.endless = find_unfit(parameter.kind)
         self.carried = parameter.place in ("path", "header")
@@ -156,8 +157,8 @@ def _refuse_endless(check: _Check, value: Any) -> None:
         raise
 
 
-def _rebuild(value: Any, kind: Any) -> Any:
-    return msgspec.convert(msgspec.to_builtins(value, builtin_types=_KEPT), kind)
+def _rebuild(value: Any, made: Callable[[Any], Any]) -> Any:
+    return made(msgspec.to_builtins(value, builtin_types=_KEPT))
 
 
 def _rebuild_argument(check: _Check, value: Any) -> Any:
@@ -166,7 +167,7 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
     try:
         if check.carried:
             check_carried(check.parameter, value)
-        return _rebuild(value, check.kind)
+        return _rebuild(value, check.made)
     except InvalidRequest as error:
         error.about = check.about
         raise
@@ -185,6 +186,7 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     rebuild, look = not is_settled(kind), find_endless(kind)
     if kind is type(None) or not (rebuild or look):
         return None
+    made = conversion(kind)
 
     def settle(value: Any) -> Any:
         is_reply = isinstance(value, Reply)
@@ -198,7 +200,7 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
         if not rebuild:
             return answer
         try:
-            bare = _rebuild(bare, kind)
+            bare = _rebuild(bare, made)
         except (msgspec.ValidationError, TypeError) as error:
             raise ServiceFailure(
                 f"{operation.wire_name} answered out of contract: {error}"
