@@ -20,15 +20,30 @@ def mode(request: pytest.FixtureRequest) -> Mode:
     return chosen
 
 
+class WatchedIssuer(Issuer):
+    """The demo's, which tells when something is in its ledger."""
+
+    def __init__(self, ledger: Path) -> None:
+        super().__init__(ledger)
+        self.booked = asyncio.Event()
+
+    async def _write(self, entry: IssuerEntry) -> None:
+        await super()._write(entry)
+        self.booked.set()
+
+
 class RunningIssuer(NamedTuple):
     """A card issuer that listens, and the settings by which payments finds it.
 
-    With `hurried` ones payments soon gives up on an issuer that is silent.
+    With `hurried` ones payments soon waits no longer for an issuer that is silent, and asks it later. With
+    `hopeless` ones a charge that the issuer then does not know has failed.
     """
 
     settings: dict[str, object]
     hurried: dict[str, object]
+    hopeless: dict[str, object]
     ledger: Path
+    booked: asyncio.Event
 
     def entries(self) -> list[IssuerEntry]:
         """What it has done so far."""
@@ -44,7 +59,7 @@ async def issuer(tmp_path: Path) -> AsyncGenerator[RunningIssuer]:
 
 @asynccontextmanager
 async def running_issuer(
-    folder: Path, make: Callable[[Path], Issuer] = Issuer
+    folder: Path, make: Callable[[Path], WatchedIssuer] = WatchedIssuer
 ) -> AsyncGenerator[RunningIssuer]:
     """Start an issuer that keeps its ledger in a folder, and stop it in the end."""
     ledger, port = folder / "issuer.jsonl", free_port()
@@ -52,8 +67,9 @@ async def running_issuer(
     counter = Counter(answering)
     server = await asyncio.start_server(counter.serve, "127.0.0.1", port)
     try:
-        hurried = payment_settings(port, answer_within_s=0.3, give_up_after_s=0.0)
-        yield RunningIssuer(payment_settings(port), hurried, ledger)
+        hurried = payment_settings(port, answer_within_s=0.3)
+        hopeless = payment_settings(port, answer_within_s=0.3, give_up_after_s=0.0)
+        yield RunningIssuer(payment_settings(port), hurried, hopeless, ledger, answering.booked)
     finally:
         server.close()
         await counter.close()

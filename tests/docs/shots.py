@@ -20,9 +20,9 @@ from borough.gateway.process import Process
 from borough.observing.keeper import Keeper
 from borough.runtime.system import System
 from borough.testing import free_port
-from shop.conftest import running_issuer
+from shop.conftest import WatchedIssuer, running_issuer
 from shop.demo.customer import GOOD
-from shop.demo.issuer import Answer, Issuer
+from shop.demo.issuer import Answer
 from tests.browser.windows import DESK, launched, window
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ ISSUER = "services.payments.settings.issuer_url"
 SERVICES = 5
 
 
-class SlowIssuer(Issuer):
+class SlowIssuer(WatchedIssuer):
     """An issuer that takes `pause_s` for each charge, whatever the card."""
 
     pause_s = 0.0
@@ -69,7 +69,7 @@ async def shop(folder: Path, pause_s: float, flags: Mapping[str, object]) -> Asy
     data = folder / "data"
     data.mkdir(parents=True)
 
-    def make(ledger: Path) -> Issuer:
+    def make(ledger: Path) -> WatchedIssuer:
         issuer = SlowIssuer(ledger)
         issuer.pause_s = pause_s
         return issuer

@@ -69,7 +69,8 @@ async def test_a_declined_card_leaves_nothing_behind(mode: Mode, issuer: Running
 async def test_an_issuer_that_does_not_answer_is_asked_until_it_is_clear(
     mode: Mode, issuer: RunningIssuer, card: str, end: OrderState
 ) -> None:
-    async with start(SHOP, mode=mode, settings=issuer.hurried) as shop:
+    settings = issuer.hurried if end is OrderState.PAID else issuer.hopeless
+    async with start(SHOP, mode=mode, settings=settings) as shop:
         before = await stock(shop)
         who = await ada(shop)
         orders = shop.client(Orders, user=who, key="one")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from borough.testing import Mode, free_port, start
-from shop.conftest import RunningIssuer, payment_settings, running_issuer
-from shop.demo.issuer import Answer, Issuer
+from shop.conftest import RunningIssuer, WatchedIssuer, payment_settings, running_issuer
+from shop.demo.issuer import Answer
 from shop.payments.contract import (
     CardDeclined,
     Money,
@@ -54,6 +54,7 @@ async def test_a_late_answer_is_found_out_later(mode: Mode, issuer: RunningIssue
         payments = shop.client(Payments)
         with pytest.raises(OutcomeUnknown):
             await payments.charge("one", AMOUNT, LATE)
+        await issuer.booked.wait()
         await shop.tick("payments.reconcile")
         assert (await payments.settle("one")).state is PaymentState.CAPTURED
         assert (await payments.charge("one", AMOUNT, LATE)).state is PaymentState.CAPTURED
@@ -61,7 +62,7 @@ async def test_a_late_answer_is_found_out_later(mode: Mode, issuer: RunningIssue
 
 
 async def test_a_charge_that_was_never_booked_has_failed(mode: Mode, issuer: RunningIssuer) -> None:
-    async with start(SHOP, mode=mode, only=["payments"], settings=issuer.hurried) as shop:
+    async with start(SHOP, mode=mode, only=["payments"], settings=issuer.hopeless) as shop:
         payments = shop.client(Payments)
         with pytest.raises(OutcomeUnknown):
             await payments.charge("one", AMOUNT, SILENT)
@@ -72,7 +73,7 @@ async def test_a_charge_that_was_never_booked_has_failed(mode: Mode, issuer: Run
         assert not issuer.entries()
 
 
-class HesitantIssuer(Issuer):
+class HesitantIssuer(WatchedIssuer):
     """One that takes the money only when it is let."""
 
     def __init__(self, ledger: Path) -> None:
@@ -88,7 +89,7 @@ class HesitantIssuer(Issuer):
 async def test_money_that_comes_after_it_was_given_up_goes_back(tmp_path: Path, mode: Mode) -> None:
     made: list[HesitantIssuer] = []
 
-    def make(ledger: Path) -> Issuer:
+    def make(ledger: Path) -> WatchedIssuer:
         made.append(HesitantIssuer(ledger))
         return made[0]
 
