@@ -78,6 +78,16 @@ async def telling(scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": said})
 
 
+async def told(tmp_path: Path, peer: str, addresses: str, schemes: str) -> list[Any]:
+    """What it is told of who asks through proxies in 10.0.0.0/16, which are believed."""
+    flags = {"edge.proxies": ["10.0.0.0/16"]}
+    fields = {"X-Forwarded-For": addresses, "X-Forwarded-Proto": schemes}
+    started = process(tmp_path, f"{__name__}:telling", flags=flags)
+    (seen,) = await answers(started, request("GET", "/legacy", fields, peer=peer))
+    said: list[Any] = json.loads(seen.body)
+    return said
+
+
 @pytest.mark.parametrize(
     ("peer", "said"),
     [("10.0.0.9", ["192.0.2.9", 0, "https"]), ("10.1.0.9", ["10.1.0.9", 4711, "http"])],
@@ -85,11 +95,35 @@ async def telling(scope: Any, _receive: Any, send: Any) -> None:
 async def test_it_is_told_who_is_behind_a_proxy_that_is_believed(
     tmp_path: Path, peer: str, said: list[Any]
 ) -> None:
-    flags = {"edge.proxies": ["10.0.0.0/16"]}
-    fields = {"X-Forwarded-For": "203.0.113.1, 192.0.2.9", "X-Forwarded-Proto": "http, https"}
-    started = process(tmp_path, f"{__name__}:telling", flags=flags)
-    (seen,) = await answers(started, request("GET", "/legacy", fields, peer=peer))
-    assert json.loads(seen.body) == said
+    asked = await told(tmp_path, peer, "203.0.113.1, 192.0.2.9", "http, https")
+    assert asked == said
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("192.0.2.9:5678", "192.0.2.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:192.0.2.9", "192.0.2.9"),
+        ("unknown", "10.0.0.9"),
+    ],
+)
+async def test_it_is_told_a_bare_address_however_a_proxy_writes_it(
+    tmp_path: Path, written: str, address: str
+) -> None:
+    assert (await told(tmp_path, "10.0.0.9", written, "https"))[::2] == [address, "https"]
+
+
+@pytest.mark.parametrize(
+    ("schemes", "scheme"),
+    [("https, http", "https"), ("http, https", "http"), ("https", "https"), ("", "http")],
+)
+async def test_behind_several_proxies_it_is_told_by_which_scheme_the_first_was_asked(
+    tmp_path: Path, schemes: str, scheme: str
+) -> None:
+    said = await told(tmp_path, "10.0.0.9", "192.0.2.9, 10.0.0.5", schemes)
+    assert said == ["192.0.2.9", 0, scheme]
 
 
 @pytest.mark.parametrize("path", ["entries", "entries-from-a-thread"])

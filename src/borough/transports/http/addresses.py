@@ -32,11 +32,22 @@ class Proxies:
         return address is not None and any(address in network for network in self._networks)
 
     def origin(self, peer: str, forwarded: str) -> str:
-        """Who is behind `peer`, by what proxies say in `X-Forwarded-For`, read from the right."""
+        """Whose address is behind `peer`, by what proxies say in `X-Forwarded-For`."""
+        return self.walked(peer, forwarded)[0]
+
+    def walked(self, peer: str, forwarded: str) -> tuple[str, int]:
+        """The address behind `peer`, without port and brackets, and how many proxies stand before it.
+
+        What they say in `X-Forwarded-For` is read from the right, as far as it is believed.
+        """
         hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()][-_MOST_HOPS:]
-        while hops and peer in self and _parsed(hops[-1]) is not None:
-            peer = hops.pop()
-        return peer
+        proxies = 0
+        while hops and peer in self:
+            address = _parsed(hops.pop())
+            if address is None:
+                break
+            peer, proxies = str(address), proxies + 1
+        return peer, proxies
 
 
 def client_of(peer: str) -> str:
