@@ -26,6 +26,7 @@ from borough.runtime.configuration import Configuration
 from borough.runtime.discovery import Directory
 from borough.runtime.service_facts import ServiceFacts
 from borough.testing.clock import ManualClock
+from borough.transports.http.message import Connection
 from tests.gateway.legacy.apps import RAN
 from tests.gateway.legacy.ledger import Ledger, LedgerService
 from tests.gateway.library import Seen, request
@@ -124,6 +125,15 @@ async def test_behind_several_proxies_it_is_told_by_which_scheme_the_first_was_a
 ) -> None:
     said = await told(tmp_path, "10.0.0.9", "192.0.2.9, 10.0.0.5", schemes)
     assert said == ["192.0.2.9", 0, scheme]
+
+
+async def test_it_is_told_the_scheme_that_another_server_in_front_was_asked_by(
+    tmp_path: Path,
+) -> None:
+    started = process(tmp_path, f"{__name__}:telling")
+    asked = request("GET", "/legacy", connection=Connection(("192.0.2.9", 0), "https"))
+    (seen,) = await answers(started, asked)
+    assert json.loads(seen.body) == ["192.0.2.9", 0, "https"]
 
 
 @pytest.mark.parametrize("path", ["entries", "entries-from-a-thread"])

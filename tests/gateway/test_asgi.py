@@ -45,6 +45,8 @@ class Host:
                 await asyncio.Event().wait()
             finally:
                 self.ended.set()
+        if request.path == "/scheme":
+            return Response(200, [], request.connection.scheme.encode())
         if request.path == "/stream":
             return Response(200, [], self.chunks())
         if request.path == "/empty":
@@ -187,6 +189,11 @@ async def test_the_path_where_the_application_is_mounted_is_taken_off() -> None:
 
 async def test_a_server_without_a_peer_will_do() -> None:
     assert (await served("GET", "/", client=None)).status == 200
+
+
+async def test_by_which_scheme_a_client_asked_is_what_the_server_says() -> None:
+    assert (await served("GET", "/scheme", scheme="https")).body == b"https"
+    assert (await served("GET", "/scheme")).body == b"http"
 
 
 async def test_head_is_answered_without_a_body() -> None:

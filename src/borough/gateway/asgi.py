@@ -146,7 +146,7 @@ def _request(scope: Message, body: bytes) -> Request:
         query,
         Headers.of(scope["headers"]),
         body,
-        Connection((host, port or 0)),
+        Connection((host, port or 0), scope.get("scheme", "http")),
     )
 
 

@@ -343,16 +343,16 @@ async def _end(task: asyncio.Task[None], exchange: _Exchange) -> None:
 
 def _scope(request: Request, mount: str, principal: Principal | None, proxies: Proxies) -> Message:
     segments = path_segments(request.path)
-    client, scheme = request.connection.peer, "http"
+    client, scheme = request.connection.peer, request.connection.scheme
     if client[0] in proxies:
         header = request.headers.get
         origin, hops = proxies.walked(client[0], header("x-forwarded-for") or "")
         if origin != client[0]:
             client = (origin, 0)  # as uvicorn has it: the port of who is behind is not known
         # Where each proxy adds a word, the outermost that is believed says by which scheme it was asked.
-        said = (header("x-forwarded-proto") or "").split(",")
-        if said[-min(max(hops, 1), len(said))].strip().lower() == "https":
-            scheme = "https"
+        words = (header("x-forwarded-proto") or "").split(",")
+        said = words[-min(max(hops, 1), len(words))].strip().lower()
+        scheme = said if said in ("http", "https") else scheme
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

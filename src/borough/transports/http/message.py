@@ -113,13 +113,15 @@ class Connection:
     `caller` belongs to the door: what it has once proven of the peer, it may remember here. `door`
     belongs to a listener with several: which of them answers what comes by this connection.
     `certificate` is what the peer has proven by TLS, as `ssl` tells it; None in clear text.
-    `is_public`: the peer is a service, and passes on what the public asks.
+    `is_public`: the peer is a service, and passes on what the public asks. `scheme` is the one that it was
+    asked by, where another server says so.
     """
 
-    __slots__ = ("caller", "certificate", "door", "is_public", "peer")
+    __slots__ = ("caller", "certificate", "door", "is_public", "peer", "scheme")
 
-    def __init__(self, peer: tuple[str, int]) -> None:
+    def __init__(self, peer: tuple[str, int], scheme: str = "http") -> None:
         self.peer = peer
+        self.scheme = scheme
         self.caller: Any = None
         self.door: Any = None
         self.certificate: Mapping[str, Any] | None = None
