@@ -183,6 +183,21 @@ async def test_from_where_a_request_came_is_said_by_the_edge_and_not_by_the_clie
     assert "forwarded" not in recording.fields
 
 
+async def test_what_a_proxy_says_of_a_client_is_not_taken_away_by_the_client(
+    tmp_path: Path,
+) -> None:
+    recording = Recording()
+    said = {"x-forwarded-for": "1.2.3.4", "x-forwarded-proto": "https", "x-real-ip": "1.2.3.4"}
+    fields = b"".join(f"{name}: {value}\r\n".encode() for name, value in said.items())
+    async with street(tmp_path, recording.answer) as town:
+        await town.edge.exchange(
+            b"GET /library/who HTTP/1.1\r\nHost: shop.example\r\nConnection: close, X-Forwarded-For,"
+            b" X-Forwarded-Proto, X-Real-IP\r\n%b\r\n" % fields
+        )
+    said["x-forwarded-for"] += ", 127.0.0.1"
+    assert {name: recording.fields.get(name) for name in said} == said
+
+
 async def test_a_chunked_body_goes_on_with_a_length(tmp_path: Path) -> None:
     recording = Recording()
     async with street(tmp_path, recording.answer) as town:

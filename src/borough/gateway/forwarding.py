@@ -42,6 +42,10 @@ _NOT_ASKED = _HOP_BY_HOP | {
     "x-forwarded-for",
 }  # fmt: skip
 """What goes on elsewhere in the head, or not at all."""
+_OF_PROXIES = frozenset(
+    {"x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip"}
+)
+_NO_FIELDS: frozenset[str] = frozenset()
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _FAULT = 500
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
@@ -204,7 +208,7 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
     What differs from request to request comes last, in the order in which `OwnHeads` reads it.
     """
     raw = request.headers.raw
-    named: frozenset[str] = _named(raw["connection"]) if "connection" in raw else frozenset()
+    named = _named(raw["connection"]) if "connection" in raw else _NO_FIELDS
     dropped = _NOT_ASKED | named if named else _NOT_ASKED
     headers = [
         (name.encode("latin-1"), value)
@@ -220,8 +224,7 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
     token, peer = raw.get("authorization"), request.connection.peer
     if token is not None and "authorization" not in named:
         headers.append((b"authorization", token))
-    said = None if "x-forwarded-for" in named else raw.get("x-forwarded-for")
-    headers.append((b"x-forwarded-for", _hops(said, peer[0])))
+    headers.append((b"x-forwarded-for", _hops(raw.get("x-forwarded-for"), peer[0])))
     headers.append((b"borough-client", wire.write_client(peer)))
     if principal is not None:
         headers.append((b"borough-principal", wire.write_principal(principal)))
@@ -231,7 +234,7 @@ def _fields_asked(request: Request, principal: Principal | None, trace: TraceCon
 def _hops(said: bytes | None, address: str) -> bytes:
     """Through whom a request has come, as proxies say it: the last one is who asks the edge."""
     own = address.encode("latin-1")
-    return own if said is None else b"%b, %b" % (said, own)
+    return b"%b, %b" % (said, own) if said else own
 
 
 def _fields_answered(raw: Mapping[str, bytes]) -> Fields:
@@ -253,8 +256,13 @@ def _fields_answered(raw: Mapping[str, bytes]) -> Fields:
 
 
 def _named(connection: bytes) -> frozenset[str]:
-    """The fields that `Connection` names as meant for the next hop only."""
-    return frozenset(name.strip().lower() for name in connection.decode("latin-1").split(","))
+    """The fields that `Connection` names as meant for the next hop only.
+
+    What proxies say of a client is none of them: some pass on what the client names here, which would
+    then be taken for the proxy.
+    """
+    names = frozenset(name.strip().lower() for name in connection.decode("latin-1").split(","))
+    return names - _OF_PROXIES
 
 
 async def _returned(answer: Opening) -> Response:
