@@ -66,7 +66,13 @@ async def test_without_a_password_it_is_hidden_under_any_other_name(
 
 
 @pytest.mark.parametrize(
-    "sent", [{"x_forwarded_for": "203.0.113.9"}, {"via": "1.1 front"}, {"forwarded": "for=_x"}]
+    "sent",
+    [
+        {"x_forwarded_for": "203.0.113.9"},
+        {"x_forwarded_proto": "https"},
+        {"via": "1.1 front"},
+        {"forwarded": "for=_x"},
+    ],
 )
 async def test_without_a_password_it_is_hidden_from_who_comes_through_a_proxy(
     browser: Browser, sent: dict[str, str]

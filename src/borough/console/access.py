@@ -29,8 +29,8 @@ TOKEN = "x-borough-token"
 """The field that carries a session's token with each change."""
 _COOKIE = "borough_console"
 _MOST_SESSIONS = 256
-_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-"""Fields that say that somebody has asked through another server."""
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-", "x-real-ip")
+"""How fields begin that say that somebody has asked through another server."""
 _FREE_ATTEMPTS = 3
 _LONGEST_PAUSE_S = 60.0
 _MOST_GUESSING = 4096
@@ -190,7 +190,7 @@ def _place(origin: str) -> str:
 
 def _is_of_this_machine(request: Request) -> bool:
     return _is_loopback(_host_name(request)) and not any(
-        request.headers.get(name) is not None for name in _OF_PROXIES
+        name.startswith(_OF_PROXIES) for name in request.headers.raw
     )
 
 
