@@ -131,6 +131,20 @@ async def test_only_a_trusted_proxy_may_say_whom_it_forwards(tmp_path: Path) -> 
         Town(tmp_path, EdgeSettings(rate="1/m", proxies=("10.0.0.1/8",)))
 
 
+async def test_a_proxy_that_comes_by_a_unix_socket_is_believed_where_that_is_said(
+    tmp_path: Path,
+) -> None:
+    async def ask(town: Town, forwarded: str) -> int:
+        headers = {"X-Forwarded-For": forwarded}
+        return (await town.get("/library/who", peer="", headers=headers)).status
+
+    town = Town(tmp_path, EdgeSettings(rate="1/m", proxies=("unix",)))
+    asked = ["198.51.100.1", "198.51.100.2", "203.0.113.9, 198.51.100.1"]
+    assert [await ask(town, each) for each in asked] == [200, 200, 429]
+    town = Town(tmp_path, EdgeSettings(rate="1/m", proxies=("10.0.0.0/8",)))
+    assert [await ask(town, each) for each in asked] == [200, 429, 429]
+
+
 async def test_probes_are_never_refused(tmp_path: Path) -> None:
     town = Town(tmp_path, EdgeSettings(rate="1/h"))
     assert {(await town.get("/livez")).status for _ in range(5)} == {200}

@@ -169,7 +169,7 @@ class EdgeOptions(Table, frozen=True):
     cors_credentials: bool = False
     """Whether those pages may send cookies."""
     proxies: tuple[str, ...] = ()
-    """Networks of proxies whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`."""
+    """Networks of proxies whose `X-Forwarded-...` is believed, such as `10.0.0.0/8`; `unix` for a Unix socket."""
     rate_limit: str | None = "100/s"
     """Requests per client in /s, /m or /h; an empty text switches it off."""
     streams_per_client: AtLeastOne = 128

@@ -15,19 +15,23 @@ __all__ = ["Proxies", "client_of"]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MOST_HOPS = 16
+_UNIX = "unix"
 
 
 class Proxies:
     """Networks of proxies whose word is believed."""
 
     def __init__(self, networks: Sequence[str] = ()) -> None:
-        """Networks such as `10.0.0.0/8`. Raises `ConfigurationError`."""
-        self._networks = [_network(text) for text in networks]
+        """Networks such as `10.0.0.0/8`, and `unix` for peers of a Unix socket. Raises `ConfigurationError`."""
+        self._networks = [_network(text) for text in networks if text != _UNIX]
+        self._has_nameless = _UNIX in networks
 
     def __bool__(self) -> bool:
-        return bool(self._networks)
+        return bool(self._networks) or self._has_nameless
 
     def __contains__(self, peer: str) -> bool:
+        if not peer:
+            return self._has_nameless
         address = _parsed(peer) if self._networks else None
         return address is not None and any(address in network for network in self._networks)
 
