@@ -48,11 +48,13 @@ class Street:
         self.inside: Service
         self.public: PublicDoor
 
-    def doors(self, raws: Sequence[RawMount] = ()) -> InternalDoors:
+    def doors(self, raws: Sequence[RawMount] = (), proxies: Sequence[str] = ()) -> InternalDoors:
         """The internal listener's answer, as a process has it."""
         identity = InternalIdentity(self.tokens, {"readers": {"library.Library"}}, self.identity)
         door = Door(routes(self.clock), identity, self.clock, strict=False)
-        self.public = PublicDoor(routes(self.clock), ForwardedIdentity(), self.clock, raws=raws)
+        self.public = PublicDoor(
+            routes(self.clock), ForwardedIdentity(), self.clock, raws=raws, proxies=proxies
+        )
         return InternalDoors(self.tokens.caller, door, self.public, _nothing)
 
     def client(self) -> HttpClient:
@@ -85,7 +87,8 @@ async def street(
     async with AsyncExitStack() as stack:
         own = ServerLimits()
         bounds = msgspec.structs.asdict(inside_limits(own.body_bytes, own.held_bytes))
-        found.inside = await Service.open(answer or found.doors(raws).answer, **bounds)
+        proxies = () if settings is None else settings.proxies
+        found.inside = await Service.open(answer or found.doors(raws, proxies).answer, **bounds)
         stack.push_async_callback(found.inside.server.close)
         found.directory.update({"library": [Replica("library.1", *found.inside.origin)]})
         dependencies = Dependencies(found.directory, found.client, found.clock, caller=wire.EDGE)

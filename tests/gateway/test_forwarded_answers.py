@@ -265,6 +265,25 @@ async def test_a_raw_application_sees_the_request_as_the_client_sent_it(tmp_path
         assert status_of(await town.ask(b"GET /library/raw HTTP/1.1\r\n")) == 401
 
 
+async def test_a_raw_application_is_told_who_is_behind_a_proxy_before_the_edge(
+    tmp_path: Path,
+) -> None:
+    async def asked(scope: Any, _receive: Any, send: Any) -> None:
+        sent = dict(scope["headers"])[b"x-forwarded-for"].decode()
+        said = [*scope["client"], scope["scheme"], sent]
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": msgspec.json.encode(said)})
+
+    raws = [RawMount("library", "/library/raw", ANYONE, asked)]
+    believed = EdgeSettings(proxies=("127.0.0.0/8",))
+    async with street(tmp_path, raws=raws, settings=believed) as town:
+        answer = await town.ask(
+            b"GET /library/raw HTTP/1.1\r\nX-Forwarded-For: 203.0.113.1, 192.0.2.9, 127.0.0.2\r\n"
+            b"X-Forwarded-Proto: https\r\n"
+        )
+    assert body_of(answer) == ["192.0.2.9", 0, "https", "203.0.113.1, 192.0.2.9, 127.0.0.2"]
+
+
 async def test_a_raw_application_streams_through_the_edge_and_ends_with_its_client(
     tmp_path: Path,
 ) -> None:
