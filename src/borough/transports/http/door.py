@@ -298,11 +298,21 @@ def _reply(request: Request, route: Route, reply: Any, status: int) -> Response:
         _log.error("%s: %s", route.name, error)
         raise
     for name, value in fields:
-        terms = "; Path=/; HttpOnly; SameSite=Lax" if name == "set-cookie" else ""
+        terms = _cookie_terms(request) if name == "set-cookie" else ""
         headers.append((name.encode(), (value + terms).encode("latin-1")))
     if reply.etag is not None and _is_known(request, f'"{reply.etag}"'):
         return Response(304, headers[1:], b"")
     return Response(status, headers, _written(route, reply))
+
+
+def _cookie_terms(request: Request) -> str:
+    """Where a browser sends a cookie: what it was given by https, never in clear text.
+
+    Whoever says the scheme, a proxy that is believed or not, says it of its own cookie.
+    """
+    said = f"{request.connection.scheme} {request.headers.get('x-forwarded-proto')}"
+    secure = "; Secure" if "https" in said.lower() else ""
+    return f"; Path=/; HttpOnly; SameSite=Lax{secure}"
 
 
 def _written(route: Route, result: Any) -> bytes:
