@@ -131,6 +131,18 @@ async def test_only_a_trusted_proxy_may_say_whom_it_forwards(tmp_path: Path) -> 
         Town(tmp_path, EdgeSettings(rate="1/m", proxies=("10.0.0.1/8",)))
 
 
+async def test_a_proxy_that_nobody_has_named_is_told_once_when_its_clients_are_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    town = Town(tmp_path, EdgeSettings(rate="1/m", proxies=("10.0.0.0/8",)))
+    behind = {"X-Forwarded-For": "198.51.100.1"}
+    asked = [("10.0.0.1", behind), ("192.0.2.2", {}), *[("192.0.2.1", behind)] * 2]
+    for peer, headers in asked * 2:
+        await town.get("/library/who", peer=peer, headers=headers)
+    told = [record.getMessage() for record in caplog.records if "edge.proxies" in record.msg]
+    assert [text.partition(" ")[0] for text in told] == ["192.0.2.1"]
+
+
 async def test_a_proxy_that_comes_by_a_unix_socket_is_believed_where_that_is_said(
     tmp_path: Path,
 ) -> None:

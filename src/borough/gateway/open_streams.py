@@ -50,6 +50,7 @@ class OpenStreams:
         client = self._clients.of(request)
         count = self._open.get(client, 0)
         if count >= self._most:
+            self._clients.tell_of_proxy(request)
             raise TooManyRequests(
                 f"This client has {self._most} streams open, and no more may be; close one first",
                 retry_after_s=_RETRY_AFTER_S,

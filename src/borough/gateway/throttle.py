@@ -40,6 +40,7 @@ class Throttle:
         """Count a request. Raises `TooManyRequests` with the seconds to wait."""
         wait_s = self._buckets.take(self._clients.of(request), self._clock.monotonic())
         if wait_s > 0:
+            self._clients.tell_of_proxy(request)
             raise TooManyRequests(
                 f"More than {self._rate} came from this client", retry_after_s=math.ceil(wait_s)
             )
