@@ -17,7 +17,7 @@ from joserfc import jwt as other_jwt
 
 from borough.errors import ConfigurationError, Unauthenticated, Unavailable
 from borough.gateway.key_server import keys_at
-from borough.gateway.keys import KeySet, OwnKeys, keys_in
+from borough.gateway.keys import KeySet, KeyTimes, OwnKeys, keys_in
 from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
 from borough.services.identity import TokenIssuer
 from borough.testing.clock import ManualClock
@@ -295,6 +295,20 @@ async def test_a_reading_that_nobody_waits_for_any_more_still_brings_the_keys() 
     source.go.set()
     assert (await office.check.principal(made)).subject == "anna"
     assert source.readings == 1
+
+
+async def test_an_issuer_that_does_not_answer_holds_up_no_token_of_a_key_that_is_known() -> None:
+    source, clock = SlowSource(rsa_jwk()), ManualClock()
+    keys = KeySet(source.read, clock, KeyTimes(patience_s=0.01))
+    source.go.set()
+    known = await keys.find("r")
+    source.go.clear()
+    clock.advance(601)
+    async with asyncio.timeout(20):
+        assert await keys.find("r") is known
+        source.go.set()
+        assert await keys.find("another") is None
+    assert source.readings == 2
 
 
 async def test_a_check_that_is_closed_reads_no_keys_any_more() -> None:

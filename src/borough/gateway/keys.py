@@ -45,6 +45,8 @@ class KeyTimes(msgspec.Struct, frozen=True, kw_only=True):
     """How much longer keys serve while they cannot be read again."""
     retry_s: float = 5.0
     """How soon reading is tried again where there are no keys at all."""
+    patience_s: float = 1.0
+    """How long a token of an old key waits for the new ones, which may be without it."""
 
 
 class KeySet:
@@ -73,7 +75,10 @@ class KeySet:
             # A task of its own: whoever waits may be cancelled without taking the keys from the others.
             self._reading = asyncio.create_task(self._refresh())
         if self._reading is not None:
-            await asyncio.shield(self._reading)
+            if key is None:
+                await asyncio.shield(self._reading)
+            else:
+                await asyncio.wait([self._reading], timeout=self._times.patience_s)
         if self._age() > self._times.fresh_s + self._times.stale_s:
             raise Unavailable(
                 "The keys that tokens are checked with cannot be had now",
