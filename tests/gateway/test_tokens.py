@@ -233,6 +233,23 @@ async def test_old_keys_serve_for_an_hour_while_the_issuer_is_away() -> None:
         await office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))
 
 
+async def test_a_token_of_a_new_key_is_not_refused_while_the_issuer_is_away() -> None:
+    source = Source(rsa_jwk())
+    office = Office(source)
+    await office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))
+    source.keys.append(ec_jwk())
+    source.is_away = True
+    new = office.token("ES256", "e", es256(EC_KEY))
+    for seconds in (30, 1):
+        office.clock.advance(seconds)
+        with pytest.raises(Unavailable, match="cannot be had now"):
+            await office.check.principal(new)
+    source.is_away = False
+    office.clock.advance(30)
+    assert (await office.check.principal(new)).subject == "anna"
+    await refusal(office, office.token("ES256", "another", es256(EC_KEY)))
+
+
 async def test_without_any_keys_a_token_is_neither_taken_nor_refused() -> None:
     source = Source()
     office = Office(source)

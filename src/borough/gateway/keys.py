@@ -79,12 +79,15 @@ class KeySet:
                 await asyncio.shield(self._reading)
             else:
                 await asyncio.wait([self._reading], timeout=self._times.patience_s)
-        if self._age() > self._times.fresh_s + self._times.stale_s:
+        key = self._known(kid)
+        # What was not read may hold the key; a token of it is not refused for that.
+        is_unsure = key is None and self._tried_at > self._read_at
+        if is_unsure or self._age() > self._times.fresh_s + self._times.stale_s:
             raise Unavailable(
                 "The keys that tokens are checked with cannot be had now",
                 retry_after_s=self._times.retry_s,
             )
-        return self._known(kid)
+        return key
 
     async def close(self) -> None:
         """End a reading that is under way. Idempotent."""
