@@ -120,3 +120,22 @@ async def test_an_application_that_answers_with_a_status_that_no_client_reads_is
     assert (await town.get("/library/raw")).status == 500
     assert is_ended.is_set()
     await town.edge.close()
+
+
+async def awaiting_what_was_cancelled(scope: Any, receive: Any, send: Any) -> None:
+    """Fails so before its answer, or within it."""
+    gone = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    if scope["query_string"] == b"within":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+    await gone
+
+
+async def test_an_application_that_awaits_what_was_cancelled_has_failed(tmp_path: Path) -> None:
+    town = full(tmp_path, awaiting_what_was_cancelled, 1)
+    async with asyncio.timeout(5):
+        assert (await town.get("/library/raw")).status == 500
+        with pytest.raises(ServiceFailure, match="failed while it answered"):
+            await town.get("/library/raw?within")
+    await town.edge.close()

@@ -27,6 +27,7 @@ from borough.services.context import CURRENT, Call, Principal, WorkPool
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Kind, Shape
 from borough.telemetry.trace import TraceContext
+from borough.transports.callee import is_cancelled
 from borough.transports.http.addresses import Proxies
 from borough.transports.http.arriving import arriving_trace
 from borough.transports.http.message import BODILESS, Request, Response
@@ -269,9 +270,9 @@ class RawApp:
         try:
             await self.mount.app(scope, exchange.receive, exchange.send)
             failure = ServiceFailure("The application ended without a whole answer")
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             _log.exception("the application at %s failed", self.mount.path)
             failure, seen = ServiceFailure(str(error)), failure_of(error)
         finally:
