@@ -321,6 +321,7 @@ async def test_a_deprecated_operation_says_so(doors: Doors) -> None:
 async def test_a_stream_is_lines_with_an_end(doors: Doors) -> None:
     answer = await doors.edge("GET", "/booth/count/2")
     assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["x-accel-buffering"] == "no"
     assert answer.body == b'{"item":0}\n{"item":1}\n{"end":true}\n'
     assert (await doors.edge("GET", "/booth/count/0")).body == b'{"end":true}\n'
 

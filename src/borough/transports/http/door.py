@@ -53,7 +53,10 @@ _log = logging.getLogger("borough.http")
 _JSON = ((b"content-type", b"application/json"),)
 _PARTIAL = (wire.PARTIAL.encode(), b"1")
 _NOTHING: tuple[tuple[bytes, bytes], ...] = ()
-_NDJSON = ((b"content-type", wire.NDJSON.encode()),)
+_NDJSON = (
+    (b"content-type", wire.NDJSON.encode()),
+    (b"x-accel-buffering", b"no"),  # nginx keeps items until it has a page of them, unless told
+)
 _TURN = 64
 UNREADABLE = -1.0
 """The time of an arrival whose header cannot be read."""
