@@ -86,6 +86,13 @@ async def test_a_star_serves_every_page_without_credentials(tmp_path: Path) -> N
     assert seen.headers.get("vary") is None
 
 
+async def test_what_every_page_may_read_says_so_to_who_is_no_page_since_a_cache_may_keep_it(
+    tmp_path: Path,
+) -> None:
+    seen = await town(tmp_path, "*").get("/library/who")
+    assert seen.headers.get("access-control-allow-origin") == "*"
+
+
 @pytest.mark.parametrize(
     ("origins", "origin", "granted"),
     [

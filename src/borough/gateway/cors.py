@@ -85,7 +85,7 @@ class Cors:
         if any(name.startswith(_ALLOWS) for name, _ in own):
             own = tuple(field for field in own if not field[0].startswith(_ALLOWS))
         if granted is None:
-            response.headers = own if self._any else (*own, _VARY)
+            response.headers = (*own, _VARY)
         else:
             shown = (b"access-control-expose-headers", _SHOWN)
             response.headers = (*own, *granted, shown)
@@ -93,11 +93,9 @@ class Cors:
 
     def _granted(self, origin: str | None) -> tuple[tuple[bytes, bytes], ...] | None:
         """The fields that open an answer to `origin`; None where it is not allowed."""
-        if origin is None:
-            return None
-        if self._any:
+        if self._any:  # whoever asks: a cache hands the answer on to pages of others
             return ((b"access-control-allow-origin", b"*"),)
-        if origin not in self._origins:
+        if origin is None or origin not in self._origins:
             return None
         allowed = (b"access-control-allow-origin", origin.encode())
         return (allowed, _VARY, *self._credentials)
