@@ -12,6 +12,7 @@ import pytest
 from borough import System, asgi
 from borough.errors import ConfigurationError
 from borough.gateway.asgi import AsgiApp
+from borough.runtime.configuration import Configuration
 from borough.testing import free_port
 from borough.transports.http.message import Request, Response
 from tests.gateway.library import LibraryService
@@ -297,6 +298,24 @@ async def test_a_system_answers_under_another_server_and_stops_with_it(tmp_path:
     after = Server(app)
     await after.ask("GET", "/library/who")
     assert after.status == 503
+
+
+async def test_a_page_of_another_origin_reads_why_its_body_is_refused(tmp_path: Path) -> None:
+    shop = "https://shop.example"
+    options = {"edge.cors": [shop], "edge.limits.body_bytes": 20}
+    configuration = Configuration.load(tmp_path, {}, options)
+    app = asgi(System([LibraryService], configuration=configuration), data_folder=tmp_path)
+    messages: list[Message] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    asked = Server(app)
+
+    async def receive() -> Message:
+        if len(messages) == 1:
+            await asked.ask("POST", "/library/who", b"x" * 21, headers=[(b"origin", shop.encode())])
+        return messages.pop(0)
+
+    await app({"type": "lifespan"}, receive, Server(app).send)
+    assert asked.status == 413
+    assert asked.headers[b"access-control-allow-origin"] == shop.encode()
 
 
 def test_a_folder_that_is_no_system_is_refused(tmp_path: Path) -> None:

@@ -39,8 +39,11 @@ class AsgiApp:
         close: Callable[[], Awaitable[None]],
         *,
         body_bytes: int = ServerLimits().body_bytes,
+        mark: Callable[[Request, Response], Response] | None = None,
     ) -> None:
+        """`mark` makes a refusal of what comes to no answer one that the asking page may read."""
         self._answer = answer
+        self._mark = mark
         self._open = open
         self._close = close
         self._body_bytes = body_bytes
@@ -89,7 +92,10 @@ class AsgiApp:
                 )
             body = await self._body(receive)
         except (TooLarge, Unavailable) as error:
-            await _write(problem_response(error), is_head, send)
+            refusal = problem_response(error)
+            if self._mark is not None:
+                refusal = self._mark(_request(scope, b""), refusal)
+            await _write(refusal, is_head, send)
             return
         if body is None:
             return
@@ -197,7 +203,13 @@ class _SystemApp:
     def __init__(self, process: Process) -> None:
         self._process = process
         limits = process.system.configuration.options.edge.limits
-        self.app = AsgiApp(self._answer, self._open, self._close, body_bytes=limits.body_bytes)
+        self.app = AsgiApp(
+            self._answer,
+            self._open,
+            self._close,
+            body_bytes=limits.body_bytes,
+            mark=self._mark,
+        )
 
     async def _open(self) -> None:
         await self._process.start()
@@ -208,6 +220,10 @@ class _SystemApp:
         if edge is None:
             return problem_response(Unavailable("The system is not started"))
         return await edge.answer(request)
+
+    def _mark(self, request: Request, response: Response) -> Response:
+        edge = self._process.front.edge
+        return response if edge is None else edge.mark(request, response)
 
     async def _close(self) -> None:
         await self._process.stop()
