@@ -54,6 +54,11 @@ STRANGERS = [
         "it is a Key, and only the field of an event keeps an order",
         "Mark a field of the event itself, or remove the mark",
     ),
+    strange(
+        "Annotated[float, Meta(multiple_of=0.01)]",
+        "a float is near a multiple of 0.01, and seldom one",
+        "Use Decimal, or whole numbers of the smaller unit",
+    ),
     *(
         strange(
             f"Annotated[{kind}, Meta({limits})]", "its limits leave no value", "Mend one of them"
@@ -314,6 +319,7 @@ def test_what_is_beside_the_fields_and_reads_like_none_is_no_fault(tmp_path: Pat
         "Annotated[int, Meta(gt=1, lt=3)]",
         "Annotated[float, Meta(ge=1, le=1)]",
         "Annotated[float, Meta(gt=1, lt=2)]",
+        "Annotated[float, Meta(multiple_of=0.25)]",
         "Annotated[str, Meta(min_length=2, max_length=2)]",
     ],
 )

@@ -50,6 +50,7 @@ from borough.contracts.shapes import (
     UnionShape,
     UuidShape,
     is_empty,
+    is_inexact,
 )
 from borough.contracts.struct import Event, OpenEnum
 
@@ -204,6 +205,12 @@ class Catalog:
         limits: dict[str, Any] = {name: getattr(found, name) for name in names}
         if target is FloatShape:  # `lt=5` and `lt=5.0` are one fact, and one text
             limits = {n: None if v is None else float(v) for n, v in limits.items()}
+            step = limits["multiple_of"]
+            if step is not None and is_inexact(step):
+                self._fault(
+                    f"a float is near a multiple of {step:g}, and seldom one",
+                    "Use Decimal, or whole numbers of the smaller unit",
+                )
         shape: Shape = target(**limits)
         return shape
 

@@ -6,7 +6,17 @@ import keyword
 import re
 from collections.abc import Collection
 
-__all__ = ["class_name", "free_name", "member_constant", "python_name"]
+from borough.contracts.operation import OF_SERVICES
+
+__all__ = [
+    "class_name",
+    "free_name",
+    "is_parameter",
+    "member_constant",
+    "operation_name",
+    "parameter_name",
+    "python_name",
+]
 
 _NEW_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _STRANGE = re.compile(r"[^A-Za-z0-9]+")
@@ -17,11 +27,28 @@ def _words(name: str) -> list[str]:
 
 
 def python_name(name: str) -> str:
-    """The name of a field, parameter or operation."""
+    """The name of a field."""
     text = "_".join(_words(name)).lower() or "value"
     if text[0].isdigit():
         text = f"value_{text}"
     return f"{text}_" if keyword.iskeyword(text) else text
+
+
+def is_parameter(name: str) -> bool:
+    """Whether a method can have a parameter of that name, beside the object that it is of."""
+    return not keyword.iskeyword(name) and name != "self"
+
+
+def parameter_name(name: str) -> str:
+    """The name of a parameter."""
+    text = python_name(name)
+    return text if is_parameter(text) else f"{text}_"
+
+
+def operation_name(name: str) -> str:
+    """The name of an operation."""
+    text = python_name(name)
+    return f"{text}_" if text in OF_SERVICES else text
 
 
 def class_name(name: str) -> str:

@@ -7,7 +7,7 @@ Errors of foreign services arrive as `CallError`; only problems that Borough has
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +22,14 @@ from borough.contracts.descriptor import (
 )
 from borough.contracts.fit import misfit
 from borough.contracts.imported import Imported, Json, Unmappable
-from borough.contracts.imported_names import class_name, free_name, python_name
+from borough.contracts.imported_names import (
+    class_name,
+    free_name,
+    is_parameter,
+    operation_name,
+    parameter_name,
+    python_name,
+)
 from borough.contracts.imported_schemas import ImportedSchemas, members
 from borough.contracts.operation import ParameterPlace
 from borough.contracts.problem import RESERVED_MEMBERS
@@ -77,7 +84,7 @@ class _Reader:
         self.document = document
         self.service = service
         self.name = name
-        self.schemas = ImportedSchemas(document)
+        self.schemas = ImportedSchemas(document, taken=name)
         self.operations: dict[str, OperationDescriptor] = {}
         self.problems: dict[str, ProblemDescriptor] = {}
 
@@ -111,7 +118,11 @@ class _Reader:
         for operation in self.operations.values():
             roots += [parameter.shape for parameter in operation.parameters]
             roots += [operation.result] if operation.result is not None else []
-        used = names_used(self.schemas.types, *roots)
+        types = self.schemas.types
+        sent = [each.request for each in self.operations.values() if each.request is not None]
+        told = [each.result for each in self.operations.values() if each.result is not None]
+        self.schemas.loosen(names_used(types, *sent), names_used(types, *told))
+        used = names_used(types, *roots)
         return Descriptor(
             format=FORMAT,
             service=self.service,
@@ -121,17 +132,16 @@ class _Reader:
             doc=f"{title}, as its OpenAPI document of version {version} has it.".replace("  ", " "),
             operations=tuple(each for _, each in sorted(self.operations.items())),
             problems=tuple(each for _, each in sorted(self.problems.items())),
-            types={n: each for n, each in sorted(self.schemas.types.items()) if n in used},
+            types={n: each for n, each in sorted(types.items()) if n in used},
         )
 
     def _operation(self, path: str, method: str, said: Json, general: list[Any]) -> None:
         own_path, slots = self._path(path)
         name = self._name(said, method, path)
         title = class_name(name)
-        parameters = [
-            *self._parameters([*general, *said.get("parameters", [])], slots, method, title),
-            *self._body(said, method, title),
-        ]
+        given = [*general, *said.get("parameters", [])]
+        parameters = [*self._parameters(given, slots, method, title)]
+        parameters += self._body(said, method, title, [each.name for each in parameters])
         lacking = set(slots.values()) - {p.name for p in parameters}
         if lacking:
             raise Unmappable(f"its path parameters {', '.join(sorted(lacking))} are not described")
@@ -160,10 +170,7 @@ class _Reader:
 
     def _name(self, said: Json, method: str, path: str) -> str:
         wanted = str(said.get("operationId") or "").rpartition(".")[2] or f"{method} {path}"
-        name = python_name(wanted)
-        if name in ("open", "close"):  # what every service does
-            name += "_"
-        return free_name(name, self.operations)
+        return free_name(operation_name(wanted), self.operations)
 
     def _path(self, path: str) -> tuple[str, dict[str, str]]:
         """The path as a contract has it, and its parameters' names by those of the document."""
@@ -174,7 +181,7 @@ class _Reader:
             )
         slots: dict[str, str] = {}
         for slot in _SLOT.findall(path):
-            slots[slot] = free_name(python_name(slot), slots.values())
+            slots[slot] = free_name(parameter_name(slot), slots.values())
         return _SLOT.sub(lambda found: f"{{{slots[found[1]]}}}", path), slots
 
     def _parameters(
@@ -212,12 +219,12 @@ class _Reader:
         if place == "path" and wire not in slots:
             return None  # the path has no such slot, whatever the document says
         where: ParameterPlace
-        name = slots.get(wire, "") if place == "path" else python_name(wire)
+        name = slots.get(wire, "") if place == "path" else parameter_name(wire)
         if place == "path":
             where = "path"
         elif place == "query":
             where, name = "query", wire
-            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", wire) or python_name(wire) == f"{wire}_":
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", wire) or not is_parameter(wire):
                 raise Unmappable("its name cannot be that of a parameter in Python")
             if method not in ("get", "delete"):
                 raise Unmappable("a contract has a query with GET and DELETE only")
@@ -238,7 +245,8 @@ class _Reader:
             default = UNSET
         inner = shape.item if isinstance(shape, OptionalShape) else shape
         if place == "query" and isinstance(inner, ArrayShape) and self._is_scalar(inner.item):
-            shape, default = inner, []
+            # A client that has none writes none.
+            shape, default = msgspec.structs.replace(inner, min_length=None), []
         elif not self._is_scalar(inner):
             raise Unmappable("it is no single value")
         elif place == "path" or (said.get("required") and default is UNSET):
@@ -264,7 +272,9 @@ class _Reader:
             return isinstance(self.schemas.types.get(shape.name), EnumShape)
         return not isinstance(shape, (OptionalShape, ArrayShape, TupleShape, MapShape, UnionShape))
 
-    def _body(self, said: Json, method: str, title: str) -> Iterator[ParameterDescriptor]:
+    def _body(
+        self, said: Json, method: str, title: str, taken: Collection[str]
+    ) -> Iterator[ParameterDescriptor]:
         body = self.schemas.resolved(said.get("requestBody"))
         content = members(body.get("content"))
         if not content:
@@ -280,7 +290,8 @@ class _Reader:
         if schema is None:
             if "application/octet-stream" not in content:
                 raise Unmappable(f"its body is {', '.join(content)}, not JSON")
-            yield ParameterDescriptor(name="upload", place="upload", shape=BytesShape())
+            name = free_name("upload", taken)
+            yield ParameterDescriptor(name=name, place="upload", shape=BytesShape())
             return
         shape = self.schemas.shape(schema, f"{title}Body")
         struct = self.schemas.types.get(shape.name) if isinstance(shape, RefShape) else None
@@ -291,7 +302,7 @@ class _Reader:
             raise Unmappable(
                 f"its body needs a field of {', '.join(sorted(lacking))} that is left out"
             )
-        yield ParameterDescriptor(name="body", place="body", shape=shape)
+        yield ParameterDescriptor(name=free_name("body", taken), place="body", shape=shape)
 
     def _answer(self, said: Json, title: str) -> tuple[int, Shape | None, bool]:
         """Status, shape and whether it is a stream, of the answer that says that it went well."""

@@ -20,7 +20,13 @@ from borough.contracts.descriptor import (
     ParameterDescriptor,
 )
 from borough.contracts.imported import Imported, Json, Unmappable
-from borough.contracts.imported_names import class_name, free_name, member_constant, python_name
+from borough.contracts.imported_names import (
+    class_name,
+    free_name,
+    member_constant,
+    operation_name,
+    python_name,
+)
 from borough.contracts.shapes import (
     ArrayShape,
     BoolShape,
@@ -188,8 +194,7 @@ class _Reader:
     ) -> OperationDescriptor:
         if method.get("clientStreaming"):
             raise Unmappable("its request is a stream, and a contract has streams of answers only")
-        name = python_name(method["name"])
-        name = free_name(f"{name}_" if name in ("open", "close") else name, others)
+        name = free_name(operation_name(method["name"]), others)
         parameters = tuple(self._request(method["inputType"]))
         stream = bool(method.get("serverStreaming"))
         result = None if method["outputType"] == _EMPTY else self._reference(method["outputType"])
@@ -231,7 +236,7 @@ class _Reader:
     def _name(self, whole: str) -> None:
         """Give a message or an enum its name, and read it. Outer messages stand in front."""
         last = whole.rpartition(".")[2]
-        taken = set(self._names.values())
+        taken = {class_name(self.name), *self._names.values()}
         name = class_name(last)
         if name in taken:
             name = free_name(class_name(whole), taken)

@@ -1,14 +1,12 @@
 """JSON Schemas of other people's documents as shapes. What cannot be one is said, and left out.
 
 A field that may be absent becomes `T | Unset`: it is not the same as null there. A union needs a member
-that tells its structs apart, by a discriminator or by constants. Schemas say of a value what it must be, and
-nothing of what it means, so any text format that is not known is text.
+that tells its structs apart, by a discriminator or by constants.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -17,19 +15,12 @@ from msgspec import UNSET
 from borough.contracts.fit import misfit
 from borough.contracts.imported import Json, Unmappable
 from borough.contracts.imported_names import class_name, free_name, member_constant, python_name
+from borough.contracts.imported_scalars import length_limit, literal_shape, scalar_shape
 from borough.contracts.shapes import (
     ArrayShape,
-    BoolShape,
-    BytesShape,
-    DateShape,
-    DateTimeShape,
-    DecimalShape,
     EnumMember,
     EnumShape,
     FieldShape,
-    FloatShape,
-    IntShape,
-    LiteralShape,
     MapShape,
     NamedShape,
     OptionalShape,
@@ -39,19 +30,12 @@ from borough.contracts.shapes import (
     StructShape,
     TupleShape,
     UnionShape,
-    UuidShape,
+    is_empty,
 )
 
 __all__ = ["ImportedSchemas", "members"]
 
 _DEEPEST = 32
-_TEXTS: dict[str, Shape] = {
-    "uuid": UuidShape(),
-    "date-time": DateTimeShape(),
-    "date": DateShape(),
-    "byte": BytesShape(),
-    "decimal": DecimalShape(),
-}
 
 
 def members(part: Any) -> Json:
@@ -60,16 +44,20 @@ def members(part: Any) -> Json:
 
 
 class ImportedSchemas:
-    """The types of one document. `types` fills up with those that are asked for, `notes` with what is left out."""
+    """The types of one document. `types` fills up with those that are asked for, `notes` with what is left out.
 
-    def __init__(self, document: Json) -> None:
+    `taken`: a name that no type may have.
+    """
+
+    def __init__(self, document: Json, taken: str = "") -> None:
         self.types: dict[str, NamedShape] = {}
         self.notes: list[str] = []
         self.incomplete: set[str] = set()
         """Structs that lack a field which must be there."""
         self._document = document
-        self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
+        self._shapes: dict[str, Shape] = {}
+        self._one_way: set[tuple[str, str, str]] = set()
+        self._taken = {taken}
         self._depth = 0
 
     def resolved(self, part: Any) -> Json:
@@ -103,6 +91,8 @@ class ImportedSchemas:
 
     def _worded(self, schema: Json, name: str) -> Shape:
         shape = self._nullable(schema, name)
+        if is_empty(shape.item if isinstance(shape, OptionalShape) else shape):
+            raise Unmappable("its limits leave no value")
         doc = schema.get("description")
         if "$ref" in schema or not isinstance(doc, str) or not doc or isinstance(shape, RefShape):
             return shape
@@ -115,28 +105,26 @@ class ImportedSchemas:
             if len(left) != 1:
                 raise Unmappable(f"it is one of {', '.join(map(str, left))}")
             shape = self._meaning({**schema, "type": left[0]}, name)
-            return shape if len(left) == len(kinds) else OptionalShape(item=shape)
+            return shape if len(left) == len(kinds) else _or_null(shape)
         for word in ("anyOf", "oneOf"):
             choices: list[Any] = schema.get(word, [])
             left = [each for each in choices if members(each).get("type") != "null"]
             if choices and len(left) < len(choices):
                 inner = left[0] if len(left) == 1 else {**schema, word: left}
-                return OptionalShape(item=self.shape(inner, name))
+                return _or_null(self.shape(inner, name))
         shape = self._meaning(schema, name)
-        if schema.get("nullable") is True and not isinstance(shape, OptionalShape):
-            return OptionalShape(item=shape)
-        return shape
+        return _or_null(shape) if schema.get("nullable") is True else shape
 
     def _meaning(self, schema: Json, name: str) -> Shape:
         if "$ref" in schema:
             return self._referred(str(schema["$ref"]))
         if "const" in schema:
-            return _literal([schema["const"]])
+            return literal_shape([schema["const"]])
         if "enum" in schema:
-            return _literal(schema["enum"])
+            return literal_shape(schema["enum"])
         for word in ("oneOf", "anyOf"):
             choices = schema.get(word)
-            if choices:
+            if choices and not _only_demand(choices):
                 return self._union(schema, choices, name)
         parts: list[Any] = schema.get("allOf", [])
         kind = schema.get("type")
@@ -150,30 +138,40 @@ class ImportedSchemas:
             return self._object(schema, name)
         if kind == "array" or (kind is None and ("items" in schema or "prefixItems" in schema)):
             return self._array(schema, name)
-        return _scalar(schema)
+        return scalar_shape(schema)
 
     def _referred(self, reference: str) -> Shape:
-        """A named type, or what stands under the name where that needs none."""
-        target = self._target(reference)
+        """A named type, or what stands under the name where that needs none. Each is read once."""
+        known = self._shapes.get(reference)
+        if known is not None:
+            return known
+        target = members(self._target(reference))
         wanted = reference.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
-        if reference in self._names:
-            return RefShape(name=self._names[reference])
-        schema = members(target)
-        if "enum" in schema and _is_text(schema["enum"]):
-            return self._enum(reference, wanted, schema)
-        if _is_open_enum(schema.get("anyOf", [])):
-            known = {**members(schema["anyOf"][0]), "description": schema.get("description")}
-            return self._enum(reference, wanted, known, is_open=True)
-        if not self._is_struct(schema):
-            return self.shape(schema, class_name(wanted))
-        name = self._names[reference] = self._take(wanted)
+        schema, may_be_null = _without_null(target)
+        if _is_text(schema.get("enum", ())):
+            shape = self._enum(wanted, schema)
+        elif _is_open_enum(schema.get("anyOf", [])):
+            texts = {**members(schema["anyOf"][0]), "description": schema.get("description")}
+            shape = self._enum(wanted, texts, is_open=True)
+        elif self._is_struct(schema):
+            return self._named_struct(reference, wanted, schema, may_be_null)
+        else:
+            shape, may_be_null = self.shape(target, class_name(wanted)), False
+        self._shapes[reference] = _or_null(shape) if may_be_null else shape
+        return self._shapes[reference]
+
+    def _named_struct(self, reference: str, wanted: str, schema: Json, may_be_null: bool) -> Shape:
+        name = self._take(wanted)
+        shape: Shape = RefShape(name=name)
+        # Known before it is read, so that it may contain itself.
+        self._shapes[reference] = shape = _or_null(shape) if may_be_null else shape
         try:
             self._struct(name, schema)
         except Unmappable:
-            del self._names[reference]
+            del self._shapes[reference]
             self.types.pop(name, None)
             raise
-        return RefShape(name=name)
+        return shape
 
     def _take(self, wanted: str) -> str:
         *_, last = parts = [part for part in wanted.split(".") if part] or [wanted]
@@ -185,15 +183,15 @@ class ImportedSchemas:
         return name
 
     def _is_struct(self, schema: Json) -> bool:
-        if schema.get("nullable") is True or isinstance(schema.get("type"), list):
+        if isinstance(schema.get("type"), list):
             return False
         if schema.get("allOf"):
             return bool(self._joined(schema, 0)[0])
         return bool(schema.get("properties"))
 
-    def _enum(self, reference: str, wanted: str, schema: Json, *, is_open: bool = False) -> Shape:
-        values = [value for value in _choices(schema) if value is not None]
-        name = self._names[reference] = self._take(wanted)
+    def _enum(self, wanted: str, schema: Json, *, is_open: bool = False) -> Shape:
+        values = [*dict.fromkeys(value for value in _choices(schema) if value is not None)]
+        name = self._take(wanted)
         names: list[str] = []
         for value in values:
             names.append(free_name(member_constant(value), names))
@@ -205,8 +203,7 @@ class ImportedSchemas:
             open=is_open,
             doc=_doc(schema),
         )
-        shape = RefShape(name=name)
-        return shape if None not in _choices(schema) else OptionalShape(item=shape)
+        return RefShape(name=name)
 
     def _object(self, schema: Json, name: str) -> Shape:
         properties, _ = self._joined(schema, 0)
@@ -221,8 +218,8 @@ class ImportedSchemas:
         return MapShape(
             key=key if isinstance(key, StrShape) else StrShape(),
             value=self.shape(values, f"{name}Value"),
-            min_length=schema.get("minProperties"),
-            max_length=schema.get("maxProperties"),
+            min_length=length_limit(schema, "minProperties"),
+            max_length=length_limit(schema, "maxProperties"),
         )
 
     def _joined(self, schema: Json, depth: int) -> tuple[dict[str, Any], set[str]]:
@@ -248,12 +245,32 @@ class ImportedSchemas:
                 fields.append(self._field(name, wire, part, wire in required, fields))
             except Unmappable as error:
                 self.notes.append(f"{name}.{wire} is left out: {error}")
-                if wire in required:
+                if wire in required and members(part).get("readOnly") is not True:
                     self.incomplete.add(name)
         for wire in sorted(required - properties.keys()):
             self.notes.append(f"{name}.{wire} is left out: it is required, and not described")
             self.incomplete.add(name)
+        self._leave_out_forms(name, schema, properties)
         self.types[name] = StructShape(fields=tuple(fields), doc=_doc(schema))
+
+    def _leave_out_forms(self, name: str, schema: Json, properties: Json) -> None:
+        """Say where an object has members in only one of several forms, beside those that it always has."""
+        for choices in self._forms(schema, 0):
+            forms = [self._joined(choice, 0) for choice in choices]
+            if any(more.keys() - properties.keys() for more, _ in forms):
+                self.notes.append(f"{name}: what it has in one of several forms alone is left out")
+                if all(needed - properties.keys() for _, needed in forms):
+                    self.incomplete.add(name)
+
+    def _forms(self, schema: Json, depth: int) -> Iterator[list[Json]]:
+        """The choices of each `oneOf` and `anyOf` that is part of an object."""
+        if depth > _DEEPEST:
+            raise Unmappable("its allOf has no end")
+        for word in ("oneOf", "anyOf"):
+            if schema.get(word):
+                yield [self.resolved(choice) for choice in schema[word]]
+        for part in schema.get("allOf", ()):
+            yield from self._forms(self.resolved(part), depth + 1)
 
     def _field(
         self, owner: str, wire: str, schema: Any, required: bool, others: Iterable[FieldShape]
@@ -264,6 +281,9 @@ class ImportedSchemas:
         if default is not UNSET and misfit(default, shape, self.types) is not None:
             default = UNSET
         unset = not required and default is UNSET
+        for way in ("readOnly", "writeOnly"):
+            if members(schema).get(way) is True:
+                self._one_way.add((way, owner, wire))
         return FieldShape(
             name=name,
             wire_name="" if name == wire else wire,
@@ -273,6 +293,20 @@ class ImportedSchemas:
             unset=unset,
         )
 
+    def loosen(self, sent: Iterable[str], told: Iterable[str]) -> None:
+        """Let be absent what is only read in the types that are sent, and only written in those that are told."""
+        for way, names in (("readOnly", set(sent)), ("writeOnly", set(told))):
+            for name in names:
+                struct = self.types.get(name)
+                if isinstance(struct, StructShape):
+                    fields = tuple(
+                        msgspec.structs.replace(field, required=False, unset=True)
+                        if field.required and (way, name, field.wire) in self._one_way
+                        else field
+                        for field in struct.fields
+                    )
+                    self.types[name] = msgspec.structs.replace(struct, fields=fields)
+
     def _array(self, schema: Json, name: str) -> Shape:
         fixed = schema.get("prefixItems")
         if fixed:
@@ -281,8 +315,8 @@ class ImportedSchemas:
             raise Unmappable("it is an array of anything")
         return ArrayShape(
             item=self.shape(schema["items"], f"{name}Item"),
-            min_length=schema.get("minItems"),
-            max_length=schema.get("maxItems"),
+            min_length=length_limit(schema, "minItems"),
+            max_length=length_limit(schema, "maxItems"),
         )
 
     def _union(self, schema: Json, choices: list[Any], name: str) -> Shape:
@@ -314,6 +348,8 @@ class ImportedSchemas:
         discriminator = members(schema.get("discriminator"))
         wanted = discriminator.get("propertyName")
         mapping = {str(v): k for k, v in members(discriminator.get("mapping")).items()}
+        if len(mapping) < len(members(discriminator.get("mapping"))):
+            raise Unmappable("it is one of several, and one of them has two tags")
         joined = [self._joined(self.resolved(choice), 0)[0] for choice in choices]
         fields = (
             [str(wanted)]
@@ -339,9 +375,33 @@ class ImportedSchemas:
                 return tag
         found = self.resolved(schema)
         values = _choices(found)
-        if len(values) == 1 and isinstance(values[0], (str, int)):
-            return values[0]
+        only = values[0] if len(values) == 1 else None
+        if isinstance(only, (str, int)) and not isinstance(only, bool):
+            return only
         return reference.rpartition("/")[2] or None if is_named and not mapping else None
+
+
+def _items(part: Any) -> list[Any]:
+    """The items of an array; none of anything else."""
+    return [*cast("Iterable[Any]", part)] if isinstance(part, list) else []
+
+
+def _or_null(shape: Shape) -> Shape:
+    return shape if isinstance(shape, OptionalShape) else OptionalShape(item=shape)
+
+
+def _without_null(schema: Json) -> tuple[Json, bool]:
+    """The schema of a value that is there, and whether it may be null instead."""
+    found = dict(schema)
+    may_be_null = found.pop("nullable", False) is True
+    kinds, values = _items(found.get("type")), _items(found.get("enum"))
+    if kinds.count("null") == len(kinds) - 1 == 1:
+        found["type"] = next(kind for kind in kinds if kind != "null")
+        may_be_null = True
+    if None in values:
+        found["enum"] = [value for value in values if value is not None]
+        may_be_null = True
+    return found, may_be_null
 
 
 def _doc(schema: Json) -> str:
@@ -353,8 +413,13 @@ def _choices(schema: Json) -> list[Any]:
     return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
 
 
+def _only_demand(choices: list[Any]) -> bool:
+    """Whether they are no forms of their own, and only tell which members must be there together."""
+    return all(members(choice).keys() <= {"required", "not", "title"} for choice in choices)
+
+
 def _is_text(values: Any) -> bool:
-    return all(isinstance(value, str) or value is None for value in values) and any(values)
+    return all(isinstance(value, str) for value in values) and any(values)
 
 
 def _is_open_enum(choices: list[Any]) -> bool:
@@ -363,64 +428,3 @@ def _is_open_enum(choices: list[Any]) -> bool:
         return False
     known, other = _choices(members(choices[0])), members(choices[1])
     return bool(known) and _is_text(known) and other.get("type") == "string" and not _choices(other)
-
-
-def _literal(values: list[Any]) -> Shape:
-    given = [value for value in values if value is not None]
-    if set(map(type, given)) == {bool}:
-        return BoolShape()
-    if len(set(map(type, given))) != 1 or not isinstance(given[0], (str, int)):
-        raise Unmappable(f"it is one of {', '.join(map(repr, values))}")
-    shape = LiteralShape(values=tuple(sorted(set(given))))
-    return shape if len(given) == len(values) else OptionalShape(item=shape)
-
-
-def _scalar(schema: Json) -> Shape:
-    kind = schema.get("type")
-    if kind == "string":
-        return _text(schema)
-    if kind == "boolean":
-        return BoolShape()
-    if kind in ("integer", "number"):
-        return _number(schema, whole=kind == "integer")
-    raise Unmappable("it may be anything" if kind is None else f"it is of the type {kind}")
-
-
-def _text(schema: Json) -> Shape:
-    form = "byte" if schema.get("contentEncoding") == "base64" else schema.get("format")
-    known = _TEXTS.get(str(form))
-    if known is not None:
-        return known
-    pattern = schema.get("pattern")
-    try:
-        re.compile(pattern or "")
-    except re.error:
-        pattern = None  # it is written for another engine, and the other side looks anyway
-    return StrShape(
-        min_length=schema.get("minLength") or None,
-        max_length=schema.get("maxLength"),
-        pattern=pattern,
-    )
-
-
-def _number(schema: Json, *, whole: bool) -> Shape:
-    limits: dict[str, Any] = {
-        "ge": schema.get("minimum"),
-        "le": schema.get("maximum"),
-        "gt": schema.get("exclusiveMinimum"),
-        "lt": schema.get("exclusiveMaximum"),
-        "multiple_of": schema.get("multipleOf"),
-    }
-    for bound, strict in (("ge", "gt"), ("le", "lt")):  # OpenAPI 3.0 has a switch for it
-        if limits[strict] is True:
-            limits[strict], limits[bound] = limits[bound], None
-        elif limits[strict] is False:
-            limits[strict] = None
-        elif limits[strict] is not None:
-            limits[bound] = None
-    if not whole:
-        broken: Any = {n: None if v is None else float(v) for n, v in limits.items()}
-        return FloatShape(**broken)
-    fits = {n: v for n, v in limits.items() if v is not None and float(v).is_integer()}
-    kept: Any = {n: int(v) for n, v in fits.items() if abs(v) < 2**63}
-    return IntShape(**kept)

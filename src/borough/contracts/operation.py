@@ -17,10 +17,24 @@ from borough.contracts.retention import WEEK, Retention
 from borough.contracts.source import source_place
 from borough.contracts.struct import Event
 
-__all__ = ["REQUIRED", "BoundEvent", "Contract", "Operation", "Parameter", "ParameterPlace"]
+__all__ = [
+    "OF_SERVICES",
+    "REQUIRED",
+    "BoundEvent",
+    "Contract",
+    "Operation",
+    "Parameter",
+    "ParameterPlace",
+]
 
 ParameterPlace = Literal["path", "query", "body", "field", "header", "cookie", "upload"]
 REQUIRED: Final = msgspec.NODEFAULT
+OF_SERVICES: Final[Mapping[str, str]] = {
+    "open": "is called at start or stop",
+    "close": "is called at start or stop",
+    "service_name": "says how a service is called",
+}
+"""What every service has; an operation of that name could not be told from it."""
 
 
 class Parameter(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ from borough.contracts.marks import (
     Reply,
 )
 from borough.contracts.objective import objectives_of
-from borough.contracts.operation import Contract, Operation, Parameter
+from borough.contracts.operation import OF_SERVICES, Contract, Operation, Parameter
 from borough.contracts.parameters import ParameterReader
 from borough.contracts.portable import json_value
 from borough.contracts.promises import PromiseReader
@@ -45,12 +45,6 @@ _MAJOR = re.compile(r"[0-9]{1,9}")
 _SEGMENT = r"(?!\.\.?(?:/|\Z))(?:[A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\})"
 _PATH = re.compile(rf"/(?:{_SEGMENT}(?:/{_SEGMENT})*)?\Z")
 _SLOT = re.compile(r"\{[a-z_][a-z0-9_]*\}")
-_OF_SERVICES = {
-    "open": "is called at start or stop",
-    "close": "is called at start or stop",
-    "service_name": "says how a service is called",
-}
-"""What every service has; an operation of that name could not be told from it."""
 
 
 def contract_mark(cls: Any) -> ContractMark | None:
@@ -233,9 +227,9 @@ class _Reader:
                 if name.startswith("_") or not name.isascii():
                     message = f"{self.cls.__name__}.{name} cannot be named on the wire"
                     self.fault(message, "Use ASCII letters, no _ first")
-                elif name in _OF_SERVICES:
+                elif name in OF_SERVICES:
                     message = f"{self.cls.__name__}.{name} has the name of what every service does"
-                    self.fault(message, f"Rename it; Service.{name} {_OF_SERVICES[name]}")
+                    self.fault(message, f"Rename it; Service.{name} {OF_SERVICES[name]}")
                 self.at = self.cls
                 found[name] = value
         return list(found.items())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from msgspec import UNSET
@@ -42,6 +43,7 @@ __all__ = [
     "heights",
     "inner_shapes",
     "is_empty",
+    "is_inexact",
     "names_used",
 ]
 
@@ -312,3 +314,11 @@ def is_empty(shape: Shape) -> bool:
         return False
     is_open = not step and (shape.gt == low or shape.lt == high)
     return low > high or (low == high and is_open)
+
+
+def is_inexact(multiple: float) -> bool:
+    """Whether the binary number is only near the one that was written, as of 0.01 and not of 0.25.
+
+    Then most of what was written as a multiple of it is none.
+    """
+    return Decimal(repr(multiple)) != Decimal(multiple)
