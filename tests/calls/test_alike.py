@@ -19,6 +19,7 @@ from borough import (
     Unset,
     contract,
     delete,
+    field,
     get,
     patch,
     post,
@@ -31,6 +32,13 @@ class Torn(Problem, status=409):
     """It is torn."""
 
     page: int
+
+
+class Lost(Problem, status=404):
+    """It is lost."""
+
+    last_seen: str = field(name="lastSeen")
+    by: str | Unset = UNSET
 
 
 class Ending(enum.Enum):
@@ -70,6 +78,9 @@ class Shelf(Protocol):
 
     @post("/reads", raises=[Torn])
     async def read(self) -> None: ...
+
+    @post("/searches", raises=[Lost])
+    async def search(self) -> None: ...
 
     @post("/waits")
     async def wait(self) -> None: ...
@@ -113,6 +124,9 @@ class ShelfService(Service, Shelf):
 
     async def read(self) -> None:
         raise TornInTwo(page=7, where="the middle")
+
+    async def search(self) -> None:
+        raise Lost(last_seen="the train")
 
     async def wait(self) -> None:
         await _cancelled()
@@ -195,6 +209,14 @@ async def test_a_problem_of_a_class_of_its_own_arrives_as_the_declared_one(
     with pytest.raises(Torn) as raised:
         await running.client(Shelf).read()
     assert raised.value == Torn(page=7)
+
+
+async def test_a_problem_keeps_fields_that_have_another_name_on_the_wire_or_are_left_out(
+    running: Running,
+) -> None:
+    with pytest.raises(Lost) as raised:
+        await running.client(Shelf).search()
+    assert raised.value == Lost(last_seen="the train")
 
 
 async def test_a_handler_that_waits_for_what_is_cancelled_has_failed(running: Running) -> None:

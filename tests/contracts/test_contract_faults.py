@@ -189,6 +189,11 @@ PROBLEMS = [
         problem("    title: str  # <-"),
     ),
     (
+        "problem Closed has a field 'type', which RFC 9457 or Borough uses",
+        "Rename it",
+        problem("    kind: str = field(name='type')  # <-"),
+    ),
+    (
         "problem Closed has a field 'args', which every exception has",
         "Rename it",
         problem("    args: str  # <-"),

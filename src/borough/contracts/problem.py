@@ -7,11 +7,12 @@ fields; status and fields are inherited; the exception copies and pickles.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
-__all__ = ["RESERVED_MEMBERS", "Problem"]
+__all__ = ["RESERVED_MEMBERS", "Problem", "wire_names"]
 
 RESERVED_MEMBERS = frozenset(
     {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors", "retryable"}
@@ -87,3 +88,9 @@ class Problem(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.values)
+
+
+def wire_names(problem: Problem | type[Problem]) -> Iterator[tuple[str, str]]:
+    """Each declared field by its name in code, and that in JSON."""
+    payload = problem.payload
+    return zip(payload.__struct_fields__, payload.__struct_encode_fields__, strict=True)

@@ -14,7 +14,7 @@ from borough.contracts.catalog import NOTHING, Catalog
 from borough.contracts.marks import OperationMark
 from borough.contracts.operation import BoundEvent, Contract
 from borough.contracts.portable import is_key
-from borough.contracts.problem import RESERVED_MEMBERS, Problem
+from borough.contracts.problem import RESERVED_MEMBERS, Problem, wire_names
 from borough.contracts.shapes import RefShape, Shape, StrShape, StructShape, heights
 from borough.contracts.source import FaultList
 from borough.contracts.struct import Event
@@ -84,11 +84,12 @@ class PromiseReader:
         if not isinstance(status, int) or not 400 <= status <= 599:
             message = f"problem {name} has status {status!r}"
             self.faults.add(message, "Use 400 to 599", problem)
-        fields = set(problem.payload.__struct_fields__)
-        for field in sorted(fields & (RESERVED_MEMBERS - {"detail"})):
-            message = f"problem {name} has a field {field!r}, which RFC 9457 or Borough uses"
-            self.faults.add(message, "Rename it", problem, field)
-        for field in sorted(fields & _EXCEPTION_NAMES):
+        fields = dict(wire_names(problem))
+        for field, wire in sorted(fields.items()):
+            for used in sorted({field, wire} & (RESERVED_MEMBERS - {"detail"})):
+                message = f"problem {name} has a field {used!r}, which RFC 9457 or Borough uses"
+                self.faults.add(message, "Rename it", problem, field)
+        for field in sorted(fields.keys() & _EXCEPTION_NAMES):
             message = f"problem {name} has a field {field!r}, which every exception has"
             self.faults.add(message, "Rename it", problem, field)
         shape = self.shape_of(f"problem {name}", problem.payload, problem)

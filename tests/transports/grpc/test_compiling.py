@@ -124,10 +124,11 @@ def test_what_protobuf_cannot_mean_is_refused_with_its_place() -> None:
     fields = converters.write("Everything")(thing)
     for name, value, words in (
         ("size", 0, "missing required field `size`"),
-        ("rank", 77, "got `null`"),
+        ("rank", 77, r"number 77|got `str`"),
         ("at", {"seconds": 2**60}, r"datetime.*\$\.at"),
         ("by_sku", {"ABC-1234": 0, "ABC-1235": 1}, r"got `null`"),
-        ("goods", {}, r"got `null`|missing"),
+        ("goods", {}, "missing required field `type`"),
+        ("more_goods", {}, "missing required field `type`"),
         ("text", "x", ""),
     ):
         read = converters.read("Everything")(make(**{**fields, name: value}))
@@ -136,6 +137,15 @@ def test_what_protobuf_cannot_mean_is_refused_with_its_place() -> None:
                 msgspec.convert(read, Everything)
         else:
             assert msgspec.convert(read, Everything).text == value
+
+
+def test_a_value_that_only_others_know_is_not_taken_for_null() -> None:
+    contract, _, file, converters, pool = FILES[Bazaar]
+    read = converters.read("ManyRequest")(pool.message(file, "ManyRequest")(size=99))
+    size = next(each for each in contract.operations["many"].parameters if each.name == "size")
+    assert msgspec.convert(None, size.kind) is None
+    with pytest.raises(msgspec.ValidationError, match="'number 99'"):
+        msgspec.convert(read["size"], size.kind)
 
 
 def test_a_value_that_only_others_know_is_unknown_in_an_open_enum() -> None:

@@ -69,7 +69,7 @@ class Converters:
         elif message.role == "union":
             for field in fields:
                 yield f"  if m.HasField({field.name!r}): return {self._read(field)}"
-            yield "  return None"
+            yield "  return {}"  # a member that is not known here: no object of the union, and no null
         elif first is not None:
             yield f"  return {self._read_or_none(first)}"
 
@@ -197,11 +197,11 @@ def _write_time(value: datetime) -> dict[str, int]:
 
 
 def _enum_reader(enum: ProtoEnum) -> Callable[[int], Any]:
-    """A number as its value: None for the zero, and for a number that nobody gave."""
+    """A number as its value: None for the zero, and what no enum has for a number that is not known."""
     known = {each.number: each.value for each in enum.values}
-    if enum.unknown is None:
-        return known.get
     unknown = enum.unknown
+    if unknown is None:
+        return lambda number: known.get(number, f"number {number}")
     return lambda number: known.get(number, unknown)
 
 
