@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 import pytest
 from google.protobuf import descriptor_pb2
 
-from borough import ANYONE, Struct, contract, post
+from borough import ANYONE, Struct, contract, get, post
 from borough.contracts.descriptor import describe
 from borough.contracts.proto import ProtoFile, proto_file
 from borough.contracts.proto_lock import ProtoLock, numbered, read_lock, write_lock
@@ -18,7 +19,7 @@ from borough.contracts.proto_names import pascal, snake
 from borough.contracts.proto_text import proto_text
 from borough.contracts.reading import read_contract
 from borough.errors import ConfigurationError
-from borough.transports.grpc.pool import file_descriptor
+from borough.transports.grpc.pool import MessagePool, file_descriptor
 from shop.orders.contract import Orders
 from shop.payments.contract import Payments
 from tests.contracts.bazaar import Bazaar
@@ -66,6 +67,42 @@ def _without_json_names(message: descriptor_pb2.DescriptorProto) -> None:
         field.ClearField("json_name")
     for nested in message.nested_type:
         _without_json_names(nested)
+
+
+class CourtService(Struct):
+    """Named as the service of the contract is."""
+
+    open: bool
+
+
+class Ball(enum.Enum):
+    STATE_NEW = "new"
+
+
+class BallState(enum.Enum):
+    NEW = "new"
+
+
+@contract("court", version="1.0")
+class Court(Protocol):
+    """What has one name in protobuf, and several in Python."""
+
+    @get("/one")
+    async def a_b(self, ball: Ball, state: BallState) -> CourtService: ...
+
+    @get("/two")
+    async def a__b(self) -> int: ...
+
+
+def test_what_protobuf_would_call_alike_has_names_of_its_own() -> None:
+    file, _ = made(Court)
+    pool = MessagePool([file])  # which refuses a name that is there twice
+    assert pool.message(file, "CourtServiceMessage")(open=True).open
+    assert [method.name for method in file.methods] == ["AB", "AB2"]
+    assert [each.name for each in file.enums["BallState"].values] == [
+        "BALL_STATE_UNSPECIFIED",
+        "BALL_STATE_NEW2",
+    ]
 
 
 def test_the_same_contract_has_the_same_bytes() -> None:

@@ -194,12 +194,16 @@ class _Drafting:
         self.messages: dict[str, ProtoMessage] = {}
         self.enums: dict[str, ProtoEnum] = {}
         self.names = NameSet()
-        self.types = {name: self.names.take(pascal(name)) for name in sorted(_used(descriptor))}
+        self.values = NameSet(
+            is_exact=True
+        )  # those of all enums stand beside each other in the file
         self.service = descriptor.name.removesuffix("Service") + "Service"
+        self.types = {name: self._take(pascal(name)) for name in sorted(_used(descriptor))}
 
     def file(self) -> ProtoFile:
         descriptor = self.descriptor
-        names = {each.name: pascal(each.name) for each in descriptor.operations}
+        taken = NameSet(is_exact=True)
+        names = {each.name: taken.take(pascal(each.name)) for each in descriptor.operations}
         messages = {
             name: tuple(self._named(method, end) for end in ("Request", "Response"))
             for name, method in names.items()
@@ -224,7 +228,11 @@ class _Drafting:
     def _named(self, method: str, end: str) -> str:
         """`ChargeRequest`; where a type of the contract has that name, with the service before it."""
         name = f"{method}{end}"
-        return self.names.take(f"{self.service}{name}" if name in self.names else name)
+        return self._take(f"{self.service}{name}" if name in self.names else name)
+
+    def _take(self, name: str) -> str:
+        """A name for a message or an enum, beside that of the service."""
+        return self.names.take(f"{name}Message" if name == self.service else name)
 
     def _method(
         self, operation: OperationDescriptor, name: str, request: str, response: str
@@ -253,7 +261,7 @@ class _Drafting:
         found, own = self.descriptor.types[name], self.types[name]
         if isinstance(found, EnumShape):
             if own not in self.enums:
-                self.enums[own] = _enum(own, found)
+                self.enums[own] = _enum(own, found, self.values)
         elif own not in self.messages:
             self._object(own, found)
         return own
@@ -338,7 +346,7 @@ class _Drafting:
                 return _scalar(shape), isinstance(shape, DateShape | DecimalShape | UuidShape)
 
     def _wrapper(self, place: str, role: Role, fields: list[ProtoField]) -> str:
-        name = self.names.take(place)
+        name = self._take(place)
         self.messages[name] = ProtoMessage(name=name, fields=tuple(fields), role=role)
         return name
 
@@ -351,7 +359,7 @@ class _Drafting:
             )
             for member in shape.members
         )
-        name = self.names.take(place)
+        name = self._take(place)
         self.messages[name] = ProtoMessage(
             name=name, fields=fields, role="union", tag_field=shape.tag_field
         )
@@ -374,13 +382,16 @@ def _package(descriptor: Descriptor) -> str:
     return f"{service}.v{major}" if name == service else f"{service}.{name}.v{major}"
 
 
-def _enum(name: str, shape: EnumShape) -> ProtoEnum:
+def _enum(name: str, shape: EnumShape, taken: NameSet) -> ProtoEnum:
+    """The enum; `taken` are the names of the values of all enums."""
     names = NameSet()
     prefix = snake(name).upper()
-    values = [ProtoValue(name=names.take(f"{prefix}_UNSPECIFIED"), value=None)]
-    values += [
-        ProtoValue(name=names.take(f"{prefix}_{snake(each.name).upper()}"), value=each.value)
-        for each in shape.members
+    values = [
+        ProtoValue(name=taken.take(names.take(f"{prefix}_{text}")), value=value)
+        for text, value in (
+            ("UNSPECIFIED", None),
+            *((snake(each.name).upper(), each.value) for each in shape.members),
+        )
     ]
     unknown = next((each.value for each in shape.members if each.name == "UNKNOWN"), None)
     return ProtoEnum(

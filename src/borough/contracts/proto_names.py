@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 __all__ = ["NameSet", "pascal", "snake"]
 
@@ -24,13 +25,15 @@ def pascal(name: str) -> str:
 
 
 class NameSet:
-    """Names of one scope. Two that differ only in `_` and case are one, as in protobuf's JSON names."""
+    """Names of one scope. Two that differ only in `_` and case are one, as in protobuf's JSON names,
+    unless the scope `is_exact`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_exact: bool = False) -> None:
         self._taken: set[str] = set()
+        self._form: Callable[[str], str] = str if is_exact else _folded
 
     def __contains__(self, name: str) -> bool:
-        return _folded(name) in self._taken
+        return self._form(name) in self._taken
 
     def take(self, name: str) -> str:
         """The name, or with a number behind it where it is taken."""
@@ -38,7 +41,7 @@ class NameSet:
         while found in self:
             number += 1
             found = f"{name}{number}"
-        self._taken.add(_folded(found))
+        self._taken.add(self._form(found))
         return found
 
 
