@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import enum
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from borough import (
@@ -107,6 +108,11 @@ class Yard(Protocol):
 
     @get("/times")
     async def times(self, at: Instant, day: date, price: Decimal) -> None: ...
+
+    @get("/parts")
+    async def parts(
+        self, part: bytes | None = None, until: Instant | None = None, at: tuple[Instant, ...] = ()
+    ) -> None: ...
 
     @put("/marks")
     async def marks(
@@ -226,6 +232,18 @@ def test_times_and_decimals_in_a_query_arrive_equal(
     arguments: tuple[Any, ...], strict: bool
 ) -> None:
     assert sent_and_read("times", arguments, strict=strict) == arguments
+
+
+@given(st.tuples(st.none() | st.binary(), st.none() | moments, st.lists(moments).map(tuple)))
+@example((base64.b64decode("null"), None, ()))
+def test_bytes_and_times_that_may_be_missing_arrive_equal(arguments: tuple[Any, ...]) -> None:
+    assert sent_and_read("parts", arguments, strict=True) == arguments
+
+
+@pytest.mark.parametrize("query", ["until=2026", "until=-1.5", "at=2026-01-01T00:00:00Z&at=1e9"])
+def test_a_number_in_a_query_is_no_time_as_it_is_none_in_a_body(query: str) -> None:
+    with pytest.raises(InvalidRequest, match="datetime"):
+        CODECS["parts"].read_arguments({}, query, lambda _: None, b"", strict=False)
 
 
 @given(st.tuples(printable, st.none() | numbers, texts, st.none() | numbers))

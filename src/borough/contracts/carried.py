@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -85,31 +85,51 @@ def check_carried(parameter: Parameter, value: Any) -> None:
 
 
 def text_conversion(kind: Any) -> Callable[[Any], Any]:
-    """What makes a `kind` of a text, or of several; a choice is looked for before a number or null."""
-    lax = conversion(kind, strict=False)
-    if not _has_a_null_text(kind):
-        return lax
-    exact = conversion(kind)
+    """What makes a `kind` of a text, or of several, and reads no more into a text than it says."""
+    lax, exact = conversion(kind, strict=False), conversion(kind)
+    leaves = [*_leaves(type_shape(kind))]
 
-    def convert(text: Any) -> Any:
+    def choose(text: Any) -> Any:
+        """A choice is looked for before a number or null."""
         try:
             return exact(text)
         except msgspec.ValidationError:
             return lax(text)
 
-    return convert
+    def tell_time(text: Any) -> Any:
+        """A number alone is no time, though msgspec takes it for seconds since 1970."""
+        is_null = isinstance(text, str) and text.lower() == "null"
+        return exact(None if is_null else text)
+
+    if any(isinstance(leaf, shape.DateTimeType) for leaf in leaves):
+        return tell_time
+    return choose if any(map(_has_a_null_text, leaves)) else lax
 
 
-def _has_a_null_text(kind: Any) -> bool:
-    """Whether an optional choice has the text `null`, in which msgspec sees no value at all."""
-    found = type_shape(kind)
-    members = found.types if isinstance(found, shape.UnionType) else (found,)
+def _leaves(found: shape.Type) -> Iterator[shape.Type]:
+    """The single values of which a text may be one."""
+    while isinstance(found, shape.Metadata):
+        found = found.type
+    parts: Iterable[shape.Type] = ()
+    if isinstance(found, shape.UnionType):
+        parts = found.types
+    elif isinstance(found, shape.TupleType):
+        parts = found.item_types
+    elif isinstance(found, (shape.ListType, shape.VarTupleType)):
+        parts = (found.item_type,)
+    else:
+        yield found
+    for part in parts:
+        yield from _leaves(part)
+
+
+def _has_a_null_text(leaf: shape.Type) -> bool:
+    """Whether it has the text `null`, in which msgspec sees no value at all."""
     values: list[Any] = []
-    for member in members:
-        while isinstance(member, shape.Metadata):
-            member = member.type
-        if isinstance(member, shape.EnumType):
-            values += [each.value for each in cast("Any", member.cls)]
-        elif isinstance(member, shape.LiteralType):
-            values += member.values
+    if isinstance(leaf, shape.EnumType):
+        values += [each.value for each in cast("Any", leaf.cls)]
+    elif isinstance(leaf, shape.LiteralType):
+        values += leaf.values
+    elif isinstance(leaf, shape.BytesType):
+        values.append("null")  # three bytes in base64
     return any(isinstance(value, str) and value.lower() == "null" for value in values)
