@@ -150,6 +150,12 @@ def without_type(name: str) -> bytes:
     return broken(types=types)
 
 
+def changed_text(old: bytes, new: bytes) -> bytes:
+    text = to_json(BAZAAR)
+    assert old in text
+    return text.replace(old, new, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -166,6 +172,27 @@ def without_type(name: str) -> bytes:
         ),
         (without_type("Size"), "The descriptor is broken: the type Size is not described"),
         (without_type("Sold"), "The descriptor is broken: the struct Sold is not described"),
+        (
+            changed_text(b'"name":"sku","place":"path"', b'"name":"sku","place":"query"'),
+            r"bazaar\.Bazaar\.v2\.change has other parameters than its path /bazaar/v2/\{sku\}\.",
+        ),
+        (
+            changed_text(b'"name":"words","place":"query"', b'"name":"limit","place":"query"'),
+            r"the parameter of many 'limit' is there twice",
+        ),
+        (changed_text(b'"name":"text"', b'"name":"whole"'), "of Everything 'whole' is there twice"),
+        (changed_text(b'"value":"L"', b'"value":"S"'), "the member of Size 'S' is there twice"),
+        (
+            changed_text(b'{"default":10,', b'{"default":51,'),
+            r"the default of limit of many does not fit: Expected `int` <= 50\.",
+        ),
+        (
+            changed_text(b'{"default":"x",', b'{"default":1,'),
+            r"the default of Everything\.renamed does not fit: Expected `str`, got `int`\.",
+        ),
+        (changed_text(b'"key":"sku"', b'"key":"price_"'), "Sold has no field 'price_' to keep its"),
+        (changed_text(b'"values":["a","b"]', b'"values":[]'), "a literal has no values"),
+        (changed_text(b'"name":"buyer"', b'"name":"self"'), "sell is called 'self'"),
     ],
 )
 def test_a_broken_descriptor_is_refused_with_a_clear_sentence(text: bytes, message: str) -> None:

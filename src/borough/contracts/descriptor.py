@@ -9,20 +9,20 @@ order of fields does and is. `FORMAT` grows whenever an older reader could not r
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
 from msgspec import UNSET
 
-from borough.contracts.catalog import Catalog, is_name, own_doc
+from borough.contracts.catalog import Catalog, own_doc
+from borough.contracts.descriptor_faults import faults_of
 from borough.contracts.marks import Allow
 from borough.contracts.operation import Contract, Operation, Parameter, ParameterPlace
 from borough.contracts.portable import json_value
 from borough.contracts.problem import Problem
-from borough.contracts.retention import WEEK, Retention
-from borough.contracts.shapes import NamedShape, RefShape, Shape, StructShape, names_used
+from borough.contracts.retention import WEEK
+from borough.contracts.shapes import NamedShape, RefShape, Shape, StructShape
 from borough.contracts.struct import Struct
 from borough.contracts.upcasting import version_of
 from borough.errors import ConfigurationError
@@ -260,8 +260,8 @@ class _Opening(msgspec.Struct):
 def from_json(data: bytes | str) -> Descriptor:
     """Read a descriptor, without the code it was made from.
 
-    Raises `ConfigurationError` for a text that is none, for an unknown format and for a type that
-    is referred to and missing.
+    Raises `ConfigurationError` for a text that is none, for an unknown format, and where its parts do
+    not hold together.
     """
     remedy = "Export it again with `borough contracts export`."
     try:
@@ -277,61 +277,10 @@ def from_json(data: bytes | str) -> Descriptor:
         descriptor = msgspec.json.decode(data, type=Descriptor)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The descriptor is broken: {error}. {remedy}") from None
-    fault = next(_faults(descriptor), None)
+    fault = next(faults_of(descriptor), None)
     if fault is not None:
         raise ConfigurationError(f"The descriptor is broken: {fault}. {remedy}")
     return descriptor
-
-
-_SERVICE = re.compile(r"[a-z][a-z0-9_-]*\Z")
-_VERSION = re.compile(r"[1-9][0-9]*\.(0|[1-9][0-9]*)\Z")
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_PATH = re.compile(r"(/([A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\}))+\Z")
-
-
-def _strange(descriptor: Descriptor) -> Iterator[str]:
-    """Names that no code has: a descriptor may come from anywhere, and code is written from it."""
-    names = [descriptor.name, *descriptor.types]
-    for named in descriptor.types.values():
-        parts = named.fields if isinstance(named, StructShape) else named.members
-        names += [part.name for part in parts]
-    for operation in descriptor.operations:
-        names += [operation.name, *(parameter.name for parameter in operation.parameters)]
-        if not _PATH.match(operation.path):
-            yield f"{operation.path!r} is no path"
-        if operation.method not in _METHODS:
-            yield f"{operation.method!r} is no method"
-    names += [event.name for event in descriptor.events]
-    yield from (f"{name!r} is no name" for name in names if not is_name(name))
-    major = descriptor.version.partition(".")[0]
-    whole = f"{descriptor.service}.{descriptor.name}" + ("" if major == "1" else f".v{major}")
-    if not _SERVICE.match(descriptor.service) or not _VERSION.match(descriptor.version):
-        yield f"{descriptor.service!r} {descriptor.version!r} is no service with a version"
-    elif descriptor.wire_name != whole:
-        yield f"{descriptor.wire_name!r} is not {whole}"
-
-
-def _faults(descriptor: Descriptor) -> Iterator[str]:
-    """What does not hold together, although each part can be read."""
-    yield from _strange(descriptor)
-    codes = {problem.code for problem in descriptor.problems}
-    if descriptor.retains is not None and Retention.read(descriptor.retains) is None:
-        yield f"it retains {descriptor.retains!r}"
-    roots: list[Shape] = [RefShape(name=name) for name in descriptor.types]
-    for operation in descriptor.operations:
-        whole = [operation.request, operation.result]
-        roots += [shape for shape in whole if shape is not None]
-        roots += [parameter.shape for parameter in operation.parameters]
-        for code in operation.raises:
-            if code not in codes:
-                yield f"{operation.wire_name} raises {code}, which is not described"
-    structs = [event.type for event in descriptor.events]
-    structs += [problem.type for problem in descriptor.problems]
-    for name in structs:
-        if not isinstance(descriptor.types.get(name), StructShape):
-            yield f"the struct {name} is not described"
-    for name in sorted(names_used(descriptor.types, *roots) - set(descriptor.types)):
-        yield f"the type {name} is not described"
 
 
 def fingerprint(descriptor: Descriptor) -> str:
