@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from borough.contracts.descriptor import Descriptor, to_json
+from borough.contracts.elsewhere import judge_elsewhere
 from borough.contracts.imported import Imported
 from borough.contracts.imported_openapi import imported_openapi
 from borough.contracts.shapes import (
@@ -28,9 +29,9 @@ def object_of(*required: str, **properties: Any) -> dict[str, Any]:
     return {"type": "object", "required": required, "properties": properties}
 
 
-def imported(
+def document(
     answer: Any, body: Any = None, parameters: Any = (), path: str = "/a", **schemas: Any
-) -> Imported:
+) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "operationId": "ask",
         "parameters": list(parameters),
@@ -39,14 +40,16 @@ def imported(
     if body is not None:
         content = {"application/json": {"schema": body}}
         asked["requestBody"] = {"required": True, "content": content}
-    return imported_openapi(
-        {
-            "openapi": "3.1.0",
-            "info": {"title": "X", "version": "1"},
-            "paths": {path: {"get" if body is None else "post": asked}},
-            "components": {"schemas": schemas},
-        }
-    )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "X", "version": "1"},
+        "paths": {path: {"get" if body is None else "post": asked}},
+        "components": {"schemas": schemas},
+    }
+
+
+def imported(answer: Any, *more: Any, **named: Any) -> Imported:
+    return imported_openapi(document(answer, *more, **named))
 
 
 def field(descriptor: Descriptor, struct: str, name: str) -> FieldShape:
@@ -107,6 +110,7 @@ def test_what_is_only_written_is_not_expected_back_and_what_is_only_read_need_no
     found = imported(schema("User"), schema("User"), User=user).descriptor
     assert field(found, "User", "id").unset
     assert field(found, "User", "password").unset
+    assert judge_elsewhere(found, document(schema("User"), schema("User"), User=user), "") == []
     told = imported(schema("User"), User=user).descriptor
     assert field(told, "User", "id").required
     assert field(told, "User", "password").unset

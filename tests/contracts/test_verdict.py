@@ -326,6 +326,12 @@ def test_a_recursive_type_is_compared_once_and_to_its_end() -> None:
     ]
 
 
+def test_steps_beyond_what_a_float_tells_apart_are_told_apart() -> None:
+    old = told(gives(Annotated[int, Meta(multiple_of=10**17 + 1)]))
+    found = changes(old, told(gives(Annotated[int, Meta(multiple_of=10)])))
+    assert [change.kind for change in found] == ["limit-changed"]
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 

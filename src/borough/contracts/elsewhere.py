@@ -181,10 +181,10 @@ def _body(
     schema = _Schema(offers, _members(media).get("schema"))
     if ours is None or schema.is_open_question:
         return
-    for name in sorted(schema.required):
+    for name in sorted(schema.required - schema.read_only):
         if name not in ours:
             yield f"does not send the field {name}, which is required"
-        elif not ours[name]:
+        elif not ours[name] and name not in schema.write_only:  # which no answer has
             yield f"may leave out the field {name}, which is required"
     if schema.closed:
         for name in sorted(ours.keys() - schema.properties):
@@ -210,6 +210,8 @@ class _Schema:
     def __init__(self, offers: _Offers, schema: Any) -> None:
         self.required: set[str] = set()
         self.properties: set[str] = set()
+        self.read_only: set[str] = set()
+        self.write_only: set[str] = set()
         self.closed = False
         self.is_open_question = False
         self._offers = offers
@@ -221,7 +223,13 @@ class _Schema:
             self.is_open_question = True  # which of them is meant, only a value can say
             return
         self.required.update(part.get("required", ()))
-        self.properties.update(_members(part.get("properties")))
+        properties = _members(part.get("properties"))
+        self.properties.update(properties)
+        for name, each in properties.items():
+            if _members(each).get("readOnly") is True:
+                self.read_only.add(name)
+            if _members(each).get("writeOnly") is True:
+                self.write_only.add(name)
         self.closed = self.closed or part.get("additionalProperties") is False
         for each in part.get("allOf", ()):
             self._add(each, depth + 1)

@@ -153,7 +153,7 @@ class ShapeDifference:
             if name == "pattern" and value is not None and other is not None:
                 kind: Kind = "limit-changed"
             elif name == "multiple_of" and value and other:
-                widens, narrows = (value / other).is_integer(), (other / value).is_integer()
+                widens, narrows = value % other == 0, other % value == 0
                 kind = "limit-changed"
                 kind = "limit-widened" if widens else "limit-narrowed" if narrows else kind
             else:
