@@ -12,7 +12,7 @@ from borough.contracts.codec import Codec
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply, contract, post
 from borough.contracts.problem import Problem
 from borough.contracts.reading import read_contract
-from borough.contracts.struct import Struct
+from borough.contracts.struct import UNSET, Struct, Unset, field
 from borough.errors import (
     DeadlineExceeded,
     KeyInUse,
@@ -38,7 +38,8 @@ class Receipt(Struct):
 class CardDeclined(Problem, status=402):
     """The issuer refused."""
 
-    reason: str
+    reason: str = field(name="theReason")
+    until: int | Unset = UNSET
 
 
 class Unknown(Problem):

@@ -25,7 +25,7 @@ from borough.contracts.finite import Look, find_endless, find_unfit, refuse_endl
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import type_shape
-from borough.contracts.problem import Problem, wire_names
+from borough.contracts.problem import Problem, members_of
 from borough.contracts.strict import Oversight, find_oversight
 from borough.contracts.unreadable import pointer_of, reason_of
 from borough.contracts.whole import LARGEST, written_whole
@@ -368,10 +368,7 @@ def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[
     }
     if trace_id:
         document["trace_id"] = trace_id
-    for name, wire in wire_names(problem):
-        value = getattr(problem, name)
-        if value is not msgspec.UNSET:
-            document[wire] = value
+    document.update(members_of(problem))
     return document
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
-__all__ = ["RESERVED_MEMBERS", "Problem", "wire_names"]
+__all__ = ["RESERVED_MEMBERS", "Problem", "members_of", "wire_names"]
 
 RESERVED_MEMBERS = frozenset(
     {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors", "retryable"}
@@ -88,6 +88,12 @@ class Problem(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.values)
+
+
+def members_of(problem: Problem) -> dict[str, Any]:
+    """The declared fields as they stand in JSON: by their names there, and without those that are unset."""
+    given = ((wire, getattr(problem, name)) for name, wire in wire_names(problem))
+    return {wire: value for wire, value in given if value is not msgspec.UNSET}
 
 
 def wire_names(problem: Problem | type[Problem]) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from borough.clock import Clock
 from borough.contracts.answer import find_fit
 from borough.contracts.codec import JSON, Codec
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
-from borough.contracts.problem import Problem
+from borough.contracts.problem import Problem, members_of
 from borough.errors import (
     DeadlineExceeded,
     KeyInUse,
@@ -310,7 +310,7 @@ class KeyedOperation:
                     f"{self._name} answered {type(value).__name__}, "
                     "which its contract does not raise"
                 )
-            return "problem", JSON.encode({**value.values, "code": code})
+            return "problem", JSON.encode({**members_of(value), "code": code})
         if self._fit is not None:
             value = self._fit.answered(value)
         if self._decode_reply is not None:
