@@ -86,7 +86,7 @@ async def test_a_disk_that_runs_full_keeps_what_it_acknowledged(tmp_path: Path) 
         assert failures
         assert await names(store) == kept
         await store.close()
-        with pytest.raises(ConfigurationError, match="the disk is full; free some space"):
+        with pytest.raises(StoreUnavailable, match="the disk is full; free some space"):
             await opened_on(disk.folder)
         disk.grow(16)
         store = await opened_on(disk.folder)
@@ -120,7 +120,7 @@ async def test_a_checkpoint_that_fails_is_the_reason_that_is_told(tmp_path: Path
 async def test_a_start_on_a_full_disk_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with mounted_small(tmp_path) as disk:
         disk.fill()
-        with pytest.raises(ConfigurationError, match="the disk is full; free some space"):
+        with pytest.raises(StoreUnavailable, match="the disk is full; free some space"):
             await store_on(disk.folder).open()
         disk.free()
         store = await opened_on(disk.folder)

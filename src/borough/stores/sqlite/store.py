@@ -127,6 +127,8 @@ class SqliteStore(RowReader):
                     raise StoreUnavailable(f"{self.path} is held by another program") from None
                 self._baton.drop()
                 await self._clock.sleep(0.01)
+            except apsw.FullError as error:  # that passes
+                raise StoreUnavailable(unusable(self.path, error)) from error
             except apsw.Error as error:
                 raise ConfigurationError(unusable(self.path, error)) from error
 
