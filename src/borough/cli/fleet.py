@@ -31,9 +31,10 @@ from borough.errors import ConfigurationError
 from borough.fleet.commands import Answer, CommandSocket, Handler, Members, Say, Scale
 from borough.fleet.commands import Rollout as RolloutRequest
 from borough.fleet.control import DirectoryChanged
+from borough.fleet.launch import Launch
 from borough.fleet.member import Member
 from borough.fleet.releases import Rollouts, rolled_out
-from borough.fleet.supervisor import Launch, StartFailed, Supervisor
+from borough.fleet.supervisor import StartFailed, Supervisor
 from borough.runtime.code import reminders
 from borough.runtime.foreign import foreign_names, foreign_services
 from borough.runtime.host import OWN_RESOURCES, make_folder

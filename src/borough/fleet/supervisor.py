@@ -7,19 +7,15 @@ replica drains, all others have been told that it takes no more calls.
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, Protocol
-
-import msgspec
 
 from borough.clock import Clock
 from borough.errors import BoroughError, ConfigurationError
-from borough.fleet.control import Assignment, DirectoryChanged, Peer
-from borough.fleet.member import Begin, Member, Occupant
-from borough.fleet.own_code import OwnCode
+from borough.fleet.control import DirectoryChanged, Peer
+from borough.fleet.launch import Launch, Launcher
+from borough.fleet.member import Member
 from borough.fleet.surroundings import Surroundings
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
@@ -27,13 +23,13 @@ from borough.runtime.callers import declared_callers
 from borough.runtime.code import Code
 from borough.runtime.foreign import ForeignService
 from borough.runtime.pulse import Pulse
-from borough.runtime.system import System, service_name
+from borough.runtime.system import System
 from borough.runtime.table import MOST_REPLICAS
 from borough.runtime.topology import Deployable, Topology, start_waves
 from borough.runtime.wiring import Plan
 from borough.transports.http.wire import EDGE
 
-__all__ = ["Launch", "StartFailed", "Supervisor", "Watcher"]
+__all__ = ["StartFailed", "Supervisor", "Watcher"]
 
 _SEEN_WITHIN_S = 2.0
 _LINGER_S = 0.5
@@ -48,25 +44,6 @@ class StartFailed(BoroughError):
     def __init__(self, sentence: str, status: int) -> None:
         super().__init__(sentence)
         self.status = status
-
-
-class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """What every process of a fleet is started with."""
-
-    path: str
-    """The system's folder."""
-    flags: dict[str, Any]
-    """Options by path."""
-    code: tuple[str, ...] = ()
-    """Folders in which modules are looked for, before those that Python has anyway."""
-    mounts: str | None = None
-    """What else the public door serves: `module:function`."""
-    tells: str | None = None
-    """What every other process tells the door about itself, likewise."""
-    has_door: bool = True
-    """Whether there is a public door."""
-    environment: dict[str, str] = msgspec.field(default_factory=lambda: dict(os.environ))
-    log_level: int = 20
 
 
 class Watcher(Protocol):
@@ -120,13 +97,20 @@ class Supervisor:
         self._apart = dict(apart or {})
         self._foreign = dict(foreign or {})
         answered = {name for each in topology.deployables for name in each.services}
-        self._stood_in = tuple(sorted(answered.union(self._apart).intersection(options.external)))
         self._surroundings = Surroundings(
             system.configuration, launch.environment, launch.flags.get("telemetry.keeper")
         )
-        self.modules = {service_name(cls): cls.__module__ for cls in system.services}
+        self._launcher = Launcher(
+            launch,
+            system,
+            plan,
+            self._foreign,
+            self._surroundings,
+            clock,
+            stood_in=tuple(sorted(answered.union(self._apart).intersection(options.external))),
+        )
+        self.modules = self._launcher.modules
         """The module of each service that is not mocked."""
-        self._own_code = OwnCode(system.configuration.folder, system.configuration.data_folder)
         self._fleet = options.fleet
         self._terms = Restarts(
             options.fleet.restarts,
@@ -149,7 +133,7 @@ class Supervisor:
         """
         for deployable in self.topology.deployables:
             self._refuse_one_port(deployable, deployable.replicas)
-        await self._own_code.look()
+        await self._launcher.look()
         if self._foreign:
             await asyncio.to_thread(self._prepare_for_commands)
         waves = self._waves()
@@ -340,25 +324,8 @@ class Supervisor:
         *,
         is_held: bool = False,
     ) -> Member:
-        launch, services = self._launch, deployable.services
-        is_door = deployable.name == EDGE
-        modules = {name: self.modules[name] for name in services if name in self.modules}
-        mocks = tuple(name for name in services if name not in self.modules)
-        assignment = Assignment(
-            path=launch.path,
-            flags=launch.flags,
-            deployable=deployable.name,
-            number=number,
-            services=deployable.services,
-            modules={} if is_door else modules,
-            mocks=() if is_door else mocks,
-            mocked=() if is_door else self._places_of(mocks),
-            stood_in=self._stood_in,
-            code=launch.code,
-            version=self.codes.get(deployable.name, Code()) if code is None else code,
-            mounts=launch.mounts if is_door else launch.tells,
-            log_level=launch.log_level,
-        )
+        version = self.codes.get(deployable.name, Code()) if code is None else code
+        assignment = self._launcher.assignment(deployable, number, version)
         member = Member(
             assignment,
             self,
@@ -366,29 +333,11 @@ class Supervisor:
             self._terms,
             start_within_s=self._fleet.start_within_s,
             silent_s=self._fleet.silent_s,
-            begin=self._beginning(assignment),
+            begin=self._launcher.beginning(assignment),
             is_held=is_held,
         )
         self.members[member.name] = member
         return member
-
-    def _places_of(self, services: Collection[str]) -> tuple[str, ...]:
-        """Where the contracts of these services are."""
-        found = [each.cls for each in self._plan.contracts.values() if each.service in services]
-        return tuple(f"{cls.__module__}:{cls.__qualname__}" for cls in found)
-
-    def _beginning(self, assignment: Assignment) -> Begin:
-        """What begins a process for it: a replica in Python, or a command."""
-        is_door = assignment.deployable == EDGE
-        service = None if is_door else self._foreign.get(assignment.services[0])
-        if service is None:
-            return partial(self._own_code.begin, assignment, self._launch.environment)
-        from borough.fleet.foreign import ForeignChild  # few fleets have one
-
-        async def begin(say: Callable[[str], None], *, is_aside: bool) -> Occupant:
-            return ForeignChild(service, assignment, self._surroundings, self._clock, say)
-
-        return begin
 
     async def until_ready(
         self, members: Sequence[Member], among: Sequence[Member] | None = None
@@ -407,24 +356,25 @@ class Supervisor:
 
     async def see_off(self, members: Collection[Member]) -> None:
         """Out of the directory first, then drained; whoever takes too long is ended."""
+        if not members:
+            return
         for member in members:
             member.withdraw()
         await self.until_told(but=members)
-        if members and not self._is_stopping:
+        if not self._is_stopping:
             await self._clock.sleep(_LINGER_S)
         for member in members:
             member.drain()
-        if members:
-            ends = [asyncio.ensure_future(member.ended()) for member in members]
-            _, late = await asyncio.wait(ends, timeout=self._patience_s)
-            for member in members:
-                if member.state not in ("stopped", "failed"):
-                    self._watcher.changed(
-                        member, f"has not stopped after {self._patience_s:g} s and is ended"
-                    )
-                    member.kill()
-            if late:
-                await asyncio.wait(late)
+        ends = [asyncio.ensure_future(member.ended()) for member in members]
+        _, late = await asyncio.wait(ends, timeout=self._patience_s)
+        for member in members:
+            if member.state not in ("stopped", "failed"):
+                self._watcher.changed(
+                    member, f"has not stopped after {self._patience_s:g} s and is ended"
+                )
+                member.kill()
+        if late:
+            await asyncio.wait(late)
         for member in members:
             self.members.pop(member.name, None)
 

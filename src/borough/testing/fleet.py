@@ -18,8 +18,9 @@ from borough.clock import SystemClock
 from borough.contracts.reading import contract_mark
 from borough.errors import BoroughError, ConfigurationError, Unavailable
 from borough.fleet.control import Calm, DirectoryChanged, Peer
+from borough.fleet.launch import Launch
 from borough.fleet.member import Member
-from borough.fleet.supervisor import Launch, Supervisor
+from borough.fleet.supervisor import Supervisor
 from borough.fleet.ways import take_up
 from borough.gateway.process import Process
 from borough.ports import StoreTransaction, Transport
