@@ -6,10 +6,34 @@ import os
 import signal
 from pathlib import Path
 
+from borough.fleet.commands import Members, ask_fleet
 from borough.fleet.data_folder import DataFolder
-from tests.fleet.village import run_village, write_village
+from tests.fleet.village import LEDGER_SERVICE, run_village, until, write_village
 
 DOWN = "it stays down; once the cause is mended, `borough scale ledger=1 --data "
+
+
+def test_a_scale_that_fails_leaves_what_was_down_to_be_seen(tmp_path: Path) -> None:
+    root = write_village(tmp_path)
+    with run_village(root, "fleet", "--set", "fleet.restarts=1") as village:
+        (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
+        os.kill(village.pid("ledger.1"), signal.SIGKILL)
+        village.hears(DOWN)
+        assert village.command("scale", "ledger=2").returncode != 0
+        members = ask_fleet(village.data, Members()).facts["members"]
+        assert [(each["name"], each["state"]) for each in members] == [
+            ("clerk.1", "ready"),
+            ("ledger.1", "failed"),
+        ]
+        (root / "ledger" / "service.py").write_text(LEDGER_SERVICE)
+        assert village.command("scale", "ledger=1").returncode == 0
+        (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
+        assert village.command("scale", "ledger=2").returncode != 0
+        assert village.ask("/clerk/pids")[0] == 200
+        os.kill(village.ask("/clerk/pids")[1]["ledger"], signal.SIGKILL)
+        until(lambda: village.said.count(DOWN) == 2)
+        assert village.command("scale", "ledger=1").returncode != 0
+        assert village.stop() == 1
 
 
 def test_nothing_is_begun_on_an_empty_folder_where_the_data_were(tmp_path: Path) -> None:

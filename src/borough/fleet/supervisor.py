@@ -221,16 +221,17 @@ class Supervisor:
     async def scale(self, name: str, replicas: int) -> list[Member]:
         """Have so many replicas of a deployable; returns them.
 
-        Those that failed are replaced. Fewer: the newest leave, once nobody calls them any more.
+        Those that failed are replaced, and stay where no other can be had. Fewer: the newest leave, once nobody calls
+        them any more.
         Raises `ConfigurationError` for a deployable that there is not, `StartFailed`.
         """
         deployable = self.scalable(name, replicas)
         async with self._scaling:
             if self._is_stopping:
                 raise ConfigurationError("the fleet is stopping")
-            for member in self.failed:
-                if member.deployable == name:
-                    del self.members[member.name]
+            lost = [member for member in self.failed if member.deployable == name]
+            for member in lost:
+                del self.members[member.name]
             here = self.replicas_of(name)
             await self.see_off(here[replicas:])
             added = [self.begin(deployable) for _ in range(replicas - len(here))]
@@ -238,6 +239,7 @@ class Supervisor:
                 await self.until_ready(added)
             except BaseException:
                 await self.see_off(added)
+                self.members.update((member.name, member) for member in lost)
                 raise
         return self.replicas_of(name)
 
