@@ -75,6 +75,68 @@ async def test_half_an_answer_is_that_of_a_fleet_that_has_ended(tmp_path: Path) 
             await asyncio.to_thread(ask_fleet, tmp_path, Scale({"a": 1}))
 
 
+async def test_what_is_at_work_when_the_fleet_stops_is_given_up_and_that_is_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_work = asyncio.Event()
+
+    async def work(_request: Scale, _say: Say) -> Answer:
+        at_work.set()
+        await asyncio.Event().wait()
+        raise AssertionError("it waits for ever")
+
+    commands = CommandSocket(tmp_path, {Scale: work})
+    await commands.open()
+    asking = asyncio.create_task(asyncio.to_thread(ask_fleet, tmp_path, Scale({"a": 1})))
+    async with asyncio.timeout(30):
+        await at_work.wait()
+        await commands.close()
+        assert await asking == Answer(1, "the fleet was stopped before that was done")
+    assert not caplog.records
+
+
+async def test_a_fleet_whose_folder_was_removed_leaves_the_socket_of_the_next_one(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "data"
+    first, second = (CommandSocket(folder, {Scale: count}) for _ in range(2))
+    folder.mkdir()
+    await first.open()
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    await second.open()
+    await first.close()
+    answer = await asyncio.to_thread(ask_fleet, folder, Scale({"a": 1}))
+    assert answer.sentence == "1 named"
+    await second.close()
+
+
+async def test_ctrl_c_while_the_fleet_is_at_work_says_that_it_goes_on(tmp_path: Path) -> None:
+    async def work(_request: Scale, say: Say) -> Answer:
+        say("begins")
+        return Answer(0, "done")
+
+    said: list[str] = []
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        if sentence == "begins":
+            raise KeyboardInterrupt
+
+    def ask() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            ask_fleet(tmp_path, Scale({"a": 1}), say)
+
+    commands = CommandSocket(tmp_path, {Scale: work})
+    await commands.open()
+    await asyncio.to_thread(ask)
+    await commands.close()
+    assert said == [
+        "begins",
+        "the fleet goes on with it; its standard error tells what becomes of it",
+    ]
+
+
 def test_where_no_fleet_runs_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no fleet is known"):
         ask_fleet(tmp_path, Scale({"a": 1}))

@@ -134,9 +134,15 @@ class _Fleet:
             foreign=self.foreign,
         )
         rollouts = Rollouts(self.system, supervisor, left)
+
+        async def roll_out(request: RolloutRequest, say: Say) -> Answer:
+            answer = await rollouts.handle(request, say)
+            self.view.say(f"borough: {masked_url(without_secrets(answer.sentence))}")
+            return answer
+
         handlers: dict[type[Any], Handler] = {
             Scale: self._scale,
-            RolloutRequest: rollouts.handle,
+            RolloutRequest: roll_out,
             Members: self._tell_members,
         }
         commands = CommandSocket(self.folder, handlers)

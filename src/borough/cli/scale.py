@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from borough.cli.output import complain
 from borough.errors import ConfigurationError
 
 __all__ = ["add", "add_fleet", "fleet_folder"]
@@ -54,7 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         if not name or not equals or not count.isdecimal() or len(count) > _DIGITS:
             raise ConfigurationError(f"{pair!r}: write NAME=COUNT, such as search=3")
         wanted[name] = int(count)
-    answer = ask_fleet(fleet_folder(options), Scale(wanted))
+    answer = ask_fleet(fleet_folder(options), Scale(wanted), complain)
     if answer.status:
         print(f"borough: {answer.sentence}", file=sys.stderr)
     elif options.json:

@@ -1,5 +1,7 @@
 """How other commands reach a running fleet: a request, what is said meanwhile, and an answer, as JSON lines.
 
+What was asked for is done whether or not who has asked waits for it, unless the fleet is stopped.
+
 The socket lies in the data folder and is for its owner only; a lock on the folder makes sure that one fleet
 at a time has it, as two that start at once would each find nobody there. A new command is a `Request` here and
 an entry of what is handed to `CommandSocket`.
@@ -15,7 +17,6 @@ import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ class CommandSocket:
     def __init__(self, folder: Path, handlers: Mapping[type[Any], Handler]) -> None:
         self._path = folder / _FILE
         self._handlers = handlers
+        self._serving: set[asyncio.Task[None]] = set()
+        self._made: os.stat_result | None = None
         self._server: asyncio.Server | None = None
         self._lock: int | None = None
 
@@ -97,8 +100,9 @@ class CommandSocket:
                     listener.bind(short)
             finally:
                 os.umask(before)
+            self._made = self._path.stat()
             self._server = await asyncio.start_unix_server(
-                self._serve, sock=listener, limit=_LONGEST_LINE
+                self._accept, sock=listener, limit=_LONGEST_LINE
             )
         except OSError as error:
             listener.close()
@@ -129,19 +133,39 @@ class CommandSocket:
             os.close(lock)
 
     async def close(self) -> None:
-        """Take the socket away. Idempotent."""
+        """Take the socket away; what is still being done is given up, and that is answered. Idempotent."""
         server, self._server = self._server, None
         if server is not None:
             server.close()
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            serving = list(self._serving)
+            for task in serving:
+                task.cancel()
+            await asyncio.gather(*serving, return_exceptions=True)
+            self._remove_socket()
         self._let_folder_go()
+
+    def _remove_socket(self) -> None:
+        """Where the folder was removed meanwhile, another fleet's may lie there."""
+        with suppress(OSError):
+            if self._made is not None and os.path.samestat(self._made, self._path.stat()):
+                self._path.unlink()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await self._answer(await reader.readline(), partial(_say, writer))
-            writer.write(msgspec.json.encode(answer) + b"\n")
+
+            def say(sentence: str) -> None:
+                _send(writer, Progress(sentence))
+
+            _send(writer, await self._answer(await reader.readline(), say))
             await writer.drain()
+        except asyncio.CancelledError:
+            _send(writer, Answer(1, "the fleet was stopped before that was done"))
+            raise
         except (ValueError, ConnectionError):
             pass  # a line without an end, or somebody who does not wait
         finally:
@@ -165,9 +189,9 @@ class CommandSocket:
             )
 
 
-def _say(writer: asyncio.StreamWriter, sentence: str) -> None:
+def _send(writer: asyncio.StreamWriter, said: Progress | Answer) -> None:
     if not writer.is_closing():  # who asked may not wait any more
-        writer.write(msgspec.json.encode(Progress(sentence)) + b"\n")
+        writer.write(msgspec.json.encode(said) + b"\n")
 
 
 def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answer:
@@ -182,11 +206,7 @@ def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answ
             with _short(path) as short:
                 connected.connect(short)
             connected.sendall(msgspec.json.encode(request) + b"\n")
-            with connected.makefile("rb") as lines:
-                for line in lines:
-                    said = _decode_answer(line)
-                    if isinstance(said, Progress):
-                        say(said.sentence)
+            said = _heard(connected, say)
         except PermissionError:
             raise ConfigurationError(
                 f"{path} is for the user who has started the fleet; be that user"
@@ -199,6 +219,21 @@ def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answ
             said = None
     if not isinstance(said, Answer):
         raise ConfigurationError(f"the fleet in {folder} has ended before it answered")
+    return said
+
+
+def _heard(connected: socket.socket, say: Say) -> Progress | Answer | None:
+    """The last that is said, what comes before it is handed to `say`."""
+    said: Progress | Answer | None = None
+    try:
+        with connected.makefile("rb") as lines:
+            for line in lines:
+                said = _decode_answer(line)
+                if isinstance(said, Progress):
+                    say(said.sentence)
+    except KeyboardInterrupt:
+        say("the fleet goes on with it; its standard error tells what becomes of it")
+        raise
     return said
 
 
