@@ -22,6 +22,7 @@ from shop.demo.evidence import read_evidence
 from shop.demo.ledger import compare, main
 from shop.demo.places import SERVICES, Places
 from shop.demo.rules import HEARD_BY
+from tests.fleet.village import is_alive, until
 
 SHOP = Path(__file__).resolve().parents[2] / "examples" / "shop"
 KEYS = [
@@ -227,6 +228,19 @@ def test_ctrl_c_ends_a_demo_that_has_no_end_and_everything_is_still_compared(
     assert demo.returncode == 0, errors
     summary = json.loads(out.splitlines()[-1])
     assert (summary["lost"], summary["doubled"], summary["errors"]) == (0, 0, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_nothing_outlives_a_demo_that_was_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        _command(tmp_path / "demo"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stderr is not None
+        next(line for line in demo.stderr if "requests" in line)
+        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+        demo.kill()
+    assert len(children) == 3  # the card issuer, the shop, its customers
+    until(lambda: not any(is_alive(int(pid)) for pid in children))
 
 
 def test_a_port_in_use_is_said_in_a_sentence_with_the_remedy(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from borough.engines.process import begin_alone
+
 PYTHON = (sys.executable, "-P")
 STOP_S = 30.0
 LOWEST_PORT, HIGHEST_PORT = 20_000, 32_000  # below what the kernel gives to outgoing connections
@@ -42,6 +44,7 @@ class Child:
                 stderr=errors,
                 env=dict(environment),
                 process_group=0,
+                preexec_fn=begin_alone(signal.SIGTERM),  # none outlives a killed demo
             )
         assert self.process.stdout is not None
         self._out = self.process.stdout.fileno()

@@ -23,7 +23,7 @@ from pathlib import Path
 from borough.clock import SystemClock
 from borough.errors import ConfigurationError
 
-__all__ = ["ServerProcess", "found_program"]
+__all__ = ["ServerProcess", "begin_alone", "found_program"]
 
 _log = logging.getLogger("borough.engines")
 
@@ -82,7 +82,7 @@ class ServerProcess:
                     env=dict(os.environ if environment is None else environment),
                     process_group=0,  # a Ctrl-C in the terminal reaches it through its parent
                     user=user,
-                    preexec_fn=_begin_alone(stop_signal),
+                    preexec_fn=begin_alone(stop_signal),
                 )
             except OSError as error:
                 raise ConfigurationError(f"{name} cannot be started: {error}") from None
@@ -164,8 +164,8 @@ class ServerProcess:
             self._process.send_signal(number)
 
 
-def _begin_alone(number: signal.Signals) -> Callable[[], None]:
-    """What the child does before it becomes the server.
+def begin_alone(number: signal.Signals) -> Callable[[], None]:
+    """What a child does before it becomes the program that was asked for, as `preexec_fn`.
 
     It hears all signals, also those that this process ignores (a shell's background job ignores Ctrl-C), and asks
     the kernel for one at its parent's end, which may already have come.
