@@ -164,6 +164,29 @@ async def test_a_process_that_crashes_again_and_again_is_named_with_what_it_said
     )
 
 
+async def test_a_process_that_stays_down_at_once_is_not_said_to_crash_again_and_again(
+    shop: Watched,
+) -> None:
+    down = ReplicaFacts(
+        name="payments.2",
+        services=("payments",),
+        state="failed",
+        restarts=0,
+        trouble="payments.2: the port is taken",
+    )
+
+    class Fleet:
+        async def look(self) -> SystemFacts:
+            return SystemFacts(processes=(), answered={"payments": True}, replicas=(down,))
+
+    shop.alerting.facts = Fleet()
+    (alert,) = await shop.look()
+    assert (alert.rule, alert.service) == ("crash-loop", "payments")
+    assert alert.summary == (
+        "payments.2, which runs payments, stays down (payments.2: the port is taken)."
+    )
+
+
 async def test_a_process_that_has_begun_again_and_again_after_crashes_says_so_itself(
     tmp_path: Path,
 ) -> None:

@@ -101,6 +101,12 @@ def test_a_borough_toml_that_is_no_plain_text_is_told_apart_from_a_wrong_one(
         (("run", ".", "--grpc-port", "9" * 30), "is no port"),
         (("run", ".", "--mock", ","), "--mock ',' names nothing; name services"),
         (("scale", f"all={'9' * 5_000}"), "write NAME=COUNT, such as search=3"),
+        (("scale", "all=1", "all=2"), "all is named twice; say once how many it is to have"),
+        (("events", "dead", "--data", "no/data"), "there is no folder no/data; name the one with"),
+        (
+            ("events", "topics", "--data", "no/data"),
+            "there is no folder no/data; name the one with",
+        ),
         (("demo", "--port", "-1"), "argument --port: '-1' is no port"),
         (("demo", "--in-flight", "9" * 30), "is no number of customers, from 1 to 1000"),
         (("demo", "--in-flight", "²"), "is no number of customers"),

@@ -160,11 +160,10 @@ class Judging:
         for replica in seen.facts.replicas:
             times = seen.restarts.get(replica.name, 0)
             runs = ", ".join(replica.services)
-            said = f"{replica.name}, which runs {runs}, crashes again and again: " if runs else ""
-            said = said or f"{replica.name} crashes again and again: "
-            said += f"it has ended by itself {counted(times, 'time')} in 5 minutes"
+            named = f"{replica.name}, which runs {runs}," if runs else replica.name
+            said = f"{named} crashes again and again: it has ended by itself {counted(times, 'time')} in 5 minutes"
             if replica.state == "failed":
-                said += " and stays down"
+                said = f"{said} and stays down" if times else f"{named} stays down"
                 times = max(times, int(rule.above) + 1)
             said += f" ({_trouble(replica)})" if replica.trouble else ""
             service = replica.services[0] if replica.services else None

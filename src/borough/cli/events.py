@@ -121,6 +121,11 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigurationError(
             f"borough events {options.action}: say which: a name, --group, --id, or --all"
         )
+    # Of a name that is misspelt nothing would be dead.
+    if options.data and not Path(options.data).is_dir():
+        raise ConfigurationError(
+            f"there is no folder {options.data}; name the one with the system's data by --data"
+        )
     folder = {"data.folder": str(Path(options.data).resolve())} if options.data else {}
     system = System.load(
         options.system,

@@ -54,6 +54,8 @@ def _run(options: argparse.Namespace) -> int:
         name, equals, count = pair.partition("=")
         if not name or not equals or not count.isdecimal() or len(count) > _DIGITS:
             raise ConfigurationError(f"{pair!r}: write NAME=COUNT, such as search=3")
+        if name in wanted:
+            raise ConfigurationError(f"{name} is named twice; say once how many it is to have")
         wanted[name] = int(count)
     answer = ask_fleet(fleet_folder(options), Scale(wanted), complain)
     if answer.status:
