@@ -202,8 +202,10 @@ def test_what_cannot_be_scaled_is_said(root: Path) -> None:
         ):
             refused = village.command("scale", words)
             assert (refused.returncode, refused.stderr) == (2, f"borough: {sentence}\n")
+        collector = (village.data / "borough.otlp").read_text()
         second = refused_run(root, "together", "--data", str(village.data))
         assert (second.returncode, "already" in second.stderr) == (2, True)
+        assert (village.data / "borough.otlp").read_text() == collector
         assert village.stop() == 0
         gone = village.command("scale", "all=2")
         assert (gone.returncode, "no fleet is known in" in gone.stderr) == (2, True)

@@ -96,6 +96,7 @@ class _Fleet:
         self.stopping = asyncio.Event()
         self.address: Address | None = None
         self.supervisor: Supervisor | None = None
+        self.rollouts: Rollouts | None = None
         self.stderr = PatientStream(sys.stderr.fileno())
         self.view = FleetView(
             self.stderr, self._members, [each.name for each in self.topology.deployables]
@@ -112,14 +113,21 @@ class _Fleet:
         edge = self.system.configuration.options.edge
         _refuse_taken(edge.host, edge.port)
         clock = SystemClock()
+        handlers: dict[type[Any], Handler] = {
+            Scale: self._scale,
+            RolloutRequest: self._roll_out,
+            Members: self._tell_members,
+        }
+        commands = CommandSocket(self.folder, handlers)
+        commands.take_folder()
         async with kept(self.system.configuration, clock) as keeper:
             launch = self.launch
             if keeper is not None:
                 flags = {**launch.flags, "telemetry.keeper": keeper.url}
                 launch = msgspec.structs.replace(launch, flags=flags)
-            return await self._run(launch, clock)
+            return await self._run(launch, clock, commands)
 
-    async def _run(self, launch: Launch, clock: SystemClock) -> int:
+    async def _run(self, launch: Launch, clock: SystemClock, commands: CommandSocket) -> int:
         left = rolled_out(self.folder, self.topology)
         for sentence in reminders(self.folder, left):
             self.view.say(sentence)
@@ -133,21 +141,9 @@ class _Fleet:
             codes={name: each.code for name, each in left.items()},
             foreign=self.foreign,
         )
-        rollouts = Rollouts(self.system, supervisor, left)
-
-        async def roll_out(request: RolloutRequest, say: Say) -> Answer:
-            answer = await rollouts.handle(request, say)
-            self.view.say(f"borough: {masked_url(without_secrets(answer.sentence))}")
-            return answer
-
-        handlers: dict[type[Any], Handler] = {
-            Scale: self._scale,
-            RolloutRequest: roll_out,
-            Members: self._tell_members,
-        }
-        commands = CommandSocket(self.folder, handlers)
-        await commands.open()
         self.supervisor = supervisor
+        self.rollouts = Rollouts(self.system, supervisor, left)
+        await commands.open()
         try:
             return await self._supervise(supervisor)
         finally:
@@ -265,6 +261,12 @@ class _Fleet:
             facts[name] = [_described(member) for member in members]
         said = ", ".join(f"{name} has {len(found)}" for name, found in facts.items())
         return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
+
+    async def _roll_out(self, request: RolloutRequest, say: Say) -> Answer:
+        assert self.rollouts is not None
+        answer = await self.rollouts.handle(request, say)
+        self.view.say(f"borough: {masked_url(without_secrets(answer.sentence))}")
+        return answer
 
     async def _tell_members(self, _request: Members, _say: Say) -> Answer:
         """What the door judges crash loops by, shows of who is down, and knows of commands, which tell it nothing."""

@@ -90,7 +90,7 @@ class CommandSocket:
 
     async def open(self) -> None:
         """Listen. Raises `ConfigurationError` where another fleet does, or the folder takes no socket."""
-        self._take_folder()
+        self.take_folder()
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.unlink(missing_ok=True)
@@ -111,8 +111,13 @@ class CommandSocket:
                 f"{self._path} cannot be made: {error.strerror or error}; name another --data"
             ) from error
 
-    def _take_folder(self) -> None:
-        """Lock the folder; the lock ends with this process, however that ends."""
+    def take_folder(self) -> None:
+        """Have the folder, before anything is written there; the end of this process, however it comes, frees it.
+
+        Raises `ConfigurationError` where another fleet has it. Idempotent.
+        """
+        if self._lock is not None:
+            return
         folder = self._path.parent
         try:
             self._lock = os.open(folder, os.O_RDONLY)
