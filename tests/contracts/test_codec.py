@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Annotated, Any, Protocol
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import pytest
@@ -29,7 +30,7 @@ from borough import (
     post,
     put,
 )
-from borough.contracts.codec import JSON, Codec, problem_document, reply_fields
+from borough.contracts.codec import JSON, Codec, _pairs, problem_document, reply_fields
 from borough.contracts.reading import read_contract
 from borough.errors import InvalidRequest, ServiceFailure
 from borough.transports.http.router import Router, split_target
@@ -325,6 +326,19 @@ def test_what_no_header_can_carry_is_refused(source: str) -> None:
 def test_what_no_path_can_carry_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest, match="path parameter 'key' cannot be"):
         CODECS["fields"].write_arguments((key, None, 1, None, UNSET, ()))
+
+
+@given(st.text("ab=&+%2é", max_size=12))
+def test_a_query_is_read_as_forms_are(query: str) -> None:
+    try:
+        expected: object = parse_qsl(query, keep_blank_values=True, errors="strict")
+    except ValueError:
+        expected = None
+    try:
+        found: object = [*_pairs(query)]
+    except InvalidRequest:
+        found = None
+    assert found == expected
 
 
 def test_a_query_with_too_many_values_is_told_how_many_it_may_have() -> None:

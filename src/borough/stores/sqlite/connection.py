@@ -8,6 +8,7 @@ a text hides them; the guard interrupts what runs beyond a time.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -28,6 +29,7 @@ __all__ = ["BODY", "READING_PRAGMAS", "Connection", "NeverBegan", "savepoint_nam
 BODY = "borough_body"
 _STEPS = 1000
 _SHAPED = 500
+_EQUALS = re.compile(r"\bwhere\b.*(?:=|\bis\b(?!\s+(?:not\s+)?null\b))", re.IGNORECASE | re.DOTALL)
 T = TypeVar("T")
 READING_PRAGMAS = frozenset(
     (
@@ -180,6 +182,12 @@ class Connection:
     def in_transaction(self) -> bool:
         """Whether a transaction is open; an engine's error may have ended it."""
         return bool(self.inner.in_transaction)
+
+    def plans_by_value(self) -> bool:
+        """Whether a plan may hang on what a column is to equal: there is an index of such rows alone, or statistics."""
+        some = "type = 'index' and sql like '%where%' or name = 'sqlite_stat4'"
+        found = self.inner.execute(f"select name, sql from sqlite_schema where {some}").fetchall()
+        return any(name == "sqlite_stat4" or _EQUALS.search(sql) for name, sql in found)
 
     def change(self, statement: Statement, args: Sequence[Any]) -> int:
         """Run a statement to its end; returns the rows that it changed itself."""

@@ -29,7 +29,7 @@ from borough.stores.sqlite.faults import unusable
 from borough.stores.sqlite.migrate import apply_migrations
 from borough.stores.sqlite.options import SqliteOptions
 from borough.stores.sqlite.readers import Readers, Snapshot
-from borough.stores.sqlite.sql import read_statement
+from borough.stores.sqlite.sql import Statement, read_statement
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.worker import Worker
 from borough.stores.sqlite.writer import Writer
@@ -62,7 +62,8 @@ class SqliteStore(RowReader):
         self._clock = clock
         self._deadline = deadline
         self._options = options
-        self._texts = Texts(read_statement)
+        self._texts = Texts(self._text)
+        self._plans_by_value = True
         self._plans = RowPlans()
         self._baton = Baton(self.path)
         self._worker: Worker | None = None
@@ -88,6 +89,7 @@ class SqliteStore(RowReader):
         try:
             await self._connect_first(worker, until, made)
             writer, reader = made
+            self._know_plans(writer.plans_by_value())
             connect = partial(self._connect, writes=False)
             name = Path(self.path).stem
             self._readers = Readers(
@@ -202,10 +204,21 @@ class SqliteStore(RowReader):
         if self._writer is None:
             raise self._not_open()
 
-        def work(connection: Connection) -> list[str]:
-            return apply_migrations(connection, space, migrations, self._clock)
+        def work(connection: Connection) -> tuple[list[str], bool]:
+            applied = apply_migrations(connection, space, migrations, self._clock)
+            return applied, connection.plans_by_value()
 
-        return await self._writer.alone(work, self._until())
+        applied, by_value = await self._writer.alone(work, self._until())
+        self._know_plans(by_value)
+        return applied
+
+    def _text(self, sql: str) -> Statement:
+        return read_statement(sql, by_value=self._plans_by_value)
+
+    def _know_plans(self, by_value: bool) -> None:
+        """How texts are read from now on; those that were read before are read again."""
+        self._plans_by_value = by_value
+        self._texts.clear()
 
     def _until(self) -> float:
         deadline = self._deadline()
