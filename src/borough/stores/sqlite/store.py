@@ -89,7 +89,6 @@ class SqliteStore(RowReader):
         try:
             await self._connect_first(worker, until, made)
             writer, reader = made
-            self._know_plans(writer.plans_by_value())
             connect = partial(self._connect, writes=False)
             name = Path(self.path).stem
             self._readers = Readers(
@@ -150,6 +149,7 @@ class SqliteStore(RowReader):
         writer = self._connect(writes=True)
         made.append(writer)
         writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)  # what a crash has left
+        self._know_plans(writer.plans_by_value())
         made.append(self._connect(writes=False))
 
     async def close(self) -> None:
