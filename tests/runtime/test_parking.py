@@ -100,7 +100,8 @@ async def test_a_parked_event_that_is_heard_no_more_says_so_when_it_dies(tmp_pat
     async with staged(tmp_path) as stage:
         orders, mail = await stage.place("orders"), await stage.place("mail")
         bad = Bad("bad")
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, PATIENT)
+        once = Retries(quick=2, quick_waits=QUICK.quick_waits, parked_waits=Backoff(1.0, 1.0))
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear, once)
         await consumer.register()
         async with running(relay, consumer):
             await place_all(orders, (1, "bad"))
