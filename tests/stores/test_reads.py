@@ -124,12 +124,9 @@ async def test_all_gives_at_most_the_row_limit(opened: Opener) -> None:
 @pytest.mark.parametrize(
     "rest",
     [
-        "id > $1 order by name limit $2",
-        "id > $1 limit ($2)",
-        "id > $1 order by name limit 0, $2",
-        "id > $1 limit /* so many */ $2 offset 0",
-        "stock = $1 order by name limit $2",
-        "stock is $1 group by name limit $2",
+        "stock = $1 order by name",
+        "stock is $1 group by name",
+        "stock = /* none */ $1 and id > $2 order by name",
     ],
 )
 async def test_a_statement_with_parameters_is_planned_once(
@@ -146,11 +143,11 @@ async def test_a_statement_with_parameters_is_planned_once(
     store = await opened(slow_s=30.0)
     async with store.transaction() as tx:
         await tx.many("insert into item (name, stock) values ($1, 0)", [("a",), ("b",), ("c",)])
-    text = f"select name from item where {rest}"
-    assert await store.all(str, text, 0, 1) == ["a"]
+    text, rest_of = f"select name from item where {rest}", [0] * ("$2" in rest)
+    assert await store.all(str, text, 1, *rest_of) == []
     assert planned
     planned.clear()
-    assert await store.all(str, text, 0, 2) == ["a", "b"]
+    assert await store.all(str, text, 0, *rest_of) == ["a", "b", "c"]
     assert not planned
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 __all__ = ["conversion"]
 
-_WHOLE = " - at `$.value`"
+_PLACE = " - at `$.value"
 
 
 def conversion(kind: Any, *, strict: bool = True) -> Callable[[Any], Any]:
@@ -27,11 +27,14 @@ def conversion(kind: Any, *, strict: bool = True) -> Callable[[Any], Any]:
         try:
             return msgspec.convert({"value": value}, holder, strict=strict).value  # type: ignore[attr-defined]
         except msgspec.ValidationError as error:
-            raise msgspec.ValidationError(_told(str(error))) from None
+            raise msgspec.ValidationError(_told(str(error))) from error.__cause__
 
     return convert
 
 
 def _told(message: str) -> str:
     """A message about the value, without its holder."""
-    return message.removesuffix(_WHOLE).replace("`$.value", "`$", 1)
+    text, place, rest = message.rpartition(_PLACE)
+    if not place:
+        return message
+    return text if rest == "`" else f"{text} - at `${rest}"

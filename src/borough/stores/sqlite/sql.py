@@ -77,23 +77,21 @@ class Statement:
 def read_statement(sql: str, *, by_value: bool = False) -> Statement:
     """Read a text. Raises `TransactionMisuse` for one that is refused, `StoreError` for one that is none.
 
-    SQLite plans a statement anew at each execution where a limit, or what a column is to equal beside an order, is a
-    parameter, and not where it is computed, if only by a plus. `by_value`: what a column is to equal may matter for
-    the plan, so that is left as it is.
+    SQLite plans a statement anew at each execution where what a column is to equal, beside an order, is a parameter,
+    and not where it is computed, if only by a plus. `by_value`: what a column is to equal may matter for the plan, so
+    that is left as it is. So is a limit: its value decides whether rows are sorted, or an index walked in their order.
     """
     parts: list[str] = []
     words: list[str] = []
     numbers: set[int] = set()
-    ended = is_limit = False
+    ended = False
     before = ""
     for token in _TOKEN.finditer(sql):
         kind, text = token.lastgroup, token[0]
         if kind == "skip":
             parts.append(text)
             continue
-        goes_on = kind in ("number", "literal") or text in ",("
-        is_limit = text.upper() == "LIMIT" or (is_limit and goes_on)
-        is_computed = is_limit or (not by_value and before in ("=", "IS"))
+        is_computed = not by_value and before in ("=", "IS")
         before = text.upper()
         if kind == "end":
             ended = "TRIGGER" not in words[:4]  # whose body has its own semicolons
