@@ -194,9 +194,8 @@ class _Drafting:
         self.messages: dict[str, ProtoMessage] = {}
         self.enums: dict[str, ProtoEnum] = {}
         self.names = NameSet()
-        self.values = NameSet(
-            is_exact=True
-        )  # those of all enums stand beside each other in the file
+        # The values of all enums stand beside each other in the file.
+        self.values = NameSet(is_exact=True)
         self.service = descriptor.name.removesuffix("Service") + "Service"
         self.types = {name: self._take(pascal(name)) for name in sorted(_used(descriptor))}
 
