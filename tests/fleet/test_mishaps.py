@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from borough.fleet.commands import Members, ask_fleet
 from borough.fleet.data_folder import DataFolder
 from tests.cli.terminal import PATIENCE_S, borough
 from tests.fleet.versions import write_grown
-from tests.fleet.village import LEDGER_SERVICE, run_village, until, write_village
+from tests.fleet.village import LEDGER_SERVICE, Village, run_village, until, write_village
 
 DOWN = "it stays down; once the cause is mended, `borough scale ledger=1 --data "
 
@@ -80,35 +82,37 @@ def refuses(folder: DataFolder) -> bool:
     return False
 
 
+@contextmanager
+def rolling_out(tmp_path: Path, watch_s: float) -> Iterator[tuple[Village, subprocess.Popen[str]]]:
+    """A village as a fleet, and who asks it for another ledger."""
+    root, grown = write_village(tmp_path / "now"), write_grown(tmp_path / "next")
+    with run_village(root, "fleet", "--set", f"fleet.watch_s={watch_s}") as village:
+        words = ("rollout", "ledger", "--from", str(grown), "--data", str(village.data))
+        with subprocess.Popen(borough(*words), stderr=subprocess.PIPE, text=True) as asking:
+            yield village, asking
+
+
 def test_who_does_not_wait_for_a_rollout_is_told_that_it_goes_on_and_the_fleet_how_it_ends(
     tmp_path: Path,
 ) -> None:
-    root, grown = write_village(tmp_path / "now"), write_grown(tmp_path / "next")
-    with run_village(root, "fleet", "--set", "fleet.watch_s=0.5") as village:
-        words = ("rollout", "ledger", "--from", str(grown), "--data", str(village.data))
-        with subprocess.Popen(borough(*words), stderr=subprocess.PIPE, text=True) as asking:
-            assert asking.stderr is not None
-            said = asking.stderr.readline()
-            assert said == "ledger 1.4 fits what runs; 1.3 goes\n"
-            asking.send_signal(signal.SIGINT)
-            rest = asking.stderr.read()
-            assert asking.wait(PATIENCE_S) == 130
+    with rolling_out(tmp_path, watch_s=0.5) as (village, asking):
+        assert asking.stderr is not None
+        said = asking.stderr.readline()
+        assert said == "ledger 1.4 fits what runs; 1.3 goes\n"
+        asking.send_signal(signal.SIGINT)
+        rest = asking.stderr.read()
+        assert asking.wait(PATIENCE_S) == 130
         assert rest.endswith(
             "the fleet goes on with it; its standard error tells what becomes of it\n"
         )
         village.hears("borough: ledger runs 1.4 instead of 1.3 (")
 
 
-def test_a_rollout_that_the_end_of_the_fleet_cuts_off_is_told_in_a_sentence(
-    tmp_path: Path,
-) -> None:
-    root, grown = write_village(tmp_path / "now"), write_grown(tmp_path / "next")
-    with run_village(root, "fleet", "--set", "fleet.watch_s=60") as village:
-        words = ("rollout", "ledger", "--from", str(grown), "--data", str(village.data))
-        with subprocess.Popen(borough(*words), stderr=subprocess.PIPE, text=True) as asking:
-            village.hears("ledger.2 | is ready")
-            assert village.stop() == 0
-            _, said = asking.communicate(timeout=PATIENCE_S)
+def test_a_rollout_that_the_end_of_the_fleet_cuts_off_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with rolling_out(tmp_path, watch_s=60) as (village, asking):
+        village.hears("ledger.2 | is ready")
+        assert village.stop() == 0
+        _, said = asking.communicate(timeout=PATIENCE_S)
         assert (asking.returncode, said.splitlines()[-1]) == (
             1,
             "borough: the fleet was stopped before that was done",
