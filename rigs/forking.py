@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -83,7 +84,7 @@ class Forker:
         self._reading: tuple[asyncio.StreamReader, asyncio.ReadTransport] | None = None
 
     async def begin(self, words: Sequence[str], errors: IO[Any]) -> Life:
-        """Begin a life with these arguments of the command `borough`."""
+        """Begin a life with what follows Python's `-m`: a module, and its arguments."""
         if self._reading is None:
             self._reading = await _reader(self._answers)
         reading, writing = os.pipe()
@@ -113,8 +114,6 @@ async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.ReadTr
 
 def main(requests: socket.socket, answers: int) -> int:
     """Import everything, then fork a life for each request until there are no more."""
-    from borough.cli import main as command
-
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()
@@ -130,7 +129,9 @@ def main(requests: socket.socket, answers: int) -> int:
             for number, descriptor in enumerate(handed, start=1):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
-            return command(json.loads(request))
+            module, *sys.argv[1:] = json.loads(request)
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            return 0
         for descriptor in handed:
             os.close(descriptor)
         os.write(answers, b"%d\n" % pid)

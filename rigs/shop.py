@@ -202,10 +202,10 @@ class RiggedShop:
         """Start the server, once by another launcher if wished; it is not ready yet."""
         arguments = (*WITNESS, *self._arguments)
         launcher = launcher or self._launcher
-        if self._forks and launcher == PLAIN:
+        if self._forks:
             if self._forker is None:
                 self._forker = Forker(self.environment)
-            words = ("run", str(self._system), "--json", *arguments)
+            words = (*launcher[1:], "run", str(self._system), "--json", *arguments)
             with self.log.open("ab") as errors:
                 self._server = Server(await self._forker.begin(words, errors), self.log)
         else:
