@@ -151,12 +151,14 @@ class ServiceTokens:
 
     def caller(self, request: Request) -> str | None:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""
-        header, connection = request.headers.get, request.connection
-        claimed = header(wire.SERVICE) if wire.SERVICE in request.headers.raw else None
-        if claimed is None or claimed == connection.caller:
-            known: str | None = connection.caller
+        connection = request.connection
+        known: str | None = connection.caller
+        if wire.SERVICE not in request.headers.raw:
             return known
-        proof = header(wire.PROOF)
+        claimed = request.headers.get(wire.SERVICE)
+        if claimed is None or claimed == known:
+            return known
+        proof = request.headers.get(wire.PROOF)
         if proof is None or not self.proves(claimed, proof):
             connection.caller = None
             raise Unauthenticated(

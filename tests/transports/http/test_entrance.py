@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar, copy_context
+
+import msgspec
 import pytest
 
 from borough.testing import ManualClock
@@ -49,3 +52,27 @@ def test_a_time_that_cannot_be_meant_is_told_at_the_door_however_long_it_lay_unr
     assert arrival is not None
     assert arrival.at_work == 1
     assert caller.count == 0
+
+
+async def test_a_call_that_waited_begins_in_no_other_calls_context() -> None:
+    who = ContextVar("who", default="nobody")
+    begun: list[str] = []
+
+    class Waiting(Refused):
+        def begin(self) -> None:
+            begun.append(who.get())
+
+    limits = msgspec.structs.replace(LIMITS, most=1, waiting=1, wait_s=60.0)
+    entrance = Entrance("booth", limits, ManualClock())
+    first = entrance.arrive(asked(b"1000"), Waiting(), 0.0, 0.0)
+    second = entrance.arrive(asked(b"1000"), Waiting(), 0.0, 0.0)
+    assert first is not None
+    assert second is not None
+
+    def leave() -> None:
+        who.set("the first")
+        entrance.leave(first)
+
+    copy_context().run(leave)
+    assert begun == ["nobody"]
+    entrance.leave(second)

@@ -2,11 +2,12 @@
 
 import asyncio
 import random
+import socket
 from collections import Counter
 
 import pytest
 
-from borough.clock import SystemClock
+from borough.clock import SystemClock, thread_cpu_s
 from borough.errors import CallError
 from borough.ports import Replica
 from borough.reliability.repeats import RepeatTerms
@@ -84,6 +85,20 @@ async def opened() -> tuple[Replica, HttpServer]:
     server = HttpServer(answer)
     await server.open("127.0.0.1", 0)
     return Replica(f"search-{server.port}", "127.0.0.1", server.port), server
+
+
+async def test_a_server_that_closes_while_it_accepts_comes_to_its_end() -> None:
+    _, server = await opened()
+    waiting = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(5)]
+    until = thread_cpu_s() + 0.02
+    while thread_cpu_s() < until:
+        pass
+    server.end_work(server.monotonic())  # a handler has computed: all who wait are accepted
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await server.close()
+    for each in waiting:
+        each.close()
 
 
 @pytest.mark.parametrize("drains", [True, False], ids=["drained", "just closed"])

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from borough.clock import SystemClock, thread_cpu_s
 from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.message import Request, Response
+from borough.transports.http.waited import waited_s
 from tests.transports.http.conftest import ServeOn
 from tests.transports.http.listening import TEXT, Raw, Service, echo
 
@@ -116,3 +117,10 @@ async def test_a_call_that_waited_for_long_has_let_nobody_wait(serve: ServeOn) -
 
     # On a machine that has no time for this process, one of them has.
     assert not all([await is_late_after(serve, wait) for _ in range(5)])
+
+
+async def test_what_comes_by_a_connection_that_is_gone_has_not_waited() -> None:
+    class Gone(asyncio.Transport):
+        """Of asyncio's TLS: it has no socket any more."""
+
+    assert waited_s(Gone()) == 0.0

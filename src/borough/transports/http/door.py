@@ -209,7 +209,6 @@ class Door:
         trace: TraceContext,
     ) -> Call:
         """The call that a request is, with its deadline and its key. Raises `InvalidRequest`."""
-        header = request.headers.get
         arrival = request.arrival
         if arrival is not None and arrival.timeout_s != UNREADABLE:
             deadline = arrival.came_at + arrival.timeout_s
@@ -218,13 +217,13 @@ class Door:
             if waits is not None and trace.parent:
                 waits.note(trace, arrival.came_at, arrival.began_at)
         else:
-            asked = wire.read_timeout_s(header(wire.TIMEOUT_MS))
+            asked = wire.read_timeout_s(request.headers.get(wire.TIMEOUT_MS))
             deadline = self._clock.monotonic() + (
                 self._default_timeout_s if asked is None else min(asked, self._longest_timeout_s)
             )
         key = None
         if route.is_keyed:
-            key = wire.read_idempotency_key(header(wire.IDEMPOTENCY_KEY))
+            key = wire.read_idempotency_key(request.headers.get(wire.IDEMPOTENCY_KEY))
             if not route.stores_key:
                 key = _derived_key(route, arguments)
         return Call(

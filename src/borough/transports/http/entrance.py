@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextvars import copy_context
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -71,6 +72,7 @@ class Entrance:
         self._limits = limits
         self._monotonic = clock.monotonic
         self._timer: asyncio.TimerHandle | None = None
+        self._context = copy_context()
         self.refused = 0
         """How many calls have been refused."""
         self._full = _refusal(f"{service} is at its limit of calls at work, and none may wait")
@@ -145,7 +147,7 @@ class Entrance:
                 break
             self.limit.begin(arrival, now)
             waiter, arrival.waiter = arrival.waiter, None
-            waiter.begin()
+            self._context.copy().run(waiter.begin)  # this one is of the call that has ended
         for arrival in gone:
             self._turn_away(arrival, self._late)
 
@@ -183,7 +185,8 @@ class Entrances:
 
     def to(self, path: str) -> Entrance | None:
         """The entrance of the service to which a path leads; None where it leads elsewhere."""
-        first = path.split("/", 2)[1] if path[:1] == "/" else path
+        end = path.find("/", 1)
+        first = path[1:] if end < 0 else path[1:end]
         entrance = self._entrances.get(first)
         return (
             self._entrances.get(unquote(first)) if entrance is None and "%" in first else entrance

@@ -17,13 +17,12 @@ _LAST_DATA_RECEIVED = struct.Struct("52xI")  # tcpi_last_data_recv, in milliseco
 
 
 def waited_s(transport: asyncio.Transport) -> float:
-    """Seconds since the last bytes of this connection came."""
-    if _TCP_INFO is None:
+    """Seconds since the last bytes of this connection came; nothing of one that is gone."""
+    connected = transport.get_extra_info("socket")
+    if _TCP_INFO is None or connected is None:
         return 0.0
     try:
-        told = transport.get_extra_info("socket").getsockopt(
-            socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECEIVED.size
-        )
+        told = connected.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _LAST_DATA_RECEIVED.size)
         (milliseconds,) = _LAST_DATA_RECEIVED.unpack(told)
     except (OSError, struct.error):
         return 0.0
