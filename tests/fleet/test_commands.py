@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import socket
 import stat
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
-from borough.errors import ConfigurationError
+from borough.errors import ConfigurationError, Unavailable
 from borough.fleet.commands import Answer, CommandSocket, Say, Scale, ask_fleet
 
 
@@ -66,6 +69,7 @@ async def test_what_nobody_has_thought_of_is_answered_and_logged(
 
 async def test_half_an_answer_is_that_of_a_fleet_that_has_ended(tmp_path: Path) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'{"type":"beat"}\n')
         await reader.readline()
         writer.write(b'{"type":"answer","sta')
         writer.close()
@@ -135,6 +139,78 @@ async def test_ctrl_c_while_the_fleet_is_at_work_says_that_it_goes_on(tmp_path: 
         "begins",
         "the fleet goes on with it; its standard error tells what becomes of it",
     ]
+
+
+def test_a_fleet_that_says_no_word_is_asked_nothing_and_given_up_in_a_sentence(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stopped:
+        stopped.bind(str(tmp_path / "fleet.sock"))
+        stopped.listen()
+        with pytest.raises(Unavailable, match="does not answer, and nothing was asked of it"):
+            ask_fleet(tmp_path, Scale({"a": 1}), said.append, silent_s=0.1, patience_s=0.3)
+        accepted, _ = stopped.accept()
+        with accepted:
+            assert accepted.recv(1) == b""
+    fleet = re.escape(f"the fleet in {tmp_path}") + r"( \(pid \d+\))?"
+    (only,) = said
+    assert re.fullmatch(
+        f"{fleet} has said nothing for 0.1 s; it is waited for, 0.3 s at most", only
+    )
+
+
+def test_a_fleet_where_no_more_may_wait_is_given_up_at_once(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        stopped = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        stopped.bind(str(tmp_path / "fleet.sock"))
+        stopped.listen(0)
+        with suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                waiting.setblocking(False)
+                waiting.connect(str(tmp_path / "fleet.sock"))
+        with pytest.raises(Unavailable, match="is stopped or hangs"):
+            ask_fleet(tmp_path, Scale({"a": 1}))
+
+
+async def test_what_was_asked_is_waited_for_however_long_nothing_is_heard(tmp_path: Path) -> None:
+    patience_s = 1.0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'{"type":"beat"}\n')
+        await reader.readline()
+        await asyncio.sleep(1.2 * patience_s)
+        writer.write(b'{"type":"answer","status":0,"sentence":"done"}\n')
+        writer.close()
+
+    said: list[str] = []
+
+    def ask() -> Answer:
+        terms = {"silent_s": 0.05, "patience_s": patience_s}
+        return ask_fleet(tmp_path, Scale({"a": 1}), said.append, **terms)
+
+    async with await asyncio.start_unix_server(answer, tmp_path / "fleet.sock"):
+        assert await asyncio.to_thread(ask) == Answer(0, "done")
+    assert said[-1].endswith("has said nothing for 0.05 s; it is waited for")
+
+
+async def test_who_waits_for_work_that_takes_long_hears_that_the_fleet_is_well(
+    tmp_path: Path,
+) -> None:
+    async def work(_request: Scale, _say: Say) -> Answer:
+        await asyncio.Event().wait()
+        raise AssertionError("it waits for ever")
+
+    commands = CommandSocket(tmp_path, {Scale: work})
+    await commands.open()
+    reader, writer = await asyncio.open_unix_connection(tmp_path / "fleet.sock")
+    async with asyncio.timeout(30):
+        assert await reader.readline() == b'{"type":"beat"}\n'
+        writer.write(b'{"type":"scale","replicas":{"a":1}}\n')
+        assert await reader.readline() == b'{"type":"beat"}\n'
+    writer.close()
+    await commands.close()
 
 
 def test_where_no_fleet_runs_that_is_said(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from borough.alerting.facts import ReplicaFacts
 from borough.clock import Clock
-from borough.errors import ConfigurationError
+from borough.errors import ConfigurationError, Unavailable
 from borough.fleet.commands import Members, ask_fleet
 from borough.telemetry.masking import masked
 from borough.telemetry.plain import plain, printable
@@ -51,7 +51,12 @@ def _ask(folder: Path) -> tuple[ReplicaFacts, ...]:
     try:
         answer = ask_fleet(folder, Members())
         found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
-    except (ConfigurationError, msgspec.MsgspecError, OSError):  # no descriptor is left, too
+    except (
+        ConfigurationError,
+        Unavailable,
+        msgspec.MsgspecError,
+        OSError,
+    ):  # no descriptor is left, too
         return ()
     return tuple(
         msgspec.structs.replace(

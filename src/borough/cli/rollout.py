@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from borough.cli.output import complain
 from borough.cli.scale import add_fleet, fleet_folder
 
 __all__ = ["add"]
@@ -46,11 +47,8 @@ def add(subparsers: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from borough.fleet.commands import Rollout, ask_fleet
 
-    def say(sentence: str) -> None:
-        print(sentence, file=sys.stderr, flush=True)
-
     request = Rollout(options.service, str(Path(options.source).resolve()))
-    answer = ask_fleet(fleet_folder(options), request, say)
+    answer = ask_fleet(fleet_folder(options), request, complain)
     if options.json and answer.facts:
         print(msgspec.json.encode(answer.facts).decode())
     elif answer.status:

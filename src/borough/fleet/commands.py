@@ -1,6 +1,7 @@
 """How other commands reach a running fleet: a request, what is said meanwhile, and an answer, as JSON lines.
 
-What was asked for is done whether or not who has asked waits for it, unless the fleet is stopped.
+The fleet says a word first and again and again: nothing is asked of one that says none, and who waits for what is
+being done hears that it is. That is done whether or not who has asked waits for it, unless the fleet is stopped.
 
 The socket lies in the data folder and is for its owner only; a lock on the folder makes sure that one fleet
 at a time has it, as two that start at once would each find nobody there. A new command is a `Request` here and
@@ -14,15 +15,17 @@ import fcntl
 import logging
 import os
 import socket
+import struct
+import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from borough.errors import BoroughError, ConfigurationError
+from borough.errors import BoroughError, ConfigurationError, Unavailable
 
 __all__ = ["Answer", "CommandSocket", "Handler", "Members", "Rollout", "Say", "Scale", "ask_fleet"]
 
@@ -31,6 +34,14 @@ _FILE = "fleet.sock"
 _LONGEST_PATH = 100
 """Socket addresses hold some hundred bytes; a longer path is reached through a short link."""
 _LONGEST_LINE = 1024 * 1024
+_PIECE = 64 * 1024
+_PEER = struct.Struct("3i")
+"""Process, user and group."""
+_BEAT_S = 1.0
+_SILENT_S = 5.0
+"""After so long without a word it is said that one is waited for."""
+_PATIENCE_S = 30.0
+"""So long a first word is waited for."""
 
 
 class Scale(msgspec.Struct, frozen=True, tag="scale"):
@@ -54,6 +65,10 @@ Request = Scale | Rollout | Members
 """What may be asked."""
 
 
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """The supervisor is well: it takes requests, or is at work on one."""
+
+
 class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """What has been done so far, in a sentence."""
 
@@ -72,9 +87,8 @@ Say = Callable[[str], None]
 Handler = Callable[[Any, Say], Awaitable[Answer]]
 """Does what was asked for, and says meanwhile how far it is."""
 _decode_request = msgspec.json.Decoder(Request).decode
-_decode_answer: Callable[[bytes], Progress | Answer] = msgspec.json.Decoder(
-    Progress | Answer
-).decode
+Said = Beat | Progress | Answer
+_decode_said: Callable[[bytes], Said] = msgspec.json.Decoder(Said).decode
 
 
 class CommandSocket:
@@ -161,6 +175,7 @@ class CommandSocket:
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        beating = asyncio.ensure_future(_beat(writer))
         try:
 
             def say(sentence: str) -> None:
@@ -174,6 +189,7 @@ class CommandSocket:
         except (ValueError, ConnectionError):
             pass  # a line without an end, or somebody who does not wait
         finally:
+            beating.cancel()
             writer.close()
 
     async def _answer(self, line: bytes, say: Say) -> Answer:
@@ -194,24 +210,41 @@ class CommandSocket:
             )
 
 
-def _send(writer: asyncio.StreamWriter, said: Progress | Answer) -> None:
+async def _beat(writer: asyncio.StreamWriter) -> None:
+    while True:
+        _send(writer, Beat())
+        await asyncio.sleep(_BEAT_S)
+
+
+def _send(writer: asyncio.StreamWriter, said: Said) -> None:
     if not writer.is_closing():  # who asked may not wait any more
         writer.write(msgspec.json.encode(said) + b"\n")
 
 
-def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answer:
-    """Ask the fleet that runs on this data; blocking, for commands. Raises `ConfigurationError`.
+def ask_fleet(
+    folder: Path,
+    request: Request,
+    say: Say = lambda _: None,
+    *,
+    silent_s: float = _SILENT_S,
+    patience_s: float = _PATIENCE_S,
+) -> Answer:
+    """Ask the fleet that runs on this data; blocking, for commands.
 
-    `say` gets what is said on the way.
+    `say` gets what is said on the way, also that nothing is heard for `silent_s`.
+    Raises `ConfigurationError`, and `Unavailable` for a fleet that has not said a first word after `patience_s`: then
+    nothing was asked of it. What it was asked is waited for as long as it takes.
     """
     path = folder / _FILE
-    said: Progress | Answer | None = None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected:
+        connected.settimeout(silent_s)
+        asker = _Asker(connected, folder, say, patience_s)
         try:
             with _short(path) as short:
                 connected.connect(short)
-            connected.sendall(msgspec.json.encode(request) + b"\n")
-            said = _heard(connected, say)
+            answer = asker.ask(request)
+        except BlockingIOError:  # nobody has been heard for so long that no more may wait there
+            raise asker.unheard() from None
         except PermissionError:
             raise ConfigurationError(
                 f"{path} is for the user who has started the fleet; be that user"
@@ -220,26 +253,89 @@ def ask_fleet(folder: Path, request: Request, say: Say = lambda _: None) -> Answ
             raise ConfigurationError(
                 f"no fleet is known in {folder}; start it with `borough run --topology NAME`, or name --data"
             ) from None
-        except msgspec.DecodeError:  # half a line, or what another version says
-            said = None
-    if not isinstance(said, Answer):
+        except msgspec.DecodeError:  # what another version says
+            answer = None
+    if answer is None:
         raise ConfigurationError(f"the fleet in {folder} has ended before it answered")
-    return said
+    return answer
 
 
-def _heard(connected: socket.socket, say: Say) -> Progress | Answer | None:
-    """The last that is said, what comes before it is handed to `say`."""
-    said: Progress | Answer | None = None
+class _Asker:
+    """Who asks, at the end of a connection that gives up a reading after a while."""
+
+    def __init__(self, connected: socket.socket, folder: Path, say: Say, patience_s: float) -> None:
+        self._connected = connected
+        self._folder = folder
+        self._say = say
+        self._patience_s = patience_s
+        self._has_asked = False
+
+    def ask(self, request: Request) -> Answer | None:
+        """Ask once a first word is heard; None for a fleet that ends before it answers."""
+        try:
+            for said in self._hear():
+                if not self._has_asked:
+                    self._connected.sendall(msgspec.json.encode(request) + b"\n")
+                    self._has_asked = True
+                match said:
+                    case Answer():
+                        return said
+                    case Progress(sentence):
+                        self._say(sentence)
+                    case Beat():
+                        pass
+        except KeyboardInterrupt:
+            if self._has_asked:
+                self._say("the fleet goes on with it; its standard error tells what becomes of it")
+            raise
+        return None
+
+    def unheard(self) -> Unavailable:
+        """Why it is given up."""
+        return Unavailable(
+            f"{self._fleet} does not answer, and nothing was asked of it: its process is stopped or hangs; "
+            "let that go on (`kill -CONT`), or end it and start the fleet anew"
+        )
+
+    def _hear(self) -> Iterator[Said]:
+        """Each word, as it comes. Raises `Unavailable`."""
+        left, silent_s = b"", 0.0
+        while True:
+            try:
+                data = self._connected.recv(_PIECE)
+            except TimeoutError:
+                silent_s += self._connected.gettimeout() or 0.0
+                self._wait_on(silent_s)
+                continue
+            if not data:
+                return
+            silent_s = 0.0
+            *lines, left = (left + data).split(b"\n")
+            yield from map(_decode_said, lines)
+
+    def _wait_on(self, silent_s: float) -> None:
+        """Say once of each silence that one is waited for; give up only what was not asked."""
+        if not self._has_asked and silent_s >= self._patience_s:
+            raise self.unheard()
+        if silent_s == self._connected.gettimeout():
+            most = "" if self._has_asked else f", {self._patience_s:g} s at most"
+            self._say(f"{self._fleet} has said nothing for {silent_s:g} s; it is waited for{most}")
+
+    @property
+    def _fleet(self) -> str:
+        return f"the fleet in {self._folder}{_process_behind(self._connected)}"
+
+
+def _process_behind(connected: socket.socket) -> str:
+    """The process that listens at the other end, for people to read, where the system tells."""
+    if sys.platform != "linux":
+        return ""
     try:
-        with connected.makefile("rb") as lines:
-            for line in lines:
-                said = _decode_answer(line)
-                if isinstance(said, Progress):
-                    say(said.sentence)
-    except KeyboardInterrupt:
-        say("the fleet goes on with it; its standard error tells what becomes of it")
-        raise
-    return said
+        told = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    except OSError:
+        return ""
+    pid, _, _ = _PEER.unpack(told)
+    return f" (pid {pid})" if pid > 0 else ""
 
 
 @contextmanager
