@@ -247,13 +247,17 @@ def test_a_mock_serves_a_contract_without_a_class(root: Path) -> None:
         assert ran.stop()[0] == 0
 
 
-def test_two_processes_cannot_have_one_port(root: Path) -> None:
+def test_two_processes_cannot_have_one_port_and_the_second_takes_nothing_from_the_first(
+    root: Path,
+) -> None:
     with running(root) as ran:
+        otlp = (root / ".borough" / "borough.otlp").read_text()
         port = ran.ready["edge"].rpartition(":")[2]
         with spawned("run", str(root), "--port", port) as second:
             _, error = second.communicate(timeout=PATIENCE_S)
         assert second.returncode == 2
         assert error.startswith(f"borough: Port {port} on 127.0.0.1 is in use")
+        assert (root / ".borough" / "borough.otlp").read_text() == otlp
         assert ran.request("/notes/notes/1")[0] == 404
         assert ran.stop()[0] == 0
 
@@ -291,14 +295,21 @@ def test_a_second_system_on_the_same_data_is_found_once_the_first_has_ended(root
 
 def test_the_next_system_takes_the_place_of_the_first_one(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        first = Address(os.getppid(), f"http://127.0.0.1:{listening.getsockname()[1]}")
-        own = Address(os.getpid(), "http://127.0.0.1:2")
+        edge = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        first = Address(os.getppid(), edge, otlp="http://127.0.0.1:3")
+        own = Address(os.getpid(), "http://127.0.0.1:2", otlp="http://127.0.0.1:4")
         assert write_address(tmp_path, first) == first
         assert write_address(tmp_path, own) == first
         assert read_address(tmp_path) == first
+        assert (tmp_path / "borough.otlp").read_text() == "http://127.0.0.1:3\n"
         forget_address(tmp_path, first)
     assert read_address(tmp_path) == own
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["prometheus.json", "running.json"]
+    assert (tmp_path / "borough.otlp").read_text() == "http://127.0.0.1:4\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "borough.otlp",
+        "prometheus.json",
+        "running.json",
+    ]
     forget_address(tmp_path, own)
     assert list(tmp_path.iterdir()) == []
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from borough.clock import SystemClock
-from borough.observing.keeper import ADDRESS, Keeper
+from borough.observing.keeper import Keeper
 from borough.observing.outlet import Outlet
 from borough.observing.searching import TraceFilter, find_traces, observed_edges, trace_of
 from borough.observing.store import FILE, TelemetryFile
@@ -184,16 +184,6 @@ async def test_what_cannot_be_written_is_refused(
     assert "the keeper has refused traces: the store of telemetry cannot" in caplog.text
 
 
-async def test_the_address_of_another_keeper_stays(tmp_path: Path) -> None:
-    first, second = (Keeper(tmp_path, CLOCK, MIB) for _ in range(2))
-    await first.open()
-    await second.open()
-    await first.close()
-    assert (tmp_path / ADDRESS).read_text() == second.url + "\n"
-    await second.close()
-    assert not (tmp_path / ADDRESS).exists()
-
-
 async def test_a_batch_that_cannot_be_read_hides_no_other(
     keeper: Keeper, file: TelemetryFile
 ) -> None:
@@ -324,7 +314,6 @@ def test_what_is_written_is_read_as_it_was() -> None:
 async def test_a_running_system_is_kept_with_its_events_and_its_edges(tmp_path: Path) -> None:
     keeper = Keeper(tmp_path, CLOCK, 64 * MIB)
     await keeper.open()
-    assert (tmp_path / ADDRESS).read_text().strip() == keeper.url
     async with caravan(keeper=keeper.url, every_s=0.05, metrics_every_s=0.1) as seen:
         await seen.front().place("o-1", "twice")
         await seen.running.quiet()

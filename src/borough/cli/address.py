@@ -24,6 +24,8 @@ _BESIDE = "running.*.json"
 _ANSWERS_WITHIN_S = 1.0
 _TARGETS = "prometheus.json"
 """Where Prometheus finds the processes by file discovery."""
+_OTLP = "borough.otlp"
+"""Where services in other languages find who takes what they have seen."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -38,6 +40,8 @@ class Address(msgspec.Struct, frozen=True):
     services: dict[str, str] = {}
     replicas: dict[str, str] = {}
     """The internal URL of each replica whose metrics can be asked for, by its name."""
+    otlp: str = ""
+    """Where OTLP is taken; empty where nothing is kept."""
 
 
 def write_address(folder: Path, address: Address) -> Address:
@@ -69,6 +73,10 @@ def other_first(folder: Path, first: Address, own: Address) -> str | None:
 def _take_place(folder: Path, address: Address) -> None:
     _leave(folder / _FILE, msgspec.json.encode(address), address.pid)
     _leave(folder / _TARGETS, msgspec.json.encode(_targets(address)), address.pid)
+    if address.otlp:
+        _leave(folder / _OTLP, f"{address.otlp}\n".encode(), address.pid)
+    else:
+        (folder / _OTLP).unlink(missing_ok=True)
 
 
 def _beside(folder: Path, address: Address) -> Path:
@@ -180,5 +188,5 @@ def forget_address(folder: Path, address: Address) -> None:
             _take_place(folder, other)
             _beside(folder, other).unlink(missing_ok=True)
             return
-        (folder / _FILE).unlink(missing_ok=True)
-        (folder / _TARGETS).unlink(missing_ok=True)
+        for name in (_FILE, _TARGETS, _OTLP):
+            (folder / name).unlink(missing_ok=True)

@@ -178,7 +178,7 @@ def _door_ready(
         "services": sorted(apart.called),
         "contracts": [],
     }
-    address = Address(os.getpid(), edge, services=found)
+    address = Address(os.getpid(), edge, services=found, otlp=otlp)
     folder = configuration.data_folder
     told = other_first(folder, write_address(folder, address), address)
     if told is not None:

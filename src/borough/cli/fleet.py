@@ -95,6 +95,7 @@ class _Fleet:
         )
         self.stopping = asyncio.Event()
         self.address: Address | None = None
+        self.otlp = ""
         self.supervisor: Supervisor | None = None
         self.rollouts: Rollouts | None = None
         self.stderr = PatientStream(sys.stderr.fileno())
@@ -125,6 +126,7 @@ class _Fleet:
             if keeper is not None:
                 flags = {**launch.flags, "telemetry.keeper": keeper.url}
                 launch = msgspec.structs.replace(launch, flags=flags)
+                self.otlp = keeper.url
             return await self._run(launch, clock, commands)
 
     async def _run(self, launch: Launch, clock: SystemClock, commands: CommandSocket) -> int:
@@ -245,7 +247,7 @@ class _Fleet:
             for each in supervisor.members.values()
             if each.peers() and not self._is_command(each)
         }
-        address = Address(os.getpid(), edge, "", services, replicas)
+        address = Address(os.getpid(), edge, "", services, replicas, self.otlp)
         if address != self.address:
             told = other_first(self.folder, write_address(self.folder, address), address)
             if told is not None and self.address is None:

@@ -231,7 +231,8 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
 
     @contextmanager
     def ready() -> Generator[None, None, None]:
-        address = Address(os.getpid(), process.edge_url, process.internal_url)
+        otlp = keeper.url if keeper is not None else ""
+        address = Address(os.getpid(), process.edge_url, process.internal_url, otlp=otlp)
         folder = process.host.data_folder
         told = other_first(folder, write_address(folder, address), address)
         if told is not None:

@@ -14,7 +14,6 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +23,6 @@ import apsw
 from borough.clock import Clock
 from borough.errors import (
     CallError,
-    ConfigurationError,
     Forbidden,
     InvalidRequest,
     MethodNotAllowed,
@@ -41,11 +39,9 @@ from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
 from borough.transports.http.server import HttpServer
 
-__all__ = ["ADDRESS", "Keeper"]
+__all__ = ["Keeper"]
 
 T = TypeVar("T")
-ADDRESS = "borough.otlp"
-"""The file of the data folder that says where the keeper takes OTLP."""
 _log = logging.getLogger("borough.telemetry")
 _LARGEST = 16 * 1024 * 1024
 _MOST_WAITING = 16
@@ -85,12 +81,6 @@ class Keeper:
         self._file = await self._in_thread(lambda: TelemetryFile(path, self._most_bytes))
         await self._server.open("127.0.0.1", self._port)
         self._is_open = True
-        try:
-            (self._folder / ADDRESS).write_text(self.url + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._folder / ADDRESS} cannot be written: {error.strerror}"
-            ) from None
 
     async def write(self, signal: Signal, data: bytes) -> None:
         """Keep a batch. See `SpanSink`: what the disk does not take is refused, and its sender counts it."""
@@ -131,10 +121,6 @@ class Keeper:
         """Take no more, and close the file. Idempotent."""
         if self._is_open:
             self._is_open = False
-            address = self._folder / ADDRESS
-            with suppress(OSError):  # a disk that cannot be written ends nothing any more
-                if address.read_text(encoding="utf-8") == self.url + "\n":  # and no other keeper's
-                    address.unlink()
             await self._server.drain(1.0)
             await self._server.close()
         file, self._file = self._file, None
