@@ -14,6 +14,7 @@ import apsw
 import pytest
 
 from borough.errors import ConfigurationError
+from borough.fleet.commands import Scale, ask_fleet
 from borough.runtime.code import Code, Kept, keep, kept, reminders
 from tests.fleet.traffic import Asked, traffic
 from tests.fleet.versions import (
@@ -268,7 +269,9 @@ def test_copies_of_rollouts_that_nothing_runs_any_more_are_removed(tmp_path: Pat
         assert village.ask("/ledger/entries", {"text": "c"})[1]["mood"] == "calm"
 
 
-def test_a_second_rollout_is_refused_while_one_runs(tmp_path: Path) -> None:
+def test_a_second_rollout_is_refused_while_one_runs_and_who_scales_waits_and_is_told(
+    tmp_path: Path,
+) -> None:
     root = write_village(tmp_path / "now")
     grown = write_grown(tmp_path / "next")
     with run_village(root, "fleet", "--set", "fleet.watch_s=3") as village:
@@ -276,10 +279,16 @@ def test_a_second_rollout_is_refused_while_one_runs(tmp_path: Path) -> None:
             first = threading.Thread(target=rolled, args=(village, grown))
             first.start()
             until(lambda: asked.kinds("POST /ledger/entries", "mood")["calm"])
+            said: list[str] = []
+            scale = (village.data, Scale({"clerk": 1}), said.append)
+            scaling = threading.Thread(target=ask_fleet, args=scale)
+            scaling.start()
             refused = village.command("rollout", "clerk", "--from", str(root))
             assert refused.returncode == 2
             assert "another rollout runs in this fleet; wait for its end" in refused.stderr
-            first.join()
+            for each in (first, scaling):
+                each.join()
+            assert said == ["a rollout is at work in this fleet; its end is waited for"]
         assert not asked.failures
 
 

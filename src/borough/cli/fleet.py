@@ -254,13 +254,13 @@ class _Fleet:
                 self.view.say(f"borough: {told}")
         return address
 
-    async def _scale(self, request: Scale, _say: Say) -> Answer:
+    async def _scale(self, request: Scale, say: Say) -> Answer:
         assert self.supervisor is not None
         for name, count in request.replicas.items():
             self.supervisor.scalable(name, count)  # nothing is done where not all can be
         facts: dict[str, Any] = {}
         for name, count in request.replicas.items():
-            members = await self.supervisor.scale(name, count)
+            members = await self.supervisor.scale(name, count, say)
             facts[name] = [_described(member) for member in members]
         said = ", ".join(f"{name} has {len(found)}" for name, found in facts.items())
         return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)

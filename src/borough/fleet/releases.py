@@ -41,7 +41,7 @@ class Rollouts:
 
     async def handle(self, request: Rollout, say: Say) -> Answer:
         """Answer a request. Raises `ConfigurationError` for what cannot be tried at all."""
-        async with self._supervisor.rolling(request.service) as deployable:
+        async with self._supervisor.rolling(request.service, say) as deployable:
             try:
                 return await self._roll_out(request, deployable, say)
             finally:

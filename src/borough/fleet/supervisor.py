@@ -7,7 +7,7 @@ replica drains, all others have been told that it takes no more calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
@@ -189,6 +189,18 @@ class Supervisor:
         """Whether somebody scales it or rolls a version out."""
         return self._scaling.locked()
 
+    @asynccontextmanager
+    async def _turn(self, say: Callable[[str], None]) -> AsyncGenerator[None]:
+        """One change at a time. Raises `ConfigurationError` while it stops."""
+        if self.is_changing:
+            is_scaled = self._rolling in (None, asyncio.current_task())
+            what = "another scale" if is_scaled else "a rollout"
+            say(f"{what} is at work in this fleet; its end is waited for")
+        async with self._scaling:
+            if self._is_stopping:
+                raise ConfigurationError("the fleet is stopping")
+            yield
+
     @property
     def _door(self) -> Deployable:
         reached = [name for each in self.topology.deployables for name in each.services]
@@ -218,17 +230,15 @@ class Supervisor:
 
     # --- replicas ----------------------------------------------------------------------------------
 
-    async def scale(self, name: str, replicas: int) -> list[Member]:
-        """Have so many replicas of a deployable; returns them.
+    async def scale(self, name: str, replicas: int, say: Callable[[str], None]) -> list[Member]:
+        """Have so many replicas of a deployable; returns them. `say` is told what is waited for.
 
         Those that failed are replaced, and stay where no other can be had. Fewer: the newest leave, once nobody calls
         them any more.
         Raises `ConfigurationError` for a deployable that there is not, `StartFailed`.
         """
         deployable = self.scalable(name, replicas)
-        async with self._scaling:
-            if self._is_stopping:
-                raise ConfigurationError("the fleet is stopping")
+        async with self._turn(say):
             lost = [member for member in self.failed if member.deployable == name]
             for member in lost:
                 del self.members[member.name]
@@ -244,7 +254,7 @@ class Supervisor:
         return self.replicas_of(name)
 
     @asynccontextmanager
-    async def rolling(self, service: str) -> AsyncGenerator[Deployable]:
+    async def rolling(self, service: str, say: Callable[[str], None]) -> AsyncGenerator[Deployable]:
         """The deployable of a service while another version of that is rolled out; one at a time.
 
         Raises `ConfigurationError` for a service that is not run here, and while another rollout runs.
@@ -264,9 +274,7 @@ class Supervisor:
             raise ConfigurationError("another rollout runs in this fleet; wait for its end")
         self._rolling = asyncio.current_task()
         try:
-            async with self._scaling:
-                if self._is_stopping:
-                    raise ConfigurationError("the fleet is stopping")
+            async with self._turn(say):
                 yield found
         finally:
             self._rolling = None
