@@ -44,6 +44,16 @@ def test_a_folder_is_copied_once_under_the_systems_name_without_data_and_hidden_
     assert (copied / "search/service.py").read_text() == "v = 1\n"
 
 
+def test_a_link_that_leads_back_to_a_folder_around_it_is_not_followed(tmp_path: Path) -> None:
+    source = system_at(tmp_path / "next")
+    for name in ("one", "two"):
+        (source / name).symlink_to(".")
+        (source / "search" / name).symlink_to("..")
+    copied = Path(code_from(source, wanted(tmp_path)).folder)
+    files = [path.relative_to(copied) for path in copied.rglob("*") if path.is_file()]
+    assert files == [Path("search/service.py")]
+
+
 def test_of_a_shared_process_only_the_folder_of_the_service_is_exchanged(tmp_path: Path) -> None:
     system_at(tmp_path / "shop", orders__service="orders = 1\n")
     source = system_at(tmp_path / "next", search__service="", orders__service="orders = 2\n")

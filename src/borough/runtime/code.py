@@ -177,14 +177,22 @@ def _copied(
     return target
 
 
-def _files(folder: Path, top: Path, but: Path) -> Iterator[tuple[Path, Path]]:
-    """Files below a folder, with their paths from the top; nothing hidden, no data, no caches."""
+def _files(
+    folder: Path, top: Path, but: Path, around: frozenset[Path] = frozenset()
+) -> Iterator[tuple[Path, Path]]:
+    """Files below a folder, with their paths from the top; nothing hidden, no data, no caches.
+
+    A link that leads back to one of the folders `around` it would have no end, and is left out.
+    """
+    here = folder.resolve()
+    if here in around:
+        return
     for path in sorted(folder.iterdir()):
         is_data = but.parent in (path, path.resolve())
         if path.name in _LEFT_OUT or path.name.startswith(".") or is_data:
             continue
         if path.is_dir():
-            yield from _files(path, top, but)
+            yield from _files(path, top, but, around | {here})
         elif path.is_file():
             yield path, path.relative_to(top)
 
