@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from borough.fleet.commands import Members, ask_fleet
+from borough.errors import ConfigurationError
+from borough.fleet.commands import Members, Scale, ask_fleet
 from borough.fleet.data_folder import DataFolder
 from tests.cli.terminal import PATIENCE_S, borough
 from tests.fleet.versions import write_grown
@@ -39,6 +41,44 @@ def test_a_scale_that_fails_leaves_what_was_down_to_be_seen(tmp_path: Path) -> N
         until(lambda: village.said.count(DOWN) == 2)
         assert village.command("scale", "ledger=1").returncode != 0
         assert village.stop() == 1
+
+
+def test_who_scales_a_fleet_that_starts_waits_for_the_end_of_that(tmp_path: Path) -> None:
+    opens = f"while not os.path.exists({str(tmp_path / 'go')!r}): await asyncio.sleep(0.05)"
+    service = "import asyncio\n" + LEDGER_SERVICE.replace('print("the ledger is open")', opens)
+    root = write_village(tmp_path, ledger__service=service)
+    data = root / ".borough"
+    said: list[str] = []
+
+    def answers() -> bool:
+        with suppress(ConfigurationError):
+            return ask_fleet(data, Members()).status == 0
+        return False
+
+    def say(sentence: str) -> None:
+        said.append(sentence)
+        (tmp_path / "go").touch()
+
+    def scale() -> None:
+        try:
+            until(answers)
+            ask_fleet(data, Scale({"ledger": 3}), say)
+        finally:
+            (tmp_path / "go").touch()
+
+    scaling = threading.Thread(target=scale)
+    scaling.start()
+    with run_village(root, "pairs") as village:
+        scaling.join()
+        assert said == ["the end of the fleet's start is waited for"]
+        members = ask_fleet(village.data, Members()).facts["members"]
+        assert [each["name"] for each in members] == [
+            "ledger.1",
+            "ledger.2",
+            "clerk.1",
+            "clerk.2",
+            "ledger.3",
+        ]
 
 
 def test_nothing_is_begun_on_an_empty_folder_where_the_data_were(tmp_path: Path) -> None:

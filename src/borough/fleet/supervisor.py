@@ -121,16 +121,21 @@ class Supervisor:
         self._directory = self._look_up(0)
         self._leaving: set[asyncio.Task[None]] = set()
         self._scaling = asyncio.Lock()
+        self._at_work = ""
         self._rolling: asyncio.Task[Any] | None = None
         self._is_stopping = False
 
     # --- the whole ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start everything; returns once all are ready.
+        """Start everything; returns once all are ready. Who would change something meanwhile waits.
 
         Raises `StartFailed` where one stays down, once all others have been stopped again.
         """
+        async with self._turn("the fleet's start", lambda _: None):
+            await self._start()
+
+    async def _start(self) -> None:
         for deployable in self.topology.deployables:
             self._refuse_one_port(deployable, deployable.replicas)
         await self._launcher.look()
@@ -190,16 +195,18 @@ class Supervisor:
         return self._scaling.locked()
 
     @asynccontextmanager
-    async def _turn(self, say: Callable[[str], None]) -> AsyncGenerator[None]:
-        """One change at a time. Raises `ConfigurationError` while it stops."""
-        if self.is_changing:
-            is_scaled = self._rolling in (None, asyncio.current_task())
-            what = "another scale" if is_scaled else "a rollout"
-            say(f"{what} is at work in this fleet; its end is waited for")
+    async def _turn(self, what: str, say: Callable[[str], None]) -> AsyncGenerator[None]:
+        """One change at a time; `say` hears whose end is waited for. Raises `ConfigurationError` while it stops."""
+        if self._at_work:
+            say(f"the end of {self._at_work} is waited for")
         async with self._scaling:
             if self._is_stopping:
                 raise ConfigurationError("the fleet is stopping")
-            yield
+            self._at_work = what
+            try:
+                yield
+            finally:
+                self._at_work = ""
 
     @property
     def _door(self) -> Deployable:
@@ -238,7 +245,7 @@ class Supervisor:
         Raises `ConfigurationError` for a deployable that there is not, `StartFailed`.
         """
         deployable = self.scalable(name, replicas)
-        async with self._turn(say):
+        async with self._turn("another scale", say):
             lost = [member for member in self.failed if member.deployable == name]
             for member in lost:
                 del self.members[member.name]
@@ -274,7 +281,7 @@ class Supervisor:
             raise ConfigurationError("another rollout runs in this fleet; wait for its end")
         self._rolling = asyncio.current_task()
         try:
-            async with self._turn(say):
+            async with self._turn("a rollout", say):
                 yield found
         finally:
             self._rolling = None
