@@ -288,7 +288,7 @@ def test_a_second_rollout_is_refused_while_one_runs_and_who_scales_waits_and_is_
             assert "another rollout runs in this fleet; wait for its end" in refused.stderr
             for each in (first, scaling):
                 each.join()
-            assert said == ["a rollout is at work in this fleet; its end is waited for"]
+            assert said == ["the end of a rollout is waited for"]
         assert not asked.failures
 
 
@@ -316,6 +316,16 @@ def test_a_record_whose_code_is_gone_is_told_with_the_remedy(tmp_path: Path) -> 
     ):
         kept(data, {"ledger": ("ledger",)})
     assert kept(data, {"ledger": ("ledger", "clerk")}) == {}
+
+
+def test_a_rollout_in_one_topology_forgets_none_that_was_made_in_another(tmp_path: Path) -> None:
+    (tmp_path / "releases").mkdir()
+    alone = Kept(("ledger",), Code(str(tmp_path)), {"ledger": "1.4"}, "fleet")
+    shared = Kept(("ledger", "clerk"), Code(str(tmp_path)), {"ledger": "1.5"}, "together")
+    keep(tmp_path, {"ledger": alone})
+    keep(tmp_path, {"all": shared})
+    assert kept(tmp_path, {"ledger": ("ledger",), "clerk": ("clerk",)}) == {"ledger": alone}
+    assert kept(tmp_path, {"all": ("ledger", "clerk")}) == {"all": shared}
 
 
 def test_a_start_says_which_rollouts_it_runs_and_which_it_does_not(tmp_path: Path) -> None:

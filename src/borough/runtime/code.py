@@ -219,7 +219,11 @@ def _copy(files: list[tuple[Path, Path]], target: Path) -> None:
 
 
 def keep(data: Path, current: dict[str, Kept]) -> None:
-    """Remember what each deployable runs, for the next start. Raises `ConfigurationError`."""
+    """Remember what each of these deployables runs, for the next start; of others nothing is forgotten.
+
+    Raises `ConfigurationError`.
+    """
+    current = _recorded(data) | current
     place = data / FOLDER / _RECORD
     beside = place.with_suffix(".new")
     try:
