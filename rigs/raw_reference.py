@@ -95,7 +95,9 @@ def _next(data: bytes) -> tuple[Message, bytes] | str | None:
     assert request is not None
     rest = bytes(connection.trailing_data[0])
     raw = data[: len(data) - len(rest)]
-    closes = connection.their_state is h11.MUST_CLOSE
+    # A proxy that believes in a tunnel passes on what follows: no one may read it as requests.
+    is_offer = any(name == b"upgrade" for name, _ in request.headers)
+    closes = is_offer or connection.their_state is h11.MUST_CLOSE
     forbidden = _forbidden(raw)
     if forbidden is not None:
         return Message(b"", True, forbidden), rest
@@ -122,15 +124,13 @@ def _forbidden(raw: bytes) -> str | None:
     fields = [(name.lower(), value.strip(b" \t")) for name, value in _FIELD.findall(lines)]
     named = {
         name: [value for other, value in fields if other == name]
-        for name in (b"host", b"content-length", b"transfer-encoding", b"upgrade")
+        for name in (b"host", b"content-length", b"transfer-encoding")
     }
     hosts, lengths, codings = (named[n] for n in (b"host", b"content-length", b"transfer-encoding"))
     if len(hosts) != 1 and (minor == b"1" or hosts):
         return "there is not one Host"
     if hosts and not _HOST.fullmatch(hosts[0]):
         return "the Host is none"
-    if named[b"upgrade"]:
-        return "there is an Upgrade"
     if lengths and codings:
         return "there is a length beside a coding"
     if len(lengths) > 1 or not all(re.fullmatch(rb"[0-9]+", each) for each in lengths):

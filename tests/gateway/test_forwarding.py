@@ -162,11 +162,13 @@ async def test_fields_of_one_connection_stay_with_it(tmp_path: Path) -> None:
         await town.edge.exchange(
             b"GET /library/who HTTP/1.1\r\nHost: shop.example\r\nConnection: close, X-Hop\r\n"
             b"X-Hop: 1\r\nTE: trailers\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: x\r\n"
+            b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
             b"X-End: 2\r\nCookie: a=1\r\nCookie: b=2\r\nAccept: text/plain\r\n\r\n"
         )
     fields = recording.fields
     assert (fields["x-end"], fields["cookie"], fields["accept"]) == ("2", "a=1; b=2", "text/plain")
     assert not {"x-hop", "te", "keep-alive", "proxy-authorization", "connection"} & set(fields)
+    assert not {"upgrade", "http2-settings"} & set(fields)
 
 
 async def test_from_where_a_request_came_is_said_by_the_edge_and_not_by_the_client(

@@ -32,7 +32,7 @@ __all__ = ["Forwarding"]
 Fields = Sequence[tuple[bytes, bytes]]
 _HOP_BY_HOP = frozenset(
     {
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
+        "connection", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authorization",
         "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
     }
 )  # fmt: skip

@@ -186,6 +186,34 @@ async def test_a_client_that_asks_for_the_end_gets_it(serve: ServeOn, request_by
     assert answer.endswith(b"\r\n\r\nGET /a? ")
 
 
+@pytest.mark.parametrize(
+    "offer",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        b"Upgrade: h2c\r\n",
+    ],
+)
+async def test_an_offer_of_another_protocol_is_answered_in_this_one_and_nothing_after_it_is_read(
+    serve: ServeOn, offer: bytes
+) -> None:
+    asked: list[tuple[str, bytes]] = []
+
+    async def record(request: Request) -> Response:
+        asked.append((request.path, request.body))
+        return Response(200, TEXT, b"here")
+
+    service = await serve(record)
+    # A proxy that believes in a tunnel sends on what it has not read.
+    behind = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+    for line, sent in ((b"GET /got", b"\r\n"), (b"POST /sent", b"Content-Length: 4\r\n\r\nbody")):
+        answer = await service.exchange(line + b" HTTP/1.1\r\nHost: x\r\n" + offer + sent + behind)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nhere")
+    assert asked == [("/got", b""), ("/sent", b"body")]
+
+
 async def test_an_absolute_target_is_read_as_its_path(serve: ServeOn) -> None:
     raw = await (await serve(echo)).connect()
     for target, path in [(b"http://x/a/b?c", b"/a/b?c"), (b"HTTP://X", b"/?")]:

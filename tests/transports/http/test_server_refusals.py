@@ -77,15 +77,11 @@ REFUSED = {
     "preface of HTTP/2": (400, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     "another protocol": (400, b"GET / RTSP/1.0\r\n" + HOST + b"\r\n"),
     "two empty lines first": (400, b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
-    "upgrade to a web socket": (
+    "upgrade with two lengths": (
         400,
-        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        POST
+        + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n",
     ),
-    "upgrade to HTTP/2": (
-        400,
-        POST + b"Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 4\r\n\r\nGET ",
-    ),
-    "upgrade without connection": (400, b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n\r\n"),
     "line feed first": (400, b"\nGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     "carriage return first": (400, b"\rGET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     "space first": (400, b" GET / HTTP/1.1\r\nHost: x\r\n\r\n"),

@@ -95,7 +95,6 @@ CODING = malformed("Transfer-Encoding must be exactly 'chunked', and needs HTTP/
 CHUNK = malformed("The chunked body is broken")
 METHOD = malformed("This method is not known")
 CONNECT = malformed("CONNECT is not offered")
-UPGRADE = malformed("No other protocol is offered: leave out Upgrade")
 SLOW = Refusal(
     408, "request-timeout", "The request came too slowly", "The request was not complete in time"
 )

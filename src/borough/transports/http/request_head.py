@@ -201,9 +201,10 @@ class HeadReader:
             parser = self._parser = HttpRequestParser(self)
         try:
             parser.feed_data(head)
-        except HttpParserUpgrade:
-            is_connect = head.startswith(b"CONNECT ")
-            raise Refused(refusals.CONNECT if is_connect else refusals.UPGRADE) from None
+        except HttpParserUpgrade:  # it has read the whole head, and will read nothing after it
+            if head.startswith(b"CONNECT "):
+                raise Refused(refusals.CONNECT) from None
+            self._parser = None
         except HttpParserInvalidMethodError:
             raise Refused(refusals.METHOD) from None
         except HttpParserInvalidURLError:
@@ -244,7 +245,9 @@ class HeadReader:
     def _read_special(self, values: dict[str, bytes]) -> None:
         """What the fields say of the message that hardly any request has."""
         if "upgrade" in values:
-            raise Refused(refusals.UPGRADE)
+            # The offer is not taken up. A proxy may yet believe that what follows is another protocol's,
+            # and pass it on unread: none of it is read here either.
+            self.keep_alive = False
         if "transfer-encoding" in values:
             self._read_coding(values)
         if "connection" in values:
