@@ -11,76 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwk as other_jwk
 from joserfc import jwt as other_jwt
 
 from borough.errors import ConfigurationError, Unauthenticated, Unavailable
 from borough.gateway.key_server import keys_at
 from borough.gateway.keys import KeySet, KeyTimes, OwnKeys, keys_in
-from borough.gateway.tokens import Issuer, OwnIssuer, TokenCheck
+from borough.gateway.tokens import OwnIssuer
 from borough.services.identity import TokenIssuer
 from borough.testing.clock import ManualClock
 from borough.transports.http.message import Request, Response
-from tests.gateway.forging import Sign, es256, rs256, text64, token, unbase64
+from tests.gateway.forging import es256, rs256, text64, unbase64
+from tests.gateway.issuing import EC_KEY, RSA_KEY, Office, Source, ec_jwk, rsa_jwk
 from tests.gateway.library import Town
 from tests.transports.http.listening import Service
-
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-EC_KEY = ec.generate_private_key(ec.SECP256R1())
-
-
-def number64(value: int, length: int) -> str:
-    return text64(value.to_bytes(length, "big"))
-
-
-def rsa_jwk(key: rsa.RSAPrivateKey = RSA_KEY, **more: Any) -> dict[str, Any]:
-    numbers = key.public_key().public_numbers()
-    size = key.key_size // 8
-    return {"kty": "RSA", "kid": "r", "n": number64(numbers.n, size), "e": "AQAB", **more}
-
-
-def ec_jwk(**more: Any) -> dict[str, Any]:
-    numbers = EC_KEY.public_key().public_numbers()
-    x, y = number64(numbers.x, 32), number64(numbers.y, 32)
-    return {"kty": "EC", "crv": "P-256", "kid": "e", "x": x, "y": y, **more}
-
-
-class Source:
-    """A key set that can be changed, counts its readings, and can be away."""
-
-    def __init__(self, *keys: dict[str, Any]) -> None:
-        self.keys = list(keys)
-        self.readings = 0
-        self.is_away = False
-
-    async def read(self) -> bytes:
-        self.readings += 1
-        if self.is_away:
-            raise OSError("connection refused")
-        return json.dumps({"keys": self.keys}).encode()
-
-
-class Office:
-    """A foreign issuer and a check that takes its tokens."""
-
-    def __init__(self, source: Source, **options: Any) -> None:
-        self.clock = ManualClock()
-        keys = KeySet(source.read, self.clock)
-        issuer = Issuer(name="https://id.example", audience="library", keys=keys, **options)
-        self.check = TokenCheck([issuer], self.clock, remembered=2)
-
-    def token(self, algorithm: str, kid: str | None, sign: Sign, subject: str = "anna") -> str:
-        now = self.clock.epoch_s()
-        claims = {
-            "iss": "https://id.example",
-            "aud": "library",
-            "sub": subject,
-            "iat": now,
-            "exp": now + 60,
-        }
-        header = {"alg": algorithm, **({"kid": kid} if kid else {})}
-        return token(header, claims, sign)
 
 
 async def refusal(office: Office, wrong: str) -> str:
@@ -273,74 +218,6 @@ async def test_many_tokens_at_once_read_the_keys_once() -> None:
     assert source.readings == 1
 
 
-class SlowSource(Source):
-    """Answers when it is let go."""
-
-    def __init__(self, *keys: dict[str, Any]) -> None:
-        super().__init__(*keys)
-        self.asked = asyncio.Event()
-        self.go = asyncio.Event()
-
-    async def read(self) -> bytes:
-        self.asked.set()
-        await self.go.wait()
-        return await super().read()
-
-
-async def test_a_request_that_is_cancelled_does_not_take_the_keys_from_the_others() -> None:
-    source = SlowSource(rsa_jwk())
-    office = Office(source)
-    made = [office.token("RS256", "r", rs256(RSA_KEY), f"user{n}") for n in range(3)]
-    first, second = (asyncio.ensure_future(office.check.principal(each)) for each in made[:2])
-    await source.asked.wait()
-    first.cancel()
-    await asyncio.wait([first])
-    source.go.set()
-    assert (await second).subject == "user1"
-    assert (await office.check.principal(made[2])).subject == "user2"
-    assert (first.cancelled(), source.readings) == (True, 1)
-
-
-async def test_a_reading_that_nobody_waits_for_any_more_still_brings_the_keys() -> None:
-    source = SlowSource(rsa_jwk())
-    office = Office(source)
-    made = office.token("RS256", "r", rs256(RSA_KEY))
-    only = asyncio.ensure_future(office.check.principal(made))
-    await source.asked.wait()
-    only.cancel()
-    await asyncio.wait([only])
-    source.go.set()
-    assert (await office.check.principal(made)).subject == "anna"
-    assert source.readings == 1
-
-
-async def test_an_issuer_that_does_not_answer_holds_up_no_token_of_a_key_that_is_known() -> None:
-    source, clock = SlowSource(rsa_jwk()), ManualClock()
-    keys = KeySet(source.read, clock, KeyTimes(patience_s=0.01))
-    source.go.set()
-    known = await keys.find("r")
-    source.go.clear()
-    clock.advance(601)
-    async with asyncio.timeout(20):
-        assert await keys.find("r") is known
-        source.go.set()
-        assert await keys.find("another") is None
-    assert source.readings == 2
-
-
-async def test_a_check_that_is_closed_reads_no_keys_any_more() -> None:
-    source = SlowSource(rsa_jwk())
-    office = Office(source)
-    asking = asyncio.ensure_future(
-        office.check.principal(office.token("RS256", "r", rs256(RSA_KEY)))
-    )
-    await source.asked.wait()
-    await office.check.close()
-    await office.check.close()
-    await asyncio.wait([asking])
-    assert (asking.cancelled(), source.readings) == (True, 0)
-
-
 async def test_the_memory_of_tokens_is_bounded_and_forgets_after_five_minutes() -> None:
     office = Office(Source(rsa_jwk()))
     made = [office.token("RS256", "r", rs256(RSA_KEY), f"user{n}") for n in range(3)]
@@ -368,9 +245,10 @@ async def test_keys_come_from_a_url_and_a_redirect_is_not_followed() -> None:
     service = await Service.open(answer)
     try:
         url = f"http://127.0.0.1:{service.origin[1]}"
-        assert await KeySet(keys_at(f"{url}/jwks"), ManualClock()).find("r") is not None
+        times = KeyTimes(unknown_s=30)
+        assert await KeySet(keys_at(f"{url}/jwks"), ManualClock(), times).find("r") is not None
         with pytest.raises(Unavailable):
-            await KeySet(keys_at(f"{url}/moved"), ManualClock()).find("r")
+            await KeySet(keys_at(f"{url}/moved"), ManualClock(), times).find("r")
     finally:
         await service.server.close()
 

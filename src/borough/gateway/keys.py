@@ -2,8 +2,9 @@
 
 Keys are read again after ten minutes, and for a key id not seen yet, at most every 30 seconds.
 When that fails the old keys serve for an hour more: an issuer that is away must not sign
-everybody out. PyJWT reads each key, bound to the one algorithm it is for. What imports PyJWT here
-runs in threads: the import takes longer than the loop may stand still.
+everybody out. Nor may it hold on to requests: anybody can make up key ids, so what a reading
+brings is waited for while it is young. PyJWT reads each key, bound to the one algorithm it is
+for. What imports PyJWT here runs in threads: the import takes longer than the loop may stand still.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -47,6 +49,8 @@ class KeyTimes(msgspec.Struct, frozen=True, kw_only=True):
     """How soon reading is tried again where there are no keys at all."""
     patience_s: float = 1.0
     """How long a token of an old key waits for the new ones, which may be without it."""
+    unknown_s: float = 2.0
+    """How old a reading may be for a token of an unknown key to wait for it, or wait on."""
 
 
 class KeySet:
@@ -73,10 +77,14 @@ class KeySet:
             return key
         if self._reading is None and self._is_due(kid):
             # A task of its own: whoever waits may be cancelled without taking the keys from the others.
+            self._tried_at = self._clock.monotonic()
             self._reading = asyncio.create_task(self._refresh())
         if self._reading is not None:
             if key is None:
-                await asyncio.shield(self._reading)
+                left_s = self._tried_at + self._times.unknown_s - self._clock.monotonic()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await asyncio.shield(self._reading)
             else:
                 await asyncio.wait([self._reading], timeout=self._times.patience_s)
         key = self._known(kid)
@@ -110,7 +118,6 @@ class KeySet:
         return self._clock.monotonic() - self._tried_at >= pause_s
 
     async def _refresh(self) -> None:
-        self._tried_at = self._clock.monotonic()
         try:
             self._keys = await asyncio.to_thread(_read_key_set, await self._read())
         except (OSError, ValueError, ConfigurationError) as error:
