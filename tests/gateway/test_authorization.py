@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -35,6 +35,14 @@ def respelt(token: str) -> str:
     """The same bytes, written with other unused bits at their end."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     return token[:-1] + alphabet[alphabet.index(token[-1]) + 1]
+
+
+def nested(levels: int) -> Any:
+    """Objects within one another."""
+    inner: Any = "anna"
+    for _ in range(levels):
+        inner = {"in": inner}
+    return inner
 
 
 REFUSED: dict[str, tuple[Make, str]] = {
@@ -158,6 +166,18 @@ REFUSED: dict[str, tuple[Make, str]] = {
         lambda f: text64(b'{"alg":' + b"[" * 4000) + "." + f.make().split(".", 1)[1],
         "The token is no signed JWT (its header cannot be read)",
     ),
+    "header with half a character": (
+        lambda f: text64(b'{"alg":"EdDSA","\\ud800":1}') + "." + f.make().split(".", 1)[1],
+        "The token is no signed JWT (its header cannot be read)",
+    ),
+    "claims too deep": (
+        lambda f: f.make(groups=nested(64)),
+        "The token's claims have more than 64 levels",
+    ),
+    "claims too deep for any reader": (
+        lambda f: f"{f.make().split('.')[0]}.{text64(b'[' * 5000)}.AA",
+        "The token's claims have more than 64 levels",
+    ),
     "claims no JSON": (
         lambda f: ".".join([f.make().split(".")[0], "bm8", "AA"]),
         "The token is no signed JWT (its claims cannot be read)",
@@ -205,6 +225,7 @@ GOOD: dict[str, Make] = {
     "just issued elsewhere": lambda f: f.make(iat=f.now + 29, nbf=f.now + 29),
     "typ in capitals": lambda f: f.make(header={"typ": "AT+JWT"}),
     "typ as a whole media type": lambda f: f.make(header={"typ": "application/at+jwt"}),
+    "claims as deep as they may be": lambda f: f.make(groups=nested(63)),
     "scopes as a list": lambda f: f.make(scope=ABSENT, scp=["books:read", "books:write"]),
     "scopes as scp text": lambda f: f.make(scope=ABSENT, scp="books:read books:write"),
     "keys in the header are not looked at": lambda f: f.make(

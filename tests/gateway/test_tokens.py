@@ -360,6 +360,7 @@ async def test_a_data_folder_that_is_a_file_says_what_to_do(tmp_path: Path) -> N
         ({"subject": "a", "lifetime_s": 3601}, "1 to 3600 seconds"),
         ({"subject": "a", "lifetime_s": 0}, "1 to 3600 seconds"),
         ({"subject": "a", "claims": {"x": "y" * 9000}}, "above 8 KiB"),
+        ({"subject": "a", "claims": {"x": json.loads("[" * 64 + "]" * 64)}}, "more than 64 levels"),
     ],
 )
 async def test_the_issuer_does_not_make_what_the_edge_would_not_take(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from borough.clock import Clock
+from borough.contracts.duplicates import MOST_LEVELS, is_too_deep
 from borough.errors import ConfigurationError, Unauthenticated
 from borough.gateway.keys import ALGORITHMS, KeySet, OwnKeys
 from borough.services.context import Principal
@@ -159,7 +160,7 @@ def _opened(jws: PyJWS, token: str) -> tuple[_Header, bytes]:
     try:
         parts = jws.decode_complete(token, options={"verify_signature": False})
         header = msgspec.convert(parts["header"], _Header)
-    except (InvalidTokenError, msgspec.ValidationError) as error:
+    except (InvalidTokenError, msgspec.ValidationError, UnicodeEncodeError) as error:
         if "crit" in str(error):
             raise Unauthenticated(_EXTENSION) from None
         raise Unauthenticated("The token is no signed JWT (its header cannot be read)") from None
@@ -170,6 +171,8 @@ def _opened(jws: PyJWS, token: str) -> tuple[_Header, bytes]:
 
 def _read_claims(payload: bytes) -> tuple[_Claims, dict[str, Any]]:
     """The claims we know and the others. Only names that we ask for are ever said."""
+    if is_too_deep(payload):
+        raise Unauthenticated(f"The token's claims have more than {MOST_LEVELS} levels")
     try:
         found = _read_all(payload)
     except msgspec.ValidationError:
@@ -292,8 +295,11 @@ class OwnIssuer:
             "jti": str(self._clock.new_id()),
             **({"scope": " ".join(scopes)} if scopes else {}),
         }
+        written = msgspec.json.encode(payload)
+        if is_too_deep(written):
+            raise ValueError(f"The token's claims would have more than {MOST_LEVELS} levels")
         token = PyJWS().encode(
-            msgspec.json.encode(payload),
+            written,
             key.secret,
             "EdDSA",
             headers={"kid": key.kid, "typ": _OWN_TYPE},
