@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import pytest
 
@@ -24,6 +24,10 @@ ANSWERS: dict[str, Reading] = {
     "infinite": Reading(heat=math.inf),
     "decimal": Reading(cost=Decimal("sNaN")),
     "endless": Reading(cost=Decimal("1E999999")),
+}
+WHOLE = {
+    "whole": Reading(heat=3),
+    "whole and endless": Reading(heat=3, cost=Decimal("NaN")),
 }
 
 
@@ -58,6 +62,20 @@ class Meter(Protocol):
     @get("/times/{at}")
     async def found_at(self, at: Instant) -> Instant: ...
 
+    @post("/echoes")
+    async def echo(self, reading: Reading) -> Reading: ...
+
+    @post("/echoed")
+    def echoes(self, reading: Reading) -> AsyncIterator[Reading]: ...
+
+    @post("/heats")
+    async def heats(
+        self, one: float, some: tuple[float, ...], last: float | None
+    ) -> tuple[float, ...]: ...
+
+    @get("/heat")
+    async def heat(self) -> float: ...
+
     @get("/watched")
     def watch(self, heat: float) -> AsyncIterator[int]: ...
 
@@ -77,20 +95,37 @@ class MeterService(Service, Meter):
         return 1
 
     async def answer(self, how: str) -> Reading:
-        return ANSWERS.get(how, Reading(heat=1.5, cost=Decimal("1.50")))
+        return (ANSWERS | WHOLE).get(how, Reading(heat=1.5, cost=Decimal("1.50")))
 
     async def reply(self, how: str) -> Reply[float]:
-        return Reply(value=ANSWERS[how].heat)
+        return Reply(value=(ANSWERS | WHOLE)[how].heat)
 
     async def stream(self, how: str) -> AsyncIterator[Reading]:
         yield Reading()
-        yield ANSWERS[how]
+        yield (ANSWERS | WHOLE)[how]
 
     async def read_at(self, at: Instant) -> Instant:
         return at
 
     async def found_at(self, at: Instant) -> Instant:
         return at
+
+    async def echo(self, reading: Reading) -> Reading:
+        assert type(reading.heat) is float
+        return reading
+
+    async def echoes(self, reading: Reading) -> AsyncIterator[Reading]:
+        assert type(reading.heat) is float
+        yield reading
+
+    async def heats(
+        self, one: float, some: tuple[float, ...], last: float | None
+    ) -> tuple[float, ...]:
+        assert all(type(heat) is float for heat in (one, *some, last))
+        return one, *some, last or 0
+
+    async def heat(self) -> float:
+        return 3
 
     async def watch(self, heat: float) -> AsyncIterator[int]:
         yield 1
@@ -190,6 +225,42 @@ async def test_an_answer_with_such_a_number_is_a_failure_of_the_service(
 async def test_a_reply_with_such_a_number_is_a_failure_of_the_service(running: Running) -> None:
     with pytest.raises(ServiceFailure):
         await running.client(Meter).reply("nan")
+
+
+async def test_a_whole_number_in_place_of_a_float_arrives_as_a_float(running: Running) -> None:
+    meter = running.client(Meter)
+    given = [
+        await meter.echo(Reading(heat=3)),
+        *[item async for item in meter.echoes(Reading(heat=3))],
+        await meter.answer("whole"),
+        *[item async for item in meter.stream("whole")],
+    ]
+    assert [type(reading.heat) for reading in given] == [float] * len(given)
+    assert [type(heat) for heat in await meter.heats(3, (3, 0.5), 3)] == [float] * 4
+    assert type((await meter.reply("whole")).value) is float
+    assert type(await meter.heat()) is float
+
+
+class Odd(float):
+    """A number of a library of its own."""
+
+
+@pytest.mark.parametrize("heat", [Odd(1.5), True, "1.5"])
+async def test_what_no_wire_carries_as_a_float_is_refused_as_an_argument(
+    running: Running, heat: Any
+) -> None:
+    meter = running.client(Meter)
+    for call in (meter.scalars(heat, Decimal(1)), meter.put(Reading(heat=heat))):
+        with pytest.raises(InvalidRequest):
+            await call
+
+
+async def test_a_whole_number_hides_nothing_behind_it(running: Running) -> None:
+    meter = running.client(Meter)
+    with pytest.raises(InvalidRequest, match="not a finite number at #/1"):
+        await meter.heats(1.0, (3, math.nan), None)
+    with pytest.raises(ServiceFailure):
+        await meter.answer("whole and endless")
 
 
 async def test_finite_numbers_pass(running: Running) -> None:

@@ -5,6 +5,8 @@
 Every boundary asks it, so that local, honest and remote calls refuse the same values. Of arguments,
 `find_unfit(type)` asks for instants, too: those without a time zone, those whose offset cannot be written
 (a zone's time before there were zones), and those that UTC has not, where year 1 has a first hour.
+Where nothing is written, `exact` asks for what stands in place of a float, too: a type checker lets a whole number
+pass for one, and numbers of other libraries, of which a wire makes floats, or which it refuses.
 """
 
 from __future__ import annotations
@@ -15,18 +17,30 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, cast
 
+import msgspec
 from msgspec import inspect as shape
 
 from borough.contracts.portable import struct_class, type_shape
 from borough.errors import InvalidRequest
 
-__all__ = ["EXPONENT_LIMIT", "LENGTH_LIMIT", "Look", "find_endless", "find_unfit", "refuse_endless"]
+__all__ = [
+    "EXPONENT_LIMIT",
+    "LENGTH_LIMIT",
+    "NO_FLOAT",
+    "Look",
+    "find_endless",
+    "find_unfit",
+    "refuse_endless",
+]
 
 EXPONENT_LIMIT = 6144
 """The largest exponent of a decimal, up and down: that of IEEE 754 decimal128."""
 
 LENGTH_LIMIT = 6144
 """How many characters a decimal has at most as it is written; whatever its exponent, PostgreSQL can hold it."""
+
+NO_FLOAT = "not a float"
+"""What an exact look says of something that is no refusal yet: made a float, it may be right."""
 
 Look = Callable[[Any], "tuple[str, str] | None"]
 _NOT_FINITE = "not a finite number", ""
@@ -35,23 +49,26 @@ _TOO_LONG = f"it is written with more than {LENGTH_LIMIT} characters", ""
 _NOT_IN_UTC = "no time in UTC, which has the years 1 to 9999", ""
 _WITHOUT_ZONE = "a datetime without a time zone", ""
 _SECONDS_OFF = "its offset has seconds, which RFC 3339 cannot write; convert it to UTC", ""
+_IN_PLACE_OF_FLOAT = NO_FLOAT, ""
 _MINUTE = timedelta(minutes=1)
 _Known = dict[Any, "list[Look | None]"]
 _Leaves = Mapping[type[shape.Type], Look]
 
 
-def find_endless(kind: Any) -> Look | None:
+def find_endless(kind: Any, *, exact: bool = False) -> Look | None:
     """The look for a type, None where no value of it can hold such a number."""
-    return _found(kind, _NUMBERS)
+    return _found(kind, _NUMBERS, exact)
 
 
-def find_unfit(kind: Any) -> Look | None:
+def find_unfit(kind: Any, *, exact: bool = False) -> Look | None:
     """The look for the type of an argument: for such numbers, and for instants that are none."""
-    return _found(kind, _NUMBERS_AND_INSTANTS)
+    return _found(kind, _NUMBERS_AND_INSTANTS, exact)
 
 
-def _found(kind: Any, leaves: _Leaves) -> Look | None:
+def _found(kind: Any, leaves: _Leaves, exact: bool) -> Look | None:
     found = type_shape(kind)
+    if exact:
+        leaves = {**leaves, shape.FloatType: _float_itself}
     return _compile(found, leaves, {}) if _holds_any(found, leaves, set()) else None
 
 
@@ -112,6 +129,12 @@ def _compile(found: shape.Type, leaves: _Leaves, known: _Known) -> Look | None:
 
 def _float(value: Any) -> tuple[str, str] | None:
     return _NOT_FINITE if isinstance(value, float) and not isfinite(value) else None
+
+
+def _float_itself(value: Any) -> tuple[str, str] | None:
+    if type(value) is float:
+        return None if isfinite(value) else _NOT_FINITE
+    return None if value is None or value is msgspec.UNSET else _IN_PLACE_OF_FLOAT
 
 
 def _decimal(value: Any) -> tuple[str, str] | None:

@@ -1,7 +1,8 @@
 """Both ends in one process. No copying where values are frozen, yet the same checks as on a wire.
 
 Values whose type is frozen all through and unconstrained pass as they are. All others are rebuilt,
-which copies lists and mappings and checks the constraints, as decoding would.
+which copies lists and mappings and checks the constraints, as decoding would. So is a value in which
+something else stands in place of a float.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 
 from borough.contracts.carried import check_carried
 from borough.contracts.conversion import conversion
-from borough.contracts.finite import find_endless, find_unfit, refuse_endless
+from borough.contracts.finite import NO_FLOAT, find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
@@ -65,9 +66,9 @@ class _Check:
         self.name = parameter.name
         self.made = conversion(parameter.kind)
         self.plain = is_plain(parameter.kind)
-        self.endless = find_unfit(parameter.kind)
         self.carried = parameter.place in ("path", "header")
         self.rebuild = self.carried or not is_settled(parameter.kind)
+        self.endless = find_unfit(parameter.kind, exact=not self.rebuild)
 
 
 def _checks(operation: Operation) -> list[_Check]:
@@ -144,11 +145,16 @@ def _settled_arguments(arguments: Sequence[Any], checks: list[_Check]) -> list[A
         elif check.plain is not None and type(value) is not check.plain:
             _refuse_class(check, value)
         if check.endless is not None:
-            _refuse_endless(check, value)
+            unfit = check.endless(value)
+            if unfit is not None:
+                if unfit[0] is NO_FLOAT:
+                    settled[check.index] = value = _rebuild_argument(check, value)
+                _refuse_endless(check, value)
     return settled
 
 
 def _refuse_endless(check: _Check, value: Any) -> None:
+    """Refuse what the look finds, if it finds something."""
     assert check.endless is not None
     try:
         refuse_endless(check.name, check.endless, value)
@@ -183,7 +189,8 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
 
 def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     kind = operation.result
-    rebuild, look = not is_settled(kind), find_endless(kind)
+    rebuild = not is_settled(kind)
+    look = find_endless(kind, exact=not rebuild)
     if kind is type(None) or not (rebuild or look):
         return None
     made = conversion(kind)
@@ -193,11 +200,9 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
         answer: Any = value
         bare: Any = answer.value if is_reply else answer
         endless = look(bare) if look is not None else None
-        if endless is not None:
-            raise ServiceFailure(
-                f"{operation.wire_name} answered out of contract: {endless[0]} at #{endless[1]}"
-            )
-        if not rebuild:
+        if endless is not None and endless[0] is not NO_FLOAT:
+            raise _out_of_contract(operation, endless)
+        if endless is None and not rebuild:
             return answer
         try:
             bare = _rebuild(bare, made)
@@ -205,9 +210,19 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
             raise ServiceFailure(
                 f"{operation.wire_name} answered out of contract: {error}"
             ) from None
+        if endless is not None and look is not None:
+            endless = look(bare)
+            if endless is not None:
+                raise _out_of_contract(operation, endless)
         return msgspec.structs.replace(answer, value=bare) if is_reply else bare
 
     return settle
+
+
+def _out_of_contract(operation: Operation, found: tuple[str, str]) -> ServiceFailure:
+    return ServiceFailure(
+        f"{operation.wire_name} answered out of contract: {found[0]} at #{found[1]}"
+    )
 
 
 def _stream(operation: Operation, callee: Callee) -> Send:
