@@ -162,6 +162,7 @@ def changed_text(old: bytes, new: bytes) -> bytes:
         (b"", "This is no contract descriptor: Input data was truncated"),
         (b"[1]", "This is no contract descriptor: Expected `object`, got `array`"),
         (b"\xff{}", "This is no contract descriptor: JSON is malformed"),
+        (b'{"format":1,"x":' + b"[" * 10_000, "This is no contract descriptor: maximum recursion"),
         (b"{}", "This is no contract descriptor: Object missing required field `format`"),
         (broken(format=99), "The descriptor has format 99, this Borough reads format 1"),
         (broken(service=1), r"The descriptor is broken: Expected `str`, got `int` - at `\$.serv"),
@@ -189,6 +190,10 @@ def changed_text(old: bytes, new: bytes) -> bytes:
         (
             changed_text(b'{"default":"x",', b'{"default":1,'),
             r"the default of Everything\.renamed does not fit: Expected `str`, got `int`\.",
+        ),
+        (
+            changed_text(b'["x","y"],"kind":"str"', b'["x","y"],"kind":"str","pattern":"("'),
+            r"the default of Everything\.renamed does not fit: missing \), unterminated",
         ),
         (changed_text(b'"key":"sku"', b'"key":"price_"'), "Sold has no field 'price_' to keep its"),
         (changed_text(b'"values":["a","b"]', b'"values":[]'), "a literal has no values"),

@@ -266,7 +266,7 @@ def from_json(data: bytes | str) -> Descriptor:
     remedy = "Export it again with `borough contracts export`."
     try:
         opening = msgspec.json.decode(data, type=_Opening)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"This is no contract descriptor: {error}. {remedy}") from None
     if opening.format != FORMAT:
         raise ConfigurationError(
@@ -275,7 +275,7 @@ def from_json(data: bytes | str) -> Descriptor:
         )
     try:
         descriptor = msgspec.json.decode(data, type=Descriptor)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"The descriptor is broken: {error}. {remedy}") from None
     fault = next(faults_of(descriptor), None)
     if fault is not None:

@@ -156,6 +156,6 @@ def _unfit_default(default: Any, shape: Shape, descriptor: Descriptor) -> str | 
         return None
     try:
         wrong = misfit(default, shape, descriptor.types)
-    except (TypeError, ValueError) as error:  # its limits are none that a type can have
+    except (TypeError, ValueError, re.error) as error:  # its limits are none that a type can have
         return str(error)
     return None if wrong is None else str(wrong)
