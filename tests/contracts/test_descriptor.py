@@ -197,6 +197,8 @@ def changed_text(old: bytes, new: bytes) -> bytes:
         ),
         (changed_text(b'"key":"sku"', b'"key":"price_"'), "Sold has no field 'price_' to keep its"),
         (changed_text(b'"values":["a","b"]', b'"values":[]'), "a literal has no values"),
+        (changed_text(b'"le":50', b'"le":9223372036854775808'), "a limit beyond 64 bits"),
+        (changed_text(b'"le":50', b'"le":1' + b"0" * 400), "a limit beyond 64 bits"),
         (changed_text(b'"name":"buyer"', b'"name":"self"'), "sell is called 'self'"),
     ],
 )

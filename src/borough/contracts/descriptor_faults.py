@@ -18,6 +18,7 @@ from borough.contracts.fit import misfit
 from borough.contracts.retention import Retention
 from borough.contracts.shapes import (
     EnumShape,
+    IntShape,
     LiteralShape,
     NamedShape,
     RefShape,
@@ -105,14 +106,28 @@ def _missing(descriptor: Descriptor) -> Iterator[str]:
     for named in descriptor.types.values():
         if isinstance(named, EnumShape) and not named.members:
             yield "an enum has no members"
-    if any(map(_has_no_choice, [*roots, *descriptor.types.values()])):
+    everything = [*roots, *descriptor.types.values()]
+    if any(map(_has_no_choice, everything)):
         yield "a literal has no values"
+    if any(map(_has_limit_beyond, everything)):
+        yield "an integer has a limit beyond 64 bits"
 
 
 def _has_no_choice(shape: Shape | NamedShape) -> bool:
     """Whether a choice of nothing stands anywhere in it."""
     is_one = isinstance(shape, LiteralShape) and not shape.values
     return is_one or any(map(_has_no_choice, inner_shapes(shape)))
+
+
+def _has_limit_beyond(shape: Shape | NamedShape) -> bool:
+    """Whether an integer stands anywhere in it with a limit that no integer here can reach."""
+    limits = (
+        (shape.ge, shape.gt, shape.le, shape.lt, shape.multiple_of)
+        if isinstance(shape, IntShape)
+        else ()
+    )
+    is_one = any(limit is not None and not -(2**63) <= limit < 2**63 for limit in limits)
+    return is_one or any(map(_has_limit_beyond, inner_shapes(shape)))
 
 
 def _twice(descriptor: Descriptor) -> Iterator[str]:
