@@ -52,7 +52,8 @@ class Process(asyncio.SubprocessProtocol):
             stderr=STDOUT,
             env=environment,
             pass_fds=pass_fds,
-            start_new_session=True,  # Ctrl-C reaches it through its supervisor
+            # Ctrl-C reaches it through its supervisor, and it has a share of the processor (aside.py).
+            start_new_session=True,
         )
         return process
 
