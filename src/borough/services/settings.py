@@ -6,8 +6,6 @@ Values come from the defaults, then `[services.NAME.settings]` in borough.toml, 
 
 from __future__ import annotations
 
-import hmac
-
 from borough.contracts.struct import Struct
 from borough.telemetry.masking import hide
 
@@ -41,6 +39,8 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
+        import hmac  # with OpenSSL behind it, a fifteenth of `import borough`
+
         return hmac.compare_digest(self._value.encode(), other._value.encode())
 
     def __hash__(self) -> int:
