@@ -19,6 +19,13 @@ class Reading(Struct):
     cost: Decimal | None = None
 
 
+class Timed(Struct):
+    """What was read, and when."""
+
+    heat: float
+    at: Instant
+
+
 ANSWERS: dict[str, Reading] = {
     "nan": Reading(heat=math.nan),
     "infinite": Reading(heat=math.inf),
@@ -76,6 +83,9 @@ class Meter(Protocol):
     @get("/heat")
     async def heat(self) -> float: ...
 
+    @post("/timed")
+    async def put_timed(self, timed: Timed) -> Instant: ...
+
     @get("/watched")
     def watch(self, heat: float) -> AsyncIterator[int]: ...
 
@@ -126,6 +136,9 @@ class MeterService(Service, Meter):
 
     async def heat(self) -> float:
         return 3
+
+    async def put_timed(self, timed: Timed) -> Instant:
+        return timed.at
 
     async def watch(self, heat: float) -> AsyncIterator[int]:
         yield 1
@@ -261,6 +274,13 @@ async def test_a_whole_number_hides_nothing_behind_it(running: Running) -> None:
         await meter.heats(1.0, (3, math.nan), None)
     with pytest.raises(ServiceFailure):
         await meter.answer("whole and endless")
+
+
+async def test_a_whole_number_lets_no_instant_pass_that_it_stands_beside(running: Running) -> None:
+    odd = datetime(1900, 1, 1, tzinfo=timezone(timedelta(minutes=53, seconds=28)))
+    for heat in (3, 3.0):
+        with pytest.raises(InvalidRequest, match="its offset has seconds"):
+            await running.client(Meter).put_timed(Timed(heat=heat, at=odd))
 
 
 async def test_finite_numbers_pass(running: Running) -> None:

@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from borough.cli.address import Address, forget_address, read_address, write_address
+from borough.cli.address import (
+    Address,
+    forget_address,
+    forget_dead_keeper,
+    read_address,
+    write_address,
+)
 from borough.testing import free_port
 from tests.cli.systems import write_system
 from tests.cli.terminal import HELD, PATIENCE_S, Ran, borough, ready_line, running, spawned
@@ -291,6 +297,18 @@ def test_a_second_system_on_the_same_data_is_found_once_the_first_has_ended(root
             assert read_address(known.parent).pid == third.process.pid
             subprocess.run(call, check=True, capture_output=True, timeout=PATIENCE_S)
             assert third.stop()[0] == 0
+
+
+def test_where_a_killed_system_took_otlp_is_forgotten_before_the_next_one_begins(
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        edge = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        write_address(tmp_path, Address(os.getppid(), edge, otlp="http://127.0.0.1:3"))
+        forget_dead_keeper(tmp_path)
+        assert (tmp_path / "borough.otlp").exists()
+    forget_dead_keeper(tmp_path)
+    assert not (tmp_path / "borough.otlp").exists()
 
 
 def test_the_next_system_takes_the_place_of_the_first_one(tmp_path: Path) -> None:

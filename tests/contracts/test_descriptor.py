@@ -162,7 +162,10 @@ def changed_text(old: bytes, new: bytes) -> bytes:
         (b"", "This is no contract descriptor: Input data was truncated"),
         (b"[1]", "This is no contract descriptor: Expected `object`, got `array`"),
         (b"\xff{}", "This is no contract descriptor: JSON is malformed"),
-        (b'{"format":1,"x":' + b"[" * 10_000, "This is no contract descriptor: maximum recursion"),
+        (
+            b'{"format":1,"x":' + b"[" * 600,
+            "This is no contract descriptor: it has more than 64 lev",
+        ),
         (b"{}", "This is no contract descriptor: Object missing required field `format`"),
         (broken(format=99), "The descriptor has format 99, this Borough reads format 1"),
         (broken(service=1), r"The descriptor is broken: Expected `str`, got `int` - at `\$.serv"),

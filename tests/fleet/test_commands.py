@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import stat
+import threading
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -160,7 +161,7 @@ def test_a_fleet_that_says_no_word_is_asked_nothing_and_given_up_in_a_sentence(
     )
 
 
-def test_a_fleet_where_no_more_may_wait_is_given_up_at_once(tmp_path: Path) -> None:
+def test_a_fleet_where_no_more_may_wait_is_given_up_after_a_while(tmp_path: Path) -> None:
     with ExitStack() as stack:
         stopped = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         stopped.bind(str(tmp_path / "fleet.sock"))
@@ -171,11 +172,31 @@ def test_a_fleet_where_no_more_may_wait_is_given_up_at_once(tmp_path: Path) -> N
                 waiting.setblocking(False)
                 waiting.connect(str(tmp_path / "fleet.sock"))
         with pytest.raises(Unavailable, match="is stopped or hangs"):
+            ask_fleet(tmp_path, Scale({"a": 1}), patience_s=0.2)
+
+
+def test_a_fleet_that_is_killed_after_its_first_word_has_ended_before_it_answered(
+    tmp_path: Path,
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(tmp_path / "fleet.sock"))
+        listening.listen()
+
+        def end() -> None:
+            accepted, _ = listening.accept()
+            with accepted:
+                accepted.sendall(b'{"type":"beat"}\n')
+                accepted.recv(1)  # the rest of the request is never read: its connection is reset
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        with pytest.raises(ConfigurationError, match="has ended before it answered"):
             ask_fleet(tmp_path, Scale({"a": 1}))
+        ending.join()
 
 
 async def test_what_was_asked_is_waited_for_however_long_nothing_is_heard(tmp_path: Path) -> None:
-    patience_s = 1.0
+    patience_s = 3.0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"type":"beat"}\n')

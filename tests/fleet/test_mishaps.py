@@ -62,7 +62,7 @@ def test_who_scales_a_fleet_that_starts_waits_for_the_end_of_that(tmp_path: Path
     def scale() -> None:
         try:
             until(answers)
-            ask_fleet(data, Scale({"ledger": 3}), say)
+            ask_fleet(data, Scale({"ledger": 3}), say, silent_s=60.0)
         finally:
             (tmp_path / "go").touch()
 

@@ -60,6 +60,14 @@ def write_address(folder: Path, address: Address) -> Address:
     return address
 
 
+def forget_dead_keeper(folder: Path) -> None:
+    """Take away where a system took OTLP that ended without saying so: who starts beside this one would believe it."""
+    first = _read(folder / _FILE)
+    if first is None or not _answers(first):
+        with contextlib.suppress(OSError):
+            (folder / _OTLP).unlink(missing_ok=True)
+
+
 def other_first(folder: Path, first: Address, own: Address) -> str | None:
     """What is said to whoever starts where another system runs; None for the one that commands reach."""
     if first.pid == own.pid:

@@ -145,7 +145,6 @@ class _Fleet:
         )
         self.supervisor = supervisor
         self.rollouts = Rollouts(self.system, supervisor, left)
-        await self.rollouts.tidy()
         await commands.open()
         try:
             return await self._supervise(supervisor)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from borough.cli.address import forget_dead_keeper
 from borough.clock import Clock
 from borough.errors import ConfigurationError
 from borough.observing.keeper import Keeper
@@ -30,6 +31,7 @@ async def kept(configuration: Configuration, clock: Clock) -> AsyncGenerator[Kee
         return
     folder = configuration.data_folder
     make_folder(folder)
+    forget_dead_keeper(folder)
     keeper = Keeper(folder, clock, options.keep_mib * _MIB, options.port)
     try:
         await keeper.open()

@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from borough.contracts.catalog import Catalog, own_doc
 from borough.contracts.descriptor_faults import faults_of
+from borough.contracts.duplicates import MOST_LEVELS, is_too_deep
 from borough.contracts.marks import Allow
 from borough.contracts.operation import Contract, Operation, Parameter, ParameterPlace
 from borough.contracts.portable import json_value
@@ -264,9 +265,13 @@ def from_json(data: bytes | str) -> Descriptor:
     not hold together.
     """
     remedy = "Export it again with `borough contracts export`."
+    if is_too_deep(data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")):
+        raise ConfigurationError(
+            f"This is no contract descriptor: it has more than {MOST_LEVELS} levels. {remedy}"
+        )
     try:
         opening = msgspec.json.decode(data, type=_Opening)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"This is no contract descriptor: {error}. {remedy}") from None
     if opening.format != FORMAT:
         raise ConfigurationError(
@@ -275,7 +280,7 @@ def from_json(data: bytes | str) -> Descriptor:
         )
     try:
         descriptor = msgspec.json.decode(data, type=Descriptor)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"The descriptor is broken: {error}. {remedy}") from None
     fault = next(faults_of(descriptor), None)
     if fault is not None:

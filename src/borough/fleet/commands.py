@@ -18,6 +18,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ _PIECE = 64 * 1024
 _PEER = struct.Struct("3i")
 """Process, user and group."""
 _BEAT_S = 1.0
+_LOOK_S = 0.05
 _SILENT_S = 5.0
 """After so long without a word it is said that one is waited for."""
 _PATIENCE_S = 30.0
@@ -241,10 +243,8 @@ def ask_fleet(
         asker = _Asker(connected, folder, say, patience_s)
         try:
             with _short(path) as short:
-                connected.connect(short)
+                asker.reach(short)
             answer = asker.ask(request)
-        except BlockingIOError:  # nobody has been heard for so long that no more may wait there
-            raise asker.unheard() from None
         except PermissionError:
             raise ConfigurationError(
                 f"{path} is for the user who has started the fleet; be that user"
@@ -270,31 +270,50 @@ class _Asker:
         self._patience_s = patience_s
         self._has_asked = False
 
+    def reach(self, path: str) -> None:
+        """Connect, once there is room for one more who waits. Raises `Unavailable` after a while."""
+        waited_s = 0.0
+        while True:
+            try:
+                self._connected.connect(path)
+            except BlockingIOError:
+                if waited_s >= self._patience_s:
+                    raise self.unheard() from None
+                time.sleep(_LOOK_S)
+                waited_s += _LOOK_S
+            else:
+                return
+
     def ask(self, request: Request) -> Answer | None:
         """Ask once a first word is heard; None for a fleet that ends before it answers."""
         try:
-            for said in self._hear():
-                if not self._has_asked:
-                    self._connected.sendall(msgspec.json.encode(request) + b"\n")
-                    self._has_asked = True
-                match said:
-                    case Answer():
-                        return said
-                    case Progress(sentence):
-                        self._say(sentence)
-                    case Beat():
-                        pass
+            return self._ask(request)
+        except ConnectionError:  # what it has said before is of no use any more
+            return None
         except KeyboardInterrupt:
             if self._has_asked:
                 self._say("the fleet goes on with it; its standard error tells what becomes of it")
             raise
+
+    def _ask(self, request: Request) -> Answer | None:
+        for said in self._hear():
+            if not self._has_asked:
+                self._connected.sendall(msgspec.json.encode(request) + b"\n")
+                self._has_asked = True
+            match said:
+                case Answer():
+                    return said
+                case Progress(sentence):
+                    self._say(sentence)
+                case Beat():
+                    pass
         return None
 
     def unheard(self) -> Unavailable:
         """Why it is given up."""
         return Unavailable(
-            f"{self._fleet} does not answer, and nothing was asked of it: its process is stopped or hangs; "
-            "let that go on (`kill -CONT`), or end it and start the fleet anew"
+            f"{self._fleet} does not answer, and nothing was asked of it: its process is stopped or hangs, "
+            "or is of an earlier version; let it go on (`kill -CONT`), or end it and start the fleet anew"
         )
 
     def _hear(self) -> Iterator[Said]:

@@ -18,7 +18,7 @@ from borough.fleet.commands import Answer, Rollout, Say
 from borough.fleet.rollout import Outcome
 from borough.fleet.rollout import Rollout as OneRollout
 from borough.fleet.supervisor import Supervisor
-from borough.runtime.code import Code, Kept, Wanted, code_from, keep, kept, tidy
+from borough.runtime.code import Code, Kept, Wanted, code_from, forget, keep, kept
 from borough.runtime.system import System
 from borough.runtime.topology import Deployable, Topology
 
@@ -41,43 +41,32 @@ class Rollouts:
 
     async def handle(self, request: Rollout, say: Say) -> Answer:
         """Answer a request. Raises `ConfigurationError` for what cannot be tried at all."""
-        async with self._supervisor.rolling(request.service, say) as deployable:
-            try:
-                return await self._roll_out(request, deployable, say)
-            finally:
-                await self.tidy()
-
-    async def tidy(self) -> None:
-        """Remove the copies that nothing runs: of rollouts that came to nothing, or were followed by others."""
-        supervisor = self._supervisor
-        running = [each.assignment.version for each in supervisor.members.values()]
-        await asyncio.to_thread(tidy, self._data, [*running, *supervisor.codes.values()])
-
-    async def _roll_out(self, request: Rollout, deployable: Deployable, say: Say) -> Answer:
         supervisor, options = self._supervisor, self._system.configuration.options
-        wanted = self._wanted(request.service, deployable)
-        code = await asyncio.to_thread(code_from, Path(request.source), wanted)
-        mocked = [name for each in supervisor.topology.deployables for name in each.services]
-        outcome = await OneRollout(
-            supervisor,
-            deployable,
-            request.service,
-            code,
-            clock=SystemClock(),
-            watch_s=options.fleet.watch_s,
-            start_within_s=options.fleet.start_within_s,
-            say=say,
-            elsewhere={*options.external, *mocked} - supervisor.modules.keys(),
-        ).run()
-        if outcome.state == "done":
-            supervisor.codes[deployable.name] = code
-            self._remember(deployable, code, {request.service: outcome.after})
-            try:
-                await asyncio.to_thread(keep, self._data, self._left)
-            except ConfigurationError as error:
-                return _not_kept(outcome, error)
-        elif outcome.state == "refused":
-            outcome = _at_the_source(outcome, code, request.source)
+        async with supervisor.rolling(request.service, say) as deployable:
+            wanted = self._wanted(request.service, deployable)
+            code = await asyncio.to_thread(code_from, Path(request.source), wanted)
+            mocked = [name for each in supervisor.topology.deployables for name in each.services]
+            outcome = await OneRollout(
+                supervisor,
+                deployable,
+                request.service,
+                code,
+                clock=SystemClock(),
+                watch_s=options.fleet.watch_s,
+                start_within_s=options.fleet.start_within_s,
+                say=say,
+                elsewhere={*options.external, *mocked} - supervisor.modules.keys(),
+            ).run()
+            if outcome.state == "done":
+                supervisor.codes[deployable.name] = code
+                self._remember(deployable, code, {request.service: outcome.after})
+                try:
+                    await asyncio.to_thread(keep, self._data, self._left)
+                except ConfigurationError as error:
+                    return _not_kept(outcome, error)
+            elif outcome.state == "refused":
+                outcome = _at_the_source(outcome, code, request.source)
+                await asyncio.to_thread(forget, code, wanted.now, self._data)
         facts: dict[str, Any] = msgspec.to_builtins(outcome)
         return Answer(0 if outcome.state == "done" else 1, outcome.sentence, facts)
 

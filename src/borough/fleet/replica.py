@@ -52,7 +52,6 @@ from borough.fleet.ways import Declared, take_up
 from borough.gateway.process import Process
 from borough.ports import Transport
 from borough.runtime.configuration import Configuration
-from borough.runtime.copies import hold
 from borough.runtime.discovery import Directory
 from borough.runtime.distributions import enter_release
 from borough.runtime.footing import (
@@ -118,8 +117,6 @@ class _Replica:
 
     def _services(self, assignment: Assignment, tells: Any) -> Process:
         version = assignment.version
-        for folder in version.folders:
-            hold(Path(folder))
         for release in reversed(version.releases.values()):
             enter_release(Path(release))
         system = System.load(

@@ -9,16 +9,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from borough.errors import ConfigurationError
-from borough.runtime.copies import FOLDER, finding, remove_unused
 from borough.runtime.whole_folder import written_whole
 
-__all__ = ["Code", "Kept", "Wanted", "code_from", "keep", "kept", "reminders", "tidy"]
+__all__ = ["Code", "Kept", "Wanted", "code_from", "forget", "keep", "kept", "reminders"]
 
 _RECORD = "current.json"
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
@@ -35,14 +34,9 @@ class Code(msgspec.Struct, frozen=True):
     """Unpacked distributions, by service."""
 
     @property
-    def folders(self) -> list[str]:
-        """All of them."""
-        return [*([self.folder] if self.folder else []), *self.releases.values()]
-
-    @property
     def place(self) -> str:
         """The folders, for people to read."""
-        return ", ".join(self.folders)
+        return ", ".join([*([self.folder] if self.folder else []), *self.releases.values()])
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -82,12 +76,7 @@ def code_from(source: Path, wanted: Wanted) -> Code:
     Copies or unpacks it below `data/releases`. Raises `ConfigurationError` for a place that has no other
     version of that service.
     """
-    into = wanted.data / FOLDER
-    with finding(into):
-        return _code_from(source, wanted, into)
-
-
-def _code_from(source: Path, wanted: Wanted, into: Path) -> Code:
+    into = wanted.data / "releases"
     if source.suffix == ".whl" or (source.is_dir() and any(source.glob("*.dist-info/RECORD"))):
         release = _distribution(source, wanted, into)
         return Code(wanted.now.folder, {**wanted.now.releases, wanted.service: str(release)})
@@ -224,13 +213,10 @@ def keep(data: Path, current: dict[str, Kept]) -> None:
     Raises `ConfigurationError`.
     """
     current = _recorded(data) | current
-    place = data / FOLDER / _RECORD
+    place = data / "releases" / _RECORD
     beside = place.with_suffix(".new")
     try:
-        with beside.open("wb") as file:
-            file.write(msgspec.json.encode(current))
-            file.flush()
-            os.fsync(file.fileno())  # what it has named before may be removed
+        beside.write_bytes(msgspec.json.encode(current))
         os.replace(beside, place)
     except OSError as error:
         raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from error
@@ -246,9 +232,9 @@ def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]
         for name, each in _recorded(data).items()
         if sorted(each.services) == sorted(deployables.get(name, ()))
     }
-    place = data / FOLDER / _RECORD
+    place = data / "releases" / _RECORD
     for each in current.values():
-        for folder in each.code.folders:
+        for folder in filter(None, [each.code.folder, *each.code.releases.values()]):
             if not Path(folder).is_dir():
                 raise ConfigurationError(
                     f"{folder}, which was rolled out, is gone; remove {place} to run the system's own code"
@@ -257,7 +243,7 @@ def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]
 
 
 def _recorded(data: Path) -> dict[str, Kept]:
-    place = data / FOLDER / _RECORD
+    place = data / "releases" / _RECORD
     try:
         return msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
     except (FileNotFoundError, NotADirectoryError):
@@ -270,7 +256,7 @@ def _recorded(data: Path) -> dict[str, Kept]:
 
 def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
     """What a start says of earlier rollouts: a sentence for each that is `in_force`, and for each that is not."""
-    place = data / FOLDER / _RECORD
+    place = data / "releases" / _RECORD
     try:
         recorded = _recorded(data)
     except ConfigurationError as error:
@@ -288,11 +274,14 @@ def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
     ]
 
 
-def tidy(data: Path, running: Iterable[Code]) -> None:
-    """Remove the copies that nothing runs, and that no rollout has left for a next start."""
-    try:
-        recorded = _recorded(data)
-    except ConfigurationError:  # whoever mends it may need all of them
-        return
-    codes = [*running, *(each.code for each in recorded.values())]
-    remove_unused(data / FOLDER, {folder for code in codes for folder in code.folders})
+def forget(code: Code, now: Code, data: Path) -> None:
+    """Remove the copies of a version that nothing will run, but for those that `now` runs or that are recorded."""
+    used = {now.folder, *now.releases.values()}
+    for each in _recorded(data).values():
+        used |= {each.code.folder, *each.code.releases.values()}
+    for folder in {code.folder, *code.releases.values()} - used:
+        place = Path(folder)
+        # A system's copy has a folder of its own around it, a distribution's has not.
+        top = place if place.parent == data / "releases" else place.parent
+        if top.parent == data / "releases":
+            shutil.rmtree(top, ignore_errors=True)

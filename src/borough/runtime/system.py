@@ -25,7 +25,6 @@ from borough.errors import ConfigurationError, DeclarationFaults, Fault
 from borough.runtime.applications import asgi_service
 from borough.runtime.blame import own_place
 from borough.runtime.configuration import CONFIGURATION_FILE, Configuration
-from borough.runtime.copies import FOLDER, finding, hold
 from borough.runtime.distributions import Place, enter_release, place_in
 from borough.runtime.foreign import foreign_names
 from borough.runtime.options import Options
@@ -192,10 +191,7 @@ def _enter(release: Path, data_folder: Path) -> None:
     if release.suffix == ".whl":
         from borough.runtime.releases import unpack  # few systems have one
 
-        into = data_folder / FOLDER
-        with finding(into):
-            release = unpack(release, into)
-            hold(release)
+        release = unpack(release, data_folder / "releases")
     enter_release(release)
 
 

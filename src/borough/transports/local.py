@@ -14,7 +14,7 @@ import msgspec
 
 from borough.contracts.carried import check_carried
 from borough.contracts.conversion import conversion
-from borough.contracts.finite import NO_FLOAT, find_endless, find_unfit, refuse_endless
+from borough.contracts.finite import NO_FLOAT, Look, find_endless, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
@@ -56,7 +56,7 @@ class _Check:
     """What one argument needs at the boundary: its class compared, its numbers seen, or the value rebuilt."""
 
     __slots__ = (
-        "about", "carried", "endless", "index", "made", "name", "parameter", "plain", "rebuild",
+        "about", "carried", "endless", "index", "made", "name", "parameter", "plain", "rebuild", "unfit",
     )  # fmt: skip
 
     def __init__(self, about: str, index: int, parameter: Parameter) -> None:
@@ -69,6 +69,7 @@ class _Check:
         self.carried = parameter.place in ("path", "header")
         self.rebuild = self.carried or not is_settled(parameter.kind)
         self.endless = find_unfit(parameter.kind, exact=not self.rebuild)
+        self.unfit = find_unfit(parameter.kind)
 
 
 def _checks(operation: Operation) -> list[_Check]:
@@ -148,16 +149,19 @@ def _settled_arguments(arguments: Sequence[Any], checks: list[_Check]) -> list[A
             unfit = check.endless(value)
             if unfit is not None:
                 if unfit[0] is NO_FLOAT:
+                    _refuse_unfit(
+                        check, check.unfit, value
+                    )  # as given: what is rebuilt may hide it
                     settled[check.index] = value = _rebuild_argument(check, value)
-                _refuse_endless(check, value)
+                _refuse_unfit(check, check.endless, value)
     return settled
 
 
-def _refuse_endless(check: _Check, value: Any) -> None:
+def _refuse_unfit(check: _Check, look: Look | None, value: Any) -> None:
     """Refuse what the look finds, if it finds something."""
-    assert check.endless is not None
+    assert look is not None
     try:
-        refuse_endless(check.name, check.endless, value)
+        refuse_endless(check.name, look, value)
     except InvalidRequest as error:
         error.about = check.about
         raise
