@@ -49,6 +49,7 @@ def test_a_link_that_leads_back_to_a_folder_around_it_is_not_followed(tmp_path: 
     for name in ("one", "two"):
         (source / name).symlink_to(".")
         (source / "search" / name).symlink_to("..")
+    (source / "itself").symlink_to("itself")
     copied = Path(code_from(source, wanted(tmp_path)).folder)
     files = [path.relative_to(copied) for path in copied.rglob("*") if path.is_file()]
     assert files == [Path("search/service.py")]

@@ -173,11 +173,11 @@ def _files(
 
     A link that leads back to one of the folders `around` it would have no end, and is left out.
     """
-    here = folder.resolve()
+    here = Path(os.path.realpath(folder))
     if here in around:
         return
     for path in sorted(folder.iterdir()):
-        is_data = but.parent in (path, path.resolve())
+        is_data = but.parent in (path, Path(os.path.realpath(path)))
         if path.name in _LEFT_OUT or path.name.startswith(".") or is_data:
             continue
         if path.is_dir():
