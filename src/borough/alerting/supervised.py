@@ -51,13 +51,8 @@ def _ask(folder: Path) -> tuple[ReplicaFacts, ...]:
     try:
         answer = ask_fleet(folder, Members())
         found = msgspec.convert(answer.facts.get("members", ()), tuple[ReplicaFacts, ...])
-    except (
-        ConfigurationError,
-        Unavailable,
-        msgspec.MsgspecError,
-        OSError,
-    ):  # no descriptor is left, too
-        return ()
+    except (ConfigurationError, Unavailable, msgspec.MsgspecError, OSError):
+        return ()  # nobody answers, in words that are known; or no descriptor is left to ask by
     return tuple(
         msgspec.structs.replace(
             each,

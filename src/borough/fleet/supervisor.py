@@ -7,12 +7,13 @@ replica drains, all others have been told that it takes no more calls.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol
 
 from borough.clock import Clock
 from borough.errors import BoroughError, ConfigurationError
+from borough.fleet.commands import Say
 from borough.fleet.control import DirectoryChanged, Peer
 from borough.fleet.launch import Launch, Launcher
 from borough.fleet.member import Member
@@ -195,7 +196,7 @@ class Supervisor:
         return self._scaling.locked()
 
     @asynccontextmanager
-    async def _turn(self, what: str, say: Callable[[str], None]) -> AsyncGenerator[None]:
+    async def _turn(self, what: str, say: Say) -> AsyncGenerator[None]:
         """One change at a time; `say` hears whose end is waited for. Raises `ConfigurationError` while it stops."""
         if self._at_work:
             say(f"the end of {self._at_work} is waited for")
@@ -237,7 +238,7 @@ class Supervisor:
 
     # --- replicas ----------------------------------------------------------------------------------
 
-    async def scale(self, name: str, replicas: int, say: Callable[[str], None]) -> list[Member]:
+    async def scale(self, name: str, replicas: int, say: Say) -> list[Member]:
         """Have so many replicas of a deployable; returns them. `say` is told what is waited for.
 
         Those that failed are replaced, and stay where no other can be had. Fewer: the newest leave, once nobody calls
@@ -261,7 +262,7 @@ class Supervisor:
         return self.replicas_of(name)
 
     @asynccontextmanager
-    async def rolling(self, service: str, say: Callable[[str], None]) -> AsyncGenerator[Deployable]:
+    async def rolling(self, service: str, say: Say) -> AsyncGenerator[Deployable]:
         """The deployable of a service while another version of that is rolled out; one at a time.
 
         Raises `ConfigurationError` for a service that is not run here, and while another rollout runs.

@@ -69,7 +69,7 @@ class _Check:
         self.carried = parameter.place in ("path", "header")
         self.rebuild = self.carried or not is_settled(parameter.kind)
         self.endless = find_unfit(parameter.kind, exact=not self.rebuild)
-        self.unfit = find_unfit(parameter.kind)
+        self.unfit = self.endless if self.rebuild else find_unfit(parameter.kind)
 
 
 def _checks(operation: Operation) -> list[_Check]:
@@ -149,9 +149,8 @@ def _settled_arguments(arguments: Sequence[Any], checks: list[_Check]) -> list[A
             unfit = check.endless(value)
             if unfit is not None:
                 if unfit[0] is NO_FLOAT:
-                    _refuse_unfit(
-                        check, check.unfit, value
-                    )  # as given: what is rebuilt may hide it
+                    # As it was given: rebuilding may hide what is refused.
+                    _refuse_unfit(check, check.unfit, value)
                     settled[check.index] = value = _rebuild_argument(check, value)
                 _refuse_unfit(check, check.endless, value)
     return settled
