@@ -348,6 +348,8 @@ class SqliteTransaction(StoreBody):
 
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
+        if self.busy and isinstance(error, GeneratorExit):
+            return  # may not wait: the statement's end undoes the body
         if not self.is_open or depth != self._depth or self.busy:
             self.doom(TransactionMisuse("savepoints end in the order in which they nest"))
             self._check()
