@@ -258,7 +258,7 @@ def test_a_caller_refuses_an_operation_that_the_callees_version_does_not_fit(
     other = write_incompatible(tmp_path / "next")
     releases = root / ".borough" / "releases"
     releases.mkdir(parents=True)
-    keep(root / ".borough", {"ledger": Kept(("ledger",), Code(str(other)))})
+    keep(root / ".borough", {"ledger": Kept(("ledger",), Code(str(other)), topology="fleet")})
     with run_village(root, "fleet") as village:
         assert village.ask("/clerk/write", {"text": "a"})[0] == 500
         refused = "clerk.Clerk.write failed in ledger.Ledger.add: the caller has ledger.Ledger 1.3 and the callee 1.4: "
@@ -269,22 +269,32 @@ def test_a_caller_refuses_an_operation_that_the_callees_version_does_not_fit(
 def test_a_record_whose_code_is_gone_is_told_with_the_remedy(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "releases").mkdir(parents=True)
-    keep(data, {"ledger": Kept(("ledger",), Code(str(tmp_path / "gone")))})
+    gone = Code(str(tmp_path / "gone"))
+    keep(data, {"ledger": Kept(("ledger",), gone, topology="fleet")})
     with pytest.raises(
         ConfigurationError, match=r"gone, which was rolled out, is gone; remove .*current.json"
     ):
-        kept(data, {"ledger": ("ledger",)})
-    assert kept(data, {"ledger": ("ledger", "clerk")}) == {}
+        kept(data, "fleet", {"ledger": ("ledger",)})
+    assert kept(data, "fleet", {"ledger": ("ledger", "clerk")}) == {}
 
 
-def test_a_rollout_in_one_topology_forgets_none_that_was_made_in_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["all", "ledger"])
+def test_a_rollout_in_one_topology_forgets_none_that_was_made_in_another(
+    tmp_path: Path, name: str
+) -> None:
     (tmp_path / "releases").mkdir()
     alone = Kept(("ledger",), Code(str(tmp_path)), {"ledger": "1.4"}, "fleet")
     shared = Kept(("ledger", "clerk"), Code(str(tmp_path)), {"ledger": "1.5"}, "together")
     keep(tmp_path, {"ledger": alone})
-    keep(tmp_path, {"all": shared})
-    assert kept(tmp_path, {"ledger": ("ledger",), "clerk": ("clerk",)}) == {"ledger": alone}
-    assert kept(tmp_path, {"all": ("ledger", "clerk")}) == {"all": shared}
+    keep(tmp_path, {name: shared})
+    fleet = {"ledger": ("ledger",), "clerk": ("clerk",)}
+    assert kept(tmp_path, "fleet", fleet) == {"ledger": alone}
+    assert kept(tmp_path, "together", {name: ("ledger", "clerk")}) == {name: shared}
+    assert kept(tmp_path, "apart", fleet) == {}
+    assert ["--topology together" in said for said in reminders(tmp_path, {"ledger": alone})] == [
+        False,
+        True,
+    ]
 
 
 def test_a_start_says_which_rollouts_it_runs_and_which_it_does_not(tmp_path: Path) -> None:

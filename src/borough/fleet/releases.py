@@ -27,7 +27,7 @@ __all__ = ["Rollouts", "rolled_out"]
 
 def rolled_out(data: Path, topology: Topology) -> dict[str, Kept]:
     """What earlier rollouts have left, by deployable. Raises `ConfigurationError`."""
-    return kept(data, {each.name: each.services for each in topology.deployables})
+    return kept(data, topology.name, {each.name: each.services for each in topology.deployables})
 
 
 class Rollouts:

@@ -47,6 +47,7 @@ class Kept(msgspec.Struct, frozen=True):
     versions: dict[str, str] = {}
     """Which of them were rolled out, and their versions."""
     topology: str = ""
+    """Where they were rolled out, and where alone that is in force."""
 
     @property
     def names(self) -> str:
@@ -208,29 +209,32 @@ def _copy(files: list[tuple[Path, Path]], target: Path) -> None:
 
 
 def keep(data: Path, current: dict[str, Kept]) -> None:
-    """Remember what each of these deployables runs, for the next start; of others nothing is forgotten.
+    """Remember what each of these deployables runs, for the next start of its topology.
 
+    Of others nothing is forgotten, also where another topology has a deployable of that name.
     Raises `ConfigurationError`.
     """
-    current = _recorded(data) | current
+    told = {_key(each.topology, name): each for name, each in current.items()}
     place = data / "releases" / _RECORD
     beside = place.with_suffix(".new")
     try:
-        beside.write_bytes(msgspec.json.encode(current))
+        beside.write_bytes(msgspec.json.encode(_recorded(data) | told))
         os.replace(beside, place)
     except OSError as error:
         raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from error
 
 
-def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]:
-    """What rollouts have left, for deployables that run the same services still.
+def kept(data: Path, topology: str, deployables: Mapping[str, Collection[str]]) -> dict[str, Kept]:
+    """What rollouts have left in a topology, for deployables that run the same services still.
 
     Raises `ConfigurationError` for a record that cannot be read, or code that is gone.
     """
+    recorded = _recorded(data)
     current = {
         name: each
-        for name, each in _recorded(data).items()
-        if sorted(each.services) == sorted(deployables.get(name, ()))
+        for name, services in deployables.items()
+        if (each := recorded.get(_key(topology, name))) is not None
+        and sorted(each.services) == sorted(services)
     }
     place = data / "releases" / _RECORD
     for each in current.values():
@@ -242,7 +246,12 @@ def kept(data: Path, deployables: dict[str, Collection[str]]) -> dict[str, Kept]
     return current
 
 
+def _key(topology: str, deployable: str) -> str:
+    return f"{topology}/{deployable}"
+
+
 def _recorded(data: Path) -> dict[str, Kept]:
+    """What was ever left and not replaced, by topology and deployable."""
     place = data / "releases" / _RECORD
     try:
         return msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
@@ -267,10 +276,10 @@ def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
         for each in in_force.values()
     ]
     return said + [
-        f"{each.names}: was rolled out under --topology {each.topology or name}, and this start runs the "
+        f"{each.names}: was rolled out under --topology {each.topology}, and this start runs the "
         f"system's own code; remove {place} to forget the rollout"
-        for name, each in recorded.items()
-        if name not in in_force
+        for each in recorded.values()
+        if each not in in_force.values()
     ]
 
 
