@@ -282,7 +282,7 @@ async def test_slow_reads_share_a_bounded_number_of_threads(opened: Opener) -> N
     store = await opened(reader_threads=1, waiting_reads=1, deadline=lambda: loop.time() + wait)
     first = asyncio.ensure_future(store.one(int, SLOW, 1_000_000_000))
     await asyncio.sleep(0)
-    wait = 0.3
+    wait = 1.0
     second = asyncio.ensure_future(store.one(int, SLOW, 1_000_000))
     await asyncio.sleep(0)
     with pytest.raises(StoreUnavailable, match="1 slow reads wait"):
@@ -327,6 +327,34 @@ async def test_a_snapshot_is_ended_after_its_time(opened: Opener) -> None:
             for _ in range(1000):
                 await snapshot.one(int, "select 1")
                 await asyncio.sleep(0.01)
+
+
+async def test_a_read_beyond_the_time_of_its_snapshot_does_not_blame_the_deadline(
+    opened: Opener,
+) -> None:
+    loop = asyncio.get_running_loop()
+    store = await opened(snapshot_s=0.05, deadline=lambda: loop.time() + 60)
+    async with store.snapshot() as snapshot:
+        with pytest.raises(TransactionMisuse, match=r"more than 0\.05 s"):
+            await snapshot.one(int, SLOW, 1_000_000_000)
+
+
+@pytest.mark.parametrize("whose", ["a call", "the store"])
+async def test_a_snapshot_that_does_not_begin_in_time_says_so(opened: Opener, whose: str) -> None:
+    until: list[float | None] = [None]
+    store = await opened(deadline=lambda: until[0])
+    until[0] = asyncio.get_running_loop().time()  # it passes while the machine has no time
+    snapshot = store.snapshot()
+    if whose == "a call":
+        with pytest.raises(DeadlineExceeded, match="passed during: begin"):
+            await snapshot.__aenter__()
+    else:
+        until[0] = None
+        with pytest.raises(StoreUnavailable, match="did not answer in time: begin"):
+            await snapshot.__aenter__()
+    until[0] = None
+    async with store.snapshot() as snapshot:  # the reader was given back
+        assert await snapshot.all(str, "select name from item") == []
 
 
 async def test_snapshots_give_their_readers_back(opened: Opener) -> None:

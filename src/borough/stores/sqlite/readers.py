@@ -234,12 +234,14 @@ class Snapshot(RowReader):
         if self._until:
             raise TransactionMisuse("this snapshot was entered before; ask for a new one")
         lane = await self._readers.take(self._deadline)
-        self._until = min(self._deadline, self._clock.monotonic() + self._options.snapshot_s)
+        self._until = self._deadline
         try:
             await self._begin(lane)
         except BaseException:
             await self._let_go(lane)
             raise
+        # An old state is held from now on, however long its beginning waited for the machine.
+        self._until = min(self._deadline, self._clock.monotonic() + self._options.snapshot_s)
         self._lane = lane
         self._timer = asyncio.get_running_loop().call_later(
             self._options.snapshot_s, self._expire, lane
@@ -256,6 +258,8 @@ class Snapshot(RowReader):
                         f"another process holds the database: {error}"
                     ) from error
                 await self._clock.sleep(_RETRY_S * (0.5 + self._clock.random.random()))
+            except apsw.InterruptError as error:
+                raise out_of_time("begin", is_calls=self._readers.is_calls()) from error
             except apsw.Error as error:
                 raise statement_fault(error, "begin") from error
 
@@ -297,9 +301,7 @@ class Snapshot(RowReader):
         if lane is None or lane.connection is None:
             raise TransactionMisuse("the snapshot is over; its reads stand inside `async with`")
         if self._over:
-            raise TransactionMisuse(
-                f"the snapshot was held for more than {self._options.snapshot_s:g} s and was ended"
-            )
+            raise self._held_too_long()
 
         def work(connection: Connection) -> list[Any]:
             return connection.rows(kind, statement, args, limit)
@@ -307,12 +309,19 @@ class Snapshot(RowReader):
         try:
             return await self._run(lane, lane.connection, statement, work)
         except apsw.InterruptError as error:
+            if self._until < self._deadline:  # its own time was over, and not its caller's
+                raise self._held_too_long() from error
             raise out_of_time(sql, is_calls=self._readers.is_calls()) from error
         except Exception as error:
             fault = statement_fault(error, sql)
             if fault is error:
                 raise
             raise fault from error
+
+    def _held_too_long(self) -> TransactionMisuse:
+        return TransactionMisuse(
+            f"the snapshot was held for more than {self._options.snapshot_s:g} s and was ended"
+        )
 
     async def _run(
         self,
