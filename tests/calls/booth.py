@@ -156,6 +156,7 @@ class BoothService(Service, Booth):
     async def open(self) -> None:
         self.closed_stream = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.waits = 0
         self.heard: list[str] = []
         async with self.db.transaction() as tx:
             await tx.execute("create table if not exists paid (cents integer)")
@@ -209,6 +210,7 @@ class BoothService(Service, Booth):
         return _left_ms(self.clock), inner
 
     async def wait(self) -> None:
+        self.waits += 1
         try:
             await asyncio.Event().wait()
         finally:

@@ -431,8 +431,13 @@ async def test_the_time_that_a_client_gives_is_kept_and_bounded(doors: Doors) ->
 
 
 async def test_a_call_that_takes_longer_than_its_time_is_504(doors: Doors) -> None:
-    headers = {"Borough-Timeout-Ms": "50"}
-    answer = await doors.edge("GET", "/booth/wait", None, headers)
+    left_ms = 50
+    while True:
+        headers = {"Borough-Timeout-Ms": str(left_ms)}
+        answer = await doors.edge("GET", "/booth/wait", None, headers)
+        if doors.service.waits:
+            break
+        left_ms *= 3  # a machine that is busy for as long lets nothing begin
     assert (answer.status, answer.value["code"]) == (504, "deadline-exceeded")
     async with asyncio.timeout(10):
         await doors.service.cancelled.wait()

@@ -92,6 +92,13 @@ class Town:
         while len(self.kiosk.begun) < count:  # noqa: ASYNC110 - the handler has no other way
             await asyncio.sleep(0.001)
 
+    async def until_inside(self, count: int) -> None:
+        """Wait until so many have arrived, at work or in the line."""
+        entrance = self.process.entrances.to("/kiosk/papers")
+        assert entrance is not None
+        while entrance.limit.at_work + len(entrance.line) < count:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+
 
 @pytest.fixture
 async def town(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
@@ -123,7 +130,8 @@ async def test_what_has_no_room_waits_and_the_newest_goes_first(town: Town) -> N
     asked = []
     for number in range(4):
         asked.append(asyncio.create_task(town.ask(f"/kiosk/papers/{number}")))
-        await asyncio.sleep(0.02)
+        await town.until_inside(number + 1)
+    await town.until_begun(2)
     assert town.kiosk.begun == [0, 1]
     town.kiosk.printed.set()
     assert [response.status for response in await asyncio.gather(*asked)] == [200] * 4
@@ -134,7 +142,7 @@ async def test_for_one_too_many_the_oldest_is_refused_at_once(town: Town) -> Non
     asked = []
     for number in range(5):
         asked.append(asyncio.create_task(town.ask(f"/kiosk/papers/{number}")))
-        await asyncio.sleep(0.02)
+        await town.until_inside(min(number + 1, 4))
     status, detail, after = told(await asked[2])
     assert (status, after) == (503, "1")
     assert "full queue" in detail

@@ -192,10 +192,16 @@ async def test_a_timeout_during_the_commit_is_a_timeout(opened: Opener) -> None:
         store = await opened()
         release = threading.Event()
         disk.before_write = release.wait
-        asyncio.get_running_loop().call_later(0.05, release.set)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
+
+        async def add_in_time() -> None:
+            async with asyncio.timeout(0.01) as limit:
+                passes_at = limit.when()
+                assert passes_at is not None
+                asyncio.get_running_loop().call_at(passes_at + 0.04, release.set)  # and not before
                 await add(store, "a")
+
+        with pytest.raises(TimeoutError):
+            await add_in_time()
         disk.before_write = None
         assert await names(store) == ["a"]
         await store.close()

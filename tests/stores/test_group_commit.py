@@ -71,7 +71,8 @@ async def test_a_result_is_released_only_after_the_commit(store: SqliteStore, pa
     assert seen == [1] * 40
 
 
-async def test_many_bodies_share_few_commits(store: SqliteStore, path: Path) -> None:
+async def test_many_bodies_share_few_commits(opened: Opener, path: Path) -> None:
+    store = await opened(group_age_s=60.0)
     await add(store, "first")
     before = frames(path)
     await asyncio.gather(*(add(store, f"item {number}") for number in range(100)))
@@ -161,9 +162,8 @@ async def test_a_full_disk_is_named_in_the_failure(opened: Opener) -> None:
         await store.close()
 
 
-async def test_a_trigger_that_rolls_back_fails_the_whole_group(
-    store: SqliteStore, path: Path
-) -> None:
+async def test_a_trigger_that_rolls_back_fails_the_whole_group(opened: Opener, path: Path) -> None:
+    store = await opened(group_age_s=60.0)
     # The store refuses to create such a trigger; another program may have done so.
     other = apsw.Connection(str(path))
     other.execute(
@@ -181,7 +181,7 @@ async def test_a_trigger_that_rolls_back_fails_the_whole_group(
 
 
 async def test_an_interrupted_write_fails_its_group_with_a_conflict(opened: Opener) -> None:
-    store = await opened(body_s=0.1)
+    store = await opened(body_s=0.1, group_age_s=60.0)
     results = await asyncio.gather(
         add(store, "a"),
         outcome(endless_write(store)),

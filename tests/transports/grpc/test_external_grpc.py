@@ -232,7 +232,7 @@ async def test_the_time_left_is_that_of_the_call(package: Path) -> None:
 
 
 async def test_a_stream_that_says_nothing_more_is_not_waited_for(package: Path) -> None:
-    async with calling(package, **{"limits.stream_idle_s": 0.3}) as (bank, rates, written):
+    async with calling(package, **{"limits.stream_idle_s": 1.0}) as (bank, rates, written):
         bank.says = "nothing"
         stream = rates.watch_rate(written.RateRequest())
         assert [(await anext(stream)).micros for _ in range(3)] == [0, 1, 2]

@@ -42,7 +42,7 @@ def note(size: int) -> bytes:
 async def test_a_stream_has_a_deadline_whatever_its_caller_asks_for(
     tmp_path: Path, asked_s: float | None
 ) -> None:
-    process = await served(tmp_path, limits__default_timeout_s=0.2, limits__longest_timeout_s=0.2)
+    process = await served(tmp_path, limits__default_timeout_s=1.0, limits__longest_timeout_s=1.0)
     try:
         service: Any = process.host.services["booth"].instance
         async with plain(address(process)) as caller:
