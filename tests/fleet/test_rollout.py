@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import msgspec
 import pytest
 
 from borough.errors import ConfigurationError
@@ -276,6 +277,16 @@ def test_a_record_whose_code_is_gone_is_told_with_the_remedy(tmp_path: Path) -> 
     ):
         kept(data, "fleet", {"ledger": ("ledger",)})
     assert kept(data, "fleet", {"ledger": ("ledger", "clerk")}) == {}
+
+
+def test_a_record_of_an_earlier_version_is_in_force_still(tmp_path: Path) -> None:
+    (tmp_path / "releases").mkdir()
+    alone = Kept(("ledger",), Code(str(tmp_path)), {"ledger": "1.4"}, "fleet")
+    record = tmp_path / "releases" / "current.json"
+    record.write_bytes(msgspec.json.encode({"ledger": alone}))  # before, without its topology
+    assert kept(tmp_path, "fleet", {"ledger": ("ledger",)}) == {"ledger": alone}
+    keep(tmp_path, {"ledger": alone})
+    assert len(msgspec.json.decode(record.read_bytes())) == 1
 
 
 @pytest.mark.parametrize("name", ["all", "ledger"])

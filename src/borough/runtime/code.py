@@ -254,13 +254,15 @@ def _recorded(data: Path) -> dict[str, Kept]:
     """What was ever left and not replaced, by topology and deployable."""
     place = data / "releases" / _RECORD
     try:
-        return msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
+        found = msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, msgspec.DecodeError) as error:
         raise ConfigurationError(
             f"{place} cannot be read: {error}; remove it to run the system's own code"
         ) from error
+    # Earlier versions wrote the deployable alone.
+    return {key if "/" in key else _key(each.topology, key): each for key, each in found.items()}
 
 
 def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
