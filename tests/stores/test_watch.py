@@ -40,6 +40,19 @@ async def test_a_body_that_waits_for_other_things_is_its_authors_fault(opened: O
     assert await names(store) == ["next"]
 
 
+async def test_so_is_one_for_whose_end_nobody_waits(opened: Opener) -> None:
+    store = await opened(body_s=0.5)
+
+    async def body() -> None:
+        async with store.transaction() as tx:
+            await tx.execute(ADD, "late", 1)
+            await asyncio.sleep(1.8)  # beyond the hard end, whatever the machine did meanwhile
+
+    with pytest.raises(TransactionMisuse, match=r"held the writer for more than 0\.5 s"):
+        await body()
+    assert await names(store) == []
+
+
 @pytest.mark.parametrize("then", ["a statement", "the end"])
 async def test_a_process_that_stood_still_is_not(opened: Opener, then: str) -> None:
     store = await opened(body_s=0.2)
@@ -109,11 +122,17 @@ async def test_a_body_that_waits_after_its_hops_is_its_authors_fault(opened: Ope
 
 async def test_hops_without_end_come_to_a_hard_end(opened: Opener) -> None:
     store = with_slow_text(await opened(body_s=0.2))
-    begun = time.monotonic()
-    with pytest.raises(ProcessStalled):
+    begun = 0
+
+    async def body() -> None:
+        nonlocal begun
         async with store.transaction() as tx:
-            await hops(store, tx, 20, 0.15)
-    assert time.monotonic() - begun < 20 * 0.15
+            for begun in range(1, 21):  # noqa: B007 - it is asked for below
+                await hops(store, tx, 1, 0.15)
+
+    with pytest.raises(ProcessStalled):
+        await body()
+    assert begun <= 5  # four of them take thrice `body_s`
     await add(store, "next")
 
 
