@@ -69,7 +69,9 @@ class Consumer:
         terms: InboxTerms | None = None,
         past: Past | None = None,
     ) -> None:
-        """`past` is what the topic's publisher retains, for a broker without history."""
+        """Each parameter is one thing of the process that it shares or a test replaces.
+
+        `past` is what the topic's publisher retains, for a broker without history."""
         self.handler = handler
         self.topic = topic
         self.handled = 0

@@ -96,6 +96,7 @@ class Relay:
         scheduled: Pulse | None = None,
         recorder: Recorder | None = None,
     ) -> None:
+        """Each parameter is one thing of the process that it shares or a test replaces."""
         self._service = service
         self._store = store
         self._broker = broker
