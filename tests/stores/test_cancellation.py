@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from borough.stores.rows import RowPlans
 from borough.stores.sqlite import SqliteStore
 from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.transaction import SqliteTransaction
 from tests.stores.bodies import ADD, SLOW, Stepped, add, names, outcome
 from tests.stores.conftest import Opener
 from tests.stores.disk import failing_disk
@@ -139,6 +140,29 @@ async def test_closing_the_coroutine_at_any_await_undoes_the_body(
         assert found in ([], ["one", "two"])
         if ended:
             break
+
+
+async def test_a_savepoint_that_is_closed_beside_a_running_statement_dooms_the_body(
+    store: SqliteStore,
+) -> None:
+    async def held(tx: SqliteTransaction) -> AsyncGenerator[None]:
+        async with tx.savepoint():
+            yield
+
+    async def body() -> None:
+        async with store.transaction() as tx:
+            part = held(tx)
+            await anext(part)
+            reading = asyncio.ensure_future(tx.one(int, SLOW, 3_000_000))
+            while not tx.busy:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+            await part.aclose()
+            await reading
+            await tx.execute(ADD, "late", 1)
+
+    with pytest.raises(TransactionMisuse, match="closed while a statement was running"):
+        await body()
+    assert await names(store) == []
 
 
 async def drop_at(

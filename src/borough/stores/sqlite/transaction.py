@@ -348,8 +348,11 @@ class SqliteTransaction(StoreBody):
 
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
-        if self.busy and isinstance(error, GeneratorExit):
-            return  # may not wait: the statement's end undoes the body
+        if self.busy and isinstance(
+            error, GeneratorExit
+        ):  # may not wait: nothing of the body is kept
+            self.doom(TransactionMisuse("a savepoint() was closed while a statement was running"))
+            return
         if not self.is_open or depth != self._depth or self.busy:
             self.doom(TransactionMisuse("savepoints end in the order in which they nest"))
             self._check()
