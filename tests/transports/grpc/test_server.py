@@ -360,7 +360,7 @@ async def test_a_service_at_its_limit_refuses(tmp_path: Path) -> None:
 
 
 async def test_draining_finishes_what_runs_and_says_so_to_health(tmp_path: Path) -> None:
-    process = await served(tmp_path)
+    process = await served(tmp_path, limits__drain_s=30)  # far beyond the end of what runs
     async with plain(address(process)) as caller:
         watch: Any = caller.channel.unary_stream(
             "/grpc.health.v1.Health/Watch",
@@ -374,7 +374,8 @@ async def test_draining_finishes_what_runs_and_says_so_to_health(tmp_path: Path)
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         error = await refused(slow)
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED  # it ran until its own end
-        await stopping
+        async with asyncio.timeout(10):
+            await stopping
 
 
 async def test_health_knows_the_services_that_are_here(caller: Plain) -> None:
