@@ -174,6 +174,19 @@ async def test_who_has_waited_for_too_long_is_told_so_though_nothing_ends(town: 
     await asyncio.gather(*asked)
 
 
+@pytest.mark.parametrize("town", [(4, 60.0)], indirect=True)
+async def test_half_of_a_calls_time_is_told_to_be_over_though_many_seconds_may_be_waited(
+    town: Town,
+) -> None:
+    asked = [asyncio.create_task(town.ask(f"/kiosk/papers/{number}")) for number in range(2)]
+    await town.until_begun(2)
+    status, detail, _ = told(await town.ask("/kiosk/papers/9", timeout_s=0.2))
+    assert status == 503
+    assert "deadline" in detail
+    town.kiosk.printed.set()
+    await asyncio.gather(*asked)
+
+
 async def test_nobody_waits_for_longer_than_half_of_the_time_of_the_call(town: Town) -> None:
     asked = [asyncio.create_task(town.ask(f"/kiosk/papers/{number}")) for number in range(2)]
     await town.until_begun(2)

@@ -27,6 +27,8 @@ from borough.transports.http.message import Request, Response
 __all__ = ["Entrance", "EntranceLimits", "Entrances", "Waiter"]
 
 _RETRY_AFTER_S = 1
+_LOOK_S = 0.05
+"""At least so often, while calls wait, it is looked at whether one has waited for too long."""
 
 
 class EntranceLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +165,7 @@ class Entrance:
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._limits.wait_s / 2, self._look)
+        self._timer = loop.call_later(min(self._limits.wait_s / 2, _LOOK_S), self._look)
 
     def _look(self) -> None:
         self._timer = None
