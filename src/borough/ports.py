@@ -108,6 +108,19 @@ class StoreTransaction(Transaction, Protocol):
         """Nothing of the transaction is kept, or of its innermost savepoint; leaving it raises `error`."""
         ...
 
+    def commit_asynchronously(self) -> None:
+        """Leaving need not wait until it is durable, nor say whether it is kept: see `is_lost`.
+
+        Whoever writes to the database afterwards sees it, and is durable only if it is. For transactions without
+        a companion.
+        """
+        ...
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a COMMIT for which leaving has not waited has failed."""
+        ...
+
 
 class Companion(Protocol):
     """What the runtime adds to the transactions of a service's own code."""

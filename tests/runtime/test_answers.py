@@ -1,8 +1,7 @@
 """A key is answered once: repeats get the stored answer, a crash frees the key."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,10 +13,8 @@ from borough.contracts.problem import Problem
 from borough.contracts.reading import read_contract
 from borough.contracts.struct import UNSET, Struct, Unset, field
 from borough.errors import (
-    DeadlineExceeded,
     KeyInUse,
     KeyReused,
-    StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
 )
@@ -283,17 +280,23 @@ async def test_a_cancelled_run_gives_its_key_back(tmp_path: Path) -> None:
         assert await till.run(answering(1)) == Receipt(number=1)
 
 
+@pytest.mark.parametrize("turns", [0, 1, 3])
 @pytest.mark.parametrize("early", [True, False])
 async def test_a_call_that_is_cancelled_at_any_await_leaves_its_key_to_the_next_one(
-    tmp_path: Path, early: bool
+    tmp_path: Path, early: bool, turns: int
 ) -> None:
+    async def before() -> None:
+        for _ in range(turns):  # meanwhile its key commits
+            await asyncio.sleep(0)
+
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
         step, went_on = 0, True
         while went_on:
             step += 1
             key = f"order-{step}"
-            stepped = Stepped(till.run(answering(2 * step), key=key), step, early=early)
+            run = till.run(answering(2 * step), key=key, before=before)
+            stepped = Stepped(run, step, early=early)
 
             async def drive(stepped: Stepped = stepped) -> Any:
                 return await stepped
@@ -303,71 +306,9 @@ async def test_a_call_that_is_cancelled_at_any_await_leaves_its_key_to_the_next_
             assert again in (Receipt(number=2 * step), Receipt(number=2 * step + 1)), step
             assert first == again or isinstance(first, asyncio.CancelledError), step
             went_on = stepped.reached >= step
-        assert step > 2
+        assert step > 1 + turns
         assert await till.rows("placed") == step
         assert await till.rows("borough_marks") == 0
-
-
-class LateStore:
-    """A store that is given no more time, once that is said."""
-
-    def __init__(self, store: Any) -> None:
-        self._store = store
-        self.is_late = False
-
-    def transaction(self, *, serializable: bool = True) -> Any:
-        if self.is_late:
-            raise DeadlineExceeded("the call's deadline has passed")
-        return self._store.transaction(serializable=serializable)
-
-
-async def test_a_key_that_cannot_be_given_back_in_time_hides_nothing_of_the_run(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store: Any = LateStore(till.place.store)
-        till.calls = KeyedCalls(store, clock)
-
-        async def declined(tx: StoreTransaction) -> Any:
-            store.is_late = True
-            return CardDeclined(reason="stolen")
-
-        with pytest.raises(CardDeclined):
-            await till.run(declined)
-        assert "keeps its key 'order-1' until its deadline" in caplog.text
-
-
-class AwayStore(LateStore):
-    """A store that gives no connection any more, once that is said."""
-
-    def transaction(self, *, serializable: bool = True) -> Any:
-        if self.is_late:
-            return self._nothing()
-        return super().transaction(serializable=serializable)
-
-    @asynccontextmanager
-    async def _nothing(self) -> AsyncIterator[None]:
-        await asyncio.Event().wait()
-        yield
-
-
-async def test_what_a_run_gave_does_not_wait_to_the_deadline_for_its_key_to_be_given_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store: Any = AwayStore(till.place.store)
-        till.calls = KeyedCalls(store, clock)
-
-        async def unavailable(tx: StoreTransaction) -> Any:
-            store.is_late = True
-            clock.advance(9.9)
-            raise StoreUnavailable("away")
-
-        with pytest.raises(StoreUnavailable):
-            await till.run(unavailable)
-        assert "keeps its key 'order-1' until its deadline" in caplog.text
 
 
 async def test_a_second_answer_is_refused_and_a_rolled_back_one_is_none(tmp_path: Path) -> None:

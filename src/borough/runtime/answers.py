@@ -1,9 +1,9 @@
 """Idempotent answers: what was answered under a key is stored with the effects, and replayed.
 
 A call under a key first takes a mark in the service's database, with one statement that also sees
-a stored answer. `tx.answer` deletes the mark and inserts the answer in the effects' transaction; a
-mark that is gone by then was taken over, and the transaction fails. A crash leaves a mark that
-runs out.
+a stored answer. Its run does not wait until the mark is durable: others come after it all the same
+(ADR 56). `tx.answer` deletes the mark and inserts the answer in the effects' transaction; a mark
+that is gone by then was taken over, and the transaction fails. A crash leaves a mark that runs out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from borough.errors import (
     StoreError,
     TransactionMisuse,
 )
-from borough.ports import Store
+from borough.ports import Store, StoreTransaction
 from borough.reliability.idempotency import (
     LONGEST_MARK_S,
     SALT_LENGTH,
@@ -75,7 +75,9 @@ values ($1, $2, $3, $4, $5, $6, $7) on conflict (operation, scope, key) do nothi
 class Mark:
     """A running call's hold on its key. `settled` once its answer has committed."""
 
-    __slots__ = ("encode", "fingerprint", "key", "operation", "owner", "scope", "settled", "stored")
+    __slots__ = (
+        "encode", "fingerprint", "key", "operation", "owner", "scope", "settled", "stored", "taking",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -94,6 +96,12 @@ class Mark:
         self.encode = encode
         self.settled = False
         self.stored: Encoded | None = None
+        self.taking: StoreTransaction | None = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the database has not kept it."""
+        return self.taking is not None and self.taking.is_lost
 
 
 class _Statements(Protocol):
@@ -102,12 +110,15 @@ class _Statements(Protocol):
     @property
     def execute(self) -> Callable[..., Awaitable[int]]: ...
 
+    @property
+    def maybe(self) -> Callable[..., Awaitable[Any]]: ...
+
 
 async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> None:
     """Store the answer in this transaction. Raises `KeyInUse` when the mark was taken over."""
     mark.stored = kind, answer = mark.encode(value)
     held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
-    if not held:
+    if not held and not await _is_left_alone(tx, mark):
         raise KeyInUse("Another run has taken this idempotency key over")
     # The mark may have been taken in the moment in which the run before gave its answer.
     stored = await tx.execute(
@@ -115,6 +126,14 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
     )
     if not stored:
         raise KeyInUse("Another run has answered under this idempotency key meanwhile")
+
+
+async def _is_left_alone(tx: _Statements, mark: Mark) -> bool:
+    """Whether the database has not kept the mark, and nobody has taken the key since."""
+    if not mark.is_lost:
+        return False
+    other = await tx.maybe(Marked, _MARK, mark.operation, mark.scope, mark.key)
+    return other is None
 
 
 class KeyedCalls:
@@ -155,7 +174,9 @@ class KeyedCalls:
                 taken = await tx.execute(
                     _TAKE, operation, scope, key, owner, until, now, now + LONGEST_MARK_S
                 )
-                if not taken:
+                if taken:  # whoever else asks for it comes after this commit: the run need not wait
+                    tx.commit_asynchronously()
+                else:
                     stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
                     marked = await tx.maybe(Marked, _MARK, operation, scope, key)
         except asyncio.CancelledError:
@@ -164,7 +185,9 @@ class KeyedCalls:
             raise
         if taken:
             hashed = fingerprint(request, clock.token(SALT_LENGTH))
-            return Mark(operation, scope, key, owner, hashed, encode)
+            mark = Mark(operation, scope, key, owner, hashed, encode)
+            mark.taking = tx
+            return mark
         found = decide(stored, marked, request, now)
         if found is None:
             raise KeyInUse()

@@ -170,6 +170,16 @@ class StoreBody(RowReader):
             self._doomed = error
             self._doomed_depth = self._depth
 
+    # --- the COMMIT -------------------------------------------------------------------------------
+
+    def commit_asynchronously(self) -> None:
+        """See `StoreTransaction`; an engine may wait all the same."""
+
+    @property
+    def is_lost(self) -> bool:
+        """See `StoreTransaction`."""
+        return False
+
     # --- what an engine does in its own way -------------------------------------------------------
 
     @abstractmethod

@@ -53,6 +53,7 @@ class SqliteTransaction(StoreBody):
         "_future",
         "_texts",
         "_until",
+        "_waits",
         "_writer",
         "begun",
         "busy",
@@ -74,6 +75,7 @@ class SqliteTransaction(StoreBody):
         self._ended = False
         self._failure: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
+        self._waits = True
         self.begun = self.late_before_s = self.hops_s = 0.0
         self.busy = False
 
@@ -123,6 +125,8 @@ class SqliteTransaction(StoreBody):
             writer.leave_done(self)
         except apsw.Error as failed:
             raise statement_fault(failed, "release") from failed
+        if not self._waits:
+            return
         cancelled: asyncio.CancelledError | None = None
         while not self._ended:
             self._future = future = writer.loop.create_future()
@@ -147,6 +151,15 @@ class SqliteTransaction(StoreBody):
             raise
         if error is None:
             self.doom(TransactionMisuse("the body ended while one of its statements was running"))
+
+    def commit_asynchronously(self) -> None:
+        """See `StoreTransaction`: who writes next is in the same group or in a later one."""
+        self._waits = False
+
+    @property
+    def is_lost(self) -> bool:
+        """See `StoreTransaction`."""
+        return self._failure is not None
 
     def settle(self, failure: StoreError | None) -> None:
         """The group has ended."""
