@@ -7,7 +7,7 @@ event that brings the outcome, or by the sweep over what a crash left half-way.
 
 import logging
 
-from borough import Clock, Database, Transaction
+from borough import Clock, Database, Problem, Transaction
 from borough.errors import CallError
 from shop.accounts.contract import Accounts
 from shop.orders import data
@@ -15,10 +15,13 @@ from shop.orders.contract import (
     BasketEmpty,
     Buyer,
     Line,
+    Order,
     OrderCancelled,
     OrderPaid,
     OrderPlaced,
     OrderState,
+    PaymentDeclined,
+    SoldOut,
 )
 from shop.orders.data import OrderRow
 from shop.orders.life_cycle import AT_REST, Step, after
@@ -136,27 +139,44 @@ class Fulfilment:
         *,
         missing_sku: str | None = None,
     ) -> OrderRow:
-        """Take a step, or none where somebody was faster, and publish what it means."""
+        """Take a step, or none where somebody was faster. A checkout is answered with the last one."""
         order = await data.existing(tx, order_id)
         state = after(order.state, step)
-        if state is None:
-            return order
-        order = await data.move(tx, order_id, state, self.clock.now(), reason, missing_sku)
-        if state is OrderState.PAID:
+        if state is not None:
+            order = await data.move(tx, order_id, state, self.clock.now(), reason, missing_sku)
+            await self._tell(tx, order)
+        if order.state in AT_REST:
+            await tx.answer(answer_of(order))  # outside of a checkout it answers nothing
+        return order
+
+    async def _tell(self, tx: Transaction, order: OrderRow) -> None:
+        """Publish what a state means to others."""
+        if order.state is OrderState.PAID:
             tx.publish(
                 OrderPaid(
-                    order_id=order_id,
+                    order_id=order.order_id,
                     buyer=order.buyer,
                     lines=order.lines,
                     total_cents=order.total_cents,
                 )
             )
-        elif state in AT_REST:
+        elif order.state in AT_REST:
             if order.reason:  # not at the customer's own wish: let them try again
                 await data.refill(tx, order)
             tx.publish(
                 OrderCancelled(
-                    order_id=order_id, buyer=order.buyer, state=state, reason=order.reason
+                    order_id=order.order_id,
+                    buyer=order.buyer,
+                    state=order.state,
+                    reason=order.reason,
                 )
             )
-        return order
+
+
+def answer_of(order: OrderRow) -> Order | Problem:
+    """What a checkout answers: the order, or the problem that ended it."""
+    if order.state is OrderState.DECLINED:
+        return PaymentDeclined(order_id=order.order_id, reason=order.reason)
+    if order.state is OrderState.CANCELLED and order.missing_sku:
+        return SoldOut(order_id=order.order_id, sku=order.missing_sku)
+    return order.shown()

@@ -28,14 +28,12 @@ from shop.orders.contract import (
     Order,
     Orders,
     OrderState,
-    PaymentDeclined,
     Progress,
-    SoldOut,
     UnknownItem,
     UnknownOrder,
 )
 from shop.orders.data import OrderRow
-from shop.orders.fulfilment import Fulfilment
+from shop.orders.fulfilment import Fulfilment, answer_of
 from shop.orders.life_cycle import AT_REST, Step
 from shop.payments.contract import (
     OutcomeUnknown,
@@ -100,15 +98,15 @@ class OrderService(Service, Orders):
         order = await data.order(self.db, order_id)
         if order is None:
             order = await self._walk.place(order_id, call.user.subject)
+        elif order.state in AT_REST:  # this is a repeat; the call before it did not see the end
+            async with self.db.transaction() as tx:
+                await tx.answer(answer_of(order))
         if order.state is OrderState.PLACED:
             order = await self._walk.reserve(order)
         if order.state in (OrderState.RESERVED, OrderState.PAYING):
             order = await self._walk.pay(order, card)
         order = await self._walk.wind_up(order)
-        answer = answer_of(order)
-        if order.state in AT_REST:  # else a repeat goes on from where this one stopped
-            async with self.db.transaction() as tx:
-                await tx.answer(answer)
+        answer = answer_of(order)  # stored once it is at rest, else a repeat goes on from here
         if isinstance(answer, Problem):
             raise answer
         return answer
@@ -177,12 +175,3 @@ class OrderService(Service, Orders):
 def order_id_for(account_id: str, key: str) -> str:
     """The same order for the same request: a repeat goes on where the first one stopped."""
     return hashlib.sha256(f"{account_id}\n{key}".encode()).hexdigest()[:24]
-
-
-def answer_of(order: OrderRow) -> Order | Problem:
-    """What a checkout answers: the order, or the problem that ended it."""
-    if order.state is OrderState.DECLINED:
-        return PaymentDeclined(order_id=order.order_id, reason=order.reason)
-    if order.state is OrderState.CANCELLED and order.missing_sku:
-        return SoldOut(order_id=order.order_id, sku=order.missing_sku)
-    return order.shown()
