@@ -183,18 +183,20 @@ async def test_one_that_does_not_answer_in_time_is_asked_again(tmp_path: Path) -
         receiver.answers = [late]
         await running.client(Bakery).bake("left", 0)
         await running.quiet()
-    first, second = receiver.asked
-    assert first.headers.get("webhook-id") == second.headers.get("webhook-id")
+    assert len(receiver.asked) > 1  # a machine that stands still is late once more
+    assert len({each.headers.get("webhook-id") for each in receiver.asked}) == 1
 
 
 async def test_no_more_than_so_many_are_under_way_at_once(tmp_path: Path) -> None:
     async with cafe() as (receiver, url), start(bakery(tmp_path, url, "at_once = 2")) as running:
         now = most = 0
+        are_baked = asyncio.Event()
 
         async def slow() -> Response:
             nonlocal now, most
             now += 1
             most = max(most, now)
+            await are_baked.wait()
             await asyncio.sleep(0.02)
             now -= 1
             return Response(204, ())
@@ -202,6 +204,8 @@ async def test_no_more_than_so_many_are_under_way_at_once(tmp_path: Path) -> Non
         receiver.answers = [slow] * 12
         for loaves in range(12):
             await running.client(Bakery).bake(f"oven {loaves}", loaves)
+        await receiver.asked_so_often(2)
+        are_baked.set()
         await running.quiet()
     assert most == 2
 
