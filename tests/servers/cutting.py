@@ -40,7 +40,7 @@ class Line:
         back = asyncio.create_task(_copy(theirs, writer))
         try:
             with suppress(OSError):
-                await self._forward(reader, to_server, back)
+                await self._forward(reader, (theirs, to_server), back)
         finally:
             back.cancel()
             writer.close()
@@ -49,17 +49,19 @@ class Line:
     async def _forward(
         self,
         reader: asyncio.StreamReader,
-        to_server: asyncio.StreamWriter,
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         back: asyncio.Task[None],
     ) -> None:
+        theirs, to_server = server
         while data := await reader.read(65536):
             if self.cut is not None and COMMIT in data:
                 after, self.cut = self.cut == "after", None
                 back.cancel()
+                await asyncio.wait([back])
                 if after:
                     to_server.write(data)
                     await to_server.drain()
-                    await asyncio.sleep(0.1)  # the server answers; nobody hears it
+                    await theirs.read(1)  # the server answers; nobody hears it
                 if self.meanwhile is not None:
                     await self.meanwhile()
                 return
