@@ -239,7 +239,7 @@ class Supervisor:
     # --- replicas ----------------------------------------------------------------------------------
 
     async def scale(self, name: str, replicas: int, say: Say) -> list[Member]:
-        """Have so many replicas of a deployable; returns them. `say` is told what is waited for.
+        """Have so many replicas of a deployable; returns them once all others know. `say` is told what is waited for.
 
         Those that failed are replaced, and stay where no other can be had. Fewer: the newest leave, once nobody calls
         them any more.
@@ -255,6 +255,7 @@ class Supervisor:
             added = [self.begin(deployable) for _ in range(replicas - len(here))]
             try:
                 await self.until_ready(added)
+                await self.until_told()
             except BaseException:
                 await self.see_off(added)
                 self.members.update((member.name, member) for member in lost)
