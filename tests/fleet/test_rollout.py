@@ -44,6 +44,11 @@ def pids(village: Village) -> Any:
     return found
 
 
+def copies(village: Village) -> list[Path]:
+    """What is kept of versions that were rolled out."""
+    return [path for path in (village.data / "releases").iterdir() if path.is_dir()]
+
+
 def test_versions_take_over_under_traffic_and_the_next_start_runs_the_last(tmp_path: Path) -> None:
     # The earlier version reads whole rows, and so sees a column that it does not know.
     whole = LEDGER_SERVICE.replace("returning id, text", "returning *")
@@ -58,6 +63,10 @@ def test_versions_take_over_under_traffic_and_the_next_start_runs_the_last(tmp_p
                 assert (said["before"], said["after"]) == versions
             status, said = rolled(village, grown)
             assert (status, said["after"]) == (0, "1.4")
+            back = copies(village)
+            assert len(back) == 2  # of the one that runs, and of the one before it
+            assert rolled(village, grown)[1]["state"] == "done"
+            assert copies(village) == back
         assert not asked.failures
         moods = asked.kinds("POST /ledger/entries", "mood")
         assert moods["calm"] > 10 < moods[None]
@@ -162,6 +171,7 @@ def test_a_version_that_fails_is_rolled_back_by_itself(tmp_path: Path) -> None:
         assert (status, said["state"]) == (1, "rolled back")
         assert "requests failed with 1.4, and 0 of" in said["reasons"][0]
         assert pids(village) == before
+        assert list((village.data / "releases").iterdir()) == []
 
 
 def test_an_old_replica_that_came_to_stay_down_is_back_after_a_rollback(tmp_path: Path) -> None:

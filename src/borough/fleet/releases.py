@@ -57,16 +57,20 @@ class Rollouts:
                 say=say,
                 elsewhere={*options.external, *mocked} - supervisor.modules.keys(),
             ).run()
+            over = code
             if outcome.state == "done":
+                over = self._remember(
+                    deployable, code, wanted.now, {request.service: outcome.after}
+                )
                 supervisor.codes[deployable.name] = code
-                self._remember(deployable, code, {request.service: outcome.after})
                 try:
                     await asyncio.to_thread(keep, self._data, self._left)
                 except ConfigurationError as error:
                     return _not_kept(outcome, error)
-            elif outcome.state == "refused":
+            elif outcome.state != "stuck":
                 outcome = _at_the_source(outcome, code, request.source)
-                await asyncio.to_thread(forget, code, wanted.now, self._data)
+            if outcome.state != "stuck":
+                await asyncio.to_thread(forget, over, supervisor.codes.values(), self._data)
         facts: dict[str, Any] = msgspec.to_builtins(outcome)
         return Answer(0 if outcome.state == "done" else 1, outcome.sentence, facts)
 
@@ -88,12 +92,18 @@ class Rollouts:
             now=self._supervisor.codes.get(deployable.name, Code()),
         )
 
-    def _remember(self, deployable: Deployable, code: Code, versions: dict[str, str]) -> None:
-        before = self._left.get(deployable.name)
-        if before is not None:
-            versions = {**before.versions, **versions}
+    def _remember(
+        self, deployable: Deployable, code: Code, before: Code, versions: dict[str, str]
+    ) -> Code:
+        """Note what runs now, and what did before; returns what did before that."""
+        over, known = Code(), self._left.get(deployable.name)
+        if known is not None:
+            over, versions = known.before, {**known.versions, **versions}
+            if before == code:  # once more the same: the way back is where it was
+                over, before = Code(), over
         name = self._supervisor.topology.name
-        self._left[deployable.name] = Kept(deployable.services, code, versions, name)
+        self._left[deployable.name] = Kept(deployable.services, code, versions, name, before)
+        return over
 
 
 def _not_kept(outcome: Outcome, error: ConfigurationError) -> Answer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -48,6 +48,8 @@ class Kept(msgspec.Struct, frozen=True):
     """Which of them were rolled out, and their versions."""
     topology: str = ""
     """Where they were rolled out, and where alone that is in force."""
+    before: Code = Code()
+    """What they ran until then; its copies stay, so that there is a way back."""
 
     @property
     def names(self) -> str:
@@ -285,11 +287,15 @@ def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
     ]
 
 
-def forget(code: Code, now: Code, data: Path) -> None:
-    """Remove the copies of a version that nothing will run, but for those that `now` runs or that are recorded."""
-    used = {now.folder, *now.releases.values()}
-    for each in _recorded(data).values():
-        used |= {each.code.folder, *each.code.releases.values()}
+def forget(code: Code, running: Iterable[Code], data: Path) -> None:
+    """Remove the copies of a version, but for those that are `running` somewhere or recorded.
+
+    Raises `ConfigurationError` for a record that cannot be read.
+    """
+    used = {""}
+    recorded = _recorded(data).values()
+    for each in [*running, *(code for left in recorded for code in (left.code, left.before))]:
+        used |= {each.folder, *each.releases.values()}
     for folder in {code.folder, *code.releases.values()} - used:
         place = Path(folder)
         # A system's copy has a folder of its own around it, a distribution's has not.
