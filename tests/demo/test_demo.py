@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import random
 import shutil
 import signal
 import socket
@@ -18,6 +17,7 @@ from borough.runtime.host import OWN_RESOURCES
 from borough.runtime.system import System
 from borough.runtime.wiring import make_plan
 from borough.services.identity import TokenIssuer
+from borough.testing import free_port
 from shop.demo.evidence import read_evidence
 from shop.demo.ledger import compare, main
 from shop.demo.places import SERVICES, Places
@@ -33,7 +33,7 @@ KEYS = [
 
 
 def _command(folder: Path, *more: str) -> list[str]:
-    port = str(random.randrange(20_000, 32_000))
+    port = str(free_port())
     demo = [sys.executable, "-m", "borough", "demo"]
     return [*demo, "--json", "--port", port, "--data", str(folder), *more]
 
@@ -245,7 +245,7 @@ def test_nothing_outlives_a_demo_that_was_killed(tmp_path: Path) -> None:
 
 def test_a_port_in_use_is_said_in_a_sentence_with_the_remedy(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", random.randrange(20_000, 32_000)))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         demo = [sys.executable, "-m", "borough", "demo", "--port", str(port)]

@@ -1,7 +1,6 @@
 """A flash sale: what counts as kept, and that search alone goes to three replicas and back."""
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from borough.testing import free_port
 from shop.demo.flash_sale import PHASES, Phase, Seen, verdict
 
 KEPT = ((100.0, 20.0), (400.0, 22.0), (1000.0, 24.0), (100.0, 22.0))
@@ -58,7 +58,7 @@ def test_a_phase_counts_what_was_seen_until_its_end() -> None:
 
 def run_demo(*options: str) -> subprocess.CompletedProcess[str]:
     """`borough demo` for a flash sale, to its end."""
-    port = str(random.randrange(20_000, 32_000))
+    port = str(free_port())
     command = [sys.executable, "-m", "borough", "demo", "--scenario", "flash-sale", "--port", port]
     return subprocess.run([*command, *options], capture_output=True, text=True)
 

@@ -1,7 +1,6 @@
 """The demo with its notifications in another language keeps everything, too."""
 
 import json
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from borough.errors import ConfigurationError
+from borough.testing import free_port
 from shop.demo.evidence import read_evidence
 from shop.demo.ledger import compare
 from shop.demo.places import SERVICES, Places
@@ -17,7 +17,7 @@ from tests.polyglot.typescript import require_typescript
 
 
 def _demo(*more: str) -> subprocess.CompletedProcess[str]:
-    port = str(random.randrange(20_000, 32_000))
+    port = str(free_port())
     command = [sys.executable, "-m", "borough", "demo", "--polyglot", "--json", "--port", port]
     return subprocess.run([*command, *more], capture_output=True, text=True)
 
