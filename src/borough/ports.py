@@ -118,7 +118,7 @@ class StoreTransaction(Transaction, Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Whether a COMMIT for which leaving has not waited has failed."""
+        """Whether a COMMIT for which leaving has not waited is known to have failed."""
         ...
 
 

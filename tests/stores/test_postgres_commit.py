@@ -179,6 +179,21 @@ async def test_a_commit_that_no_copy_has_confirmed_is_told_as_unknown(
         assert await ids(store) == [1]
 
 
+async def test_an_asynchronous_commit_waits_for_no_copy_and_is_seen_at_once(
+    postgres_url: str, copies: Copies
+) -> None:
+    async with opened(postgres_url) as store:
+        await copies.go()
+        async with asyncio.timeout(20), store.transaction(serializable=False) as tx:
+            await tx.execute("insert into item values (1, 'item 1', 1)")
+            tx.commit_asynchronously()
+        assert await ids(store) == [1]
+        adding = asyncio.create_task(add(store, 2))  # and it was for that one only
+        await copies.one_who_waits("^commit")
+        await copies.name("")
+        await adding
+
+
 @pytest.mark.parametrize("publisher", [None, Publisher()])
 async def test_a_commit_is_kept_that_a_copy_has_confirmed_after_all(
     postgres_url: str, copies: Copies, publisher: Publisher | None

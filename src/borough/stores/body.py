@@ -49,6 +49,7 @@ class StoreBody(RowReader):
         "_doomed",
         "_doomed_depth",
         "_entered",
+        "_is_asynchronous",
         "_outer",
         "home",
         "is_committed",
@@ -69,6 +70,7 @@ class StoreBody(RowReader):
         self.is_open = False
         self.is_committed = False
         self._entered = False
+        self._is_asynchronous = False
         self._depth = 0
         self._doomed: BaseException | None = None
         self._doomed_depth = 0
@@ -173,7 +175,8 @@ class StoreBody(RowReader):
     # --- the COMMIT -------------------------------------------------------------------------------
 
     def commit_asynchronously(self) -> None:
-        """See `StoreTransaction`; an engine may wait all the same."""
+        """See `StoreTransaction`."""
+        self._is_asynchronous = True
 
     @property
     def is_lost(self) -> bool:

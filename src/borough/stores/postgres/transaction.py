@@ -46,6 +46,7 @@ __all__ = ["PostgresTransaction"]
 
 T = TypeVar("T")
 _PUT_SCHEDULED = f"with put as ({INSERT_SCHEDULED} returning 1) select count(*) from put"
+_ASYNCHRONOUS = "set local synchronous_commit = off; commit"
 _LEAST_S = 0.001
 
 
@@ -193,7 +194,7 @@ class PostgresTransaction(StoreBody):
         """
         connection = self._connection
         self._pool.lookout.expect(connection, due)
-        commit = Uncut(connection.end("commit"))
+        commit = Uncut(connection.end(_ASYNCHRONOUS if self._is_asynchronous else "commit"))
         try:
             await commit
         except (*LOST, asyncpg.PostgresError) as error:

@@ -53,7 +53,6 @@ class SqliteTransaction(StoreBody):
         "_future",
         "_texts",
         "_until",
-        "_waits",
         "_writer",
         "begun",
         "busy",
@@ -75,7 +74,6 @@ class SqliteTransaction(StoreBody):
         self._ended = False
         self._failure: StoreError | None = None
         self._future: asyncio.Future[None] | None = None
-        self._waits = True
         self.begun = self.late_before_s = self.hops_s = 0.0
         self.busy = False
 
@@ -125,7 +123,7 @@ class SqliteTransaction(StoreBody):
             writer.leave_done(self)
         except apsw.Error as failed:
             raise statement_fault(failed, "release") from failed
-        if not self._waits:
+        if self._is_asynchronous:  # who writes next is in the same group or in a later one
             return
         cancelled: asyncio.CancelledError | None = None
         while not self._ended:
@@ -151,10 +149,6 @@ class SqliteTransaction(StoreBody):
             raise
         if error is None:
             self.doom(TransactionMisuse("the body ended while one of its statements was running"))
-
-    def commit_asynchronously(self) -> None:
-        """See `StoreTransaction`: who writes next is in the same group or in a later one."""
-        self._waits = False
 
     @property
     def is_lost(self) -> bool:
