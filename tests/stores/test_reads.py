@@ -393,19 +393,23 @@ async def test_the_wal_stays_below_its_bound(opened: Opener, path: Path) -> None
 async def test_a_reader_that_keeps_the_wal_makes_writers_wait_at_its_bound(
     opened: Opener, path: Path
 ) -> None:
-    bound = 1 << 20
-    store = await opened(checkpoint_bytes=bound // 4, wal_bytes=bound, wait_s=0.5)
+    bound, wal = 1 << 20, Path(f"{path}-wal")
+    until: list[float | None] = [None]
+    store = await opened(lambda: until[0], checkpoint_bytes=bound // 4, wal_bytes=bound)
     async with store.transaction() as tx:
         await tx.execute("create table page (id integer primary key, body blob)")
     async with store.snapshot() as snapshot:
         with pytest.raises(StoreUnavailable):
             for _ in range(100):
+                if wal.stat().st_size >= bound:
+                    until[0] = asyncio.get_running_loop().time() + 0.3
                 async with store.transaction() as tx:
                     await tx.execute("insert into page (body) values ($1)", bytes(30_000))
-        assert bound <= Path(f"{path}-wal").stat().st_size < bound + 100_000
+        until[0] = None
+        assert bound <= wal.stat().st_size < bound + 100_000
         assert await snapshot.one(int, "select count(*) from page") == 0
     await add(store, "a")
-    assert Path(f"{path}-wal").stat().st_size < 100_000
+    assert wal.stat().st_size < 100_000
 
 
 async def test_full_text_search_reads_and_writes(store: SqliteStore) -> None:
