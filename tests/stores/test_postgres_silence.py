@@ -20,21 +20,45 @@ __all__ = ["postgres_server", "postgres_url"]
 
 ONE = PostgresLimits(connections=1, wait_s=30.0, rollback_s=0.3)
 BEGUN_S = 1.5
-"""In which a body surely comes to what is not answered."""
+"""What the server gives each statement that it does answer."""
 PID = "select pg_backend_pid()"
 
 
-class _Until:
-    """The deadline of the call at hand."""
+class _Until(SystemClock):
+    """The deadline of the call at hand, and a clock that may stand still before it, whatever the machine does."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.deadline: float | None = None
+        self._ahead_s = 0.0
+        self._stands_at: float | None = None
 
     def __call__(self) -> float | None:
         return self.deadline
 
+    def monotonic(self) -> float:
+        if self._stands_at is not None:
+            return self._stands_at
+        return super().monotonic() + self._ahead_s
+
     def within(self, seconds: float) -> None:
-        self.deadline = SystemClock().monotonic() + seconds
+        self.deadline = self.monotonic() + seconds
+
+    def stand_before(self, seconds: float) -> None:
+        """The call's time is not over until the clock is told to `go_on` or to `stand_after`."""
+        self._stands_at = self.monotonic()
+        self.within(seconds)
+
+    def go_on(self) -> None:
+        """A moment is left."""
+        assert self.deadline is not None
+        self._ahead_s = self.deadline - 0.1 - super().monotonic()
+        self._stands_at = None
+
+    def stand_after(self) -> None:
+        """The call's time is over, and no more passes."""
+        assert self.deadline is not None
+        self._stands_at = self.deadline + 1
 
 
 @pytest.fixture
@@ -45,7 +69,7 @@ def until() -> _Until:
 @pytest.fixture
 async def store(postgres_url: str, until: _Until) -> AsyncIterator[PostgresStore]:
     """One with a single connection, so that a test knows which."""
-    async with opened(postgres_url, ONE, until) as store:
+    async with opened(postgres_url, ONE, until, until) as store:
         yield store
 
 
@@ -71,9 +95,10 @@ async def test_a_statement_without_an_answer_ends_with_the_calls_deadline(
     async def body() -> None:
         async with store.transaction() as tx:
             with standing_still(await tx.one(int, PID)):
+                until.go_on()
                 await tx.one(int, "select 1")
 
-    until.within(BEGUN_S)
+    until.stand_before(BEGUN_S)
     with pytest.raises(DeadlineExceeded, match="select 1"):
         await body()
     await _goes_on(store, until, 1)
@@ -97,9 +122,10 @@ async def test_a_commit_without_an_answer_is_told_as_unknown(
         async with store.transaction() as tx:
             await tx.execute("insert into item values (1, 'a', 1)")
             os.kill(pid, signal.SIGSTOP)
+            until.go_on()
 
     pid = await store.one(int, PID)
-    until.within(BEGUN_S)
+    until.stand_before(BEGUN_S)
     try:
         with pytest.raises(CommitUnknown):
             await body()
@@ -144,10 +170,11 @@ async def test_a_statement_that_the_server_would_not_end_is_stopped_and_its_conn
     async def body() -> None:
         async with store.transaction() as tx:
             await tx.one(str, "select without_end()")
+            asyncio.get_running_loop().call_later(0.1, until.stand_after)
             await tx.execute("select pg_sleep(600)")
 
     pid = await store.one(int, PID)
-    until.within(BEGUN_S)
+    until.stand_before(BEGUN_S)
     with pytest.raises(DeadlineExceeded):
         await body()
     until.deadline = None
