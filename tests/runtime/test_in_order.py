@@ -195,9 +195,11 @@ async def numbers_of(reading: InOrder, count: int) -> list[int]:
 async def waiting(reading: InOrder) -> AsyncIterator[None]:
     """Somebody waits for the next event, in vain."""
     taking = asyncio.create_task(reading.take(1))
-    yield
-    taking.cancel()
-    await asyncio.wait([taking])
+    try:
+        yield
+    finally:
+        taking.cancel()
+        await asyncio.wait([taking])
     assert taking.cancelled()
 
 
