@@ -104,6 +104,7 @@ async def test_order_holds_per_key(bench: Bench) -> None:
     service = bench.begin()
     await bench.publish(*range(120))
     await until_heard(service, 120)
+    assert service.stop() == 0  # what it says of a mail comes after the inbox has it
     lines = [json.loads(line) for line in service.said.splitlines()]
     told = [int(line["event"][1:]) for line in lines if line["message"] == "mail sent"]
     for key in range(7):
