@@ -16,6 +16,7 @@ import msgspec
 from borough.contracts.operation import Operation
 from borough.contracts.retention import Retention
 from borough.contracts.struct import Event
+from borough.errors import StoreError
 from borough.services.context import Call
 from borough.services.data import Dialect, Reader, Transaction
 
@@ -108,17 +109,12 @@ class StoreTransaction(Transaction, Protocol):
         """Nothing of the transaction is kept, or of its innermost savepoint; leaving it raises `error`."""
         ...
 
-    def commit_asynchronously(self) -> None:
-        """Leaving need not wait until it is durable, nor say whether it is kept: see `is_lost`.
+    def commit_asynchronously(self, lose: Callable[[StoreError], None], /) -> None:
+        """Leaving need not wait until it is durable. For transactions without a companion.
 
-        Whoever writes to the database afterwards sees it, and is durable only if it is. For transactions without
-        a companion.
+        Whoever writes to the database afterwards sees it, and is durable only if it is. `lose` is called on the
+        loop when it turns out after leaving that it is not kept; a crash may also take it without a word.
         """
-        ...
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether a COMMIT for which leaving has not waited is known to have failed."""
         ...
 
 

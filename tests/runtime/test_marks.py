@@ -1,18 +1,27 @@
-"""The mark of a run: what is answered when its commit fails behind the run, and when it cannot be given back."""
+"""The mark of a run: what becomes of the run when it is not kept, and when it cannot be given back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import apsw
 import pytest
 
-from borough.errors import DeadlineExceeded, KeyInUse, StoreUnavailable
+from borough.errors import (
+    CommitFailed,
+    DeadlineExceeded,
+    KeyInUse,
+    StoreError,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from borough.ports import StoreTransaction
 from borough.runtime.answers import KeyedCalls
+from borough.stores.sqlite.connection import Connection
 from borough.testing.clock import ManualClock
-from tests.runtime.stage import staged
+from tests.runtime.stage import SERVER, staged
 from tests.runtime.test_answers import CardDeclined, Receipt, Till, answering
 
 
@@ -79,19 +88,21 @@ async def test_what_a_run_gave_does_not_wait_to_the_deadline_for_its_key_to_be_g
 
 
 class ForgetfulStore(LateStore):
-    """A store that loses the mark of the next run: its COMMIT fails, behind the run's back."""
+    """A store that does not keep the first mark, and says so when it is told to."""
+
+    asynchronous = 0
+    """How many were not waited for."""
+    lose: Callable[[StoreError], None]
 
     def transaction(self, *, serializable: bool = True) -> Any:
-        if self.is_late:
-            return self._store.transaction(serializable=serializable)
-        self.is_late = True
-        return _Lost(self._store.transaction(serializable=serializable))
+        return _Forgetful(self, self._store.transaction(serializable=serializable))
 
 
-class _Lost:
-    def __init__(self, transaction: Any) -> None:
+class _Forgetful:
+    def __init__(self, store: ForgetfulStore, transaction: Any) -> None:
+        self._store = store
         self._transaction = transaction
-        self.is_lost = True
+        self._is_lost = False
 
     async def __aenter__(self) -> Any:
         self._inner = await self._transaction.__aenter__()
@@ -100,49 +111,132 @@ class _Lost:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def __aexit__(self, *_raised: object) -> None:
-        error = RuntimeError("the disk is full")
-        await self._transaction.__aexit__(RuntimeError, error, None)
+    def commit_asynchronously(self, lose: Callable[[StoreError], None]) -> None:
+        self._store.asynchronous += 1
+        if self._store.asynchronous > 1:
+            self._inner.commit_asynchronously(lose)
+            return
+        self._is_lost = True
+        self._store.lose = lose
+
+    async def __aexit__(self, *raised: Any) -> None:
+        if self._is_lost:
+            raised = (StoreError, StoreError("it is not kept"), None)
+        await self._transaction.__aexit__(*raised)
 
 
-async def test_a_run_whose_mark_was_lost_answers_where_nobody_has_taken_the_key_since(
+class Stuck:
+    """What a run does before its transaction: the first for ever, the others only when they may."""
+
+    def __init__(self) -> None:
+        self.begun: list[asyncio.Event] = [asyncio.Event() for _ in range(3)]
+        self.at_once = self.most = 0
+        self.others_may = asyncio.Event()
+        self._runs = 0
+
+    async def __call__(self) -> None:
+        run, self._runs = self._runs, self._runs + 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        self.begun[run].set()
+        try:
+            await (self.others_may.wait() if run else asyncio.Event().wait())
+        finally:
+            self.at_once -= 1
+
+
+@asynccontextmanager
+async def forgetful(folder: Path) -> AsyncIterator[tuple[Till, ForgetfulStore]]:
+    """A till whose store loses the first mark."""
+    async with staged(folder, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        store = ForgetfulStore(till.place.store)
+        till.calls = KeyedCalls(cast(Any, store), clock)
+        yield till, store
+
+
+async def test_a_run_whose_mark_fell_to_a_conflict_runs_again_under_another_and_alone(
     tmp_path: Path,
 ) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store: Any = ForgetfulStore(till.place.store)
-        till.calls = KeyedCalls(store, clock)
-        assert await till.run(answering(1)) == Receipt(number=1)
-        assert await till.run(answering(2)) == Receipt(number=1)
-        assert (till.runs, await till.rows("placed")) == (1, 1)
-
-
-@pytest.mark.parametrize("has_answered", [True, False])
-async def test_a_run_whose_mark_was_lost_commits_nothing_where_another_has_taken_the_key(
-    tmp_path: Path, has_answered: bool
-) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store: Any = ForgetfulStore(till.place.store)
-        till.calls = KeyedCalls(store, clock)
-        begun, may_end = asyncio.Event(), asyncio.Event()
-
-        async def hold() -> None:
-            begun.set()
-            await may_end.wait()
-
-        async def overtaken() -> None:
-            other = asyncio.create_task(till.run(answering(2), before=hold))
-            others.append(other)
-            await begun.wait()
-            if has_answered:
-                may_end.set()
-                await other
-
-        others: list[asyncio.Task[Any]] = []
+    async with forgetful(tmp_path) as (till, store):
+        stuck = Stuck()
+        run = asyncio.create_task(till.run(answering(1), before=stuck))
+        await stuck.begun[0].wait()
+        store.lose(TransactionConflict("another was ended"))
+        await stuck.begun[1].wait()
         with pytest.raises(KeyInUse):
-            await till.run(answering(1), before=overtaken)
-        may_end.set()
-        assert await others[0] == Receipt(number=2)
+            await till.run(answering(2), before=stuck)
+        stuck.others_may.set()
+        assert await run == Receipt(number=1)
+        assert await till.run(answering(3)) == Receipt(number=1)
+        assert (stuck.most, till.runs, await till.rows("placed")) == (1, 2, 1)
+
+
+async def test_a_run_whose_mark_fell_to_a_conflict_is_over_where_another_has_the_key(
+    tmp_path: Path,
+) -> None:
+    async with forgetful(tmp_path) as (till, store):
+        stuck = Stuck()
+        run = asyncio.create_task(till.run(answering(1), before=stuck))
+        await stuck.begun[0].wait()
+        other = asyncio.create_task(till.run(answering(2), before=stuck))
+        await stuck.begun[1].wait()
+        store.lose(TransactionConflict("another was ended"))
+        with pytest.raises(KeyInUse):
+            await run
+        stuck.others_may.set()
+        assert await other == Receipt(number=2)
         assert await till.place.store.all(int, "select number from placed") == [2]
-        assert await till.run(answering(3)) == Receipt(number=2)
+
+
+async def test_a_run_that_answers_when_its_mark_is_gone_keeps_nothing(tmp_path: Path) -> None:
+    async with forgetful(tmp_path) as (till, _):
+        with pytest.raises(KeyInUse):
+            await till.run(answering(1))
+        assert await till.rows("placed") == 0
+
+
+async def test_a_run_whose_mark_could_not_be_written_is_ended_and_the_next_one_waits_for_its(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with forgetful(tmp_path) as (till, store):
+        stuck = Stuck()
+        run = asyncio.create_task(till.run(answering(1), before=stuck))
+        await stuck.begun[0].wait()
+        store.lose(CommitFailed("the disk is full"))
+        with pytest.raises(CommitFailed, match="the disk is full"):
+            await run
+        assert "its mark was not kept" in caplog.text
+        assert stuck.at_once == 0
+        for number in (2, 3):
+            assert store.asynchronous == 1
+            assert await till.run(answering(number), key=f"{number}") == Receipt(number=number)
+        assert store.asynchronous == 2  # the third, after one was kept
+        assert (till.runs, await till.rows("placed")) == (3, 2)
+
+
+@pytest.mark.skipif(SERVER is not None, reason="COMMIT is awaited there")
+async def test_a_failed_commit_of_the_mark_alone_ends_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = Connection.control
+    is_full = True
+
+    def full(self: Connection, text: str) -> Any:
+        if is_full and text == "commit":
+            raise apsw.FullError("database or disk is full")
+        return control(self, text)
+
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        monkeypatch.setattr(Connection, "control", full)
+        stuck = Stuck()
+        with pytest.raises(CommitFailed):
+            await till.run(answering(1), before=stuck)
+        with pytest.raises(
+            CommitFailed
+        ):  # before it runs: nothing is tried while marks are not kept
+            await till.run(answering(1), before=stuck)
+        assert till.runs == 1
+        is_full = False
+        assert await till.run(answering(1)) == Receipt(number=1)

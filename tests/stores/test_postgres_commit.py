@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from borough.engines.postgres import PostgresServer
-from borough.errors import CommitFailed, CommitUnknown
+from borough.errors import CommitFailed, CommitUnknown, StoreError
 from borough.stores.postgres import PostgresLimits, PostgresStore
 from tests.servers.cutting import line_to
 from tests.servers.postgres import postgres_server, postgres_url
@@ -184,10 +184,11 @@ async def test_an_asynchronous_commit_waits_for_no_copy_and_is_seen_at_once(
 ) -> None:
     async with opened(postgres_url) as store:
         await copies.go()
+        lost: list[StoreError] = []
         async with asyncio.timeout(20), store.transaction(serializable=False) as tx:
             await tx.execute("insert into item values (1, 'item 1', 1)")
-            tx.commit_asynchronously()
-        assert await ids(store) == [1]
+            tx.commit_asynchronously(lost.append)
+        assert (await ids(store), lost) == ([1], [])
         adding = asyncio.create_task(add(store, 2))  # and it was for that one only
         await copies.one_who_waits("^commit")
         await copies.name("")

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -76,7 +78,7 @@ class Mark:
     """A running call's hold on its key. `settled` once its answer has committed."""
 
     __slots__ = (
-        "encode", "fingerprint", "key", "operation", "owner", "scope", "settled", "stored", "taking",
+        "encode", "failure", "fingerprint", "key", "operation", "owner", "run", "scope", "settled", "stored",
     )  # fmt: skip
 
     def __init__(
@@ -96,12 +98,14 @@ class Mark:
         self.encode = encode
         self.settled = False
         self.stored: Encoded | None = None
-        self.taking: StoreTransaction | None = None
+        self.failure: StoreError | None = None
+        self.run: asyncio.Timeout | None = None
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the database has not kept it."""
-        return self.taking is not None and self.taking.is_lost
+    def lose(self, failure: StoreError) -> None:
+        """The database has not kept it: a run that goes on without it ends, as a crash would end it."""
+        self.failure = failure
+        if self.run is not None:
+            self.run.reschedule(-math.inf)
 
 
 class _Statements(Protocol):
@@ -110,15 +114,12 @@ class _Statements(Protocol):
     @property
     def execute(self) -> Callable[..., Awaitable[int]]: ...
 
-    @property
-    def maybe(self) -> Callable[..., Awaitable[Any]]: ...
-
 
 async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> None:
     """Store the answer in this transaction. Raises `KeyInUse` when the mark was taken over."""
     mark.stored = kind, answer = mark.encode(value)
     held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
-    if not held and not await _is_left_alone(tx, mark):
+    if not held:
         raise KeyInUse("Another run has taken this idempotency key over")
     # The mark may have been taken in the moment in which the run before gave its answer.
     stored = await tx.execute(
@@ -128,22 +129,15 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
         raise KeyInUse("Another run has answered under this idempotency key meanwhile")
 
 
-async def _is_left_alone(tx: _Statements, mark: Mark) -> bool:
-    """Whether the database has not kept the mark, and nobody has taken the key since."""
-    if not mark.is_lost:
-        return False
-    other = await tx.maybe(Marked, _MARK, mark.operation, mark.scope, mark.key)
-    return other is None
-
-
 class KeyedCalls:
     """The keys of one service's database."""
 
-    __slots__ = ("_store", "clock", "waits")
+    __slots__ = ("_is_in_doubt", "_store", "clock", "waits")
 
     def __init__(self, store: Store, clock: Clock, waits: Waits | None = None) -> None:
         """`waits` sees how long calls wait until they have their key."""
         self._store = store
+        self._is_in_doubt = False  # whether the last mark could not be kept
         self.clock = clock
         self.waits = waits
 
@@ -161,37 +155,52 @@ class KeyedCalls:
         Raises `KeyReused` when the key has answered another request, `KeyInUse` while another run
         holds it. A `scope` or `key` that does not fit into an index is known by its digest.
         """
-        clock = self.clock
         scope, key = index_key(scope), index_key(key)
-        now = clock.epoch_s()
-        until = now + min(max(deadline - clock.monotonic(), 0.0), LONGEST_MARK_S)
-        owner = str(clock.new_id())
+        hashed = fingerprint(request, self.clock.token(SALT_LENGTH))
+        mark = Mark(operation, scope, key, str(self.clock.new_id()), hashed, encode)
         stored: StoredAnswer | None = None
         marked: Marked | None = None
         taken = 0
         try:
             async with self._store.transaction(serializable=False) as tx:
-                taken = await tx.execute(
-                    _TAKE, operation, scope, key, owner, until, now, now + LONGEST_MARK_S
-                )
-                if taken:  # whoever else asks for it comes after this commit: the run need not wait
-                    tx.commit_asynchronously()
-                else:
+                now, taken = await self._take(tx, mark, deadline)
+                if not taken:
                     stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
                     marked = await tx.maybe(Marked, _MARK, operation, scope, key)
+                elif not self._is_in_doubt:  # whoever else asks for it comes after this commit
+                    tx.commit_asynchronously(partial(self._lose, mark))
         except asyncio.CancelledError:
             if taken:  # it has committed all the same
-                await self.give_back(Mark(operation, scope, key, owner, b"", encode), deadline)
+                await self.give_back(mark, deadline)
             raise
         if taken:
-            hashed = fingerprint(request, clock.token(SALT_LENGTH))
-            mark = Mark(operation, scope, key, owner, hashed, encode)
-            mark.taking = tx
+            self._is_in_doubt = False
             return mark
         found = decide(stored, marked, request, now)
         if found is None:
             raise KeyInUse()
         return found
+
+    async def take_again(self, mark: Mark, deadline: float) -> None:
+        """Take what the database has lost. Raises `KeyInUse` where somebody else was first."""
+        async with self._store.transaction(serializable=False) as tx:
+            _, taken = await self._take(tx, mark, deadline)
+        if not taken:
+            raise KeyInUse("Another run has taken this idempotency key over")
+        mark.failure = None
+
+    async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, int]:
+        """The time, and whether the mark is taken, until the deadline."""
+        now = self.clock.epoch_s()
+        until = now + min(max(deadline - self.clock.monotonic(), 0.0), LONGEST_MARK_S)
+        facts = (mark.operation, mark.scope, mark.key, mark.owner, until)
+        return now, await tx.execute(_TAKE, *facts, now, now + LONGEST_MARK_S)
+
+    def _lose(self, mark: Mark, failure: StoreError) -> None:
+        """The database has not kept it: runs wait for theirs, until one is kept."""
+        self._is_in_doubt = True
+        _log.warning("%s is interrupted: its mark was not kept, %s", mark.operation, failure)
+        mark.lose(failure)
 
     async def release(self, mark: Mark) -> None:
         """Give the key back after a run that stored no answer; nothing for one that did."""
@@ -268,7 +277,7 @@ class KeyedOperation:
             return self._replay(found)
         force_setattr(call, "mark", found)
         try:
-            answer = await self._outcome(found, proceed)
+            answer = await self._outcome(found, proceed, call.deadline)
         finally:
             force_setattr(call, "mark", None)
             if not found.settled:
@@ -286,11 +295,13 @@ class KeyedOperation:
                 self._name,
             )
 
-    async def _outcome(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
+    async def _outcome(
+        self, mark: Mark, proceed: Callable[[], Awaitable[Any]], deadline: float
+    ) -> Any:
         """What the run gave; what it stored, where that is something else: repeats get that."""
         given: Encoded | None
         try:
-            answer = await self._run(mark, proceed)
+            answer = await self._run(mark, proceed, deadline)
         except Problem as problem:
             if mark.settled and mark.stored != (given := self._encoded_or_none(problem)):
                 return self._stored_instead(mark, given)
@@ -314,8 +325,21 @@ class KeyedOperation:
         )
         return self._replay(StoredAnswer(mark.stored[0], mark.stored[1], mark.fingerprint))
 
-    async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]]) -> Any:
-        return await rerun(proceed, self._calls.clock, unless=lambda: mark.settled)
+    async def _run(self, mark: Mark, proceed: Callable[[], Awaitable[Any]], deadline: float) -> Any:
+        async def run() -> Any:
+            if mark.failure is not None:
+                await self._calls.take_again(mark, deadline)
+            try:
+                async with asyncio.timeout(None) as mark.run:
+                    return await proceed()
+            except (TimeoutError, KeyInUse):
+                if mark.failure is None:
+                    raise
+                raise mark.failure from None
+            finally:
+                mark.run = None
+
+        return await rerun(run, self._calls.clock, unless=lambda: mark.settled)
 
     def _scope(self, call: Call) -> str:
         """A client's key is the client's own; a business fact is one for everybody."""

@@ -7,7 +7,7 @@ whatever comes next, and leaving the body says so. The engines differ in how the
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -17,6 +17,7 @@ from borough.contracts.struct import Event
 from borough.errors import (
     CommitFailed,
     ConstraintViolated,
+    StoreError,
     StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,
@@ -49,7 +50,7 @@ class StoreBody(RowReader):
         "_doomed",
         "_doomed_depth",
         "_entered",
-        "_is_asynchronous",
+        "_lose",
         "_outer",
         "home",
         "is_committed",
@@ -70,7 +71,7 @@ class StoreBody(RowReader):
         self.is_open = False
         self.is_committed = False
         self._entered = False
-        self._is_asynchronous = False
+        self._lose: Callable[[StoreError], None] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
         self._doomed_depth = 0
@@ -174,14 +175,9 @@ class StoreBody(RowReader):
 
     # --- the COMMIT -------------------------------------------------------------------------------
 
-    def commit_asynchronously(self) -> None:
+    def commit_asynchronously(self, lose: Callable[[StoreError], None], /) -> None:
         """See `StoreTransaction`."""
-        self._is_asynchronous = True
-
-    @property
-    def is_lost(self) -> bool:
-        """See `StoreTransaction`."""
-        return False
+        self._lose = lose
 
     # --- what an engine does in its own way -------------------------------------------------------
 

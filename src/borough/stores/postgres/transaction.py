@@ -194,7 +194,7 @@ class PostgresTransaction(StoreBody):
         """
         connection = self._connection
         self._pool.lookout.expect(connection, due)
-        commit = Uncut(connection.end(_ASYNCHRONOUS if self._is_asynchronous else "commit"))
+        commit = Uncut(connection.end("commit" if self._lose is None else _ASYNCHRONOUS))
         try:
             await commit
         except (*LOST, asyncpg.PostgresError) as error:

@@ -123,7 +123,7 @@ class SqliteTransaction(StoreBody):
             writer.leave_done(self)
         except apsw.Error as failed:
             raise statement_fault(failed, "release") from failed
-        if self._is_asynchronous:  # who writes next is in the same group or in a later one
+        if self._lose is not None:  # who writes next is in the same group or in a later one
             return
         cancelled: asyncio.CancelledError | None = None
         while not self._ended:
@@ -150,11 +150,6 @@ class SqliteTransaction(StoreBody):
         if error is None:
             self.doom(TransactionMisuse("the body ended while one of its statements was running"))
 
-    @property
-    def is_lost(self) -> bool:
-        """See `StoreTransaction`."""
-        return self._failure is not None
-
     def settle(self, failure: StoreError | None) -> None:
         """The group has ended."""
         self._failure = failure
@@ -162,6 +157,8 @@ class SqliteTransaction(StoreBody):
         future = self._future
         if future is not None and not future.done():
             future.set_result(None)
+        if failure is not None and self._lose is not None:
+            self._lose(failure)
 
     def expire(self) -> None:
         """The writer has gone on to others."""

@@ -161,7 +161,10 @@ GUARANTEES = (
         "commit-seen",
         "store",
         "A commit is seen by every process at once.",
-        ("test_a_committed_body_is_seen_by_another_process_at_once",),
+        (
+            "test_a_committed_body_is_seen_by_another_process_at_once",
+            "test_a_commit_that_is_not_waited_for_comes_before_what_follows",
+        ),
     ),
     Guarantee(
         "all-or-nothing",

@@ -132,6 +132,18 @@ class StoreConformance:
                 found = await other.one(int, "select count(*) from item")
                 equal(found, number + 1, "rows seen elsewhere after a commit")
 
+    async def test_a_commit_that_is_not_waited_for_comes_before_what_follows(self) -> None:
+        lost: list[StoreError] = []
+        async with self._two() as (one, other):
+            for number in range(20):
+                async with one.transaction(serializable=False) as tx:
+                    await tx.execute(_ADD, number, str(number), 1)
+                    tx.commit_asynchronously(lost.append)
+                async with other.transaction(serializable=False) as tx:
+                    seen = await tx.one(int, "select count(*) from item")
+                equal(seen, number + 1, "rows seen elsewhere by who writes afterwards")
+        equal(lost, [], "commits that were told as lost")
+
     async def test_what_was_committed_is_there_after_closing_and_opening(self) -> None:
         with tempfile.TemporaryDirectory(prefix="borough-store-") as name:
             async with self._opened(Path(name)) as store:
