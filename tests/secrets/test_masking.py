@@ -139,9 +139,9 @@ def test_a_formatter_masks_message_arguments_and_traceback() -> None:
 @pytest.mark.parametrize("part", ["token", "password", "eyJ-", "cookie: ", "4111 ", "x://a:b"])
 def test_a_long_text_is_masked_in_no_time(part: str) -> None:
     text = part * (60_000 // len(part))
-    began = time.perf_counter()
+    began = time.thread_time()
     masked(text)
-    assert time.perf_counter() - began < 2.0
+    assert time.thread_time() - began < 2.0
 
 
 def test_what_is_very_long_is_cut() -> None:
