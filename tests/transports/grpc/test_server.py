@@ -214,25 +214,24 @@ async def test_leaving_a_stream_closes_the_generator_of_the_handler(
         await service.closed_stream.wait()
 
 
-async def test_a_caller_that_leaves_cancels_the_handler(process: Process, caller: Plain) -> None:
-    service: Any = process.host.services["booth"].instance
-    call = caller.call(f"{BOOTH}/Wait")
-    await until_waiting(service)
-    call.cancel()
-    async with asyncio.timeout(5):
-        await service.cancelled.wait()
-
-
-async def test_a_connection_that_is_lost_cancels_its_handlers(
-    process: Process, caller: Plain
-) -> None:
-    service: Any = process.host.services["booth"].instance
-    call = caller.call(f"{BOOTH}/Wait")
-    await until_waiting(service)
-    await caller.channel.close()
-    async with asyncio.timeout(5):
-        await service.cancelled.wait()
-    assert call.done()
+@pytest.mark.parametrize("leaves", ["call", "connection"])
+async def test_a_caller_that_leaves_cancels_the_handler(tmp_path: Path, leaves: str) -> None:
+    hour = {"limits__longest_timeout_s": 3600, "limits__default_timeout_s": 3600}
+    process = await served(tmp_path, **hour)  # nothing else ends the handler
+    try:
+        async with plain(address(process)) as caller:
+            service: Any = process.host.services["booth"].instance
+            call = caller.call(f"{BOOTH}/Wait", timeout=None)
+            await until_waiting(service)
+            if leaves == "call":
+                call.cancel()
+            else:
+                await caller.channel.close()
+            async with asyncio.timeout(20):
+                await service.cancelled.wait()
+            assert call.done()
+    finally:
+        await process.stop()
 
 
 async def test_the_time_left_travels(caller: Plain) -> None:
@@ -325,7 +324,7 @@ async def test_a_reply_has_its_header_fields_as_metadata(caller: Plain) -> None:
 
 
 async def test_the_rate_limit_counts_calls_and_reflection_with_requests(tmp_path: Path) -> None:
-    process = await served(tmp_path, edge__rate_limit="20/m")
+    process = await served(tmp_path, edge__rate_limit="20/h")
     try:
         async with plain(address(process)) as caller:
             asked = 1 + len(caller.services)

@@ -5,8 +5,10 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from borough.reliability.backoff import Backoff
+from borough.reliability.balance import BalanceTerms
 from borough.testing import free_port
-from borough.transports.http.limits import ServerLimits
+from borough.transports.http.limits import DependencyLimits, ServerLimits
 from borough.transports.http.message import Request, Response
 from borough.transports.http.server import HttpServer
 
@@ -14,6 +16,8 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 TEXT = ((b"content-type", b"text/plain"),)
 PATIENCE_S = 5.0
+LEFT_OUT = DependencyLimits(balance=BalanceTerms(out=Backoff(60.0, 60.0)))
+"""A replica that fails is not tried again within a test."""
 
 
 class Raw:

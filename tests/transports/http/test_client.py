@@ -125,7 +125,7 @@ async def test_a_deadline_ends_a_call_and_cancels_the_handler(
         started = now()
         with pytest.raises(DeadlineExceeded):
             await client.send(service.origin, "GET", "/", deadline=started + left_s)
-        assert left_s - 0.01 < now() - started < left_s + 0.9
+        assert left_s - 0.01 < now() - started < left_s + 3.0
         left_s *= 3
     async with asyncio.timeout(PATIENCE_S):
         await cancelled.wait()

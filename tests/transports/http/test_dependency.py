@@ -16,7 +16,7 @@ from borough.transports.http.dependency import Ask, Dependencies, Dependency, In
 from borough.transports.http.limits import ClientLimits, DependencyLimits
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import MakeClient, ServeOn
-from tests.transports.http.listening import PATIENCE_S, TEXT, Service
+from tests.transports.http.listening import LEFT_OUT, PATIENCE_S, TEXT, Service
 
 CLOCK = SystemClock()
 PROBLEM = ((b"content-type", b"application/problem+json"),)
@@ -172,7 +172,7 @@ async def test_a_replica_that_is_gone_costs_no_call_while_another_is_there(
     serve: ServeOn, depend: Depend
 ) -> None:
     counting = Counting(serve, OK)
-    dependency = depend([("127.0.0.1", free_port()), await counting.open()])
+    dependency = depend([("127.0.0.1", free_port()), await counting.open()], LEFT_OUT)
     for _ in range(50):
         assert (await dependency.exchange("POST", "/", deadline=soon())).status == 200
     assert dependency.repeats.count <= 2
@@ -235,7 +235,7 @@ async def test_an_unanswered_request_that_may_run_twice_is_sent_to_another_repli
 ) -> None:
     script, origin = await breaking()  # type: ignore[misc]
     counting = Counting(serve, OK)
-    dependency = depend([origin, await counting.open()])
+    dependency = depend([origin, await counting.open()], LEFT_OUT)
     for _ in range(20):
         response = await dependency.exchange("GET", "/", deadline=soon(), idempotent=True)
         assert response.status == 200
