@@ -304,7 +304,12 @@ def run_village(root: Path, topology: str, *words: str) -> Iterator[Village]:
         reading = threading.Thread(target=said.extend, args=(process.stderr,), daemon=True)
         reading.start()
         try:
-            yield Village(root, process, said)
+            try:
+                village = Village(root, process, said)
+            except AssertionError as error:
+                reading.join(PATIENCE_S)
+                raise AssertionError("".join(said)) from error
+            yield village
         finally:
             if process.poll() is None:
                 process.terminate()

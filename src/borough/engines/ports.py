@@ -1,27 +1,30 @@
 """Free loopback ports below the ephemeral range, which no outgoing connection takes meanwhile.
 
-Each process takes its ports one after another from a place of its own, so that test processes side
-by side do not find the same port free at the same moment.
+All processes of a user take them in one row, from a number in the folder for temporary files: of test
+processes side by side no two find the same port free at the same moment.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 __all__ = ["free_port"]
 
 _LOW, _HIGH = 10_000, 32_000
 _APART = 251
-_offsets = itertools.count()
+_offsets = itertools.count(os.getpid() * _APART)
 
 
 def free_port() -> int:
     """A port on 127.0.0.1 that nobody listens on now."""
-    first = os.getpid() * _APART
     while True:
-        port = _LOW + (first + next(_offsets)) % (_HIGH - _LOW)
+        port = _LOW + _next() % (_HIGH - _LOW)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -29,3 +32,20 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def _next() -> int:
+    """The next of all processes; where no such file can be had, of this one."""
+    own = next(_offsets)
+    place = Path(tempfile.gettempdir()) / f"borough-ports-{os.getuid()}"
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with suppress(OSError, ValueError):
+        file = os.open(place, flags, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            taken = int(os.pread(file, 20, 0) or own) + 1
+            os.pwrite(file, b"%020d" % taken, 0)
+        finally:
+            os.close(file)
+        return taken
+    return own
