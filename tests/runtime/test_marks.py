@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -213,6 +213,30 @@ async def test_a_run_whose_mark_could_not_be_written_is_ended_and_the_next_one_w
             assert await till.run(answering(number), key=f"{number}") == Receipt(number=number)
         assert store.asynchronous == 2  # the third, after one was kept
         assert (till.runs, await till.rows("placed")) == (3, 2)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_run_that_goes_on_although_it_is_interrupted_has_no_outcome(
+    tmp_path: Path, answers: bool
+) -> None:
+    begun = asyncio.Event()
+
+    async def deaf() -> None:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def silent(_tx: StoreTransaction) -> Any:
+        return Receipt(number=1)
+
+    async with forgetful(tmp_path) as (till, store):
+        body = answering(1) if answers else silent
+        run = asyncio.create_task(till.run(body, before=deaf))
+        await begun.wait()
+        store.lose(CommitFailed("the disk is full"))
+        with pytest.raises(CommitFailed, match="the disk is full"):
+            await run
+        assert await till.rows("borough_answers") == 0
 
 
 @pytest.mark.skipif(SERVER is not None, reason="COMMIT is awaited there")

@@ -329,15 +329,18 @@ class KeyedOperation:
         async def run() -> Any:
             if mark.failure is not None:
                 await self._calls.take_again(mark, deadline)
+            answer: Any = None
             try:
                 async with asyncio.timeout(None) as mark.run:
-                    return await proceed()
-            except (TimeoutError, KeyInUse):
+                    answer = await proceed()
+            except Exception:
                 if mark.failure is None:
                     raise
-                raise mark.failure from None
             finally:
                 mark.run = None
+            if mark.failure is not None:  # however it has taken the interruption
+                raise mark.failure
+            return answer
 
         return await rerun(run, self._calls.clock, unless=lambda: mark.settled)
 
