@@ -54,7 +54,7 @@ class Search(Protocol):
     """Shows prices."""
 
     @get("/prices/{item}")
-    async def price(self, item: str, position: str = "", within_s: float = 5.0) -> int: ...
+    async def price(self, item: str, position: str = "", within_s: float = 9.0) -> int: ...
 
     @get("/lag")
     async def lag(self) -> Lag: ...
@@ -71,7 +71,7 @@ class _SearchService(Service):
             await tx.execute(TABLES)
             await tx.execute("create table if not exists noises (number integer)")
 
-    async def price(self, item: str, position: str = "", within_s: float = 5.0) -> int:
+    async def price(self, item: str, position: str = "", within_s: float = 9.0) -> int:
         await self.projections.reached("prices", position, within_s=within_s)
         found = await self.db.maybe(int, "select cents from prices where item = $1", item)
         return 0 if found is None else found

@@ -320,7 +320,7 @@ async def test_an_older_release_leaves_the_new_generation_alone(
                 position = await old.client(Market).set_price("nut", cents)
                 assert await new.client(Search).price("nut", position) == cents * 10
             assert await shown(db) == {"nut": (110, 11)}
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while "is of generation 1 here, and 2 is in force" not in caplog.text:
                     async with db.transaction() as tx:  # as if the new process had died
                         await tx.execute("update borough_leases set until = 0.0, epoch = epoch + 1")
