@@ -87,14 +87,13 @@ class Mark:
         scope: str,
         key: str,
         owner: str,
-        fingerprint: bytes,
         encode: Callable[[Any], Encoded],
     ) -> None:
         self.operation = operation
         self.scope = scope
         self.key = key
         self.owner = owner
-        self.fingerprint = fingerprint
+        self.fingerprint = b""
         self.encode = encode
         self.settled = False
         self.stored: Encoded | None = None
@@ -156,8 +155,7 @@ class KeyedCalls:
         holds it. A `scope` or `key` that does not fit into an index is known by its digest.
         """
         scope, key = index_key(scope), index_key(key)
-        hashed = fingerprint(request, self.clock.token(SALT_LENGTH))
-        mark = Mark(operation, scope, key, str(self.clock.new_id()), hashed, encode)
+        mark = Mark(operation, scope, key, str(self.clock.new_id()), encode)
         stored: StoredAnswer | None = None
         marked: Marked | None = None
         taken = 0
@@ -175,6 +173,7 @@ class KeyedCalls:
             raise
         if taken:
             self._is_in_doubt = False
+            mark.fingerprint = fingerprint(request, self.clock.token(SALT_LENGTH))
             return mark
         found = decide(stored, marked, request, now)
         if found is None:
