@@ -57,7 +57,7 @@ class Rollouts:
                 say=say,
                 elsewhere={*options.external, *mocked} - supervisor.modules.keys(),
             ).run()
-            over = code
+            over: Code | None = None  # what nothing runs any more
             if outcome.state == "done":
                 over = self._remember(
                     deployable, code, wanted.now, {request.service: outcome.after}
@@ -68,8 +68,9 @@ class Rollouts:
                 except ConfigurationError as error:
                     return _not_kept(outcome, error)
             elif outcome.state != "stuck":
+                over = code
                 outcome = _at_the_source(outcome, code, request.source)
-            if outcome.state != "stuck":
+            if over is not None:
                 await asyncio.to_thread(forget, over, supervisor.codes.values(), self._data)
         facts: dict[str, Any] = msgspec.to_builtins(outcome)
         return Answer(0 if outcome.state == "done" else 1, outcome.sentence, facts)

@@ -102,10 +102,8 @@ class SqliteTransaction(StoreBody):
     ) -> None:
         self._close()
         if self.busy:
-            if isinstance(
-                error, GeneratorExit
-            ):  # may not wait: the statement's end undoes the body
-                return
+            if isinstance(error, GeneratorExit):
+                return  # may not wait: the statement's end undoes the body
             await self._let_statement_end(error)
         writer = self._writer
         if error is not None:
@@ -352,9 +350,8 @@ class SqliteTransaction(StoreBody):
 
     async def leave_savepoint(self, depth: int, error: BaseException | None) -> None:
         """End a part: keep it, or undo it and clear what doomed it."""
-        if self.busy and isinstance(
-            error, GeneratorExit
-        ):  # may not wait: nothing of the body is kept
+        if self.busy and isinstance(error, GeneratorExit):
+            # It may not wait: nothing of the body is kept.
             self.doom(TransactionMisuse("a savepoint() was closed while a statement was running"))
             return
         if not self.is_open or depth != self._depth or self.busy:
