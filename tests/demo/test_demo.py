@@ -245,7 +245,7 @@ def test_nothing_outlives_a_demo_that_was_killed(tmp_path: Path) -> None:
 
 def test_a_port_in_use_is_said_in_a_sentence_with_the_remedy(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", free_port()))
         taken.listen()
         port = taken.getsockname()[1]
         demo = [sys.executable, "-m", "borough", "demo", "--port", str(port)]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import apsw
 import pytest
@@ -38,13 +38,23 @@ class LateStore:
         return self._store.transaction(serializable=serializable)
 
 
+S = TypeVar("S", bound=LateStore)
+
+
+@asynccontextmanager
+async def till_on(folder: Path, kind: Callable[[Any], S]) -> AsyncIterator[tuple[Till, S]]:
+    """A till that takes its marks from such a store."""
+    async with staged(folder, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        store = kind(till.place.store)
+        till.calls = KeyedCalls(cast(Any, store), clock)
+        yield till, store
+
+
 async def test_a_key_that_cannot_be_given_back_in_time_hides_nothing_of_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store: Any = LateStore(till.place.store)
-        till.calls = KeyedCalls(store, clock)
+    async with till_on(tmp_path, LateStore) as (till, store):
 
         async def declined(tx: StoreTransaction) -> Any:
             store.is_late = True
@@ -72,14 +82,11 @@ class AwayStore(LateStore):
 async def test_what_a_run_gave_does_not_wait_to_the_deadline_for_its_key_to_be_given_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store: Any = AwayStore(till.place.store)
-        till.calls = KeyedCalls(store, clock)
+    async with till_on(tmp_path, AwayStore) as (till, store):
 
         async def unavailable(tx: StoreTransaction) -> Any:
             store.is_late = True
-            clock.advance(9.9)
+            till.clock.advance(9.9)
             raise StoreUnavailable("away")
 
         with pytest.raises(StoreUnavailable):
@@ -145,20 +152,10 @@ class Stuck:
             self.at_once -= 1
 
 
-@asynccontextmanager
-async def forgetful(folder: Path) -> AsyncIterator[tuple[Till, ForgetfulStore]]:
-    """A till whose store loses the first mark."""
-    async with staged(folder, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        store = ForgetfulStore(till.place.store)
-        till.calls = KeyedCalls(cast(Any, store), clock)
-        yield till, store
-
-
 async def test_a_run_whose_mark_fell_to_a_conflict_runs_again_under_another_and_alone(
     tmp_path: Path,
 ) -> None:
-    async with forgetful(tmp_path) as (till, store):
+    async with till_on(tmp_path, ForgetfulStore) as (till, store):
         stuck = Stuck()
         run = asyncio.create_task(till.run(answering(1), before=stuck))
         await stuck.begun[0].wait()
@@ -175,7 +172,7 @@ async def test_a_run_whose_mark_fell_to_a_conflict_runs_again_under_another_and_
 async def test_a_run_whose_mark_fell_to_a_conflict_is_over_where_another_has_the_key(
     tmp_path: Path,
 ) -> None:
-    async with forgetful(tmp_path) as (till, store):
+    async with till_on(tmp_path, ForgetfulStore) as (till, store):
         stuck = Stuck()
         run = asyncio.create_task(till.run(answering(1), before=stuck))
         await stuck.begun[0].wait()
@@ -190,7 +187,7 @@ async def test_a_run_whose_mark_fell_to_a_conflict_is_over_where_another_has_the
 
 
 async def test_a_run_that_answers_when_its_mark_is_gone_keeps_nothing(tmp_path: Path) -> None:
-    async with forgetful(tmp_path) as (till, _):
+    async with till_on(tmp_path, ForgetfulStore) as (till, _):
         with pytest.raises(KeyInUse):
             await till.run(answering(1))
         assert await till.rows("placed") == 0
@@ -199,7 +196,7 @@ async def test_a_run_that_answers_when_its_mark_is_gone_keeps_nothing(tmp_path: 
 async def test_a_run_whose_mark_could_not_be_written_is_ended_and_the_next_one_waits_for_its(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with forgetful(tmp_path) as (till, store):
+    async with till_on(tmp_path, ForgetfulStore) as (till, store):
         stuck = Stuck()
         run = asyncio.create_task(till.run(answering(1), before=stuck))
         await stuck.begun[0].wait()
@@ -229,7 +226,7 @@ async def test_a_run_that_goes_on_although_it_is_interrupted_has_no_outcome(
     async def silent(_tx: StoreTransaction) -> Any:
         return Receipt(number=1)
 
-    async with forgetful(tmp_path) as (till, store):
+    async with till_on(tmp_path, ForgetfulStore) as (till, store):
         body = answering(1) if answers else silent
         run = asyncio.create_task(till.run(body, before=deaf))
         await begun.wait()

@@ -22,17 +22,6 @@ SCHEMA = Migration(
 PATIENT = PostgresLimits(wait_s=30.0)
 
 
-class SetClock(SystemClock):
-    """Says what a test has set, so that the machine may stand still without that any time is over."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.at = super().monotonic()
-
-    def monotonic(self) -> float:
-        return self.at
-
-
 class Sold(Event):
     """Something was sold."""
 

@@ -30,8 +30,9 @@ from borough.errors import (
 from borough.ports import Migration
 from borough.services.settings import Secret
 from borough.stores.postgres import PostgresLimits, PostgresStore
+from borough.testing.clock import ManualClock
 from tests.servers.postgres import postgres_server, postgres_url
-from tests.stores.postgres_store import SCHEMA, Publisher, SetClock, Sold, add, ids, opened
+from tests.stores.postgres_store import SCHEMA, Publisher, Sold, add, ids, opened
 
 __all__ = ["postgres_server", "postgres_url"]
 
@@ -275,7 +276,7 @@ async def test_a_commit_is_not_cut_short_by_a_cancellation(postgres_url: str) ->
 
 
 async def test_the_server_ends_a_statement_at_the_deadline_of_its_call(postgres_url: str) -> None:
-    clock = SetClock()  # by it nobody else ends one, nor is too late to begin
+    clock = ManualClock()  # by it nobody else ends one, nor is too late to begin
     until: list[float | None] = [None]
     async with opened(postgres_url, deadline=lambda: until[0], clock=clock) as store:
         until[0] = clock.monotonic() + 0.3
