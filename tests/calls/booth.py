@@ -156,6 +156,7 @@ class BoothService(Service, Booth):
     async def open(self) -> None:
         self.closed_stream = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.left_ms = 0  # of the call that was cancelled last
         self.waits = 0
         self.heard: list[str] = []
         async with self.db.transaction() as tx:
@@ -214,6 +215,7 @@ class BoothService(Service, Booth):
         try:
             await asyncio.Event().wait()
         finally:
+            self.left_ms = _left_ms(self.clock)
             self.cancelled.set()
 
     async def old(self) -> str:

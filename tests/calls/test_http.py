@@ -375,11 +375,12 @@ async def test_a_stream_that_never_waits_leaves_others_their_turn(doors: Doors) 
 async def test_a_client_that_leaves_a_call_cancels_it(doors: Doors) -> None:
     host, _, port = doors.process.edge_url.removeprefix("http://").partition(":")
     _, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"GET /booth/wait HTTP/1.1\r\nhost: x\r\n\r\n")
+    writer.write(b"GET /booth/wait HTTP/1.1\r\nhost: x\r\nborough-timeout-ms: 3000\r\n\r\n")
     await writer.drain()
     writer.close()
     async with asyncio.timeout(10):
         await doors.service.cancelled.wait()
+    assert doors.service.left_ms > 0, "its deadline ended it"
 
 
 # --- what travels along -----------------------------------------------------------------------------
