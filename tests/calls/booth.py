@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Protocol, final
 
@@ -20,6 +21,7 @@ from borough import (
     Database,
     Event,
     Header,
+    Instant,
     Meta,
     Problem,
     Reply,
@@ -109,6 +111,9 @@ class Booth(Protocol):
     @get("/wait", allow=ANYONE)
     async def wait(self) -> None: ...
 
+    @get("/moment", allow=ANYONE)
+    async def moment(self) -> Instant: ...
+
     @get("/old", allow=ANYONE, deprecated="use /page")
     async def old(self) -> str: ...
 
@@ -156,7 +161,7 @@ class BoothService(Service, Booth):
     async def open(self) -> None:
         self.closed_stream = asyncio.Event()
         self.cancelled = asyncio.Event()
-        self.left_ms = 0  # of the call that was cancelled last
+        self.unused_ms = 0  # of the call that was cancelled last
         self.waits = 0
         self.heard: list[str] = []
         async with self.db.transaction() as tx:
@@ -215,8 +220,11 @@ class BoothService(Service, Booth):
         try:
             await asyncio.Event().wait()
         finally:
-            self.left_ms = _left_ms(self.clock)
+            self.unused_ms = _left_ms(self.clock)
             self.cancelled.set()
+
+    async def moment(self) -> Instant:
+        return datetime(2026, 1, 1)  # which has no zone
 
     async def old(self) -> str:
         return "old"

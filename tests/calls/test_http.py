@@ -380,7 +380,12 @@ async def test_a_client_that_leaves_a_call_cancels_it(doors: Doors) -> None:
     writer.close()
     async with asyncio.timeout(10):
         await doors.service.cancelled.wait()
-    assert doors.service.left_ms > 0, "its deadline ended it"
+    assert doors.service.unused_ms > 0, "its deadline ended it"
+
+
+async def test_a_time_without_a_zone_does_not_leave_the_service(doors: Doors) -> None:
+    answer = await doors.edge("GET", "/booth/moment")
+    assert (answer.status, answer.value["code"]) == (500, "service-failure")
 
 
 # --- what travels along -----------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Protocol, final
 
@@ -35,6 +35,13 @@ ANSWERS: dict[str, Reading] = {
 WHOLE = {
     "whole": Reading(heat=3),
     "whole and endless": Reading(heat=3, cost=Decimal("NaN")),
+}
+
+
+INSTANTS = {
+    "without a zone": datetime(2026, 1, 1),
+    "with seconds off": datetime(1890, 1, 1, tzinfo=timezone(timedelta(minutes=9, seconds=21))),
+    "before UTC": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=9))),
 }
 
 
@@ -85,6 +92,15 @@ class Meter(Protocol):
 
     @post("/timed")
     async def put_timed(self, timed: Timed) -> Instant: ...
+
+    @get("/instants/{how}")
+    async def instant(self, how: str, heat: int) -> Timed: ...
+
+    @get("/kept/{how}")
+    async def kept(self, how: str) -> Reply[tuple[Instant, ...]]: ...
+
+    @get("/ticks/{how}")
+    def ticks(self, how: str) -> AsyncIterator[Instant]: ...
 
     @get("/watched")
     def watch(self, heat: float) -> AsyncIterator[int]: ...
@@ -139,6 +155,16 @@ class MeterService(Service, Meter):
 
     async def put_timed(self, timed: Timed) -> Instant:
         return timed.at
+
+    async def instant(self, how: str, heat: int) -> Timed:
+        return Timed(heat=heat if heat else 0.5, at=INSTANTS[how])
+
+    async def kept(self, how: str) -> Reply[tuple[Instant, ...]]:
+        return Reply(value=(INSTANTS[how],))
+
+    async def ticks(self, how: str) -> AsyncIterator[Instant]:
+        yield datetime(2026, 1, 1, tzinfo=UTC)
+        yield INSTANTS[how]
 
     async def watch(self, heat: float) -> AsyncIterator[int]:
         yield 1
@@ -238,6 +264,21 @@ async def test_an_answer_with_such_a_number_is_a_failure_of_the_service(
 async def test_a_reply_with_such_a_number_is_a_failure_of_the_service(running: Running) -> None:
     with pytest.raises(ServiceFailure):
         await running.client(Meter).reply("nan")
+
+
+@pytest.mark.parametrize("how", sorted(INSTANTS))
+async def test_an_answer_with_an_instant_that_no_wire_can_carry_is_a_failure_of_the_service(
+    running: Running, how: str
+) -> None:
+    meter = running.client(Meter)
+    # A whole number in place of a float has the answer rebuilt, which must not hide it.
+    for call in (meter.instant(how, 0), meter.instant(how, 3), meter.kept(how)):
+        with pytest.raises(ServiceFailure, match=r"time zone|offset has seconds|no time in UTC"):
+            await call
+    ticks = meter.ticks(how)
+    assert await anext(ticks) == datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(ServiceFailure):
+        await anext(ticks)
 
 
 async def test_a_whole_number_in_place_of_a_float_arrives_as_a_float(running: Running) -> None:

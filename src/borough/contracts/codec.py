@@ -84,6 +84,7 @@ class Codec:
         "_query_names",
         "_slots",
         "_sources",
+        "_unfit_result",
         "operation",
     )
 
@@ -100,6 +101,7 @@ class Codec:
         ]
         result = operation.result
         self._endless_result = find_endless(result)
+        self._unfit_result = find_unfit(result)
         self._decode_result = None if result is type(None) else msgspec.json.Decoder(result).decode
         self._problems = {
             code: (kind, msgspec.json.Decoder(kind.payload).decode)
@@ -264,8 +266,8 @@ class Codec:
         if isinstance(value, Reply):
             value = cast("Any", value).value
         try:
-            if self._endless_result is not None:
-                self._refuse_endless_result(value, self._endless_result)
+            if self._unfit_result is not None:
+                self._refuse_result(value, self._unfit_result)
             return JSON.encode(value)
         except (TypeError, ValueError, RecursionError) as error:
             raise ServiceFailure(
@@ -280,7 +282,7 @@ class Codec:
             try:
                 value = self._decode_result(body)
                 if self._endless_result is not None:
-                    self._refuse_endless_result(value, self._endless_result)
+                    self._refuse_result(value, self._endless_result)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise ServiceFailure(
                     f"{self.operation.wire_name} answered out of contract: {error}"
@@ -289,12 +291,11 @@ class Codec:
             return _reply(value, headers)
         return value
 
-    def _refuse_endless_result(self, value: Any, look: Look) -> None:
-        endless = look(value)
-        if endless is not None:
+    def _refuse_result(self, value: Any, look: Look) -> None:
+        found = look(value)
+        if found is not None:
             raise ServiceFailure(
-                f"{self.operation.wire_name} answered out of contract: "
-                f"{endless[0]} at #{endless[1]}"
+                f"{self.operation.wire_name} answered out of contract: {found[0]} at #{found[1]}"
             )
 
     def read_problem(self, code: str, body: bytes) -> Problem | None:

@@ -2,7 +2,7 @@
 
 `find_endless(type)` compiles a look at values of a type. It returns the first such number as
 (sentence, JSON pointer), or None. A type without float and Decimal has no look and costs nothing.
-Every boundary asks it, so that local, honest and remote calls refuse the same values. Of arguments,
+Every boundary asks it, so that local, honest and remote calls refuse the same values. Of what is sent,
 `find_unfit(type)` asks for instants, too: those without a time zone, those whose offset cannot be written
 (a zone's time before there were zones), and those that UTC has not, where year 1 has a first hour.
 Where nothing is written, `exact` asks for what stands in place of a float, too: a type checker lets a whole number
@@ -61,7 +61,7 @@ def find_endless(kind: Any, *, exact: bool = False) -> Look | None:
 
 
 def find_unfit(kind: Any, *, exact: bool = False) -> Look | None:
-    """The look for the type of an argument: for such numbers, and for instants that are none."""
+    """The look for the type of what is sent: for such numbers, and for instants that are none."""
     return _found(kind, _NUMBERS_AND_INSTANTS, exact)
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from borough.contracts.carried import check_carried
 from borough.contracts.conversion import conversion
-from borough.contracts.finite import NO_FLOAT, Look, find_endless, find_unfit, refuse_endless
+from borough.contracts.finite import NO_FLOAT, Look, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_plain, is_settled
@@ -193,19 +193,22 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
 def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
     kind = operation.result
     rebuild = not is_settled(kind)
-    look = find_endless(kind, exact=not rebuild)
+    look = find_unfit(kind, exact=not rebuild)
     if kind is type(None) or not (rebuild or look):
         return None
-    made = conversion(kind)
+    made, unfit = conversion(kind), find_unfit(kind)
 
     def settle(value: Any) -> Any:
         is_reply = isinstance(value, Reply)
         answer: Any = value
         bare: Any = answer.value if is_reply else answer
-        endless = look(bare) if look is not None else None
-        if endless is not None and endless[0] is not NO_FLOAT:
-            raise _out_of_contract(operation, endless)
-        if endless is None and not rebuild:
+        found = look(bare) if look is not None else None
+        is_inexact = found is not None and found[0] is NO_FLOAT
+        if is_inexact and unfit is not None:
+            found = unfit(bare)  # as it was given: rebuilding may hide what is refused
+        if found is not None:
+            raise _out_of_contract(operation, found)
+        if not (is_inexact or rebuild):
             return answer
         try:
             bare = _rebuild(bare, made)
@@ -213,10 +216,9 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
             raise ServiceFailure(
                 f"{operation.wire_name} answered out of contract: {error}"
             ) from None
-        if endless is not None and look is not None:
-            endless = look(bare)
-            if endless is not None:
-                raise _out_of_contract(operation, endless)
+        found = look(bare) if is_inexact and look is not None else None
+        if found is not None:
+            raise _out_of_contract(operation, found)
         return msgspec.structs.replace(answer, value=bare) if is_reply else bare
 
     return settle

@@ -150,6 +150,16 @@ async def test_an_answer_that_its_message_cannot_hold_is_a_failure_that_the_log_
     assert str(2**63) in told[0]
 
 
+async def test_a_time_without_a_zone_is_no_moment_of_utc(
+    caller: Plain, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await refused(caller.call(f"{BOOTH}/Moment"))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert (
+        "booth.Booth.moment answered out of contract: a datetime without a time zone" in caplog.text
+    )
+
+
 @pytest.mark.parametrize("data", [b"\xff\xff", b"\x0a\x05\xff\xfe"])
 async def test_bytes_that_are_no_message_are_refused(caller: Plain, data: bytes) -> None:
     error = await refused(raw(caller, "Login", data))

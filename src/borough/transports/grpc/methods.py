@@ -11,7 +11,7 @@ import msgspec
 from google.protobuf.message import DecodeError
 
 from borough.contracts.carried import check_carried
-from borough.contracts.finite import Look, find_endless, find_unfit
+from borough.contracts.finite import Look, find_unfit
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.problem import Problem
 from borough.contracts.proto import RESULT, ProtoFile, ProtoMethod
@@ -70,7 +70,7 @@ class Method:
         self._write = converters.write(method.response)
         self._is_void = operation.result is type(None)
         self._empty: bytes = self._make().SerializeToString()
-        self._endless = find_endless(operation.result)
+        self._unfit = find_unfit(operation.result)
 
     def arguments(self, data: bytes) -> tuple[Any, ...]:
         """The arguments in a message. Raises `InvalidRequest` naming each place."""
@@ -84,9 +84,9 @@ class Method:
         """The message of a result, or of an item. Raises `ServiceFailure` where it does not fit."""
         if self._is_void:
             return self._empty
-        endless = None if self._endless is None else self._endless(result)
-        if endless is not None:
-            raise self._out_of_contract(f"{endless[0]} at #{endless[1]}")
+        unfit = None if self._unfit is None else self._unfit(result)
+        if unfit is not None:
+            raise self._out_of_contract(f"{unfit[0]} at #{unfit[1]}")
         try:
             told: bytes = self._make(**self._write(_Answer(result))).SerializeToString()
         except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
