@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol, cast, final
 
 import pytest
 
 from borough import (
     UNSET,
+    Instant,
     Meta,
     Problem,
     Service,
@@ -39,6 +42,14 @@ class Lost(Problem, status=404):
 
     last_seen: str = field(name="lastSeen")
     by: str | Unset = UNSET
+
+
+class Worn(Problem, status=410):
+    """It is worn out."""
+
+    share: float
+    since: Instant
+    by: str = ""
 
 
 class Ending(enum.Enum):
@@ -82,6 +93,9 @@ class Shelf(Protocol):
     @post("/searches", raises=[Lost])
     async def search(self) -> None: ...
 
+    @post("/wears", raises=[Worn])
+    async def wear(self, how: str) -> None: ...
+
     @post("/waits")
     async def wait(self) -> None: ...
 
@@ -101,6 +115,15 @@ class Shelf(Protocol):
 
     @get("/pages")
     def pages(self) -> AsyncIterator[int]: ...
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WORN = {
+    "well": Worn(share=0.5, since=NOW, by="time"),
+    "not a finite number": Worn(share=math.nan, since=NOW),
+    "without a time zone": Worn(share=0.5, since=datetime(2026, 1, 1)),
+    "Expected `str`, got `int`": Worn(share=0.5, since=NOW, by=cast("Any", 7)),
+}
 
 
 @final
@@ -127,6 +150,9 @@ class ShelfService(Service, Shelf):
 
     async def search(self) -> None:
         raise Lost(last_seen="the train")
+
+    async def wear(self, how: str) -> None:
+        raise WORN[how]
 
     async def wait(self) -> None:
         await _cancelled()
@@ -217,6 +243,17 @@ async def test_a_problem_keeps_fields_that_have_another_name_on_the_wire_or_are_
     with pytest.raises(Lost) as raised:
         await running.client(Shelf).search()
     assert raised.value == Lost(last_seen="the train")
+
+
+@pytest.mark.parametrize("how", sorted(WORN))
+async def test_a_problem_with_other_fields_than_it_declares_is_a_failure_of_the_service(
+    running: Running, how: str
+) -> None:
+    expected, words = (Worn, "worn out") if how == "well" else (ServiceFailure, how)
+    with pytest.raises(expected, match=words) as raised:
+        await running.client(Shelf).wear(how)
+    if expected is Worn:
+        assert raised.value == WORN[how]
 
 
 async def test_a_handler_that_waits_for_what_is_cancelled_has_failed(running: Running) -> None:

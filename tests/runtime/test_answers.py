@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from borough.contracts.struct import UNSET, Struct, Unset, field
 from borough.errors import (
     KeyInUse,
     KeyReused,
+    ServiceFailure,
     TransactionConflict,
     TransactionMisuse,
 )
@@ -218,6 +219,18 @@ async def test_an_answer_out_of_contract_is_the_authors_fault(tmp_path: Path) ->
 
         with pytest.raises(TransactionMisuse, match="which its contract does not raise"):
             await till.run(strange)
+
+
+async def test_a_problem_that_nobody_could_read_again_is_not_stored(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+
+        async def decline(tx: StoreTransaction) -> Any:
+            return await tx.answer(CardDeclined(reason=cast("Any", 7)))
+
+        with pytest.raises(ServiceFailure, match="out of contract: Expected `str`, got `int`"):
+            await till.run(decline)
+        assert (await till.rows("borough_marks"), await till.rows("borough_answers")) == (0, 0)
 
 
 async def test_a_reply_is_replayed_with_its_headers(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from borough.contracts.answer import find_fit
 from borough.contracts.codec import JSON, Codec
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem, members_of
+from borough.contracts.problem_fit import ProblemFit
 from borough.errors import (
     DeadlineExceeded,
     KeyInUse,
@@ -358,6 +359,11 @@ class KeyedOperation:
                 raise TransactionMisuse(
                     f"{self._name} answered {type(value).__name__}, "
                     "which its contract does not raise"
+                )
+            wrong = ProblemFit(type(value)).misfit(value)
+            if wrong is not None:
+                raise ServiceFailure(
+                    f"{self._name} answered {type(value).__name__} out of contract: {wrong}"
                 )
             return "problem", JSON.encode({**members_of(value), "code": code})
         if self._fit is not None:

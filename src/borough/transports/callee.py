@@ -18,26 +18,18 @@ from msgspec.structs import force_setattr
 
 from borough.contracts.answer import find_fit
 from borough.contracts.operation import Operation
-from borough.contracts.problem import Problem
-from borough.contracts.zeros import refused_zero
 from borough.errors import (
     CallError,
-    CommitFailed,
-    CommitUnknown,
-    ConfigurationError,
     DeadlineExceeded,
-    KeyInUse,
     ServiceFailure,
-    StoreUnavailable,
-    TransactionConflict,
     TransactionMisuse,
     Unavailable,
-    UnstorableText,
 )
 from borough.reliability.admission import Gate
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, inside_transaction
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
+from borough.transports.failures import Failures
 from borough.transports.sight import Sight
 
 __all__ = ["Callee", "KeyedRun", "is_cancelled", "unreached"]
@@ -66,15 +58,14 @@ class Callee:
     """One operation with the object that answers it. `count` and `failures` are plain counters."""
 
     __slots__ = (
+        "_failures",
         "_fit",
         "_handler",
         "_loop",
         "_monotonic",
-        "_raises",
         "_timeout_s",
         "_usual",
         "count",
-        "failures",
         "gate",
         "keyed",
         "operation",
@@ -101,7 +92,7 @@ class Callee:
         self.keyed = keyed
         self.rerun = rerun if operation.mark.idempotent else None
         self.count = 0
-        self.failures = 0
+        self._failures = Failures(operation)
         self.stream_idle_s = stream_idle_s
         self.sight = None if recorder is None else Sight(operation, recorder)
         self._fit = fit = find_fit(operation)
@@ -111,8 +102,12 @@ class Callee:
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop | None = None
         self._monotonic = monotonic
-        self._raises = operation.mark.raises
         self._timeout_s = operation.mark.timeout_s
+
+    @property
+    def failures(self) -> int:
+        """How many runs have failed, in whatever way is no declared problem."""
+        return self._failures.count
 
     async def run(self, arguments: Sequence[Any], call: Call) -> Any:
         """Run the handler for `call`. Raises its declared problems or a `CallError`, nothing else."""
@@ -172,12 +167,12 @@ class Callee:
                     sight.passed(edge, call, (began, ended), arguments)
             return result[0]
         except BaseException as raised:
-            error = self._of_request(raised, arguments)
+            error = self._failures.of_request(raised, arguments)
             if sight is not None:
                 sight.failed(call, parent, (began, monotonic()), arguments, error)
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
-            raise self._translated(error, call) from None
+            raise self._failures.seen(error, call) from None
         finally:
             gate.in_flight -= 1
 
@@ -187,7 +182,7 @@ class Callee:
         try:
             return self._fit.answered(answer)
         except ServiceFailure as error:
-            self.failures += 1
+            self._failures.count += 1
             _log.error("%s", error)
             raise
 
@@ -289,8 +284,8 @@ class Callee:
         except BaseException as raised:
             if isinstance(raised, asyncio.CancelledError) and is_cancelled():
                 raise
-            failure = self._of_request(raised, arguments)
-            raise self._translated(failure, call) from None
+            failure = self._failures.of_request(raised, arguments)
+            raise self._failures.seen(failure, call) from None
         finally:
             if has_begun:
                 gate.streams -= 1
@@ -300,81 +295,6 @@ class Callee:
                 await _driven(context, close())
             if sight is not None:
                 sight.streamed(call, parent, (began, self._monotonic()), arguments, failure)
-
-    def _of_request(self, error: BaseException, arguments: Sequence[Any]) -> BaseException:
-        """What a handler raised; a refusal where its database could not store what the request itself has."""
-        if not isinstance(error, UnstorableText):
-            return error
-        return refused_zero(self.operation.parameters, arguments) or error
-
-    def _translated(self, error: BaseException, call: Call) -> BaseException:
-        """What the caller may see of an error: problems it declares, and failures without their insides."""
-        name = self.operation.wire_name
-        if isinstance(error, self._raises):
-            return error if type(error) in self._raises else _as_declared(error, self._raises)
-        if not isinstance(error, (Exception, asyncio.CancelledError)):
-            return error
-        if isinstance(error, CallError):
-            if error.about is None or error.about == name:
-                error.about = name
-                if error.retryable and not self._may_repeat(call):
-                    # What refused was within the handler: what it did before, it has done.
-                    error.retryable = False  # type: ignore[misc]
-                return error
-            return self._about(self._nested(error))
-        self.failures += 1
-        here = CURRENT.set(call)  # what is logged of it belongs to this call
-        try:
-            return self._about(self._failure(error, call))
-        finally:
-            CURRENT.reset(here)
-
-    def _may_repeat(self, call: Call) -> bool:
-        """Whether the handler may run again that has begun to run."""
-        return self.operation.mark.idempotent or call.key is not None
-
-    def _about(self, error: CallError) -> CallError:
-        error.about = self.operation.wire_name
-        return error
-
-    def _failure(self, error: BaseException, call: Call) -> CallError:
-        name, service = self.operation.wire_name, self.operation.contract.service
-        if isinstance(error, (StoreUnavailable, TransactionConflict)):
-            _log.warning("%s: %s", name, error)
-            busy = Unavailable(f"The database of {service} is not available now", retry_after_s=1)
-            # What the handler did before, in another transaction or elsewhere, is done.
-            busy.retryable = self._may_repeat(call)  # type: ignore[misc]
-            return busy
-        if isinstance(error, (CommitFailed, CommitUnknown, ConfigurationError)):
-            _log.error("%s: %s", name, error)
-            failure = Unavailable(f"{service} cannot keep what it did now", retry_after_s=1)
-            # The handler has run; what it did outside of the database is done.
-            failure.retryable = False  # type: ignore[misc]
-            return failure
-        if isinstance(error, Problem):
-            _log.error(
-                "%s raised %s, which its contract does not declare", name, type(error).__name__
-            )
-        else:
-            _log.error("%s failed", name, exc_info=error)
-        return ServiceFailure(f"{name} failed")
-
-    def _nested(self, error: CallError) -> CallError:
-        """A call that this handler made gave no answer, and the handler did not deal with it."""
-        name = self.operation.wire_name
-        if isinstance(error, DeadlineExceeded):
-            return DeadlineExceeded(f"{name} ran out of time in {error.about}")
-        self.failures += 1
-        _log.warning("%s failed in %s: %s", name, error.about, error)
-        if isinstance(error, (Unavailable, KeyInUse)):
-            # Not retryable here: the caller of this operation cannot know how far it came.
-            failure = Unavailable(
-                f"{name} needs {error.about}, which is not available now",
-                retry_after_s=error.retry_after_s or 1,
-            )
-            failure.retryable = False  # type: ignore[misc]
-            return failure
-        return ServiceFailure(f"{name} failed")
 
 
 def unreached(operation: Operation, detail: str) -> Unavailable:
@@ -388,13 +308,6 @@ def is_cancelled() -> bool:
     """Whether who called gives up. Else a handler has only awaited something that was cancelled."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
-
-
-def _as_declared(problem: Problem, raises: Sequence[type[Problem]]) -> Problem:
-    """A problem of a class that its contract does not know, as the declared one from which it inherits."""
-    place = type(problem).__mro__.index
-    kind = min((each for each in raises if isinstance(problem, each)), key=place)
-    return kind(**{name: getattr(problem, name) for name in kind.payload.__struct_fields__})
 
 
 class _Alarm:
