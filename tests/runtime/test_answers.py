@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -20,6 +21,7 @@ from borough.errors import (
     TransactionMisuse,
 )
 from borough.ports import StoreTransaction
+from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.runtime.answers import KeyedCalls, KeyedOperation, Mark
 from borough.services.context import CURRENT, Call, Principal
 from borough.testing.clock import ManualClock
@@ -179,6 +181,19 @@ async def test_an_answer_whose_key_was_taken_over_commits_nothing(tmp_path: Path
             await till.run(slow)
         assert await till.rows("placed") == 0
         assert await till.rows("borough_answers") == 0
+
+
+async def test_a_mark_of_the_longest_time_holds_its_key_also_for_who_has_an_earlier_time(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        store = (await stage.place("orders")).store
+        behind = ManualClock(clock.now() - timedelta(seconds=1))
+        deadline = 2 * LONGEST_MARK_S
+        mark = await KeyedCalls(store, clock).begin("x", "", "k", b"f", deadline, lambda v: v)
+        assert isinstance(mark, Mark)
+        with pytest.raises(KeyInUse):
+            await KeyedCalls(store, behind).begin("x", "", "k", b"f", deadline, lambda v: v)
 
 
 async def test_a_raised_problem_stores_nothing_so_that_another_card_may_follow(

@@ -25,11 +25,14 @@ __all__ = [
     "decide",
     "fingerprint",
     "fits",
+    "lease_s",
 ]
 
 LONGEST_MARK_S = 3600.0
 """How long a mark holds its key at most, however late the deadline of its call."""
 
+_CLOCKS_APART_S = 60.0
+"""How much earlier it may be for another process than for the one that takes a mark."""
 
 SALT_LENGTH = 16
 _HASHED = b"\x01"  # no JSON begins with it: earlier versions stored the request itself
@@ -61,6 +64,14 @@ def fits(stored: bytes, request: bytes) -> bool:
         return stored == request
     salt = stored[len(_HASHED) : len(_HASHED) + SALT_LENGTH]
     return hmac.compare_digest(stored, fingerprint(request, salt))
+
+
+def lease_s(left_s: float) -> float:
+    """For how long a call takes its mark that has so much time left.
+
+    It stays clear of the longest time, or it would be beyond that for who has an earlier time.
+    """
+    return min(max(left_s, 0.0), LONGEST_MARK_S - _CLOCKS_APART_S)
 
 
 def decide(

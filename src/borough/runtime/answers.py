@@ -39,6 +39,7 @@ from borough.reliability.idempotency import (
     StoredAnswer,
     decide,
     fingerprint,
+    lease_s,
 )
 from borough.reliability.index_key import index_key
 from borough.runtime.reruns import rerun
@@ -192,7 +193,7 @@ class KeyedCalls:
     async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, int]:
         """The time, and whether the mark is taken, until the deadline."""
         now = self.clock.epoch_s()
-        until = now + min(max(deadline - self.clock.monotonic(), 0.0), LONGEST_MARK_S)
+        until = now + lease_s(deadline - self.clock.monotonic())
         facts = (mark.operation, mark.scope, mark.key, mark.owner, until)
         return now, await tx.execute(_TAKE, *facts, now, now + LONGEST_MARK_S)
 
