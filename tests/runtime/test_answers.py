@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -181,6 +182,44 @@ async def test_an_answer_whose_key_was_taken_over_commits_nothing(tmp_path: Path
             await till.run(slow)
         assert await till.rows("placed") == 0
         assert await till.rows("borough_answers") == 0
+
+
+async def test_a_run_that_hides_that_its_key_was_taken_over_commits_nothing(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+
+        async def deaf(tx: StoreTransaction) -> Any:
+            await tx.execute("update borough_marks set owner = 'another run'")
+            with suppress(KeyInUse):
+                await answering(1)(tx)
+            return Receipt(number=1)
+
+        with pytest.raises(TransactionMisuse, match="taken this idempotency key over"):
+            await till.run(deaf)
+        assert await till.rows("placed") == 0
+
+
+async def test_what_is_sent_is_what_was_stored_also_where_another_transaction_answers_in_vain(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        bound = OPERATIONS["charge"]
+        call = Call(bound.wire_name, "orders", None, None, 10, None, "order-1")
+
+        async def answer(number: int) -> Any:
+            async with till.place.db.transaction() as tx:
+                return await answering(number)(tx)
+
+        async def both() -> Any:
+            answers = await asyncio.gather(answer(1), answer(2), return_exceptions=True)
+            return next(each for each in answers if isinstance(each, Receipt))
+
+        token = CURRENT.set(call)
+        sent = await KeyedOperation(till.calls, Codec(bound))(("order-1", 100), call, both)
+        CURRENT.reset(token)
+        assert await till.place.store.all(int, "select number from placed") == [sent.number]
+        assert await till.run(answering(3)) == sent
 
 
 async def test_a_mark_of_the_longest_time_holds_its_key_also_for_who_has_an_earlier_time(

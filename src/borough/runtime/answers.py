@@ -118,7 +118,7 @@ class _Statements(Protocol):
 
 async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> None:
     """Store the answer in this transaction. Raises `KeyInUse` when the mark was taken over."""
-    mark.stored = kind, answer = mark.encode(value)
+    kind, answer = encoded = mark.encode(value)
     held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
     if not held:
         raise KeyInUse("Another run has taken this idempotency key over")
@@ -128,6 +128,7 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
     )
     if not stored:
         raise KeyInUse("Another run has answered under this idempotency key meanwhile")
+    mark.stored = encoded
 
 
 class KeyedCalls:

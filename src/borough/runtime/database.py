@@ -18,7 +18,7 @@ import msgspec
 
 from borough.clock import Clock
 from borough.contracts.struct import Event
-from borough.errors import TransactionMisuse
+from borough.errors import KeyInUse, TransactionMisuse
 from borough.ports import LONGEST_EVENT, Store, StoreTransaction
 from borough.runtime.answers import Mark, store_answer
 from borough.runtime.envelope import EventWriter
@@ -183,7 +183,11 @@ class ServiceDatabase:
             raise TransactionMisuse("answer() was used outside of the block of its transaction")
         if tx.mark is not None or mark.settled:
             raise TransactionMisuse("this call has been answered already")
-        await store_answer(tx, mark, value, self.clock.epoch_s())
+        try:
+            await store_answer(tx, mark, value, self.clock.epoch_s())
+        except KeyInUse as error:
+            tx.doom(error)  # whoever hides it keeps nothing all the same
+            raise
         tx.mark = mark
         return value
 
