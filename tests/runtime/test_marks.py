@@ -1,6 +1,7 @@
 """The mark of a run: what becomes of the run when it is not kept, and when it cannot be given back."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from borough.errors import (
     CommitFailed,
+    ConstraintViolated,
     DeadlineExceeded,
     KeyInUse,
     StoreError,
@@ -234,6 +236,26 @@ async def test_a_run_that_goes_on_although_it_is_interrupted_has_no_outcome(
         with pytest.raises(CommitFailed, match="the disk is full"):
             await run
         assert await till.rows("borough_answers") == 0
+
+
+@pytest.mark.skipif(SERVER is not None, reason="a transaction is alone there")
+async def test_a_run_whose_own_failure_takes_its_mark_along_fails_with_it_and_does_not_run_again(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        with sqlite3.connect(
+            tmp_path / "orders.db"
+        ) as beside:  # no statement of a service's may do so
+            beside.execute(
+                "create trigger strict before insert on placed when new.number < 0 "
+                "begin select raise(rollback, 'no such number'); end"
+            )
+        beside.close()
+        with pytest.raises(ConstraintViolated, match="no such number"):
+            await till.run(answering(-1))
+        assert till.runs == 1
+        assert await till.run(answering(1)) == Receipt(number=1)
 
 
 @pytest.mark.skipif(SERVER is not None, reason="COMMIT is awaited there")

@@ -332,11 +332,13 @@ class KeyedOperation:
             if mark.failure is not None:
                 await self._calls.take_again(mark, deadline)
             answer: Any = None
+            interruption = asyncio.timeout(None)
             try:
-                async with asyncio.timeout(None) as mark.run:
+                async with interruption as mark.run:
                     answer = await proceed()
             except Exception:
-                if mark.failure is None:
+                # Its own failure may have taken the mark along; then it has ended before it could be interrupted.
+                if mark.failure is None or not interruption.expired():
                     raise
             finally:
                 mark.run = None
