@@ -96,6 +96,60 @@ async def test_what_a_run_gave_does_not_wait_to_the_deadline_for_its_key_to_be_g
         assert "keeps its key 'order-1' until its deadline" in caplog.text
 
 
+async def test_a_run_whose_time_is_over_has_no_key_to_give_back_and_says_nothing_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with till_on(tmp_path, LateStore) as (till, _):
+
+        async def late(_tx: StoreTransaction) -> Any:
+            till.clock.advance(10)
+            raise CardDeclined(reason="stolen")
+
+        with pytest.raises(CardDeclined):
+            await till.run(late)
+        assert "keeps its key" not in caplog.text
+        assert await till.run(answering(1)) == Receipt(number=1)
+
+
+class ContestedStore(LateStore):
+    """A store that loses its next commit to another transaction, once that is said."""
+
+    def transaction(self, *, serializable: bool = True) -> Any:
+        return self._lost() if self.is_late else super().transaction(serializable=serializable)
+
+    @asynccontextmanager
+    async def _lost(self) -> AsyncIterator[Any]:
+        self.is_late = False
+        async with self._store.transaction(serializable=False) as tx:
+            yield tx
+            raise TransactionConflict("another transaction of the same commit was ended")
+
+
+async def test_a_key_is_given_back_once_more_where_another_transaction_was_in_the_way(
+    tmp_path: Path,
+) -> None:
+    async with till_on(tmp_path, ContestedStore) as (till, store):
+
+        async def declined(_tx: StoreTransaction) -> Any:
+            store.is_late = True
+            raise CardDeclined(reason="stolen")
+
+        with pytest.raises(CardDeclined):
+            await till.run(declined)
+        assert not store.is_late
+        assert await till.run(answering(1)) == Receipt(number=1)
+
+
+async def test_a_stored_answer_is_looked_for_once_more_where_another_transaction_was_in_the_way(
+    tmp_path: Path,
+) -> None:
+    async with till_on(tmp_path, ContestedStore) as (till, store):
+        await till.run(answering(1))
+        store.is_late = True
+        assert await till.run(answering(2)) == Receipt(number=1)
+        assert not store.is_late
+
+
 class ForgetfulStore(LateStore):
     """A store that does not keep the first mark, and says so when it is told to."""
 

@@ -158,6 +158,19 @@ class KeyedCalls:
         holds it. A `scope` or `key` that does not fit into an index is known by its digest.
         """
         scope, key = index_key(scope), index_key(key)
+        return await rerun(
+            lambda: self._begin(operation, scope, key, request, deadline, encode), self.clock
+        )
+
+    async def _begin(
+        self,
+        operation: str,
+        scope: str,
+        key: str,
+        request: bytes,
+        deadline: float,
+        encode: Callable[[Any], Encoded],
+    ) -> StoredAnswer | Mark:
         mark = Mark(operation, scope, key, str(self.clock.new_id()), encode)
         stored: StoredAnswer | None = None
         marked: Marked | None = None
@@ -224,9 +237,11 @@ class KeyedCalls:
     async def _released(self, mark: Mark, deadline: float) -> None:
         # What the run gave is not held back for long, or its caller hears of the deadline only.
         left_s = deadline - self.clock.monotonic()
+        if left_s <= 0:  # it holds its key no longer
+            return
         try:
             async with asyncio.timeout(min(_GIVE_BACK_S, left_s / 2)):
-                await self.release(mark)
+                await rerun(lambda: self.release(mark), self.clock)
         except (StoreError, DeadlineExceeded, TimeoutError) as error:
             why = str(error) or "the database did not answer"
             _log.warning(
