@@ -32,6 +32,7 @@ class LateStore:
 
     def __init__(self, store: Any) -> None:
         self._store = store
+        self.dialect = store.dialect
         self.is_late = False
 
     def transaction(self, *, serializable: bool = True) -> Any:

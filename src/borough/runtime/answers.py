@@ -62,6 +62,12 @@ select $1, $2, $3, $4, $5 where not exists (
 on conflict (operation, scope, key) do update set owner = excluded.owner, until = excluded.until
 where borough_marks.until <= $6 or borough_marks.until > $7
 """
+# Where transactions stand side by side, it may have waited for one that takes away the mark which it saw.
+_TAKE_BESIDE = f"""{_TAKE}
+returning exists (
+    select from borough_marks seen
+    where seen.operation = $1 and seen.scope = $2 and seen.key = $3)
+"""
 _ANSWER = """
 select kind, answer, fingerprint from borough_answers
 where operation = $1 and scope = $2 and key = $3
@@ -134,11 +140,14 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
 class KeyedCalls:
     """The keys of one service's database."""
 
-    __slots__ = ("_is_in_doubt", "_store", "clock", "waits")
+    __slots__ = ("_is_in_doubt", "_one_by_one", "_store", "clock", "waits")
 
     def __init__(self, store: Store, clock: Clock, waits: Waits | None = None) -> None:
         """`waits` sees how long calls wait until they have their key."""
         self._store = store
+        self._one_by_one = (
+            store.dialect == "sqlite"
+        )  # so that each sees what the one before has done
         self._is_in_doubt = False  # whether the last mark could not be kept
         self.clock = clock
         self.waits = waits
@@ -174,7 +183,7 @@ class KeyedCalls:
         mark = Mark(operation, scope, key, str(self.clock.new_id()), encode)
         stored: StoredAnswer | None = None
         marked: Marked | None = None
-        taken = 0
+        taken = False
         try:
             async with self._store.transaction(serializable=False) as tx:
                 now, taken = await self._take(tx, mark, deadline)
@@ -204,12 +213,18 @@ class KeyedCalls:
             raise KeyInUse("Another run has taken this idempotency key over")
         mark.failure = None
 
-    async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, int]:
+    async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, bool]:
         """The time, and whether the mark is taken, until the deadline."""
         now = self.clock.epoch_s()
         until = now + lease_s(deadline - self.clock.monotonic())
-        facts = (mark.operation, mark.scope, mark.key, mark.owner, until)
-        return now, await tx.execute(_TAKE, *facts, now, now + LONGEST_MARK_S)
+        facts = (mark.operation, mark.scope, mark.key, mark.owner, until, now, now + LONGEST_MARK_S)
+        if self._one_by_one:
+            return now, await tx.execute(_TAKE, *facts) > 0
+        was_marked: bool | None = await tx.maybe(bool, _TAKE_BESIDE, *facts)
+        if was_marked and await tx.maybe(StoredAnswer, _ANSWER, *facts[:3]) is not None:
+            await self._drop(tx, mark)  # whoever had it has answered meanwhile
+            return now, False
+        return now, was_marked is not None
 
     def _lose(self, mark: Mark, failure: StoreError) -> None:
         """The database has not kept it: runs wait for theirs, until one is kept."""
@@ -222,7 +237,10 @@ class KeyedCalls:
         if mark.settled:
             return
         async with self._store.transaction(serializable=False) as tx:
-            await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
+            await self._drop(tx, mark)
+
+    async def _drop(self, tx: StoreTransaction, mark: Mark) -> None:
+        await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
 
     async def give_back(self, mark: Mark, deadline: float) -> None:
         """Release it, as long as there is time for that; whoever is cancelled waits for it, too."""
