@@ -97,6 +97,16 @@ def test_who_scales_is_answered_once_all_others_have_been_told_of_the_new_replic
         assert time.time() - opened.stat().st_mtime > 1.9  # one that hangs is given two seconds
 
 
+def test_of_fewer_replicas_those_stay_that_take_calls(tmp_path: Path) -> None:
+    waits = ("--set", "fleet.restart_first_s=1e6", "--set", "fleet.restart_last_s=1e6")
+    with run_village(write_village(tmp_path), "pairs", *waits) as village:
+        os.kill(village.pid("ledger.1"), signal.SIGKILL)
+        village.hears("begun anew in")
+        left = ask_fleet(village.data, Scale({"ledger": 1})).facts["ledger"]
+        assert [each["replica"] for each in left] == ["ledger.2"]
+        assert village.ask("/ledger/pid") == (200, village.pid("ledger.2"))
+
+
 def test_nothing_is_begun_on_an_empty_folder_where_the_data_were(tmp_path: Path) -> None:
     with run_village(write_village(tmp_path), "fleet", "--set", "fleet.restarts=1") as village:
         assert village.ask("/clerk/write", {"text": "a"}) == (200, 1)

@@ -241,8 +241,8 @@ class Supervisor:
     async def scale(self, name: str, replicas: int, say: Say) -> list[Member]:
         """Have so many replicas of a deployable; returns them once all others know. `say` is told what is waited for.
 
-        Those that failed are replaced, and stay where no other can be had. Fewer: the newest leave, once nobody calls
-        them any more.
+        Those that failed are replaced, and stay where no other can be had. Fewer: those that take no calls now leave
+        before others, and the newest before older ones, once nobody calls them any more.
         Raises `ConfigurationError` for a deployable that there is not, `StartFailed`.
         """
         deployable = self.scalable(name, replicas)
@@ -250,7 +250,7 @@ class Supervisor:
             lost = [member for member in self.failed if member.deployable == name]
             for member in lost:
                 del self.members[member.name]
-            here = self.replicas_of(name)
+            here = sorted(self.replicas_of(name), key=lambda each: not each.takes_calls)
             await self.see_off(here[replicas:])
             added = [self.begin(deployable) for _ in range(replicas - len(here))]
             try:
