@@ -220,6 +220,27 @@ def test_replicas_that_had_gone_come_back_when_a_later_one_fails(tmp_path: Path)
         } == {None}
 
 
+def test_code_that_could_not_be_rolled_back_is_kept_while_a_replica_runs_it(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    opens = f"Path({str(tmp_path / 'first')!r}).open('x').close()"  # the second one finds it there
+    grown = write_grown(tmp_path / "next", opens=opens)
+    with run_village(root, "pairs", *QUICK) as village:
+        (root / "ledger/service.py").write_text("raise SystemExit('no')")
+        assert rolled(village, grown)[1]["state"] == "stuck"
+        run = copies(village)
+        assert rolled(village, grown)[1]["state"] == "rolled back"
+        assert copies(village) == run != []
+
+
+def test_a_record_that_cannot_be_read_hides_no_outcome(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    with run_village(root, "fleet", *QUICK) as village:
+        (village.data / "releases").mkdir()
+        (village.data / "releases/current.json").write_text("{")
+        status, said = rolled(village, write_broken(tmp_path / "next"))
+        assert (status, said["state"]) == (1, "refused")
+
+
 def test_one_service_of_a_shared_process_comes_to_another_version(tmp_path: Path) -> None:
     root = write_village(tmp_path / "now")
     broken = write_village(tmp_path / "next", clerk__service="import nowhere\n")

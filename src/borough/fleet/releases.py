@@ -71,7 +71,7 @@ class Rollouts:
                 over = code
                 outcome = _at_the_source(outcome, code, request.source)
             if over is not None:
-                await asyncio.to_thread(forget, over, supervisor.codes.values(), self._data)
+                await asyncio.to_thread(forget, over, self._running(), self._data)
         facts: dict[str, Any] = msgspec.to_builtins(outcome)
         return Answer(0 if outcome.state == "done" else 1, outcome.sentence, facts)
 
@@ -92,6 +92,12 @@ class Rollouts:
             data=self._data,
             now=self._supervisor.codes.get(deployable.name, Code()),
         )
+
+    def _running(self) -> list[Code]:
+        """What processes run, also where they could not be rolled back, and what others will be begun with."""
+        supervisor = self._supervisor
+        members = supervisor.members.values()
+        return [*supervisor.codes.values(), *(each.assignment.version for each in members)]
 
     def _remember(
         self, deployable: Deployable, code: Code, before: Code, versions: dict[str, str]
@@ -120,8 +126,7 @@ def _not_kept(outcome: Outcome, error: ConfigurationError) -> Answer:
 
 def _at_the_source(outcome: Outcome, code: Code, source: str) -> Outcome:
     """An outcome whose reasons name the files that can be mended, and not their copies."""
-    copies = [code.folder, *code.releases.values()]
     reasons = list(outcome.reasons)
-    for copy in filter(None, copies):
+    for copy in code.folders:
         reasons = [reason.replace(copy, source) for reason in reasons]
     return msgspec.structs.replace(outcome, reasons=tuple(reasons), code=source)

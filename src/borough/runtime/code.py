@@ -36,7 +36,12 @@ class Code(msgspec.Struct, frozen=True):
     @property
     def place(self) -> str:
         """The folders, for people to read."""
-        return ", ".join([*([self.folder] if self.folder else []), *self.releases.values()])
+        return ", ".join(self.folders)
+
+    @property
+    def folders(self) -> list[str]:
+        """All of them."""
+        return [*([self.folder] if self.folder else []), *self.releases.values()]
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -240,7 +245,7 @@ def kept(data: Path, topology: str, deployables: Mapping[str, Collection[str]]) 
     }
     place = data / "releases" / _RECORD
     for each in current.values():
-        for folder in filter(None, [each.code.folder, *each.code.releases.values()]):
+        for folder in each.code.folders:
             if not Path(folder).is_dir():
                 raise ConfigurationError(
                     f"{folder}, which was rolled out, is gone; remove {place} to run the system's own code"
@@ -288,15 +293,15 @@ def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
 
 
 def forget(code: Code, running: Iterable[Code], data: Path) -> None:
-    """Remove the copies of a version, but for those that are `running` somewhere or recorded.
-
-    Raises `ConfigurationError` for a record that cannot be read.
-    """
-    used = {""}
-    recorded = _recorded(data).values()
+    """Remove the copies of a version, but for those that are `running` somewhere or recorded."""
+    try:
+        recorded = _recorded(data).values()
+    except ConfigurationError:  # what it names is not known; the next start tells of it
+        return
+    used: set[str] = set()
     for each in [*running, *(code for left in recorded for code in (left.code, left.before))]:
-        used |= {each.folder, *each.releases.values()}
-    for folder in {code.folder, *code.releases.values()} - used:
+        used.update(each.folders)
+    for folder in set(code.folders) - used:
         place = Path(folder)
         # A system's copy has a folder of its own around it, a distribution's has not.
         top = place if place.parent == data / "releases" else place.parent
