@@ -320,6 +320,21 @@ def test_a_record_of_an_earlier_version_is_in_force_still(tmp_path: Path) -> Non
     assert len(msgspec.json.decode(record.read_bytes())) == 1
 
 
+def test_a_record_stays_in_force_where_the_data_are_moved(tmp_path: Path) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    (before / "releases/village-1/village").mkdir(parents=True)
+    record = {
+        "ledger": Kept(("ledger",), Code(f"{before}/releases/village-1/village"), {}, "fleet")
+    }
+    keep(before, record)
+    before.rename(now)
+    moved = Code(f"{now}/releases/village-1/village")
+    assert kept(now, "fleet", {"ledger": ("ledger",)})["ledger"].code == moved
+    (now / "releases/current.json").write_bytes(msgspec.json.encode(record))  # of earlier versions
+    before.symlink_to(now)
+    assert kept(now, "fleet", {"ledger": ("ledger",)})["ledger"].code == moved
+
+
 @pytest.mark.parametrize("name", ["all", "ledger"])
 def test_a_rollout_in_one_topology_forgets_none_that_was_made_in_another(
     tmp_path: Path, name: str

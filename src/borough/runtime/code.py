@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -43,6 +43,11 @@ class Code(msgspec.Struct, frozen=True):
         """All of them."""
         return [*([self.folder] if self.folder else []), *self.releases.values()]
 
+    def moved(self, move: Callable[[str], str]) -> Code:
+        """The same with other names of its folders."""
+        releases = {service: move(folder) for service, folder in self.releases.items()}
+        return Code(move(self.folder) if self.folder else "", releases)
+
 
 class Kept(msgspec.Struct, frozen=True):
     """What the deployable of these services runs until the next rollout."""
@@ -61,6 +66,12 @@ class Kept(msgspec.Struct, frozen=True):
         """The services that were rolled out, with their versions, for people to read."""
         named = [f"{name} {version}" for name, version in self.versions.items()]
         return " and ".join(named or self.services)
+
+    def moved(self, move: Callable[[str], str]) -> Kept:
+        """The same with other names of its folders."""
+        return msgspec.structs.replace(
+            self, code=self.code.moved(move), before=self.before.moved(move)
+        )
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,7 +236,7 @@ def keep(data: Path, current: dict[str, Kept]) -> None:
     place = data / "releases" / _RECORD
     beside = place.with_suffix(".new")
     try:
-        beside.write_bytes(msgspec.json.encode(_recorded(data) | told))
+        beside.write_bytes(msgspec.json.encode(_as_written(_recorded(data) | told, data)))
         os.replace(beside, place)
     except OSError as error:
         raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from error
@@ -253,6 +264,16 @@ def kept(data: Path, topology: str, deployables: Mapping[str, Collection[str]]) 
     return current
 
 
+def _as_written(recorded: Mapping[str, Kept], data: Path) -> dict[str, Kept]:
+    """Copies by their place below `data/releases`: the data may lie elsewhere at the next start."""
+    top = data / "releases"
+
+    def below(folder: str) -> str:
+        return str(Path(folder).relative_to(top)) if Path(folder).is_relative_to(top) else folder
+
+    return {key: each.moved(below) for key, each in recorded.items()}
+
+
 def _key(topology: str, deployable: str) -> str:
     return f"{topology}/{deployable}"
 
@@ -268,8 +289,15 @@ def _recorded(data: Path) -> dict[str, Kept]:
         raise ConfigurationError(
             f"{place} cannot be read: {error}; remove it to run the system's own code"
         ) from error
-    # Earlier versions wrote the deployable alone.
-    return {key if "/" in key else _key(each.topology, key): each for key, each in found.items()}
+
+    def whole(folder: str) -> str:
+        return os.path.realpath(data / "releases" / folder)
+
+    # Earlier versions wrote the deployable alone, and whole paths.
+    return {
+        key if "/" in key else _key(each.topology, key): each.moved(whole)
+        for key, each in found.items()
+    }
 
 
 def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
