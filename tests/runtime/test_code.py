@@ -64,7 +64,7 @@ def test_of_a_shared_process_only_the_folder_of_the_service_is_exchanged(tmp_pat
     assert (copied / "orders/service").read_text() == "orders = 1\n"
 
 
-def test_what_has_no_other_version_of_the_service_is_refused_with_the_remedy(
+def test_what_has_no_other_version_of_the_service_is_refused_with_the_remedy_and_not_copied(
     tmp_path: Path,
 ) -> None:
     wheel = search_wheel(tmp_path, "search_pkg")
@@ -89,6 +89,7 @@ def test_what_has_no_other_version_of_the_service_is_refused_with_the_remedy(
     ):
         with pytest.raises(ConfigurationError, match=sentence):
             code_from(source, wanted(tmp_path, **facts))
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_wheel_stands_beside_what_was_rolled_out_of_the_other_services(tmp_path: Path) -> None:

@@ -117,23 +117,22 @@ def code_from(source: Path, wanted: Wanted) -> Code:
 def _distribution(source: Path, wanted: Wanted, into: Path) -> Path:
     from packaging.utils import canonicalize_name
 
-    from borough.runtime.releases import unpack
+    from borough.runtime.releases import distribution_of, unpack
 
     if wanted.distribution is None:
         raise ConfigurationError(
             f"{wanted.service} is a folder of the system and {source.name} is a distribution; name a folder "
             f"with {_below(wanted)}, or make it a distribution (services.{wanted.service}.distribution)"
         )
-    release = (
-        unpack(source, into) if source.suffix == ".whl" else _copied(source, source.name, into)
-    )
-    found = [path.stem.rpartition("-")[0] for path in release.glob("*.dist-info")]
+    is_wheel = source.suffix == ".whl"
+    unpacked = [path.stem.rpartition("-")[0] for path in source.glob("*.dist-info")]
+    found = [distribution_of(source)] if is_wheel else unpacked
     if canonicalize_name(wanted.distribution) not in [canonicalize_name(name) for name in found]:
         raise ConfigurationError(
             f"{source} is of the distribution {', '.join(found)}, and {wanted.service} is "
             f"{wanted.distribution}; name a wheel of that one"
         )
-    return release
+    return unpack(source, into) if is_wheel else _copied(source, source.name, into)
 
 
 def _below(wanted: Wanted) -> str:

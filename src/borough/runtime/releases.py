@@ -29,7 +29,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from borough.errors import ConfigurationError
 from borough.runtime.whole_folder import written_whole
 
-__all__ = ["unpack"]
+__all__ = ["distribution_of", "unpack"]
 
 _MOST_BYTES = 512 * 1024 * 1024
 _MOST_FILES = 50_000
@@ -64,6 +64,12 @@ def unpack(wheel: Path, into: Path) -> Path:
         raise ConfigurationError(f"{wheel} is no wheel: {error}; build it anew") from None
     except OSError as error:
         raise ConfigurationError(f"{wheel} cannot be unpacked: {error.strerror}") from None
+
+
+def distribution_of(wheel: Path) -> str:
+    """What a wheel is of, as the name of its file says. Raises `ConfigurationError` for one that is no wheel's."""
+    _name_of(wheel)
+    return wheel.name.partition("-")[0]
 
 
 def _name_of(wheel: Path) -> tuple[str, str]:
