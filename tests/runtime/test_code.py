@@ -1,5 +1,7 @@
 """The code of another version is copied beside the data, under a name made of what it is."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,32 @@ def test_a_folder_is_copied_once_under_the_systems_name_without_data_and_hidden_
     (source / "search/service.py").write_text("v = 2\n")
     assert code_from(source, wanted(tmp_path)) != code
     assert (copied / "search/service.py").read_text() == "v = 1\n"
+
+
+_KILLED = """
+import os, sys
+from pathlib import Path
+from borough.runtime.code import Code, forget
+removed = []
+def end(event, arguments):
+    if event == "os.remove":
+        removed.append(arguments)
+        if len(removed) == 2:
+            os._exit(137)
+sys.addaudithook(end)
+forget(Code(sys.argv[1]), [], Path(sys.argv[2]))
+"""
+
+
+def test_who_is_killed_while_a_copy_is_removed_leaves_no_part_of_it_under_its_name(
+    tmp_path: Path,
+) -> None:
+    source = system_at(tmp_path / "next", search__data="", search__more="")
+    code = code_from(source, wanted(tmp_path))
+    words = (sys.executable, "-c", _KILLED, code.folder, str(tmp_path / "data"))
+    assert subprocess.run(words, check=False).returncode == 137
+    assert code_from(source, wanted(tmp_path)) == code
+    assert len(list(Path(code.folder, "search").iterdir())) == 3
 
 
 def test_a_link_that_leads_back_to_a_folder_around_it_is_not_followed(tmp_path: Path) -> None:

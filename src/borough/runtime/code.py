@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from borough.errors import ConfigurationError
-from borough.runtime.whole_folder import written_whole
+from borough.runtime.whole_folder import remove_whole, written_whole
 
 __all__ = ["Code", "Kept", "Wanted", "code_from", "forget", "keep", "kept", "reminders"]
 
@@ -333,4 +333,4 @@ def forget(code: Code, running: Iterable[Code], data: Path) -> None:
         # A system's copy has a folder of its own around it, a distribution's has not.
         top = place if place.parent == data / "releases" else place.parent
         if top.parent == data / "releases":
-            shutil.rmtree(top, ignore_errors=True)
+            remove_whole(top)

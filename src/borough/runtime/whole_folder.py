@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all: written beside its place, then given its name in one step."""
+"""A folder that appears and goes whole or not at all: written and removed beside its place, named in one step."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["written_whole"]
+__all__ = ["remove_whole", "written_whole"]
 
 
 @contextmanager
@@ -28,4 +28,13 @@ def written_whole(folder: Path, proof: Path) -> Generator[Path]:
             if not proof.is_dir():
                 raise
     finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_whole(folder: Path) -> None:
+    """Remove a folder; of one whose removal is cut off, nothing is left under its name. What cannot go stays."""
+    beside = folder.with_name(f".{folder.name}-gone")
+    shutil.rmtree(beside, ignore_errors=True)
+    with suppress(OSError):
+        os.rename(folder, beside)
         shutil.rmtree(beside, ignore_errors=True)
