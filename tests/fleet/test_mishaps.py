@@ -44,6 +44,15 @@ def test_a_scale_that_fails_leaves_what_was_down_to_be_seen(tmp_path: Path) -> N
         assert village.stop() == 1
 
 
+def test_of_several_scales_those_before_one_that_fails_are_told(tmp_path: Path) -> None:
+    root = write_village(tmp_path)
+    with run_village(root, "fleet") as village:
+        (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
+        failed = village.command("scale", "clerk=1", "ledger=2")
+        assert failed.returncode != 0
+        assert failed.stderr.startswith("borough: clerk has 1 replica; ledger.2: ")
+
+
 def test_who_scales_a_fleet_that_starts_waits_for_the_end_of_that(tmp_path: Path) -> None:
     opens = f"while not os.path.exists({str(tmp_path / 'go')!r}): await asyncio.sleep(0.05)"
     service = "import asyncio\n" + LEDGER_SERVICE.replace('print("the ledger is open")', opens)

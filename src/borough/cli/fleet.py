@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -259,10 +260,14 @@ class _Fleet:
             self.supervisor.scalable(name, count)  # nothing is done where not all can be
         facts: dict[str, Any] = {}
         for name, count in request.replicas.items():
-            members = await self.supervisor.scale(name, count, say)
+            try:
+                members = await self.supervisor.scale(name, count, say)
+            except StartFailed as error:
+                if not facts:
+                    raise
+                raise StartFailed(f"{_counted(facts)}; {error}", error.status) from error
             facts[name] = [_described(member) for member in members]
-        said = ", ".join(f"{name} has {len(found)}" for name, found in facts.items())
-        return Answer(0, f"{said} replica{'' if said.endswith(' 1') else 's'}", facts)
+        return Answer(0, _counted(facts), facts)
 
     async def _roll_out(self, request: RolloutRequest, say: Say) -> Answer:
         assert self.rollouts is not None
@@ -344,6 +349,12 @@ def _how_it_is(member: Member, *, is_command: bool) -> dict[str, Any]:
         "ended_at": None if ended is None else round(ended.at, 1),
         "last_words": () if ended is None else ended.last_words,
     }
+
+
+def _counted(replicas: Mapping[str, Sequence[Any]]) -> str:
+    """How many each has, for people to read."""
+    said = ", ".join(f"{name} has {len(found)}" for name, found in replicas.items())
+    return f"{said} replica{'' if said.endswith(' 1') else 's'}"
 
 
 def _described(member: Member) -> dict[str, Any]:
