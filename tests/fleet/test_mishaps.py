@@ -183,7 +183,9 @@ def test_who_does_not_wait_for_a_rollout_is_told_that_it_goes_on_and_the_fleet_h
         village.hears("borough: ledger runs 1.4 instead of 1.3 (")
 
 
-def test_a_rollout_that_the_end_of_the_fleet_cuts_off_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_rollout_that_the_end_of_the_fleet_cuts_off_is_told_in_a_sentence_and_leaves_no_copy(
+    tmp_path: Path,
+) -> None:
     with rolling_out(tmp_path, watch_s=60) as (village, asking):
         village.hears("ledger.2 | is ready")
         assert village.stop() == 0
@@ -193,3 +195,4 @@ def test_a_rollout_that_the_end_of_the_fleet_cuts_off_is_told_in_a_sentence(tmp_
             "borough: the fleet was stopped before that was done",
         )
         assert "Traceback" not in village.said
+        assert list((village.data / "releases").iterdir()) == []

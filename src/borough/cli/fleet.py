@@ -182,6 +182,8 @@ class _Fleet:
             if self.address is not None:
                 forget_address(self.folder, self.address)
             await supervisor.stop()
+            if self.rollouts is not None:
+                await self.rollouts.close()
         return 1 if down else 0
 
     def _signalled(self) -> None:

@@ -38,6 +38,13 @@ class Rollouts:
         self._supervisor = supervisor
         self._data = system.configuration.data_folder
         self._left = dict(left)
+        self._open: list[Code] = []
+        """Of rollouts that have not come to their end, or are stuck."""
+
+    async def close(self) -> None:
+        """Once no process runs any more: the copies of what was not rolled out to the end go."""
+        for code in self._open:
+            await asyncio.to_thread(forget, code, self._running(), self._data)
 
     async def handle(self, request: Rollout, say: Say) -> Answer:
         """Answer a request. Raises `ConfigurationError` for what cannot be tried at all."""
@@ -45,6 +52,7 @@ class Rollouts:
         async with supervisor.rolling(request.service, say) as deployable:
             wanted = self._wanted(request.service, deployable)
             code = await asyncio.to_thread(code_from, Path(request.source), wanted)
+            self._open.append(code)
             mocked = [name for each in supervisor.topology.deployables for name in each.services]
             outcome = await OneRollout(
                 supervisor,
@@ -58,6 +66,8 @@ class Rollouts:
                 elsewhere={*options.external, *mocked} - supervisor.modules.keys(),
             ).run()
             over: Code | None = None  # what nothing runs any more
+            if outcome.state != "stuck":
+                self._open.remove(code)
             if outcome.state == "done":
                 over = self._remember(
                     deployable, code, wanted.now, {request.service: outcome.after}
