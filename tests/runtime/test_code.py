@@ -72,6 +72,15 @@ def test_who_is_killed_while_a_copy_is_removed_leaves_no_part_of_it_under_its_na
     assert len(list(Path(code.folder, "search").iterdir())) == 3
 
 
+def test_a_copy_is_named_by_what_was_copied_and_not_by_what_was_there_before(
+    tmp_path: Path,
+) -> None:
+    source = system_at(tmp_path / "next")
+    (source / "search/id").symlink_to("/proc/sys/kernel/random/uuid")  # another at each reading
+    code = code_from(source, wanted(tmp_path))
+    assert code_from(Path(code.folder), wanted(tmp_path)) == code
+
+
 def test_a_link_that_leads_back_to_a_folder_around_it_is_not_followed(tmp_path: Path) -> None:
     source = system_at(tmp_path / "next")
     for name in ("one", "two"):

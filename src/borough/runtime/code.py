@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -176,7 +177,7 @@ def _copied(
         target = into / f"{name}-{_digest(files)}" / name
         if not target.is_dir():
             into.mkdir(parents=True, exist_ok=True)
-            _copy(files, target)
+            target = _copy(files, name, into)
     except OSError as error:
         raise ConfigurationError(
             f"{source} cannot be copied to {into}: {error.strerror or error}"
@@ -216,13 +217,21 @@ def _digest(files: list[tuple[Path, Path]]) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
-def _copy(files: list[tuple[Path, Path]], target: Path) -> None:
-    # Another process that is first has the same content: the folder is named by it.
-    with written_whole(target.parent, target) as beside:
+def _copy(files: list[tuple[Path, Path]], name: str, into: Path) -> Path:
+    """A copy under the name of what was copied: they may have changed since they were looked at."""
+    with TemporaryDirectory(prefix=f".{name}-", dir=into) as folder:
+        copied: list[tuple[Path, Path]] = []
         for path, below in files:
-            place = beside / target.name / below
+            place = Path(folder, name, below)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, place)
+            copied.append((place, below))
+        target = into / f"{name}-{_digest(copied)}" / name
+        if not target.is_dir():
+            # Another process that is first has the same content: the folder is named by it.
+            with written_whole(target.parent, target) as beside:
+                os.rename(Path(folder, name), beside / name)
+    return target
 
 
 def keep(data: Path, current: dict[str, Kept]) -> None:
