@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -22,7 +21,6 @@ from borough.errors import (
     TransactionMisuse,
 )
 from borough.ports import StoreTransaction
-from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.runtime.answers import KeyedCalls, KeyedOperation, Mark
 from borough.services.context import CURRENT, Call, Principal
 from borough.testing.clock import ManualClock
@@ -222,19 +220,6 @@ async def test_what_is_sent_is_what_was_stored_also_where_another_transaction_an
         assert await till.run(answering(3)) == sent
 
 
-async def test_a_mark_of_the_longest_time_holds_its_key_also_for_who_has_an_earlier_time(
-    tmp_path: Path,
-) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        store = (await stage.place("orders")).store
-        behind = ManualClock(clock.now() - timedelta(seconds=1))
-        deadline = 2 * LONGEST_MARK_S
-        mark = await KeyedCalls(store, clock).begin("x", "", "k", b"f", deadline, lambda v: v)
-        assert isinstance(mark, Mark)
-        with pytest.raises(KeyInUse):
-            await KeyedCalls(store, behind).begin("x", "", "k", b"f", deadline, lambda v: v)
-
-
 async def test_a_raised_problem_stores_nothing_so_that_another_card_may_follow(
     tmp_path: Path,
 ) -> None:
@@ -415,17 +400,6 @@ async def test_of_many_at_once_one_runs(tmp_path: Path) -> None:
         assert len(set(map(str, answers))) == 1
         assert all(isinstance(other, (Receipt, KeyInUse)) for other in found)
         assert (till.runs, await till.rows("placed")) == (1, 1)
-
-
-async def test_a_mark_from_before_the_clock_was_set_back_holds_nobody_up(tmp_path: Path) -> None:
-    async with staged(tmp_path, clock := ManualClock()) as stage:
-        till = Till(await stage.place("orders"), clock)
-        async with till.place.store.transaction() as tx:
-            await tx.execute(
-                "insert into borough_marks values ('orders.Charges.charge', '', 'order-1', 'dead', $1)",
-                clock.epoch_s() + 7200.0,
-            )
-        assert await till.run(answering(1)) == Receipt(number=1)
 
 
 def _order_of(version: int) -> Any:

@@ -1,9 +1,10 @@
-"""The mark of a run: what becomes of the run when it is not kept, and when it cannot be given back."""
+"""The mark of a run: how long it holds, and what becomes of the run when it is not kept or cannot be given back."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,7 +21,8 @@ from borough.errors import (
     TransactionConflict,
 )
 from borough.ports import StoreTransaction
-from borough.runtime.answers import KeyedCalls
+from borough.reliability.idempotency import LONGEST_MARK_S
+from borough.runtime.answers import KeyedCalls, Mark
 from borough.stores.sqlite.connection import Connection
 from borough.testing.clock import ManualClock
 from tests.runtime.stage import SERVER, staged
@@ -337,4 +339,28 @@ async def test_a_failed_commit_of_the_mark_alone_ends_its_run(
             await till.run(answering(1), before=stuck)
         assert till.runs == 1
         is_full = False
+        assert await till.run(answering(1)) == Receipt(number=1)
+
+
+async def test_a_mark_of_the_longest_time_holds_its_key_also_for_who_has_an_earlier_time(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        store = (await stage.place("orders")).store
+        behind = ManualClock(clock.now() - timedelta(seconds=1))
+        deadline = 2 * LONGEST_MARK_S
+        mark = await KeyedCalls(store, clock).begin("x", "", "k", b"f", deadline, lambda v: v)
+        assert isinstance(mark, Mark)
+        with pytest.raises(KeyInUse):
+            await KeyedCalls(store, behind).begin("x", "", "k", b"f", deadline, lambda v: v)
+
+
+async def test_a_mark_from_before_the_clock_was_set_back_holds_nobody_up(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        async with till.place.store.transaction() as tx:
+            await tx.execute(
+                "insert into borough_marks values ('orders.Charges.charge', '', 'order-1', 'dead', $1)",
+                clock.epoch_s() + 7200.0,
+            )
         assert await till.run(answering(1)) == Receipt(number=1)
