@@ -145,9 +145,8 @@ class KeyedCalls:
     def __init__(self, store: Store, clock: Clock, waits: Waits | None = None) -> None:
         """`waits` sees how long calls wait until they have their key."""
         self._store = store
-        self._one_by_one = (
-            store.dialect == "sqlite"
-        )  # so that each sees what the one before has done
+        # One transaction after the other: each sees what the one before has done.
+        self._one_by_one = store.dialect == "sqlite"
         self._is_in_doubt = False  # whether the last mark could not be kept
         self.clock = clock
         self.waits = waits
