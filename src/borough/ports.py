@@ -105,8 +105,8 @@ class StoreTransaction(Transaction, Protocol):
         """
         ...
 
-    def doom(self, error: BaseException, /) -> None:
-        """Nothing of the transaction is kept, or of its innermost savepoint; leaving it raises `error`."""
+    def doom(self, error: BaseException, /, *, whole: bool = False) -> None:
+        """Keep nothing of the innermost savepoint, or of all that is `whole`; leaving it raises `error`."""
         ...
 
     def commit_asynchronously(self, lose: Callable[[StoreError], None], /) -> None:

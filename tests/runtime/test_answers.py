@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -176,20 +176,26 @@ async def test_an_answer_whose_key_was_taken_over_commits_nothing(tmp_path: Path
             await tx.execute("update borough_marks set owner = 'another run'")
             return await answering(1)(tx)
 
-        with pytest.raises(KeyInUse):
+        with pytest.raises(KeyInUse) as refused:
             await till.run(slow)
+        assert refused.value.retry_after_s == 1
         assert await till.rows("placed") == 0
         assert await till.rows("borough_answers") == 0
 
 
-async def test_a_run_that_hides_that_its_key_was_taken_over_commits_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_part", [False, True])
+async def test_a_run_that_hides_that_its_key_was_taken_over_commits_nothing(
+    tmp_path: Path, is_part: bool
+) -> None:
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
 
         async def deaf(tx: StoreTransaction) -> Any:
             await tx.execute("update borough_marks set owner = 'another run'")
+            await tx.execute("insert into placed values (7, 'bob')")
             with suppress(KeyInUse):
-                await answering(1)(tx)
+                async with tx.savepoint() if is_part else nullcontext():
+                    await answering(1)(tx)
             return Receipt(number=1)
 
         with pytest.raises(TransactionMisuse, match="taken this idempotency key over"):

@@ -51,6 +51,9 @@ __all__ = ["Encoded", "KeyedCalls", "KeyedOperation", "Mark", "store_answer"]
 _log = logging.getLogger("borough.calls")
 
 _GIVE_BACK_S = 1.0
+_TAKEN_OVER = "Another run has taken this idempotency key over"
+_LATER_S = 1.0
+"""When to come again where nobody says how long the other run has."""
 
 Encoded = tuple[Literal["value", "problem"], bytes]
 """An answer as it is stored: what it is, and its JSON."""
@@ -127,13 +130,15 @@ async def store_answer(tx: _Statements, mark: Mark, value: Any, now: float) -> N
     kind, answer = encoded = mark.encode(value)
     held = await tx.execute(_DROP, mark.operation, mark.scope, mark.key, mark.owner)
     if not held:
-        raise KeyInUse("Another run has taken this idempotency key over")
+        raise KeyInUse(_TAKEN_OVER, retry_after_s=_LATER_S)
     # The mark may have been taken in the moment in which the run before gave its answer.
     stored = await tx.execute(
         _STORE, mark.operation, mark.scope, mark.key, mark.fingerprint, kind, answer, now
     )
     if not stored:
-        raise KeyInUse("Another run has answered under this idempotency key meanwhile")
+        raise KeyInUse(
+            "Another run has answered under this idempotency key meanwhile", retry_after_s=_LATER_S
+        )
     mark.stored = encoded
 
 
@@ -166,50 +171,41 @@ class KeyedCalls:
         holds it. A `scope` or `key` that does not fit into an index is known by its digest.
         """
         scope, key = index_key(scope), index_key(key)
-        return await rerun(
-            lambda: self._begin(operation, scope, key, request, deadline, encode), self.clock
-        )
 
-    async def _begin(
-        self,
-        operation: str,
-        scope: str,
-        key: str,
-        request: bytes,
-        deadline: float,
-        encode: Callable[[Any], Encoded],
-    ) -> StoredAnswer | Mark:
-        mark = Mark(operation, scope, key, str(self.clock.new_id()), encode)
-        stored: StoredAnswer | None = None
-        marked: Marked | None = None
-        taken = False
-        try:
-            async with self._store.transaction(serializable=False) as tx:
-                now, taken = await self._take(tx, mark, deadline)
-                if not taken:
-                    stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
-                    marked = await tx.maybe(Marked, _MARK, operation, scope, key)
-                elif not self._is_in_doubt:  # whoever else asks for it comes after this commit
-                    tx.commit_asynchronously(partial(self._lose, mark))
-        except asyncio.CancelledError:
-            if taken:  # it has committed all the same
-                await self.give_back(mark, deadline)
-            raise
-        if taken:
-            self._is_in_doubt = False
-            mark.fingerprint = fingerprint(request, self.clock.token(SALT_LENGTH))
-            return mark
-        found = decide(stored, marked, request, now)
-        if found is None:
-            raise KeyInUse()
-        return found
+        async def once() -> StoredAnswer | Mark:
+            mark = Mark(operation, scope, key, str(self.clock.new_id()), encode)
+            stored: StoredAnswer | None = None
+            marked: Marked | None = None
+            taken = False
+            try:
+                async with self._store.transaction(serializable=False) as tx:
+                    now, taken = await self._take(tx, mark, deadline)
+                    if not taken:
+                        stored = await tx.maybe(StoredAnswer, _ANSWER, operation, scope, key)
+                        marked = await tx.maybe(Marked, _MARK, operation, scope, key)
+                    elif not self._is_in_doubt:  # whoever else asks for it comes after this commit
+                        tx.commit_asynchronously(partial(self._lose, mark))
+            except asyncio.CancelledError:
+                if taken:  # it has committed all the same
+                    await self.give_back(mark, deadline)
+                raise
+            if taken:
+                self._is_in_doubt = False
+                mark.fingerprint = fingerprint(request, self.clock.token(SALT_LENGTH))
+                return mark
+            found = decide(stored, marked, request, now)
+            if found is None:
+                raise KeyInUse(retry_after_s=_LATER_S)
+            return found
+
+        return await rerun(once, self.clock)
 
     async def take_again(self, mark: Mark, deadline: float) -> None:
         """Take what the database has lost. Raises `KeyInUse` where somebody else was first."""
         async with self._store.transaction(serializable=False) as tx:
             _, taken = await self._take(tx, mark, deadline)
         if not taken:
-            raise KeyInUse("Another run has taken this idempotency key over")
+            raise KeyInUse(_TAKEN_OVER, retry_after_s=_LATER_S)
         mark.failure = None
 
     async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, bool]:

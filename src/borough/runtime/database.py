@@ -186,7 +186,7 @@ class ServiceDatabase:
         try:
             await store_answer(tx, mark, value, self.clock.epoch_s())
         except KeyInUse as error:
-            tx.doom(error)  # whoever hides it keeps nothing all the same
+            tx.doom(error, whole=True)  # whoever hides it keeps nothing all the same
             raise
         tx.mark = mark
         return value

@@ -227,9 +227,9 @@ class SeenTransaction:
         """See `StoreTransaction`."""
         return self._seen(sql, self._tx.fetch(sql, args))
 
-    def doom(self, error: BaseException, /) -> None:
+    def doom(self, error: BaseException, /, *, whole: bool = False) -> None:
         """See `StoreTransaction`."""
-        self._tx.doom(error)
+        self._tx.doom(error, whole=whole)
 
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         """See `Transaction`."""

@@ -167,11 +167,11 @@ class StoreBody(RowReader):
                 f"is left. It was: {self._doomed}"
             ) from self._doomed
 
-    def doom(self, error: BaseException, /) -> None:
-        """Nothing is kept, or nothing of the innermost savepoint; leaving it says why."""
+    def doom(self, error: BaseException, /, *, whole: bool = False) -> None:
+        """Nothing is kept, or nothing of the innermost savepoint unless `whole`; leaving it says why."""
         if self._doomed is None:
             self._doomed = error
-            self._doomed_depth = self._depth
+            self._doomed_depth = -1 if whole else self._depth
 
     # --- the COMMIT -------------------------------------------------------------------------------
 
