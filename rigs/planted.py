@@ -27,7 +27,7 @@ from borough.services.context import NO_DEADLINE
 from borough.stores.postgres.transaction import PostgresTransaction
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.writer import Writer
-from borough.transports.callee import Callee
+from borough.transports.failures import Failures
 from borough.transports.http.dependency import Dependency, RequestKind
 
 LAG_S = 0.25
@@ -35,7 +35,8 @@ WAITED_S = 1.0
 
 
 def replace(owner: Any, name: str, function: Any) -> None:
-    """Put a function in the place of the product's."""
+    """Put a function in the place of the product's. Raises `AttributeError` where it has none of that name."""
+    getattr(owner, name)
     setattr(owner, name, function)
 
 
@@ -115,7 +116,7 @@ def move_nothing_again() -> None:
 
 def fail_unkindly() -> None:
     """A database that cannot be had is told as the service's own failure."""
-    replace(Callee, "_failure", lambda self, error: ServiceFailure(f"failed: {error}"))
+    replace(Failures, "_failure", lambda self, error, call: ServiceFailure(f"failed: {error}"))
 
 
 def believe_past_holders() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import enum
 import math
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Protocol, cast, final
 
 import pytest
@@ -117,11 +117,22 @@ class Shelf(Protocol):
     def pages(self) -> AsyncIterator[int]: ...
 
 
+class Threadbare(Worn):
+    """It has not even what it declares."""
+
+    def __init__(self) -> None:
+        Exception.__init__(self)
+
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WORN = {
     "well": Worn(share=0.5, since=NOW, by="time"),
     "not a finite number": Worn(share=math.nan, since=NOW),
     "without a time zone": Worn(share=0.5, since=datetime(2026, 1, 1)),
+    "does not tell its offset": Worn(
+        share=0.5, since=datetime(2026, 1, 1, tzinfo=cast("Any", tzinfo)())
+    ),
+    "has no attribute": Threadbare(),
     "Expected `str`, got `int`": Worn(share=0.5, since=NOW, by=cast("Any", 7)),
 }
 

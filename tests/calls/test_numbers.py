@@ -273,8 +273,11 @@ async def test_an_answer_with_an_instant_that_no_wire_can_carry_is_a_failure_of_
     meter = running.client(Meter)
     # A whole number in place of a float has the answer rebuilt, which must not hide it.
     for call in (meter.instant(how, 0), meter.instant(how, 3), meter.kept(how)):
-        with pytest.raises(ServiceFailure, match=r"time zone|offset has seconds|no time in UTC"):
+        with pytest.raises(
+            ServiceFailure, match=r"time zone|offset has seconds|no time in UTC"
+        ) as failed:
             await call
+        assert str(failed.value.about).startswith("meter.Meter.")
     ticks = meter.ticks(how)
     assert await anext(ticks) == datetime(2026, 1, 1, tzinfo=UTC)
     with pytest.raises(ServiceFailure):

@@ -20,8 +20,9 @@ select exists (select from pg_stat_activity
 
 
 async def somebody_waits(place: Place) -> None:
-    while not await place.store.one(bool, _WAITING):  # noqa: ASYNC110 - nobody tells
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while not await place.store.one(bool, _WAITING):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
 
 
 async def test_a_repeat_that_comes_while_the_answer_commits_gets_it_and_runs_nothing(

@@ -295,24 +295,45 @@ async def test_a_run_that_goes_on_although_it_is_interrupted_has_no_outcome(
         assert await till.rows("borough_answers") == 0
 
 
+def strict(database: Path) -> None:
+    """A number below 0 ends the group, which no statement of a service's may do."""
+    beside = sqlite3.connect(database)
+    beside.execute(
+        "create trigger strict before insert on placed when new.number < 0 "
+        "begin select raise(rollback, 'no such number'); end"
+    )
+    beside.close()
+
+
 @pytest.mark.skipif(SERVER is not None, reason="a transaction is alone there")
 async def test_a_run_whose_own_failure_takes_its_mark_along_fails_with_it_and_does_not_run_again(
     tmp_path: Path,
 ) -> None:
     async with staged(tmp_path, clock := ManualClock()) as stage:
         till = Till(await stage.place("orders"), clock)
-        with sqlite3.connect(
-            tmp_path / "orders.db"
-        ) as beside:  # no statement of a service's may do so
-            beside.execute(
-                "create trigger strict before insert on placed when new.number < 0 "
-                "begin select raise(rollback, 'no such number'); end"
-            )
-        beside.close()
+        strict(tmp_path / "orders.db")
         with pytest.raises(ConstraintViolated, match="no such number"):
             await till.run(answering(-1))
         assert till.runs == 1
         assert await till.run(answering(1)) == Receipt(number=1)
+
+
+@pytest.mark.skipif(SERVER is not None, reason="a transaction is alone there")
+async def test_a_run_that_hides_what_has_taken_its_mark_along_runs_again_under_another(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        till = Till(await stage.place("orders"), clock)
+        strict(tmp_path / "orders.db")
+
+        async def before() -> None:
+            if till.runs == 1:
+                with suppress(ConstraintViolated):
+                    async with till.place.db.transaction() as tx:
+                        await tx.execute("insert into placed values (-1, 'ann')")
+
+        assert await till.run(answering(1), before=before) == Receipt(number=1)
+        assert till.runs == 2
 
 
 @pytest.mark.skipif(SERVER is not None, reason="COMMIT is awaited there")
@@ -351,8 +372,10 @@ async def test_a_mark_of_the_longest_time_holds_its_key_also_for_who_has_an_earl
         deadline = 2 * LONGEST_MARK_S
         mark = await KeyedCalls(store, clock).begin("x", "", "k", b"f", deadline, lambda v: v)
         assert isinstance(mark, Mark)
-        with pytest.raises(KeyInUse):
-            await KeyedCalls(store, behind).begin("x", "", "k", b"f", deadline, lambda v: v)
+        for each in (behind, clock):
+            with pytest.raises(KeyInUse):
+                await KeyedCalls(store, each).begin("x", "", "k", b"f", deadline, lambda v: v)
+            clock.advance(LONGEST_MARK_S - 1)  # until then
 
 
 async def test_a_mark_from_before_the_clock_was_set_back_holds_nobody_up(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ _TOO_WIDE = f"the exponent is beyond {EXPONENT_LIMIT}", ""
 _TOO_LONG = f"it is written with more than {LENGTH_LIMIT} characters", ""
 _NOT_IN_UTC = "no time in UTC, which has the years 1 to 9999", ""
 _WITHOUT_ZONE = "a datetime without a time zone", ""
+_WITHOUT_OFFSET = "a datetime whose time zone does not tell its offset", ""
 _SECONDS_OFF = "its offset has seconds, which RFC 3339 cannot write; convert it to UTC", ""
 _IN_PLACE_OF_FLOAT = NO_FLOAT, ""
 _MINUTE = timedelta(minutes=1)
@@ -150,7 +151,10 @@ def _decimal(value: Any) -> tuple[str, str] | None:
 def _instant(value: Any) -> tuple[str, str] | None:
     if not isinstance(value, datetime) or value.tzinfo is UTC:
         return None
-    offset = value.utcoffset()
+    try:
+        offset = value.utcoffset()
+    except Exception:  # of a zone or a class of its own
+        return _WITHOUT_OFFSET
     if offset is None:  # whatever the type says: no type checker tells the two apart
         return _WITHOUT_ZONE
     if offset % _MINUTE:
@@ -159,7 +163,7 @@ def _instant(value: Any) -> tuple[str, str] | None:
         return None
     try:
         value.astimezone(UTC)
-    except OverflowError:
+    except (OverflowError, ValueError):
         return _NOT_IN_UTC
     return None
 

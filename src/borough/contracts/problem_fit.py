@@ -26,18 +26,14 @@ class ProblemFit:
 
     def misfit(self, problem: Problem) -> str | None:
         """What is wrong with its fields; None where all of them can be read as they are declared."""
+        if not problem.payload.__struct_fields__:
+            return None
         try:
             if self._look is not None:
                 found = self._look(problem.payload(**problem.values))
                 if found is not None:
                     return f"{found[0]} at #{found[1]}"
             self._decode(JSON.encode(members_of(problem)))
-        except (
-            msgspec.MsgspecError,
-            AttributeError,
-            TypeError,
-            ValueError,
-            RecursionError,
-        ) as error:
-            return str(error)
+        except Exception as error:  # also what a value of a class of its own raises
+            return str(error) or type(error).__name__
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,29 @@ class Rollouts:
         self._supervisor = supervisor
         self._data = system.configuration.data_folder
         self._left = dict(left)
-        self._open: list[Code] = []
-        """Of rollouts that have not come to their end, or are stuck."""
+        self._open: list[asyncio.Future[Code]] = []
+        """Copies, made or in the making, of rollouts that have not come to their end, or are stuck."""
 
     async def close(self) -> None:
         """Once no process runs any more: the copies of what was not rolled out to the end go."""
-        for code in self._open:
-            await asyncio.to_thread(forget, code, self._running(), self._data)
+        for copying in self._open:
+            with suppress(ConfigurationError):
+                await asyncio.to_thread(forget, await copying, self._running(), self._data)
 
     async def handle(self, request: Rollout, say: Say) -> Answer:
         """Answer a request. Raises `ConfigurationError` for what cannot be tried at all."""
         supervisor, options = self._supervisor, self._system.configuration.options
         async with supervisor.rolling(request.service, say) as deployable:
             wanted = self._wanted(request.service, deployable)
-            code = await asyncio.to_thread(code_from, Path(request.source), wanted)
-            self._open.append(code)
+            copying = asyncio.ensure_future(
+                asyncio.to_thread(code_from, Path(request.source), wanted)
+            )
+            self._open.append(copying)
+            try:
+                code = await asyncio.shield(copying)  # a thread goes on, whoever is cancelled
+            except ConfigurationError:
+                self._open.remove(copying)
+                raise
             mocked = [name for each in supervisor.topology.deployables for name in each.services]
             outcome = await OneRollout(
                 supervisor,
@@ -67,7 +76,7 @@ class Rollouts:
             ).run()
             over: Code | None = None  # what nothing runs any more
             if outcome.state != "stuck":
-                self._open.remove(code)
+                self._open.remove(copying)
             if outcome.state == "done":
                 over = self._remember(
                     deployable, code, wanted.now, {request.service: outcome.after}

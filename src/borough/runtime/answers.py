@@ -33,13 +33,13 @@ from borough.errors import (
 )
 from borough.ports import Store, StoreTransaction
 from borough.reliability.idempotency import (
+    FARTHEST_MARK_S,
     LONGEST_MARK_S,
     SALT_LENGTH,
     Marked,
     StoredAnswer,
     decide,
     fingerprint,
-    lease_s,
 )
 from borough.reliability.index_key import index_key
 from borough.runtime.reruns import rerun
@@ -211,8 +211,9 @@ class KeyedCalls:
     async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, bool]:
         """The time, and whether the mark is taken, until the deadline."""
         now = self.clock.epoch_s()
-        until = now + lease_s(deadline - self.clock.monotonic())
-        facts = (mark.operation, mark.scope, mark.key, mark.owner, until, now, now + LONGEST_MARK_S)
+        until = now + min(max(deadline - self.clock.monotonic(), 0.0), LONGEST_MARK_S)
+        beyond = now + FARTHEST_MARK_S
+        facts = (mark.operation, mark.scope, mark.key, mark.owner, until, now, beyond)
         if self._one_by_one:
             return now, await tx.execute(_TAKE, *facts) > 0
         was_marked: bool | None = await tx.maybe(bool, _TAKE_BESIDE, *facts)
@@ -364,9 +365,10 @@ class KeyedOperation:
             try:
                 async with interruption as mark.run:
                     answer = await proceed()
-            except Exception:
+            except Exception as error:
                 # Its own failure may have taken the mark along; then it has ended before it could be interrupted.
-                if mark.failure is None or not interruption.expired():
+                is_keyless = isinstance(error, KeyInUse) and error.about is None
+                if mark.failure is None or not (is_keyless or interruption.expired()):
                     raise
             finally:
                 mark.run = None
@@ -400,9 +402,8 @@ class KeyedOperation:
             return "problem", JSON.encode({**members_of(value), "code": code})
         if self._fit is not None:
             value = self._fit.answered(value)
-        if self._decode_reply is not None:
-            return "value", JSON.encode(value)
-        return "value", self._codec.write_result(value)
+        written = self._codec.write_result(value)  # which refuses what no reader could take
+        return "value", written if self._decode_reply is None else JSON.encode(value)
 
     def _replay(self, stored: StoredAnswer) -> Any:
         if stored.kind == "problem":

@@ -17,6 +17,7 @@ from borough.contracts.struct import Event
 from borough.errors import (
     CommitFailed,
     ConstraintViolated,
+    KeyInUse,
     StoreError,
     StoreUnavailable,
     TransactionConflict,
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _THEMSELVES = (
     CommitFailed,
     ConstraintViolated,
+    KeyInUse,
     StoreUnavailable,
     TransactionConflict,
     TransactionMisuse,

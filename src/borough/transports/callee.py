@@ -167,7 +167,7 @@ class Callee:
                     sight.passed(edge, call, (began, ended), arguments)
             return result[0]
         except BaseException as raised:
-            error = self._failures.of_request(raised, arguments)
+            error = self._failures.counted(raised, arguments, call)
             if sight is not None:
                 sight.failed(call, parent, (began, monotonic()), arguments, error)
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
@@ -284,7 +284,7 @@ class Callee:
         except BaseException as raised:
             if isinstance(raised, asyncio.CancelledError) and is_cancelled():
                 raise
-            failure = self._failures.of_request(raised, arguments)
+            failure = self._failures.counted(raised, arguments, call)
             raise self._failures.seen(failure, call) from None
         finally:
             if has_begun:

@@ -45,18 +45,27 @@ class Failures:
         self._raises = operation.mark.raises
         self._fits: dict[type[Problem], ProblemFit] = {}
 
-    def of_request(self, error: BaseException, arguments: Sequence[Any]) -> BaseException:
-        """What a handler raised; a refusal where its database could not store what the request itself has."""
-        if not isinstance(error, UnstorableText):
-            return error
-        return refused_zero(self._operation.parameters, arguments) or error
+    def counted(self, error: BaseException, arguments: Sequence[Any], call: Call) -> BaseException:
+        """What an error of the handler counts as: itself, mostly.
+
+        A refusal, where its database could not store what the request itself has. A failure, where a problem
+        does not hold what it declares.
+        """
+        if isinstance(error, self._raises):
+            here = CURRENT.set(call)
+            try:
+                return self._carried(error)
+            finally:
+                CURRENT.reset(here)
+        if isinstance(error, UnstorableText):
+            return refused_zero(self._operation.parameters, arguments) or error
+        return error
 
     def seen(self, error: BaseException, call: Call) -> BaseException:
-        """What the caller may see of an error: problems it declares, and failures without their insides."""
+        """What the caller may see of what `counted` gave: declared problems, and failures without their insides."""
         name = self._operation.wire_name
         if isinstance(error, self._raises):
-            is_own = type(error) in self._raises
-            return self._carried(error if is_own else _as_declared(error, self._raises))
+            return error
         if not isinstance(error, (Exception, asyncio.CancelledError)):
             return error
         if isinstance(error, CallError):
@@ -77,10 +86,16 @@ class Failures:
     def _carried(self, problem: Problem) -> Exception:
         """A declared problem, if a reader on the other side of a wire would find in it what is declared."""
         kind = type(problem)
-        fit = self._fits.get(kind)
-        if fit is None:
-            fit = self._fits[kind] = ProblemFit(kind)
-        wrong = fit.misfit(problem)
+        try:
+            if kind not in self._raises:
+                problem = _as_declared(problem, self._raises)
+            declared = type(problem)
+            fit = self._fits.get(declared)
+            if fit is None:
+                fit = self._fits[declared] = ProblemFit(declared)
+            wrong = fit.misfit(problem)
+        except Exception as error:  # a class of the service may have made of itself what it likes
+            wrong = repr(error)
         if wrong is None:
             return problem
         self.count += 1

@@ -74,7 +74,7 @@ class HonestTransport:
             except Problem as problem:
                 raise _carried_problem(codec, problem) from None
             headers = reply_fields(cast("Any", result)) if isinstance(result, Reply) else ()
-            return codec.read_result(codec.write_result(result), headers)
+            return _answered(codec, result, headers)
 
         return send
 
@@ -84,7 +84,7 @@ class HonestTransport:
             stream = callee.stream(_carried(codec, arguments), call)
             try:
                 async for item in stream:
-                    yield codec.read_result(codec.write_result(item))
+                    yield _answered(codec, item)
             except Problem as problem:
                 raise _carried_problem(codec, problem) from None
             finally:
@@ -101,6 +101,14 @@ def _carried(codec: Codec, arguments: Sequence[Any]) -> tuple[Any, ...]:
         return codec.read_arguments(
             path, query, lambda name: headers.get(name.lower()), sent.body or b"", strict=False
         )
+    except CallError as error:
+        error.about = codec.operation.wire_name
+        raise
+
+
+def _answered(codec: Codec, result: Any, headers: Sequence[tuple[str, str]] = ()) -> Any:
+    try:
+        return codec.read_result(codec.write_result(result), headers)
     except CallError as error:
         error.about = codec.operation.wire_name
         raise

@@ -207,27 +207,25 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
         if is_inexact and unfit is not None:
             found = unfit(bare)  # as it was given: rebuilding may hide what is refused
         if found is not None:
-            raise _out_of_contract(operation, found)
+            raise _out_of_contract(operation, f"{found[0]} at #{found[1]}")
         if not (is_inexact or rebuild):
             return answer
         try:
             bare = _rebuild(bare, made)
         except (msgspec.ValidationError, TypeError) as error:
-            raise ServiceFailure(
-                f"{operation.wire_name} answered out of contract: {error}"
-            ) from None
+            raise _out_of_contract(operation, str(error)) from None
         found = look(bare) if is_inexact and look is not None else None
         if found is not None:
-            raise _out_of_contract(operation, found)
+            raise _out_of_contract(operation, f"{found[0]} at #{found[1]}")
         return msgspec.structs.replace(answer, value=bare) if is_reply else bare
 
     return settle
 
 
-def _out_of_contract(operation: Operation, found: tuple[str, str]) -> ServiceFailure:
-    return ServiceFailure(
-        f"{operation.wire_name} answered out of contract: {found[0]} at #{found[1]}"
-    )
+def _out_of_contract(operation: Operation, reason: str) -> ServiceFailure:
+    error = ServiceFailure(f"{operation.wire_name} answered out of contract: {reason}")
+    error.about = operation.wire_name  # and not the operation that made the call
+    return error
 
 
 def _stream(operation: Operation, callee: Callee) -> Send:

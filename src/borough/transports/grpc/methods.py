@@ -101,7 +101,11 @@ class Method:
     def problem_message(self, problem: Problem, code: str) -> Any:
         """The message of a declared problem."""
         make, write = self.problems[code]
-        return make(**write(problem))
+        try:
+            return make(**write(problem))
+        except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
+            self._out_of_contract(f"{type(problem).__name__}: {error}")  # which the log tells
+            return None
 
 
 class _Answer:
