@@ -59,7 +59,7 @@ class Rollouts:
             self._open.append(copying)
             try:
                 code = await asyncio.shield(copying)  # a thread goes on, whoever is cancelled
-            except ConfigurationError:
+            except Exception:
                 self._open.remove(copying)
                 raise
             mocked = [name for each in supervisor.topology.deployables for name in each.services]
