@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from borough.errors import KeyInUse, KeyReused
 from borough.reliability.backoff import Backoff
 from borough.reliability.idempotency import (
-    FARTHEST_MARK_S,
+    LONGEST_MARK_S,
     SALT_LENGTH,
     Marked,
     StoredAnswer,
@@ -98,7 +98,7 @@ def test_a_running_call_holds_its_key_until_its_mark_runs_out() -> None:
 
 
 def test_a_mark_beyond_the_longest_is_run_out_as_the_clock_was_set_back() -> None:
-    beyond = 4.0 + FARTHEST_MARK_S + 1.0
+    beyond = 4.0 + LONGEST_MARK_S + 1.0
     assert decide(None, Marked("dead", beyond), b"print", 4.0) is None
     with pytest.raises(KeyInUse):
         decide(None, Marked("other", beyond - 1.0), b"print", 4.0)

@@ -18,7 +18,6 @@ import msgspec
 from borough.errors import KeyInUse, KeyReused
 
 __all__ = [
-    "FARTHEST_MARK_S",
     "LONGEST_MARK_S",
     "SALT_LENGTH",
     "Marked",
@@ -26,14 +25,14 @@ __all__ = [
     "decide",
     "fingerprint",
     "fits",
+    "lease_s",
 ]
 
 LONGEST_MARK_S = 3600.0
 """How long a mark holds its key at most, however late the deadline of its call."""
 
-FARTHEST_MARK_S = LONGEST_MARK_S + 60.0
-"""How far off the end of a mark may be: clocks of two processes may be a minute apart. One that is farther off is
-from before the clock was set back, and holds nobody up."""
+_CLOCKS_APART_S = 60.0
+"""How much earlier it may be for another process than for the one that takes a mark."""
 
 SALT_LENGTH = 16
 _HASHED = b"\x01"  # no JSON begins with it: earlier versions stored the request itself
@@ -67,6 +66,15 @@ def fits(stored: bytes, request: bytes) -> bool:
     return hmac.compare_digest(stored, fingerprint(request, salt))
 
 
+def lease_s(left_s: float) -> float:
+    """For how long a call takes its mark that has so much time left.
+
+    It stays clear of the longest time, or it would be beyond that for who has an earlier time: a call of an hour has
+    none in its last minute.
+    """
+    return min(max(left_s, 0.0), LONGEST_MARK_S - _CLOCKS_APART_S)
+
+
 def decide(
     stored: StoredAnswer | None, marked: Marked | None, request: bytes, now: float
 ) -> StoredAnswer | None:
@@ -79,6 +87,6 @@ def decide(
         if not fits(stored.fingerprint, request):
             raise KeyReused()
         return stored
-    if marked is not None and now < marked.until <= now + FARTHEST_MARK_S:
+    if marked is not None and now < marked.until <= now + LONGEST_MARK_S:
         raise KeyInUse(retry_after_s=max(0.0, marked.until - now))
     return None

@@ -33,13 +33,13 @@ from borough.errors import (
 )
 from borough.ports import Store, StoreTransaction
 from borough.reliability.idempotency import (
-    FARTHEST_MARK_S,
     LONGEST_MARK_S,
     SALT_LENGTH,
     Marked,
     StoredAnswer,
     decide,
     fingerprint,
+    lease_s,
 )
 from borough.reliability.index_key import index_key
 from borough.runtime.reruns import rerun
@@ -211,9 +211,8 @@ class KeyedCalls:
     async def _take(self, tx: StoreTransaction, mark: Mark, deadline: float) -> tuple[float, bool]:
         """The time, and whether the mark is taken, until the deadline."""
         now = self.clock.epoch_s()
-        until = now + min(max(deadline - self.clock.monotonic(), 0.0), LONGEST_MARK_S)
-        beyond = now + FARTHEST_MARK_S
-        facts = (mark.operation, mark.scope, mark.key, mark.owner, until, now, beyond)
+        until = now + lease_s(deadline - self.clock.monotonic())
+        facts = (mark.operation, mark.scope, mark.key, mark.owner, until, now, now + LONGEST_MARK_S)
         if self._one_by_one:
             return now, await tx.execute(_TAKE, *facts) > 0
         was_marked: bool | None = await tx.maybe(bool, _TAKE_BESIDE, *facts)
