@@ -23,7 +23,7 @@ from borough.contracts.answer import find_fit
 from borough.contracts.codec import JSON, Codec
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem, members_of
-from borough.contracts.problem_fit import ProblemFit
+from borough.contracts.problem_fit import find_misfit
 from borough.errors import (
     DeadlineExceeded,
     KeyInUse,
@@ -393,7 +393,7 @@ class KeyedOperation:
                     f"{self._name} answered {type(value).__name__}, "
                     "which its contract does not raise"
                 )
-            wrong = ProblemFit(type(value)).misfit(value)
+            wrong = find_misfit(value)
             if wrong is not None:
                 raise ServiceFailure(
                     f"{self._name} answered {type(value).__name__} out of contract: {wrong}"

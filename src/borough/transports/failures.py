@@ -12,7 +12,7 @@ from typing import Any
 
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
-from borough.contracts.problem_fit import ProblemFit
+from borough.contracts.problem_fit import find_misfit
 from borough.contracts.zeros import refused_zero
 from borough.errors import (
     CallError,
@@ -37,13 +37,12 @@ _log = logging.getLogger("borough.calls")
 class Failures:
     """Those of one operation. `count` says how many there were: no problems, and no time that was out."""
 
-    __slots__ = ("_fits", "_operation", "_raises", "count")
+    __slots__ = ("_operation", "_raises", "count")
 
     def __init__(self, operation: Operation) -> None:
         self.count = 0
         self._operation = operation
         self._raises = operation.mark.raises
-        self._fits: dict[type[Problem], ProblemFit] = {}
 
     def counted(self, error: BaseException, arguments: Sequence[Any], call: Call) -> BaseException:
         """What an error of the handler counts as: itself, mostly.
@@ -89,11 +88,7 @@ class Failures:
         try:
             if kind not in self._raises:
                 problem = _as_declared(problem, self._raises)
-            declared = type(problem)
-            fit = self._fits.get(declared)
-            if fit is None:
-                fit = self._fits[declared] = ProblemFit(declared)
-            wrong = fit.misfit(problem)
+            wrong = find_misfit(problem)
         except Exception as error:  # a class of the service may have made of itself what it likes
             wrong = repr(error)
         if wrong is None:
