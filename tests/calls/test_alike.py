@@ -132,7 +132,7 @@ WORN = {
     "does not tell its offset": Worn(
         share=0.5, since=datetime(2026, 1, 1, tzinfo=cast("Any", tzinfo)())
     ),
-    "has no attribute": Threadbare(),
+    "AttributeError": Threadbare(),
     "Expected `str`, got `int`": Worn(share=0.5, since=NOW, by=cast("Any", 7)),
 }
 

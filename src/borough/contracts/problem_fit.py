@@ -31,8 +31,10 @@ def find_misfit(problem: Problem) -> str | None:
             if found is not None:
                 return f"{found[0]} at #{found[1]}"
         decode(JSON.encode(members_of(problem)))
-    except Exception as error:  # also what a value of a class of its own raises
-        return str(error) or type(error).__name__
+    except (msgspec.MsgspecError, TypeError) as error:
+        return str(error)
+    except Exception as error:  # of a class of the service's own, whose insides no caller sees
+        return type(error).__name__
     return None
 
 

@@ -45,7 +45,7 @@ class Rollouts:
     async def close(self) -> None:
         """Once no process runs any more: the copies of what was not rolled out to the end go."""
         for copying in self._open:
-            with suppress(ConfigurationError):
+            with suppress(Exception):  # one that could not be made: nobody waits for its reason
                 await asyncio.to_thread(forget, await copying, self._running(), self._data)
 
     async def handle(self, request: Rollout, say: Say) -> Answer:

@@ -69,8 +69,8 @@ def fits(stored: bytes, request: bytes) -> bool:
 def lease_s(left_s: float) -> float:
     """For how long a call takes its mark that has so much time left.
 
-    It stays clear of the longest time, or it would be beyond that for who has an earlier time: a call of an hour has
-    none in its last minute.
+    It stays clear of the longest time, or it would be beyond that for who has an earlier time: a call of an hour
+    holds no key in its last minute.
     """
     return min(max(left_s, 0.0), LONGEST_MARK_S - _CLOCKS_APART_S)
 

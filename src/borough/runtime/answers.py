@@ -366,8 +366,8 @@ class KeyedOperation:
                     answer = await proceed()
             except Exception as error:
                 # Its own failure may have taken the mark along; then it has ended before it could be interrupted.
-                is_keyless = isinstance(error, KeyInUse) and error.about is None
-                if mark.failure is None or not (is_keyless or interruption.expired()):
+                has_lost_its_key = isinstance(error, KeyInUse) and error.about is None
+                if mark.failure is None or not (has_lost_its_key or interruption.expired()):
                     raise
             finally:
                 mark.run = None

@@ -162,7 +162,7 @@ class StoreBody(RowReader):
                 "the transaction is over; its statements stand inside `async with`"
             )
         if self._doomed is not None:
-            if isinstance(self._doomed, (TransactionMisuse, StoreUnavailable)):
+            if isinstance(self._doomed, (KeyInUse, TransactionMisuse, StoreUnavailable)):
                 raise self._doomed
             raise TransactionMisuse(
                 f"a statement of this transaction has failed; only leaving it, or the savepoint, "

@@ -90,7 +90,7 @@ class Failures:
                 problem = _as_declared(problem, self._raises)
             wrong = find_misfit(problem)
         except Exception as error:  # a class of the service may have made of itself what it likes
-            wrong = repr(error)
+            wrong = type(error).__name__
         if wrong is None:
             return problem
         self.count += 1

@@ -212,7 +212,7 @@ def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
             return answer
         try:
             bare = _rebuild(bare, made)
-        except (msgspec.ValidationError, TypeError) as error:
+        except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
             raise _out_of_contract(operation, str(error)) from None
         found = look(bare) if is_inexact and look is not None else None
         if found is not None:

@@ -210,7 +210,7 @@ def failure_of(error: BaseException, operation: Operation | None = None) -> Fail
         kind = type(error)
         return Failure(kind.__name__, _meaning(kind), error.status >= _FAULT or not is_declared)
     if isinstance(error, CallError):
-        return Failure(error.code, without_secrets(str(error)), error.status >= _FAULT)
+        return Failure(error.code, without_secrets(error.detail), error.status >= _FAULT)
     return Failure(type(error).__name__, masked(str(error)))
 
 
