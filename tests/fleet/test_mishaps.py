@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+import pytest
 
 from borough.errors import ConfigurationError
 from borough.fleet.commands import Members, Scale, ask_fleet
@@ -27,7 +33,8 @@ def test_a_scale_that_fails_leaves_what_was_down_to_be_seen(tmp_path: Path) -> N
         (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
         os.kill(village.pid("ledger.1"), signal.SIGKILL)
         village.hears(DOWN)
-        assert village.command("scale", "ledger=2").returncode != 0
+        failed = village.command("scale", "ledger=2", "--json")
+        assert (failed.returncode != 0, json.loads(failed.stdout)) == (True, {"ledger": []})
         members = ask_fleet(village.data, Members()).facts["members"]
         assert [(each["name"], each["state"]) for each in members] == [
             ("clerk.1", "ready"),
@@ -44,13 +51,20 @@ def test_a_scale_that_fails_leaves_what_was_down_to_be_seen(tmp_path: Path) -> N
         assert village.stop() == 1
 
 
-def test_of_several_scales_those_before_one_that_fails_are_told(tmp_path: Path) -> None:
+def test_of_several_scales_those_before_one_that_fails_are_told_and_what_each_has_then(
+    tmp_path: Path,
+) -> None:
     root = write_village(tmp_path)
     with run_village(root, "fleet") as village:
         (root / "ledger" / "service.py").write_text("raise SystemExit('no')")
-        failed = village.command("scale", "clerk=1", "ledger=2")
+        failed = village.command("scale", "clerk=2", "ledger=2", "--json")
         assert failed.returncode != 0
-        assert failed.stderr.startswith("borough: clerk has 1 replica; ledger.2: ")
+        assert failed.stderr.startswith("borough: clerk has 2 replicas; ledger.2: ")
+        now = json.loads(failed.stdout)
+        assert {name: [each["replica"] for each in found] for name, found in now.items()} == {
+            "clerk": ["clerk.1", "clerk.2"],
+            "ledger": ["ledger.1"],
+        }
 
 
 def test_who_scales_a_fleet_that_starts_waits_for_the_end_of_that(tmp_path: Path) -> None:
@@ -196,3 +210,42 @@ def test_a_rollout_that_the_end_of_the_fleet_cuts_off_is_told_in_a_sentence_and_
         )
         assert "Traceback" not in village.said
         assert list((village.data / "releases").iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only on Linux a file can be held from readers")
+def test_a_rollout_that_is_cut_off_while_its_code_is_copied_leaves_no_copy(tmp_path: Path) -> None:
+    root, grown = write_village(tmp_path / "now"), write_grown(tmp_path / "next")
+    with run_village(root, "fleet") as village, held(grown / "ledger/service.py") as code:
+        words = ("rollout", "ledger", "--from", str(grown), "--data", str(village.data))
+        with subprocess.Popen(borough(*words), stderr=subprocess.PIPE, text=True) as asking:
+            until(lambda: is_waited_for(code))
+            village.process.terminate()
+            _, said = asking.communicate(timeout=PATIENCE_S)
+        assert said.endswith("borough: the fleet was stopped before that was done\n")
+        assert village.process.poll() is None  # it waits for the copy, so that it can remove it
+        code.close()
+        assert village.process.wait(PATIENCE_S) == 0
+        assert list((village.data / "releases").iterdir()) == []
+
+
+@contextmanager
+def held(path: Path) -> Iterator[BinaryIO]:
+    """Within the block nobody else gets to read the file, unless it is closed before."""
+    with path.open("r+b") as file:
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)  # which is of no harm; SIGIO would end us
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield file
+
+
+def is_waited_for(file: BinaryIO) -> bool:
+    """Whether somebody wants to read a held file."""
+    return fcntl.fcntl(file, fcntl.F_GETLEASE) != fcntl.F_WRLCK
+
+
+def test_what_a_killed_fleet_had_copied_in_part_goes_at_the_next_start(tmp_path: Path) -> None:
+    root = write_village(tmp_path)
+    releases = root / ".borough/releases"
+    for name in (".village-0a1b/village/ledger", "village-2c3d/village/ledger"):
+        (releases / name).mkdir(parents=True)
+    with run_village(root, "fleet"):
+        assert [path.name for path in releases.iterdir()] == ["village-2c3d"]

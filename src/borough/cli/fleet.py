@@ -36,7 +36,7 @@ from borough.fleet.launch import Launch
 from borough.fleet.member import Member
 from borough.fleet.releases import Rollouts, rolled_out
 from borough.fleet.supervisor import StartFailed, Supervisor
-from borough.runtime.code import reminders
+from borough.runtime.code import clear_away, reminders
 from borough.runtime.foreign import foreign_names, foreign_services
 from borough.runtime.host import OWN_RESOURCES, make_folder
 from borough.runtime.mocks import mocked
@@ -122,6 +122,7 @@ class _Fleet:
         }
         commands = CommandSocket(self.folder, handlers)
         commands.take_folder()
+        clear_away(self.folder)
         async with kept(self.system.configuration, clock) as keeper:
             launch = self.launch
             if keeper is not None:
@@ -260,16 +261,19 @@ class _Fleet:
         assert self.supervisor is not None
         for name, count in request.replicas.items():
             self.supervisor.scalable(name, count)  # nothing is done where not all can be
-        facts: dict[str, Any] = {}
+        done: dict[str, Sequence[Member]] = {}
         for name, count in request.replicas.items():
             try:
-                members = await self.supervisor.scale(name, count, say)
+                done[name] = await self.supervisor.scale(name, count, say)
             except StartFailed as error:
-                if not facts:
-                    raise
-                raise StartFailed(f"{_counted(facts)}; {error}", error.status) from error
-            facts[name] = [_described(member) for member in members]
-        return Answer(0, _counted(facts), facts)
+                said = f"{_counted(done)}; {error}" if done else str(error)
+                now = {each: self.supervisor.replicas_of(each) for each in request.replicas}
+                there = {
+                    each: [member for member in found if member.state != "failed"]
+                    for each, found in now.items()
+                }
+                return Answer(error.status, said, _listed(there))
+        return Answer(0, _counted(done), _listed(done))
 
     async def _roll_out(self, request: RolloutRequest, say: Say) -> Answer:
         assert self.rollouts is not None
@@ -357,6 +361,11 @@ def _counted(replicas: Mapping[str, Sequence[Any]]) -> str:
     """How many each has, for people to read."""
     said = ", ".join(f"{name} has {len(found)}" for name, found in replicas.items())
     return f"{said} replica{'' if said.endswith(' 1') else 's'}"
+
+
+def _listed(replicas: Mapping[str, Sequence[Member]]) -> dict[str, Any]:
+    """The replicas that each has, for `--json`."""
+    return {name: [_described(each) for each in found] for name, found in replicas.items()}
 
 
 def _described(member: Member) -> dict[str, Any]:

@@ -60,10 +60,10 @@ def _run(options: argparse.Namespace) -> int:
     answer = ask_fleet(fleet_folder(options), Scale(wanted), complain)
     if answer.status:
         print(f"borough: {answer.sentence}", file=sys.stderr)
-    elif options.json:
-        print(msgspec.json.encode(answer.facts).decode())
-    else:
+    elif not options.json:
         print(answer.sentence)
+    if options.json and answer.facts:
+        print(msgspec.json.encode(answer.facts).decode())
     return answer.status
 
 

@@ -18,7 +18,17 @@ import msgspec
 from borough.errors import ConfigurationError
 from borough.runtime.whole_folder import remove_whole, written_whole
 
-__all__ = ["Code", "Kept", "Wanted", "code_from", "forget", "keep", "kept", "reminders"]
+__all__ = [
+    "Code",
+    "Kept",
+    "Wanted",
+    "clear_away",
+    "code_from",
+    "forget",
+    "keep",
+    "kept",
+    "reminders",
+]
 
 _RECORD = "current.json"
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
@@ -343,3 +353,9 @@ def forget(code: Code, running: Iterable[Code], data: Path) -> None:
         top = place if place.parent == data / "releases" else place.parent
         if top.parent == data / "releases":
             remove_whole(top)
+
+
+def clear_away(data: Path) -> None:
+    """Remove what a fleet that was killed had half copied or half removed; nothing else may run on the data."""
+    for beside in (data / "releases").glob(".*"):
+        shutil.rmtree(beside, ignore_errors=True)
