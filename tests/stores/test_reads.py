@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,11 +19,9 @@ from borough.errors import (
     TransactionMisuse,
     WrongRowCount,
 )
-from borough.ports import Migration
 from borough.stores.sqlite import SqliteStore
-from borough.stores.sqlite.connection import Connection
 from tests.stores.bodies import ADD, SLOW, add, names
-from tests.stores.conftest import SCHEMA, Opener
+from tests.stores.conftest import Opener
 
 
 class Item(Struct):
@@ -119,58 +116,6 @@ async def test_all_gives_at_most_the_row_limit(opened: Opener) -> None:
     with pytest.raises(WrongRowCount, match="more than 3 rows"):
         await names(store)
     await add(store, "e")  # the refused read left nothing open
-
-
-@pytest.mark.parametrize(
-    "rest",
-    [
-        "stock = $1 order by name",
-        "stock is $1 group by name",
-        "stock = /* none */ $1 and id > $2 order by name",
-    ],
-)
-async def test_a_statement_with_parameters_is_planned_once(
-    opened: Opener, monkeypatch: pytest.MonkeyPatch, rest: str
-) -> None:
-    planned: list[int] = []
-    authorize = Connection._authorize
-
-    def noted(connection: Connection, action: int, *what: Any) -> int:
-        planned.append(action)
-        return authorize(connection, action, *what)
-
-    monkeypatch.setattr(Connection, "_authorize", noted)
-    store = await opened(slow_s=30.0)
-    async with store.transaction() as tx:
-        await tx.many("insert into item (name, stock) values ($1, 0)", [("a",), ("b",), ("c",)])
-    text, rest_of = f"select name from item where {rest}", [0] * ("$2" in rest)
-    assert await store.all(str, text, 1, *rest_of) == []
-    assert planned
-    planned.clear()
-    assert await store.all(str, text, 0, *rest_of) == ["a", "b", "c"]
-    assert not planned
-
-
-@pytest.mark.parametrize("rows", ["stock = 0", "name > '' and stock is 0"])
-async def test_an_index_of_some_rows_is_found_by_a_parameter(store: SqliteStore, rows: str) -> None:
-    await store.all(str, "select name from item where stock = $1", 0)
-    index = f"create index gone on item (stock, name) where {rows}"
-    await store.migrate("service", [SCHEMA, Migration("0002_gone.sql", index)])
-    how = rows.replace("0", "$1")
-    await store.all(
-        int, f"select id from item where {how}", 0
-    )  # EXPLAIN does not look for new indexes
-    plan = await store.all(tuple, f"explain query plan select id from item where {how}", 0)
-    assert "gone" in str(plan)
-
-
-@pytest.mark.parametrize("rows", ["stock is not null", "stock in (1, 2)", "stock > 0"])
-async def test_an_index_of_other_rows_is_no_reason_to_plan_anew(
-    store: SqliteStore, rows: str
-) -> None:
-    index = Migration("0002_some.sql", f"create index some on item (name) where {rows}")
-    await store.migrate("service", [SCHEMA, index])
-    assert store._texts["select 1 from item where stock = $1"].numbered.endswith("= +?1")
 
 
 async def test_a_write_outside_a_transaction_is_refused(store: SqliteStore) -> None:

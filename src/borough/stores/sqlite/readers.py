@@ -89,7 +89,7 @@ class Readers:
         is_calls: Callable[[], bool],
     ) -> None:
         """`is_calls` says whether the deadline of what runs at the moment is a call's."""
-        self._connection = connection
+        self.connection = connection
         self.is_calls = is_calls
         self._clock = clock
         self._options = options
@@ -136,7 +136,7 @@ class Readers:
             raise StoreUnavailable("the store is closed")
         if not statement.slow:
             slow_s = self._options.slow_s
-            quick = run_quickly(self._connection, statement, work, self._clock, slow_s, deadline)
+            quick = run_quickly(self.connection, statement, work, self._clock, slow_s, deadline)
             if quick is not None:
                 return quick
         lane = await self.take(deadline)
@@ -192,7 +192,7 @@ class Readers:
             if lane.connection is not None:
                 lane.connection.interrupt()
             await lane.close()
-        self._connection.close()
+        self.connection.close()
 
 
 class Snapshot(RowReader):

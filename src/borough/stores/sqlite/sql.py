@@ -8,6 +8,7 @@ is what enforces the refusals; here they get a clear message before anything run
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from borough.errors import StoreError, TransactionMisuse
 
@@ -38,15 +39,36 @@ _LAST_PARAMETER = 32_766
 class Statement:
     """One text: `numbered` is what SQLite gets. `slow` texts start off the event loop.
 
-    `returns` says whether it may give rows; what surely gives none needs no step to its end.
+    `returns` says whether it may give rows; what surely gives none needs no step to its end. `limits` are the numbers
+    of the parameters that are limits.
     """
 
-    __slots__ = ("_fast", "changes", "count", "numbered", "reads", "returns", "slow", "sql")
+    __slots__ = (
+        "_fast",
+        "changes",
+        "count",
+        "limits",
+        "numbered",
+        "reads",
+        "returns",
+        "slow",
+        "sql",
+    )
 
-    def __init__(self, sql: str, numbered: str, count: int, verb: str, *, returns: bool) -> None:
+    def __init__(
+        self,
+        sql: str,
+        numbered: str,
+        count: int,
+        verb: str,
+        *,
+        returns: bool,
+        limits: frozenset[int] = frozenset(),
+    ) -> None:
         self.sql = sql
         self.numbered = numbered
         self.count = count
+        self.limits = limits
         self.changes = verb in _CHANGES
         self.reads = verb in _READS
         self.returns = returns
@@ -74,16 +96,16 @@ class Statement:
                 self._fast = 0
 
 
-def read_statement(sql: str, *, by_value: bool = False) -> Statement:
+def read_statement(sql: str, computed: Collection[str] = ()) -> Statement:
     """Read a text. Raises `TransactionMisuse` for one that is refused, `StoreError` for one that is none.
 
-    SQLite plans a statement anew at each execution where what a column is to equal, beside an order, is a parameter,
-    and not where it is computed, if only by a plus. `by_value`: what a column is to equal may matter for the plan, so
-    that is left as it is. So is a limit: its value decides whether rows are sorted, or an index walked in their order.
+    A parameter after one of the words `computed`, in upper case, gets a plus, which changes nothing but how SQLite
+    plans: see `planning`.
     """
     parts: list[str] = []
     words: list[str] = []
     numbers: set[int] = set()
+    limits: set[int] = set()
     ended = False
     before = ""
     for token in _TOKEN.finditer(sql):
@@ -91,8 +113,7 @@ def read_statement(sql: str, *, by_value: bool = False) -> Statement:
         if kind == "skip":
             parts.append(text)
             continue
-        is_computed = not by_value and before in ("=", "IS")
-        before = text.upper()
+        after, before = before, text.upper()
         if kind == "end":
             ended = "TRIGGER" not in words[:4]  # whose body has its own semicolons
             parts.append(text)
@@ -104,7 +125,9 @@ def read_statement(sql: str, *, by_value: bool = False) -> Statement:
             if not 1 <= number <= _LAST_PARAMETER:
                 raise StoreError(f"{text} is no parameter; they count from $1 in: {sql}")
             numbers.add(number)
-            parts.append(f"+?{number}" if is_computed else f"?{number}")
+            if after == "LIMIT":
+                limits.add(number)
+            parts.append(f"+?{number}" if after in computed else f"?{number}")
             continue
         if kind == "foreign":
             raise StoreError(f"{text} is no parameter; write $1, $2, ... in: {sql}")
@@ -114,7 +137,14 @@ def read_statement(sql: str, *, by_value: bool = False) -> Statement:
     _refuse(first, words, sql)
     verb = _main_verb(first, words)
     returns = verb not in _CHANGES or "RETURNING" in words
-    return Statement(sql, "".join(parts), _count(numbers, sql), verb, returns=returns)
+    return Statement(
+        sql,
+        "".join(parts),
+        _count(numbers, sql),
+        verb,
+        returns=returns,
+        limits=frozenset(limits),
+    )
 
 
 def _count(numbers: set[int], sql: str) -> int:

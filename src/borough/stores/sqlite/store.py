@@ -28,8 +28,9 @@ from borough.stores.sqlite.connection import Connection
 from borough.stores.sqlite.faults import unusable
 from borough.stores.sqlite.migrate import apply_migrations
 from borough.stores.sqlite.options import SqliteOptions
+from borough.stores.sqlite.planning import chooses_by_value, planned_once
 from borough.stores.sqlite.readers import Readers, Snapshot
-from borough.stores.sqlite.sql import Statement, read_statement
+from borough.stores.sqlite.sql import Statement
 from borough.stores.sqlite.transaction import SqliteTransaction
 from borough.stores.sqlite.worker import Worker
 from borough.stores.sqlite.writer import Writer
@@ -63,7 +64,7 @@ class SqliteStore(RowReader):
         self._deadline = deadline
         self._options = options
         self._texts = Texts(self._text)
-        self._plans_by_value = True
+        self._chooses_by_value = True
         self._plans = RowPlans()
         self._baton = Baton(self.path)
         self._worker: Worker | None = None
@@ -149,7 +150,7 @@ class SqliteStore(RowReader):
         writer = self._connect(writes=True)
         made.append(writer)
         writer.checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)  # what a crash has left
-        self._know_plans(writer.plans_by_value())
+        self._know_plans(chooses_by_value(writer))
         made.append(self._connect(writes=False))
 
     async def close(self) -> None:
@@ -206,18 +207,19 @@ class SqliteStore(RowReader):
 
         def work(connection: Connection) -> tuple[list[str], bool]:
             applied = apply_migrations(connection, space, migrations, self._clock)
-            return applied, connection.plans_by_value()
+            return applied, chooses_by_value(connection)
 
         applied, by_value = await self._writer.alone(work, self._until())
         self._know_plans(by_value)
         return applied
 
     def _text(self, sql: str) -> Statement:
-        return read_statement(sql, by_value=self._plans_by_value)
+        connection = None if self._readers is None else self._readers.connection
+        return planned_once(sql, connection, by_value=self._chooses_by_value)
 
     def _know_plans(self, by_value: bool) -> None:
         """How texts are read from now on; those that were read before are read again."""
-        self._plans_by_value = by_value
+        self._chooses_by_value = by_value
         self._texts.clear()
 
     def _until(self) -> float:
