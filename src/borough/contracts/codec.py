@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode
@@ -335,7 +336,7 @@ def _given(value: Any) -> Any:
         members: dict[str, Any] = {}
         if config.tag_field is not None:
             members[config.tag_field] = config.tag
-        for field in msgspec.structs.fields(kind):
+        for field in _fields(kind):
             member = getattr(value, field.name)
             default = field.default
             if default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
@@ -349,6 +350,9 @@ def _given(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [_given(item) for item in shape]
     return shape
+
+
+_fields = cache(msgspec.structs.fields)  # of as many classes as contracts name
 
 
 def problem_document(problem: Problem, code: str, trace_id: str | None) -> dict[str, Any]:
