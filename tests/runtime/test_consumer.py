@@ -433,13 +433,18 @@ async def test_a_note_that_failed_loses_no_number(tmp_path: Path) -> None:
 
         class Failing(Positions):
             async def write(
-                self, lease: Lease, position: int, sequence: int, places: str = ""
+                self,
+                lease: Lease,
+                position: int,
+                sequence: int,
+                places: str = "",
+                settled_at: float | None = None,
             ) -> None:
                 nonlocal failures
                 failures += 1
                 if failures == 1:
                     raise StoreUnavailable("the disk is full")
-                await positions.write(lease, position, sequence, places)
+                await positions.write(lease, position, sequence, places, settled_at)
 
         consumer.positions = Failing("mail.hear", TOPIC, mail.db, stage.broker)
         async with running(relay, consumer):

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ import pytest
 
 from borough import Database, Event, Service, System, contract, on
 from borough.contracts.retention import Retention
-from borough.errors import ConfigurationError
+from borough.errors import ConfigurationError, StoreUnavailable
 from borough.reliability.idempotency import LONGEST_MARK_S
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.configuration import Configuration
@@ -20,7 +20,7 @@ from borough.runtime.housekeeping import Housekeeping, HousekeepingTerms
 from borough.runtime.pulse import until_quiet
 from borough.testing import start
 from borough.testing.clock import ManualClock
-from tests.runtime.stage import TOPIC, Place, Stage, remember, running, staged
+from tests.runtime.stage import TOPIC, Place, Placed, Stage, remember, running, staged
 
 DAY = 86_400.0
 
@@ -115,6 +115,47 @@ async def test_an_outage_longer_than_the_retention_doubles_nothing(tmp_path: Pat
         await noted(mail, clock.epoch_s())
         await keeping.sweep(await leased(mail))
         assert await remembered(mail) == []
+
+
+async def test_what_has_overtaken_an_event_that_stood_still_for_long_is_not_done_again(
+    tmp_path: Path,
+) -> None:
+    async with kept(tmp_path) as (clock, stage, mail, keeping):
+        orders = await stage.place("orders")
+        relay = stage.relay(orders)
+        let_go: set[int] = set()
+
+        async def hear(event: Placed, tx: Any) -> None:
+            if event.customer == "ann" and event.number not in let_go:
+                raise StoreUnavailable("not the event's fault, and not for all")
+            await remember(mail)(event, tx)
+
+        consumer = stage.consumer(mail, hear, takes_transaction=True)
+        await consumer.register()
+        async with running(relay, consumer):
+            for number, customer in enumerate(("ann", "ann", "bob")):
+                await orders.place_order(number, customer)
+            await passing(clock, lambda: consumer.handled == 1)
+            clock.advance(8 * DAY)
+            let_go.add(0)
+            await passing(clock, lambda: consumer.noted.count > 0)
+            await keeping.sweep(await leased(mail))
+        again = stage.consumer(mail, remember(mail), takes_transaction=True)
+        async with running(again):
+            await until_quiet([again], stage.activity)
+        assert await mail.seen() == [2, 0, 1]
+        clock.advance(7 * DAY + 1)
+        await noted(mail, clock.epoch_s())
+        await keeping.sweep(await leased(mail))
+        assert await remembered(mail) == []
+
+
+async def passing(clock: ManualClock, is_so: Callable[[], bool]) -> None:
+    """Let time pass until it is so."""
+    async with asyncio.timeout(20):
+        while not is_so():  # what waits, waits on the clock
+            clock.advance(0.5)
+            await asyncio.sleep(0.001)
 
 
 async def test_a_past_generation_is_forgotten_at_once(tmp_path: Path) -> None:

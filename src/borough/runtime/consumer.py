@@ -245,26 +245,30 @@ class Consumer:
         if not broker.keeps_order:
             self._in_order = subscription = self._ordered(subscription, noted)
         try:
+            end = 0
             if broker.keeps_order:
-                await self._tell_of_end(subscription, position)
+                end = await self._end_of(subscription, position)
                 if isinstance(subscription, PlacedSubscription) and not noted.places:
                     await self._note_places(lease, position, subscription)
             # It may begin before what was noted, or behind.
             begin = subscription.position if broker.keeps_order else 0
-            course = self._course = Course(self, subscription, lease, begin)
+            course = self._course = Course(self, subscription, lease, begin, end)
             await course.run()
         finally:
             self._course = None
             # What is left open would keep from others what the broker has given to it.
             await ended(asyncio.ensure_future(subscription.close()))
 
-    async def _tell_of_end(self, subscription: Subscription, position: int) -> None:
-        if subscription.position < position and await self.broker.end(self.topic) < position:
+    async def _end_of(self, subscription: Subscription, position: int) -> int:
+        """Where the topic ends. It is told when that is before what was read."""
+        end = await self.broker.end(self.topic)
+        if subscription.position < position and end < position:
             _log.error(
                 "%s: %s ends before what was read of it; was it restored from a backup?",
                 self.handler.name,
                 self.topic,
             )
+        return end
 
     async def _note_places(
         self, lease: Lease, position: int, subscription: PlacedSubscription

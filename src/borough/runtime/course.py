@@ -31,6 +31,7 @@ from borough.reliability.lanes import Lanes, Start
 from borough.reliability.lease import Lease, LeaseLost
 from borough.reliability.numbers_done import NumbersDone
 from borough.reliability.retries import Verdict
+from borough.reliability.settled_time import SettledTime
 from borough.runtime.envelope import EventUnreadable
 from borough.runtime.event_handler import EventRefused, EventSpared
 from borough.runtime.handling import Outcome
@@ -65,8 +66,9 @@ class Course:
     """One lease's worth of consuming."""
 
     def __init__(
-        self, consumer: Consumer, subscription: Subscription, lease: Lease, position: int
+        self, consumer: Consumer, subscription: Subscription, lease: Lease, position: int, end: int
     ) -> None:
+        """`end` is where the topic ends now: no holder before has done anything behind it."""
         self._consumer = consumer
         self._subscription = subscription
         self._lease = lease
@@ -81,6 +83,7 @@ class Course:
         self._noted = position
         self._since_note = 0
         self._numbers = NumbersDone()
+        self._settled = SettledTime(end, self._clock.epoch_s())
         self._missed = 0
         self._progress = Pulse()
         self._full = Pulse()
@@ -464,7 +467,8 @@ class Course:
         places = ""
         if isinstance(subscription, PlacedSubscription):
             places = subscription.places(position)
-        await self._consumer.positions.write(self._lease, position, number, places)
+        settled_at = self._settled.at(position, subscription.position, self._clock.epoch_s())
+        await self._consumer.positions.write(self._lease, position, number, places, settled_at)
 
 
 class Died(Exception):

@@ -2,8 +2,8 @@
 
 It is a leased role, and works in batches: each a transaction of a few hundredths of a second that
 checks the lease, followed by a rest as long, so that others hardly notice. Nothing that may still
-be needed goes: the inbox of a handler is aged by when its position was last noted, so that after an
-outage, however long, what is delivered again is still known. Leases are never deleted.
+be needed goes: the inbox of a handler is aged by when all that it had done was at or before its position, so
+that after an outage, however long, what is delivered again is still known. Leases are never deleted.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ class Housekeeping:
         counts.trimmed_bytes += trimmed.bytes
 
     async def _noted(self, now: float) -> dict[str, float]:
-        """By handler, until when it is sure to have been at work.
+        """By handler, until when what it had done is sure to come to it no more.
 
         A broker that keeps positions keeps back what a handler has missed, too.
         """

@@ -33,7 +33,7 @@ insert into borough_positions (handler, topic, position, noted_at, target, seque
 values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (handler, topic) do nothing
 """
 _WRITE = """
-update borough_positions set position = $3, noted_at = $5, origin = $7,
+update borough_positions set position = $3, noted_at = coalesce($5, noted_at), origin = $7,
     places = case when $6 <> '' then $6 else places end,
     sequence = case when sequence < $4 and $4 > 0 then $4 else sequence end
 where handler = $1 and topic = $2
@@ -66,11 +66,11 @@ class _Place(msgspec.Struct, frozen=True):
 class Noted(msgspec.Struct, frozen=True):
     """How far a handler is: `position` is the broker's, `sequence` that of the last event done.
 
-    `sequence` is 0 where none is done, and `is_known` where a new handler's publisher has said where the topic
-    ended. `target` is the position where the topic ended when a projection began: that of the broker, or the
-    number of the last event where its publisher keeps the history; 0 where that was not known. `places` is
-    what the broker wants noted beside a position. All of it but the number is of the log `origin`, as it stands in
-    the row; `made_in` says it of rows of earlier versions, too.
+    What was done before `noted_at` is at or before it. `sequence` is 0 where none is done, and `is_known` where a
+    new handler's publisher has said where the topic ended. `target` is the position where the topic ended when a
+    projection began: that of the broker, or the number of the last event where its publisher keeps the history; 0
+    where that was not known. `places` is what the broker wants noted beside a position. All of it but the number
+    is of the log `origin`, as it stands in the row; `made_in` says it of rows of earlier versions, too.
     """
 
     position: int
@@ -213,13 +213,23 @@ class Positions:
             noted = await tx.one(Noted, _READ, *is_about)
         return noted
 
-    async def write(self, lease: Lease, position: int, sequence: int, places: str = "") -> None:
-        """Note that all up to `position`, `sequence` and `places` is done. Raises `LeaseLost`."""
+    async def write(
+        self,
+        lease: Lease,
+        position: int,
+        sequence: int,
+        places: str = "",
+        settled_at: float | None = None,
+    ) -> None:
+        """Note that all up to `position`, `sequence` and `places` is done. Raises `LeaseLost`.
+
+        What was done before `settled_at` lies at or before the position; None where that is no later than it was.
+        """
         async with self._database.store.transaction(serializable=False) as tx:
             await hold_lease(tx, lease)
-            now = self._database.clock.epoch_s()
             is_about = self._handler, self._topic
-            await tx.execute(_WRITE, *is_about, position, sequence, now, places, self._origin)
+            noted = position, sequence, settled_at, places, self._origin
+            await tx.execute(_WRITE, *is_about, *noted)
 
     async def ending(self) -> int:
         """The number of the last event of the topic, below 0 where its publisher does not say so in time."""
