@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from borough.brokers.embedded import EmbeddedBroker
 from borough.contracts.retention import LATEST_PER_KEY, Retention
@@ -32,6 +32,7 @@ class TopicMachine(RuleBasedStateMachine):
         self.brokers: list[EmbeddedBroker] = []
         self.sent: list[Message] = []
         self.times: list[float] = []
+        self.was_wrong = False
         self.begin = 0
         self.batch = 0
         self.read: list[int] = []
@@ -67,6 +68,17 @@ class TopicMachine(RuleBasedStateMachine):
         self.batch = len(new)
         if not first:
             self.begin = self.runner.run(self.brokers[which].earliest(TOPIC))
+
+    @precondition(lambda self: not self.was_wrong)
+    @rule(hours=st.sampled_from([-1000, 1000]), key=st.integers(0, 5))
+    def append_while_the_clock_is_wrong(self, hours: int, key: int) -> None:
+        """Once. What was published then may be as old as its own clock says, others are not."""
+        self.was_wrong = True
+        now = self.clock.epoch_s()
+        self.clock.advance(hours * HOUR)
+        self.append(0, [key], 0, 0)
+        self.clock.advance(-hours * HOUR)
+        self.times[-1] = min(now, self.times[-1])
 
     @rule(hours=st.integers(1, 3))
     def time_passes(self, hours: int) -> None:

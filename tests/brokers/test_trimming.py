@@ -167,6 +167,27 @@ async def test_a_clock_that_was_ahead_for_a_while_does_not_keep_events_for_ever(
         assert [m.sequence for m in await everything(broker)] == [2]
 
 
+@pytest.mark.parametrize("closed", [False, True])
+async def test_a_clock_that_was_behind_for_a_while_removes_nothing_that_is_retained(
+    tmp_path: Path, closed: bool
+) -> None:
+    clock = ManualClock()
+    async with opened(tmp_path, clock) as broker:
+        await broker.publish([numbered(0)])
+        clock.advance(4 * HOUR)
+        await broker.publish([numbered(1)])
+        if closed:
+            await broker.trim(TOPIC, DAY, clock.epoch_s())
+        clock.advance(-1000 * HOUR)
+        await broker.publish([numbered(2)])
+        clock.advance(1000 * HOUR)
+        await broker.trim(TOPIC, DAY, clock.epoch_s())
+        assert len(segments_of(tmp_path)) == 2 + closed
+        assert [m.sequence for m in await everything(broker)] == [0, 1, 2]
+        clock.advance(25 * HOUR)
+        assert (await broker.trim(TOPIC, DAY, clock.epoch_s())).records == 3
+
+
 async def test_only_one_process_trims_a_topic_at_a_time(tmp_path: Path) -> None:
     clock = ManualClock()
     async with opened(tmp_path, clock) as broker:

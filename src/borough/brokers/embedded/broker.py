@@ -229,7 +229,7 @@ class EmbeddedBroker:
                     return Trimmed()
                 remove_covered(segments)
                 if retention.kind == "age":
-                    return remove_older(segments, now_s - retention.seconds)
+                    return remove_older(segments, now_s - retention.seconds, now_s)
                 return compact(segments, self._full, stopping.is_set)
         except CompactionStopped:
             return Trimmed()

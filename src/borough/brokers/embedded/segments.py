@@ -20,7 +20,16 @@ from typing import Final, NamedTuple
 from borough.brokers.embedded.frames import find_frame, read_id, scan_records
 from borough.errors import BrokerError
 
-__all__ = ["HEAD_SIZE", "Head", "Segment", "Segments", "Tail", "sync_file", "sync_folder"]
+__all__ = [
+    "HEAD_SIZE",
+    "SET_BACK_MS",
+    "Head",
+    "Segment",
+    "Segments",
+    "Tail",
+    "sync_file",
+    "sync_folder",
+]
 
 _HEAD: Final = struct.Struct("<8sQQQQQI")
 _MAGIC: Final = b"BOROUGH2"
@@ -33,6 +42,8 @@ _PIECE: Final = 1024 * 1024
 _NEAR: Final = 64 * 1024
 
 HEAD_SIZE: Final = _HEAD.size + _CHECK.size
+SET_BACK_MS: Final = 30 * 86_400_000
+"""Times of records fall only where a clock is set back by more than that: before or since, it was wrong."""
 
 sync_file = getattr(os, "fdatasync", os.fsync)
 

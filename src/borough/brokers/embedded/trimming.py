@@ -1,8 +1,9 @@
 """Which segments of a topic retention lets go, and how much a topic holds.
 
 Only closed segments are removed, oldest first, each when its newest record is older than is
-retained; the head of the next segment says when that was. The last segment stays, and with it the
-numbers, so the broker closes one that has become old before it trims.
+retained; the head of the next segment says when that was, unless a clock was wrong meanwhile. The
+last segment stays, and with it the numbers, so the broker closes one that has become old before it
+trims.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import Final
 
-from borough.brokers.embedded.segments import Segment, Segments
+from borough.brokers.embedded.frames import scan_records
+from borough.brokers.embedded.segments import HEAD_SIZE, SET_BACK_MS, Segment, Segments
 from borough.errors import BrokerError
 from borough.ports import TopicFacts, Trimmed
 
@@ -50,14 +53,10 @@ def trimming(segments: Segments) -> Generator[bool, None, None]:
         os.close(fd)  # gives the lock back
 
 
-def remove_older(segments: Segments, than_s: float) -> Trimmed:
+def remove_older(segments: Segments, than_s: float, now_s: float) -> Trimmed:
     """Remove each closed segment whose newest record is from before `than_s`."""
     with opened(segments) as found:
-        keep = len(found) - 1
-        # From the newest on: a clock that was ahead for a while must not hold up what is before.
-        while keep > 0 and found[keep].head.before_ms >= than_s * 1000:
-            keep -= 1
-        gone = found[: max(keep, 0)]
+        gone = found[: _how_many_are_older(found, than_s * 1000, now_s * 1000 + SET_BACK_MS)]
         if not gone:
             return Trimmed()
         records = sum(
@@ -67,6 +66,34 @@ def remove_older(segments: Segments, than_s: float) -> Trimmed:
         first = found[len(gone)].head.base
         segments.remove([base for base in segments.bases() if base < first])
         return Trimmed(records, size)
+
+
+def _how_many_are_older(found: Sequence[Segment], than_ms: float, ahead_ms: float) -> int:
+    """How many of the closed segments, from the first one on."""
+    older = 0
+    for index, (segment, following) in enumerate(pairwise(found), 1):
+        is_older = _is_older(segment, following.head.before_ms, than_ms, ahead_ms)
+        if is_older is False:
+            break
+        older = index if is_older else older
+    return older
+
+
+def _is_older(segment: Segment, end_ms: int, than_ms: float, ahead_ms: float) -> bool | None:
+    """Whether a segment that ends at a time has nothing younger.
+
+    None where a clock was so far ahead that its times tell nothing: it goes with those behind it. Where times fall,
+    a clock was wrong for a while, and the last record says nothing of those before.
+    """
+    if than_ms <= end_ms <= ahead_ms:
+        return False
+    begin_ms = max(segment.head.before_ms, segment.first_time_ms() or 0)
+    if begin_ms <= end_ms <= ahead_ms:
+        return True
+    times = [record.time_ms for record in scan_records(segment.fd, HEAD_SIZE, segment.state()[0])]
+    if any(than_ms <= time_ms <= ahead_ms for time_ms in times):
+        return False
+    return None if max(times, default=0) > ahead_ms else True
 
 
 def remove_covered(segments: Segments) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from borough.brokers.embedded.frames import batch_frames
 from borough.brokers.embedded.segments import (
+    SET_BACK_MS,
     Head,
     Segment,
     Segments,
@@ -33,7 +34,6 @@ FULL_SEGMENT: Final = 64 * 1024 * 1024
 """A segment of this size gets a successor."""
 
 _REMEMBERED: Final = 2000
-_SET_BACK_MS: Final = 30 * 86_400_000  # a clock that was further ahead than that was wrong
 _UNFINISHED: Final = "new"
 
 
@@ -203,7 +203,7 @@ class LogWriter:
         start, number = self._tail.offset, self._tail.number
         time_ms = int(now_s * 1000)
         if (
-            0 < self._tail.time_ms - time_ms < _SET_BACK_MS
+            0 < self._tail.time_ms - time_ms < SET_BACK_MS
         ):  # times never fall: retention goes by them
             time_ms = self._tail.time_ms
         data = b"".join(batch_frames(messages, number, time_ms))
