@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -217,6 +218,34 @@ PARKED = """
 insert into borough_parked (number, handler, generation, topic, event_id, type, sequence, body, attempts,
     parked_at) values ($1, 'mail.hear', 1, 't', $2, 'x', 1, x'', 8, 0)
 """
+
+
+async def test_what_a_clock_from_before_borough_has_stamped_is_kept_as_long_as_anything(
+    tmp_path: Path,
+) -> None:
+    async with kept(tmp_path) as (clock, _, mail, keeping):
+        lease, answered = await leased(mail), "select key from borough_answers"
+        answer = "insert into borough_answers values ('o', '', $1, x'', 'value', x'', $2)"
+        await write(mail, DEAD, *((number, f"dead {number}", 90.0) for number in range(300)))
+        await write(mail, answer, ("charge", 90.0))
+        for days in (0, 13):
+            clock.advance(days * DAY)
+            await keeping.sweep(lease)
+            assert await mail.store.one(int, "select count(*) from borough_dead") == 300
+            assert await mail.store.all(str, answered) == ["charge"]
+        clock.advance(3 * DAY)
+        await keeping.sweep(lease)
+        assert (keeping.counts.dead, keeping.counts.answers) == (300, 1)
+
+
+async def test_a_sweep_while_the_clock_is_from_before_borough_ends(tmp_path: Path) -> None:
+    clock = ManualClock(datetime(1970, 1, 1, 0, 1, tzinfo=UTC))
+    async with staged(tmp_path, clock) as stage:
+        mail = await stage.place("mail")
+        keeping = Housekeeping("mail", mail.store, mail.leases, clock, stage.broker, [], {})
+        await write(mail, DEAD, (1, "dead", 60.0))
+        await keeping.sweep(await leased(mail))
+        assert keeping.counts.dead == 0
 
 
 async def test_old_dead_events_go_unless_they_hold_others(

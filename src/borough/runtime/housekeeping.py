@@ -73,6 +73,20 @@ delete from borough_dead where number in (
     and not exists (select 1 from borough_parked p where p.number = d.number)
     order by died_at limit $2)
 """
+_BEFORE_BOROUGH_S = 1_735_689_600.0
+"""The beginning of 2025. What is stamped with an earlier time was written while the clock was wrong."""
+_WRONGLY_STAMPED = """
+select 1 where exists (select 1 from borough_dead where died_at < $1)
+or exists (select 1 from borough_answers where created_at < $1)
+"""
+_STAMP_DEAD = """
+update borough_dead set died_at = $1 where number in (
+    select number from borough_dead where died_at < $2 limit $3)
+"""
+_STAMP_ANSWERS = """
+update borough_answers set created_at = $1 where (operation, scope, key) in (
+    select operation, scope, key from borough_answers where created_at < $2 limit $3)
+"""
 _ANSWERS = """
 delete from borough_answers where (operation, scope, key) in (
     select operation, scope, key from borough_answers where created_at < $1
@@ -189,6 +203,7 @@ class Housekeeping:
         """Delete all that is old now. Raises `LeaseLost`, `StoreError`, `BrokerError`."""
         counts, terms = self.counts, self._terms
         now = self._clock.epoch_s()
+        await self._stamp_anew(lease, now)
         for handler, last in (await self._noted(now)).items():
             counts.inbox += await self._clear(lease, _INBOX, handler, last - terms.inbox_for_s)
         counts.inbox += await self._clear(lease, _PAST_INBOX)
@@ -213,6 +228,16 @@ class Housekeeping:
                 statement, bound = trim
                 counts.trimmed_events += await self._clear(lease, statement, topic, bound)
 
+    async def _stamp_anew(self, lease: Lease, now: float) -> None:
+        """Let what nobody else has a copy of not go because a machine began in 1970: it is as old as now."""
+        store = self._store
+        if now < _BEFORE_BOROUGH_S or not await store.maybe(
+            int, _WRONGLY_STAMPED, _BEFORE_BOROUGH_S
+        ):
+            return
+        for statement in (_STAMP_DEAD, _STAMP_ANSWERS):
+            await self._clear(lease, statement, now, _BEFORE_BOROUGH_S)
+
     async def _trim(self, topic: str, retention: Retention, now: float) -> None:
         counts = self.counts
         try:
@@ -235,7 +260,7 @@ class Housekeeping:
         return found
 
     async def _clear(self, lease: Lease, statement: str, *values: object) -> int:
-        """Run a deletion, whose last parameter is a limit, until it finds no more."""
+        """Run a statement, whose last parameter is a limit, until it finds no more."""
         clock = self._clock
         cleared = 0
         while not self._stopping.is_set():
