@@ -211,6 +211,7 @@ REFUSED = [
     (2**63, "64 bits"),
     (-(2**63) - 1, "64 bits"),
     (datetime(2025, 1, 1), "no time zone"),
+    (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "no time in UTC"),
     (Decimal("NaN"), "no number"),
     (Decimal("Infinity"), "no number"),
     (object(), "cannot be stored"),

@@ -72,7 +72,10 @@ def _is_number(text: str) -> int:
 def _datetime(value: datetime) -> str:
     if value.tzinfo is None:
         raise StoreError(f"{value!r} has no time zone; store aware times only (clock.now() is)")
-    utc = value.astimezone(UTC).replace(tzinfo=None)
+    try:
+        utc = value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise StoreError(f"{value!r} is no time in UTC") from None
     return f"{utc.isoformat(timespec='microseconds')}Z"
 
 
