@@ -55,6 +55,33 @@ async def test_dead_letters_of_a_handler_that_is_gone_are_not_replayed(tmp_path:
         assert len(await dead(mail)) == 1
 
 
+async def test_an_event_that_died_twice_is_replayed_once(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"), (2, "bad"))
+            await quiet(stage, relay, consumer)
+        # As on another broker, which has the topic still, when the inbox has forgotten it.
+        async with mail.store.transaction() as tx:
+            await tx.execute("delete from borough_inbox")
+            await tx.execute("update borough_positions set position = 0")
+        again = consumer_of(stage, mail, bad.hear)
+        async with running(again):
+            await quiet(stage, again)
+        assert len(await dead(mail)) == 4
+        bad.customers.clear()
+        letters = DeadLetters(mail.store, stage.clock)
+        await letters.replay(Selection(), {"mail.hear"})
+        last = consumer_of(stage, mail, bad.hear)
+        async with running(last):
+            await quiet(stage, last)
+        assert await mail.seen() == [1, 2]
+        assert await dead(mail) == []
+
+
 class AtWork:
     """A form-two handler that stands still in event 2 until it is let go, and then fails once."""
 

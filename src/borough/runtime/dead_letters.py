@@ -49,12 +49,16 @@ _BEFORE = """
 select 1 from borough_parked
 where handler = $1 and generation = $2 and topic = $3 and key = $4 and number < $5 limit 1
 """
+# Where the inbox had forgotten it, an event may have died before or be parked again: it is handled once.
 _PARK = """
 insert into borough_parked
 (number, handler, generation, topic, event_id, type, key, sequence, body, attempts, parked_at,
  due, cause)
 select number, handler, generation, topic, event_id, type, key, sequence, body, 0, parked_at,
  $2, null from borough_dead where number = $1
+and not exists (
+    select 1 from borough_parked p where p.handler = borough_dead.handler
+    and p.generation = borough_dead.generation and p.event_id = borough_dead.event_id and p.number <> $1)
 on conflict (number) do update set due = excluded.due, attempts = 0, cause = null
 """
 _UNPARK = "delete from borough_parked where number = $1"
