@@ -27,6 +27,40 @@ class Asking(Service):
         "Asking.answers has a route, which nobody serves",
         "Routes stand in the contract: declare the operation there, and implement it here without",
     ),
+    "a service of a contract that is not marked": (
+        """
+class Answers(Protocol):  # <-
+    @get("/answers", allow=ANYONE)
+    async def answers(self) -> int: ...
+
+class Asking(Service, Answers):
+    async def answers(self) -> int:
+        return 1
+""",
+        "Asking inherits Answers, which has routes and is no contract",
+        'Mark Answers with @contract("SERVICE", version="1.0")',
+    ),
+    "a dependency on a contract that is not marked": (
+        """
+class Answers(Protocol):
+    @get("/answers", allow=ANYONE)
+    async def answers(self) -> int: ...
+
+class Asking(Service):
+    clock: Clock
+    answers: Answers  # <-
+""",
+        "Asking.answers is annotated with Answers, which has routes and is no contract",
+        'Mark Answers with @contract("SERVICE", version="1.0")',
+    ),
+    "an attribute that is called as an operation": (
+        """
+class Storing(Service, Post):
+    send: Database  # <-
+""",
+        "Storing.send is an attribute and an operation",
+        "Rename the attribute, which would be there in place of the operation",
+    ),
     "an open that is no coroutine": (
         """
 class Asking(Service):

@@ -229,6 +229,31 @@ class Selling(Till, Service):
     db: Database
     async def close(self) -> None: ...
 """,
+    "routes that a contract inherits": """
+class Stocked(Protocol):
+    @get("/left")
+    async def left(self) -> int: ...
+
+@contract("store", version="1.0")
+class Store(Stocked, Protocol): ...
+
+class Storing(Service, Store):
+    async def left(self) -> int:
+        return 1
+
+class Selling(Service):
+    store: Store
+""",
+    "an attribute that is called as an operation of another object": """
+class Others:
+    def __init__(self, selling: object) -> None: ...
+    async def sell(self, price: float = 1) -> int:
+        return 1
+
+class Selling(Service):
+    sell: Database
+    sale = provide(Sale, Others)
+""",
     "attributes that the class fills itself": """
 class Selling(Service):
     made: Callable[[], Wishes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -18,9 +18,16 @@ from borough.services.data import Database
 from borough.services.service import Service
 from borough.services.settings import Secret, Settings
 
-__all__ = ["meant_in", "misread", "misread_operation", "misread_settings"]
+__all__ = [
+    "meant_in",
+    "misread",
+    "misread_needs",
+    "misread_operation",
+    "misread_settings",
+]
 
 _Judged = tuple[str, str, Any]
+_MARK_IT = 'Mark {} with @contract("SERVICE", version="1.0")'
 
 
 def misread(cls: type[Service]) -> Iterator[_Judged]:
@@ -30,6 +37,9 @@ def misread(cls: type[Service]) -> Iterator[_Judged]:
         annotated = inspect.get_annotations(base)
         own = {name: value for name, value in vars(base).items() if name not in seen}
         seen.update(own, annotated)  # what a base says of the same name counts no more
+        if is_unmarked(base) and not _is_part(base, cls):
+            what = f"{cls.__name__} inherits {base.__name__}, which has routes and is no contract"
+            yield what, _MARK_IT.format(base.__name__), base
         if base is Service or getattr(base, "_is_protocol", False):
             continue
         for name, value in own.items():
@@ -48,6 +58,20 @@ def misread(cls: type[Service]) -> Iterator[_Judged]:
         if not is_async or not takes(function, 1):
             remedy = f"Write `async def {name}(self) -> None`; what it needs is an attribute of the class"
             yield f"{cls.__name__}.{name} has the wrong form", remedy, function
+
+
+def misread_needs(cls: type[Service], hints: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with an annotated attribute by itself: message, remedy, and its name."""
+    for name, kind in hints.items():
+        what = f"{cls.__name__}.{name}"
+        if is_unmarked(kind):
+            stands = (
+                f"{what} is annotated with {kind.__name__}, which has routes and is no contract"
+            )
+            yield stands, _MARK_IT.format(kind.__name__), name
+        elif any(hasattr(vars(base).get(name), OPERATION_MARK) for base in cls.__mro__):
+            remedy = "Rename the attribute, which would be there in place of the operation"
+            yield f"{what} is an attribute and an operation", remedy, name
 
 
 def misread_operation(cls: type[Service], function: Any, operation: Operation) -> Iterator[_Judged]:
@@ -104,6 +128,19 @@ def meant_in(kind: Any) -> Any:
         if is_filled_in(part) and (is_wrapping or contract_mark(part) is not None):
             return part
     return None
+
+
+def is_unmarked(kind: Any) -> bool:
+    """Whether it is written as a contract is, and nobody takes it for one."""
+    if not isinstance(kind, type) or not getattr(kind, "_is_protocol", False):
+        return False
+    is_routed = any(hasattr(value, OPERATION_MARK) for value in vars(kind).values())
+    return is_routed and contract_mark(kind) is None
+
+
+def _is_part(base: type[Any], cls: type[Any]) -> bool:
+    """Whether a contract of the class has the operations of that base."""
+    return any(contract_mark(each) is not None and base in each.__mro__ for each in cls.__mro__)
 
 
 def is_filled_in(kind: Any) -> bool:

@@ -21,7 +21,13 @@ from borough.contracts.source import FaultList, same_name
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.applications import Application
 from borough.runtime.methods import HandlerPlan, MethodPlans, MountPlan, SchedulePlan, takes
-from borough.runtime.misreadings import meant_in, misread, misread_operation, misread_settings
+from borough.runtime.misreadings import (
+    meant_in,
+    misread,
+    misread_needs,
+    misread_operation,
+    misread_settings,
+)
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.data import Database
 from borough.services.service import Provided, Service
@@ -301,6 +307,8 @@ class _Wiring:
                 cls,
             )
             hints = {}
+        for message, remedy, attribute in misread_needs(cls, hints):
+            self.found.add(message, remedy, cls, attribute)
         for attribute, kind in hints.items():
             if not isinstance(kind, type):
                 meant = meant_in(kind)
