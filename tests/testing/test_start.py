@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from borough import Database, Event, Key, Service, Transaction, contract, on, post
+from borough import Database, Event, Key, Secret, Service, Transaction, contract, on, post
 from borough.errors import ConfigurationError, Unavailable
 from borough.runtime.system import System
-from borough.testing import Hardship, NotQuiet, fake, start
+from borough.testing import Hardship, Mode, NotQuiet, fake, start
 from tests.calls.town import Depot, DepotService, Desk, Seen, town
 
 
@@ -49,12 +49,54 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"only": ["dept"]}, "there is no service 'dept'; there are depot, desk"),
     ({"hardship": Hardship()}, 'hardship is for mode="honest"'),
     ({"settings": {"edge.prt": 1}}, "edge.prt is no option"),
+    ({"settings": {"services.depot.settings.key": Secret("x")}}, "a Secret for services.depot"),
     ({"fakes": {"depot": object()}}, "fakes has 'depot', which is no contract"),
     (
         {"fakes": {Depot: DepotService}},
         "the class DepotService and no object of it; write DepotService()",
     ),
 ]
+
+
+LOCK = """
+from typing import Protocol
+from borough import ANYONE, contract, get
+
+@contract("lock", version="1.0")
+class Lock(Protocol):
+    @get("/opened", allow=ANYONE)
+    async def opened(self, by: str) -> bool: ...
+"""
+LOCK_SERVICE = """
+from borough import Secret, Service, Settings
+from {root}.lock.contract import Lock
+
+class LockSettings(Settings):
+    tries: int = 3
+    key: Secret
+
+class LockService(Service, Lock):
+    settings: LockSettings
+
+    async def opened(self, by: str) -> bool:
+        return by == f"{{self.settings.key.reveal()}} {{self.settings.tries}}"
+"""
+
+
+@pytest.mark.parametrize("mode", ["local", "processes"])
+async def test_of_the_environment_only_what_a_reference_names_is_read(
+    mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / f"gate_{tmp_path.name}_{mode}".replace("-", "_")
+    (root / "lock").mkdir(parents=True)
+    (root / "lock" / "contract.py").write_text(LOCK)
+    (root / "lock" / "service.py").write_text(LOCK_SERVICE.format(root=root.name))
+    (root / "borough.toml").write_text('[services.lock.settings]\nkey = "env:KEY_OF_LOCK"\n')
+    monkeypatch.setenv("KEY_OF_LOCK", "sesame")
+    monkeypatch.setenv("BOROUGH_LOCK_TRIES", "9")
+    (lock,) = System.load(root, environment={}).contracts
+    async with start(root, mode=mode) as running:
+        assert await running.client(lock).opened("sesame 3")
 
 
 @pytest.mark.parametrize(("wishes", "expected"), WRONG)

@@ -7,7 +7,6 @@ own process. What only one process can have (a clock of the test's, an instance)
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -207,6 +206,7 @@ async def start_fleet(
     *,
     fakes: Mapping[Callable[..., Any], object],
     flags: Mapping[str, Any],
+    environment: dict[str, str],
     data: Path,
     has_door: bool,
 ) -> AsyncGenerator[Running]:
@@ -240,7 +240,7 @@ async def start_fleet(
             flags={**flags, "data.folder": str(data)},
             code=tuple(folder for folder in sys.path if folder),
             has_door=has_door,
-            environment={k: v for k, v in os.environ.items() if not k.startswith("BOROUGH_")},
+            environment=environment,
         )
         supervisor = Supervisor(
             system,

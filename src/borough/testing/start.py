@@ -17,6 +17,7 @@ from borough.gateway.process import Process
 from borough.runtime.host import MakeTransport
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.service import Service
+from borough.services.settings import Secret
 from borough.testing.running import Running
 from borough.transports.honest import Hardship, HonestTransport
 
@@ -43,7 +44,7 @@ async def start(
 
     `only` names the services to run, all by default; `fakes` maps contracts to objects that answer
     them in place of their services, which are then not run; `settings` maps option paths
-    (`services.payments.settings.issuer_url`) to values; `data`
+    (`services.payments.settings.issuer_url`) to values, secrets by `env:NAME` or `file:PATH`; `data`
     keeps the databases in a folder of yours; `edge=True` opens the public listener on a free port;
     `hardship` makes honest calls slow or fail. Raises `DeclarationFaults` or `ConfigurationError`.
     """
@@ -61,6 +62,11 @@ async def start(
         )
     for faked, answering in (fakes or {}).items():
         _refuse_other(faked, answering)
+    for path, value in (settings or {}).items():
+        if isinstance(value, Secret):
+            raise ConfigurationError(
+                f'settings has a Secret for {path}; write "env:NAME" or "file:PATH" instead'
+            )
     chosen = _without_faked(_chosen(system, only, settings or {}), fakes or {})
     with tempfile.TemporaryDirectory(prefix="borough-test-", ignore_cleanup_errors=True) as folder:
         if mode == "processes":
@@ -71,6 +77,7 @@ async def start(
                 chosen,
                 fakes=fakes or {},
                 flags=flags,
+                environment=_environment(),
                 data=data or Path(folder),
                 has_door=edge,
             ) as fleet:
@@ -98,7 +105,7 @@ def _chosen(
     if isinstance(system, System):
         whole = system.configured(system.configuration.with_flags(settings)) if settings else system
     else:
-        whole = System.load(system, flags=settings, environment={})
+        whole = System.load(system, flags=settings, environment=_environment())
     if only is None:
         return whole
     names = {service_name(cls): cls for cls in whole.services}
@@ -108,6 +115,12 @@ def _chosen(
                 f"there is no service {name!r}; there are {', '.join(sorted(names))}"
             )
     return whole.narrowed([names[name] for name in only])
+
+
+def _environment() -> dict[str, str]:
+    """What references (`env:NAME`) may name: all that is no option, which a test says itself."""
+    own = ("BOROUGH_", "OTEL_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 def _refuse_other(faked: object, answering: object) -> None:
