@@ -1,6 +1,7 @@
 """A stream is a call until its first item; then it goes on beside calls, and takes none's place."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Protocol, cast
 
 import pytest
@@ -8,10 +9,12 @@ import pytest
 from borough import ANYONE, contract, get
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
-from borough.errors import ServiceFailure, Unavailable
+from borough.errors import DeadlineExceeded, ServiceFailure, Unavailable
 from borough.reliability.admission import Gate
 from borough.services.context import Call
 from borough.transports.callee import Callee
+from borough.transports.http.door import Door, Identity, Route
+from borough.transports.http.message import Connection, Headers, Request
 
 CLOCK = SystemClock()
 
@@ -113,3 +116,62 @@ async def test_a_stream_need_not_be_a_generator() -> None:
     callee = Callee(OPERATIONS["ticks"], Three, gate, CLOCK.monotonic)
     assert [item async for item in callee.stream((), Desk().call("ticks"))] == [2, 1, 0]
     assert (gate.in_flight, gate.streams) == (0, 0)
+
+
+async def giving_up_at_once() -> AsyncIterator[int]:
+    async with asyncio.timeout(0):
+        await asyncio.Event().wait()
+    yield 1
+
+
+async def giving_up_later() -> AsyncIterator[int]:
+    yield 1
+    raise TimeoutError("what it asked did not answer")
+
+
+@pytest.mark.parametrize("handler", [giving_up_at_once, giving_up_later])
+async def test_a_time_limit_of_the_handler_s_own_is_its_failure_and_no_deadline_of_the_stream(
+    handler: Callable[[], AsyncIterator[int]],
+) -> None:
+    gate = Gate(1, 2)
+    callee = Callee(OPERATIONS["ticks"], handler, gate, CLOCK.monotonic)
+    with pytest.raises(ServiceFailure, match=r"news\.News\.ticks failed"):
+        async for _ in callee.stream((), Desk().call("ticks")):
+            pass
+    assert (gate.in_flight, gate.streams, callee.failures) == (0, 0, 1)
+
+
+async def silent() -> AsyncIterator[int]:
+    yield 1
+    await asyncio.Event().wait()
+
+
+async def test_a_stream_that_falls_silent_is_late_and_no_failure_of_its_handler() -> None:
+    gate = Gate(1, 2)
+    callee = Callee(OPERATIONS["ticks"], silent, gate, CLOCK.monotonic, stream_idle_s=0.01)
+    stream = callee.stream((), Desk().call("ticks"))
+    assert await anext(stream) == 1
+    with pytest.raises(DeadlineExceeded, match="sent nothing in time"):
+        await anext(stream)
+    assert (gate.in_flight, gate.streams, callee.failures) == (0, 0, 0)
+
+
+async def test_a_stream_that_is_closed_before_it_is_read_has_ended_its_handler() -> None:
+    has_ended = False
+
+    async def endless() -> AsyncIterator[int]:
+        nonlocal has_ended
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            has_ended = True
+
+    gate = Gate(1, 2)
+    route = Route(Callee(OPERATIONS["ticks"], endless, gate, CLOCK.monotonic))
+    door = Door([route], lambda request, route: Identity(None, None), CLOCK, strict=True)
+    here = Connection(("127.0.0.1", 1))
+    response = await door.answer(Request("GET", "/news/ticks", "", Headers({}), b"", here))
+    assert (has_ended, gate.streams) == (False, 1)
+    await cast("AsyncGenerator[bytes]", response.body).aclose()  # as for HEAD
+    assert (has_ended, gate.streams) == (True, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Protocol, cast
@@ -239,11 +239,11 @@ class Callee:
 
         return await keyed(arguments, call, proceed)
 
-    def stream(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
+    def stream(self, arguments: Sequence[Any], call: Call) -> AsyncGenerator[Any]:
         """Run a streaming handler; the deadline covers the first item, then an idle limit each."""
         return self._streamed(arguments, call)
 
-    async def _streamed(self, arguments: Sequence[Any], call: Call) -> AsyncIterator[Any]:
+    async def _streamed(self, arguments: Sequence[Any], call: Call) -> AsyncGenerator[Any]:
         self._admit(call, arguments, is_stream=True)
         sight, began, parent = self.sight, self._monotonic(), None
         failure: BaseException | None = None
@@ -260,12 +260,15 @@ class Callee:
         try:
             items = context.run(self._handler, *arguments)  # a plain `def` may raise at once
             while True:
+                limit = asyncio.timeout(left)
                 try:
-                    async with asyncio.timeout(left):
+                    async with limit:
                         item = await _driven(context, items.__anext__())
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
+                    if not limit.expired():  # the handler's own
+                        raise
                     raise DeadlineExceeded(f"{call.operation} sent nothing in time") from None
                 if context.run(inside_transaction):
                     raise TransactionMisuse(f"{call.operation} yields inside an open transaction")

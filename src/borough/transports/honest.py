@@ -88,7 +88,7 @@ class HonestTransport:
             except Problem as problem:
                 raise _carried_problem(codec, problem) from None
             finally:
-                await stream.aclose()  # type: ignore[attr-defined]
+                await stream.aclose()
 
         return items
 

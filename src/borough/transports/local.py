@@ -238,6 +238,6 @@ def _stream(operation: Operation, callee: Callee) -> Send:
             async for item in stream:
                 yield item if settle is None else settle(item)
         finally:
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
 
     return items

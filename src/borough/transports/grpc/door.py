@@ -120,7 +120,7 @@ class GrpcDoor:
                             visit.leave()
                             await incoming.write(method.message(item))
                 finally:
-                    await items.aclose()  # type: ignore[attr-defined]
+                    await items.aclose()
         except TimeoutError:
             late = DeadlineExceeded(f"{method.path} did not end in time")
             failure = self._failure(visit, method, late)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -246,29 +246,49 @@ class Door:
             first = await anext(stream)
         except StopAsyncIteration:
             return Response(200, route.headers, b'{"end":true}\n')
-        return Response(200, route.headers, self._lines(route, first, stream, call))
+        return Response(200, route.headers, _Lines(_lines(route, first, stream, call), stream))
 
-    async def _lines(
-        self, route: Route, first: Any, stream: AsyncIterator[Any], call: Call
-    ) -> AsyncIterator[bytes]:
-        write = route.codec.write_result
-        try:
-            yield b'{"item":' + write(first) + b"}\n"
-            count = 0
-            async for item in stream:
-                count += 1
-                if not count % _TURN:
-                    await asyncio.sleep(0)  # a stream that never waits leaves others their turn
-                yield b'{"item":' + write(item) + b"}\n"
-            yield b'{"end":true}\n'
-        except Problem as problem:
-            code = route.codec.code_of(problem) or ServiceFailure.code
-            document = problem_document(problem, code, call.trace.trace_id if call.trace else None)
-            yield b'{"problem":' + _told(document) + b"}\n"
-        except CallError as error:
-            yield b'{"problem":' + _told(_document(error, call.trace)) + b"}\n"
-        finally:
-            await stream.aclose()  # type: ignore[attr-defined]
+
+class _Lines:
+    """The body of a stream; a class, as a generator never started runs no `finally`: to HEAD none is read."""
+
+    def __init__(self, lines: AsyncGenerator[bytes], stream: AsyncGenerator[Any]) -> None:
+        self._lines = lines
+        self._stream = stream
+
+    def __aiter__(self) -> AsyncGenerator[bytes]:
+        return self._lines
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._lines)
+
+    async def aclose(self) -> None:
+        """Nobody reads on: end the handler, here and now."""
+        await self._lines.aclose()
+        await self._stream.aclose()
+
+
+async def _lines(
+    route: Route, first: Any, stream: AsyncGenerator[Any], call: Call
+) -> AsyncGenerator[bytes]:
+    write = route.codec.write_result
+    try:
+        yield b'{"item":' + write(first) + b"}\n"
+        count = 0
+        async for item in stream:
+            count += 1
+            if not count % _TURN:
+                await asyncio.sleep(0)  # a stream that never waits leaves others their turn
+            yield b'{"item":' + write(item) + b"}\n"
+        yield b'{"end":true}\n'
+    except Problem as problem:
+        code = route.codec.code_of(problem) or ServiceFailure.code
+        document = problem_document(problem, code, call.trace.trace_id if call.trace else None)
+        yield b'{"problem":' + _told(document) + b"}\n"
+    except CallError as error:
+        yield b'{"problem":' + _told(_document(error, call.trace)) + b"}\n"
+    finally:
+        await stream.aclose()
 
 
 def _partial(answer: Response) -> Response:
