@@ -103,6 +103,69 @@ async def test_a_stream_as_long_as_was_announced_is_whole(tmp_path: Path) -> Non
     await town.edge.close()
 
 
+def sending(*messages: dict[str, Any]) -> Asgi:
+    """Sends these messages, and then waits for the end of the request."""
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        for message in messages:
+            await send({"type": "http.response.body", "status": 200, **message})
+        await receive()
+        await receive()
+
+    return app
+
+
+START = {"type": "http.response.start"}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ({"body": memoryview(b"ticktock")},),
+        ({"body": bytearray(b"ticktock")},),
+        ({"body": memoryview(b"tick"), "more_body": True}, {"body": bytearray(b"tock")}),
+    ],
+)
+async def test_an_application_may_send_whatever_is_of_bytes(
+    tmp_path: Path, pieces: tuple[dict[str, Any], ...]
+) -> None:
+    town = full(tmp_path, sending(START, *pieces), 1)
+    assert (await town.get("/library/raw")).body == b"ticktock"
+    await town.edge.close()
+
+
+async def test_a_piece_that_an_application_has_sent_stays_as_it_was(tmp_path: Path) -> None:
+    async def reusing(_: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        buffer = bytearray(b"tick")
+        await send({"type": "http.response.body", "body": buffer, "more_body": True})
+        buffer[:] = b"tock"
+        await send({"type": "http.response.body", "body": buffer})
+
+    town = full(tmp_path, reusing, 1)
+    assert (await town.get("/library/raw")).body == b"ticktock"
+    await town.edge.close()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (START, {"body": "tick"}),
+        (START, {"body": None, "more_body": True}),
+        ({**START, "headers": [("content-type", "text/plain")]}, {"body": b"tick"}),
+        ({**START, "headers": None}, {"body": b"tick", "more_body": True}),
+    ],
+)
+async def test_an_application_that_sends_what_is_not_of_bytes_has_failed(
+    tmp_path: Path, messages: tuple[dict[str, Any], ...]
+) -> None:
+    town = full(tmp_path, sending(*messages), 1)
+    async with asyncio.timeout(5):
+        assert (await town.get("/library/raw")).status == 500
+        assert len(asyncio.all_tasks()) == 1
+    await town.edge.close()
+
+
 async def test_an_application_that_answers_with_a_status_that_no_client_reads_is_ended(
     tmp_path: Path,
 ) -> None:

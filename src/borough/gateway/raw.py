@@ -74,6 +74,7 @@ class _Exchange:
         self._gone = asyncio.Event()
         self._has_ended = False
         self.start: Message | None = None
+        self.fields: Sequence[tuple[bytes, bytes]] = ()
         self.chunks: asyncio.Queue[tuple[bytes, bool] | BaseException] = asyncio.Queue(
             _CHUNKS_AHEAD
         )
@@ -88,11 +89,15 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if self._gone.is_set() or self._has_ended:
             return
+        # What is not of bytes fails here, where the application sends it; what it may change later is copied.
         if message["type"] == "http.response.start":
+            given = message.get("headers", ())
+            self.fields = [(bytes(name).lower(), bytes(value)) for name, value in given]
             self.start = message
         elif message["type"] == "http.response.body":
+            body = bytes(message.get("body", b""))
             self._has_ended = not message.get("more_body", False)
-            await self.chunks.put((message.get("body", b""), not self._has_ended))
+            await self.chunks.put((body, not self._has_ended))
 
     async def fail(self, failure: ServiceFailure) -> None:
         """Whoever still waits for a chunk learns that none will come; where nobody does, there may be no room."""
@@ -214,8 +219,7 @@ class RawApp:
         ):
             await _end(task, exchange)
             raise ServiceFailure(f"{self.mount.path} failed")
-        fields = [(bytes(name).lower(), bytes(value)) for name, value in start.get("headers", ())]
-        headers = [field for field in fields if field[0] not in _SERVERS]
+        headers = [field for field in exchange.fields if field[0] not in _SERVERS]
         body, more = first
         if more:
             if self._streams >= self._limits.streams:
@@ -223,7 +227,7 @@ class RawApp:
                 full = Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
                 raise after_it_ran(full, request)
             self._streams += 1
-            length = None if start["status"] in BODILESS else _announced(fields)
+            length = None if start["status"] in BODILESS else _announced(exchange.fields)
             chunks = _Chunks(body, length, exchange, task, self._stream_ended)
             return Response(start["status"], headers, chunks)
         exchange.leave()
