@@ -1,6 +1,7 @@
 """What the client makes of servers that break off, answer nonsense or say too much."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -177,3 +178,22 @@ async def test_a_server_that_does_not_accept_in_time_is_unavailable(
     client = make_client(ClientLimits(connect_s=0.05))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await client.send(("192.0.2.1", 9), "GET", "/")
+
+
+async def test_an_answer_in_tiny_chunks_takes_little_more_than_its_size(
+    play: Play, make_client: MakeClient
+) -> None:
+    size = 1024 * 1024
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = head + b"2\r\nab\r\n" * (size // 2) + b"0\r\n\r\n"
+    origin, client = await play(Script([[answer, answer]])), make_client()
+    tracemalloc.start()
+    try:
+        response = await client.send(origin, "GET", "/")
+        assert len(response.body) == size
+        async with client.stream(origin, "GET", "/") as stream:
+            assert len(await stream.read()) == size
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 12 * size

@@ -142,6 +142,8 @@ class ClientConnection(asyncio.Protocol):
             body = parts[0] if len(parts) == 1 else b"".join(parts)
             answer = ClientResponse(reader.status, reader.headers, body)
             self._finish(answer, is_reusable=reader.is_reusable and not reader.has_excess)
+        else:
+            reader.gather()
 
     def connection_lost(self, exc: Exception | None) -> None:
         reader = self._reader
@@ -344,19 +346,17 @@ class ClientStream:
     async def read(self) -> bytes:
         """The whole body, for answers that turned out not to be a stream."""
         if self._ended and self._error is None and self._buffered <= self.most_bytes:
-            body = b"".join(self._chunks)
+            whole = b"".join(self._chunks)
             self._chunks.clear()
             self._buffered = 0
-            return body
-        parts: list[bytes] = []
-        size = 0
+            return whole
+        body = bytearray()
         async for chunk in self:
-            size += len(chunk)
-            if size > self.most_bytes:
+            if len(body) + len(chunk) > self.most_bytes:
                 self.leave()
-                raise ServiceFailure(f"{self._pool.name} sent more than {size - len(chunk)} bytes")
-            parts.append(chunk)
-        return b"".join(parts)
+                raise ServiceFailure(f"{self._pool.name} sent more than {len(body)} bytes")
+            body += chunk
+        return bytes(body)
 
     async def peek(self) -> bytes:
         """The whole body, which can still be read afterwards."""

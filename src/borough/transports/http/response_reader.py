@@ -28,7 +28,7 @@ class ResponseReader:
     """The answer that is coming in, as far as it is here."""
 
     __slots__ = (
-        "_body_limit", "_fault", "_head_bytes", "_heads", "_is_bodiless", "_length", "_limits",
+        "_body_limit", "_fault", "_gathered", "_head_bytes", "_heads", "_is_bodiless", "_length", "_limits",
         "_parser", "_size",
         "_trailer_bytes", "_values", "ends_with_connection", "has_excess", "has_head", "headers",
         "is_complete", "is_reusable", "parts", "status",
@@ -59,6 +59,7 @@ class ResponseReader:
         self._values = {}
         self._size = self._trailer_bytes = 0
         self._length = -1
+        self._gathered = 0
         self.parts = []
         self.has_head = self.is_complete = False
 
@@ -123,6 +124,13 @@ class ResponseReader:
         """What has come of the body since the last time."""
         parts, self.parts = self.parts, []
         return parts
+
+    def gather(self) -> None:
+        """Make one of the pieces that have come since the last time: many small ones take many times their size."""
+        parts, begun = self.parts, self._gathered
+        if len(parts) - begun > 1:
+            parts[begun:] = [b"".join(parts[begun:])]
+        self._gathered = len(parts)
 
     # --- httptools calls -------------------------------------------------------------------------
 
