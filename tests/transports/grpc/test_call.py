@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from httpunk import HTTPunkError
 
 from borough.errors import InvalidRequest, TooLarge
 from borough.transports.grpc.call import GrpcCall
+from borough.transports.grpc.door import CallerLeft
 from borough.transports.grpc.wire import head_of
 from borough.transports.http.holding import Holding
 from borough.transports.http.message import Connection
@@ -80,3 +82,19 @@ async def test_a_message_that_does_not_come_is_not_waited_for(chunks: tuple[byte
 async def test_a_message_that_is_announced_as_too_large_is_not_read() -> None:
     with pytest.raises(TooLarge):
         await answered(Asked(framed(bytes(101))[:5]))
+
+
+class Left(Asked):
+    """A request whose caller has left."""
+
+    async def send_data(self, data: bytes) -> None:
+        raise HTTPunkError("the stream was reset")
+
+
+async def test_a_call_whose_caller_is_found_gone_is_not_cancelled_while_it_cleans_up() -> None:
+    request: Any = Left()
+    call = GrpcCall(request, Line())
+    with pytest.raises(CallerLeft):
+        await call.write(b"item")
+    call.drop()  # as who watches for it, or a sweep, does a moment later
+    await asyncio.sleep(0)

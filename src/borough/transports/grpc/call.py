@@ -171,6 +171,7 @@ class GrpcCall:
                 await sent.send_data(part)
                 self._read += len(part)
         except HTTPunkError as error:
+            self.has_left = True  # whoever cleans up now is not cancelled for it once more
             raise CallerLeft(str(error)) from None
         finally:
             self._is_writing = False
