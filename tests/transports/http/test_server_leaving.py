@@ -59,6 +59,28 @@ async def test_a_client_that_leaves_with_much_sent_ahead_ends_the_stream_that_it
         await ended.wait()
 
 
+async def test_what_came_in_one_read_with_a_request_that_takes_long_is_counted_as_held(
+    serve: ServeOn,
+) -> None:
+    may_answer = asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        await may_answer.wait()
+        return Response(200, TEXT, b"well")
+
+    service = await serve(answer, head_bytes=1000, sweep_s=0.02)
+    service.server.holding = noticing = Noticing(1_000_000)
+    raw = await service.connect()
+    await raw.send(GET * 100)
+    async with asyncio.timeout(PATIENCE_S):
+        await noticing.holds.wait()
+        assert noticing.total == len(GET) * 99
+        may_answer.set()
+        assert {(await raw.answer())[0] for _ in range(100)} == {200}
+    assert noticing.total == 0
+    await raw.close()
+
+
 def test_who_falls_silent_is_asked_whether_anybody_is_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ask_the_silent(listener)

@@ -55,9 +55,7 @@ class ServerConnection(asyncio.Protocol):
         self._connection = Connection(("", 0))
         self._state = NEW
         self._since = self._started = server.now
-        self._ahead = (
-            b""  # bytes not yet read: a head's beginning, or what follows the request at hand
-        )
+        self._ahead = b""  # not yet read: a head's beginning, or what follows the request at hand
         self._body: list[bytes] | ChunkedBody = []
         self._incoming: Request | None = None
         self._announced = self._missing = 0
@@ -106,10 +104,7 @@ class ServerConnection(asyncio.Protocol):
                 self._take(data)
             elif state == ANSWERING:
                 self._ahead += data
-                if len(self._ahead) > self._server.limits.head_bytes and self._is_reading:
-                    self._is_reading = False
-                    self._transport.pause_reading()
-                    self._server.holding.hold(self, len(self._ahead))
+                self._bound_ahead()
             elif state == HEAD:
                 self._take(self._ahead + data)
             elif state == BODY:
@@ -133,6 +128,13 @@ class ServerConnection(asyncio.Protocol):
             self._go_on()
         elif self._state in (LINGERING, CLOSED):
             self._since = self._server.now
+
+    def _bound_ahead(self) -> None:
+        """Read no more, and count what is here, where more was sent ahead than a head may be long."""
+        if self._is_reading and len(self._ahead) > self._server.limits.head_bytes:
+            self._is_reading = False
+            self._transport.pause_reading()
+            self._server.holding.hold(self, len(self._ahead))
 
     # --- a request comes in ----------------------------------------------------------------------
 
@@ -457,6 +459,8 @@ class ServerConnection(asyncio.Protocol):
             is_sent = not self._transport.get_write_buffer_size()
             if silent > (limits.linger_s if is_sent else limits.write_idle_s):
                 self._transport.abort()
+        elif state == ANSWERING:
+            self._bound_ahead()  # what came in one read with the request at hand
 
     def _is_read_slowly(self, elapsed: float) -> bool:
         limits = self._server.limits
