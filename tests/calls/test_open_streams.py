@@ -141,6 +141,24 @@ async def test_a_time_limit_of_the_handler_s_own_is_its_failure_and_no_deadline_
     assert (gate.in_flight, gate.streams, callee.failures) == (0, 0, 1)
 
 
+async def bad_loser() -> AsyncIterator[int]:
+    try:
+        yield 1
+    finally:
+        raise RuntimeError("an inside")
+
+
+async def test_what_a_handler_makes_of_a_reader_that_leaves_is_its_failure_and_not_the_reader_s() -> (
+    None
+):
+    gate = Gate(1, 2)
+    callee = Callee(OPERATIONS["ticks"], bad_loser, gate, CLOCK.monotonic)
+    stream = callee.stream((), Desk().call("ticks"))
+    assert await anext(stream) == 1
+    await stream.aclose()
+    assert (gate.in_flight, gate.streams, callee.failures) == (0, 0, 1)
+
+
 async def silent() -> AsyncIterator[int]:
     yield 1
     await asyncio.Event().wait()

@@ -295,9 +295,27 @@ class Callee:
             else:
                 gate.in_flight -= 1
             if (close := getattr(items, "aclose", None)) is not None:  # an iterator may have none
-                await _driven(context, close())
+                failure = await self._closed(context, close, arguments, call) or failure
             if sight is not None:
                 sight.streamed(call, parent, (began, self._monotonic()), arguments, failure)
+
+    async def _closed(
+        self,
+        context: Context,
+        close: Callable[[], Awaitable[Any]],
+        arguments: Sequence[Any],
+        call: Call,
+    ) -> BaseException | None:
+        """End the handler of a stream that is over. Nobody reads on, whatever it makes of that: returns it."""
+        try:
+            await _driven(context, close())
+        except (Exception, asyncio.CancelledError) as raised:
+            if isinstance(raised, asyncio.CancelledError) and is_cancelled():
+                raise
+            failure = self._failures.counted(raised, arguments, call)
+            self._failures.seen(failure, call)
+            return failure
+        return None
 
 
 def unreached(operation: Operation, detail: str) -> Unavailable:
