@@ -32,6 +32,7 @@ from borough.errors import (
     Unavailable,
 )
 from borough.runtime.configuration import Configuration
+from borough.services.context import CURRENT, NO_DEADLINE, Call
 from borough.testing import free_port, start
 
 PROTO = Path(__file__).parent / "rates.proto"
@@ -229,6 +230,14 @@ async def test_the_time_left_is_that_of_the_call(package: Path) -> None:
             await rates.get_rate(written.RateRequest())
         with pytest.raises(DeadlineExceeded):
             await anext(rates.watch_rate(written.RateRequest()))
+
+
+async def test_a_handler_whose_stream_has_begun_may_call_it(package: Path) -> None:
+    async with calling(package) as (_, rates, written):
+        CURRENT.set(Call("desk.Desk.watch", "desk", None, None, NO_DEADLINE, None))
+        assert (await rates.get_rate(written.RateRequest())).currency == "XAU"
+        stream = rates.watch_rate(written.RateRequest())
+        assert [each.micros async for each in stream] == [0, 1, 2]
 
 
 async def test_a_stream_that_says_nothing_more_is_not_waited_for(package: Path) -> None:

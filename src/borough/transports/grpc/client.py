@@ -49,7 +49,7 @@ _ERRORS: dict[grpc.StatusCode, type[CallError]] = {
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
 }
-_STREAM_S = 86_400.0
+_LONGEST_S = 86_400.0
 _NOT_CONNECTED = "failed to connect"
 _TEXTS = frozenset({"Timestamp", "Duration", "FieldMask"})
 """Well-known messages that are a text in JSON."""
@@ -146,7 +146,9 @@ class GrpcTransport:
             left_s = self._left_s(operation, call)
             try:
                 answer = await bound()(
-                    written(arguments), timeout=left_s, metadata=self._metadata(call)
+                    written(arguments),
+                    timeout=min(left_s, _LONGEST_S),  # a call within a stream has no deadline
+                    metadata=self._metadata(call),
                 )
             except grpc.aio.AioRpcError as error:
                 raise _failure(operation, error) from None
@@ -158,7 +160,7 @@ class GrpcTransport:
         async def items(arguments: Sequence[Any], call: Call) -> Any:
             left_s, late = self._left_s(operation, call), _is_late
             # Without one a server may have a short time of its own for the whole of it.
-            running = bound()(written(arguments), timeout=_STREAM_S, metadata=self._metadata(call))
+            running = bound()(written(arguments), timeout=_LONGEST_S, metadata=self._metadata(call))
             try:
                 while True:
                     try:
