@@ -10,11 +10,18 @@ from borough import ANYONE, contract, get
 from borough.clock import SystemClock
 from borough.contracts.reading import read_contract
 from borough.errors import DeadlineExceeded, ServiceFailure, Unavailable
+from borough.ports import Replica
 from borough.reliability.admission import Gate
+from borough.runtime.discovery import Directory
+from borough.runtime.options import LimitOptions
 from borough.services.context import Call
 from borough.transports.callee import Callee
+from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door, Identity, Route
 from borough.transports.http.message import Connection, Headers, Request
+from borough.transports.http.remote import RemoteTransport
+from tests.transports.http.listening import Service as Listening
 
 CLOCK = SystemClock()
 
@@ -172,6 +179,28 @@ async def test_a_stream_that_falls_silent_is_late_and_no_failure_of_its_handler(
     with pytest.raises(DeadlineExceeded, match="sent nothing in time"):
         await anext(stream)
     assert (gate.in_flight, gate.streams, callee.failures) == (0, 0, 0)
+
+
+async def test_a_stream_that_falls_silent_elsewhere_is_told_as_here() -> None:
+    limits = LimitOptions(stream_idle_s=0.05)
+    gate = Gate(1, 2)
+    callee = Callee(
+        OPERATIONS["ticks"], silent, gate, CLOCK.monotonic, stream_idle_s=limits.stream_idle_s
+    )
+    door = Door([Route(callee)], lambda request, route: Identity(None, None), CLOCK, strict=False)
+    elsewhere = await Listening.open(door.answer)
+    directory = Directory()
+    directory.update({"news": [Replica("news.1", *elsewhere.origin)]})
+    dependencies = Dependencies(directory, lambda: HttpClient(limits.for_client()), CLOCK)
+    send = RemoteTransport(dependencies).bind(OPERATIONS["ticks"])
+    try:
+        stream = send((), Desk().call("ticks"))
+        assert await anext(stream) == 1
+        with pytest.raises(DeadlineExceeded, match="sent nothing in time"):
+            await anext(stream)
+    finally:
+        await dependencies.close()
+        await elsewhere.server.close()
 
 
 async def test_a_stream_that_is_closed_before_it_is_read_has_ended_its_handler() -> None:

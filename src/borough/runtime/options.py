@@ -47,6 +47,8 @@ __all__ = [
 
 BrokerKind = Literal["embedded", "rabbitmq", "kafka"]
 _SERVER = ServerLimits()
+_TO_SAY_SO_S = 1.0
+"""A caller waits that much longer for a silent stream than whoever sends it, and so hears what became of it."""
 
 
 class SystemFacts(Table, frozen=True):
@@ -298,7 +300,7 @@ class LimitOptions(Table, frozen=True):
         return ClientLimits(
             connections_per_origin=self.dependency_connections,
             connect_s=self.connect_s,
-            stream_idle_s=self.stream_idle_s,
+            stream_idle_s=self.stream_idle_s + _TO_SAY_SO_S,
         )
 
     def for_dependency(self) -> DependencyLimits:
