@@ -1,6 +1,8 @@
 """What the edge of a fleet passes on to services, what it passes back, and what it keeps."""
 
+import asyncio
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from borough.services.context import Principal
 from borough.transports.http import wire
 from borough.transports.http.message import Connection, Headers, Request, Response
 from tests.gateway.street import Recording, body_of, status_of, street
+from tests.transports.http.listening import PATIENCE_S, TEXT
 
 JSON = b"Content-Type: application/json\r\n"
 
@@ -247,6 +250,34 @@ async def test_a_body_up_to_the_limit_arrives_whole(tmp_path: Path) -> None:
         too_large = await town.edge.exchange(head + b"Content-Length: %d\r\n\r\n" % (len(body) + 1))
         assert status_of(too_large) == 413
     assert [each.body for each in recording.asked] == [body]
+
+
+async def test_a_body_is_held_once_while_its_answer_is_waited_for(tmp_path: Path) -> None:
+    size = 1_000_000
+    has_arrived, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: Request) -> Response:
+        request.body = b""  # the service has made use of it
+        has_arrived.set()
+        await may_answer.wait()
+        return Response(200, TEXT, b"well")
+
+    async with street(tmp_path, answer) as town:
+        raw = await town.edge.connect()
+        upload = b"POST /library/who HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+        upload += b"x" * size
+        tracemalloc.start()
+        try:
+            await raw.send(upload)
+            async with asyncio.timeout(PATIENCE_S):
+                await has_arrived.wait()
+            held = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert held < 1.5 * size
+        may_answer.set()
+        assert (await raw.answer())[0] == 200
+        await raw.close()
 
 
 async def test_a_trace_goes_on_or_begins_here(tmp_path: Path) -> None:

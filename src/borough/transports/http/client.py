@@ -196,8 +196,9 @@ class HttpClient:
         """
         connection = pool.take() or await pool.acquire(deadline)
         first = b"" if connection.is_used else self._first_fields
-        request = b"%b%b%b%b" % (line.text, pool.host_field, first, rest)
-        answer = connection.begin(request, deadline, line.is_head, is_streaming)
+        rest = b"%b%b%b%b" % (line.text, pool.host_field, first, rest)
+        answer = connection.begin(rest, deadline, line.is_head, is_streaming)
+        del rest  # of an upload, nothing is kept twice while its answer is waited for
         try:
             return await answer
         except ClosedUnanswered:

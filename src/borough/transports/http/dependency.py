@@ -270,8 +270,9 @@ class Dependency:
                     if left_s != NO_DEADLINE:
                         until = pool.loop.time() + left_s
                         timed = b"%bborough-timeout-ms: %d\r\n" % (fields, int(left_s * 1000) or 1)
-                    rest = kind.followed_by(timed, body)
-                    answer = await self._client.send_once(pool, kind, rest, until, held is not None)
+                    answer = await self._client.send_once(
+                        pool, kind, kind.followed_by(timed, body), until, held is not None
+                    )
                     if answer.status not in _MAY_BE_TURNED_AWAY:
                         self._note_answer(candidate, now)
                         wait_s = None
