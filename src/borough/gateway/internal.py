@@ -34,6 +34,8 @@ __all__ = ["InternalIdentity", "Proof", "ServiceTokens", "inside_limits", "is_lo
 # The claims of a token of 8 KiB, beside that token; then a few short fields.
 _ADDED_BYTES = 20 * 1024
 _ADDED_FIELDS = 16
+_UNREAD_S = 3600.0
+"""So long a service may have enough to do with what it has read of a stream; an edge hurries its own clients."""
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -82,7 +84,8 @@ class Proof(Protocol):
 def inside_limits(body_bytes: int, held_bytes: int) -> ServerLimits:
     """What the internal listener takes: all that an edge takes, and what the edge of a fleet adds to it.
 
-    Services share addresses, and are trusted with connections. `held_bytes` may only raise what it is here.
+    Services share addresses, are trusted with connections, and take their time. `held_bytes` may only raise
+    what it is here.
     """
     own = ServerLimits()
     return msgspec.structs.replace(
@@ -90,6 +93,7 @@ def inside_limits(body_bytes: int, held_bytes: int) -> ServerLimits:
         body_bytes=body_bytes,
         held_bytes=max(own.held_bytes, held_bytes),
         connections_per_address=own.connections,
+        write_idle_s=_UNREAD_S,
         head_bytes=own.head_bytes + _ADDED_BYTES,
         fields=own.fields + _ADDED_FIELDS,
     )

@@ -7,6 +7,7 @@ import resource
 
 import pytest
 
+from borough.gateway.internal import inside_limits
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response
 from borough.transports.http.server import HttpServer
@@ -268,6 +269,18 @@ async def test_a_large_answer_may_take_its_time_while_it_is_read() -> None:
         connection.check(minute * 60)
         assert not transport.is_aborted
     connection.check(16 * 60)  # and in this minute nothing
+    assert transport.is_aborted
+
+
+async def test_a_service_may_take_its_time_for_the_stream_of_another_one() -> None:
+    server = HttpServer(echo, inside_limits(1_000_000, 1_000_000))
+    connection, transport = ServerConnection(server), Unread()
+    connection.connection_made(transport)
+    transport.unread = 64 * 1024
+    connection.pause_writing()
+    connection.check(30 * 60)  # it has enough to do with what it has read
+    assert not transport.is_aborted
+    connection.check(2 * 60 * 60)
     assert transport.is_aborted
 
 
