@@ -195,7 +195,7 @@ class BoothService(Service, Booth):
 
     async def page(self, language: str = "en", seat: str = "") -> Reply[str]:
         cookies = {"seat": seat} if seat else {}
-        return Reply(value=f"page {language}", etag="v7", cookies=cookies)
+        return Reply(value=f"page {language}", etag="7,", cookies=cookies)
 
     async def count(self, until: int) -> AsyncIterator[int]:
         try:

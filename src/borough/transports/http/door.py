@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -58,6 +59,7 @@ _NDJSON = (
     (b"x-accel-buffering", b"no"),  # nginx keeps items until it has a page of them, unless told
 )
 _TURN = 64
+_TAG = re.compile(r'"[^"]*"')  # which may have a comma in it
 UNREADABLE = -1.0
 """The time of an arrival whose header cannot be read."""
 _PROBLEM = (b"content-type", b"application/problem+json")
@@ -351,8 +353,7 @@ def _is_known(request: Request, tag: str) -> bool:
     asked = request.headers.get("if-none-match")
     if asked is None or request.method not in ("GET", "HEAD"):
         return False
-    tags = [part.strip().removeprefix("W/") for part in asked.split(",")]
-    return tag in tags or tags == ["*"]
+    return tag in _TAG.findall(asked) or asked == "*"
 
 
 def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:
