@@ -14,6 +14,7 @@ from borough import ANYONE, Database, Reply, Service, Struct, System, contract, 
 from borough.contracts.answer import find_fit
 from borough.contracts.reading import read_contract
 from borough.errors import ServiceFailure
+from borough.runtime.mocks import mock_of
 from borough.testing import MODES, start
 from tests.calls.booth import ask
 
@@ -103,6 +104,66 @@ async def test_a_service_is_refused_what_its_contract_does_not_promise(mode: Any
                 await call
         with pytest.raises(ServiceFailure, match="answered out of contract"):
             [each async for each in shelf.all()]
+
+
+@contract("counter", version="1.0")
+class Counter(Protocol):
+    """Hands books out."""
+
+    @get("/shown", allow=ANYONE)
+    async def shown(self) -> Reply[Book]: ...
+
+    @get("/kept", allow=ANYONE)
+    async def kept(self) -> Reply[None]: ...
+
+    @get("/plain", allow=ANYONE)
+    async def plain(self) -> Book: ...
+
+    @post("/sold", allow=ANYONE, idempotent_by="title")
+    async def sell(self, title: str) -> Reply[Book]: ...
+
+
+class CounterService(Service, Counter):
+    """Answers a value where its contract says `Reply`, and the other way round."""
+
+    db: Database
+
+    async def shown(self) -> Any:
+        return Book(title="a")
+
+    async def kept(self) -> Any:
+        return None
+
+    async def plain(self) -> Any:
+        return Reply(value=Book(title="a"), etag="1")
+
+    async def sell(self, title: str) -> Any:
+        async with self.db.transaction() as tx:
+            return await tx.answer(Book(title=title))
+
+
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
+async def test_a_value_in_place_of_a_reply_with_it_reads_as_that_reply(mode: Any) -> None:
+    async with start(System([CounterService]), mode=mode) as running:
+        counter = running.client(Counter)
+        assert await counter.shown() == Reply(value=Book(title="a"))
+        assert await counter.kept() == Reply(value=None)
+        for _ in ("first", "from the store"):
+            assert await counter.sell("b") == Reply(value=Book(title="b"))
+
+
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
+async def test_a_reply_that_the_contract_does_not_promise_is_refused(mode: Any) -> None:
+    async with start(System([CounterService]), mode=mode) as running:
+        with pytest.raises(ServiceFailure, match=r"Reply in place of Book .*does not say"):
+            await running.client(Counter).plain()
+
+
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
+async def test_a_mock_answers_a_reply_where_the_contract_says_so(mode: Any) -> None:
+    mock = mock_of(read_contract(Counter))
+    async with start(System([CounterService]), mode=mode, fakes={Counter: mock}) as running:
+        assert isinstance((await running.client(Counter).shown()).value, Book)
 
 
 async def test_the_edge_answers_500_and_tells_the_log(

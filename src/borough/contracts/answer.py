@@ -40,20 +40,24 @@ _CLASSES: dict[type[shape.Type], tuple[type, ...]] = {
 
 
 class Fit:
-    """What an operation answers. A value whose class is in `usual` is right at once, mostly `first`."""
+    """What an operation answers. A value whose class is in `usual` is right at once, mostly `first`.
 
-    __slots__ = ("_classes", "_kind", "_name", "first", "usual")
+    No `classes`: any value will do, and stands in a `Reply`.
+    """
 
-    def __init__(self, name: str, kind: Any, classes: tuple[type, ...]) -> None:
-        self.first = classes[0]
+    __slots__ = ("_classes", "_is_reply", "_kind", "_name", "first", "usual")
+
+    def __init__(self, operation: Operation, classes: tuple[type, ...]) -> None:
+        self.first = Reply if operation.is_reply else classes[0]
         self.usual = frozenset(classes)
         self._classes = classes
-        self._kind = kind
-        self._name = name
+        self._is_reply = operation.is_reply
+        self._kind = operation.result
+        self._name = operation.wire_name
 
     def fitted(self, value: Any) -> Any:
         """The value as whoever called would read it. Raises `ServiceFailure`."""
-        if type(value) in self.usual:
+        if type(value) in self.usual or not self._classes:
             return value
         # A subclass will do; so will bool only where bool is promised.
         if isinstance(value, self._classes) and not isinstance(value, bool):
@@ -62,26 +66,33 @@ class Fit:
             plain = msgspec.to_builtins(value, builtin_types=(bytes,))
             return msgspec.convert(plain, self._kind)
         except (TypeError, ValueError, RecursionError) as error:
-            expected = " | ".join(each.__name__ for each in self._classes)
-            raise ServiceFailure(
-                f"{self._name} answered out of contract: {type(value).__name__} in place of {expected} ({error})"
-            ) from None
+            raise self._unfit(value, str(error)) from None
+
+    def _unfit(self, value: Any, reason: str) -> ServiceFailure:
+        expected = " | ".join(each.__name__ for each in self._classes)
+        return ServiceFailure(
+            f"{self._name} answered out of contract: {type(value).__name__} in place of {expected} ({reason})"
+        )
 
     def answered(self, answer: Any) -> Any:
-        """The same for what a handler returns, which may be a `Reply`."""
+        """The same for what a handler returns: a `Reply` where the contract says so, or just its value."""
         if not isinstance(answer, Reply):
-            return self.fitted(answer)
+            value = self.fitted(answer)
+            return Reply(value=value) if self._is_reply else value
+        if not self._is_reply:
+            raise self._unfit(answer, "its contract does not say `-> Reply[...]`")
         reply = cast("Any", answer)
         value = self.fitted(reply.value)
         return reply if value is reply.value else msgspec.structs.replace(reply, value=value)
 
 
 def find_fit(operation: Operation) -> Fit | None:
-    """What an operation answers; None where any class will do, or nothing is answered."""
-    if operation.result is type(None):
+    """What an operation answers; None where any class will do, or nothing is answered, and in no `Reply`."""
+    is_nothing = operation.result is type(None)
+    classes = None if is_nothing else _classes(type_shape(operation.result))
+    if classes is None and not operation.is_reply:
         return None
-    classes = _classes(type_shape(operation.result))
-    return None if classes is None else Fit(operation.wire_name, operation.result, classes)
+    return Fit(operation, classes or ())
 
 
 def _classes(found: shape.Type) -> tuple[type, ...] | None:
