@@ -15,7 +15,7 @@ from borough.contracts.answer import find_fit
 from borough.contracts.reading import read_contract
 from borough.errors import ServiceFailure
 from borough.runtime.mocks import mock_of
-from borough.testing import MODES, start
+from borough.testing import MODES, fake, start
 from tests.calls.booth import ask
 
 
@@ -157,6 +157,14 @@ async def test_a_reply_that_the_contract_does_not_promise_is_refused(mode: Any) 
     async with start(System([CounterService]), mode=mode) as running:
         with pytest.raises(ServiceFailure, match=r"Reply in place of Book .*does not say"):
             await running.client(Counter).plain()
+
+
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
+async def test_a_caller_finds_the_headers_of_a_reply_by_names_in_lower_case(mode: Any) -> None:
+    told = fake(Counter, shown=Reply(value=Book(title="a"), headers={"X-Shelf": "3"}, etag="v1"))
+    async with start(System([CounterService]), mode=mode, fakes={Counter: told}) as running:
+        reply = await running.client(Counter).shown()
+        assert (reply.headers, reply.etag) == ({"x-shelf": "3"}, "v1")
 
 
 @pytest.mark.parametrize("mode", IN_ONE_PROCESS)

@@ -82,8 +82,12 @@ class Fit:
         if not self._is_reply:
             raise self._unfit(answer, "its contract does not say `-> Reply[...]`")
         reply = cast("Any", answer)
-        value = self.fitted(reply.value)
-        return reply if value is reply.value else msgspec.structs.replace(reply, value=value)
+        value, headers = self.fitted(reply.value), reply.headers
+        if headers:  # whoever reads them from a wire finds names in lower case
+            headers = {name.lower(): text for name, text in headers.items()}
+        elif value is reply.value:
+            return reply
+        return msgspec.structs.replace(reply, value=value, headers=headers)
 
 
 def find_fit(operation: Operation) -> Fit | None:
