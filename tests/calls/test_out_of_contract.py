@@ -168,6 +168,17 @@ async def test_a_caller_finds_the_headers_of_a_reply_by_names_in_lower_case(mode
 
 
 @pytest.mark.parametrize("mode", IN_ONE_PROCESS)
+@pytest.mark.parametrize(
+    "fields", [{"headers": {"a b": "c"}}, {"cookies": {"a b": "c"}}, {"etag": '"v1"'}]
+)
+async def test_what_no_header_can_carry_is_refused_in_every_mode(mode: Any, fields: Any) -> None:
+    told = fake(Counter, shown=Reply(value=Book(title="a"), **fields))
+    async with start(System([CounterService]), mode=mode, fakes={Counter: told}) as running:
+        with pytest.raises(ServiceFailure, match=r"cannot be answered|no header can carry"):
+            await running.client(Counter).shown()
+
+
+@pytest.mark.parametrize("mode", IN_ONE_PROCESS)
 async def test_a_mock_answers_a_reply_where_the_contract_says_so(mode: Any) -> None:
     mock = mock_of(read_contract(Counter))
     async with start(System([CounterService]), mode=mode, fakes={Counter: mock}) as running:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from borough.contracts.carried import check_carried
+from borough.contracts.codec import reply_fields
 from borough.contracts.conversion import conversion
 from borough.contracts.finite import NO_FLOAT, Look, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
@@ -191,6 +192,21 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
 
 
 def _settled_result(operation: Operation) -> Callable[[Any], Any] | None:
+    settle = _settled_value(operation)
+    if not operation.is_reply:
+        return settle
+
+    def settle_reply(reply: Any) -> Any:
+        try:
+            reply_fields(reply)
+        except ServiceFailure as error:
+            raise _out_of_contract(operation, error.detail) from None
+        return reply if settle is None else settle(reply)
+
+    return settle_reply
+
+
+def _settled_value(operation: Operation) -> Callable[[Any], Any] | None:
     kind = operation.result
     rebuild = not is_settled(kind)
     look = find_unfit(kind, exact=not rebuild)
