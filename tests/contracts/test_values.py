@@ -3,11 +3,14 @@
 import copy
 import pickle
 from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
 
 import msgspec
 import pytest
 
-from borough import UNSET, Event, Key, OpenEnum, Problem, Struct, Unset
+from borough import UNSET, Event, Instant, Key, OpenEnum, Problem, Struct, Unset
 
 
 class State(OpenEnum):
@@ -36,6 +39,14 @@ class Refused(Problem, status=409):
 
 class Later(Refused):
     after_s: int = 5
+
+
+class Owed(Refused):
+    loan_id: UUID
+    cents: Decimal
+    since: Instant
+    state: State = State.PAID
+    note: str | Unset = UNSET
 
 
 class Silent(Problem):
@@ -96,3 +107,14 @@ def test_the_title_of_a_problem_is_the_first_line_of_its_docstring_or_its_name()
     assert Later.title() == "Later"
     assert Silent.title() == "Silent"
     assert str(Refused(reason="no")) == "It was refused. (reason='no')"
+
+
+def test_the_text_of_a_problem_has_its_fields_as_they_stand_in_json() -> None:
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    owed = Owed(reason="no", loan_id=UUID(int=7), cents=Decimal("1.50"), since=since)
+    assert str(owed) == (
+        "Owed (reason='no', loan_id='00000000-0000-0000-0000-000000000007', cents='1.50', "
+        "since='2030-01-01T00:00:00Z', state='paid')"
+    )
+    # One that is out of contract has a text, too.
+    assert str(Refused(reason=object)) == "It was refused. (reason=<class 'object'>)"  # type: ignore[arg-type]

@@ -73,7 +73,8 @@ class Problem(Exception):
         return ((cls.__doc__ or "").strip() or cls.__name__).splitlines()[0]
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.values.items())
+        given = {name: value for name, value in self.values.items() if value is not msgspec.UNSET}
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items())
         return f"{self.title()} ({shown})" if shown else self.title()
 
     def __eq__(self, other: object) -> bool:
@@ -88,6 +89,14 @@ class Problem(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.values)
+
+
+def _shown(value: Any) -> str:
+    """A field as callers in any language know it, since the text goes out as `detail`."""
+    try:
+        return repr(msgspec.to_builtins(value))
+    except (TypeError, ValueError, RecursionError):  # what is out of contract is told elsewhere
+        return repr(value)
 
 
 def members_of(problem: Problem) -> dict[str, Any]:
