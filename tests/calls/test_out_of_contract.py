@@ -119,6 +119,9 @@ class Counter(Protocol):
     @get("/plain", allow=ANYONE)
     async def plain(self) -> Book: ...
 
+    @get("/bare", allow=ANYONE)
+    async def bare(self) -> None: ...
+
     @post("/sold", allow=ANYONE, idempotent_by="title")
     async def sell(self, title: str) -> Reply[Book]: ...
 
@@ -132,14 +135,22 @@ class CounterService(Service, Counter):
         return Book(title="a")
 
     async def kept(self) -> Any:
-        return None
+        return 5
+
+    async def bare(self) -> Any:
+        return Reply(value=None, cookies={"session": "s3cret"})
 
     async def plain(self) -> Any:
         return Reply(value=Book(title="a"), etag="1")
 
     async def sell(self, title: str) -> Any:
         async with self.db.transaction() as tx:
-            return await tx.answer(Book(title=title))
+            await tx.execute("create table if not exists sales (title text)")
+            await tx.execute("insert into sales values ($1)", title)
+            headers = {"x-title": title} if "\n" in title else {}
+            return await tx.answer(
+                Reply(value=Book(title=title), headers=headers) if headers else Book(title=title)
+            )
 
 
 @pytest.mark.parametrize("mode", IN_ONE_PROCESS)
@@ -157,24 +168,49 @@ async def test_a_reply_that_the_contract_does_not_promise_is_refused(mode: Any) 
     async with start(System([CounterService]), mode=mode) as running:
         with pytest.raises(ServiceFailure, match=r"Reply in place of Book .*does not say"):
             await running.client(Counter).plain()
+        with pytest.raises(ServiceFailure, match=r"Reply in place of NoneType .*does not say"):
+            await running.client(Counter).bare()
+
+
+async def test_what_no_header_can_carry_is_not_stored_under_a_key() -> None:
+    async with start(System([CounterService])) as running:
+        counter = running.client(Counter)
+        await counter.sell("a")
+        with pytest.raises(ServiceFailure):
+            await counter.sell("b\nc")
+        assert await running.database("counter").all(str, "select title from sales") == ["a"]
+
+
+async def test_what_an_earlier_version_has_stored_in_place_of_a_reply_is_given_again() -> None:
+    async with start(System([CounterService])) as running:
+        await running.client(Counter).sell("a")
+        async with running.database("counter").transaction() as tx:
+            await tx.execute("update borough_answers set answer = $1", b'{"title":"a"}')
+        assert await running.client(Counter).sell("a") == Reply(value=Book(title="a"))
 
 
 @pytest.mark.parametrize("mode", IN_ONE_PROCESS)
 async def test_a_caller_finds_the_headers_of_a_reply_by_names_in_lower_case(mode: Any) -> None:
-    told = fake(Counter, shown=Reply(value=Book(title="a"), headers={"X-Shelf": "3"}, etag="v1"))
+    told = fake(
+        Counter,
+        shown=Reply(value=Book(title="a"), headers={"X-Shelf": "3", "x-shelf": "4"}, etag="v1"),
+    )
     async with start(System([CounterService]), mode=mode, fakes={Counter: told}) as running:
         reply = await running.client(Counter).shown()
-        assert (reply.headers, reply.etag) == ({"x-shelf": "3"}, "v1")
+        assert (reply.headers, reply.etag) == ({"x-shelf": "3, 4"}, "v1")
 
 
 @pytest.mark.parametrize("mode", IN_ONE_PROCESS)
 @pytest.mark.parametrize(
-    "fields", [{"headers": {"a b": "c"}}, {"cookies": {"a b": "c"}}, {"etag": '"v1"'}]
+    "fields",
+    [{"headers": {"a b": "c"}}, {"cookies": {"a b": "c"}}, {"cookies": {"a": 1}}, {"etag": '"v1"'}],
 )
 async def test_what_no_header_can_carry_is_refused_in_every_mode(mode: Any, fields: Any) -> None:
     told = fake(Counter, shown=Reply(value=Book(title="a"), **fields))
     async with start(System([CounterService]), mode=mode, fakes={Counter: told}) as running:
-        with pytest.raises(ServiceFailure, match=r"cannot be answered|no header can carry"):
+        with pytest.raises(
+            ServiceFailure, match=r"cannot be answered|no header can carry|is no text"
+        ):
             await running.client(Counter).shown()
 
 
@@ -257,5 +293,5 @@ def test_a_value_is_looked_at_by_its_class(name: str, right: Any, wrong: Any) ->
         fit.fitted(wrong)
 
 
-def test_an_operation_without_an_answer_promises_no_class() -> None:
-    assert find_fit(read_contract(Kinds).operations["nothing"]) is None
+def test_an_operation_without_an_answer_answers_nothing_whatever_it_is_given() -> None:
+    assert find_fit(read_contract(Kinds).operations["nothing"]).answered(5) is None

@@ -151,6 +151,7 @@ async def test_a_piece_that_an_application_has_sent_stays_as_it_was(tmp_path: Pa
     "messages",
     [
         (START, {"body": "tick"}),
+        (START, {"body": 4}),
         (START, {"body": None, "more_body": True}),
         ({**START, "headers": [("content-type", "text/plain")]}, {"body": b"tick"}),
         ({**START, "headers": None}, {"body": b"tick", "more_body": True}),

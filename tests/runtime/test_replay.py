@@ -82,6 +82,33 @@ async def test_an_event_that_died_twice_is_replayed_once(tmp_path: Path) -> None
         assert await dead(mail) == []
 
 
+async def test_a_dead_event_that_was_parked_again_is_replayed_at_once_and_its_key_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, (1, "bad"))
+            await quiet(stage, relay, consumer)
+        async with mail.store.transaction() as tx:  # it came again, and waits for its next try
+            await tx.execute(
+                "insert into borough_parked (number, handler, generation, topic, event_id, type, key, sequence,"
+                " body, attempts, parked_at, due, cause) select 77, handler, generation, topic, event_id, type,"
+                " key, sequence, body, 1, parked_at, $1, '' from borough_dead",
+                stage.clock.epoch_s() + 3600,
+            )
+        bad.customers.clear()
+        await DeadLetters(mail.store, stage.clock).replay(Selection(), {"mail.hear"})
+        again, last = stage.relay(orders), consumer_of(stage, mail, bad.hear)
+        async with running(again, last):
+            await place_all(orders, (2, "bad"))
+            await quiet(stage, again, last)
+        assert await mail.seen() == [1, 2]
+
+
 class AtWork:
     """A form-two handler that stands still in event 2 until it is let go, and then fails once."""
 

@@ -66,8 +66,10 @@ INDEXED = Migration(
     ],
 )
 async def test_a_limit_that_may_decide_on_the_plan_is_seen_by_the_planner(
-    store: SqliteStore, rest: str
+    opened: Opener, rest: str
 ) -> None:
+    await opened()
+    store = await opened()  # which knows the tables before they have these indexes
     await store.migrate("service", [SCHEMA, INDEXED])
     assert "limit ?2" in store._texts[f"select id from item where {rest}"].numbered
 

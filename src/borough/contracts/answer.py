@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import uuid
+from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
@@ -42,13 +43,14 @@ _CLASSES: dict[type[shape.Type], tuple[type, ...]] = {
 class Fit:
     """What an operation answers. A value whose class is in `usual` is right at once, mostly `first`.
 
-    No `classes`: any value will do, and stands in a `Reply`.
+    No `classes`: any value will do.
     """
 
     __slots__ = ("_classes", "_is_reply", "_kind", "_name", "first", "usual")
 
     def __init__(self, operation: Operation, classes: tuple[type, ...]) -> None:
-        self.first = Reply if operation.is_reply else classes[0]
+        # What stands in a reply is always looked at.
+        self.first = _Any if operation.is_reply or not classes else classes[0]
         self.usual = frozenset(classes)
         self._classes = classes
         self._is_reply = operation.is_reply
@@ -59,6 +61,8 @@ class Fit:
         """The value as whoever called would read it. Raises `ServiceFailure`."""
         if type(value) in self.usual or not self._classes:
             return value
+        if self._kind is type(None):
+            return None  # nothing is sent
         # A subclass will do; so will bool only where bool is promised.
         if isinstance(value, self._classes) and not isinstance(value, bool):
             return value
@@ -69,7 +73,7 @@ class Fit:
             raise self._unfit(value, str(error)) from None
 
     def _unfit(self, value: Any, reason: str) -> ServiceFailure:
-        expected = " | ".join(each.__name__ for each in self._classes)
+        expected = " | ".join(each.__name__ for each in self._classes) or "a value"
         return ServiceFailure(
             f"{self._name} answered out of contract: {type(value).__name__} in place of {expected} ({reason})"
         )
@@ -84,19 +88,28 @@ class Fit:
         reply = cast("Any", answer)
         value, headers = self.fitted(reply.value), reply.headers
         if headers:  # whoever reads them from a wire finds names in lower case
-            headers = {name.lower(): text for name, text in headers.items()}
+            headers = _lowered(headers)
         elif value is reply.value:
             return reply
         return msgspec.structs.replace(reply, value=value, headers=headers)
 
 
-def find_fit(operation: Operation) -> Fit | None:
-    """What an operation answers; None where any class will do, or nothing is answered, and in no `Reply`."""
-    is_nothing = operation.result is type(None)
-    classes = None if is_nothing else _classes(type_shape(operation.result))
-    if classes is None and not operation.is_reply:
-        return None
-    return Fit(operation, classes or ())
+class _Any:
+    """No value is of this class: each is looked at."""
+
+
+def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """By names in lower case; what stands under two forms of a name is one list (RFC 9110, 5.3)."""
+    lowered: dict[str, str] = {}
+    for name, text in headers.items():
+        before = lowered.get(name.lower())
+        lowered[name.lower()] = text if before is None else f"{before}, {text}"
+    return lowered
+
+
+def find_fit(operation: Operation) -> Fit:
+    """What an operation answers."""
+    return Fit(operation, _classes(type_shape(operation.result)) or ())
 
 
 def _classes(found: shape.Type) -> tuple[type, ...] | None:

@@ -462,9 +462,12 @@ def reply_fields(reply: Reply[Any]) -> list[tuple[str, str]]:
         if not _is(_TOKEN, name) or name in _REPLY_HEADERS or not _is(_FIELD, value):
             raise ServiceFailure(f"The header {name} cannot be answered with the value {value!r}")
     for name, value in reply.cookies.items():
-        if not _TOKEN.fullmatch(name):
+        if not _is(_TOKEN, name):
             raise ServiceFailure(f"The cookie {name!r} has a name that no header can carry")
-        fields.append(("set-cookie", f"{name}={quote(value, safe=_COOKIE_SAFE)}"))
+        try:
+            fields.append(("set-cookie", f"{name}={quote(value, safe=_COOKIE_SAFE)}"))
+        except (TypeError, UnicodeError) as error:
+            raise ServiceFailure(f"The cookie {name} has a value that is no text") from error
     if reply.etag is not None:
         if not _is(_ETAG, reply.etag):
             raise ServiceFailure(

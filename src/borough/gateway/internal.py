@@ -93,7 +93,7 @@ def inside_limits(body_bytes: int, held_bytes: int) -> ServerLimits:
         body_bytes=body_bytes,
         held_bytes=max(own.held_bytes, held_bytes),
         connections_per_address=own.connections,
-        write_idle_s=_UNREAD_S,
+        unread_stream_s=_UNREAD_S,
         head_bytes=own.head_bytes + _ADDED_BYTES,
         fields=own.fields + _ADDED_FIELDS,
     )

@@ -92,10 +92,10 @@ class _Exchange:
         # What is not of bytes fails here, where the application sends it; what it may change later is copied.
         if message["type"] == "http.response.start":
             given = message.get("headers", ())
-            self.fields = [(bytes(name).lower(), bytes(value)) for name, value in given]
+            self.fields = [(_bytes(name).lower(), _bytes(value)) for name, value in given]
             self.start = message
         elif message["type"] == "http.response.body":
-            body = bytes(message.get("body", b""))
+            body = _bytes(message.get("body", b""))
             self._has_ended = not message.get("more_body", False)
             await self.chunks.put((body, not self._has_ended))
 
@@ -107,6 +107,11 @@ class _Exchange:
     def leave(self) -> None:
         """The answer is over, or the client is gone."""
         self._gone.set()
+
+
+def _bytes(given: object) -> bytes:
+    """What was given as bytes, whatever holds them. Raises `TypeError` for a text, or a number of them."""
+    return given if type(given) is bytes else bytes(memoryview(given))  # type: ignore[arg-type]
 
 
 class _Chunks:

@@ -20,7 +20,7 @@ from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.contracts.answer import find_fit
-from borough.contracts.codec import JSON, Codec
+from borough.contracts.codec import JSON, Codec, reply_fields
 from borough.contracts.marks import IDEMPOTENCY_KEY, Reply
 from borough.contracts.problem import Problem, members_of
 from borough.contracts.problem_fit import find_misfit
@@ -399,8 +399,9 @@ class KeyedOperation:
                     f"{self._name} answered {type(value).__name__} out of contract: {wrong}"
                 )
             return "problem", JSON.encode({**members_of(value), "code": code})
-        if self._fit is not None:
-            value = self._fit.answered(value)
+        value = self._fit.answered(value)
+        if self._decode_reply is not None:
+            reply_fields(value)  # which refuses what no header can carry
         written = self._codec.write_result(value)  # which refuses what no reader could take
         return "value", written if self._decode_reply is None else JSON.encode(value)
 
@@ -412,5 +413,8 @@ class KeyedOperation:
                 raise ServiceFailure(f"{self._name} once answered {code} and no longer declares it")
             raise problem
         if self._decode_reply is not None:
-            return self._decode_reply(stored.answer)
+            try:
+                return self._decode_reply(stored.answer)
+            except msgspec.ValidationError:  # an earlier version has stored the bare value
+                return self._codec.read_result(stored.answer)
         return self._codec.read_result(stored.answer)

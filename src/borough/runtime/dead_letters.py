@@ -182,14 +182,19 @@ class DeadLetters:
         )
         await tx.execute(_PARK, event.number, self._clock.epoch_s() if before is None else None)
         await tx.execute(_FORGET, event.number)
+        # One that was parked again has let itself wait, too.
+        await self._release(tx, event)
+
+    async def _release(self, tx: StoreTransaction, event: DeadEvent) -> None:
+        await release_next(
+            tx, event.handler, event.generation, event.topic, event.key, self._clock.epoch_s()
+        )
 
     async def _drop(self, tx: StoreTransaction, event: DeadEvent) -> bool:
         await tx.execute(_FORGET, event.number)
         if event.holds:
             await tx.execute(_UNPARK, event.number)
-            await release_next(
-                tx, event.handler, event.generation, event.topic, event.key, self._clock.epoch_s()
-            )
+            await self._release(tx, event)
         return True
 
 

@@ -57,7 +57,7 @@ def calls(of: object) -> list[tuple[str, tuple[Any, ...]]]:
 
 def _refuse_other(operation: Operation, answer: Any) -> None:
     fit = find_fit(operation)
-    if fit is None or operation.stream or _is_raised(answer) or _is_called(answer):
+    if operation.stream or _is_raised(answer) or _is_called(answer):
         return
     try:
         fit.answered(answer)

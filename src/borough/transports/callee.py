@@ -38,10 +38,6 @@ _log = logging.getLogger("borough.calls")
 _ENDED = object()
 
 
-class _Never:
-    """No answer is of this class."""
-
-
 class KeyedRun(Protocol):
     """How a keyed operation finds its stored answer or runs once."""
 
@@ -95,10 +91,8 @@ class Callee:
         self._failures = Failures(operation)
         self.stream_idle_s = stream_idle_s
         self.sight = None if recorder is None else Sight(operation, recorder)
-        self._fit = fit = find_fit(operation)
-        self._usual: type[Any] | None = None if fit is None else fit.first
-        if operation.is_reply and fit is not None:
-            self._usual = _Never  # what stands in a reply is always looked at
+        self._fit = find_fit(operation)
+        self._usual = self._fit.first
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop | None = None
         self._monotonic = monotonic
@@ -151,7 +145,7 @@ class Callee:
                     await self._timed(_go_on(context, work, step), call, task, loop)
                 else:
                     await _go_on(context, work, step)
-            if (usual := self._usual) is not None and type(result[0]) is not usual:
+            if type(result[0]) is not self._usual:
                 result[0] = self._fitted(result[0])
             if sight is not None:
                 ended = monotonic()
@@ -178,7 +172,6 @@ class Callee:
 
     def _fitted(self, answer: Any) -> Any:
         """An answer whose class is not the usual one, as whoever called would read it from a wire."""
-        assert self._fit is not None
         try:
             return self._fit.answered(answer)
         except ServiceFailure as error:
@@ -276,7 +269,7 @@ class Callee:
                     has_begun = True
                     gate.in_flight -= 1
                     gate.streams += 1
-                if (usual := self._usual) is not None and type(item) is not usual:
+                if type(item) is not self._usual:
                     item = self._fitted(item)
                 force_setattr(call, "armed", NO_DEADLINE)
                 force_setattr(call, "deadline", NO_DEADLINE)

@@ -277,6 +277,7 @@ async def test_a_service_may_take_its_time_for_the_stream_of_another_one() -> No
     connection, transport = ServerConnection(server), Unread()
     connection.connection_made(transport)
     transport.unread = 64 * 1024
+    connection._drained = asyncio.get_running_loop().create_future()  # as a stream is
     connection.pause_writing()
     connection.check(30 * 60)  # it has enough to do with what it has read
     assert not transport.is_aborted

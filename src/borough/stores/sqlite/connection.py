@@ -199,9 +199,13 @@ class Connection:
         return bool(self.inner.in_transaction)
 
     def explain(self, text: str, values: Sequence[int | None]) -> tuple[str, ...] | None:
-        """The engine's plan for a numbered text; None where it cannot tell, which the execution will explain."""
+        """The engine's plan for a numbered text; None where it cannot tell, which the execution will explain.
+
+        Of a schema that is new it learns only when a statement runs, so one does.
+        """
         self.until = math.inf
         try:
+            self.inner.execute("select 1 from sqlite_schema limit 1").fetchall()
             rows = self.inner.execute(f"explain query plan {text}", values)
             return tuple(detail for _, _, _, detail in rows)
         except apsw.Error:

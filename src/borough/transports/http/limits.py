@@ -41,6 +41,8 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A connection may stay open without a request that long."""
     write_idle_s: float = 30.0
     """A client may leave an answer unread that long; then its connection is dropped."""
+    unread_stream_s: float | None = None
+    """The same for a stream, whose client may have enough to do with what it has read; None is no longer."""
     write_bytes_per_s: int = 1024
     """The rate at which an answer must be read on average after `write_idle_s`; below it, the same."""
     held_bytes: int = 64 * 1024 * 1024

@@ -463,9 +463,9 @@ class ServerConnection(asyncio.Protocol):
             self._bound_ahead()  # what came in one read with the request at hand
 
     def _is_read_slowly(self, elapsed: float) -> bool:
-        limits = self._server.limits
-        was_read = self._unread - self._transport.get_write_buffer_size()
-        return elapsed > limits.write_idle_s and was_read < elapsed * limits.write_bytes_per_s
+        limits, unread = self._server.limits, self._transport.get_write_buffer_size()
+        idle_s = (self._drained is not None and limits.unread_stream_s) or limits.write_idle_s
+        return elapsed > idle_s and self._unread - unread < elapsed * limits.write_bytes_per_s
 
     def _is_slow(self, now: float) -> bool:
         limits, elapsed, body = self._server.limits, now - self._started, self._body
