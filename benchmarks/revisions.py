@@ -22,7 +22,10 @@ SLOWER = 0.9
 
 
 def compare(name: str, revision: str, rounds: int) -> Report:
-    """How Borough's own rates have changed since `revision`, as ratios of neighbouring rounds."""
+    """How Borough's own rates have changed since `revision`, as ratios of neighbouring rounds.
+
+    Exits where it has none.
+    """
     report = Report(
         f"{name} since {revision}", f"this tree over {revision}, in turn; peers left out"
     )
@@ -45,6 +48,8 @@ def compare(name: str, revision: str, rounds: int) -> Report:
         faster, slower = (series, before[own]) if is_rate else (before[own], series)
         ratio = faster.over(slower, f"{own}: speed over {revision}")
         report.hold(report.add(ratio), at_least=SLOWER)
+    if not report.series:
+        sys.exit(f"{name} has no rate or time of a call of Borough's own; measure both trees apart")
     return report
 
 
