@@ -1,6 +1,8 @@
 """Dead letters are shown by group, and replayed beside whatever else is at work."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,23 @@ import pytest
 from borough.reliability.retries import Retries
 from borough.runtime.dead_letters import DeadLetters, Selection
 from tests.runtime.parked import QUICK, Bad, consumer_of, dead, place_all, quiet, until, was_buried
-from tests.runtime.stage import Placed, running, staged
+from tests.runtime.stage import Place, Placed, Stage, running, staged
+
+
+@asynccontextmanager
+async def buried(
+    folder: Path, *placed: tuple[int, str]
+) -> AsyncIterator[tuple[Stage, Place, Place, Bad]]:
+    """Where these orders of "bad" were placed and heard, once each of them is a dead letter."""
+    async with staged(folder) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        bad = Bad("bad")
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, *placed)
+            await quiet(stage, relay, consumer)
+        yield stage, orders, mail, bad
 
 
 async def test_a_replayed_group_is_handled_again_and_others_stay_dead(tmp_path: Path) -> None:
@@ -44,26 +62,13 @@ async def test_a_replayed_group_is_handled_again_and_others_stay_dead(tmp_path: 
 
 
 async def test_dead_letters_of_a_handler_that_is_gone_are_not_replayed(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        orders, mail = await stage.place("orders"), await stage.place("mail")
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, Bad("bad").hear)
-        await consumer.register()
-        async with running(relay, consumer):
-            await place_all(orders, (1, "bad"))
-            await quiet(stage, relay, consumer)
+    async with buried(tmp_path, (1, "bad")) as (stage, _, mail, _):
         assert await DeadLetters(mail.store, stage.clock).replay(Selection(), {"mail.other"}) == []
         assert len(await dead(mail)) == 1
 
 
 async def test_an_event_that_died_twice_is_replayed_once(tmp_path: Path) -> None:
-    async with staged(tmp_path) as stage:
-        orders, mail = await stage.place("orders"), await stage.place("mail")
-        bad = Bad("bad")
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear)
-        await consumer.register()
-        async with running(relay, consumer):
-            await place_all(orders, (1, "bad"), (2, "bad"))
-            await quiet(stage, relay, consumer)
+    async with buried(tmp_path, (1, "bad"), (2, "bad")) as (stage, _, mail, bad):
         # As on another broker, which has the topic still, when the inbox has forgotten it.
         async with mail.store.transaction() as tx:
             await tx.execute("delete from borough_inbox")
@@ -85,14 +90,7 @@ async def test_an_event_that_died_twice_is_replayed_once(tmp_path: Path) -> None
 async def test_a_dead_event_that_was_parked_again_is_replayed_at_once_and_its_key_goes_on(
     tmp_path: Path,
 ) -> None:
-    async with staged(tmp_path) as stage:
-        orders, mail = await stage.place("orders"), await stage.place("mail")
-        bad = Bad("bad")
-        relay, consumer = stage.relay(orders), consumer_of(stage, mail, bad.hear)
-        await consumer.register()
-        async with running(relay, consumer):
-            await place_all(orders, (1, "bad"))
-            await quiet(stage, relay, consumer)
+    async with buried(tmp_path, (1, "bad")) as (stage, orders, mail, bad):
         async with mail.store.transaction() as tx:  # it came again, and waits for its next try
             await tx.execute(
                 "insert into borough_parked (number, handler, generation, topic, event_id, type, key, sequence,"

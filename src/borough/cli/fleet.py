@@ -267,10 +267,11 @@ class _Fleet:
                 done[name] = await self.supervisor.scale(name, count, say)
             except StartFailed as error:
                 said = f"{_counted(done)}; {error}" if done else str(error)
-                now = {each: self.supervisor.replicas_of(each) for each in request.replicas}
                 there = {
-                    each: [member for member in found if member.state != "failed"]
-                    for each, found in now.items()
+                    each: [
+                        one for one in self.supervisor.replicas_of(each) if one.state != "failed"
+                    ]
+                    for each in request.replicas
                 }
                 return Answer(error.status, said, _listed(there))
         return Answer(0, _counted(done), _listed(done))

@@ -50,7 +50,7 @@ class Fit:
 
     def __init__(self, operation: Operation, classes: tuple[type, ...]) -> None:
         # What stands in a reply is always looked at.
-        self.first = _Any if operation.is_reply or not classes else classes[0]
+        self.first = _Unusual if operation.is_reply or not classes else classes[0]
         self.usual = frozenset(classes)
         self._classes = classes
         self._is_reply = operation.is_reply
@@ -94,7 +94,7 @@ class Fit:
         return msgspec.structs.replace(reply, value=value, headers=headers)
 
 
-class _Any:
+class _Unusual:
     """No value is of this class: each is looked at."""
 
 

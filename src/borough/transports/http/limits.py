@@ -41,10 +41,11 @@ class ServerLimits(msgspec.Struct, frozen=True, kw_only=True):
     """A connection may stay open without a request that long."""
     write_idle_s: float = 30.0
     """A client may leave an answer unread that long; then its connection is dropped."""
-    unread_stream_s: float | None = None
-    """The same for a stream, whose client may have enough to do with what it has read; None is no longer."""
     write_bytes_per_s: int = 1024
     """The rate at which an answer must be read on average after `write_idle_s`; below it, the same."""
+    unread_stream_s: float | None = None
+    """In place of `write_idle_s` for a stream, whose client may have enough to do with what it has read; None is
+    no longer."""
     held_bytes: int = 64 * 1024 * 1024
     """Bodies not yet complete and answers not yet read, of all connections together; above it the
     connection that has been slow for longest is dropped."""
