@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Protocol, cast, final
@@ -99,6 +100,9 @@ class Shelf(Protocol):
     @post("/waits")
     async def wait(self) -> None: ...
 
+    @post("/exits")
+    async def exit(self) -> None: ...
+
     @get("/shelves")
     async def sorted_by(
         self, ending: Ending | None = None, books: tuple[int, ...] = ()
@@ -167,6 +171,9 @@ class ShelfService(Service, Shelf):
 
     async def wait(self) -> None:
         await _cancelled()
+
+    async def exit(self) -> None:
+        sys.exit(3)
 
     async def sorted_by(
         self, ending: Ending | None = None, books: tuple[int, ...] = ()
@@ -270,6 +277,12 @@ async def test_a_problem_with_other_fields_than_it_declares_is_a_failure_of_the_
 async def test_a_handler_that_waits_for_what_is_cancelled_has_failed(running: Running) -> None:
     with pytest.raises(ServiceFailure):
         await running.client(Shelf).wait()
+
+
+async def test_a_handler_that_exits_has_failed_and_the_process_goes_on(running: Running) -> None:
+    with pytest.raises(ServiceFailure):
+        await running.client(Shelf).exit()
+    assert await running.client(Shelf).mine() == "mine"
 
 
 async def test_a_stream_that_waits_for_what_is_cancelled_has_failed(running: Running) -> None:

@@ -52,6 +52,19 @@ class Held:
         return self.answer
 
 
+def test_a_handler_that_blocks_the_loop_is_named_with_its_line(tmp_path: Path) -> None:
+    blocking = HELD["notes/service.py"].replace(
+        "await in_thread((self.folder / place).read_text)", "(self.folder / place).read_text()"
+    )
+    root = write_system(tmp_path, "memo", files={**HELD, "notes/service.py": blocking})
+    with running(root) as ran:
+        held = Held(ran)
+        heard = ran.said("the event loop has stood still")
+        assert f"in notes.Notes.hold, at {root}/notes/service.py:30 (NoteService.hold)" in heard
+        assert held.let_go() == (200, "done")
+        assert ran.stop()[0] == 0
+
+
 def test_the_ready_line_says_where_everything_is(root: Path) -> None:
     with running(root) as ran:
         ready = ran.ready

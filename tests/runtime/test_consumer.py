@@ -85,8 +85,9 @@ async def test_order_holds_per_key_while_handlers_fail_at_random(tmp_path: Path)
         assert consumer.failed == consumer.retries > 0
 
 
+@pytest.mark.parametrize("error", [RuntimeError("cannot"), SystemExit(3)])
 async def test_a_failing_key_waits_and_the_others_go_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     async with staged(tmp_path) as stage:
         orders, mail = await stage.place("orders"), await stage.place("mail")
@@ -94,7 +95,7 @@ async def test_a_failing_key_waits_and_the_others_go_on(
 
         async def hear(event: Placed) -> None:
             if event.customer == "bad" and not mended.is_set():
-                raise RuntimeError("cannot")
+                raise error
             order.append(event.number)
             if event.number == 50:
                 seen.set()

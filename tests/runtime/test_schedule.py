@@ -105,8 +105,9 @@ async def test_restarts_do_not_put_off_what_ran_before_the_clock_was_set_back(
                 await ran.wait()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(3)])
 async def test_a_failed_run_is_logged_and_the_next_one_comes(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     async with staged(tmp_path, clock := ManualClock()) as stage:
         place = await stage.place("orders")
@@ -114,7 +115,7 @@ async def test_a_failed_run_is_logged_and_the_next_one_comes(
 
         async def sweep(tx: Any) -> None:
             await runs.put(1)
-            raise RuntimeError("broken")
+            raise error
 
         sweeping = schedule(place, clock, sweep, takes=True)
         async with running(sweeping):

@@ -14,7 +14,9 @@ from typing import Protocol
 
 from borough.cli.output import complain, settle_output
 from borough.cli.signals import hangs_up, quit_from_now_on
+from borough.clock import SystemClock
 from borough.runtime.footing import LEFT_BEHIND, allow_many_files, settle_memory
+from borough.runtime.loop_watch import watched_loop
 
 __all__ = ["Served", "serve"]
 
@@ -51,7 +53,7 @@ async def serve(served: Served, ready: Callable[[], AbstractContextManager[None]
         return 130
     try:
         settle_memory()
-        with ready():
+        with ready(), watched_loop(SystemClock()):
             await stopping.wait()
             complain("stopping; once more exits at once")
     finally:

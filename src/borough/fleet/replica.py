@@ -61,6 +61,7 @@ from borough.runtime.footing import (
     settle_memory,
 )
 from borough.runtime.host import Host
+from borough.runtime.loop_watch import watched_loop
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System
 from borough.telemetry.logs import begin_logging
@@ -162,7 +163,8 @@ class _Replica:
                 listening.result()
             return 0  # what was started has been stopped again
         figures = asyncio.ensure_future(self._tell_figures())
-        await stopping
+        with watched_loop(self._clock):
+            await stopping
         left = await self.process.stop_in_time()  # and tells figures: its loop goes on
         figures.cancel()
         if left is not None:

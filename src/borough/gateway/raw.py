@@ -279,7 +279,7 @@ class RawApp:
         try:
             await self.mount.app(scope, exchange.receive, exchange.send)
             failure = ServiceFailure("The application ended without a whole answer")
-        except (Exception, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
             if isinstance(error, asyncio.CancelledError) and is_cancelled():
                 raise
             _log.exception("the application at %s failed", self.mount.path)

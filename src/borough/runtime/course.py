@@ -212,7 +212,7 @@ class Course:
             raise
         except ParkingFull as full:
             self._wait_for_room(entry, full)
-        except (Exception, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
             _let_cancellation_pass(error)
             await self._failed(entry, attempts, error)
         else:
@@ -379,7 +379,7 @@ class Course:
             await self._handling.handle_parked(parked, self._parking, self._lease)
         except LeaseLost:
             raise
-        except (Exception, asyncio.CancelledError) as error:
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
             _let_cancellation_pass(error)
             await self._failed_again(parked, attempts, error)
         else:

@@ -142,7 +142,7 @@ class Schedule:
             work = rerun(lambda: self._transacted(lease, now), clock)
         else:
             work = self._free(lease, now)
-        task = asyncio.create_task(work, context=context, name=handler.name)
+        task = asyncio.create_task(_run(work), context=context, name=handler.name)
         began, failure = clock.monotonic(), None
         try:
             async with asyncio.timeout(lasting_s):
@@ -176,3 +176,11 @@ class Schedule:
                 await tx.execute(_WRITE, self._handler.name, now)
         except StoreError as error:
             _log.warning("%s: its last run was not noted: %s", self._handler.name, error)
+
+
+async def _run(work: Awaitable[None]) -> None:
+    """A task would hand `sys.exit()` on to the loop, and it would end the process."""
+    try:
+        await work
+    except SystemExit as error:
+        raise RuntimeError(f"it has called sys.exit({error.code!r})") from error

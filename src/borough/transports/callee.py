@@ -302,7 +302,7 @@ class Callee:
         """End the handler of a stream that is over. Nobody reads on, whatever it makes of that: returns it."""
         try:
             await _driven(context, close())
-        except (Exception, asyncio.CancelledError) as raised:
+        except (Exception, asyncio.CancelledError, SystemExit) as raised:
             if isinstance(raised, asyncio.CancelledError) and is_cancelled():
                 raise
             failure = self._failures.counted(raised, arguments, call)

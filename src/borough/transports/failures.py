@@ -65,7 +65,7 @@ class Failures:
         name = self._operation.wire_name
         if isinstance(error, self._raises):
             return error
-        if not isinstance(error, (Exception, asyncio.CancelledError)):
+        if not isinstance(error, (Exception, asyncio.CancelledError, SystemExit)):
             return error
         if isinstance(error, CallError):
             if error.about is None or error.about == name:

@@ -75,6 +75,8 @@ class Router(Generic[T]):
                 return found, dict(zip(node.names[named], values, strict=True))
             allowed.update(node.methods)
         if allowed:
+            if "GET" in allowed:
+                allowed.add("HEAD")
             raise MethodNotAllowed(f"{path} does not take {method}", allowed=sorted(allowed))
         raise NotFound(f"There is nothing at {path}")
 
