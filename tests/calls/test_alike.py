@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, tzinfo
-from typing import Annotated, Any, Protocol, cast, final
+from typing import Annotated, Any, Literal, Protocol, cast, final
 
 import pytest
 
@@ -100,6 +100,9 @@ class Shelf(Protocol):
     @post("/waits")
     async def wait(self) -> None: ...
 
+    @post("/doors")
+    async def unlock(self, how: Literal["wide", "a little"]) -> Literal["open", "ajar"]: ...
+
     @post("/exits")
     async def exit(self) -> None: ...
 
@@ -172,6 +175,9 @@ class ShelfService(Service, Shelf):
     async def wait(self) -> None:
         await _cancelled()
 
+    async def unlock(self, how: Literal["wide", "a little"]) -> Literal["open", "ajar"]:
+        return "open" if how == "wide" else cast("Any", "half open")
+
     async def exit(self) -> None:
         sys.exit(3)
 
@@ -228,6 +234,15 @@ async def test_a_choice_that_reads_like_nothing_is_a_choice(
 async def test_a_text_that_is_no_unicode_stands_in_no_path(running: Running) -> None:
     with pytest.raises(InvalidRequest, match=r"cannot be '\\ud800'"):
         await running.client(Shelf).find("\ud800")
+
+
+async def test_a_literal_takes_nothing_but_its_values(running: Running) -> None:
+    shelf = running.client(Shelf)
+    assert await shelf.unlock("wide") == "open"
+    with pytest.raises(InvalidRequest):
+        await shelf.unlock(cast("Any", "shut"))
+    with pytest.raises(ServiceFailure):
+        await shelf.unlock("a little")
 
 
 async def test_what_cannot_be_left_out_is_missed(running: Running) -> None:

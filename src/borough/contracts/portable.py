@@ -82,7 +82,8 @@ def struct_class(found: shape.StructType) -> type[msgspec.Struct]:
 
 def _constrained(found: shape.Type) -> bool:
     names = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
-    return any(getattr(found, name, None) is not None for name in names)
+    is_limited = any(getattr(found, name, None) is not None for name in names)
+    return is_limited or isinstance(found, shape.LiteralType)
 
 
 def is_settled(kind: Any) -> bool:
