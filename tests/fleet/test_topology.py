@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from borough.errors import ConfigurationError, DeclarationFaults
 from borough.runtime.options import DeployableFacts
-from borough.runtime.topology import Deployable, Topology, make_topology, start_waves
+from borough.runtime.system import System
+from borough.runtime.topology import (
+    Deployable,
+    Topology,
+    faults_of_others,
+    make_topology,
+    start_waves,
+)
+from tests.cli.systems import write_system
 
 SERVICES = ("orders", "payments", "search")
 
@@ -59,6 +69,22 @@ def test_all_faults_are_told_together() -> None:
         "`replicas` says how many processes that has",
         "topologies.split leaves out search. Put each service into a deployable",
     ]
+
+
+def test_faults_of_topologies_that_do_not_run_are_told_too(tmp_path: Path) -> None:
+    toml = """
+        [topologies.right.all]
+        services = ["notes"]
+        [topologies.wrong.all]
+        services = ["note"]
+    """
+    system = System.load(write_system(tmp_path, "ledger", toml=toml))
+    wrong = [
+        "topologies.wrong.all names 'note', which is no service. Did you mean notes?",
+        "topologies.wrong leaves out notes. Put each service into a deployable",
+    ]
+    assert list(faults_of_others(system, "one")) == wrong
+    assert list(faults_of_others(system, "wrong")) == []
 
 
 def test_mocked_services_get_a_process_of_their_own() -> None:

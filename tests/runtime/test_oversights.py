@@ -80,6 +80,12 @@ def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
             "move it up, or elsewhere",
         ),
         (
+            "misnamed",
+            "",
+            {"idle__migration__0001_x": "select 1;"},
+            "./idle/migration is applied to nothing: the folder of migrations is ./idle/migrations; rename it",
+        ),
+        (
             "without",
             "",
             {"idle__migrations__sqlite__0001_x": "select 1;"},

@@ -24,13 +24,13 @@ from borough.cli.serving import serve
 from borough.console.many_processes import fleet_mounts
 from borough.console.one_process import tells
 from borough.errors import ConfigurationError
-from borough.fleet.apart import DoorApart, ServicesApart, all_services
+from borough.fleet.apart import DoorApart, ServicesApart
 from borough.runtime.code import reminders
 from borough.runtime.configuration import Configuration
 from borough.runtime.footing import run_to_the_end
 from borough.runtime.foreign import foreign_names
 from borough.runtime.system import System, service_name
-from borough.runtime.topology import ONE, make_topology
+from borough.runtime.topology import ONE, all_services, make_topology
 from borough.transports.http.wire import EDGE
 
 __all__ = ["run_apart"]

@@ -41,7 +41,7 @@ from borough.runtime.foreign import foreign_names, foreign_services
 from borough.runtime.host import OWN_RESOURCES, make_folder
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System, service_name
-from borough.runtime.topology import make_topology
+from borough.runtime.topology import faults_of_others, make_topology
 from borough.runtime.wiring import Plan, make_plan
 from borough.services.identity import TokenIssuer
 from borough.telemetry.masking import masked_url, without_secrets
@@ -133,7 +133,8 @@ class _Fleet:
 
     async def _run(self, launch: Launch, clock: SystemClock, commands: CommandSocket) -> int:
         left = rolled_out(self.folder, self.topology)
-        for sentence in reminders(self.folder, left):
+        others = faults_of_others(self.system, self.topology.name)
+        for sentence in [*reminders(self.folder, left), *others]:
             self.view.say(sentence)
         supervisor = Supervisor(
             self.system,

@@ -219,10 +219,12 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     from borough.runtime.code import reminders
     from borough.runtime.mocks import mocked
     from borough.runtime.system import System
+    from borough.runtime.topology import ONE, faults_of_others
 
     system, stand_ins = mocked(System.load(options.path, flags=flags), options.mock)
     edge, internal = system.configuration.options.edge, system.configuration.options.internal
-    for sentence in reminders(system.configuration.data_folder, {}):
+    others = faults_of_others(system, ONE)
+    for sentence in [*reminders(system.configuration.data_folder, {}), *others]:
         complain(sentence)
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts

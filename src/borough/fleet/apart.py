@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from borough.clock import SystemClock
-from borough.contracts.reading import contract_mark
 from borough.ending import each_ended
 from borough.errors import ConfigurationError
 from borough.gateway.edge_process import EdgeMounts, EdgeProcess
@@ -24,8 +23,9 @@ from borough.runtime.host import Host
 from borough.runtime.mocks import mocked
 from borough.runtime.system import System, declared_contracts, service_name
 from borough.runtime.topics import histories_heard
+from borough.runtime.topology import answered_services
 
-__all__ = ["DoorApart", "ServicesApart", "all_services"]
+__all__ = ["DoorApart", "ServicesApart"]
 
 P = TypeVar("P", Process, EdgeProcess)
 _log = logging.getLogger("borough.fleet")
@@ -117,7 +117,7 @@ class DoorApart(_Apart[EdgeProcess]):
             named |= set(options.services)
             # Of the code below the folder it reads the contracts alone.
             if any(configuration.folder.glob("*/contract.py")):
-                named |= _answered(System.load(configuration.folder, modules={}))
+                named |= answered_services(System.load(configuration.folder, modules={}))
         self.called = named - set(options.external)
         if not self.called:
             raise ConfigurationError(
@@ -142,19 +142,6 @@ class DoorApart(_Apart[EdgeProcess]):
             for name, each in found.items()
             if each
         }
-
-
-def all_services(system: System) -> set[str]:
-    """The services of a system, whether or not their code is here."""
-    options = system.configuration.options
-    here = {service_name(cls) for cls in system.services}
-    elsewhere = _answered(system) | set(options.services) | set(options.discovery.static)
-    return here | (elsewhere - set(options.external))
-
-
-def _answered(system: System) -> set[str]:
-    """The services of the contracts that no class here provides."""
-    return {mark.service for cls in system.contracts if (mark := contract_mark(cls)) is not None}
 
 
 def _declared(system: System) -> dict[str, frozenset[str]]:

@@ -104,6 +104,12 @@ def _names(options: Options) -> Iterator[str]:
 
 def _migrations(service: ServicePlan) -> Iterator[str]:
     folder = service.folder / "migrations"
+    if not folder.is_dir():
+        for path in sorted(service.folder.glob("*")):
+            is_meant = difflib.get_close_matches(path.name.lower(), ("migrations",))
+            if is_meant and any(path.rglob("*.sql")):
+                yield f"{path} is applied to nothing: the folder of migrations is {folder}; rename it"
+        return
     beside = sorted(folder.glob("*.sql"))
     folders = [name for name in _DIALECTS if (folder / name).is_dir()]
     plain = [name for name in folders if name != "alembic"]

@@ -9,15 +9,28 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
+from borough.contracts.reading import contract_mark
 from borough.errors import ConfigurationError, DeclarationFaults, Fault
+from borough.runtime.foreign import foreign_names
 from borough.runtime.options import DeployableFacts
+from borough.runtime.system import System, service_name
 from borough.transports.http.wire import EDGE
 
-__all__ = ["FLEET", "ONE", "Deployable", "Topology", "make_topology", "start_waves"]
+__all__ = [
+    "FLEET",
+    "ONE",
+    "Deployable",
+    "Topology",
+    "all_services",
+    "answered_services",
+    "faults_of_others",
+    "make_topology",
+    "start_waves",
+]
 
 ONE = "one"
 FLEET = "fleet"
@@ -85,6 +98,33 @@ def make_topology(
     if faults:
         raise DeclarationFaults(faults)
     return found
+
+
+def all_services(system: System) -> set[str]:
+    """The services of a system, whether or not their code is here."""
+    options = system.configuration.options
+    here = {service_name(cls) for cls in system.services}
+    elsewhere = answered_services(system) | set(options.services) | set(options.discovery.static)
+    return here | (elsewhere - set(options.external))
+
+
+def answered_services(system: System) -> set[str]:
+    """The services of the contracts that no class here provides."""
+    return {mark.service for cls in system.contracts if (mark := contract_mark(cls)) is not None}
+
+
+def faults_of_others(system: System, running: str) -> Iterator[str]:
+    """What is wrong with the topologies that are written beside the one that runs, a sentence each."""
+    options = system.configuration.options
+    services, commands = sorted(all_services(system)), foreign_names(options.services)
+    for name in options.topologies:
+        if name != running:
+            try:
+                make_topology(name, options.topologies, services, commands)
+            except DeclarationFaults as error:
+                yield from map(str, error.faults)
+            except ConfigurationError as error:
+                yield str(error)
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
