@@ -182,6 +182,15 @@ def test_what_is_printed_has_no_password(
     assert "open-sesame" not in out
 
 
+def test_an_asgi_application_gets_no_database(root: Path, say: Say) -> None:
+    with (root / "borough.toml").open("a") as file:
+        file.write('\n[services.legacy]\nasgi = "legacy.main:app"\nallow = "user"\n')
+    status, out, error = say("db", "create", str(root), "--print")
+    assert status == 0, error
+    assert 'create database "notes"' in out
+    assert "legacy" not in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -71,11 +71,14 @@ def add(subparsers: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from borough.runtime.applications import Application
     from borough.runtime.system import System, service_name
 
     system = System.load(options.path)
     configuration = system.configuration
-    known = sorted({service_name(cls) for cls in system.services})
+    # An ASGI application has its data where it has always had them.
+    ours = [cls for cls in system.services if not issubclass(cls, Application)]
+    known = sorted({service_name(cls) for cls in ours})
     services = chosen_services(options.services, known)
     if options.print:
         homes = _homes(configuration, services, None)
