@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,28 @@ def test_systems_without_a_name_are_not_told_apart_at_a_broker(tmp_path: Path) -
         assert len(list(oversights(plan, Options(events=events)))) == sentences
         named = Options(system=SystemFacts(name="shop"), events=events)
         assert list(oversights(plan, named)) == []
+
+
+def test_what_is_imported_from_the_inside_of_another_service_is_named(tmp_path: Path) -> None:
+    data = "class Row: ...\ndef find() -> None: ...\nLIMIT = 3\n"
+    peeking = (
+        "from peeking.notes import data\nfrom peeking.notes.data import Row\n"
+        "from peeking.notes.contract import Notes\nfrom peeking.common import Money\n"
+    )
+    found = said(
+        tmp_path,
+        "peeking",
+        **{
+            "notes/data.py": data,
+            "common.py": "class Money: ...\n",
+            "idle/service.py": f"{peeking}{textwrap.dedent(IDLE)}",
+        },
+    )
+    rest = (
+        "is from peeking.notes.data, the inside of the service notes, and is not there where that one runs "
+        "elsewhere; import of another service its contract alone"
+    )
+    assert found == [f"./idle/service.py: {word} {rest}" for word in ("Row", "data")]
 
 
 def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:

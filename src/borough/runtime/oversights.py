@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
 
 from borough.contracts.source import source_place
 from borough.contracts.struct import Event
@@ -49,9 +50,56 @@ def oversights(plan: Plan, options: Options) -> Iterator[str]:
                 f"{file}:{line}: {contract.wire_name} is answered by nobody: {owner.cls.__name__} does not "
                 "inherit it; add it to its bases, or remove the contract"
             )
+    yield from _imports(plan)
     yield from _events(plan)
     yield from _times(plan, options.limits)
     yield from _names(options)
+
+
+def _imports(plan: Plan) -> Iterator[str]:
+    """What a service has taken from the inside of another: it is not there where that one runs elsewhere."""
+    homes = {
+        f"{service.folder}/": name
+        for name, service in plan.services.items()
+        if service.cls.__module__.endswith(
+            ".service"
+        )  # else the folder may be more than the service's
+    }
+    inside = {
+        name: (module, home)
+        for name, module in list(sys.modules.items())
+        if (home := _home_of(module, homes)) is not None
+    }
+    contracts = [vars(module) for name, (module, _) in inside.items() if _is_contract(name)]
+    promised = {id(value) for each in contracts for value in each.values()}
+    for name, (module, home) in sorted(inside.items()):
+        if any(part == "conftest" or part.startswith("test") for part in name.split(".")):
+            continue
+        for word, value in sorted(vars(module).items()):
+            source = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
+            if source not in inside or _is_contract(source) or id(value) in promised:
+                continue
+            other = inside[source][1]
+            if other != home:
+                yield (
+                    f"{module.__file__}: {word} is from {source}, the inside of the service {homes[other]}, and is not "
+                    "there where that one runs elsewhere; import of another service its contract alone"
+                )
+
+
+def _is_contract(module: str) -> bool:
+    return "contract" in module.split(".")
+
+
+def _home_of(module: ModuleType, homes: Mapping[str, str]) -> str | None:
+    """The folder of the service to which a module belongs."""
+    file = getattr(module, "__file__", None)
+    found = [home for home in homes if isinstance(file, str) and file.startswith(home)]
+    return max(found, key=len, default=None)
+
+
+def _module_of(value: object) -> str | None:
+    return value.__module__ if isinstance(value, (type, FunctionType)) else None
 
 
 def _events(plan: Plan) -> Iterator[str]:
