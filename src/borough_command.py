@@ -10,6 +10,7 @@ from types import FrameType
 __all__ = ["main"]
 
 _ENDED = 130
+_TERMINATED = 143
 
 
 def main() -> int:
@@ -19,6 +20,9 @@ def main() -> int:
     )  # else it is to be ignored
     if hears:
         signal.signal(signal.SIGINT, _quit)
+    if os.getpid() == 1 and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # A container's first process hears only what it has a handler for, and would be killed in the end.
+        signal.signal(signal.SIGTERM, _terminate)
     from borough.cli import main as command
 
     try:
@@ -31,3 +35,8 @@ def main() -> int:
 
 def _quit(_number: int, _frame: FrameType | None) -> None:
     os._exit(_ENDED)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """Like any other process that nothing has to be undone for."""
+    os._exit(_TERMINATED)

@@ -2,6 +2,6 @@
 
 import sys
 
-from borough.cli import main
+from borough_command import main
 
 sys.exit(main())

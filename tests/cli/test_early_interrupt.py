@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.requirements import require_tool
 
 COMMAND = """
 import sys
@@ -58,3 +61,31 @@ def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_word_where_it_is
             process.wait(60)
         rest, errors = process.communicate(words, timeout=60)
     assert (process.returncode, first + rest, errors) == ended
+
+
+def test_a_containers_first_process_hears_while_it_is_imported_that_it_is_to_end(
+    tmp_path: Path,
+) -> None:
+    apart = ["unshare", "--pid", "--fork", "--kill-child"]
+    asked = [*apart, "true"]
+    found = (
+        shutil.which("unshare")
+        and not subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode
+    )
+    require_tool("leave to make a PID namespace (root, unshare)", bool(found))
+    # /proc is still that of the machine, and has the process under the number that others know it by.
+    said = SLOW.replace('"importing"', 'os.readlink("/proc/self")').replace(
+        "select,", "os, select,"
+    )
+    (tmp_path / "msgspec.py").write_text(said)
+    with subprocess.Popen(
+        [*apart, sys.executable, "-c", COMMAND],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        os.kill(int(process.stdout.readline()), signal.SIGTERM)
+        assert process.wait(60) == 143

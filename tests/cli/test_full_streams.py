@@ -79,3 +79,37 @@ def test_an_address_that_cannot_be_left_is_told_with_the_remedy(tmp_path: Path) 
         assert disk.remount(read_only=True)
         forget_address(disk.folder, address)  # it stays, and nobody is bothered
         assert read_address(disk.folder) == address
+
+
+def without(streams: str, words: list[str]) -> list[str]:
+    """These words run by a shell that closes streams before."""
+    return ["sh", "-c", f'exec "$@" {streams}', "sh", *words]
+
+
+def test_a_system_that_was_started_without_streams_keeps_no_file_where_they_were(
+    tmp_path: Path,
+) -> None:
+    root = write_system(tmp_path, "streamless")
+    process = subprocess.Popen(
+        without("<&- 2>&-", command(root)), stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    with process:
+        ready_line(process)
+        kept = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (0, 2)]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+    assert kept == [os.devnull, os.devnull]
+
+
+def test_a_command_that_was_started_without_an_output_ends_as_if_it_were_read(
+    tmp_path: Path,
+) -> None:
+    root = write_system(tmp_path, "unasked")
+    ended = subprocess.run(
+        without(">&-", borough("contracts", "show", "--system", str(root))),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

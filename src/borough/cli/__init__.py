@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from borough.cli.output import complain, results, settle_output
+from borough.cli.output import complain, open_closed_streams, results, settle_output
 from borough.errors import BoroughError, CallError, ConfigurationError, DeclarationFaults
 
 __all__ = ["main"]
@@ -95,6 +95,7 @@ def _say(error: BoroughError) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one clear sentence, never a traceback."""
+    open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     first = next((word for word in given if not word.startswith("-")), None)
     try:

@@ -9,7 +9,24 @@ from contextlib import suppress
 
 from borough.errors import ConfigurationError
 
-__all__ = ["complain", "results", "settle_output"]
+__all__ = ["complain", "open_closed_streams", "results", "settle_output"]
+
+
+def open_closed_streams() -> None:
+    """Give a command that was started without some of its streams empty ones.
+
+    What it opens first would be numbered as they are: a database would be where Python, or a library, complains.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            void = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(void, True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - open to the end, as Python's own
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def complain(sentence: str) -> None:
