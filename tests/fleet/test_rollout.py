@@ -24,7 +24,14 @@ from tests.fleet.versions import (
     write_grown,
     write_incompatible,
 )
-from tests.fleet.village import LEDGER_SERVICE, Village, run_village, until, write_village
+from tests.fleet.village import (
+    CLERK_SERVICE,
+    LEDGER_SERVICE,
+    Village,
+    run_village,
+    until,
+    write_village,
+)
 
 WRITE: Asked = ("POST", "/clerk/write", {"text": "a"})
 ADD: Asked = ("POST", "/ledger/entries", {"text": "b"})
@@ -368,3 +375,32 @@ def test_a_start_says_which_rollouts_it_runs_and_which_it_does_not(tmp_path: Pat
         "ledger 1.4: was rolled out under --topology fleet, and this start runs the system's own code; "
         f"remove {place} to forget the rollout"
     ]
+
+
+def test_a_version_that_begins_to_call_a_service_may_do_so_in_its_start_and_starts_after_it(
+    tmp_path: Path,
+) -> None:
+    slow = LEDGER_SERVICE.replace(
+        '        print("the ledger is open")',
+        "        import asyncio\n        await asyncio.sleep(0.5)\n",
+    )
+    alone = (
+        CLERK_SERVICE.replace("    ledger: Ledger\n", "")
+        .replace("await self.ledger.secret()", "pass")
+        .replace("(await self.ledger.add(text)).id", "0")
+        .replace("await self.ledger.pid()", "0")
+    )
+    assert "self.ledger" not in alone
+    root = write_village(tmp_path / "now", ledger__service=slow, clerk__service=alone)
+    calling = write_village(tmp_path / "next", ledger__service=slow)
+    with run_village(root, "fleet", *QUICK) as village:
+        with traffic(village.ready["edge"], [WRITE], clients=2) as asked:
+            status, said = rolled(village, calling, "clerk")
+        assert (status, said["state"]) == (0, "done"), said
+        assert not asked.failures
+        os.kill(pids(village)["clerk"], signal.SIGKILL)  # what is begun anew may, too
+        village.hears("clerk.2  | was ended by SIGKILL")
+        until(lambda: village.said.count("clerk.2  | is ready") == 2)
+        assert village.stop() == 0
+    with run_village(root, "fleet") as village:
+        assert village.ask("/clerk/write", {"text": "c"})[0] == 200

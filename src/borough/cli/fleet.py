@@ -144,6 +144,9 @@ class _Fleet:
             clock=clock,
             watcher=self,
             codes={name: each.code for name, each in left.items()},
+            declared={
+                name: names for each in left.values() for name, names in each.declared.items()
+            },
             foreign=self.foreign,
         )
         self.supervisor = supervisor

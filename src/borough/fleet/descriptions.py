@@ -37,6 +37,7 @@ def _said(host: Host, service: ServicePlan, version: str) -> ServiceSaid:
         provides=dict(_text(contract) for contract, _ in service.provides),
         needs=dict(_text(contract) for contract in service.clients.values()),
         hears=_heard(host.plan, service),
+        declares=tuple(sorted(host.declared[service.name])),
         migrations=tuple((each.name, each.sql) for each in migrations),
         applied=tuple(sorted(applied)),
         unfit=_misfit(migrations, applied) if service.needs_database else "",

@@ -127,8 +127,15 @@ class Rollouts:
             over, versions = known.before, {**known.versions, **versions}
             if before == code:  # once more the same: the way back is where it was
                 over, before = Code(), over
-        name = self._supervisor.topology.name
-        self._left[deployable.name] = Kept(deployable.services, code, versions, name, before)
+        supervisor = self._supervisor
+        self._left[deployable.name] = Kept(
+            services=deployable.services,
+            code=code,
+            versions=versions,
+            topology=supervisor.topology.name,
+            before=before,
+            declared={name: tuple(sorted(supervisor.declared_by(name))) for name in versions},
+        )
         return over
 
 

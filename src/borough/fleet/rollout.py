@@ -97,6 +97,8 @@ class Rollout:
         self._new: list[Member] = []
         self._held: Member | None = None
         self._before = self._after = ""
+        self._calls = frozenset[str]()
+        self._called = supervisor.declared_by(service)
         self._reasons: tuple[str, ...] = ()
         self._warnings: list[str] = []
         self._acts: dict[State, Callable[[], Any]] = {
@@ -122,6 +124,10 @@ class Rollout:
                     raise
                 event = self._note(state, (f"{type(error).__name__}: {error}",))
             state = TRANSITIONS[state, event]
+        if state != "stuck":
+            await self._supervisor.declare(
+                self._service, self._calls if state == "done" else self._called
+            )
         return Outcome(
             service=self._service,
             deployable=self._deployable.name,
@@ -164,6 +170,9 @@ class Rollout:
         refused = await asyncio.to_thread(refusals, self._service, said, running, self._elsewhere)
         if refused:
             raise _Trouble(*refused)
+        # Before it starts, for it may call others then: the declaration is the permission.
+        self._calls = frozenset(said.declares)
+        await self._supervisor.declare(self._service, self._called | self._calls)
         self._say(f"{self._service} {self._after} fits what runs; {self._before} goes")
         return "fine"
 

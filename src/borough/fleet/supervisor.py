@@ -20,7 +20,7 @@ from borough.fleet.member import Member
 from borough.fleet.surroundings import Surroundings
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
-from borough.runtime.callers import declared_callers
+from borough.runtime.callers import called_services, declared_callers
 from borough.runtime.code import Code
 from borough.runtime.foreign import ForeignService
 from borough.runtime.pulse import Pulse
@@ -80,15 +80,19 @@ class Supervisor:
         watcher: Watcher,
         apart: Mapping[str, Peer] | None = None,
         codes: Mapping[str, Code] | None = None,
+        declared: Mapping[str, Collection[str]] | None = None,
         foreign: Mapping[str, ForeignService] | None = None,
     ) -> None:
-        """`codes` has what was rolled out, by deployable; `foreign` the services that are commands, by name."""
+        """`codes` has what was rolled out, by deployable, and `declared` what of that calls which contracts, by
+        service; `foreign` the services that are commands, by name."""
         options = system.configuration.options
         self.topology = topology
         self.changes = Pulse()
         """Beats whenever anything about the fleet has changed."""
         self.codes = dict(codes or {})
         """What each deployable runs where that is not the system's own code."""
+        self.declared = {name: frozenset(names) for name, names in (declared or {}).items()}
+        """The contracts that services which were rolled out call; of others their code in the system tells it."""
         self.members: dict[str, Member] = {}
         self._system = system
         self._plan = plan
@@ -229,10 +233,8 @@ class Supervisor:
         proof_of(configuration, tokens, self._clock).open((), {EDGE, *self._directory.declared})
 
     def _waves(self) -> list[list[Deployable]]:
-        needs = {
-            name: {contract.service for contract in service.clients.values()}
-            for name, service in self._plan.services.items()
-        } | {name: set(service.called) for name, service in self._foreign.items()}
+        needs = {name: called_services(names) for name, names in self._declared().items()}
+        needs |= {name: set(service.called) for name, service in self._foreign.items()}
         named = {each.name: each for each in self.topology.deployables}
         return [[named[name] for name in wave] for wave in start_waves(self.topology, needs)]
 
@@ -287,6 +289,16 @@ class Supervisor:
                 yield found
         finally:
             self._rolling = None
+
+    async def declare(self, service: str, contracts: Collection[str]) -> None:
+        """Let a service call these contracts besides those that its replicas do; returns once all know it."""
+        self.declared[service] = frozenset(contracts)
+        self._tell()
+        await self.until_told()
+
+    def declared_by(self, service: str) -> frozenset[str]:
+        """The contracts that a service may call whether or not one of its replicas is ready."""
+        return self._declared().get(service, frozenset())
 
     def replicas_of(self, deployable: str) -> list[Member]:
         """Its replicas, whatever their state."""
@@ -421,13 +433,16 @@ class Supervisor:
     def changed(self, member: Member, sentence: str) -> None:
         """See `Owner`. Everybody is told who takes calls now."""
         self._watcher.changed(member, sentence)
+        self._tell()
+        self.changes.beat()
+
+    def _tell(self) -> None:
         now = self._look_up(self._directory.number + 1)
         if (now.replicas, now.declared) != (self._directory.replicas, self._directory.declared):
             self._directory = now
             for each in self.members.values():
                 each.tell(now)
             self._watcher.told(now)
-        self.changes.beat()
 
     def is_served(self, deployable: str) -> bool:
         """See `Owner`."""
@@ -452,9 +467,12 @@ class Supervisor:
         """See `Owner`."""
         return self._directory
 
+    def _declared(self) -> dict[str, frozenset[str]]:
+        return declared_callers(self._plan) | self.declared
+
     def _look_up(self, number: int) -> DirectoryChanged:
         replicas: dict[str, list[Peer]] = {name: [peer] for name, peer in self._apart.items()}
-        declared = {name: set(names) for name, names in declared_callers(self._plan).items()}
+        declared = {name: set(names) for name, names in self._declared().items()}
         declared |= {name: set(service.needs) for name, service in self._foreign.items()}
         for member in self.members.values():
             for service, peer in member.peers().items():

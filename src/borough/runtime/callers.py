@@ -8,7 +8,7 @@ from borough.runtime.history import history_name
 from borough.runtime.options import Options
 from borough.runtime.wiring import Plan
 
-__all__ = ["calls_without_code", "declared_callers"]
+__all__ = ["called_services", "calls_without_code", "declared_callers"]
 
 
 def declared_callers(plan: Plan) -> dict[str, frozenset[str]]:
@@ -23,6 +23,12 @@ def declared_callers(plan: Plan) -> dict[str, frozenset[str]]:
         clients = (contract.wire_name for contract in service.clients.values())
         found[name] = frozenset([*clients, *histories])
     return found
+
+
+def called_services(contracts: Collection[str]) -> set[str]:
+    """The services of declared contracts, but for those of which the history alone is asked for."""
+    named = {name: name.partition(".")[0] for name in contracts}
+    return {service for name, service in named.items() if name != history_name(service)}
 
 
 def calls_without_code(

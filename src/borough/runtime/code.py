@@ -71,6 +71,8 @@ class Kept(msgspec.Struct, frozen=True):
     """Where they were rolled out, and where alone that is in force."""
     before: Code = Code()
     """What they ran until then; its copies stay, so that there is a way back."""
+    declared: dict[str, tuple[str, ...]] = {}
+    """The contracts that what was rolled out calls, by service."""
 
     @property
     def names(self) -> str:
