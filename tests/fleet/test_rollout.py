@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from borough.errors import ConfigurationError
-from borough.fleet.commands import Scale, ask_fleet
+from borough.fleet.commands import Answer, Rollout, Scale, ask_fleet
 from borough.runtime.code import Code, Kept, keep, kept, reminders
 from tests.fleet.traffic import Asked, traffic
 from tests.fleet.versions import (
@@ -404,3 +404,68 @@ def test_a_version_that_begins_to_call_a_service_may_do_so_in_its_start_and_star
         assert village.stop() == 0
     with run_village(root, "fleet") as village:
         assert village.ask("/clerk/write", {"text": "c"})[0] == 200
+
+
+def test_who_shares_a_process_does_not_come_to_code_that_was_changed_meanwhile(
+    tmp_path: Path,
+) -> None:
+    root = write_village(tmp_path / "now")
+    grown = write_grown(tmp_path / "next")
+    with run_village(root, "together", *QUICK) as village:
+        clerk = root / "clerk/service.py"
+        before = clerk.read_text()
+        clerk.write_text(f"{before}# half done\n")
+        (root / "ledger/service.py").write_text("the folder that is exchanged\n")
+        done = village.command("rollout", "ledger", "--from", str(grown))
+        assert done.returncode == 2
+        assert f"{clerk} was changed since the fleet started" in done.stderr
+        clerk.write_text(before)  # with another time, as a checkout does
+        status, said = rolled(village, grown)
+        assert (status, said["state"]) == (0, "done"), said
+
+
+def test_a_caller_that_is_away_for_a_moment_is_waited_for_and_asked_like_others(
+    tmp_path: Path,
+) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    held = CLERK_SERVICE.replace(
+        "        await self.ledger.secret()",
+        f"        if Path({str(tmp_path / 'held')!r}).exists():\n"
+        f"            await in_thread(Path({str(gate)!r}).read_text)",
+    ).replace("Database, Service, on", "Database, Service, in_thread, on\nfrom pathlib import Path")
+    root = write_village(tmp_path / "now", clerk__service=held)
+    incompatible = write_incompatible(tmp_path / "next")
+    with run_village(root, "fleet", *QUICK) as village:
+        (tmp_path / "held").touch()
+        os.kill(village.pid("clerk.1"), signal.SIGKILL)
+        village.hears("clerk.1  | was ended by SIGKILL")
+        said: list[str] = []
+        answers: list[Answer] = []
+
+        def roll() -> None:
+            request = Rollout("ledger", str(incompatible))
+            answers.append(ask_fleet(village.data, request, said.append, silent_s=60.0))
+
+        rolling = threading.Thread(target=roll)
+        rolling.start()
+        until(lambda: said == ["clerk is waited for: it does not take calls now"])
+        gate.write_text("go on")
+        rolling.join()
+        assert answers[0].facts["state"] == "refused"
+        assert "clerk calls ledger" in answers[0].sentence
+
+
+def test_a_caller_that_stays_down_is_named_and_keeps_nobody_from_a_rollout(tmp_path: Path) -> None:
+    root = write_village(tmp_path / "now")
+    grown = write_grown(tmp_path / "next")
+    with run_village(root, "fleet", *QUICK, "--set", "fleet.restarts=1") as village:
+        os.kill(pids(village)["clerk"], signal.SIGKILL)
+        until(lambda: village.said.count("clerk.1  | is ready") == 2)
+        os.kill(pids(village)["clerk"], signal.SIGKILL)
+        village.hears("it stays down")
+        status, said = rolled(village, grown)
+        assert (status, said["state"]) == (0, "done"), said
+        assert said["warnings"] == [
+            "clerk does not run, so whether it can live with the new version is not known"
+        ]

@@ -70,12 +70,13 @@ class Launcher:
         self._clock = clock
         self._stood_in = stood_in
         configuration = system.configuration
-        self._own_code = OwnCode(configuration.folder, configuration.data_folder)
+        self.own_code = OwnCode(configuration.folder, configuration.data_folder)
+        """What runs where nothing was rolled out."""
         self._data_folder = DataFolder(configuration.data_folder)
 
     async def look(self) -> None:
         """Take code and data as they lie there now for those with which the fleet starts."""
-        await self._own_code.look()
+        await self.own_code.look()
         self._data_folder.look()
 
     def assignment(self, deployable: Deployable, number: int, version: Code) -> Assignment:
@@ -114,7 +115,7 @@ class Launcher:
             self._data_folder.refuse_another()
             if service is None:
                 environment = self._launch.environment
-                return await self._own_code.begin(assignment, environment, say, is_aside=is_aside)
+                return await self.own_code.begin(assignment, environment, say, is_aside=is_aside)
             from borough.fleet.foreign import ForeignChild  # few fleets have one
 
             return ForeignChild(service, assignment, self._surroundings, self._clock, say)

@@ -6,6 +6,7 @@ A process that is begun anew takes it as it is then, and nobody has held it agai
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,17 +18,20 @@ __all__ = ["OwnCode"]
 
 _KINDS = (".py", ".sql", ".toml")
 _LEFT_OUT = frozenset({"__pycache__", "node_modules"})
-_File = tuple[str, int, int]
-"""Path, size, time of the last change."""
+_Stamp = tuple[int, int]
+"""Size, time of the last change."""
 
 
 class OwnCode:
-    """The files of a system's folder but for its data: Python, SQL and options, by size and time."""
+    """The files of a system's folder but for its data: Python, SQL and options.
+
+    One with another size or time is read: what was put back is as it was.
+    """
 
     def __init__(self, folder: Path, data: Path) -> None:
         self._folder = folder
         self._data = data.resolve()
-        self._first: frozenset[_File] = frozenset()
+        self._first: dict[str, tuple[_Stamp, bytes]] = {}
 
     async def look(self) -> None:
         """Take it as it is now for that with which the fleet starts."""
@@ -43,19 +47,35 @@ class OwnCode:
     ) -> Child:
         """Begin a process, which says so where its code is not what it was. Raises `OSError`."""
         if assignment.modules and not assignment.version.folder:
-            changed = await asyncio.to_thread(self._all) ^ self._first
+            changed = await asyncio.to_thread(self._changed)
             if changed:
-                path, *_ = min(changed)
+                path = changed[0]
                 say(
                     f"starts with code that was changed since the fleet started ({path}), and that nobody has checked "
                     f"against what runs; `borough rollout SERVICE --from {self._folder}` does"
                 )
         return await Child.begin(assignment, environment, say, is_aside=is_aside)
 
-    def _all(self) -> frozenset[_File]:
-        return frozenset(self._seen(self._folder))
+    async def changed_beside(self, folder: Path) -> str | None:
+        """A file of code outside of this folder that is not as it was, None where all are. Options may be others."""
+        changed = await asyncio.to_thread(self._changed)
+        beside = (path for path in changed if folder not in Path(path).parents)
+        return next((path for path in beside if not path.endswith(".toml")), None)
 
-    def _seen(self, folder: Path) -> Iterator[_File]:
+    def _all(self) -> dict[str, tuple[_Stamp, bytes]]:
+        return {path: (stamp, _digest(path)) for path, stamp in self._seen(self._folder)}
+
+    def _changed(self) -> list[str]:
+        first, now = self._first, dict(self._seen(self._folder))
+        gone = first.keys() - now.keys()
+        others = (path for path, stamp in now.items() if not self._is_as_it_was(path, stamp))
+        return sorted([*gone, *others])
+
+    def _is_as_it_was(self, path: str, stamp: _Stamp) -> bool:
+        first = self._first.get(path)
+        return first is not None and (stamp == first[0] or _digest(path) == first[1])
+
+    def _seen(self, folder: Path) -> Iterator[tuple[str, _Stamp]]:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -66,6 +86,14 @@ class OwnCode:
                             yield from self._seen(Path(entry.path))
                     elif entry.name.endswith(_KINDS):
                         facts = entry.stat()
-                        yield entry.path, facts.st_size, facts.st_mtime_ns
+                        yield entry.path, (facts.st_size, facts.st_mtime_ns)
         except OSError:  # it goes meanwhile: it is not as it was
-            yield str(folder), -1, -1
+            yield str(folder), (-1, -1)
+
+
+def _digest(path: str) -> bytes:
+    """That of a file's content, empty where it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).digest()
+    except OSError:
+        return b""

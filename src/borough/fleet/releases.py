@@ -53,6 +53,7 @@ class Rollouts:
         supervisor, options = self._supervisor, self._system.configuration.options
         async with supervisor.rolling(request.service, say) as deployable:
             wanted = self._wanted(request.service, deployable)
+            await self._refuse_company(wanted)
             copying = asyncio.ensure_future(
                 asyncio.to_thread(code_from, Path(request.source), wanted)
             )
@@ -111,6 +112,20 @@ class Rollouts:
             data=self._data,
             now=self._supervisor.codes.get(deployable.name, Code()),
         )
+
+    async def _refuse_company(self, wanted: Wanted) -> None:
+        """Those who share the process stay as they are: what they run is copied from the system's folder.
+
+        Raises `ConfigurationError` where that is not what they run any more.
+        """
+        if wanted.alone or wanted.distribution is not None or wanted.now.folder:
+            return
+        changed = await self._supervisor.own_code.changed_beside(wanted.folder)
+        if changed is not None:
+            raise ConfigurationError(
+                f"{changed} was changed since the fleet started, and others that share a process with "
+                f"{wanted.service} would come to run that, too; put it back, or start the fleet anew"
+            )
 
     def _running(self) -> list[Code]:
         """What processes run, also where they could not be rolled back, and what others will be begun with."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -150,6 +151,7 @@ class Rollout:
 
     async def _check(self) -> Event:
         """Have one new process load the code and say what it relies on; hold that against what runs."""
+        unknown = await self._absent()
         running = await self._running()
         self._before = running[self._service].version if self._service in running else "none"
         if self._service not in running:
@@ -164,7 +166,8 @@ class Rollout:
             names = ", ".join(described) or "none"
             raise _Trouble(f"the new code has no service {self._service}; it has {names}")
         self._after = said.version
-        self._warnings = await asyncio.to_thread(doubts_about, self._service, said, running)
+        doubts = await asyncio.to_thread(doubts_about, self._service, said, running)
+        self._warnings = [*unknown, *doubts]
         for warning in self._warnings:
             self._say(f"warning: {warning}")
         refused = await asyncio.to_thread(refusals, self._service, said, running, self._elsewhere)
@@ -175,6 +178,37 @@ class Rollout:
         await self._supervisor.declare(self._service, self._called | self._calls)
         self._say(f"{self._service} {self._after} fits what runs; {self._before} goes")
         return "fine"
+
+    async def _absent(self) -> list[str]:
+        """Wait for those of whom no replica takes calls, and who may in a moment: they are asked, too.
+
+        Returns what is to be said of those who stay away.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._start_within_s):
+                told = set[str]()
+                while coming := {name for name, comes in self._missing().items() if comes}:
+                    seen = self._supervisor.changes.count
+                    for name in sorted(coming - told):
+                        self._say(f"{name} is waited for: it does not take calls now")
+                    told |= coming
+                    await self._supervisor.changes.wait(seen)
+        away = self._missing().keys() - {self._deployable.name}
+        return [
+            f"{name} does not run, so whether it can live with the new version is not known"
+            for name in sorted(away)
+        ]
+
+    def _missing(self) -> dict[str, bool]:
+        """The deployables of which no replica takes calls, and whether one is on its way."""
+        found: dict[str, bool] = {}
+        members = [each for each in self._supervisor.members.values() if not each.is_door]
+        there = {each.deployable for each in members if each.takes_calls}
+        for member in members:
+            if member.deployable not in there:
+                comes = member.state != "failed"
+                found[member.deployable] = comes or found.get(member.deployable, False)
+        return found
 
     async def _running(self) -> dict[str, ServiceSaid]:
         """What every service says that takes calls now, each by one of its replicas."""

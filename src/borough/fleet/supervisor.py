@@ -116,6 +116,7 @@ class Supervisor:
         )
         self.modules = self._launcher.modules
         """The module of each service that is not mocked."""
+        self.own_code = self._launcher.own_code
         self._fleet = options.fleet
         self._terms = Restarts(
             options.fleet.restarts,

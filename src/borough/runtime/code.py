@@ -101,6 +101,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """The system's data folder."""
     now: Code = Code()
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the system that is exchanged. Raises `ConfigurationError` for one outside of it."""
+        return self.system / _below(self).partition("/")[0]
+
 
 def code_from(source: Path, wanted: Wanted) -> Code:
     """The code with another version of one service: of a wheel, a distribution's folder, or a system's.
