@@ -220,6 +220,13 @@ async def test_its_own_document_is_joined_to_that_of_the_edge(tmp_path: Path) ->
     assert {"name": "legacy", "description": "Old things"} in document["tags"]
 
 
+async def test_a_document_is_had_of_an_application_that_waits_for_its_client_to_leave(
+    tmp_path: Path,
+) -> None:
+    (seen,) = await answers(process(tmp_path, "attentive"), request("GET", "/openapi.json"))
+    assert list(json.loads(seen.body)["paths"]) == ["/legacy/attentive"]
+
+
 @pytest.mark.parametrize(("app", "there"), [("fast", True), ("bare", False)])
 async def test_in_a_fleet_its_document_comes_to_the_edge(
     tmp_path: Path, app: str, there: bool

@@ -54,15 +54,24 @@ class _Answer:
     def __init__(self) -> None:
         self.status = 0
         self.body = b""
+        self._is_asked = False
+        self._over = asyncio.Event()
 
     async def receive(self) -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        if not self._is_asked:
+            self._is_asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        # Applications ask on, in a loop, to learn that the client has left: nothing comes before that.
+        await self._over.wait()
+        return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
         self.status = message.get("status", self.status)
         self.body += message.get("body", b"")
         if len(self.body) > _MOST_BYTES:
             raise ValueError(f"it has more than {_MOST_BYTES} bytes")
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._over.set()
 
 
 def _scope(mount: RawMount) -> Message:

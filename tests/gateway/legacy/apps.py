@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -108,3 +109,17 @@ async def endless(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     while True:
         await send({"type": "http.response.body", "body": b" " * 65536, "more_body": True})
+
+
+async def attentive(scope: Any, receive: Any, send: Any) -> None:
+    """Streams its document, and asks all the while whether the client has left."""
+    if scope["type"] != "http":
+        raise RuntimeError("no lifespan")
+    assert (await receive())["type"] == "http.request"
+    leaving = asyncio.ensure_future(receive())
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b'{"openapi": "3.1.0", ', "more_body": True})
+    await asyncio.sleep(0)
+    assert not leaving.done(), "nobody has left, and no more is to come"
+    await send({"type": "http.response.body", "body": b'"paths": {"/attentive": {"get": {}}}}'})
+    assert (await leaving)["type"] == "http.disconnect"
