@@ -176,6 +176,15 @@ async def test_a_factory_makes_it_and_it_knows_where_it_is_mounted(tmp_path: Pat
     )
 
 
+async def test_below_a_path_of_another_server_its_links_begin_with_that_path(
+    tmp_path: Path,
+) -> None:
+    started = process(tmp_path, "make_star", needs=())
+    there = Connection(("192.0.2.9", 0), root="/old%20shop")
+    (seen,) = await answers(started, request("GET", "/legacy/hello", connection=there))
+    assert seen.body == b"hello /old shop/legacy/hello"
+
+
 async def test_django_is_one_too(tmp_path: Path) -> None:
     started = process(tmp_path, "tests.gateway.legacy.old_site:app")
     page, *entries = await answers(

@@ -5,9 +5,10 @@ import importlib.util
 import socket
 from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from fastapi import FastAPI
 
 from borough import System, asgi
 from borough.errors import ConfigurationError
@@ -46,6 +47,8 @@ class Host:
                 await asyncio.Event().wait()
             finally:
                 self.ended.set()
+        if request.path == "/root":
+            return Response(200, [], request.connection.root.encode())
         if request.path == "/scheme":
             return Response(200, [], request.connection.scheme.encode())
         if request.path == "/stream":
@@ -186,6 +189,25 @@ async def test_a_path_without_its_raw_form_is_encoded_again() -> None:
 
 async def test_the_path_where_the_application_is_mounted_is_taken_off() -> None:
     assert (await served("GET", "/api/x", root_path="/api")).body.startswith(b"GET /x ")
+    assert (await served("GET", "/ä/root", root_path="/ä/")).body == b"/%C3%A4"
+
+
+async def test_an_application_that_mounts_a_system_runs_it_within_its_own_lifespan(
+    tmp_path: Path,
+) -> None:
+    system = asgi(System([LibraryService]), data_folder=str(tmp_path))
+    around = FastAPI(lifespan=system.lifespan)
+    around.mount("/api", system)
+    asked, early, late = Server(system), Server(system), Server(system)
+    asked.app = early.app = late.app = cast("AsgiApp", around)
+    target = {"query_string": b"", "root_path": ""}
+    await early.ask("GET", "/api/library/who", **target)
+    async with around.router.lifespan_context(around):
+        await asked.ask("GET", "/api/library/who", **target)
+    await late.ask("GET", "/api/library/who", **target)
+    assert (early.status, asked.status, late.status) == (503, 200, 503)
+    assert b"lifespan=system.lifespan" in early.body
+    assert asked.body == b'{"service":null,"user":null,"scopes":[]}'
 
 
 async def test_a_server_without_a_peer_will_do() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote
@@ -62,6 +63,17 @@ class AsgiApp:
         else:
             raise RuntimeError(f"ASGI scopes of type {kind!r} are not served")
 
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
+        """The system runs within: for an application that mounts this one, `FastAPI(lifespan=system.lifespan)`."""
+        await self._open()
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
+            await self._close()
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
@@ -88,7 +100,8 @@ class AsgiApp:
         try:
             if not self._is_open:
                 raise Unavailable(
-                    "The server did not start the system; run it with its lifespan on"
+                    "The server did not start the system; run it with its lifespan on, "
+                    "or give what mounts it the system's (`lifespan=system.lifespan`)"
                 )
             body = await self._body(receive)
         except (TooLarge, Unavailable) as error:
@@ -140,7 +153,7 @@ async def _left(receive: Receive) -> None:
 def _request(scope: Message, body: bytes) -> Request:
     raw: bytes | None = scope.get("raw_path")
     path = raw.decode("latin-1") if raw else quote(scope["path"], safe="/:@!$&'()*+,;=~-._")
-    root = quote(scope.get("root_path", ""))
+    root = quote(scope.get("root_path", "").rstrip("/"))
     if root and path.startswith(root + "/"):
         path = path[len(root) :]
     host, port = (scope.get("client") or ("", 0))[:2]
@@ -152,7 +165,7 @@ def _request(scope: Message, body: bytes) -> Request:
         query,
         Headers.of(scope["headers"]),
         body,
-        Connection((host, port or 0), scope.get("scheme", "http")),
+        Connection((host, port or 0), scope.get("scheme", "http"), root),
     )
 
 
@@ -187,13 +200,20 @@ async def _close_stream(chunks: AsyncIterator[bytes]) -> None:
         await cast("Callable[[], Awaitable[None]]", close)()
 
 
-def asgi(system: System | str | os.PathLike[str], **options: Any) -> AsgiApp:
+def asgi(
+    system: System | str | os.PathLike[str],
+    *,
+    data_folder: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> AsgiApp:
     """The public side of a system, or of the system in a folder, as an ASGI application.
 
-    `options` are those of `Process`, such as `data_folder=`. Internal operations are not here.
+    `options` are those of `Process`. Internal operations are not here.
     """
     if not isinstance(system, System):
         system = System.load(Path(system))
+    if data_folder is not None:
+        options["data_folder"] = Path(data_folder)
     return _SystemApp(Process(system, edge_port=None, **options)).app
 
 

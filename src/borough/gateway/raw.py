@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
+from urllib.parse import unquote
 
 import msgspec
 
@@ -353,6 +354,7 @@ async def _end(task: asyncio.Task[None], exchange: _Exchange) -> None:
 
 def _scope(request: Request, mount: str, principal: Principal | None, proxies: Proxies) -> Message:
     segments = path_segments(request.path)
+    root = request.connection.root
     client, scheme = request.connection.peer, request.connection.scheme
     if client[0] in proxies:
         header = request.headers.get
@@ -369,10 +371,10 @@ def _scope(request: Request, mount: str, principal: Principal | None, proxies: P
         "http_version": "1.1",
         "method": request.method,
         "scheme": scheme,
-        "path": "/" + "/".join(segments),
-        "raw_path": request.path.encode("latin-1"),
+        "path": "/".join([unquote(root), *segments]),
+        "raw_path": (root + request.path).encode("latin-1"),
         "query_string": request.query.encode("latin-1"),
-        "root_path": mount,
+        "root_path": unquote(root) + mount,
         "headers": [
             (name.encode("latin-1"), value.encode("latin-1"))
             for name, value in request.headers.items()

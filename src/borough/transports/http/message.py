@@ -114,14 +114,15 @@ class Connection:
     belongs to a listener with several: which of them answers what comes by this connection.
     `certificate` is what the peer has proven by TLS, as `ssl` tells it; None in clear text.
     `is_public`: the peer is a service, and passes on what the public asks. `scheme` is the one that it was
-    asked by, where another server says so.
+    asked by, and `root` the path (quoted) below which the whole system lies, where another server says so.
     """
 
-    __slots__ = ("caller", "certificate", "door", "is_public", "peer", "scheme")
+    __slots__ = ("caller", "certificate", "door", "is_public", "peer", "root", "scheme")
 
-    def __init__(self, peer: tuple[str, int], scheme: str = "http") -> None:
+    def __init__(self, peer: tuple[str, int], scheme: str = "http", root: str = "") -> None:
         self.peer = peer
         self.scheme = scheme
+        self.root = root
         self.caller: Any = None
         self.door: Any = None
         self.certificate: Mapping[str, Any] | None = None
