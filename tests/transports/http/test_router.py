@@ -71,12 +71,12 @@ def test_what_no_route_has_is_not_found(path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PATCH", "/shop", ["GET"]),
-        ("DELETE", "/shop/items", ["GET", "POST"]),
-        ("POST", "/shop/items/7", ["DELETE", "GET", "PUT"]),
-        ("PATCH", "/shop/items/new", ["DELETE", "GET", "PUT"]),
+        ("PATCH", "/shop", ["GET", "HEAD"]),
+        ("DELETE", "/shop/items", ["GET", "HEAD", "POST"]),
+        ("POST", "/shop/items/7", ["DELETE", "GET", "HEAD", "PUT"]),
+        ("PATCH", "/shop/items/new", ["DELETE", "GET", "HEAD", "PUT"]),
         ("HEAD", "/shop/toys/red", ["PUT"]),
-        ("get", "/shop", ["GET"]),
+        ("get", "/shop", ["GET", "HEAD"]),
     ],
 )
 def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allowed: list[str]) -> None:

@@ -195,7 +195,7 @@ function only(request: IncomingMessage, path: string, method: string): void {
   const asked = request.method === "HEAD" ? "GET" : request.method;
   if (asked === method) return;
   const detail = `${path} does not take ${request.method}`;
-  throw new Problem("method-not-allowed", detail, [], { allow: method });
+  throw new Problem("method-not-allowed", detail, [], { allow: method === "GET" ? "GET, HEAD" : method });
 }
 
 /** The time that is left for the call comes with it; without any it is not begun. */
