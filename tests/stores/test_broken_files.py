@@ -16,7 +16,7 @@ from borough.clock import SystemClock
 from borough.errors import ConfigurationError, StoreError, StoreUnavailable
 from borough.stores.sqlite import SqliteStore
 from tests.stores.bodies import add, names
-from tests.stores.conftest import Opener
+from tests.stores.conftest import SCHEMA, Opener
 
 OPEN = """
 import asyncio, os, sys
@@ -115,6 +115,37 @@ async def test_a_damaged_page_is_reported_with_the_remedy(opened: Opener, path: 
     with pytest.raises(StoreUnavailable, match="damaged"):
         async with store.transaction() as tx:
             await tx.execute("update item set name = name || 'x'")
+    await store.close()
+
+
+class _Later(SystemClock):
+    """A clock that can be put on."""
+
+    later_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.later_s
+
+
+async def test_nothing_is_written_into_a_file_that_is_gone_for_more_than_a_second(
+    path: Path,
+) -> None:
+    clock = _Later()
+    store = SqliteStore(path, clock=clock)
+    await store.open()
+    await store.migrate("service", [SCHEMA])
+    await add(store, "a")
+    away = path.rename(path.with_name("away.db"))
+    clock.later_s = 1.0
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match=r"moved, removed or replaced.*put it back"):
+            await add(store, "lost")
+    path.write_bytes(b"")  # another's
+    with pytest.raises(StoreUnavailable, match=r"moved, removed or replaced"):
+        await add(store, "lost")
+    away.rename(path)
+    await add(store, "b")
+    assert await names(store) == ["a", "b"]
     await store.close()
 
 

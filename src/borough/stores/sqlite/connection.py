@@ -8,6 +8,7 @@ a text hides them; the guard interrupts what runs beyond a time.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -197,6 +198,13 @@ class Connection:
     def in_transaction(self) -> bool:
         """Whether a transaction is open; an engine's error may have ended it."""
         return bool(self.inner.in_transaction)
+
+    def has_moved(self) -> bool:
+        """Whether the file is not at its path any more, or another one is."""
+        answer = array("i", [0])
+        address, _ = answer.buffer_info()
+        self.inner.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, address)
+        return bool(answer[0])
 
     def explain(self, text: str, values: Sequence[int | None]) -> tuple[str, ...] | None:
         """The engine's plan for a numbered text; None where it cannot tell, which the execution will explain.

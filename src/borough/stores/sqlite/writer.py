@@ -36,6 +36,7 @@ T = TypeVar("T")
 _EVENTS_ON_LOOP = 512  # some 2 us each
 _FIRST_POLL_S = 0.0005
 _LAST_POLL_S = 0.005
+_LOOK_S = 1.0  # what was written into a file that is gone is lost: for no longer than that
 _BEGIN = f"savepoint {BODY}"
 _RELEASE = f"release {BODY}"
 _ROLLBACK = f"rollback to {BODY}"
@@ -74,6 +75,7 @@ class Writer:
         self._moved_pages = 0  # of the WAL, at the last checkpoint
         self._poll: asyncio.TimerHandle | None = None
         self._poll_s = _FIRST_POLL_S
+        self._seen_at = -math.inf  # where it was opened
         self.watch = Watch(self.loop, clock, options.body_s, lambda: self._body, self._expire)
         self._page_bytes = int(connection.control("pragma page_size"))
         self._closing = False
@@ -202,6 +204,9 @@ class Writer:
         if self._is_wal_full():
             self._shrink_wal()
             return False
+        now = self.monotonic()
+        if now - self._seen_at >= _LOOK_S:
+            self._look_for_file(now)
         if not self._baton.try_take():
             self._poll_soon()
             return False
@@ -218,8 +223,16 @@ class Writer:
             raise StoreUnavailable(unusable(self._path, error)) from error
         self._stop_polling()
         self._open = True
-        self._age_limit = self.monotonic() + self.options.group_age_s
+        self._age_limit = now + self.options.group_age_s
         return True
+
+    def _look_for_file(self, now: float) -> None:
+        if self.connection.has_moved():
+            raise StoreUnavailable(
+                f"{self._path} is not the file any more that was opened, but was moved, removed or replaced, and "
+                "what is written would be lost; put it back, or start anew on what is there"
+            )
+        self._seen_at = now
 
     def _go_on(self) -> None:
         """The turn is free, or somebody has come: admit the next, or end the group."""
