@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from borough.contracts.descriptor import Descriptor, from_json
-from borough.contracts.difference import changes
+from borough.contracts.difference import changes, changes_of_event
 from borough.contracts.verdict import judge, verdict, verdict_on_event
 from borough.fleet.control import ServiceSaid
 from borough.ports import Migration
@@ -41,15 +41,28 @@ def refusals(
 
 
 def doubts_about(service: str, new: ServiceSaid, running: Running) -> list[str]:
-    """What is allowed and should be looked at: the public's clients, and rows that are changed."""
+    """What is allowed and should be looked at: the public's clients, events that were published before, rows
+    that are changed, and migrations that are not there."""
     found: list[str] = []
-    old = running.get(service)
-    for name, text in (old.provides if old is not None else {}).items():
-        if name in new.provides:
-            found += _of_the_public(
-                from_json(text.encode()), from_json(new.provides[name].encode())
-            )
-    return found if new.unfit else [*found, *_judge_of(new).doubts(*_migrations(new))]
+    old = running.get(service, ServiceSaid())
+    for name in old.provides.keys() & new.provides.keys():
+        contracts = _both(old.provides[name], new.provides[name])
+        found += _of_the_public(*contracts)
+        for published in contracts[0].events:
+            found += _of_the_past(*contracts, published.wire_name)
+    for event in old.hears.keys() & new.hears.keys():
+        found += _of_the_past(*_both(old.hears[event], new.hears[event]), event)
+    if new.unfit:
+        return sorted(set(found))
+    if new.applied and not new.migrations:
+        found.append(
+            f"it has no migrations, and its database has {len(new.applied)}: was it built without its SQL files?"
+        )
+    return [*sorted(set(found)), *_judge_of(new).doubts(*_migrations(new))]
+
+
+def _both(old: str, new: str) -> tuple[Descriptor, Descriptor]:
+    return from_json(old.encode()), from_json(new.encode())
 
 
 def _judge_of(new: ServiceSaid) -> Any:
@@ -120,6 +133,16 @@ def _of_the_public(old: Descriptor, new: Descriptor) -> Iterator[str]:
     for breach in judge(changes(old, new), "old", edge=True):
         if breach.change.subject in public:
             yield f"clients of the public door: {breach.sentence}. {breach.remedy}"
+
+
+def _of_the_past(old: Descriptor, new: Descriptor, event: str) -> Iterator[str]:
+    """What whoever has the new contract cannot read of the events that topics keep."""
+    for breach in judge(changes_of_event(old, new, event), "new"):
+        if breach.change.flow == "event":
+            yield (
+                f"events that were published before: {breach.sentence}. {breach.remedy}, or make it a new version "
+                "of the event, with an upcast"
+            )
 
 
 def _migrations(new: ServiceSaid) -> tuple[list[Migration], list[Migration]]:

@@ -1,0 +1,82 @@
+"""What is let pass in a rollout, and said."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from borough import Event, Key, contract, upcast
+from borough.contracts.descriptor import describe, to_json
+from borough.contracts.reading import read_contract
+from borough.fleet.compatibility import doubts_about
+from borough.fleet.control import ServiceSaid
+
+
+class First:
+    class Sold(Event):
+        id: Key[int]
+
+
+class Required:
+    class Sold(Event):
+        id: Key[int]
+        cents: int
+
+
+class Defaulted:
+    class Sold(Event):
+        id: Key[int]
+        cents: int = 0
+
+
+class Upcast:
+    class Sold(Event, version=2):
+        id: Key[int]
+        cents: int
+
+        @staticmethod
+        @upcast(1)
+        def _with_cents(data: dict[str, Any]) -> dict[str, Any]:
+            return {**data, "cents": 0}
+
+
+def shop(event: type[Event]) -> str:
+    """The descriptor of a contract that publishes it."""
+
+    @contract("shop", version="1.0", publishes=[event])
+    class Shop(Protocol):
+        """Sells."""
+
+    return to_json(describe(read_contract(Shop))).decode()
+
+
+def doubts(old: type[Event], new: type[Event]) -> list[str]:
+    """What is said of a publisher, which is what is said of whoever hears it."""
+    was, now = shop(old), shop(new)
+    publisher = ServiceSaid(provides={"shop.Shop": was})
+    hearer = ServiceSaid(hears={"shop.Shop.Sold": was})
+    said = doubts_about("shop", ServiceSaid(provides={"shop.Shop": now}), {"shop": publisher})
+    heard = doubts_about("mail", ServiceSaid(hears={"shop.Shop.Sold": now}), {"mail": hearer})
+    assert heard == said
+    return said
+
+
+def test_a_required_field_that_comes_to_an_event_is_missing_in_those_of_before_which_is_said() -> (
+    None
+):
+    (said,) = doubts(First.Sold, Required.Sold)
+    assert said.startswith("events that were published before: shop.Shop.Sold at /data/cents: ")
+    assert said.endswith(
+        "Give the new field a default, or make it a new version of the event, with an upcast"
+    )
+    assert doubts(First.Sold, Defaulted.Sold) == []
+    assert doubts(First.Sold, Upcast.Sold) == []
+    assert doubts(Required.Sold, First.Sold) == []  # and back
+
+
+def test_a_version_that_comes_without_the_migrations_of_its_database_is_told() -> None:
+    table = ("0001_sold.sql", "create table sold (id integer)")
+    whole = ServiceSaid(migrations=(table,), applied=(table[0],))
+    assert doubts_about("shop", whole, {"shop": whole}) == []
+    assert doubts_about("shop", ServiceSaid(applied=(table[0],)), {"shop": whole}) == [
+        "it has no migrations, and its database has 1: was it built without its SQL files?"
+    ]
