@@ -36,7 +36,7 @@ from borough.telemetry.waiting import Waits
 from borough.transports.callee import Callee
 from borough.transports.http import wire
 from borough.transports.http.arriving import arriving_trace
-from borough.transports.http.media import JSON_BODY, check_media, media_of
+from borough.transports.http.media import JSON_BODY, check_coding, check_media, media_of
 from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
 
@@ -187,6 +187,8 @@ class Door:
             kind = header("content-type")
             if kind != JSON_BODY or route.media != JSON_BODY:
                 check_media(route.media, kind, request.body)
+            if "content-encoding" in request.headers.raw:
+                check_coding(route.callee.operation, header("content-encoding"))
         arguments = route.codec.read_arguments(
             slots, request.query, header, request.body, strict=self._strict
         )

@@ -1,5 +1,5 @@
 """What a public body may call itself. A browser sends forms and plain text to any site unasked; it
-asks first (CORS) before it sends JSON.
+asks first (CORS) before it sends JSON. It must come as it is: a compressed one is refused.
 """
 
 from __future__ import annotations
@@ -7,10 +7,11 @@ from __future__ import annotations
 from borough.contracts.operation import Operation
 from borough.errors import UnsupportedMediaType
 
-__all__ = ["JSON_BODY", "UPLOADED_BODY", "check_media", "media_of"]
+__all__ = ["JSON_BODY", "UPLOADED_BODY", "check_coding", "check_media", "media_of"]
 
 JSON_BODY = "application/json"
 UPLOADED_BODY = "application/octet-stream"
+_CODING = "content-encoding"
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 
 
@@ -41,3 +42,20 @@ def check_media(wanted: str, given: str | None, body: bytes) -> None:
             raise UnsupportedMediaType(
                 f"The body does not say what it is; send it with Content-Type: {JSON_BODY}"
             )
+
+
+def check_coding(operation: Operation, given: str | None) -> None:
+    """Raise `UnsupportedMediaType` for a compressed body: nobody here would unpack it.
+
+    An operation that takes the field as a parameter deals with it.
+    """
+    coding = (given or "").strip().lower()
+    if coding in ("", "identity"):
+        return
+    if not any(
+        parameter.place == "header" and parameter.wire_name.lower() == _CODING
+        for parameter in operation.parameters
+    ):
+        raise UnsupportedMediaType(
+            f"The body came in the coding {coding}; send it as it is, without Content-Encoding"
+        )
