@@ -53,6 +53,8 @@ class Host:
             return Response(200, [], request.connection.scheme.encode())
         if request.path == "/stream":
             return Response(200, [], self.chunks())
+        if request.path == "/measured":
+            return Response(200, [], self.chunks(), 7)
         if request.path == "/empty":
             return Response(204, [])
         if request.path == "/emptied":
@@ -238,6 +240,11 @@ async def test_a_stream_goes_out_in_its_chunks() -> None:
     server = await served("GET", "/stream")
     assert [each["body"] for each in server.sent[1:]] == [b"one ", b"two", b""]
     assert [each.get("more_body", False) for each in server.sent[1:]] == [True, True, False]
+
+
+async def test_a_stream_of_known_length_goes_out_with_it() -> None:
+    server = await served("GET", "/measured")
+    assert (server.headers[b"content-length"], server.body) == (b"7", b"one two")
 
 
 async def test_a_body_above_the_limit_is_refused() -> None:

@@ -76,6 +76,15 @@ async def test_a_stream_comes_chunk_by_chunk(tmp_path: Path) -> None:
         await client.close()
 
 
+async def test_a_large_answer_of_known_length_is_passed_on_with_its_length(tmp_path: Path) -> None:
+    large = b"x" * 300 * 1024
+    async with street(tmp_path, Recording(Response(200, TEXT, large)).answer) as town:
+        answer = await town.ask(b"GET /library/who HTTP/1.1\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\ncontent-length: 307200" in head
+    assert body == large
+
+
 async def test_a_stream_of_an_operation_passes_the_edge(tmp_path: Path) -> None:
     async with street(tmp_path) as town:
         answer = await town.ask(b"GET /library/titles HTTP/1.1\r\n")

@@ -180,6 +180,8 @@ async def _write(response: Response, is_head: bool, send: Send) -> None:
         sent = b"" if is_head or is_bodiless else body
         await send({"type": "http.response.body", "body": sent})
         return
+    if response.length is not None and not is_bodiless:
+        headers.append((b"content-length", b"%d" % response.length))
     try:
         await _start(response.status, headers, send)
         if not is_head and not is_bodiless:

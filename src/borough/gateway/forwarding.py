@@ -51,7 +51,7 @@ _FAULT = 500
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
 _RETRY_AFTER_S = 1.0
 _WHOLE_BYTES = 256 * 1024
-"""An answer of a known length up to this is sent with its length, any other in chunks."""
+"""An answer of a known length up to this is sent at once, any other as it comes."""
 
 
 class Forwarding:
@@ -275,10 +275,11 @@ async def _returned(answer: Opening) -> Response:
         if stream.status in (204, 304):
             return Response(stream.status, fields)
         length = raw.get("content-length")
-        if length is not None and int(length) <= _WHOLE_BYTES:
+        size = None if length is None else int(length)
+        if size is not None and size <= _WHOLE_BYTES:
             return Response(stream.status, fields, await stream.read())
         is_passed_on = True
-        return Response(stream.status, fields, _Passing(stream, answer))
+        return Response(stream.status, fields, _Passing(stream, answer), size)
     finally:
         if not is_passed_on:
             await answer.__aexit__()

@@ -235,7 +235,7 @@ class RawApp:
             self._streams += 1
             length = None if start["status"] in BODILESS else _announced(exchange.fields)
             chunks = _Chunks(body, length, exchange, task, self._stream_ended)
-            return Response(start["status"], headers, chunks)
+            return Response(start["status"], headers, chunks, length)
         exchange.leave()
         self._leave_behind(task)
         return Response(start["status"], headers, body)
@@ -329,7 +329,7 @@ class RawApp:
 
 
 def _announced(fields: Sequence[tuple[bytes, bytes]]) -> int | None:
-    """How long the application says that its body is. Sent in chunks, one that breaks off would pass for whole."""
+    """How long the application says that its body is; what it sends is held against that."""
     said = dict(fields).get(b"content-length", b"")
     return int(said) if said.isdigit() else None
 

@@ -154,7 +154,8 @@ class Request(msgspec.Struct, eq=False):
 class Response(msgspec.Struct, eq=False):
     """An answer: status, header fields and a body, or an iterator of a body's chunks.
 
-    Length, encoding, date and `Connection` are the server's to write, never among `headers`.
+    Length, encoding, date and `Connection` are the server's to write, never among `headers`; `length` is
+    what the chunks of an iterator come to, where it is known: it gives so many bytes, or fails.
     Headers in a tuple are taken as recurring: the server keeps what it has rendered of them. An
     iterator is closed (`aclose`) when the client leaves before its end.
     """
@@ -162,6 +163,13 @@ class Response(msgspec.Struct, eq=False):
     status: int
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes | AsyncIterator[bytes] = b""
+    length: int | None = None
+
+    def framing(self, *, is_chunked: bool) -> bytes:
+        """The field that says where an iterator's body ends; none where the connection does."""
+        if is_chunked:
+            return b"transfer-encoding: chunked\r\n"
+        return b"" if self.length is None else b"content-length: %d\r\n" % self.length
 
     def __repr__(self) -> str:
         return f"Response({self.status})"

@@ -343,8 +343,8 @@ class ServerConnection(asyncio.Protocol):
                 return
             head = self._server.head_of(response.status, response.headers)
             # HTTP/1.0 knows no chunks: the end of the connection is the end of the body.
-            is_chunked = self._head.is_modern
-            framing = b"transfer-encoding: chunked\r\n" if is_chunked else b""
+            is_chunked = self._head.is_modern and response.length is None
+            framing = response.framing(is_chunked=is_chunked)
             keep = self._head.keep_alive and not self._server.is_draining
             end = b"\r\n" if keep else b"connection: close\r\n\r\n"
             self._transport.write(head + framing + end)
