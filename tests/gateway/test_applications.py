@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -198,6 +199,23 @@ async def test_django_is_one_too(tmp_path: Path) -> None:
         {"text": "a", "caller": "legacy"},
         {"text": "b", "caller": "legacy"},
     ]
+
+
+async def test_a_view_of_django_is_ended_as_its_client_leaves(tmp_path: Path) -> None:
+    started = process(tmp_path, "tests.gateway.legacy.old_site:app")
+    site = importlib.import_module("tests.gateway.legacy.old_site")
+    await started.start()
+    edge = started.make_edge()
+    try:
+        asking = asyncio.ensure_future(edge.answer(request("GET", "/legacy/long-page")))
+        async with asyncio.timeout(10):
+            await site.BEGUN.wait()
+            asking.cancel()
+            await site.ENDED.wait()
+            await asyncio.wait([asking])
+    finally:
+        await edge.close()
+        await started.stop()
 
 
 async def test_it_is_kept_from_those_that_borough_toml_does_not_allow(tmp_path: Path) -> None:

@@ -205,3 +205,53 @@ async def test_an_application_that_awaits_what_was_cancelled_has_failed(tmp_path
         with pytest.raises(ServiceFailure, match="failed while it answered"):
             await town.get("/library/raw?within")
     await town.edge.close()
+
+
+async def test_who_leaves_an_application_that_cancels_within_is_no_failure_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()  # as the task groups of anyio do
+            ended.set()
+            raise
+
+    town = full(tmp_path, app, 1)
+    begun = await town.edge.answer(request("GET", "/library/raw"))
+    async with asyncio.timeout(10):
+        await begun.body.aclose()  # type: ignore[union-attr]
+        await ended.wait()
+    await town.edge.close()
+    assert "failed" not in caplog.text
+
+
+async def test_an_application_that_waits_for_its_client_to_leave_ends_by_itself(
+    tmp_path: Path,
+) -> None:
+    ends: list[str] = []
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        leaving = asyncio.ensure_future(receive())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"tick", "more_body": True})
+        try:
+            ends.append((await leaving)["type"])
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+
+    town = full(tmp_path, app, 1)
+    begun = await town.edge.answer(request("GET", "/library/raw"))
+    await asyncio.sleep(0)  # it waits for its client from here on
+    async with asyncio.timeout(10):
+        await begun.body.aclose()  # type: ignore[union-attr]
+    await town.edge.close()
+    assert ends == ["http.disconnect"]

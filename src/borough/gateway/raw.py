@@ -4,7 +4,8 @@ The application finds the end user in `scope["state"]["principal"]`, and `curren
 It speaks HTTP only; the lifespan of a plain application is run by its service (runtime/applications.py),
 that of any other is not run. The deadline of its call is that of an operation and covers its first chunk.
 It ends with its request, save for what it does after its last byte. That has a time of its own, and a moment
-when the edge closes; then it is cancelled.
+when the edge closes; then it is cancelled. One that waits for its client to leave is told so, and has a moment
+to end what it has begun: Django's views run in tasks of their own, which nobody else would end.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ _SERVERS = frozenset(
 _FINAL, _LAST = 200, 599
 _CHUNKS_AHEAD = 8
 _AFTERMATH_S = 0.5
+_PARTING_S = 0.5
 
 
 class RawMount(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ class _Exchange:
         self._body: bytes | None = body
         self._gone = asyncio.Event()
         self._has_ended = False
+        self._listening = 0
         self.start: Message | None = None
         self.fields: Sequence[tuple[bytes, bytes]] = ()
         self.chunks: asyncio.Queue[tuple[bytes, bool] | BaseException] = asyncio.Queue(
@@ -84,7 +87,11 @@ class _Exchange:
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
-        await self._gone.wait()
+        self._listening += 1
+        try:
+            await self._gone.wait()
+        finally:
+            self._listening -= 1
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
@@ -105,9 +112,24 @@ class _Exchange:
         if not self._gone.is_set():
             await self.chunks.put(failure)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody waits for anything more."""
+        return self._gone.is_set()
+
     def leave(self) -> None:
         """The answer is over, or the client is gone."""
         self._gone.set()
+
+    async def end(self, task: asyncio.Task[None]) -> None:
+        """Nobody will have the answer: end the application, and wait until it has ended."""
+        self.leave()
+        try:
+            if self._listening:
+                await asyncio.wait([task], timeout=_PARTING_S)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
 
 def _bytes(given: object) -> bytes:
@@ -166,8 +188,7 @@ class _Chunks:
             return
         try:
             if self._more:
-                self._task.cancel()
-                await asyncio.wait([self._task])
+                await self._exchange.end(self._task)
         finally:
             ended(self._task)
 
@@ -213,7 +234,7 @@ class RawApp:
             async with asyncio.timeout(timeout_s):
                 first = await exchange.chunks.get()
         except BaseException as error:
-            await _end(task, exchange)
+            await exchange.end(task)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(f"{self.mount.path} did not answer in time") from None
             raise
@@ -223,13 +244,13 @@ class RawApp:
             or start is None
             or not _is_final(start, self.mount.path)
         ):
-            await _end(task, exchange)
+            await exchange.end(task)
             raise ServiceFailure(f"{self.mount.path} failed")
         headers = [field for field in exchange.fields if field[0] not in _SERVERS]
         body, more = first
         if more:
             if self._streams >= self._limits.streams:
-                await _end(task, exchange)
+                await exchange.end(task)
                 full = Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
                 raise after_it_ran(full, request)
             self._streams += 1
@@ -281,7 +302,9 @@ class RawApp:
             await self.mount.app(scope, exchange.receive, exchange.send)
             failure = ServiceFailure("The application ended without a whole answer")
         except (Exception, asyncio.CancelledError, SystemExit) as error:
-            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            # Frameworks that cancel within take back the count of what was cancelled from outside, too.
+            is_ended = exchange.is_over or is_cancelled()
+            if isinstance(error, asyncio.CancelledError) and is_ended:
                 raise
             _log.exception("the application at %s failed", self.mount.path)
             failure, seen = ServiceFailure(str(error)), failure_of(error)
@@ -343,13 +366,6 @@ def _is_final(start: Message, path: str) -> bool:
         "the application at %s answered with the status %r, and no client reads that", path, status
     )
     return False
-
-
-async def _end(task: asyncio.Task[None], exchange: _Exchange) -> None:
-    """Nobody will have the answer."""
-    exchange.leave()
-    task.cancel()
-    await asyncio.wait([task])
 
 
 def _scope(request: Request, mount: str, principal: Principal | None, proxies: Proxies) -> Message:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import django
@@ -38,8 +39,22 @@ def entry_from_a_thread(request: Any) -> JsonResponse:
     return JsonResponse({"text": made.text, "caller": made.caller})
 
 
+BEGUN, ENDED = asyncio.Event(), asyncio.Event()
+"""Of the page that nobody waits for to the end."""
+
+
+async def long_page(request: Any) -> HttpResponse:
+    BEGUN.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ENDED.set()
+    return HttpResponse()
+
+
 urlpatterns = [
     path("page", page, name="page"),
+    path("long-page", long_page),
     path("entry", entry),
     path("entry-from-a-thread", entry_from_a_thread),
 ]
