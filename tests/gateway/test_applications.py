@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from borough.runtime.discovery import Directory
 from borough.runtime.service_facts import ServiceFacts
 from borough.testing.clock import ManualClock
 from borough.transports.http.message import Connection
-from tests.gateway.legacy.apps import RAN
+from tests.gateway.legacy.apps import QUEUE_IS_GONE, RAN
 from tests.gateway.legacy.ledger import Ledger, LedgerService
 from tests.gateway.library import Seen, request
 
@@ -301,6 +302,26 @@ async def test_a_document_that_is_none_is_left_out(tmp_path: Path, app: str) -> 
 async def test_an_application_without_a_lifespan_is_served(tmp_path: Path) -> None:
     (seen,) = await answers(process(tmp_path, "bare"), request("GET", "/legacy"))
     assert seen.status == 200
+
+
+async def test_a_lifespan_that_breaks_off_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = asyncio.Event()
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", lambda record: told.set())
+    started = process(tmp_path, "working")
+    await started.start()
+    logging.getLogger("borough.host").addHandler(handler)
+    try:
+        QUEUE_IS_GONE.set()
+        async with asyncio.timeout(10):
+            await told.wait()
+    finally:
+        logging.getLogger("borough.host").removeHandler(handler)
+        await started.stop()
+    assert "the lifespan of legacy broke off" in caplog.text
+    assert "the old queue is gone" in caplog.text
 
 
 async def test_a_startup_that_fails_is_told_and_the_start_is_taken_back(tmp_path: Path) -> None:

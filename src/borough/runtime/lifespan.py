@@ -7,6 +7,7 @@ has it; what it says of a failing startup is told.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from borough.errors import OpenFailed
 
 __all__ = ["Asgi", "Lifespan", "Message"]
 
+_log = logging.getLogger("borough.host")
 Message = MutableMapping[str, Any]
 Asgi = Callable[
     [Any, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
@@ -30,6 +32,7 @@ class Lifespan:
         self._asked: asyncio.Queue[Message] = asyncio.Queue(2)
         self._answer: asyncio.Future[Message] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_stopping = False
 
     async def start(self) -> None:
         """Run the startup. Raises `OpenFailed` with the last line of what the application says."""
@@ -43,12 +46,15 @@ class Lifespan:
             await self._end()
             lines = str(said.get("message", "")).strip().splitlines() or ["it does not say why"]
             raise OpenFailed(f"{self._name} could not be opened: its startup failed: {lines[-1]}")
+        if said:
+            self._task.add_done_callback(self._tell)
 
     async def stop(self) -> None:
         """Run the shutdown, where there was a startup. Raises `OpenFailed` for one that fails."""
         task = self._task
         if task is None or task.done():
             return
+        self._is_stopping = True
         try:
             said = await self._ask("lifespan.shutdown")
         finally:
@@ -66,6 +72,15 @@ class Lifespan:
         if self._task.done() and not self._task.cancelled():
             self._task.exception()  # one that raises knows no lifespan, and is left alone
         return self._answer.result() if self._answer.done() else {}
+
+    def _tell(self, task: asyncio.Task[None]) -> None:
+        """Say that it broke off between startup and shutdown: requests are answered all the same."""
+        if not self._is_stopping and not task.cancelled() and task.exception() is not None:
+            _log.error(
+                "the lifespan of %s broke off, and what it ran beside requests has ended",
+                self._name,
+                exc_info=task.exception(),
+            )
 
     async def _say(self, message: Message) -> None:
         if self._answer is not None and not self._answer.done():

@@ -92,6 +92,21 @@ def _connect() -> None:
 
 
 failing = Starlette(lifespan=_failing)
+QUEUE_IS_GONE = asyncio.Event()
+
+
+@asynccontextmanager
+async def _working(app: Starlette) -> AsyncIterator[None]:
+    async def work() -> None:
+        await QUEUE_IS_GONE.wait()
+        raise RuntimeError("the old queue is gone")
+
+    async with asyncio.TaskGroup() as beside:
+        beside.create_task(work())
+        yield
+
+
+working = Starlette(lifespan=_working)
 nothing = 7
 
 
