@@ -1,6 +1,7 @@
 """An application has so many streams open; what is no stream it answers beside them."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,24 @@ async def test_an_application_that_waits_for_its_client_to_leave_ends_by_itself(
         await begun.body.aclose()  # type: ignore[union-attr]
     await town.edge.close()
     assert ends == ["http.disconnect"]
+
+
+async def test_a_thread_of_an_application_keeps_nobody_waiting_beyond_the_deadline_and_is_counted(
+    tmp_path: Path,
+) -> None:
+    is_released = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        thread = asyncio.ensure_future(is_released.wait())
+        while not thread.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(thread)
+
+    mount = RawMount("library", "/library/raw", ANYONE, app)
+    town = Town(tmp_path, raws=[mount], raw_limits=RawLimits(after_answers=1))
+    async with asyncio.timeout(10):
+        late = await town.ask("GET", "/library/raw", headers={"Borough-Timeout-Ms": "20"})
+        refused = await town.get("/library/raw")
+    assert (late.status, refused.status) == (504, 429)
+    is_released.set()
+    await town.edge.close()

@@ -3,9 +3,10 @@
 The application finds the end user in `scope["state"]["principal"]`, and `current_call()` works.
 It speaks HTTP only; the lifespan of a plain application is run by its service (runtime/applications.py),
 that of any other is not run. The deadline of its call is that of an operation and covers its first chunk.
-It ends with its request, save for what it does after its last byte. That has a time of its own, and a moment
-when the edge closes; then it is cancelled. One that waits for its client to leave is told so, and has a moment
-to end what it has begun: Django's views run in tasks of their own, which nobody else would end.
+It ends with its request, save for what it does after its last byte, and what cannot be cancelled (a thread):
+that is counted, and has a time of its own and a moment when the edge closes; then it is cancelled. One that waits
+for its client to leave is told so, and has a moment to end what it has begun: Django's views run in tasks of
+their own, which nobody else would end.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _FINAL, _LAST = 200, 599
 _CHUNKS_AHEAD = 8
 _AFTERMATH_S = 0.5
 _PARTING_S = 0.5
+_CANCELLED_S = 0.1
 
 
 class RawMount(msgspec.Struct, frozen=True):
@@ -122,14 +124,14 @@ class _Exchange:
         self._gone.set()
 
     async def end(self, task: asyncio.Task[None]) -> None:
-        """Nobody will have the answer: end the application, and wait until it has ended."""
+        """Nobody will have the answer: end the application, unless a thread of it keeps it from ending."""
         self.leave()
         try:
             if self._listening:
                 await asyncio.wait([task], timeout=_PARTING_S)
         finally:
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=_CANCELLED_S)
 
 
 def _bytes(given: object) -> bytes:
@@ -234,7 +236,7 @@ class RawApp:
             async with asyncio.timeout(timeout_s):
                 first = await exchange.chunks.get()
         except BaseException as error:
-            await exchange.end(task)
+            await self._end(task, exchange)
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(f"{self.mount.path} did not answer in time") from None
             raise
@@ -244,13 +246,13 @@ class RawApp:
             or start is None
             or not _is_final(start, self.mount.path)
         ):
-            await exchange.end(task)
+            await self._end(task, exchange)
             raise ServiceFailure(f"{self.mount.path} failed")
         headers = [field for field in exchange.fields if field[0] not in _SERVERS]
         body, more = first
         if more:
             if self._streams >= self._limits.streams:
-                await exchange.end(task)
+                await self._end(task, exchange)
                 full = Unavailable(f"{self.mount.path} has too many streams open", retry_after_s=1)
                 raise after_it_ran(full, request)
             self._streams += 1
@@ -313,12 +315,19 @@ class RawApp:
                 self._recorder.note(self._shape, came, began, failure=seen, trace=own)
         await exchange.fail(failure)
 
+    async def _end(self, task: asyncio.Task[None], exchange: _Exchange) -> None:
+        """Nobody will have the answer. Whoever waits is told so though a thread works on."""
+        try:
+            await exchange.end(task)
+        finally:
+            self._leave_behind(task)
+
     def _stream_ended(self, task: asyncio.Task[None]) -> None:
         self._streams -= 1
         self._leave_behind(task)
 
     def _leave_behind(self, task: asyncio.Task[None]) -> None:
-        """Everything is said; what the application still does has its time, and is counted."""
+        """Nothing more is said; what the application still does has its time, and is counted."""
         if task.done():
             return
         self._left_behind += 1
