@@ -80,3 +80,21 @@ def test_a_version_that_comes_without_the_migrations_of_its_database_is_told() -
     assert doubts_about("shop", ServiceSaid(applied=(table[0],)), {"shop": whole}) == [
         "it has no migrations, and its database has 1: was it built without its SQL files?"
     ]
+
+
+def hearing(*handlers: str) -> ServiceSaid:
+    """A service with these handlers of one event."""
+    return ServiceSaid(
+        hears={"shop.Shop.Sold": shop(First.Sold)},
+        handlers={f"mail.{name}": ("shop.Shop.Sold",) for name in handlers},
+    )
+
+
+def test_a_handler_in_place_of_another_may_be_the_same_under_a_new_name_which_is_said() -> None:
+    before = {"mail": hearing("send", "note")}
+    assert doubts_about("mail", hearing("send", "write"), before) == [
+        "mail.write hears shop.Shop.Sold in place of mail.note: while both versions run, both handle what comes, and "
+        'what mail.note has not handled at its end is left. If it was renamed, write name="note" in its mark'
+    ]
+    assert doubts_about("mail", hearing("send", "note", "write"), before) == []
+    assert doubts_about("mail", hearing("send"), before) == []

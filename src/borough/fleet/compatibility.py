@@ -41,8 +41,8 @@ def refusals(
 
 
 def doubts_about(service: str, new: ServiceSaid, running: Running) -> list[str]:
-    """What is allowed and should be looked at: the public's clients, events that were published before, rows
-    that are changed, and migrations that are not there."""
+    """What is allowed and should be looked at: the public's clients, events that were published before, handlers
+    that take the place of others, rows that are changed, and migrations that are not there."""
     found: list[str] = []
     old = running.get(service, ServiceSaid())
     for name in old.provides.keys() & new.provides.keys():
@@ -52,6 +52,7 @@ def doubts_about(service: str, new: ServiceSaid, running: Running) -> list[str]:
             found += _of_the_past(*contracts, published.wire_name)
     for event in old.hears.keys() & new.hears.keys():
         found += _of_the_past(*_both(old.hears[event], new.hears[event]), event)
+    found += _of_the_handlers(old, new)
     if new.unfit:
         return sorted(set(found))
     if new.applied and not new.migrations:
@@ -143,6 +144,24 @@ def _of_the_past(old: Descriptor, new: Descriptor, event: str) -> Iterator[str]:
                 f"events that were published before: {breach.sentence}. {breach.remedy}, or make it a new version "
                 "of the event, with an upcast"
             )
+
+
+def _of_the_handlers(old: ServiceSaid, new: ServiceSaid) -> Iterator[str]:
+    """Handlers that hear instead of others: a name owns its place, and one with another begins anew."""
+    for event in old.hears:
+        before, after = _hearing(old, event), _hearing(new, event)
+        gone, come = sorted(before - after), sorted(after - before)
+        if gone and come:
+            names = " and ".join(come), " and ".join(gone)
+            yield (
+                f"{names[0]} hears {event} in place of {names[1]}: while both versions run, both handle what "
+                f"comes, and what {names[1]} has not handled at its end is left. If it was renamed, write "
+                f'name="{gone[0].partition(".")[2]}" in its mark'
+            )
+
+
+def _hearing(said: ServiceSaid, event: str) -> set[str]:
+    return {name for name, events in said.handlers.items() if event in events}
 
 
 def _migrations(new: ServiceSaid) -> tuple[list[Migration], list[Migration]]:

@@ -129,6 +129,8 @@ class ServiceSaid(msgspec.Struct, frozen=True, kw_only=True):
     """The contracts that it calls, as it knows them."""
     hears: dict[str, str] = {}
     """The contract of each event that it hears, by the event's wire name."""
+    handlers: dict[str, tuple[str, ...]] = {}
+    """The events that each handler hears, by its durable name; without projections."""
     declares: tuple[str, ...] = ()
     """All contracts, by wire name, that it may call for that."""
     migrations: tuple[tuple[str, str], ...] = ()

@@ -37,6 +37,11 @@ def _said(host: Host, service: ServicePlan, version: str) -> ServiceSaid:
         provides=dict(_text(contract) for contract, _ in service.provides),
         needs=dict(_text(contract) for contract in service.clients.values()),
         hears=_heard(host.plan, service),
+        handlers={
+            handler.name: tuple(event.wire_name for event in handler.events)
+            for handler in service.handlers
+            if handler.projection is None
+        },
         declares=tuple(sorted(host.declared[service.name])),
         migrations=tuple((each.name, each.sql) for each in migrations),
         applied=tuple(sorted(applied)),
