@@ -335,6 +335,22 @@ async def test_an_older_release_leaves_the_new_generation_alone(
             assert await db.one(int, "select declared from borough_generations") == 2
 
 
+async def test_a_release_that_outlives_another_generation_makes_its_own_anew(
+    tmp_path: Path,
+) -> None:
+    async with start(market(search()), data=tmp_path, settings=QUICK) as old:
+        await set_prices(old, ("nut", 1))
+        async with start(market(search(2, factor=10)), data=tmp_path, settings=QUICK) as new:
+            await set_prices(new, ("nut", 2))
+            assert await shown(new.database("search")) == {"nut": (20, 2)}
+        # The rollout is taken back, and this process has run all the time.
+        position = await old.client(Market).set_price("nut", 3)
+        assert await old.client(Search).price("nut", position) == 3
+        db = old.database("search")
+        assert await shown(db) == {"nut": (3, 3)}
+        assert await db.one(int, "select declared from borough_generations") == 1
+
+
 async def test_quiet_waits_for_a_rebuild_of_which_the_consumer_does_not_know() -> None:
     async with start(market(search()), settings=QUICK) as running:
         await set_prices(running, ("nut", 1))

@@ -161,6 +161,7 @@ class Carriage:
             on_dead=handler.on_dead,
             folder=str(service.plan.folder),
             projection=None if handler.projection is None else handler.projection.generation,
+            tables=() if handler.projection is None else tuple(handler.projection.tables),
         )
         made = [
             self._consumer(service, database, leases, bound, topic, self._inbox)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from borough.reliability.lease import Lease
 from borough.runtime.course import Course
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.event_handler import EventHandler
-from borough.runtime.generations import generation_of
+from borough.runtime.generations import generation_of, take_over
 from borough.runtime.handling import Handling
 from borough.runtime.history import Past
 from borough.runtime.in_order import InOrder
@@ -35,6 +36,9 @@ from borough.services.context import WorkPool
 __all__ = ["Consumer", "Progress"]
 
 _log = logging.getLogger("borough.events")
+
+_PATIENCE_LEASES = 3
+"""Who does not take a role that is free for so long is not there."""
 
 
 class Progress(NamedTuple):
@@ -107,6 +111,7 @@ class Consumer:
         self._course: Course | None = None
         self._in_order: InOrder | None = None
         self._told_of: int | None = None
+        self._alone_since = self._alone_at = -math.inf
 
     def _work_for(self, handler: EventHandler) -> None:
         database, terms = self._database, self.terms
@@ -177,6 +182,38 @@ class Consumer:
         except BrokerError:
             return False
 
+    async def _leave_or_take_over(self, in_force: int, own: int, lease: Lease) -> None:
+        """Another generation is in force: it is left to its processes, as in a rollout, while there are any."""
+        handler = self.handler
+        if self._told_of != in_force:
+            self._told_of = in_force
+            _log.warning(
+                "%s is of generation %d here, and %d is in force: it is left to processes of that one, "
+                "and made anew here once there are none",
+                handler.name,
+                own,
+                in_force,
+            )
+        if self._is_alone():
+            events = [event.wire_name for event in handler.events]
+            await take_over(self.store, handler.name, handler.tables, events, own, lease)
+            _log.warning(
+                "%s is made anew for generation %d: nobody consumes for %d any more",
+                handler.name,
+                own,
+                in_force,
+            )
+
+    def _is_alone(self) -> bool:
+        """Whether nobody of the generation in force takes the role: for long it was free whenever it was asked for."""
+        now, lasting_s = self.clock.monotonic(), self._leases.lasting_s
+        if (
+            now - self._alone_at > lasting_s
+        ):  # somebody had it meanwhile, or this process stood still
+            self._alone_since = now
+        self._alone_at = now
+        return now - self._alone_since >= _PATIENCE_LEASES * lasting_s
+
     async def place(self, noted: Noted) -> int:
         """The position up to which all is done: here it may be beyond what is noted."""
         course = self._course
@@ -208,31 +245,23 @@ class Consumer:
         found = await generation_of(self._database.store, self.handler.name)
         return found is not None and found.generation == self.handler.generation
 
-    async def _adopt_generation(self) -> bool:
+    async def _adopt_generation(self, lease: Lease) -> bool:
         """Work for the generation in force; False where that is not of this code."""
         handler = self.handler
         found = await generation_of(self._database.store, handler.name)
         if found is None:
             return handler.projection is None
         if handler.projection not in (None, found.declared):
-            if self._told_of == found.declared:
-                return False
-            self._told_of = found.declared
-            _log.warning(
-                "%s is of generation %d here, and %d is in force: it is left to processes of that one, "
-                "until this one starts anew without them",
-                handler.name,
-                handler.projection,
-                found.declared,
-            )
+            await self._leave_or_take_over(found.declared, handler.projection, lease)
             return False
+        self._told_of = None
         if found.generation != handler.generation:
             self.handler = msgspec.structs.replace(handler, generation=found.generation)
             self._work_for(self.handler)
         return True
 
     async def _consume(self, lease: Lease) -> None:
-        if not await self._adopt_generation():
+        if not await self._adopt_generation(lease):
             return
         noted = await self.positions.take(lease)
         broker, name = self.broker, self.handler.name

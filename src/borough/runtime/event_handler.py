@@ -33,8 +33,8 @@ class EventHandler(msgspec.Struct, frozen=True):
     """One handler. `name` is durable: `service.method` or `service.NAME`.
 
     `on_dead` says whether a dead event lets those behind it under its key go on; `folder` is where
-    its own code lives; `projection` is the generation that the code of a projection names, and
-    `generation` the one that is in force. Where it `takes_document`, its function is given the
+    its own code lives; `projection` is the generation that the code of a projection names, `tables`
+    what it is made in, and `generation` the one that is in force. Where it `takes_document`, its function is given the
     CloudEvents document as it came, and not the event in it.
     """
 
@@ -47,4 +47,5 @@ class EventHandler(msgspec.Struct, frozen=True):
     on_dead: Literal["continue", "block"] = "continue"
     folder: str = ""
     projection: int | None = None
+    tables: tuple[str, ...] = ()
     takes_document: bool = False

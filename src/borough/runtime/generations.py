@@ -15,9 +15,11 @@ import msgspec
 
 from borough.errors import ConfigurationError, StoreError
 from borough.ports import Store, StoreTransaction
+from borough.reliability.lease import Lease
+from borough.runtime.leases import hold_lease
 from borough.runtime.reruns import rerun
 
-__all__ = ["Generation", "generation_of", "rebuild", "start_generation"]
+__all__ = ["Generation", "generation_of", "rebuild", "start_generation", "take_over"]
 
 _READ = "select generation, declared, made_of from borough_generations where handler = $1"
 _WRITE = """
@@ -74,7 +76,7 @@ async def start_generation(
     are not empty: what is in them may be somebody's.
     """
     full = [table for table in tables if await _has_rows(store, projection, table)]
-    made_of = " ".join(sorted((*tables, *events)))
+    made_of = _made_of(tables, events)
     return await rerun(lambda: _start(store, projection, tables, full, made_of, declared, now))
 
 
@@ -121,6 +123,34 @@ async def _go_on(
         f"{projection} is made of more than it was ({', '.join(added)}), and goes on where it is: what was published "
         f"before is not in that; write generation={found.declared + 1} in its mark to make it anew"
     )
+
+
+async def take_over(
+    store: Store,
+    projection: str,
+    tables: Sequence[str],
+    events: Sequence[str],
+    declared: int,
+    lease: Lease,
+) -> None:
+    """Begin the generation of this code in place of another one, for which nobody consumes any more.
+
+    Raises `LeaseLost`, `ConfigurationError` for tables that cannot be emptied.
+    """
+
+    async def begin() -> None:
+        async with store.transaction() as tx:
+            await hold_lease(tx, lease)
+            found = await tx.maybe(Generation, _READ, projection)
+            if found is not None and found.declared != declared:
+                own = Generation(found.generation + 1, declared, _made_of(tables, events))
+                await _begin(tx, projection, tables, own)
+
+    await rerun(begin)
+
+
+def _made_of(tables: Sequence[str], events: Sequence[str]) -> str:
+    return " ".join(sorted((*tables, *events)))
 
 
 async def rebuild(store: Store, projection: str, tables: Sequence[str]) -> int:

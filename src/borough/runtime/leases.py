@@ -85,6 +85,8 @@ class Leases:
         self._clock = clock
         self._owner = owner
         self._terms = terms or Terms()
+        self.lasting_s = self._terms.lasting_s
+        """How long a role is another process's after its last renewal."""
         self._held: dict[str, tuple[Lease, asyncio.Task[None]]] = {}
         self._renewal: asyncio.Task[None] | None = None
 
