@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import socket
 import stat
 import threading
@@ -52,6 +53,29 @@ async def test_a_folder_that_takes_no_socket_is_free_again(tmp_path: Path) -> No
     other = CommandSocket(tmp_path, {Scale: count})
     await other.open()
     await other.close()
+
+
+async def test_a_shortage_of_files_is_told_once_and_who_has_asked_meanwhile_is_answered_after_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    commands = CommandSocket(tmp_path, {Scale: count})
+    await commands.open()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with ExitStack() as files:
+            files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (asking.fileno() + 1, hard))
+            with suppress(OSError):
+                while True:  # also the numbers that are free below
+                    files.callback(os.close, os.dup(asking.fileno()))
+            asking.connect(str(tmp_path / "fleet.sock"))
+            for _ in range(200):  # turns of the loop, in the first of which it is heard
+                await asyncio.sleep(0)
+        asking.setblocking(False)
+        said = await asyncio.get_running_loop().sock_recv(asking, 100)
+    await commands.close()
+    assert said == b'{"type":"beat"}\n'
+    assert caplog.messages == ["commands cannot reach this fleet now: Too many open files"]
 
 
 async def test_what_nobody_has_thought_of_is_answered_and_logged(

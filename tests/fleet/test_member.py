@@ -1,6 +1,7 @@
 """A place in a fleet: whether its process is begun anew, by why the one before has ended."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +14,7 @@ from borough.reliability.restarts import Restarts
 
 SERVES = Ready(services={"post": "1.0"}, host="127.0.0.1", port=1)
 CRASHED = Failed("has crashed", 1, is_final=False)
-WITHOUT_STORE = Failed("its database is away", 2, is_final=False, is_without_store=True)
+WITHOUT_STORE = Failed("its database is away", 2, is_final=False, is_outside=True)
 AT_MOST = 2
 
 
@@ -38,14 +39,20 @@ class Told:
         return 1
 
 
-async def lived(said: Sequence[FromReplica]) -> tuple[str, int]:
-    """The state after processes that said these things, and how many there were; the rest of them crash."""
+async def lived(said: Sequence[FromReplica | OSError]) -> tuple[str, int]:
+    """The state after processes that said these things, and how many there were; the rest of them crash.
+
+    Where an error stands, there was no process.
+    """
     begun = 0
 
     async def begin(say: Callable[[str], None], *, is_aside: bool) -> Any:
         nonlocal begun
         begun += 1
-        return Told(said[begun - 1] if begun <= len(said) else CRASHED)
+        what = said[begun - 1] if begun <= len(said) else CRASHED
+        if isinstance(what, OSError):
+            raise what
+        return Told(what)
 
     def nothing(*_: object) -> None: ...
 
@@ -79,3 +86,14 @@ async def test_what_has_served_waits_for_its_database_and_may_then_crash_as_ofte
 
 async def test_what_has_never_served_does_not_wait_for_a_database_for_ever() -> None:
     assert await lived([WITHOUT_STORE] * 20) == ("failed", 1 + AT_MOST)
+
+
+async def test_what_has_served_is_begun_anew_however_long_the_machine_has_no_process_for_it() -> (
+    None
+):
+    short = [OSError(errno.EAGAIN, "Resource temporarily unavailable")] * 20
+    assert await lived([SERVES, *short]) == ("failed", 1 + len(short) + AT_MOST)
+
+
+async def test_what_has_never_served_does_not_wait_for_a_process_for_ever() -> None:
+    assert await lived([OSError("none")] * 20) == ("failed", 1 + AT_MOST)

@@ -39,6 +39,8 @@ _PIECE = 64 * 1024
 _PEER = struct.Struct("3i")
 """Process, user and group."""
 _BEAT_S = 1.0
+_SHORT_S = 0.2
+"""So long nobody is heard while the machine is short of files or memory."""
 _LOOK_S = 0.05
 _SILENT_S = 5.0
 """After so long without a word it is said that one is waited for."""
@@ -101,7 +103,8 @@ class CommandSocket:
         self._handlers = handlers
         self._serving: set[asyncio.Task[None]] = set()
         self._made: os.stat_result | None = None
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._lock: int | None = None
 
     async def open(self) -> None:
@@ -117,15 +120,16 @@ class CommandSocket:
             finally:
                 os.umask(before)
             self._made = self._path.stat()
-            self._server = await asyncio.start_unix_server(
-                self._accept, sock=listener, limit=_LONGEST_LINE
-            )
+            listener.listen()
         except OSError as error:
             listener.close()
             await self.close()
             raise ConfigurationError(
                 f"{self._path} cannot be made: {error.strerror or error}; name another --data"
             ) from error
+        listener.setblocking(False)
+        self._listener = listener
+        self._hearing = asyncio.ensure_future(self._hear(listener))
 
     def take_folder(self) -> None:
         """Have the folder, before anything is written there; the end of this process, however it comes, frees it.
@@ -155,13 +159,14 @@ class CommandSocket:
 
     async def close(self) -> None:
         """Take the socket away; what is still being done is given up, and that is answered. Idempotent."""
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
-            serving = list(self._serving)
-            for task in serving:
+        hearing, self._hearing = self._hearing, None
+        listener, self._listener = self._listener, None
+        if hearing is not None and listener is not None:
+            ending = [hearing, *self._serving]
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*serving, return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
+            listener.close()
             self._remove_socket()
         self._let_folder_go()
 
@@ -170,6 +175,21 @@ class CommandSocket:
         with suppress(OSError):
             if self._made is not None and os.path.samestat(self._made, self._path.stat()):
                 self._path.unlink()
+
+    async def _hear(self, listener: socket.socket) -> None:
+        """Take connections. A server of asyncio's complains of a shortage hundreds of times a second."""
+        is_short = False
+        while True:
+            try:
+                found, _ = await asyncio.get_running_loop().sock_accept(listener)
+                is_short = False
+                self._accept(*await asyncio.open_unix_connection(sock=found, limit=_LONGEST_LINE))
+            except OSError as error:
+                if not is_short:
+                    reason = error.strerror or error
+                    _log.warning("commands cannot reach this fleet now: %s", reason)
+                is_short = True
+                await asyncio.sleep(_SHORT_S)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._serve(reader, writer))

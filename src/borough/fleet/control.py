@@ -177,14 +177,14 @@ class Figures(Message, frozen=True):
 class Failed(Message, frozen=True):
     """It could not start: one sentence, and the exit status that one process would have.
 
-    `is_final`: another start would fail in the same way. `is_without_store`: its database could not be had, which says
-    nothing about the process.
+    `is_final`: another start would fail in the same way. `is_outside`: its database could not be had, or no process,
+    which says nothing about it.
     """
 
     sentence: str
     status: int
     is_final: bool
-    is_without_store: bool = False
+    is_outside: bool = False
 
 
 class Leaving(Message, frozen=True):

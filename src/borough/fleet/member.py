@@ -158,8 +158,8 @@ class Member:
         self._timer: asyncio.TimerHandle | None = None
         self._figured_at = 0.0
         self._ends: tuple[float, ...] = ()
-        self._without_store = 0
-        """How often in a row it has found no database."""
+        self._kept_outside = 0
+        """How often in a row it has found no database, or no process could be had."""
         self._leave = asyncio.Event()
         self._complaint = ""
         self._words = LastWords()
@@ -325,14 +325,14 @@ class Member:
     def _wait_s(self) -> float | None:
         """How long until it is begun anew, None where it has ended too often.
 
-        What has served, and finds no database now, waits for it however long that is away.
+        What has served, and finds no database now, or gets no process, waits for it however long that takes.
         """
         now, chance = self._clock.monotonic(), self._clock.random.random()
         is_known = self._has_been_ready
-        if is_known and self.failure is not None and self.failure.is_without_store:
-            self._without_store += 1
-            return self._terms.waits.delay_s(self._without_store, chance)
-        self._without_store = 0
+        if is_known and self.failure is not None and self.failure.is_outside:
+            self._kept_outside += 1
+            return self._terms.waits.delay_s(self._kept_outside, chance)
+        self._kept_outside = 0
         # One that has never been ready may take long to end, and would be tried for ever.
         self._ends = self._terms.counted(self._ends, now) if is_known else (*self._ends, now)
         return self._terms.wait_s(self._ends, chance)
@@ -346,7 +346,9 @@ class Member:
         try:
             child = await self._begin(self._say, is_aside=self._owner.is_served(self.deployable))
         except OSError as error:
-            said = Failed(f"cannot be started: {error.strerror or error}", 1, False)
+            # The machine is short of something, or the data are away.
+            sentence = f"cannot be started: {error.strerror or error}"
+            said = Failed(sentence, 1, is_final=False, is_outside=True)
             self._note_end(said)
             return said.sentence, False
         self._child = child

@@ -47,7 +47,7 @@ class OwnCode:
     ) -> Child:
         """Begin a process, which says so where its code is not what it was. Raises `OSError`."""
         if assignment.modules and not assignment.version.folder:
-            changed = await asyncio.to_thread(self._changed)
+            changed = await self._changes()
             if changed:
                 path = changed[0]
                 say(
@@ -57,10 +57,18 @@ class OwnCode:
         return await Child.begin(assignment, environment, say, is_aside=is_aside)
 
     async def changed_beside(self, folder: Path) -> str | None:
-        """A file of code outside of this folder that is not as it was, None where all are. Options may be others."""
-        changed = await asyncio.to_thread(self._changed)
-        beside = (path for path in changed if folder not in Path(path).parents)
+        """A file of code outside of this folder that is not as it was, None where all are. Options may be others.
+
+        Raises `OSError`.
+        """
+        beside = (path for path in await self._changes() if folder not in Path(path).parents)
         return next((path for path in beside if not path.endswith(".toml")), None)
+
+    async def _changes(self) -> list[str]:
+        try:
+            return await asyncio.to_thread(self._changed)
+        except RuntimeError as error:  # what Python makes of the machine's EAGAIN
+            raise OSError(str(error)) from error
 
     def _all(self) -> dict[str, tuple[_Stamp, bytes]]:
         return {path: (stamp, _digest(path)) for path, stamp in self._seen(self._folder)}

@@ -319,7 +319,7 @@ def _failed(error: BoroughError) -> Failed:
         sentence,
         2,
         isinstance(error, _FINAL),
-        is_without_store=isinstance(error, StoreUnavailable),
+        is_outside=isinstance(error, StoreUnavailable),
     )
 
 
