@@ -50,6 +50,17 @@ def test_a_folder_without_services(capsys: pytest.CaptureFixture[str], tmp_path:
     assert (status, "has no services" in error) == (2, True)
 
 
+@pytest.mark.parametrize("words", [("edge.host=a..b",), ("grpc.port=0", "grpc.host=a..b")])
+def test_what_can_be_no_name_of_a_host_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str, words: tuple[str, ...]
+) -> None:
+    root = write_system(tmp_path, package)
+    given = [part for word in words for part in ("--set", word)]
+    status, error = said(capsys, "run", str(root), "--port", "0", *given)
+    expected = "borough: Cannot listen on 'a..b', which is no name of a host; check the address\n"
+    assert (status, error) == (2, expected)
+
+
 @pytest.mark.parametrize(
     ("toml", "expected"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import re
 from pathlib import Path
@@ -175,6 +176,27 @@ def test_a_file_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "borough.toml").mkdir()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         Configuration.load(tmp_path, {})
+
+
+def test_a_pipe_in_the_files_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "borough.toml")
+    with pytest.raises(ConfigurationError, match=r"is a pipe, .*; put a file there"):
+        Configuration.load(tmp_path, {})
+
+
+def test_a_link_that_leads_nowhere_is_not_taken_for_no_file(tmp_path: Path) -> None:
+    (tmp_path / "borough.toml").symlink_to("gone.toml")
+    with pytest.raises(ConfigurationError, match="cannot be read: No such file"):
+        Configuration.load(tmp_path, {})
+
+
+@pytest.mark.parametrize("option", ["edge.host", "internal.host", "grpc.host", "data.folder"])
+def test_a_variable_without_a_value_is_no_address_and_no_folder(
+    tmp_path: Path, option: str
+) -> None:
+    variable = variable_of(option)
+    with pytest.raises(ConfigurationError, match=f"{variable}: {option}: .* length >= 1"):
+        Configuration.load(tmp_path, {variable: ""})
 
 
 @pytest.mark.parametrize(

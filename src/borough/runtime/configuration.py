@@ -81,7 +81,7 @@ class Configuration:
         """
         path = folder / CONFIGURATION_FILE
         table: dict[str, Any] = {}
-        if path.exists():
+        if path.exists() or path.is_symlink():  # a link that leads nowhere is a mistake
             table = read_toml(path)
         _convert(table, Options, str(path), strict=True, hook=read_duration)
         sources = dict.fromkeys(_paths(table), CONFIGURATION_FILE)

@@ -17,7 +17,7 @@ from borough.reliability.throttle import ThrottleTerms
 from borough.runtime.alert_options import AlertOptions
 from borough.runtime.duration import Duration
 from borough.runtime.service_facts import ServiceFacts, StoreKind
-from borough.runtime.table import AtLeastOne, Port, Replicas, Seconds, Share, Table
+from borough.runtime.table import AtLeastOne, Filled, Port, Replicas, Seconds, Share, Table
 from borough.transports.http.limits import ClientLimits, DependencyLimits, ServerLimits
 
 __all__ = [
@@ -54,7 +54,7 @@ _TO_SAY_SO_S = 1.0
 class SystemFacts(Table, frozen=True):
     """What the whole is called."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1)] = "system"
+    name: Filled = "system"
     """The name of the whole, in tables, titles and events."""
     version: str = "0.1.0"
     """The version in the merged OpenAPI document."""
@@ -160,7 +160,7 @@ class EdgeLimits(Table, frozen=True):
 class EdgeOptions(Table, frozen=True):
     """The public listener."""
 
-    host: str = "127.0.0.1"
+    host: Filled = "127.0.0.1"
     """The address it listens on; `0.0.0.0` for all."""
     port: Port = 8080
     """Its port; 0 takes a free one."""
@@ -215,7 +215,7 @@ class InternalTlsOptions(Table, frozen=True):
 class InternalOptions(Table, frozen=True):
     """The listener for services of this system."""
 
-    host: str = "127.0.0.1"
+    host: Filled = "127.0.0.1"
     """The address it listens on; one that other machines reach needs TLS."""
     port: Port = 0
     """Its port; 0 takes a free one."""
@@ -227,7 +227,7 @@ class InternalOptions(Table, frozen=True):
 class GrpcOptions(Table, frozen=True):
     """The listeners for gRPC: of the public, and of services of this system; each is there where its port is set."""
 
-    host: str = "127.0.0.1"
+    host: Filled = "127.0.0.1"
     """The address of the public one."""
     port: Port | None = None
     """Its port; if not given, there is none; 0 takes a free one. It serves what `edge` does, by the same rules."""
@@ -325,7 +325,7 @@ class PostgresOptions(Table, frozen=True):
 class DataOptions(Table, frozen=True):
     """What the process keeps."""
 
-    folder: str = ".borough"
+    folder: Filled = ".borough"
     """Where databases, event logs and keys live, relative to the system's folder."""
     store: StoreKind = "sqlite"
     """What the services' databases are: `sqlite`, files in that folder, or `postgres`."""

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["MOST_REPLICAS", "AtLeastOne", "Port", "Replicas", "Seconds", "Share", "Table"]
+__all__ = ["MOST_REPLICAS", "AtLeastOne", "Filled", "Port", "Replicas", "Seconds", "Share", "Table"]
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+Filled = Annotated[str, msgspec.Meta(min_length=1)]
+"""A text that says something: a variable without a value, as a template leaves it, must not mean all addresses."""
 MOST_REPLICAS = 256
 """Of a deployable on one machine. A slip of the finger must not keep a supervisor busy for ever."""
 Replicas = Annotated[int, msgspec.Meta(ge=1, le=MOST_REPLICAS)]

@@ -13,6 +13,10 @@ __all__ = ["read_toml"]
 
 def read_toml(path: Path) -> dict[str, Any]:
     """What the file holds. Raises `ConfigurationError`."""
+    if path.is_fifo():
+        raise ConfigurationError(
+            f"{path} is a pipe, from which it would be read only once; put a file there"
+        )
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:

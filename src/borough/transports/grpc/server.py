@@ -64,7 +64,7 @@ class GrpcServer:
                 ssl_shutdown_timeout=None if ssl is None else _GOODBYE_S,
                 start_serving=False,  # it is known here before it listens, and so can be ended
             )
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
         for listener in self._server.sockets:
             keep_unsent_here(listener)

@@ -132,7 +132,7 @@ class HttpServer:
             await self._server.start_serving()
         except BaseException as error:
             await self.close()
-            if isinstance(error, OSError):
+            if isinstance(error, (OSError, UnicodeError)):
                 raise ConfigurationError(why_no_listener(host, port, error)) from error
             raise
 
@@ -305,8 +305,10 @@ def _http_date(now: datetime) -> str:
     return f"{day}, {now.day:02} {month} {now.year} {now:%H:%M:%S} GMT"
 
 
-def why_no_listener(host: str, port: int, error: OSError) -> str:
+def why_no_listener(host: str, port: int, error: OSError | UnicodeError) -> str:
     """One sentence with the remedy, for a listener that could not be had."""
+    if isinstance(error, UnicodeError):
+        return f"Cannot listen on {host!r}, which is no name of a host; check the address"
     if error.errno == errno.EADDRINUSE:
         return f"Port {port} on {host} is in use; stop what listens there, or choose another port"
     if error.errno == errno.EACCES:
