@@ -6,12 +6,14 @@ import io
 import itertools
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from borough.cli import main
 from tests.cli.systems import write_system
+from tests.cli.terminal import PATIENCE_S, borough
 
 _names = (f"bad{number}" for number in itertools.count(os.getpid() * 1000))
 
@@ -48,6 +50,24 @@ def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path
 def test_a_folder_without_services(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, error = said(capsys, "run", str(tmp_path))
     assert (status, "has no services" in error) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("run",), ("contracts", "show"), ("map",)], ids=" ".join)
+def test_a_folder_that_was_removed_under_whoever_is_in_it(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    ended = subprocess.run(
+        ["sh", "-c", 'rmdir "$0" && exec "$@"', str(gone), *borough(*words)],
+        cwd=gone,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    said = "borough: the folder that you are in was removed; go to one that is there\n"
+    assert (ended.returncode, ended.stderr) == (2, said)
 
 
 @pytest.mark.parametrize("words", [("edge.host=a..b",), ("grpc.port=0", "grpc.host=a..b")])

@@ -93,6 +93,14 @@ def _say(error: BoroughError) -> None:
     complain(f"borough: {masked_url(without_secrets(str(error)))}")
 
 
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one clear sentence, never a traceback."""
     open_closed_streams()
@@ -125,6 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 141
     except OSError as error:
+        if _is_nowhere():
+            complain("borough: the folder that you are in was removed; go to one that is there")
+            return 2
         if error.filename is not None or error.errno not in _FULL:
             raise
         complain(

@@ -32,7 +32,10 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (apsw.ReadOnlyError, "the database, its folder or its disk is read-only; make them writable"),
     (apsw.NotADBError, "the file is no SQLite database; name another file or move this one away"),
     (apsw.CorruptError, "the database file is damaged; restore it from a backup"),
-    (apsw.CantOpenError, "the file cannot be opened; look at the folder and its rights"),
+    (
+        apsw.CantOpenError,
+        "the file cannot be opened; look at the folder and its rights, and at how many files may be open (`ulimit -n`)",
+    ),
     (apsw.IOError, "the disk failed; look at the machine's log"),
     (apsw.NoMemError, "memory ran out"),
 )
