@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from borough.errors import ConfigurationError
-from borough.runtime.code import Code, Wanted, code_from
+from borough.runtime.code import Code, Wanted, code_from, left_behind
 from tests.runtime.wheels import search_wheel
 
 
@@ -99,6 +99,18 @@ def test_of_a_shared_process_only_the_folder_of_the_service_is_exchanged(tmp_pat
     copied = Path(code_from(source, wanted(tmp_path, alone=False)).folder)
     assert (copied / "search/service.py").read_text() == "v = 2\n"
     assert (copied / "orders/service").read_text() == "orders = 1\n"
+
+
+def test_contracts_of_others_that_a_shared_process_does_not_take_are_told(tmp_path: Path) -> None:
+    system = system_at(tmp_path / "shop", **{"orders__contract.py": "fields = 1\n"})
+    source = system_at(tmp_path / "next", **{"orders__contract.py": "fields = 2\n"})
+    (source / "search/contract.py").write_text("its own\n")
+    shared, alone = wanted(tmp_path, alone=False), wanted(tmp_path)
+    (said,) = left_behind(source, code_from(source, shared), shared)
+    assert f"orders/contract.py of {source} is not taken" in said
+    assert left_behind(source, code_from(source, alone), alone) == []
+    (system / "orders/contract.py").write_text("fields = 2\n")
+    assert left_behind(source, code_from(source, shared), shared) == []
 
 
 def test_what_has_no_other_version_of_the_service_is_refused_with_the_remedy_and_not_copied(

@@ -19,7 +19,7 @@ from borough.fleet.commands import Answer, Rollout, Say
 from borough.fleet.rollout import Outcome
 from borough.fleet.rollout import Rollout as OneRollout
 from borough.fleet.supervisor import Supervisor
-from borough.runtime.code import Code, Kept, Wanted, code_from, forget, keep, kept
+from borough.runtime.code import Code, Kept, Wanted, code_from, forget, keep, kept, left_behind
 from borough.runtime.system import System
 from borough.runtime.topology import Deployable, Topology
 
@@ -63,6 +63,9 @@ class Rollouts:
             except Exception:
                 self._open.remove(copying)
                 raise
+            warnings = await asyncio.to_thread(left_behind, Path(request.source), code, wanted)
+            for warning in warnings:
+                say(f"warning: {warning}")
             mocked = [name for each in supervisor.topology.deployables for name in each.services]
             outcome = await OneRollout(
                 supervisor,
@@ -75,6 +78,7 @@ class Rollouts:
                 say=say,
                 elsewhere={*options.external, *mocked} - supervisor.modules.keys(),
             ).run()
+            outcome = msgspec.structs.replace(outcome, warnings=(*warnings, *outcome.warnings))
             over: Code | None = None  # what nothing runs any more
             if outcome.state != "stuck":
                 self._open.remove(copying)

@@ -27,6 +27,7 @@ __all__ = [
     "forget",
     "keep",
     "kept",
+    "left_behind",
     "reminders",
 ]
 
@@ -177,6 +178,26 @@ def _system(source: Path, wanted: Wanted, into: Path) -> Path:
     within = below.partition("/")[0]
     base = Path(wanted.now.folder) if wanted.now.folder else wanted.system
     return _copied(base, name, into, within=within, instead=source.resolve() / within)
+
+
+def left_behind(source: Path, code: Code, wanted: Wanted) -> list[str]:
+    """A sentence where contracts of others are not those of `source`: who shares a process shares them, too."""
+    if wanted.alone or wanted.distribution is not None:
+        return []
+    others: list[str] = []
+    for path in sorted(source.glob("*/contract.py")):
+        below = path.relative_to(source)
+        there = Path(code.folder) / below
+        is_same = there.is_file() and there.read_bytes() == path.read_bytes()
+        if path.parent.name != wanted.folder.name and not is_same:
+            others.append(str(below))
+    if not others:
+        return []
+    return [
+        f"{wanted.service} shares its process, and so it runs with the contracts of others as they are there: "
+        f"{', '.join(others)} of {source} {'is' if len(others) == 1 else 'are'} not taken. If it needs them, put them "
+        f"in the system's folder and start the fleet anew, or give {wanted.service} a process of its own"
+    ]
 
 
 def _copied(
