@@ -198,6 +198,26 @@ async def test_time_and_trace_go_out_and_nothing_that_says_who_we_are(tmp_path: 
     assert ours == ["borough-timeout-ms"]
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"title": "Not Found", "detail": "no such charge"}', "404 Not Found: no such charge"),
+        (b'{"detail": "no such charge"}', "404 no such charge"),
+        (b'{"title": "Not Found"}', "404 Not Found"),
+        (b'{"code": "gone", "title": "Not Found", "detail": "sold"}', "404 gone: sold"),
+        (b"{}", "404"),
+    ],
+)
+async def test_what_a_problem_that_is_not_ours_says_is_told(
+    tmp_path: Path, body: bytes, told: str
+) -> None:
+    async with listening() as (foreign, url), start(system(tmp_path, url)) as running:
+        foreign.answers = [Response(404, JSON, body)]
+        with pytest.raises(ServiceFailure) as caught:
+            await running.client(Pay).last()
+    assert str(caught.value) == f"pay.Pay.last answered {told}"
+
+
 async def test_a_stream_comes_from_elsewhere_too(tmp_path: Path) -> None:
     lines = b'{"item":{"cents":3}}\n{"item":{"cents":4}}\n{"end":true}\n'
     async with listening() as (foreign, url), start(system(tmp_path, url)) as running:

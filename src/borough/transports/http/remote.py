@@ -41,6 +41,7 @@ class _Document(msgspec.Struct):
     """What is read of an RFC 9457 document."""
 
     code: str = ""
+    title: str = ""
     detail: str = ""
     retryable: bool | None = None
     errors: tuple[dict[str, str], ...] = ()
@@ -208,7 +209,8 @@ def _failure(
         return problem
     kind = _KNOWN.get(document.code)
     if kind is None:
-        return ServiceFailure(f"{name} answered {status} {document.code}: {document.detail}")
+        told = filter(None, (document.code or document.title, document.detail))
+        return ServiceFailure(f"{name} answered {status} {': '.join(told)}".rstrip())
     error = kind(document.detail)
     error.errors = document.errors
     if document.retryable is not None:
