@@ -248,6 +248,15 @@ async def test_its_own_document_is_joined_to_that_of_the_edge(tmp_path: Path) ->
     assert {"name": "legacy", "description": "Old things"} in document["tags"]
 
 
+async def test_operations_of_one_name_are_told_apart_in_the_document(tmp_path: Path) -> None:
+    (seen,) = await answers(process(tmp_path, "twins"), request("GET", "/openapi.json"))
+    document = json.loads(seen.body)
+    OpenAPIV31SpecValidator(document).validate()
+    shelves = document["paths"]["/legacy/shelves"]
+    assert shelves["get"]["operationId"] == "legacy.shelves"
+    assert shelves["put"]["operationId"] == "legacy.shelves_2"
+
+
 async def test_a_document_is_had_of_an_application_that_waits_for_its_client_to_leave(
     tmp_path: Path,
 ) -> None:

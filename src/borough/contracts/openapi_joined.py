@@ -1,7 +1,8 @@
 """The documents of plain applications, joined to that of the contracts below their prefixes.
 
 Names of components, operations and security schemes get the service's name in front, so that two
-documents never mean two things by one name. What is no OpenAPI 3 document adds nothing.
+documents never mean two things by one name; operations that share one are told apart, as no generator takes
+them. What is no OpenAPI 3 document adds nothing.
 """
 
 from __future__ import annotations
@@ -61,10 +62,11 @@ def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
         raise ValueError("no OpenAPI 3 document")
     general = other.document.get("security")
     paths: Json = {}
+    taken: set[str] = set()
     for path, item in other.document.get("paths", {}).items():
         moved = cast("Json", _renamed(item, other.service))
-        for method in _METHODS & moved.keys():
-            moved[method] = _operation(moved[method], general, other)
+        for method in sorted(_METHODS & moved.keys()):
+            moved[method] = _operation(moved[method], general, other, taken)
         paths[other.path + path] = moved
     components = {
         kind: {
@@ -75,10 +77,13 @@ def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
     return paths, components
 
 
-def _operation(operation: Json, general: Any, other: Joining) -> Json:
+def _operation(operation: Json, general: Any, other: Joining, taken: set[str]) -> Json:
     found: Json = {**operation, "tags": [other.service]}
     if "operationId" in found:
-        found["operationId"] = f"{other.service}.{found['operationId']}"
+        wanted = f"{other.service}.{found['operationId']}"
+        others = (f"{wanted}_{number}" for number in range(2, len(taken) + 3))
+        found["operationId"] = next(name for name in (wanted, *others) if name not in taken)
+        taken.add(found["operationId"])
     if other.allow.who == "user":
         # The edge asks for it, whatever the application asks for besides.
         found["security"] = [{"bearer": list(other.allow.scopes)}]

@@ -126,6 +126,16 @@ async def endless(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b" " * 65536, "more_body": True})
 
 
+async def twins(scope: Any, receive: Any, send: Any) -> None:
+    """Has two operations of one name, as FastAPI makes them of a function with two methods."""
+    if scope["type"] != "http":
+        raise RuntimeError("no lifespan")
+    document = b'{"openapi": "3.1.0", "paths": {"/shelves": {"put": %b, "get": %b}}}'
+    twin = b'{"operationId": "shelves", "responses": {"200": {"description": "Done."}}}'
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": document % (twin, twin)})
+
+
 async def attentive(scope: Any, receive: Any, send: Any) -> None:
     """Streams its document, and asks all the while whether the client has left."""
     if scope["type"] != "http":
