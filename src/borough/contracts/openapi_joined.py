@@ -2,7 +2,7 @@
 
 Names of components, operations and security schemes get the service's name in front, so that two
 documents never mean two things by one name; operations that share one are told apart, as no generator takes
-them. What is no OpenAPI 3 document adds nothing.
+them. Schemas of OpenAPI 3.0 are said as 3.1 has them. What is no OpenAPI 3 document adds nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ __all__ = ["Joining", "joined"]
 
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 _COMPONENTS = "#/components/"
+_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
+_LIMITS = (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum"))
 Json = dict[str, Any]
 
 
@@ -58,12 +60,14 @@ def _tag(other: Joining) -> Json:
 
 def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
     """Its paths and components under their new names."""
-    if not str(other.document.get("openapi", "")).startswith("3."):
+    version = str(other.document.get("openapi", ""))
+    if not version.startswith("3."):
         raise ValueError("no OpenAPI 3 document")
-    general = other.document.get("security")
+    document = _modern(other.document) if version.startswith("3.0") else other.document
+    general = document.get("security")
     paths: Json = {}
     taken: set[str] = set()
-    for path, item in other.document.get("paths", {}).items():
+    for path, item in document.get("paths", {}).items():
         moved = cast("Json", _renamed(item, other.service))
         for method in sorted(_METHODS & moved.keys()):
             moved[method] = _operation(moved[method], general, other, taken)
@@ -72,7 +76,7 @@ def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
         kind: {
             f"{other.service}.{name}": _renamed(part, other.service) for name, part in parts.items()
         }
-        for kind, parts in other.document.get("components", {}).items()
+        for kind, parts in document.get("components", {}).items()
     }
     return paths, components
 
@@ -108,3 +112,32 @@ def _renamed(part: Any, service: str) -> Any:
         kind, slash, name = part.removeprefix(_COMPONENTS).partition("/")
         return f"{_COMPONENTS}{kind}{slash}{service}.{name}" if slash else part
     return part
+
+
+def _modern(part: Any) -> Any:
+    """The same as OpenAPI 3.1 says it: null is a type, and an exclusive limit a number."""
+    if isinstance(part, list):
+        return [_modern(each) for each in part]  # pyright: ignore[reportUnknownVariableType]
+    if not isinstance(part, Mapping):
+        return part
+    given = cast("Mapping[str, Any]", part)
+    found: Json = {
+        name: value if name in _VALUES else _modern(value) for name, value in given.items()
+    }
+    if isinstance(given.get("properties"), Mapping):
+        found["properties"] = {name: _modern(each) for name, each in given["properties"].items()}
+    for limit, exclusive in _LIMITS:
+        if isinstance(found.get(exclusive), bool) and found.pop(exclusive) and limit in found:
+            found[exclusive] = found.pop(limit)
+    if isinstance(found.get("nullable"), bool) and found.pop("nullable"):
+        return _or_null(found)
+    return found
+
+
+def _or_null(schema: Json) -> Json:
+    if not isinstance(schema.get("type"), str):
+        return {"anyOf": [schema, {"type": "null"}]}
+    found: Json = {**schema, "type": [schema["type"], "null"]}
+    if None not in found.get("enum", [None]):
+        found["enum"] = [*found["enum"], None]
+    return found
