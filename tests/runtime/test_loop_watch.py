@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from borough.clock import SystemClock
-from borough.runtime.loop_watch import LOOK_S, LoopWatch, watched_loop
+from borough.runtime.loop_watch import LOOK_S, LoopWatch, _find_place, watched_loop
 from borough.services.context import Call, where
 from borough.transports.callee import _steps
 
@@ -127,3 +129,28 @@ async def test_the_line_belongs_to_the_call_that_blocks(heard: Heard) -> None:
     list(_steps(call, handler(), result))
     assert "in desk.Desk.block, at " in heard.lines[0]
     assert heard.places == [("desk", None)]
+
+
+def _function(file: str) -> Callable[[Callable[[], None]], Coroutine[None, None, None]]:
+    """A coroutine function of this file that calls what it is given."""
+    names: dict[str, Any] = {}
+    exec(compile("async def blocking(block):\n    block()\n", file, "exec"), names)
+    found: Callable[[Callable[[], None]], Coroutine[None, None, None]] = names["blocking"]
+    return found
+
+
+@pytest.mark.parametrize(
+    "file", ["<string>", "/usr/lib/python3/dist-packages/framework.py", contextlib.__file__]
+)
+async def test_what_calls_the_code_of_a_team_is_not_said_in_its_place(
+    heard: Heard, file: str
+) -> None:
+    watched = Watched()
+    await asyncio.create_task(_function(file)(lambda: watched.block(nothing)))
+    assert "test_loop_watch.py:" in heard.lines[0]
+
+
+@pytest.mark.parametrize("file", ["<string>", "desk.py"])
+def test_code_of_no_file_or_of_a_relative_one_ends_no_watch(file: str) -> None:
+    frame = eval(compile("__import__('sys')._getframe()", file, "eval"))
+    assert _find_place([frame]) == (f"{file}:1 (<module>)", None)

@@ -28,6 +28,7 @@ LOOK_S = 0.25
 _AGAIN_S = 60.0
 _MOST_PLACES = 100
 _ASYNCIO = f"{Path(asyncio.__file__).parent}/"
+_PYTHON = f"{Path(asyncio.__file__).parents[1]}/"
 _RUNNERS = asyncio.runners.__file__
 
 
@@ -122,19 +123,26 @@ def _step(frame: FrameType | None) -> list[FrameType]:
 def _find_place(frames: list[FrameType]) -> tuple[str, Call | None]:
     """The innermost line of the team's code, or of ours where there is none; and the call that runs."""
     call: Call | None = None
-    of_team: list[FrameType] = []
+    others: list[FrameType] = []
     for frame in frames:
         file = frame.f_code.co_filename
-        if not is_of_borough(file):
-            if not file.startswith(_ASYNCIO):
-                of_team.append(frame)
-        elif call is None and isinstance(found := frame.f_locals.get("call"), Call):
-            call = found
+        if is_of_borough(file):
+            if call is None and isinstance(found := frame.f_locals.get("call"), Call):
+                call = found
+        elif not file.startswith((_ASYNCIO, "<")):  # <string> and its like are in no file
+            others.append(frame)
     place = frames[0]
+    # A web framework stands between us and the team; all is installed where the service itself is.
+    of_team = [each for each in others if not _is_installed(each.f_code.co_filename)] or others
     if of_team:  # what stands below the outermost may be a library that it calls
         home = f"{Path(of_team[-1].f_code.co_filename).parent}/"
-        place = next(each for each in of_team if each.f_code.co_filename.startswith(home))
+        ours = (each for each in of_team if each.f_code.co_filename.startswith(home))
+        place = next(ours, of_team[-1])
     return f"{place.f_code.co_filename}:{place.f_lineno} ({place.f_code.co_qualname})", call
+
+
+def _is_installed(file: str) -> bool:
+    return file.startswith(_PYTHON) or "/site-packages/" in file or "/dist-packages/" in file
 
 
 def _of_scheduler(thread: int) -> Callable[[], float]:
