@@ -82,6 +82,36 @@ def test_what_is_imported_from_the_inside_of_another_service_is_named(tmp_path: 
     assert found == [f"./idle/service.py: {word} {rest}" for word in ("Row", "data")]
 
 
+def test_a_package_by_which_a_contract_is_come_to_is_no_inside_and_nothing_is_made_by_looking(
+    tmp_path: Path,
+) -> None:
+    by_package = """
+        from byways import notes
+        import byways.idle.made_later
+        import byways.notes.contract as promises
+
+        assert notes.contract.Notes is promises.Notes
+    """
+    made_later = """
+        class Later:
+            @property
+            def __class__(self):
+                raise RuntimeError("it is not configured yet")
+
+        settings = Later()
+    """
+    found = said(
+        tmp_path,
+        "byways",
+        **{
+            "notes/__init__.py": "",
+            "idle/made_later.py": textwrap.dedent(made_later),
+            "idle/service.py": f"{textwrap.dedent(by_package)}{textwrap.dedent(IDLE)}",
+        },
+    )
+    assert found == []
+
+
 def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
     assert said(tmp_path, "fine_system", '[services.notes]\nteam = "people"\n') == []
 

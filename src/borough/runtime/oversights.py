@@ -76,7 +76,7 @@ def _imports(plan: Plan) -> Iterator[str]:
         if any(part == "conftest" or part.startswith("test") for part in name.split(".")):
             continue
         for word, value in sorted(vars(module).items()):
-            source = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
+            source = _module_of(value)
             if source not in inside or _is_contract(source) or id(value) in promised:
                 continue
             other = inside[source][1]
@@ -99,7 +99,13 @@ def _home_of(module: ModuleType, homes: Mapping[str, str]) -> str | None:
 
 
 def _module_of(value: object) -> str | None:
-    return value.__module__ if isinstance(value, (type, FunctionType)) else None
+    """Where it stands; None for what is no code, and for a package, by which others come to its contract."""
+    kind = type(
+        value
+    )  # a stand-in for what is made when it is needed would make it for `isinstance`
+    if issubclass(kind, ModuleType):
+        return None if hasattr(value, "__path__") else str(getattr(value, "__name__", None))
+    return value.__module__ if issubclass(kind, (type, FunctionType)) else None
 
 
 def _events(plan: Plan) -> Iterator[str]:
