@@ -17,13 +17,13 @@ from borough.fleet.control import Assignment
 __all__ = ["OwnCode"]
 
 _KINDS = (".py", ".sql", ".toml")
-_LEFT_OUT = frozenset({"__pycache__", "node_modules"})
+_LEFT_OUT = frozenset({"__pycache__", "conftest.py", "node_modules", "tests"})
 _Stamp = tuple[int, int]
 """Size, time of the last change."""
 
 
 class OwnCode:
-    """The files of a system's folder but for its data: Python, SQL and options.
+    """The files of a system's folder but for its data and tests: Python, SQL and options.
 
     One with another size or time is read: what was put back is as it was.
     """
@@ -87,7 +87,7 @@ class OwnCode:
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.name.startswith(".") or entry.name in _LEFT_OUT:
+                    if entry.name.startswith((".", "test_")) or entry.name in _LEFT_OUT:
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         if Path(entry.path).resolve() != self._data:

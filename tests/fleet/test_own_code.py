@@ -1,0 +1,35 @@
+"""Which files of a system's folder count as the code that a fleet runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from borough.fleet.own_code import OwnCode
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_told"),
+    [
+        ("ledger/service.py", False),
+        ("clerk/service.py", True),
+        ("clerk/migrations/0001_first.sql", True),
+        ("clerk/tests/test_clerk.py", False),
+        ("clerk/tests/steps.py", False),
+        ("tests/test_town.py", False),
+        ("test_town.py", False),
+        ("conftest.py", False),
+        ("borough.toml", False),
+        (".venv/lib/anything.py", False),
+    ],
+)
+async def test_code_beside_a_folder_is_what_processes_run_and_no_test(
+    tmp_path: Path, changed: str, is_told: bool
+) -> None:
+    code = OwnCode(tmp_path, tmp_path / ".borough")
+    await code.look()
+    path = tmp_path / changed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    assert await code.changed_beside(tmp_path / "ledger") == (str(path) if is_told else None)
