@@ -105,7 +105,7 @@ async def test_restarts_do_not_put_off_what_ran_before_the_clock_was_set_back(
                 await ran.wait()
 
 
-@pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(3)])
+@pytest.mark.parametrize("error", [RuntimeError("broken"), SystemExit(3), asyncio.CancelledError()])
 async def test_a_failed_run_is_logged_and_the_next_one_comes(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:

@@ -179,8 +179,17 @@ class Schedule:
 
 
 async def _run(work: Awaitable[None]) -> None:
-    """A task would hand `sys.exit()` on to the loop, and it would end the process."""
+    """What a handler raises fails this run alone.
+
+    A task would hand `sys.exit()` on to the loop, which would end the process; and where the handler has only
+    awaited something that was cancelled, that would pass for the end of its schedule.
+    """
     try:
         await work
     except SystemExit as error:
         raise RuntimeError(f"it has called sys.exit({error.code!r})") from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("something that it awaited was cancelled") from error
