@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any, Protocol
 
-from borough import Event, Key, contract, upcast
+import pytest
+
+from borough import Database, Event, Key, Service, System, contract, get, upcast
 from borough.contracts.descriptor import describe, to_json
 from borough.contracts.reading import read_contract
 from borough.fleet.compatibility import doubts_about
 from borough.fleet.control import ServiceSaid
+from borough.fleet.descriptions import descriptions_of
+from borough.runtime.host import Host
+from borough.stores.sqlite.migrate import _TABLE
 
 
 class First:
@@ -98,3 +105,33 @@ def test_a_handler_in_place_of_another_may_be_the_same_under_a_new_name_which_is
     ]
     assert doubts_about("mail", hearing("send", "note", "write"), before) == []
     assert doubts_about("mail", hearing("send"), before) == []
+
+
+@contract("desk", version="1.0")
+class Desk(Protocol):
+    """Says how much lies on it."""
+
+    @get("/pages")
+    async def pages(self) -> int: ...
+
+
+class Forgetful(Service, Desk):
+    async def pages(self) -> int:
+        return 0
+
+
+class Keeping(Forgetful):
+    db: Database
+
+
+@pytest.mark.parametrize(("kind", "doubts"), [(Keeping, 1), (Forgetful, 0)])
+def test_a_version_that_needs_no_database_any_more_needs_no_migrations(
+    tmp_path: Path, kind: type[Service], doubts: int
+) -> None:
+    with sqlite3.connect(tmp_path / "desk.db") as database:
+        database.execute(_TABLE)
+        facts = ("service", "0001_first.sql", "sum", "then", 1)
+        database.execute("insert into borough_migrations values (?, ?, ?, ?, ?)", facts)
+    database.close()
+    said = descriptions_of(Host(System([kind]), data_folder=tmp_path), {})["desk"]
+    assert len(doubts_about("desk", said, {"desk": ServiceSaid()})) == doubts

@@ -31,7 +31,9 @@ def descriptions_of(host: Host, versions: dict[str, str]) -> dict[str, ServiceSa
 def _said(host: Host, service: ServicePlan, version: str) -> ServiceSaid:
     dialect = store_kind(host.configuration.options, service.name)
     migrations = migrations_of(service.folder, dialect) if service.needs_database else ()
-    applied = applied_to(host.configuration, host.data_folder, service.name)
+    applied: Mapping[str, Applied] = {}
+    if service.needs_database:
+        applied = applied_to(host.configuration, host.data_folder, service.name)
     return ServiceSaid(
         version=version,
         provides=dict(_text(contract) for contract, _ in service.provides),
