@@ -113,3 +113,18 @@ def test_a_command_that_was_started_without_an_output_ends_as_if_it_were_read(
         check=False,
     )
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_command_that_reads_its_input_and_was_started_without_one_has_read_nothing(
+    tmp_path: Path,
+) -> None:
+    root = write_system(tmp_path, "unread")
+    ended = subprocess.run(
+        without("<&-", borough("call", "notes.write", "-", "--system", str(root))),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("borough: the arguments are not JSON")

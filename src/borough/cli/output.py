@@ -23,8 +23,10 @@ def open_closed_streams() -> None:
         except OSError:
             void = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
             os.set_inheritable(void, True)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - open to the end, as Python's own
     if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - open to the end, as Python's own
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
