@@ -113,7 +113,8 @@ def test_a_package_by_which_a_contract_is_come_to_is_no_inside_and_nothing_is_ma
 
 
 def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:
-    assert said(tmp_path, "fine_system", '[services.notes]\nteam = "people"\n') == []
+    queries = {f"idle__{name}__find": "select 1;" for name in ("integrations", "operations")}
+    assert said(tmp_path, "fine_system", '[services.notes]\nteam = "people"\n', **queries) == []
 
 
 @pytest.mark.parametrize(

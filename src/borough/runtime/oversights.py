@@ -25,6 +25,7 @@ from borough.runtime.wiring import Plan, ServicePlan
 __all__ = ["oversights"]
 
 _DIALECTS = ("sqlite", "postgres", "alembic")
+_MIGRATIONS = ("migrate", "migrations")
 
 
 def oversights(plan: Plan, options: Options) -> Iterator[str]:
@@ -160,7 +161,8 @@ def _migrations(service: ServicePlan) -> Iterator[str]:
     folder = service.folder / "migrations"
     if not folder.is_dir():
         for path in sorted(service.folder.glob("*")):
-            is_meant = difflib.get_close_matches(path.name.lower(), ("migrations",))
+            # Closer than `integrations` and `operations`, which have queries of their own.
+            is_meant = difflib.get_close_matches(path.name.lower(), _MIGRATIONS, cutoff=0.85)
             if is_meant and any(path.rglob("*.sql")):
                 yield f"{path} is applied to nothing: the folder of migrations is {folder}; rename it"
         return
