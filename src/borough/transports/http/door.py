@@ -169,7 +169,9 @@ class Door:
             return problem_response(error, trace) if other is None else other
         except CallError as error:
             return problem_response(error, trace)
-        except Exception:
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException:  # whatever a handler has raised: somebody waits for an answer
             _log.exception("%s %s failed", request.method, request.path)
             return problem_response(ServiceFailure("The service failed"), trace)
 
