@@ -22,14 +22,17 @@ from borough.fleet.own_code import OwnCode
         ("conftest.py", False),
         ("borough.toml", False),
         (".venv/lib/anything.py", False),
+        ("venv/lib/anything.py", False),
     ],
 )
 async def test_code_beside_a_folder_is_what_processes_run_and_no_test(
     tmp_path: Path, changed: str, is_told: bool
 ) -> None:
     code = OwnCode(tmp_path, tmp_path / ".borough")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv/pyvenv.cfg").write_text("")
     await code.look()
     path = tmp_path / changed
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")
-    assert await code.changed_beside(tmp_path / "ledger") == (str(path) if is_told else None)
+    assert await code.changed_beside(tmp_path / "ledger") == ([path] if is_told else [])

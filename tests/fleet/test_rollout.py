@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -19,6 +18,8 @@ from borough.fleet.commands import Answer, Rollout, Scale, ask_fleet
 from borough.runtime.code import Code, Kept, keep, kept, reminders
 from tests.fleet.traffic import Asked, traffic
 from tests.fleet.versions import (
+    QUICK,
+    rolled,
     write_broken,
     write_contracting,
     write_grown,
@@ -35,14 +36,6 @@ from tests.fleet.village import (
 
 WRITE: Asked = ("POST", "/clerk/write", {"text": "a"})
 ADD: Asked = ("POST", "/ledger/entries", {"text": "b"})
-QUICK = ("--set", "fleet.watch_s=0.5")
-
-
-def rolled(village: Village, source: Path, service: str = "ledger") -> tuple[int, dict[str, Any]]:
-    """Exit status and document of a rollout."""
-    done = village.command("rollout", service, "--from", str(source), "--json")
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
 
 
 def pids(village: Village) -> Any:
@@ -404,24 +397,6 @@ def test_a_version_that_begins_to_call_a_service_may_do_so_in_its_start_and_star
         assert village.stop() == 0
     with run_village(root, "fleet") as village:
         assert village.ask("/clerk/write", {"text": "c"})[0] == 200
-
-
-def test_who_shares_a_process_does_not_come_to_code_that_was_changed_meanwhile(
-    tmp_path: Path,
-) -> None:
-    root = write_village(tmp_path / "now")
-    grown = write_grown(tmp_path / "next")
-    with run_village(root, "together", *QUICK) as village:
-        clerk = root / "clerk/service.py"
-        before = clerk.read_text()
-        clerk.write_text(f"{before}# half done\n")
-        (root / "ledger/service.py").write_text("the folder that is exchanged\n")
-        done = village.command("rollout", "ledger", "--from", str(grown))
-        assert done.returncode == 2
-        assert f"{clerk} was changed since the fleet started" in done.stderr
-        clerk.write_text(before)  # with another time, as a checkout does
-        status, said = rolled(village, grown)
-        assert (status, said["state"]) == (0, "done"), said
 
 
 def test_a_caller_that_is_away_for_a_moment_is_waited_for_and_asked_like_others(

@@ -1,12 +1,22 @@
-"""Further versions of the village's ledger, each in a system folder of its own."""
+"""Further versions of the village's ledger, each in a system folder of its own, and rolling them out."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from tests.fleet.village import LEDGER_CONTRACT, LEDGER_SERVICE, write_village
+from tests.fleet.village import LEDGER_CONTRACT, LEDGER_SERVICE, Village, write_village
 
-__all__ = ["BEFORE", "write_broken", "write_contracting", "write_grown", "write_incompatible"]
+__all__ = [
+    "BEFORE",
+    "QUICK",
+    "rolled",
+    "write_broken",
+    "write_contracting",
+    "write_grown",
+    "write_incompatible",
+]
 
 BEFORE = "1.3"
 _MOODS = "0002_moods.sql"
@@ -20,6 +30,7 @@ _GROWN_SERVICE = (
     .replace("(text) values ($1) returning id, text", "(text, mood) values ($1, $2) returning *")
     .replace('", text\n', '", text, mood\n')
 )
+QUICK = ("--set", "fleet.watch_s=0.5")
 
 
 def write_grown(folder: Path, *, opens: str = 'print("the ledger is open")') -> Path:
@@ -53,3 +64,10 @@ def write_contracting(folder: Path) -> Path:
     migration = "alter table entries rename column text to said;\n"
     (root / "ledger/migrations/sqlite" / "0002_said.sql").write_text(migration)
     return root
+
+
+def rolled(village: Village, source: Path, service: str = "ledger") -> tuple[int, dict[str, Any]]:
+    """Exit status and document of a rollout."""
+    done = village.command("rollout", service, "--from", str(source), "--json")
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)

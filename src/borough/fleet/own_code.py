@@ -23,7 +23,7 @@ _Stamp = tuple[int, int]
 
 
 class OwnCode:
-    """The files of a system's folder but for its data and tests: Python, SQL and options.
+    """The files of a system's folder but for its data, tests and virtual environments: Python, SQL and options.
 
     One with another size or time is read: what was put back is as it was.
     """
@@ -56,13 +56,13 @@ class OwnCode:
                 )
         return await Child.begin(assignment, environment, say, is_aside=is_aside)
 
-    async def changed_beside(self, folder: Path) -> str | None:
-        """A file of code outside of this folder that is not as it was, None where all are. Options may be others.
+    async def changed_beside(self, folder: Path) -> list[Path]:
+        """The files of code outside of this folder that are not as they were. Options may be others.
 
         Raises `OSError`.
         """
-        beside = (path for path in await self._changes() if folder not in Path(path).parents)
-        return next((path for path in beside if not path.endswith(".toml")), None)
+        changed = [Path(path) for path in await self._changes() if not path.endswith(".toml")]
+        return [path for path in changed if folder not in path.parents]
 
     async def _changes(self) -> list[str]:
         try:
@@ -83,6 +83,9 @@ class OwnCode:
         first = self._first.get(path)
         return first is not None and (stamp == first[0] or _digest(path) == first[1])
 
+    def _is_apart(self, folder: Path) -> bool:
+        return folder.resolve() == self._data or (folder / "pyvenv.cfg").exists()
+
     def _seen(self, folder: Path) -> Iterator[tuple[str, _Stamp]]:
         try:
             with os.scandir(folder) as entries:
@@ -90,7 +93,7 @@ class OwnCode:
                     if entry.name.startswith((".", "test_")) or entry.name in _LEFT_OUT:
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        if Path(entry.path).resolve() != self._data:
+                        if not self._is_apart(Path(entry.path)):
                             yield from self._seen(Path(entry.path))
                     elif entry.name.endswith(_KINDS):
                         facts = entry.stat()

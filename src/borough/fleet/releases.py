@@ -6,7 +6,7 @@ The next start of the fleet runs what was rolled out last, deployable by deploya
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -125,11 +125,25 @@ class Rollouts:
         if wanted.alone or wanted.distribution is not None or wanted.now.folder:
             return
         changed = await self._supervisor.own_code.changed_beside(wanted.folder)
-        if changed is not None:
+        unchecked = await asyncio.to_thread(self._unchecked, changed)
+        if unchecked is not None:
             raise ConfigurationError(
-                f"{changed} was changed since the fleet started, and others that share a process with "
+                f"{unchecked} was changed since the fleet started, and others that share a process with "
                 f"{wanted.service} would come to run that, too; put it back, or start the fleet anew"
             )
+
+    def _unchecked(self, changed: Sequence[Path]) -> Path | None:
+        """The first of these that is not as a rollout has checked it, which it has in its service's own folder."""
+        checked: list[tuple[Path, Path]] = []
+        for deployable in self._supervisor.topology.deployables:
+            copy = self._supervisor.codes.get(deployable.name, Code()).folder
+            for service in deployable.services if copy else ():
+                with suppress(
+                    ConfigurationError
+                ):  # an application, or one that is not of the system's folder
+                    checked.append((self._wanted(service, deployable).folder, Path(copy)))
+        system = self._system.configuration.folder
+        return next((path for path in changed if not _is_checked(path, checked, system)), None)
 
     def _running(self) -> list[Code]:
         """What processes run, also where they could not be rolled back, and what others will be begun with."""
@@ -175,3 +189,12 @@ def _at_the_source(outcome: Outcome, code: Code, source: str) -> Outcome:
     for copy in code.folders:
         reasons = [reason.replace(copy, source) for reason in reasons]
     return msgspec.structs.replace(outcome, reasons=tuple(reasons), code=source)
+
+
+def _is_checked(path: Path, checked: Sequence[tuple[Path, Path]], system: Path) -> bool:
+    copies = [copy for folder, copy in checked if folder in path.parents]
+    return any(_content(path) == _content(copy / path.relative_to(system)) for copy in copies)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
