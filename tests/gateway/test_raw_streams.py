@@ -199,6 +199,19 @@ async def awaiting_what_was_cancelled(scope: Any, receive: Any, send: Any) -> No
     await gone
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), BaseExceptionGroup("both", [SystemExit(3)])])
+async def test_an_application_that_exits_has_failed_at_once(
+    tmp_path: Path, error: BaseException
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise error
+
+    town = full(tmp_path, app, 1)
+    async with asyncio.timeout(5):
+        assert (await town.get("/library/raw")).status == 500
+    await town.edge.close()
+
+
 async def test_an_application_that_awaits_what_was_cancelled_has_failed(tmp_path: Path) -> None:
     town = full(tmp_path, awaiting_what_was_cancelled, 1)
     async with asyncio.timeout(5):

@@ -303,7 +303,9 @@ class RawApp:
         try:
             await self.mount.app(scope, exchange.receive, exchange.send)
             failure = ServiceFailure("The application ended without a whole answer")
-        except (Exception, asyncio.CancelledError, SystemExit) as error:
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # `sys.exit`, a group of what no task may raise
             # Frameworks that cancel within take back the count of what was cancelled from outside, too.
             is_ended = exchange.is_over or is_cancelled()
             if isinstance(error, asyncio.CancelledError) and is_ended:
