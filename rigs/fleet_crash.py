@@ -24,8 +24,8 @@ PLANTED_PER_ROUND = 12
 PAUSE_EACH = 6
 SUPERVISOR_EACH = 20
 SUPERVISOR_AT = 7
-PAUSED_SUPERVISORS = 0.25
-"""How many of them are paused; the others are killed, and all below them must end."""
+PAUSED_SUPERVISOR_EACH = 4
+"""Of supervisors that are hit, every fourth is paused; the others are killed, and all below them must end."""
 PAUSES_IN_LEASES = (1.1, 2.5)
 LIVES_S = 0.6
 ALONE = 0.7
@@ -55,7 +55,8 @@ class Round:
         await asyncio.sleep(chance.uniform(0.0, LIVES_S))
         is_pause = seed % PAUSE_EACH == 0
         if seed % SUPERVISOR_EACH == SUPERVISOR_AT:
-            return await self._upset_supervisor(chance)
+            is_pause = seed // SUPERVISOR_EACH % PAUSED_SUPERVISOR_EACH == 0
+            return await self._upset_supervisor(chance, is_pause=is_pause)
         members = self._shop.members()
         name = chance.choice(sorted(members))
         facts = {"did": "pause" if is_pause else "kill", "whom": name}
@@ -74,8 +75,8 @@ class Round:
         finally:
             _send(pid, signal.SIGCONT)
 
-    async def _upset_supervisor(self, chance: random.Random) -> dict[str, Any]:
-        if chance.random() >= 1 - PAUSED_SUPERVISORS:
+    async def _upset_supervisor(self, chance: random.Random, *, is_pause: bool) -> dict[str, Any]:
+        if is_pause:
             assert self._shop.server is not None
             await self._pause(self._shop.server.pid, LEASE_S * chance.uniform(*PAUSES_IN_LEASES))
             await self._shop.until_whole()
@@ -104,7 +105,8 @@ def _send(pid: int, number: int) -> None:
 
 PLANTED = {
     "inbox": Fault(4 * PLANTED_PER_ROUND, "doubled: "),
-    "orphans": Fault(2 * PLANTED_PER_ROUND, "left behind: "),
+    # Seen where a supervisor is killed, as one is in so many episodes, whichever is the first.
+    "orphans": Fault(4 * PLANTED_PER_ROUND, "left behind: "),
     "leak": Fault(PLANTED_PER_ROUND, "leaked: "),
 }
 ROUNDS = Rounds("fleet_crash", PLANTED_PER_ROUND, Round)
