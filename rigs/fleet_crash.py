@@ -55,7 +55,8 @@ class Round:
         await asyncio.sleep(chance.uniform(0.0, LIVES_S))
         is_pause = seed % PAUSE_EACH == 0
         if seed % SUPERVISOR_EACH == SUPERVISOR_AT:
-            is_pause = seed // SUPERVISOR_EACH % PAUSED_SUPERVISOR_EACH == 0
+            is_last = PAUSED_SUPERVISOR_EACH - 1
+            is_pause = seed // SUPERVISOR_EACH % PAUSED_SUPERVISOR_EACH == is_last
             return await self._upset_supervisor(chance, is_pause=is_pause)
         members = self._shop.members()
         name = chance.choice(sorted(members))
