@@ -143,10 +143,7 @@ class _Fleet:
             launch,
             clock=clock,
             watcher=self,
-            codes={name: each.code for name, each in left.items()},
-            declared={
-                name: names for each in left.values() for name, names in each.declared.items()
-            },
+            left=left,
             foreign=self.foreign,
         )
         self.supervisor = supervisor

@@ -19,7 +19,17 @@ from borough.fleet.commands import Answer, Rollout, Say
 from borough.fleet.rollout import Outcome
 from borough.fleet.rollout import Rollout as OneRollout
 from borough.fleet.supervisor import Supervisor
-from borough.runtime.code import Code, Kept, Wanted, code_from, forget, keep, kept, left_behind
+from borough.runtime.code import (
+    Code,
+    Kept,
+    Wanted,
+    code_from,
+    content_of,
+    forget,
+    keep,
+    kept,
+    left_behind,
+)
 from borough.runtime.system import System
 from borough.runtime.topology import Deployable, Topology
 
@@ -193,8 +203,4 @@ def _at_the_source(outcome: Outcome, code: Code, source: str) -> Outcome:
 
 def _is_checked(path: Path, checked: Sequence[tuple[Path, Path]], system: Path) -> bool:
     copies = [copy for folder, copy in checked if folder in path.parents]
-    return any(_content(path) == _content(copy / path.relative_to(system)) for copy in copies)
-
-
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+    return any(content_of(path) == content_of(copy / path.relative_to(system)) for copy in copies)

@@ -21,7 +21,7 @@ from borough.fleet.surroundings import Surroundings
 from borough.reliability.backoff import Backoff
 from borough.reliability.restarts import Restarts
 from borough.runtime.callers import called_services, declared_callers
-from borough.runtime.code import Code
+from borough.runtime.code import Code, Kept
 from borough.runtime.foreign import ForeignService
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System
@@ -79,19 +79,22 @@ class Supervisor:
         clock: Clock,
         watcher: Watcher,
         apart: Mapping[str, Peer] | None = None,
-        codes: Mapping[str, Code] | None = None,
-        declared: Mapping[str, Collection[str]] | None = None,
+        left: Mapping[str, Kept] | None = None,
         foreign: Mapping[str, ForeignService] | None = None,
     ) -> None:
-        """`codes` has what was rolled out, by deployable, and `declared` what of that calls which contracts, by
-        service; `foreign` the services that are commands, by name."""
+        """`left` is what earlier rollouts have left, by deployable; `foreign` has the services that are commands."""
         options = system.configuration.options
         self.topology = topology
         self.changes = Pulse()
         """Beats whenever anything about the fleet has changed."""
-        self.codes = dict(codes or {})
+        rolled_out = dict(left or {})
+        self.codes = {name: each.code for name, each in rolled_out.items()}
         """What each deployable runs where that is not the system's own code."""
-        self.declared = {name: frozenset(names) for name, names in (declared or {}).items()}
+        self.declared = {
+            name: frozenset(names)
+            for each in rolled_out.values()
+            for name, names in each.declared.items()
+        }
         """The contracts that services which were rolled out call; of others their code in the system tells it."""
         self.members: dict[str, Member] = {}
         self._system = system

@@ -24,6 +24,7 @@ __all__ = [
     "Wanted",
     "clear_away",
     "code_from",
+    "content_of",
     "forget",
     "keep",
     "kept",
@@ -188,8 +189,7 @@ def left_behind(source: Path, code: Code, wanted: Wanted) -> list[str]:
     for path in sorted(source.glob("*/contract.py")):
         below = path.relative_to(source)
         there = Path(code.folder) / below
-        is_same = there.is_file() and there.read_bytes() == path.read_bytes()
-        if path.parent.name != wanted.folder.name and not is_same:
+        if path.parent.name != wanted.folder.name and content_of(there) != content_of(path):
             others.append(str(below))
     if not others:
         return []
@@ -198,6 +198,11 @@ def left_behind(source: Path, code: Code, wanted: Wanted) -> list[str]:
         f"{', '.join(others)} of {source} {'is' if len(others) == 1 else 'are'} not taken. If it needs them, put them "
         f"in the system's folder and start the fleet anew, or give {wanted.service} a process of its own"
     ]
+
+
+def content_of(path: Path) -> bytes | None:
+    """What a file holds; None where there is none."""
+    return path.read_bytes() if path.is_file() else None
 
 
 def _copied(

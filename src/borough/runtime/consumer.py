@@ -207,9 +207,8 @@ class Consumer:
     def _is_alone(self) -> bool:
         """Whether nobody of the generation in force takes the role: for long it was free whenever it was asked for."""
         now, lasting_s = self.clock.monotonic(), self._leases.lasting_s
-        if (
-            now - self._alone_at > lasting_s
-        ):  # somebody had it meanwhile, or this process stood still
+        # Somebody had it meanwhile, or this process stood still.
+        if now - self._alone_at > lasting_s:
             self._alone_since = now
         self._alone_at = now
         return now - self._alone_since >= _PATIENCE_LEASES * lasting_s

@@ -38,6 +38,7 @@ from borough.runtime.handling import Outcome
 from borough.runtime.inbox_ids import InboxIds
 from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of, said_by
 from borough.runtime.pulse import Pulse
+from borough.transports.callee import is_cancelled
 
 if TYPE_CHECKING:
     from borough.runtime.consumer import Consumer
@@ -490,7 +491,5 @@ def _wait_s(error: BaseException, usual_s: float) -> float:
 
 def _let_cancellation_pass(error: BaseException) -> None:
     """Raise a cancellation that is meant for this task; a handler's own is its failure."""
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise error
+    if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        raise error

@@ -59,12 +59,10 @@ def oversights(plan: Plan, options: Options) -> Iterator[str]:
 
 def _imports(plan: Plan) -> Iterator[str]:
     """What a service has taken from the inside of another: it is not there where that one runs elsewhere."""
-    homes = {
+    homes = {  # of any other module the folder may be more than the service's
         f"{service.folder}/": name
         for name, service in plan.services.items()
-        if service.cls.__module__.endswith(
-            ".service"
-        )  # else the folder may be more than the service's
+        if service.cls.__module__.endswith(".service")
     }
     inside = {
         name: (module, home)
@@ -101,9 +99,8 @@ def _home_of(module: ModuleType, homes: Mapping[str, str]) -> str | None:
 
 def _module_of(value: object) -> str | None:
     """Where it stands; None for what is no code, and for a package, by which others come to its contract."""
-    kind = type(
-        value
-    )  # a stand-in for what is made when it is needed would make it for `isinstance`
+    # A stand-in for what is made when it is needed would make it for `isinstance`.
+    kind = type(value)
     if issubclass(kind, ModuleType):
         return None if hasattr(value, "__path__") else str(getattr(value, "__name__", None))
     return value.__module__ if issubclass(kind, (type, FunctionType)) else None

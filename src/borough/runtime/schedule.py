@@ -24,6 +24,7 @@ from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.recorder import start_trace
 from borough.telemetry.span import Kind, Shape
+from borough.transports.callee import is_cancelled
 from borough.transports.sight import failure_of
 
 __all__ = ["Schedule", "ScheduledHandler"]
@@ -189,7 +190,6 @@ async def _run(work: Awaitable[None]) -> None:
     except SystemExit as error:
         raise RuntimeError(f"it has called sys.exit({error.code!r})") from error
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if is_cancelled():
             raise
         raise RuntimeError("something that it awaited was cancelled") from error
