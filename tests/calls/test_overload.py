@@ -26,10 +26,7 @@ cors = ["https://press.example"]
 calls_in_flight = 2
 calls_waiting = {waiting}
 calls_waiting_s = {wait_s}
-burst_waiting = {burst}
-burst_s = {burst_s}
 """
-OVERLOAD_AT_ONCE = (1, 1e-9)
 
 
 @contract("kiosk", version="1.0")
@@ -105,10 +102,8 @@ class Town:
 
 @pytest.fixture
 async def town(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    waiting, wait_s, *rest = getattr(request, "param", (2, 5.0))
-    burst, burst_s = rest or OVERLOAD_AT_ONCE
-    options = OPTIONS.format(waiting=waiting, wait_s=wait_s, burst=burst, burst_s=burst_s)
-    (tmp_path / "borough.toml").write_text(options)
+    waiting, wait_s = getattr(request, "param", (2, 5.0))
+    (tmp_path / "borough.toml").write_text(OPTIONS.format(waiting=waiting, wait_s=wait_s))
     system = System([KioskService], configuration=Configuration.load(tmp_path, {}))
     process = Process(system, data_folder=tmp_path / "data", edge_port=0)
     await process.start()
@@ -154,32 +149,6 @@ async def test_for_one_too_many_the_oldest_is_refused_at_once(town: Town) -> Non
     town.kiosk.printed.set()
     responses = await asyncio.gather(*asked)
     assert [response.status for response in responses] == [200, 200, 503, 200, 200]
-
-
-@pytest.mark.parametrize("town", [(2, 0.01, 20, 60.0)], indirect=True)
-async def test_in_a_burst_many_wait_and_go_in_the_order_in_which_they_came(town: Town) -> None:
-    asked = []
-    for number in range(10):
-        asked.append(asyncio.create_task(town.ask(f"/kiosk/papers/{number}")))
-        await town.until_inside(number + 1)
-    await asyncio.sleep(0.1)  # longer than under overload
-    assert town.kiosk.begun == [0, 1]
-    town.kiosk.printed.set()
-    assert [response.status for response in await asyncio.gather(*asked)] == [200] * 10
-    assert town.kiosk.begun == list(range(10))
-
-
-@pytest.mark.parametrize("town", [(2, 5.0, 4, 60.0)], indirect=True)
-async def test_a_burst_that_outgrows_its_line_is_overload(town: Town) -> None:
-    asked = []
-    for number in range(7):
-        asked.append(asyncio.create_task(town.ask(f"/kiosk/papers/{number}")))
-        await town.until_inside(min(number + 1, 6) if number < 6 else 4)
-    assert ["full queue" in told(await each)[1] for each in asked[2:5]] == [True] * 3
-    town.kiosk.printed.set()
-    responses = await asyncio.gather(*asked)
-    assert [response.status for response in responses] == [200, 200, 503, 503, 503, 200, 200]
-    assert town.kiosk.begun == [0, 1, 6, 5]
 
 
 @pytest.mark.parametrize("town", [(0, 5.0)], indirect=True)
