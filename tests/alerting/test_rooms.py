@@ -7,11 +7,16 @@ import pytest
 from borough.clock import SystemClock
 from borough.observing.rooms import Room, rooms_of
 from borough.reliability.arrival import Arrival
+from borough.reliability.waiting_line import LineTerms
 from borough.transports.http.entrance import Entrance, EntranceLimits
 from tests.alerting.till import till, watched
 
 LIMITS = EntranceLimits(
-    most=20, least=10, waiting=5, wait_s=1, default_timeout_s=5, longest_timeout_s=60
+    most=20,
+    least=10,
+    line=LineTerms(burst=1, burst_s=0.1, most=5, wait_s=1),
+    default_timeout_s=5,
+    longest_timeout_s=60,
 )
 
 

@@ -26,7 +26,10 @@ cors = ["https://press.example"]
 calls_in_flight = 2
 calls_waiting = {waiting}
 calls_waiting_s = {wait_s}
+burst_waiting = {burst}
+burst_s = {burst_s}
 """
+OVERLOAD_AT_ONCE = (1, 1e-9)
 
 
 @contract("kiosk", version="1.0")
@@ -102,8 +105,10 @@ class Town:
 
 @pytest.fixture
 async def town(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Town]:
-    waiting, wait_s = getattr(request, "param", (2, 5.0))
-    (tmp_path / "borough.toml").write_text(OPTIONS.format(waiting=waiting, wait_s=wait_s))
+    waiting, wait_s, *rest = getattr(request, "param", (2, 5.0))
+    burst, burst_s = rest or OVERLOAD_AT_ONCE
+    options = OPTIONS.format(waiting=waiting, wait_s=wait_s, burst=burst, burst_s=burst_s)
+    (tmp_path / "borough.toml").write_text(options)
     system = System([KioskService], configuration=Configuration.load(tmp_path, {}))
     process = Process(system, data_folder=tmp_path / "data", edge_port=0)
     await process.start()
@@ -149,6 +154,32 @@ async def test_for_one_too_many_the_oldest_is_refused_at_once(town: Town) -> Non
     town.kiosk.printed.set()
     responses = await asyncio.gather(*asked)
     assert [response.status for response in responses] == [200, 200, 503, 200, 200]
+
+
+@pytest.mark.parametrize("town", [(2, 0.01, 20, 60.0)], indirect=True)
+async def test_in_a_burst_many_wait_and_go_in_the_order_in_which_they_came(town: Town) -> None:
+    asked = []
+    for number in range(10):
+        asked.append(asyncio.create_task(town.ask(f"/kiosk/papers/{number}", timeout_s=60.0)))
+        await town.until_inside(number + 1)
+    await asyncio.sleep(0.1)  # longer than under overload
+    assert town.kiosk.begun == [0, 1]
+    town.kiosk.printed.set()
+    assert [response.status for response in await asyncio.gather(*asked)] == [200] * 10
+    assert town.kiosk.begun == list(range(10))
+
+
+@pytest.mark.parametrize("town", [(2, 5.0, 4, 60.0)], indirect=True)
+async def test_a_burst_that_outgrows_its_line_is_overload(town: Town) -> None:
+    asked = []
+    for number in range(7):
+        asked.append(asyncio.create_task(town.ask(f"/kiosk/papers/{number}", timeout_s=60.0)))
+        await town.until_inside(min(number + 1, 6) if number < 6 else 4)
+    assert ["full queue" in told(await each)[1] for each in asked[2:5]] == [True] * 3
+    town.kiosk.printed.set()
+    responses = await asyncio.gather(*asked)
+    assert [response.status for response in responses] == [200, 200, 503, 503, 503, 200, 200]
+    assert town.kiosk.begun == [0, 1, 6, 5]
 
 
 @pytest.mark.parametrize("town", [(0, 5.0)], indirect=True)
@@ -299,3 +330,18 @@ async def test_a_server_that_drains_is_soon_not_connected_to(town: Town) -> None
     town.kiosk.printed.set()
     assert (await asked).status == 200
     await stopping
+
+
+@pytest.mark.parametrize("town", [(100, 5.0, 100, 60.0)], indirect=True)
+async def test_who_waits_and_is_dropped_for_what_it_holds_waits_no_more(town: Town) -> None:
+    entrance = town.process.entrances.to("/kiosk/papers")
+    assert entrance is not None
+    calls = [asyncio.create_task(town.ask(f"/kiosk/papers/{number}")) for number in range(3)]
+    await town.until_inside(3)
+    (waiting,) = (each.waiter for each in [*entrance.line._outside])
+    waiting.drop()
+    assert len(entrance.line) == 0
+    town.kiosk.printed.set()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(getattr(each, "status", 0) == 200 for each in answers) == 2
+    assert entrance.limit.at_work == 0

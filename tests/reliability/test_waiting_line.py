@@ -1,40 +1,120 @@
-"""A line lets the newest go first, and nobody wait for longer than it makes sense."""
+"""A line lets all wait for a moment, and under overload few, the newest first."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from borough.reliability.arrival import Arrival
-from borough.reliability.waiting_line import WaitingLine
+from borough.reliability.waiting_line import LineTerms, WaitingLine
+
+BURST_S = 10.0
+WAIT_S = 2.0
 
 
-def arrival(came_at: float, start_by: float, *, inside: bool = False) -> Arrival:
-    return Arrival(came_at, 1.0, start_by=start_by, is_inside=inside)
+def lined(most: int, burst: int = 1, burst_s: float = 0.0, wait_s: float = 60.0) -> WaitingLine:
+    """A line that is overload from the start, if not said otherwise."""
+    return WaitingLine(LineTerms(burst=burst, burst_s=burst_s, most=most, wait_s=wait_s))
 
 
-def test_the_newest_goes_first_and_calls_from_inside_before_all() -> None:
-    line = WaitingLine(4)
-    old, inside, new = arrival(1, 9), arrival(2, 9, inside=True), arrival(3, 9)
-    for each in (old, inside, new):
-        assert line.add(each) is None
+def arrival(came_at: float, start_by: float = 99.0, *, inside: bool = False) -> Arrival:
+    return Arrival(came_at, 1000.0, start_by=start_by, is_inside=inside)
+
+
+def filled(line: WaitingLine, *arrivals: Arrival) -> list[Arrival]:
+    """Let them wait as they come; returns who had to go."""
+    gone: list[Arrival] = []
+    for each in arrivals:
+        line.add(each, each.came_at, gone)
+    return gone
+
+
+def test_under_overload_the_newest_goes_first_and_calls_from_inside_before_all() -> None:
+    line = lined(4)
+    old, inside, new = arrival(1), arrival(2, inside=True), arrival(3)
+    assert not filled(line, old, inside, new)
     assert [line.take(4, []) for _ in range(4)] == [inside, new, old, None]
 
 
+def test_in_a_burst_the_oldest_goes_first_and_calls_from_inside_before_all() -> None:
+    line = lined(1, 4, BURST_S)
+    old, inside, new = arrival(1), arrival(2, inside=True), arrival(3)
+    assert not filled(line, old, inside, new)
+    assert [line.take(4, []) for _ in range(4)] == [inside, old, new, None]
+
+
 def test_for_one_too_many_the_oldest_from_outside_has_to_go() -> None:
-    line = WaitingLine(2)
-    inside, old, new = arrival(1, 9, inside=True), arrival(2, 9), arrival(3, 9)
-    assert line.add(inside) is None
-    assert line.add(old) is None
-    assert line.add(new) is old
-    another = arrival(4, 9, inside=True)
-    assert line.add(another) is new
-    assert line.add(arrival(5, 9, inside=True)) is inside
+    line = lined(2)
+    inside, old, new = arrival(1, inside=True), arrival(2), arrival(3)
+    assert filled(line, inside, old, new) == [old]
+    assert filled(line, arrival(4, inside=True)) == [new]
+    assert filled(line, arrival(5, inside=True)) == [inside]
+
+
+def test_a_full_burst_is_overload_until_the_line_is_empty() -> None:
+    line = lined(2, 4, BURST_S)
+    came = [arrival(number) for number in range(5)]
+    assert filled(line, *came) == came[:3]
+    assert [line.take(5, []), line.take(5, [])] == [came[4], came[3]]
+    first, second = arrival(6), arrival(7)
+    assert not filled(line, first, second)
+    assert line.take(8, []) is first
+
+
+@pytest.mark.parametrize(("now", "is_first"), [(BURST_S, True), (BURST_S + 2, False)])
+def test_a_burst_that_lasts_is_overload(now: float, is_first: bool) -> None:
+    line = lined(4, 4, BURST_S, WAIT_S)
+    old, new, newest = arrival(0), arrival(now - 1), arrival(now - 0.5)
+    filled(line, old, new, newest)
+    gone: list[Arrival] = []
+    assert line.take(now, gone) is (old if is_first else newest)
+    assert gone == []
+    assert line.overdue(now) == ([] if is_first else [old])
+    assert line.take(now, gone) is new
+
+
+def test_under_overload_each_waits_for_a_shorter_time() -> None:
+    line = lined(4, 4, BURST_S, WAIT_S)
+    old, new = arrival(0), arrival(3)
+    filled(line, old, new)
+    assert not line.overdue(BURST_S)
+    gone: list[Arrival] = []
+    assert line.take(BURST_S + 0.5, gone) is None
+    assert gone == [new, old]
+
+
+@pytest.mark.parametrize(("pause_s", "is_over"), [(BURST_S - 1, False), (BURST_S + 1, True)])
+def test_that_all_were_refused_ends_no_overload_but_that_nobody_has_come_since(
+    pause_s: float, is_over: bool
+) -> None:
+    line = lined(1, 1, BURST_S, WAIT_S)
+    assert filled(line, arrival(0), arrival(1))
+    assert line.overdue(1 + WAIT_S + 0.5)
+    assert not line
+    late = arrival(1 + pause_s)
+    assert not filled(line, late)
+    assert line.is_overload is not is_over
+    assert line.overdue(late.came_at + WAIT_S + 0.5) == ([] if is_over else [late])
+
+
+def test_a_call_waits_for_a_tenth_of_its_time_at_most_in_a_burst() -> None:
+    line = lined(4, 4, BURST_S, WAIT_S)
+    brief = Arrival(0.0, 10.0, start_by=5.0)
+    filled(line, brief, arrival(0))
+    assert not line.overdue(1.0)
+    assert line.overdue(1.1) == [brief]
+
+
+def test_where_none_may_wait_under_overload_all_are_refused() -> None:
+    line = lined(0, 2, BURST_S)
+    came = [arrival(number) for number in range(4)]
+    assert filled(line, *came) == came
+    assert line.is_overload
 
 
 def test_one_that_has_left_is_not_taken_though_another_looks_the_same() -> None:
-    line = WaitingLine(2)
-    first, second = arrival(1, 9), arrival(1, 9)
-    line.add(first)
-    line.add(second)
+    line = lined(2)
+    first, second = arrival(1), arrival(1)
+    filled(line, first, second)
     line.remove(second)
     line.remove(second)
     assert line.take(2, []) is first
@@ -47,24 +127,32 @@ steps = st.lists(
 )
 
 
-@given(most=st.integers(0, 5), steps=steps)
+@given(most=st.integers(0, 5), burst=st.integers(1, 8), burst_s=st.integers(0, 20), steps=steps)
 def test_every_call_comes_out_once_and_none_is_taken_too_late(
-    most: int, steps: list[tuple[str, int, bool]]
+    most: int, burst: int, burst_s: float, steps: list[tuple[str, int, bool]]
 ) -> None:
-    line = WaitingLine(most)
+    line = lined(most, burst, burst_s, WAIT_S)
     now, added, out = 0.0, 0, 0
     for step, wait, inside in steps:
         now += 1
         gone: list[Arrival] = []
         if step == "add":
             added += 1
-            out += line.add(arrival(now, now + wait, inside=inside)) is not None
-        elif step == "take":
-            taken = line.take(now, gone)
-            assert taken is None or taken.start_by >= now
-            out += taken is not None
+            line.add(arrival(now, now + wait, inside=inside), now, gone)
+            assert len(line) <= (most if line.is_overload else max(most, burst))
         else:
-            gone = line.overdue(now)
-        assert all(each.start_by < now for each in gone)
+            if step == "take":
+                taken = line.take(now, gone)
+                assert taken is None or taken.start_by >= now
+                assert taken is None or now - taken.waits_since <= (
+                    WAIT_S if line.is_overload else burst_s
+                )
+                out += taken is not None
+            else:
+                gone = line.overdue(now)
+            assert all(
+                each.start_by < now or now - each.waits_since > min(burst_s, WAIT_S)
+                for each in gone
+            )
         out += len(gone)
-        assert len(line) == added - out <= most
+        assert len(line) == added - out <= max(most, burst)

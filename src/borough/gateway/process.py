@@ -33,6 +33,7 @@ from borough.gateway.timeouts import Timeouts
 from borough.observing.gathering import points_of
 from borough.observing.observer import Observer
 from borough.ports import Discovery, Replica, Transport
+from borough.reliability.waiting_line import LineTerms
 from borough.runtime.applications import Application
 from borough.runtime.discovery import Directory
 from borough.runtime.host import Host, MakeTransport, make_folder
@@ -217,8 +218,12 @@ class Process:
         bounds = EntranceLimits(
             most=limits.calls_in_flight,
             least=limits.calls_in_flight_least,
-            waiting=limits.calls_waiting,
-            wait_s=limits.calls_waiting_s,
+            line=LineTerms(
+                burst=limits.burst_waiting,
+                burst_s=limits.burst_s,
+                most=limits.calls_waiting,
+                wait_s=limits.calls_waiting_s,
+            ),
             default_timeout_s=limits.default_timeout_s,
             longest_timeout_s=limits.longest_timeout_s,
         )

@@ -37,6 +37,7 @@ class Arrival(msgspec.Struct, gc=False, eq=False):
     entrance: Any = None
     began_at: float = 0.0
     start_by: float = 0.0
+    waits_since: float = 0.0
     at_work: int = 0
     is_inside: bool = False
     usual: Usual | None = None

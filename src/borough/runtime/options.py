@@ -255,9 +255,13 @@ class LimitOptions(Table, frozen=True):
     after_answer_s: Seconds = 60.0
     """How long it may go on for each, in seconds; then that is cancelled."""
     calls_waiting: Annotated[int, msgspec.Meta(ge=0)] = 64
-    """Calls from outside that may wait, newest first; for one more the oldest is refused (503)."""
+    """Calls from outside that may wait under overload, newest first; for one more the oldest is refused (503)."""
     calls_waiting_s: Seconds = 0.1
-    """How long each may wait, in seconds, and never longer than half of its time; then it is refused (503)."""
+    """How long each may then wait, in seconds, and never longer than half of its time; then it is refused (503)."""
+    burst_waiting: AtLeastOne = 512
+    """Calls that may wait in a burst, oldest first; with one more it is overload. None may if `calls_waiting` is 0."""
+    burst_s: Seconds = 1.0
+    """How long a burst may last, and a call wait in it, in seconds; if calls have waited ever since, it is overload."""
     threads: AtLeastOne = 8
     """Threads for blocking work (`in_thread`)."""
     thread_queue: Annotated[int, msgspec.Meta(ge=0)] = 256
@@ -273,7 +277,9 @@ class LimitOptions(Table, frozen=True):
     answers_for: Duration = Duration("15d")
     """How long the answer of a keyed operation is kept for repeats; never shorter than events may come again."""
     dependency_calls: AtLeastOne = 256
-    """Calls of one service to another one under way at once; one more is refused (503) before it is sent."""
+    """Calls of one service to another one under way at once; one more waits in a burst, or is refused (503)."""
+    dependency_burst_waiting: AtLeastOne = 128
+    """Calls to one service that may so wait, for `limits.burst_s` or a tenth of their time; one more is overload."""
     dependency_connections: AtLeastOne = 128
     """Connections of one service to a replica of another one."""
     connect_s: Seconds = 3.0
@@ -309,6 +315,8 @@ class LimitOptions(Table, frozen=True):
         out = Backoff(self.left_out_first_s, self.left_out_last_s)
         return DependencyLimits(
             calls_in_flight=self.dependency_calls,
+            burst_waiting=self.dependency_burst_waiting,
+            burst_s=self.burst_s,
             repeats=RepeatTerms(self.attempts, self.repeated_share, waits=waits),
             throttle=ThrottleTerms(self.throttle_s),
             balance=BalanceTerms(self.failures, out),

@@ -268,9 +268,7 @@ async def test_a_deadline_that_has_passed_sends_nothing(serve: ServeOn, depend: 
 # --- what is not sent at all ------------------------------------------------------------------------
 
 
-async def test_one_call_more_than_the_limit_is_refused_at_once(
-    serve: ServeOn, depend: Depend
-) -> None:
+async def test_a_burst_waits_and_one_more_is_overload(serve: ServeOn, depend: Depend) -> None:
     go = asyncio.Event()
 
     async def wait(request: Request) -> Response:
@@ -278,19 +276,21 @@ async def test_one_call_more_than_the_limit_is_refused_at_once(
         return OK
 
     service = await serve(wait)
-    dependency = depend([service.origin], DependencyLimits(calls_in_flight=2))
-    running = [asyncio.create_task(dependency.exchange("GET", "/")) for _ in range(2)]
-    await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match="orders has 2 calls to search in flight"):
-        await dependency.exchange("GET", "/", deadline=soon())
+    dependency = depend([service.origin], DependencyLimits(calls_in_flight=2, burst_waiting=1))
     go.set()
-    assert [(await each).status for each in running] == [200, 200]
-    assert (await dependency.exchange("GET", "/", deadline=soon())).status == 200
+    burst = [dependency.exchange("GET", "/", deadline=soon()) for _ in range(3)]
+    assert [each.status for each in await asyncio.gather(*burst)] == [200] * 3
+    go.clear()
+    calls = [asyncio.create_task(dependency.exchange("GET", "/")) for _ in range(4)]
+    for refused in calls[2:]:
+        with pytest.raises(Unavailable, match="orders has 2 calls to search in flight"):
+            await refused
+    go.set()
+    assert [(await each).status for each in calls[:2]] == [200, 200]
+    assert dependency.bulkhead.in_flight == 0
 
 
-async def test_most_calls_to_a_service_that_refuses_all_are_not_sent(
-    serve: ServeOn, depend: Depend
-) -> None:
+async def test_most_calls_are_not_sent_to_who_refuses_all(serve: ServeOn, depend: Depend) -> None:
     counting = Counting(serve, BUSY)
     dependency = depend([await counting.open()])
     kinds = Counter[str]()
@@ -327,7 +327,7 @@ async def test_a_cancelled_call_cancels_the_handler(serve: ServeOn, depend: Depe
         await cancelled.wait()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert dependency.gate.in_flight == 0
+    assert dependency.bulkhead.in_flight == 0
 
 
 async def lines(count: int, ends: bool = True) -> AsyncIterator[bytes]:
@@ -353,7 +353,7 @@ async def test_a_stream_that_breaks_after_it_began_is_not_begun_again(
         with pytest.raises(ServiceFailure):
             await stream.read()
     assert asked == 1
-    assert dependency.gate.in_flight == 0
+    assert dependency.bulkhead.in_flight == 0
 
 
 async def test_a_stream_that_was_refused_is_asked_for_again(serve: ServeOn, depend: Depend) -> None:
@@ -455,7 +455,7 @@ async def test_an_operation_that_no_replica_can_answer_is_refused_as_the_greetin
         with pytest.raises(InvalidRequest, match="no field q"):
             await dependency.exchange("GET", "/", deadline=soon(), operation="search.find")
     assert all(counting.asked == [] for counting in countings)
-    assert dependency.gate.in_flight == 0
+    assert dependency.bulkhead.in_flight == 0
 
 
 async def test_a_replica_that_does_not_introduce_itself_gets_no_call(

@@ -7,12 +7,17 @@ from contextvars import ContextVar, copy_context
 import msgspec
 import pytest
 
+from borough.reliability.waiting_line import LineTerms
 from borough.testing import ManualClock
 from borough.transports.http.entrance import Entrance, EntranceLimits
 from borough.transports.http.message import Connection, Headers, Request, Response
 
 LIMITS = EntranceLimits(
-    most=4, least=1, waiting=0, wait_s=0.1, default_timeout_s=2.0, longest_timeout_s=3.0
+    most=4,
+    least=1,
+    line=LineTerms(burst=1, burst_s=0.1, most=0, wait_s=0.1),
+    default_timeout_s=2.0,
+    longest_timeout_s=3.0,
 )
 
 
@@ -62,7 +67,9 @@ async def test_a_call_that_waited_begins_in_no_other_calls_context() -> None:
         def begin(self) -> None:
             begun.append(who.get())
 
-    limits = msgspec.structs.replace(LIMITS, most=1, waiting=1, wait_s=60.0)
+    limits = msgspec.structs.replace(
+        LIMITS, most=1, line=LineTerms(burst=1, burst_s=0.1, most=1, wait_s=60.0)
+    )
     entrance = Entrance("booth", limits, ManualClock())
     first = entrance.arrive(asked(b"1000"), Waiting(), 0.0, 0.0)
     second = entrance.arrive(asked(b"1000"), Waiting(), 0.0, 0.0)

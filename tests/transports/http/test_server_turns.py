@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from borough.clock import SystemClock, thread_cpu_s
+from borough.reliability.waiting_line import LineTerms
 from borough.transports.http.entrance import EntranceLimits, Entrances
 from borough.transports.http.message import Request, Response
 from borough.transports.http.waited import waited_s
@@ -93,7 +94,11 @@ async def is_late_after(serve: ServeOn, work: Callable[[], Awaitable[None]]) -> 
         return Response(200, TEXT, b"")
 
     limits = EntranceLimits(
-        most=4, least=1, waiting=0, wait_s=0.1, default_timeout_s=2.0, longest_timeout_s=3.0
+        most=4,
+        least=1,
+        line=LineTerms(burst=1, burst_s=0.1, most=0, wait_s=0.1),
+        default_timeout_s=2.0,
+        longest_timeout_s=3.0,
     )
     service = await serve(answer, entrances=Entrances(["booth"], limits, SystemClock()))
     assert b" 200 " in await service.exchange(

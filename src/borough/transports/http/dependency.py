@@ -16,12 +16,12 @@ import msgspec
 from borough.clock import Clock
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
 from borough.ports import Discovery, Replica
-from borough.reliability.admission import Gate
 from borough.reliability.balance import Balance, Candidate, Failure
 from borough.reliability.repeats import Repeats
 from borough.reliability.retry_after import retry_after_s
 from borough.reliability.throttle import Throttle
 from borough.services.context import NO_DEADLINE
+from borough.transports.http.bulkhead import Bulkhead
 from borough.transports.http.client import (
     ClientResponse,
     ClientStream,
@@ -99,15 +99,15 @@ class RequestKind(RequestLine):
 class Opening(AbstractAsyncContextManager[ClientStream]):
     """An answer that is read as it comes. A class: a generator would cost a forwarded call a tenth."""
 
-    __slots__ = ("_gate", "_held", "_reach", "_stream")
+    __slots__ = ("_bulkhead", "_held", "_reach", "_stream")
 
     def __init__(
         self,
-        gate: Gate,
+        bulkhead: Bulkhead,
         reach: Coroutine[Any, Any, ClientStream],
         held: list[Candidate[_Contact]],
     ) -> None:
-        self._gate = gate
+        self._bulkhead = bulkhead
         self._reach = reach
         self._held = held
         self._stream: ClientStream | None = None
@@ -119,7 +119,7 @@ class Opening(AbstractAsyncContextManager[ClientStream]):
     async def __aexit__(self, *_: object) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
-            self._gate.in_flight -= 1
+            self._bulkhead.leave()
             self._held[0].in_flight -= 1
             stream.leave()
 
@@ -129,8 +129,8 @@ class Dependency:
 
     __slots__ = (
         "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_draw", "_greet",
-        "_has_several", "_known", "_monotonic", "_place", "_throttle", "answered", "gate", "limits",
-        "repeats", "service",
+        "_has_several", "_known", "_monotonic", "_place", "_throttle", "answered", "bulkhead",
+        "limits", "repeats", "service",
     )  # fmt: skip
 
     def __init__(
@@ -148,7 +148,9 @@ class Dependency:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
         self.limits = limits
-        self.gate = Gate(limits.calls_in_flight)
+        self.bulkhead = Bulkhead(
+            limits.calls_in_flight, limits.burst_waiting, limits.burst_s, clock.monotonic
+        )
         self.repeats = Repeats(limits.repeats)
         self.answered = 0
         self._discovery = discovery
@@ -206,7 +208,7 @@ class Dependency:
     def open(self, kind: RequestKind, fields: bytes, body: bytes, deadline: float) -> Opening:
         """Like `stream`, for who has rendered the header fields."""
         held: list[Candidate[_Contact]] = []
-        return Opening(self.gate, self._reach(kind, fields, body, deadline, held), held)
+        return Opening(self.bulkhead, self._reach(kind, fields, body, deadline, held), held)
 
     async def close(self) -> None:
         """Close the connections; calls that run fail. Idempotent."""
@@ -218,15 +220,9 @@ class Dependency:
         """Like `exchange`, for who has rendered the header fields."""
         return self._reach(kind, fields, body, deadline)
 
-    def _admit(self) -> None:
-        """Refuse at once what is too much: for us, or, by its own word, for the callee."""
-        gate, throttle = self.gate, self._throttle
-        if gate.in_flight >= gate.limit:
-            raise Unavailable(
-                f"{self._caller or 'This caller'} has {gate.limit} calls to {self.service} in flight, "
-                "which is the limit",
-                retry_after_s=1,
-            )
+    async def _admit(self, deadline: float) -> None:
+        """Count a call in, or refuse what is too much: for us, or, by its own word, for the callee."""
+        bulkhead, throttle = self.bulkhead, self._throttle
         if throttle.is_active:
             now = self._monotonic()
             chance = throttle.chance_of_refusal(now, self.answered)
@@ -236,6 +232,14 @@ class Dependency:
                     f"{self.service} has refused most calls lately; this one was not sent",
                     retry_after_s=1,
                 )
+        if bulkhead.in_flight < bulkhead.limit:
+            bulkhead.in_flight += 1
+        elif not await bulkhead.enter(deadline):
+            raise Unavailable(
+                f"{self._caller or 'This caller'} has {bulkhead.limit} calls to {self.service} in flight, "
+                "which is the limit",
+                retry_after_s=1,
+            )
 
     async def _reach(
         self,
@@ -248,10 +252,11 @@ class Dependency:
         """Send until there is an answer. A stream goes on: it is counted until its reader leaves, and
         whom it counts for is put into `held`.
         """
-        gate, attempts, avoid = self.gate, 0, None
-        if gate.in_flight >= gate.limit or self._throttle.is_active:
-            self._admit()
-        gate.in_flight += 1
+        bulkhead, attempts, avoid = self.bulkhead, 0, None
+        if bulkhead.in_flight < bulkhead.limit and not self._throttle.is_active:
+            bulkhead.in_flight += 1
+        else:
+            await self._admit(deadline)
         goes_on = False
         try:
             while True:
@@ -296,7 +301,7 @@ class Dependency:
                 await self._clock.sleep(wait_s)
         finally:
             if not goes_on:
-                gate.in_flight -= 1
+                bulkhead.leave()
 
     # --- whom to call ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from borough.clock import Clock
 from borough.errors import InvalidRequest, Unavailable
 from borough.reliability.adaptive_limit import AdaptiveLimit
 from borough.reliability.arrival import Arrival
-from borough.reliability.waiting_line import WaitingLine
+from borough.reliability.waiting_line import LineTerms, WaitingLine
 from borough.transports.http import wire
 from borough.transports.http.door import UNREADABLE, problem_response
 from borough.transports.http.message import Request, Response
@@ -38,10 +38,8 @@ class EntranceLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The highest limit of calls at work."""
     least: int
     """The lowest."""
-    waiting: int
-    """How many may wait."""
-    wait_s: float
-    """How long each may wait; never longer than half of its time."""
+    line: LineTerms
+    """How many may wait, and how long; never longer than half of their time. None may where `most` is 0."""
     default_timeout_s: float
     """The time of a call that does not say."""
     longest_timeout_s: float
@@ -70,7 +68,7 @@ class Entrance:
 
     def __init__(self, service: str, limits: EntranceLimits, clock: Clock) -> None:
         self.limit = AdaptiveLimit(limits.most, limits.least)
-        self.line = WaitingLine(limits.waiting)
+        self.line = WaitingLine(limits.line)
         self._limits = limits
         self._monotonic = clock.monotonic
         self._timer: asyncio.TimerHandle | None = None
@@ -111,20 +109,20 @@ class Entrance:
         return self._wait(arrival, waiter, now)
 
     def _wait(self, arrival: Arrival, waiter: Waiter, now: float) -> Arrival | None:
-        limits = self._limits
-        if not limits.waiting:
+        if not self._limits.line.most:
             self.refused += 1
             waiter.turn_away(self._full)
             return None
         arrival.waiter = waiter
         arrival.is_inside = waiter.is_inside
-        arrival.start_by = min(now + limits.wait_s, arrival.came_at + arrival.timeout_s / 2)
-        gone = self.line.add(arrival)
-        if gone is not None:
-            self._turn_away(gone, self._crowded)
+        arrival.start_by = arrival.came_at + arrival.timeout_s / 2
+        gone: list[Arrival] = []
+        self.line.add(arrival, now, gone)
+        for each in gone:
+            self._turn_away(each, self._crowded)
         if self._timer is None:
             self._arm()
-        return arrival if gone is not arrival else None
+        return arrival if arrival.waiter is not None else None
 
     def leave(self, arrival: Arrival) -> float:
         """A call that had begun has ended; others may begin. Returns the time."""
@@ -165,7 +163,7 @@ class Entrance:
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(min(self._limits.wait_s / 2, _LOOK_S), self._look)
+        self._timer = loop.call_later(min(self._limits.line.wait_s / 2, _LOOK_S), self._look)
 
     def _look(self) -> None:
         self._timer = None

@@ -86,7 +86,11 @@ class DependencyLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one service asks of another one that it calls."""
 
     calls_in_flight: int = 256
-    """Calls under way; one more is refused here."""
+    """Calls under way; one more waits here in a burst, and is refused under overload."""
+    burst_waiting: int = 128
+    """How many wait in a burst; with one more it is overload."""
+    burst_s: float = 1.0
+    """How long a burst lasts, and each call waits in it."""
     repeats: RepeatTerms = RepeatTerms()
     throttle: ThrottleTerms = ThrottleTerms()
     balance: BalanceTerms = BalanceTerms()

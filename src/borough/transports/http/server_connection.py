@@ -91,9 +91,6 @@ class ServerConnection(asyncio.Protocol):
             self._task.cancel()
             if self._arrival is not None:  # a task that never began could not say that it has ended
                 self._task.add_done_callback(self._abandon)
-        elif self._arrival is not None:
-            self._arrival.entrance.forget(self._arrival)
-            self._arrival = None
         self._release_writer()
         self._server.dismiss(self, self._client)
 
@@ -490,6 +487,9 @@ class ServerConnection(asyncio.Protocol):
         self._ahead = b""
         self._body = []
         self._incoming = None
+        if self._task is None and self._arrival is not None:  # it waits; nothing is left to begin
+            self._arrival.entrance.forget(self._arrival)
+            self._arrival = None
 
     def abort(self) -> asyncio.Task[None] | None:
         """Cancel what runs and drop the connection; returns the task that is ending."""
