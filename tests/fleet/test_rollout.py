@@ -437,6 +437,7 @@ def test_a_caller_that_stays_down_is_named_and_keeps_nobody_from_a_rollout(tmp_p
     with run_village(root, "fleet", *QUICK, "--set", "fleet.restarts=1") as village:
         os.kill(pids(village)["clerk"], signal.SIGKILL)
         until(lambda: village.said.count("clerk.1  | is ready") == 2)
+        until(lambda: village.ask("/clerk/pids")[0] == 200)  # the door has heard of it, too
         os.kill(pids(village)["clerk"], signal.SIGKILL)
         village.hears("it stays down")
         status, said = rolled(village, grown)
