@@ -261,7 +261,7 @@ class LimitOptions(Table, frozen=True):
     burst_waiting: AtLeastOne = 512
     """Calls that may wait in a burst, oldest first; with one more it is overload. None may if `calls_waiting` is 0."""
     burst_s: Seconds = 1.0
-    """How long a burst may last, and a call wait in it, in seconds; if calls have waited ever since, it is overload."""
+    """How long a burst may last, and a call wait in it (at most a tenth of its time), in s; then it is overload."""
     threads: AtLeastOne = 8
     """Threads for blocking work (`in_thread`)."""
     thread_queue: Annotated[int, msgspec.Meta(ge=0)] = 256

@@ -39,7 +39,7 @@ class EntranceLimits(msgspec.Struct, frozen=True, kw_only=True):
     least: int
     """The lowest."""
     line: LineTerms
-    """How many may wait, and how long; never longer than half of their time. None may where `most` is 0."""
+    """How many may wait, and how long; at most half of their time, in a burst a tenth. None where `most` is 0."""
     default_timeout_s: float
     """The time of a call that does not say."""
     longest_timeout_s: float

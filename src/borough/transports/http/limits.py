@@ -90,7 +90,7 @@ class DependencyLimits(msgspec.Struct, frozen=True, kw_only=True):
     burst_waiting: int = 128
     """How many wait in a burst; with one more it is overload."""
     burst_s: float = 1.0
-    """How long a burst lasts, and each call waits in it."""
+    """How long a burst lasts, and each call waits in it; never longer than a tenth of its time."""
     repeats: RepeatTerms = RepeatTerms()
     throttle: ThrottleTerms = ThrottleTerms()
     balance: BalanceTerms = BalanceTerms()
