@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from inspect import signature
 
 import pytest
 
@@ -201,12 +202,25 @@ async def test_nothing_comes_back_from_an_operation_without_a_result(running: Ru
 
 async def test_python_itself_would_refuse_these_arguments(running: Running) -> None:
     depot = running.client(Depot)
-    with pytest.raises(TypeError, match="misses 'name'"):
+    with pytest.raises(TypeError, match=r"missing .*'name'"):
         await depot.find()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    with pytest.raises(TypeError, match="unexpected argument 'nam'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nam'"):
         await depot.find(nam="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    with pytest.raises(TypeError, match="several values"):
+    with pytest.raises(TypeError, match="multiple values"):
         await depot.find("x", name="y")  # type: ignore[misc]  # pyright: ignore[reportCallIssue]
+
+
+async def test_a_single_argument_is_bound_by_its_name(running: Running) -> None:
+    depot = running.client(Depot, user="ann", key="k7")
+    assert list(signature(depot.pay).parameters) == ["cents"]
+    assert await depot.pay(cents=7) == await depot.pay(7)
+    assert [each async for each in depot.count(until=2)] == [0, 1]
+    with pytest.raises(TypeError, match=r"Depot\.pay\(\) .*unexpected keyword argument 'cent'"):
+        await depot.pay(cent=7)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"Depot\.pay\(\) missing .*'cents'"):
+        await depot.pay()  # type: ignore[call-arg]
+    with pytest.raises(InvalidRequest, match="cents"):
+        await depot.pay("7")  # type: ignore[arg-type]
 
 
 async def test_a_header_carries_printable_ascii_only(running: Running) -> None:

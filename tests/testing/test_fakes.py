@@ -88,9 +88,9 @@ async def test_what_has_no_answer_says_so_when_it_is_called() -> None:
 
 async def test_python_itself_would_refuse_these_arguments() -> None:
     bank = fake(Bank, charge=1)
-    with pytest.raises(TypeError, match="misses 'card'"):
+    with pytest.raises(TypeError, match="missing 'card'"):
         await bank.charge(1)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="unexpected argument 'cad'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'cad'"):
         await bank.charge(1, cad=CARD)  # type: ignore[call-arg]
 
 

@@ -7,10 +7,11 @@ client was made for) and sends it. This is the hot path: nothing is looked up, l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import FunctionType
+from typing import Any, NoReturn
 
 from borough.clock import Clock
-from borough.contracts.operation import Contract, Operation
+from borough.contracts.operation import Contract, Operation, Parameter
 from borough.errors import TransactionMisuse
 from borough.ports import Send, Transport
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, Principal, WorkPool
@@ -97,18 +98,19 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
     current, begun = CURRENT.get, IN_TRANSACTION.get
     key_of = _key_source(operation, caller)
 
-    def method(*arguments: Any, **named: Any) -> Any:
-        if named or len(arguments) != count:
-            arguments = complete(arguments, named)
+    def refuse() -> NoReturn:
+        raise TransactionMisuse(
+            f"{wire_name} was called inside an open transaction of {service}; commit first, then call"
+        )
+
+    def send_from(arguments: tuple[Any, ...]) -> Any:
         here = current()
         if here is None:
             here = caller.first_call()
         elif (transaction := begun()) is not None and transaction.is_open:
-            raise TransactionMisuse(
-                f"{wire_name} was called inside an open transaction of {service}; commit first, then call"
-            )
-        deadline, armed = here.deadline, here.armed
-        if armed > deadline:
+            refuse()
+        armed = here.armed
+        if armed > here.deadline:
             armed = NO_DEADLINE
         key = None if key_of is None else key_of(arguments, here)
         return send(
@@ -118,7 +120,7 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
                 callee,
                 service,
                 here.principal,
-                deadline,
+                here.deadline,
                 here.trace,
                 key,
                 None,
@@ -128,7 +130,23 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
             ),
         )
 
-    return method
+    def method(*arguments: Any, **named: Any) -> Any:
+        if named or len(arguments) != count:
+            arguments = complete(arguments, named)
+        return send_from(arguments)
+
+    def one(argument: Any) -> Any:
+        return send_from((argument,))
+
+    return _with_parameter(one, operation.parameters[0]) if count == 1 else method
+
+
+def _with_parameter(one: Callable[[Any], Any], parameter: Parameter) -> Callable[..., Any]:
+    """The same function, its argument named as in the contract: Python then binds it, faster than we could."""
+    code = one.__code__
+    named = code.replace(co_varnames=(parameter.name, *code.co_varnames[1:]))
+    defaults = None if parameter.required else (parameter.default,)
+    return FunctionType(named, one.__globals__, None, defaults, one.__closure__)
 
 
 def _key_source(
@@ -171,13 +189,13 @@ def completion(
         found = dict(zip(names, arguments, strict=False))
         for name, value in named.items():
             if name not in names:
-                raise TypeError(f"{operation.name}() got an unexpected argument {name!r}")
+                raise TypeError(f"{operation.name}() got an unexpected keyword argument {name!r}")
             if name in found:
-                raise TypeError(f"{operation.name}() got several values for argument {name!r}")
+                raise TypeError(f"{operation.name}() got multiple values for argument {name!r}")
             found[name] = value
         missing = [p.name for p in parameters if p.name not in found and p.required]
         if missing:
-            raise TypeError(f"{operation.name}() misses {', '.join(map(repr, missing))}")
+            raise TypeError(f"{operation.name}() missing {', '.join(map(repr, missing))}")
         return tuple(found.get(p.name, p.default) for p in parameters)
 
     return complete

@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 from msgspec.structs import force_setattr
 
 from borough.contracts.answer import find_fit
+from borough.contracts.argument import Expected, find_expected
 from borough.contracts.operation import Operation
 from borough.errors import (
     CallError,
@@ -54,9 +55,11 @@ class Callee:
     """One operation with the object that answers it. `count` and `failures` are plain counters."""
 
     __slots__ = (
+        "_expected",
         "_failures",
         "_fit",
         "_handler",
+        "_is_once",
         "_loop",
         "_monotonic",
         "_timeout_s",
@@ -87,16 +90,23 @@ class Callee:
         self.gate = gate
         self.keyed = keyed
         self.rerun = rerun if operation.mark.idempotent else None
+        self._is_once = self.keyed is None and self.rerun is None
         self.count = 0
         self._failures = Failures(operation)
         self.stream_idle_s = stream_idle_s
         self.sight = None if recorder is None else Sight(operation, recorder)
         self._fit = find_fit(operation)
         self._usual = self._fit.first
+        self._expected = _expected_alone(operation)
         self._handler = handler
         self._loop: asyncio.AbstractEventLoop | None = None
         self._monotonic = monotonic
         self._timeout_s = operation.mark.timeout_s
+
+    @property
+    def looks_itself(self) -> bool:
+        """Whether `run` looks at the class of the arguments; else whoever calls in the process does."""
+        return self._expected is not None
 
     @property
     def failures(self) -> int:
@@ -105,6 +115,9 @@ class Callee:
 
     async def run(self, arguments: Sequence[Any], call: Call) -> Any:
         """Run the handler for `call`. Raises its declared problems or a `CallError`, nothing else."""
+        expected = self._expected
+        if expected is not None and type(arguments[0]) is not expected.kind:
+            expected.look_again(arguments[0])
         gate, sight, monotonic = self.gate, self.sight, self._monotonic
         began = monotonic()
         if began >= call.deadline or gate.in_flight >= gate.limit or self._timeout_s is not None:
@@ -117,34 +130,15 @@ class Callee:
                 parent = trace
                 _go_deeper(call, sight.recorder)
             context = copy_context()
-            if self.keyed is not None and call.key is not None:
-                coroutine = self._keyed(self.keyed, arguments, call)
-            elif self.rerun is not None:
-                coroutine = self.rerun(partial(self._handler, *arguments))
-            else:
-                coroutine = self._handler(*arguments)
-            must_arm = call.deadline < call.armed
-            loop = self._loop
-            if loop is None or not loop.is_running():
-                loop = self._loop = asyncio.get_running_loop()  # asks the kernel who we are
-            task = None
-            if must_arm:
-                task = asyncio.current_task(loop)
-                force_setattr(call, "armed", call.deadline)
-                force_setattr(call, "armed_in", task)
+            coroutine = self._handler(*arguments) if self._is_once else self._again(arguments, call)
+            task = self._arm(call) if call.deadline < call.armed else None
             # No exception carries the result out of the context: StopIteration costs as much as
             # the rest. And what ends without waiting needs no timer.
             result: list[Any] = []
             work = _inside(call, coroutine, result)
             step = context.run(next, work, _ENDED)
             if step is not _ENDED:
-                # A timer of another task does not reach a call that a handler's own task makes.
-                if task is None and call.armed_in is not (current := asyncio.current_task(loop)):
-                    task = current
-                if task is not None:
-                    await self._timed(_go_on(context, work, step), call, task, loop)
-                else:
-                    await _go_on(context, work, step)
+                await self._rest(_go_on(context, work, step), call, task)
             if type(result[0]) is not self._usual:
                 result[0] = self._fitted(result[0])
             if sight is not None:
@@ -169,6 +163,39 @@ class Callee:
             raise self._failures.seen(error, call) from None
         finally:
             gate.in_flight -= 1
+
+    def _again(self, arguments: Sequence[Any], call: Call) -> Coroutine[Any, Any, Any]:
+        """A handler that may run for a second time, or whose answer is stored."""
+        if self.keyed is not None and call.key is not None:
+            return self._keyed(self.keyed, arguments, call)
+        if self.rerun is not None:
+            return self.rerun(partial(self._handler, *arguments))
+        coroutine: Coroutine[Any, Any, Any] = self._handler(*arguments)
+        return coroutine
+
+    def _arm(self, call: Call) -> asyncio.Task[Any] | None:
+        """From here on the call has a timer of its own, in this task, should it wait."""
+        task = asyncio.current_task(self._running())
+        force_setattr(call, "armed", call.deadline)
+        force_setattr(call, "armed_in", task)
+        return task
+
+    def _rest(
+        self, rest: Awaitable[None], call: Call, task: asyncio.Task[Any] | None
+    ) -> Awaitable[None]:
+        """What is left of a handler that waits, until the deadline; `task` is where it was just armed."""
+        loop = self._running()
+        # A timer of another task does not reach a call that a handler's own task makes.
+        if task is None and call.armed_in is not (current := asyncio.current_task(loop)):
+            task = current
+        return rest if task is None else self._timed(rest, call, task, loop)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        """The loop. To ask for it asks the kernel who we are, so it is asked for once."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            loop = self._loop = asyncio.get_running_loop()
+        return loop
 
     def _fitted(self, answer: Any) -> Any:
         """An answer whose class is not the usual one, as whoever called would read it from a wire."""
@@ -311,6 +338,14 @@ class Callee:
         return None
 
 
+def _expected_alone(operation: Operation) -> Expected | None:
+    """The class of the one argument that must be given, which most operations have."""
+    parameters = operation.parameters
+    if len(parameters) != 1 or not parameters[0].required:
+        return None
+    return find_expected(operation, parameters[0])
+
+
 def unreached(operation: Operation, detail: str) -> Unavailable:
     """A call that never came to a callee: about it, and not about the call within which it was made."""
     error = Unavailable(detail)
@@ -363,10 +398,11 @@ def _enter(call: Call) -> None:
 def _steps(
     call: Call, coroutine: Coroutine[Any, Any, Any], result: list[Any]
 ) -> Generator[Any, Any, None]:
-    """The handler's run within its context; the result is put into `result`."""
+    """The handler's run within its context; the result is put into `result`.
+
+    No transaction of the caller's is open in there: its client refuses the call.
+    """
     CURRENT.set(call)
-    if IN_TRANSACTION.get() is not None:
-        IN_TRANSACTION.set(None)
     result.append((yield from coroutine))  # type: ignore[misc]
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
+from borough.contracts.argument import find_expected
 from borough.contracts.carried import check_carried
 from borough.contracts.codec import reply_fields
 from borough.contracts.conversion import conversion
 from borough.contracts.finite import NO_FLOAT, Look, find_unfit, refuse_endless
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
-from borough.contracts.portable import is_plain, is_settled
+from borough.contracts.portable import is_settled
 from borough.contracts.unreadable import pointer_of
 from borough.errors import InvalidRequest, ServiceFailure
 from borough.ports import Send
@@ -57,16 +58,16 @@ class _Check:
     """What one argument needs at the boundary: its class compared, its numbers seen, or the value rebuilt."""
 
     __slots__ = (
-        "about", "carried", "endless", "index", "made", "name", "parameter", "plain", "rebuild", "unfit",
+        "about", "carried", "endless", "expected", "index", "made", "name", "parameter", "rebuild", "unfit",
     )  # fmt: skip
 
-    def __init__(self, about: str, index: int, parameter: Parameter) -> None:
-        self.about = about
+    def __init__(self, operation: Operation, index: int, parameter: Parameter) -> None:
+        self.about = operation.wire_name
         self.index = index
         self.parameter = parameter
         self.name = parameter.name
         self.made = conversion(parameter.kind)
-        self.plain = is_plain(parameter.kind)
+        self.expected = find_expected(operation, parameter)
         self.carried = parameter.place in ("path", "header")
         self.rebuild = self.carried or not is_settled(parameter.kind)
         self.endless = find_unfit(parameter.kind, exact=not self.rebuild)
@@ -75,10 +76,9 @@ class _Check:
 
 def _checks(operation: Operation) -> list[_Check]:
     found = [
-        _Check(operation.wire_name, index, parameter)
-        for index, parameter in enumerate(operation.parameters)
+        _Check(operation, index, parameter) for index, parameter in enumerate(operation.parameters)
     ]
-    return [check for check in found if check.rebuild or check.endless or check.plain is not None]
+    return [check for check in found if check.rebuild or check.endless or check.expected]
 
 
 def _nobody(operation: Operation) -> Send:
@@ -89,44 +89,18 @@ def _nobody(operation: Operation) -> Send:
 
 
 def _direct(callee: Callee, checks: list[_Check]) -> Send:
-    plain = [(check.index, check.plain, check) for check in checks]
     run = callee.run
-    if not plain:
+    if callee.looks_itself:
         return run
-    if len(plain) == 1:
-        return _direct_one(run, *plain[0])
+    expected = [(each.index, each.expected.kind, each.expected) for each in checks if each.expected]
 
     def send(arguments: Sequence[Any], call: Call) -> Any:
-        for index, kind, check in plain:
+        for index, kind, one in expected:
             if type(arguments[index]) is not kind:
-                _refuse_class(check, arguments[index])
+                one.look_again(arguments[index])
         return run(arguments, call)
 
-    return send
-
-
-def _direct_one(run: Send, index: int, kind: Any, check: _Check) -> Send:
-    """Most operations take one struct; a loop over one check costs as much as the check."""
-
-    def send(arguments: Sequence[Any], call: Call) -> Any:
-        if type(arguments[index]) is not kind:
-            _refuse_class(check, arguments[index])
-        return run(arguments, call)
-
-    return send
-
-
-def _refuse_class(check: _Check, value: Any) -> None:
-    """A subclass will do; so will bool only where bool is asked for."""
-    if not isinstance(value, check.plain) or (isinstance(value, bool) and check.plain is int):  # type: ignore[arg-type]
-        expected = check.plain.__name__ if check.plain else "?"
-        error = InvalidRequest(
-            f"{check.name} is {type(value).__name__}, expected {expected}",
-            errors=[{"detail": f"expected {expected}", "parameter": check.name}],
-        )
-        # About the call that was made, not about the one that made it: its caller did not fail to fit.
-        error.about = check.about
-        raise error
+    return send if expected else run
 
 
 def _rebuilt(callee: Callee, checks: list[_Check], settle: Callable[[Any], Any] | None) -> Send:
@@ -144,8 +118,8 @@ def _settled_arguments(arguments: Sequence[Any], checks: list[_Check]) -> list[A
         value = settled[check.index]
         if check.rebuild:
             settled[check.index] = _rebuild_argument(check, value)
-        elif check.plain is not None and type(value) is not check.plain:
-            _refuse_class(check, value)
+        elif check.expected is not None and type(value) is not check.expected.kind:
+            check.expected.look_again(value)
         if check.endless is not None:
             unfit = check.endless(value)
             if unfit is not None:
