@@ -50,14 +50,31 @@ def test_for_one_too_many_the_oldest_from_outside_has_to_go() -> None:
     assert filled(line, arrival(5, inside=True)) == [inside]
 
 
-def test_a_full_burst_is_overload_until_the_line_is_empty() -> None:
+def test_where_a_burst_is_full_who_comes_last_is_refused_and_the_others_go_on() -> None:
     line = lined(2, 4, BURST_S)
-    came = [arrival(number) for number in range(5)]
-    assert filled(line, *came) == came[:3]
-    assert [line.take(5, []), line.take(5, [])] == [came[4], came[3]]
-    first, second = arrival(6), arrival(7)
+    came = [arrival(number) for number in range(6)]
+    assert filled(line, *came) == came[4:]
+    assert not line.is_overload
+    assert [line.take(7, []) for _ in range(5)] == [*came[:4], None]
+
+
+def test_in_a_full_burst_a_call_from_inside_has_the_place_of_the_last_from_outside() -> None:
+    line = lined(1, 3, BURST_S)
+    old, new, inside = arrival(1), arrival(2), arrival(3, inside=True)
+    assert not filled(line, old, new, inside)
+    another = arrival(4, inside=True)
+    assert filled(line, another) == [new]
+    assert [line.take(5, []) for _ in range(3)] == [inside, another, old]
+
+
+def test_overload_is_over_once_the_last_in_line_begins() -> None:
+    line = lined(2, 4, 0.0)
+    first, second = arrival(1), arrival(2)
     assert not filled(line, first, second)
-    assert line.take(8, []) is first
+    assert [line.take(3, []), line.take(3, [])] == [second, first]
+    third, fourth = arrival(4), arrival(4)
+    assert not filled(line, third, fourth)
+    assert line.take(4, []) is third
 
 
 @pytest.mark.parametrize(("now", "is_first"), [(BURST_S, True), (BURST_S + 2, False)])
@@ -87,10 +104,11 @@ def test_that_all_were_refused_ends_no_overload_but_that_nobody_has_come_since(
     pause_s: float, is_over: bool
 ) -> None:
     line = lined(1, 1, BURST_S, WAIT_S)
-    assert filled(line, arrival(0), arrival(1))
-    assert line.overdue(1 + WAIT_S + 0.5)
+    last = BURST_S + 1
+    assert filled(line, arrival(0), arrival(last))
+    assert line.overdue(last + WAIT_S + 0.5)
     assert not line
-    late = arrival(1 + pause_s)
+    late = arrival(last + pause_s)
     assert not filled(line, late)
     assert line.is_overload is not is_over
     assert line.overdue(late.came_at + WAIT_S + 0.5) == ([] if is_over else [late])
@@ -106,8 +124,10 @@ def test_a_call_waits_for_a_tenth_of_its_time_at_most_in_a_burst() -> None:
 
 def test_where_none_may_wait_under_overload_all_are_refused() -> None:
     line = lined(0, 2, BURST_S)
-    came = [arrival(number) for number in range(4)]
-    assert filled(line, *came) == came
+    waiting = [arrival(0), arrival(1)]
+    assert not filled(line, *waiting)
+    late = arrival(BURST_S + 1)
+    assert filled(line, late) == [*waiting, late]
     assert line.is_overload
 
 

@@ -1,12 +1,13 @@
 """Calls that wait for others to end. Many for a moment, in a burst; a few for a tenth of it under overload.
 
 A line that was empty a moment ago is a burst, or what has come while the process stood still: it will be
-empty soon, so all wait their turn, the oldest first, each for a tenth of its time at most. One that has not
-been empty for that long, or is full, is overload. Then the oldest has the least time left, so serving it first
-means to be late for all: the newest goes first, and only a few wait. It is over once the last in line begins,
-or nobody has come for so long as a burst may last; that all are refused empties no line. Calls from inside the
-system go before others: work that was admitted waits for them. To tell the two apart by time is an idea of
-Nichols and Jacobson, Controlling Queue Delay (2012); to turn the line round besides, of Maurer, Fail at Scale (2015).
+empty soon, so all wait their turn, the oldest first, each for a tenth of its time at most; where it is full, who
+comes last is refused. One that has not been empty for that long is overload. Then the oldest has the least time
+left, so serving it first means to be late for all: the newest goes first, and only a few wait. It is over once the
+last in line begins, or nobody has come for so long as a burst may last; that all are refused empties no line. Calls
+from inside the system go before others: work that was admitted waits for them. To tell the two apart by time is an
+idea of Nichols and Jacobson, Controlling Queue Delay (2012); to turn the line round besides, of Maurer, Fail at
+Scale (2015).
 """
 
 from __future__ import annotations
@@ -57,10 +58,13 @@ class WaitingLine:
         self._came_at = arrival.waits_since = now
         (self._inside if arrival.is_inside else self._outside).append(arrival)
         self._judge(now)
-        if len(self) > (terms.most if self.is_overload else max(terms.burst, terms.most)):
-            self.is_overload = True
+        waiting = self._outside or self._inside
+        if self.is_overload:
             while len(self) > terms.most:
-                gone.append((self._outside or self._inside).popleft())
+                gone.append(waiting.popleft())
+                waiting = self._outside or self._inside
+        elif len(self) > max(terms.burst, terms.most):
+            gone.append(waiting.pop())  # those before it have waited, and will be answered
 
     def take(self, now: float, gone: list[Arrival]) -> Arrival | None:
         """The next to begin; those that it finds too late are put to `gone`."""

@@ -259,7 +259,7 @@ class LimitOptions(Table, frozen=True):
     calls_waiting_s: Seconds = 0.1
     """How long each may then wait, in seconds, and never longer than half of its time; then it is refused (503)."""
     burst_waiting: AtLeastOne = 512
-    """Calls that may wait in a burst, oldest first; with one more it is overload. None may if `calls_waiting` is 0."""
+    """Calls that may wait in a burst, the oldest goes first; one more is refused. None may if `calls_waiting` is 0."""
     burst_s: Seconds = 1.0
     """How long a burst may last, and a call wait in it (at most a tenth of its time), in s; then it is overload."""
     threads: AtLeastOne = 8
@@ -279,7 +279,7 @@ class LimitOptions(Table, frozen=True):
     dependency_calls: AtLeastOne = 256
     """Calls of one service to another one under way at once; one more waits in a burst, or is refused (503)."""
     dependency_burst_waiting: AtLeastOne = 128
-    """Calls to one service that may so wait, for `limits.burst_s` or a tenth of their time; one more is overload."""
+    """Calls to one service that may so wait, for `limits.burst_s` or a tenth of their time; one more is refused."""
     dependency_connections: AtLeastOne = 128
     """Connections of one service to a replica of another one."""
     connect_s: Seconds = 3.0

@@ -37,11 +37,25 @@ async def test_places_are_handed_on_in_turn(full: Bulkhead) -> None:
     full.leave()
 
 
-async def test_one_more_than_may_wait_is_overload_in_which_nobody_waits(full: Bulkhead) -> None:
-    came = [await waiting(full) for _ in range(3)]
-    assert [await each for each in came] == [False] * 3
+async def test_one_more_than_may_wait_is_refused_and_the_others_go_on(full: Bulkhead) -> None:
+    first, second = await waiting(full), await waiting(full)
     assert not await full.enter(NO_DEADLINE)
+    for each in first, second:
+        full.leave()
+        assert await each
     full.leave()
+
+
+async def test_after_a_burst_nobody_waits() -> None:
+    now = 0.0
+    bulkhead = Bulkhead(1, 2, 60.0, lambda: now)
+    bulkhead.in_flight = 1
+    came = [await waiting(bulkhead) for _ in range(2)]
+    now = 61.0
+    assert not await bulkhead.enter(NO_DEADLINE)
+    assert [await each for each in came] == [False] * 2
+    bulkhead.leave()
+    assert bulkhead.in_flight == 0
 
 
 async def test_nobody_waits_beyond_the_deadline_or_a_burst(
@@ -89,9 +103,13 @@ async def test_who_waits_in_vain_has_most_of_its_time_left_for_something_else() 
 
 
 async def test_overload_is_over_once_a_quarter_of_the_places_is_free() -> None:
-    bulkhead = Bulkhead(8, 1, 60.0, asyncio.get_running_loop().time)
+    now = 0.0
+    bulkhead = Bulkhead(8, 1, 60.0, lambda: now)
     bulkhead.in_flight = 8
-    assert not any([await each for each in [await waiting(bulkhead) for _ in range(2)]])
+    early = await waiting(bulkhead)
+    now = 61.0
+    assert not await bulkhead.enter(NO_DEADLINE)
+    assert not await early
     bulkhead.leave()
     bulkhead.in_flight += 1
     assert not await bulkhead.enter(NO_DEADLINE), "too few are free"
