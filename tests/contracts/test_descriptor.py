@@ -196,7 +196,7 @@ def changed_text(old: bytes, new: bytes) -> bytes:
         ),
         (
             changed_text(b'["x","y"],"kind":"str"', b'["x","y"],"kind":"str","pattern":"("'),
-            r"the default of Everything\.renamed does not fit: missing \), unterminated",
+            r"'\(' is no pattern: missing \), unterminated",
         ),
         (changed_text(b'"key":"sku"', b'"key":"price_"'), "Sold has no field 'price_' to keep its"),
         (changed_text(b'"values":["a","b"]', b'"values":[]'), "a literal has no values"),
@@ -209,3 +209,9 @@ def test_a_broken_descriptor_is_refused_with_a_clear_sentence(text: bytes, messa
     with pytest.raises(ConfigurationError, match=message) as caught:
         from_json(text)
     assert str(caught.value).endswith(".")
+
+
+def test_a_default_is_not_held_against_a_pattern_of_somebody_elses() -> None:
+    """With some more letters that search would take years, and nothing else would run meanwhile."""
+    text = changed_text(b'["x","y"],"kind":"str"', b'["x","y"],"kind":"str","pattern":"^(a+)+$"')
+    assert from_json(text).wire_name == "bazaar.Bazaar.v2"

@@ -24,7 +24,15 @@ from borough.contracts.examples import (
 from borough.contracts.fit import misfit
 from borough.contracts.patterns import text_for
 from borough.contracts.reading import read_contract
-from borough.contracts.shapes import RefShape
+from borough.contracts.shapes import (
+    ArrayShape,
+    BytesShape,
+    FloatShape,
+    IntShape,
+    MapShape,
+    RefShape,
+    StrShape,
+)
 from tests.contracts.bazaar import Bazaar, Bottle, Crate, Everything
 
 CONTRACT = read_contract(Bazaar)
@@ -205,3 +213,28 @@ def test_a_misfit_names_its_place() -> None:
     wrong = misfit(value, RefShape(name="Everything"), DESCRIPTOR.types)
     assert str(wrong) == "Invalid enum value 'XL' at /by_sku/ABC-0002"
     assert decode(value | {"by_sku": {"ABC-0001": "S", "ABC-0002": "L"}}, Everything)
+
+
+def test_what_asks_for_billions_has_no_example() -> None:
+    million = 1_000_000
+    for shape in (
+        ArrayShape(item=IntShape(), min_length=million),
+        MapShape(key=StrShape(), value=IntShape(), min_length=million),
+        StrShape(min_length=million),
+        BytesShape(min_length=million),
+        StrShape(pattern="((a{200}){200}){200}"),
+    ):
+        with pytest.raises(NoExample):
+            example_of(shape, {})
+
+
+def test_limits_that_no_type_has_leave_a_contract_without_an_example() -> None:
+    for shape in (IntShape(multiple_of=-3), FloatShape(multiple_of=0), StrShape(min_length=-5)):
+        with pytest.raises(NoExample, match="limits that no type has"):
+            example_of(shape, {})
+
+
+def test_an_example_is_not_held_against_a_pattern_that_may_take_years() -> None:
+    assert example_of(StrShape(pattern=r"^(b\.)*(a+)+$"), {}).endswith("a")
+    with pytest.raises(NoExample, match="looks ahead or back"):
+        example_of(StrShape(pattern=r"^(?!b)(a+)+$"), {})

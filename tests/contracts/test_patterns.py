@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from borough.contracts.patterns import for_everyone
+from borough.contracts.patterns import for_everyone, is_quick
 
 # A space to ECMA-262, after which JSON Schema's patterns go: 12.2 white space, 12.3 line ends.
 _ECMA = "\t\n\v\f\r \xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
@@ -64,3 +64,25 @@ def test_text_that_a_document_takes_is_taken(text: str) -> None:
 def test_without_that_a_document_would_take_too_much() -> None:
     assert as_elsewhere(r"\A[^@\s]*\Z").search("a\x85b")
     assert not re.search(r"\A[^@\s]*\Z", "a\x85b")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "quick"),
+    [
+        (r"^[A-Z]{3}-[0-9]{4}$", "ABC-1234", True),
+        (r"^(red|green|blue)$", "red", True),
+        (r"[()*+]+\)+", "(", True),
+        (r"^(?P<a>x)(?:y)$", "xy", True),
+        (r"^(a+)+$", "aaa!", False),
+        (r"(?x)(a+) +b", "aaa!", False),
+        (r"(a+)(?#)+b", "aaa!", False),
+        (r"(a|a)(a|a)(a|a)(a|a)b", "aaa!", False),
+        (r"a*a*a*a*a*a*b", "aaa!", False),
+        (r"a*b", "a" * 257, False),
+    ],
+)
+def test_only_a_search_that_is_seen_to_end_soon_is_called_quick(
+    pattern: str, text: str, *, quick: bool
+) -> None:
+    assert is_quick(pattern, text) == quick
+    re.compile(pattern)

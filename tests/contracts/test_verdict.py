@@ -430,3 +430,10 @@ def test_every_kind_of_change_is_shown_here() -> None:
     shown = {kind for _, _, kinds, _ in cases_of_routes() + BODIES + EVENTS for kind in kinds}
     shown |= {"problem-status-changed", "version-changed", "operation-added", "operation-removed"}
     assert set(get_args(Kind)) - shown == {"stream-changed", "retention-changed"}
+
+
+def test_a_choice_is_not_held_against_a_pattern_that_may_take_years() -> None:
+    old = told(gives(Size))
+    for pattern, kind in (("^[A-Z]+$", "type-widened"), ("^([A-Z]+)+$", "type-changed")):
+        found = changes(old, told(gives(Annotated[str, Meta(pattern=pattern)])))
+        assert [change.kind for change in found] == [kind]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import pytest
 
 from borough import ANYONE, System, contract, get
 from borough.clock import SystemClock
@@ -272,3 +273,44 @@ async def test_one_document_forgets_nothing_that_another_one_is_just_learning() 
         meeting.may_answer[of_library].set()
     paths = msgspec.json.decode(document.result())["paths"]
     assert {"/library/who", "/library/hours", "/payments/fines"} <= set(paths)
+
+
+async def test_a_service_says_nothing_of_what_another_one_publishes() -> None:
+    meeting = Meeting()
+    false = msgspec.structs.replace(meeting.descriptors["library.Library"], operations=())
+
+    async def answer(service: str, replica: Replica, target: str) -> ClientResponse:
+        if service == "library":
+            for _ in range(20):  # turns in which the other one has long been heard
+                await asyncio.sleep(0)
+            return await meeting.answer(service, replica, target)
+        if target.endswith("library.Library"):
+            return ClientResponse(200, Headers({}), to_json(false))
+        if target != "/borough/hello":
+            return await meeting.answer(service, replica, target)
+        names = ("library.Library", "payments.Fines")
+        offers = {name: Offer("1.0", fingerprint(meeting.descriptors[name])) for name in names}
+        return ClientResponse(200, Headers({}), msgspec.json.encode(Hello("p", "town", {}, offers)))
+
+    directory = Directory()
+    published = Published(SERVICES, directory, answer, title="town", version="1.2")
+    directory.update({each: [Replica(each, "127.0.0.1", 1)] for each in SERVICES})
+    paths = msgspec.json.decode(await published.document())["paths"]
+    assert {"/library/who", "/payments/fines"} <= set(paths)
+
+
+@pytest.mark.parametrize(
+    "said", [b'{"process":"\xff"}', b'{"a":' * 100_000], ids=["no text", "deep"]
+)
+async def test_a_service_whose_hello_cannot_be_read_keeps_others_from_nothing(said: bytes) -> None:
+    meeting = Meeting()
+
+    async def answer(service: str, replica: Replica, target: str) -> ClientResponse:
+        if service == "payments":
+            return ClientResponse(200, Headers({}), said)
+        return await meeting.answer(service, replica, target)
+
+    directory = Directory()
+    published = Published(SERVICES, directory, answer, title="town", version="1.2")
+    directory.update({each: [Replica(each, "127.0.0.1", 1)] for each in SERVICES})
+    assert "/library/who" in msgspec.json.decode(await published.document())["paths"]

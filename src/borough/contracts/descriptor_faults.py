@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 from msgspec import UNSET
 
 from borough.contracts.catalog import is_name
@@ -23,6 +24,7 @@ from borough.contracts.shapes import (
     NamedShape,
     RefShape,
     Shape,
+    StrShape,
     StructShape,
     inner_shapes,
     names_used,
@@ -37,6 +39,7 @@ _SERVICE = re.compile(r"[a-z][a-z0-9_-]*\Z")
 _VERSION = re.compile(r"[1-9][0-9]*\.(0|[1-9][0-9]*)\Z")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _PATH = re.compile(r"(/([A-Za-z0-9_.~-]+|\{[a-z_][a-z0-9_]*\}))+\Z")
+_LONGEST_SHOWN = 60
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -45,6 +48,9 @@ def faults_of(descriptor: Descriptor) -> Iterator[str]:
     yield from _strange(descriptor)
     yield from _missing(descriptor)
     yield from _twice(descriptor)
+    yield from _unfit_patterns(descriptor)
+    # A search for a pattern of somebody else's may take years.
+    descriptor = _without_patterns(descriptor)
     for operation in descriptor.operations:
         yield from _unfit_parameters(operation, descriptor)
     for event in descriptor.events:
@@ -166,11 +172,45 @@ def _unfit_parameters(operation: OperationDescriptor, descriptor: Descriptor) ->
             yield f"the default of {parameter.name} of {operation.name} does not fit: {wrong}"
 
 
+def _unfit_patterns(descriptor: Descriptor) -> Iterator[str]:
+    """Patterns that are none."""
+    roots = [each for o in descriptor.operations for each in (o.request, o.result)]
+    shapes: list[Shape | NamedShape] = [each for each in roots if each is not None]
+    shapes += [p.shape for operation in descriptor.operations for p in operation.parameters]
+    shapes += descriptor.types.values()
+    while shapes:
+        shape = shapes.pop()
+        shapes += inner_shapes(shape)
+        if isinstance(shape, StrShape) and shape.pattern is not None:
+            try:
+                re.compile(shape.pattern)
+            except (re.error, OverflowError, RecursionError) as error:
+                yield f"{shape.pattern[:_LONGEST_SHOWN]!r} is no pattern: {error}"
+
+
+def _without_patterns(value: Any) -> Any:
+    if isinstance(value, StrShape):
+        return msgspec.structs.replace(value, pattern=None)
+    if isinstance(value, msgspec.Struct):
+        parts = {n: _without_patterns(getattr(value, n)) for n in value.__struct_fields__}
+        return type(value)(**parts)
+    if isinstance(value, tuple):
+        return tuple(map(_without_patterns, cast("Iterable[Any]", value)))
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[str, Any]", value)
+        return {name: _without_patterns(part) for name, part in entries.items()}
+    return value
+
+
 def _unfit_default(default: Any, shape: Shape, descriptor: Descriptor) -> str | None:
     if default is UNSET:
         return None
     try:
         wrong = misfit(default, shape, descriptor.types)
-    except (TypeError, ValueError, re.error) as error:  # its limits are none that a type can have
+    except (
+        ArithmeticError,
+        TypeError,
+        ValueError,
+    ) as error:  # its limits are none that a type can have
         return str(error)
     return None if wrong is None else str(wrong)

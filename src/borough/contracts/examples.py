@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from borough.contracts.descriptor import (
     Descriptor,
@@ -20,7 +23,7 @@ from borough.contracts.descriptor import (
     ProblemDescriptor,
 )
 from borough.contracts.fit import misfit
-from borough.contracts.patterns import text_for
+from borough.contracts.patterns import is_quick, only_writes, text_for
 from borough.contracts.shapes import (
     ArrayShape,
     BoolShape,
@@ -59,6 +62,9 @@ Types = Mapping[str, NamedShape]
 _DEEP = 3
 """Structs inside structs beyond this depth are kept as small as they may be."""
 _TRIES = 40
+_MOST_VALUES = 10_000
+_LONGEST = 64 * 1024
+"""What an example may have at most: a descriptor of somebody else's may ask for billions."""
 
 
 class NoExample(ValueError):
@@ -119,6 +125,7 @@ class _Maker:
         self.types = types
         self.seed = seed
         self.depth = 0
+        self._made = 0
         self._heights: dict[str, float] | None = None
 
     def _draw(self, at: str, count: int) -> int:
@@ -133,6 +140,9 @@ class _Maker:
 
     def make(self, shape: Shape, at: str) -> Any:
         """A value for a shape; `at` is the place, and a hint for texts."""
+        self._made += 1
+        if self._made > _MOST_VALUES:
+            raise NoExample(f"an example would have more than {_MOST_VALUES} values")
         if shape.examples:
             return shape.examples[self._draw(at, len(shape.examples))]
         match shape:
@@ -161,10 +171,27 @@ class _Maker:
             words = [step for step in steps if step and not step.isdigit()]
             at = "/".join([*words[-1:], at])
         for attempt in range(_TRIES):
-            value = self._guess(shape, f"{at}#{attempt}" if attempt else at, attempt)
-            if misfit(value, shape, self.types) is None:
-                return value
+            try:
+                value = self._guess(shape, f"{at}#{attempt}" if attempt else at, attempt)
+                if misfit(value, self._tried(shape, value), self.types) is None:
+                    return value
+            except NoExample:
+                raise
+            except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+                raise NoExample(f"{shape} has limits that no type has: {error}") from None
         raise NoExample(f"no example was found for {place or 'the value'}: {shape}")
+
+    @staticmethod
+    def _tried(shape: Shape, value: Any) -> Shape:
+        """What the value is held against: a pattern that may take years is believed its writer."""
+        if not isinstance(shape, StrShape) or shape.pattern is None:
+            return shape
+        if is_quick(shape.pattern, value):
+            return shape
+        if not only_writes(shape.pattern):
+            remedy = "give one by Meta(examples=[...])"
+            raise NoExample(f"the pattern {shape.pattern!r} looks ahead or back; {remedy}")
+        return msgspec.structs.replace(shape, pattern=None)
 
     def _guess(self, shape: Shape, at: str, attempt: int) -> Any:
         match shape:
@@ -175,7 +202,7 @@ class _Maker:
             case StrShape():
                 return self._str(shape, at, attempt)
             case BytesShape():
-                low = shape.min_length or 0
+                low = _length(shape.min_length)
                 high = shape.max_length if shape.max_length is not None else max(low, 12)
                 return base64.b64encode(self._bytes(at, min(high, max(low, 12)))).decode()
             case BoolShape():
@@ -223,9 +250,9 @@ class _Maker:
         return rough if low < rough < high else low + (high - low) * share
 
     def _str(self, shape: StrShape, at: str, attempt: int) -> str:
-        low, high = shape.min_length or 0, shape.max_length
+        low, high = _length(shape.min_length), shape.max_length
         if shape.pattern is not None:
-            turns = iter(range(1 << 16))
+            turns = itertools.count()
             try:
                 text = text_for(
                     shape.pattern,
@@ -236,7 +263,8 @@ class _Maker:
                 remedy = "give one by Meta(examples=[...])"
                 message = f"no text for the pattern {shape.pattern!r}: {error}; {remedy}"
                 raise NoExample(message) from None
-            return text + "x" * (low - len(text) if attempt % 2 else 0)
+            is_longer = attempt % 2 and is_quick(shape.pattern, text)
+            return text + "x" * (low - len(text) if is_longer else 0)
         words = [word for word in at.partition("#")[0].split("/") if word and not word.isdigit()]
         text = f"{words[-1] if words else 'text'}-{self._draw(at, 0xFFF):03x}"
         if len(text) < low:
@@ -303,3 +331,9 @@ class _Maker:
 
 def _after(limit: int | None, step: int, otherwise: int) -> int:
     return otherwise if limit is None else limit + step
+
+
+def _length(least: int | None) -> int:
+    if (least or 0) > _LONGEST:
+        raise NoExample(f"an example would be longer than {_LONGEST}")
+    return least or 0

@@ -11,7 +11,7 @@ import re
 import string
 from collections.abc import Callable
 
-__all__ = ["PatternUnknown", "for_everyone", "text_for"]
+__all__ = ["PatternUnknown", "for_everyone", "is_quick", "only_writes", "text_for"]
 
 Draw = Callable[[int], int]
 """Gives a number from 0 up to and without its argument."""
@@ -67,6 +67,50 @@ def for_everyone(pattern: str) -> str | None:
     return "".join(found)
 
 
+_LONGEST_SEARCHED = 256
+_MOST_CHOICES = 3
+_MOST_ATOMS = 1 << 14
+_STRANGE_GROUP = re.compile(r"\(\?(?!:|P<|<?[=!])")
+_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+_CHOICE = re.compile(r"(?<!\()[*+?]|\{[0-9,]*\}")
+_LOOKING = re.compile(r"\(\?<?[=!]|\\[bB]|\^(?<!\A\^)|\$(?!\Z)")
+
+
+def is_quick(pattern: str, text: str) -> bool:
+    """Whether a search ends soon, whoever wrote the pattern: `(a+)+b` takes years for some forty letters.
+
+    Nothing else runs meanwhile in this process. True is only said where that is easily seen.
+    """
+    bare = _bare(pattern)
+    choices = len(_CHOICE.findall(bare)) + (bare.count("|") if bare.count("(") > 1 else 0)
+    return (
+        len(text) <= _LONGEST_SEARCHED
+        and choices <= _MOST_CHOICES
+        and not _REPEATED_GROUP.search(bare)
+        and not _STRANGE_GROUP.search(bare)
+    )
+
+
+def only_writes(pattern: str) -> bool:
+    """Whether there is nothing in it that only looks: what `text_for` makes of it then matches."""
+    return not _LOOKING.search(_bare(pattern, r"\b", r"\B"))
+
+
+def _bare(pattern: str, *kept: str) -> str:
+    """The pattern with one letter for each escape but those kept, and for each class."""
+    found: list[str] = []
+    within = False
+    for token in _TOKEN.findall(pattern):
+        if token == "]" and within:
+            within = False
+        elif token.startswith("[") and not within:
+            within = True
+            found.append("c")
+        elif not within:
+            found.append(token if token[0] != "\\" or token in kept else "e")
+    return "".join(found)
+
+
 class PatternUnknown(ValueError):
     """The pattern has a part that this module does not know."""
 
@@ -91,6 +135,7 @@ class _Writer:
         self.draw = draw
         self.spread = spread
         self.at = 0
+        self._atoms = 0
 
     def _next(self) -> str:
         return self.pattern[self.at : self.at + 1]
@@ -146,6 +191,9 @@ class _Writer:
         return low, max(low, high)
 
     def _atom(self) -> str:
+        self._atoms += 1
+        if self._atoms > _MOST_ATOMS:
+            raise PatternUnknown("its texts are too long")
         sign = self._take()
         if sign in "^$":
             return ""

@@ -1,8 +1,8 @@
 """What the services of a fleet publish, fetched from their replicas: one OpenAPI and one AsyncAPI document of all.
 
 The contracts of other processes are known here as descriptors only. Each is fetched once per
-fingerprint; a service of which no replica answers keeps what it published last. What a plain application
-says of itself comes as it is, and is joined here.
+fingerprint, from its own service; one of which no replica answers keeps what it published last. What a plain
+application says of itself comes as it is, and is joined here.
 """
 
 from __future__ import annotations
@@ -90,22 +90,26 @@ class Published:
                 prints = await self._learn(service, replica)
                 # A plain application is all that its service is.
                 said = b"" if prints else await self._said(service, replica)
-            except (CallError, ConfigurationError, msgspec.DecodeError):
+            except (CallError, ConfigurationError, ValueError, RecursionError):
                 continue
             self._contracts[service], self._applications[service] = prints, said
             self._asked[service] = replicas
             return
 
     async def _learn(self, service: str, replica: Replica) -> tuple[str, ...]:
+        """What it publishes of its own; what it says of another service's contracts is not heard."""
         hello = _hello((await self._ask(service, replica, HELLO)).body)
-        prints: list[str] = []
+        found: list[str] = []
         for wire_name, contract in sorted(hello.contracts.items()):
-            if contract.fingerprint not in self._known:
+            if wire_name.partition(".")[0] != service:
+                continue
+            key = f"{wire_name} {contract.fingerprint}"
+            if key not in self._known:
                 answer = await self._ask(service, replica, CONTRACTS + wire_name)
-                self._known[contract.fingerprint] = from_json(answer.body)
-            if self._known[contract.fingerprint].service == service:
-                prints.append(contract.fingerprint)
-        return tuple(prints)
+                self._known[key] = from_json(answer.body)
+            if self._known[key].service == service:
+                found.append(key)
+        return tuple(found)
 
     async def _said(self, service: str, replica: Replica) -> bytes:
         """The documents of the applications of a service as JSON, empty where it has none."""

@@ -117,7 +117,7 @@ async def _refused(
 def _read(response: ClientResponse) -> Hello:
     try:
         return _hello(response.body)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ServiceFailure(f"{HELLO} answered {response.status}, not a hello: {error}") from None
 
 
