@@ -35,3 +35,15 @@ def test_a_file_that_cannot_be_used_is_no_reason_to_have_no_port(
         place.write_bytes(content)
     assert free_port() != free_port()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_that_somebody_else_has_laid_there_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    stranger = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: stranger)
+    place = tmp_path / f"borough-ports-{stranger}"
+    place.write_bytes(b"7")
+    assert free_port() != free_port()
+    assert place.read_bytes() == b"7"

@@ -42,6 +42,10 @@ def _next() -> int:
     with suppress(OSError, ValueError):
         file = os.open(place, flags, 0o600)
         try:
+            if (
+                os.fstat(file).st_uid != os.getuid()
+            ):  # whoever laid it there may hold the lock for ever
+                return own
             fcntl.flock(file, fcntl.LOCK_EX)
             taken = int(os.pread(file, 20, 0) or own) + 1
             os.pwrite(file, b"%020d" % taken, 0)
