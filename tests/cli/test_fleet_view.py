@@ -60,6 +60,35 @@ def test_a_person_may_refuse_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == "search.1 | x\n"
 
 
+FORGED = "\x1b[31mred\x1b[0m \x1b]0;owned\x07\x1b[2J\rorders.1 | paid\u2028orders.1 | paid"
+
+
+def test_a_program_may_colour_its_lines_and_orders_no_terminal_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Terminal()
+    FleetView(stream, list, []).line("search.1", FORGED)
+    said = stream.getvalue()
+    assert "\x1b[31mred\x1b[0m " in said
+    assert re.findall("\x1b[^m]*m", said)[-1] == "\x1b[0m"
+    assert re.sub("\x1b\\[[0-9]*m", "", said) == (
+        "search.1 | red �]0;owned��[2J�orders.1 | paid�orders.1 | paid\n"
+    )
+
+
+def test_a_file_gets_the_lines_of_programs_without_colours() -> None:
+    stream = io.StringIO()
+    FleetView(stream, list, []).line("search.1", FORGED)
+    assert stream.getvalue().startswith("search.1 | red �]0;owned�")
+    assert not set("\x1b\r\u2028") & set(stream.getvalue())
+
+
+def test_a_version_that_a_program_tells_stands_in_its_place() -> None:
+    rows = table_rows([member("search.1", version="1\x1b[2J\n2")])
+    assert rows[1].split()[2:4] == ["1�[2J", "2"]
+
+
 def test_the_table_tells_state_version_process_and_figures() -> None:
     rows = table_rows(
         [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from typing import Protocol
 
 from borough.fleet.member import Member
 from borough.fleet.usage import memory_mib
+from borough.telemetry.plain import plain, printable
 
 __all__ = ["FleetView", "table_rows"]
 
@@ -21,6 +23,7 @@ _COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
 _LOUD = "\x1b[1;31m"
 _DIM = "\x1b[2m"
 _PLAIN = "\x1b[0m"
+_COLOUR = re.compile(r"(\x1b\[[0-9;:]*m)")
 _DRAW_S = 0.1
 _MEASURE_S = 1.0
 _HEAD = ("process", "state", "version", "pid", "CPU %", "MiB", "requests/s", "restarts")
@@ -76,6 +79,7 @@ class FleetView:
         """Say a line of a process."""
         self._widest = max(self._widest, len(name))
         front = f"{name:<{self._widest}} | "
+        text = self._shown(text)
         if self._has_colours:
             deployable = name.rpartition(".")[0]
             colour = self._colours.setdefault(deployable, len(self._colours))
@@ -83,6 +87,16 @@ class FleetView:
             text = f"{_LOUD}{text}{_PLAIN}" if is_loud else text
         self._write(f"{self._erased()}{front}{text}\n")
         self._draw_later(_DRAW_S)
+
+    def _shown(self, text: str) -> str:
+        """A program's line may be coloured; it neither orders the terminal about nor stands under another's name."""
+        if text.isprintable():
+            return text
+        pieces = _COLOUR.split(text)
+        pieces[::2] = map(printable, pieces[::2])
+        if not self._has_colours:
+            return "".join(pieces[::2])
+        return "".join(pieces) + (_PLAIN if len(pieces) > 1 else "")
 
     def _erased(self) -> str:
         """What takes the table away, so that a line can stand in its place."""
@@ -136,7 +150,7 @@ def _row(member: Member) -> tuple[str, ...]:
     return (
         member.name,
         member.state,
-        member.version,
+        plain(member.version),
         str(pid or "-"),
         f"{member.cpu_percent:.0f}" if has_figures else "-",
         f"{memory:.1f}" if memory is not None else "-",
