@@ -260,3 +260,42 @@ def test_a_document_of_which_nothing_can_be_had_is_refused(
 ) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         imported_openapi(document)
+
+
+def strange(schema: dict[str, Any], **paths: Any) -> Imported:
+    asked = {"name": "p", "in": "query", "schema": schema}
+    whole = {"/a": {"get": {"parameters": [asked], "responses": ANSWER}}, **paths}
+    return imported_openapi({"openapi": "3.0.0", "info": {"title": "odd"}, "paths": whole})
+
+
+def test_a_default_is_not_held_against_a_pattern_that_may_take_years() -> None:
+    found = strange({"type": "string", "pattern": "^(a+)+$", "default": "aaa!"})
+    assert found.descriptor.operations[0].parameters[0].default == "aaa!"
+    found = strange({"type": "string", "pattern": "^a+$", "default": "aaa!"})
+    assert found.descriptor.operations[0].parameters[0].default is None
+
+
+@pytest.mark.parametrize("pattern", ["(" * 5000, "a{99999999999999}"])
+def test_what_is_no_pattern_is_none(pattern: str) -> None:
+    parameter = strange({"type": "string", "pattern": pattern}).descriptor.operations[0].parameters
+    assert parameter[0].shape == OptionalShape(item=StrShape())
+
+
+def test_a_path_in_another_document_is_named() -> None:
+    found = strange({"type": "string"}, **{"/b": {"$ref": "http://127.0.0.1:9/b"}})
+    assert len(found.descriptor.operations) == 1
+    assert (
+        "/b is left out: http://127.0.0.1:9/b is in another document; join the two" in found.notes
+    )
+
+
+def test_a_member_that_no_struct_can_carry_is_left_out() -> None:
+    schema = {"type": "object", "properties": {'a"b': {"type": "string"}, "c": {"type": "string"}}}
+    answer = {"200": {"content": {"application/json": {"schema": schema}}}}
+    found = strange({"type": "string"}, **{"/b": {"get": {"responses": answer}}})
+    assert any("its name has quotes" in note for note in found.notes)
+
+
+def test_numbers_beyond_any_number_are_a_sentence() -> None:
+    with pytest.raises(ConfigurationError, match="not made as OpenAPI is"):
+        strange({"type": "integer", "minimum": 10**400})

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Hashable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import UNSET
 
 from borough.contracts.catalog import is_name
@@ -49,8 +48,6 @@ def faults_of(descriptor: Descriptor) -> Iterator[str]:
     yield from _missing(descriptor)
     yield from _twice(descriptor)
     yield from _unfit_patterns(descriptor)
-    # A search for a pattern of somebody else's may take years.
-    descriptor = _without_patterns(descriptor)
     for operation in descriptor.operations:
         yield from _unfit_parameters(operation, descriptor)
     for event in descriptor.events:
@@ -188,25 +185,11 @@ def _unfit_patterns(descriptor: Descriptor) -> Iterator[str]:
                 yield f"{shape.pattern[:_LONGEST_SHOWN]!r} is no pattern: {error}"
 
 
-def _without_patterns(value: Any) -> Any:
-    if isinstance(value, StrShape):
-        return msgspec.structs.replace(value, pattern=None)
-    if isinstance(value, msgspec.Struct):
-        parts = {n: _without_patterns(getattr(value, n)) for n in value.__struct_fields__}
-        return type(value)(**parts)
-    if isinstance(value, tuple):
-        return tuple(map(_without_patterns, cast("Iterable[Any]", value)))
-    if isinstance(value, Mapping):
-        entries = cast("Mapping[str, Any]", value)
-        return {name: _without_patterns(part) for name, part in entries.items()}
-    return value
-
-
 def _unfit_default(default: Any, shape: Shape, descriptor: Descriptor) -> str | None:
     if default is UNSET:
         return None
     try:
-        wrong = misfit(default, shape, descriptor.types)
+        wrong = misfit(default, shape, descriptor.types, is_own=False)
     except (
         ArithmeticError,
         TypeError,

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 
+from borough.contracts.patterns import is_quick
 from borough.contracts.shapes import (
     ArrayShape,
     BoolShape,
@@ -63,9 +64,18 @@ class Misfit(msgspec.Struct, frozen=True):
         return f"{self.reason} at {self.pointer}" if self.pointer else self.reason
 
 
-def misfit(value: Any, shape: Shape, types: Mapping[str, NamedShape]) -> Misfit | None:
-    """The first place where a JSON value does not fit a shape, None where it fits."""
-    return _look(value, shape, types, "")
+def misfit(
+    value: Any, shape: Shape, types: Mapping[str, NamedShape], *, is_own: bool = True
+) -> Misfit | None:
+    """The first place where a JSON value does not fit a shape, None where it fits.
+
+    Of somebody else's patterns (not `is_own`) those are passed over that may take years to be searched for.
+    """
+    return _look(value, shape, types if is_own else _Strange(types), "")
+
+
+class _Strange(dict[str, NamedShape]):
+    """The types of somebody else."""
 
 
 def _look(value: Any, shape: Shape, types: Mapping[str, NamedShape], at: str) -> Misfit | None:
@@ -97,6 +107,10 @@ def _look(value: Any, shape: Shape, types: Mapping[str, NamedShape], at: str) ->
             if not shape.values or any(_same(value, known) for known in shape.values):
                 return None
             return Misfit(at, f"Invalid value {value!r}")
+        case StrShape(pattern=str(pattern)) if isinstance(types, _Strange) and not is_quick(
+            pattern, str(value)
+        ):
+            return _scalar(value, msgspec.structs.replace(shape, pattern=None), at)
         case _:
             return _scalar(value, shape, at)
 

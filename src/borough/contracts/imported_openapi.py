@@ -73,7 +73,14 @@ def imported_openapi(document: Json, *, service: str = "", name: str = "") -> Im
     service = service or python_name(title.removesuffix(" API")).replace("_", "-")
     try:
         return _Reader(document, service, name or class_name(service)).read(title)
-    except (AttributeError, TypeError, KeyError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        KeyError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ConfigurationError(f"the document is not made as OpenAPI is: {error!r}") from None
 
 
@@ -92,7 +99,11 @@ class _Reader:
         """The contract."""
         notes = self.schemas.notes
         for path, item in members(self.document.get("paths")).items():
-            whole = self.schemas.resolved(item)
+            try:
+                whole = self.schemas.resolved(item)
+            except Unmappable as error:
+                notes.append(f"{path} is left out: {error}")
+                continue
             for method in _OTHER_METHODS:
                 if method in whole:
                     notes.append(
@@ -241,7 +252,7 @@ class _Reader:
         self, place: ParameterPlace, wire: str, name: str, said: Json, shape: Shape
     ) -> ParameterDescriptor:
         default: Any = members(said["schema"]).get("default", UNSET)
-        if default is not UNSET and misfit(default, shape, self.schemas.types) is not None:
+        if default is not UNSET and misfit(default, shape, self.schemas.types, is_own=False):
             default = UNSET
         inner = shape.item if isinstance(shape, OptionalShape) else shape
         if place == "query" and isinstance(inner, ArrayShape) and self._is_scalar(inner.item):

@@ -75,8 +75,8 @@ def _text(schema: Json) -> Shape:
     pattern = schema.get("pattern")
     try:
         re.compile(pattern or "")
-    except re.error:
-        pattern = None  # it is written for another engine
+    except (re.error, OverflowError, RecursionError):
+        pattern = None  # it is written for another engine, or none
     return StrShape(
         min_length=length_limit(schema, "minLength"),
         max_length=length_limit(schema, "maxLength"),

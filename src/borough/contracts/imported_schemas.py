@@ -6,6 +6,7 @@ that tells its structs apart, by a discriminator or by constants.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
@@ -35,6 +36,8 @@ from borough.contracts.shapes import (
 
 __all__ = ["ImportedSchemas", "members"]
 
+_UNCARRIED = re.compile(r'[\x00-\x1f"\\]')
+"""What no member's name can have where JSON is read into structs."""
 _DEEPEST = 32
 
 
@@ -275,10 +278,12 @@ class ImportedSchemas:
     def _field(
         self, owner: str, wire: str, schema: Any, required: bool, others: Iterable[FieldShape]
     ) -> FieldShape:
+        if _UNCARRIED.search(wire):
+            raise Unmappable("its name has quotes, backslashes or control characters")
         name = free_name(python_name(wire), {field.name for field in others})
         shape = self.shape(schema, owner + class_name(wire))
         default = members(schema).get("default", UNSET)
-        if default is not UNSET and misfit(default, shape, self.types) is not None:
+        if default is not UNSET and misfit(default, shape, self.types, is_own=False):
             default = UNSET
         unset = not required and default is UNSET
         for way in ("readOnly", "writeOnly"):
