@@ -33,6 +33,7 @@ LISTENER = {
         from {package}.readers.contract import Readers
 
         MENDED = Path(__file__).parent / "mended"
+        CAUSE = Path(__file__).parent / "cause"
 
         @final
         class ReaderService(Service, Readers):
@@ -44,7 +45,7 @@ LISTENER = {
             @on(Noted)
             async def remember(self, event: Noted, tx: Transaction) -> None:
                 if not MENDED.exists():
-                    raise LookupError("the shelf is missing")
+                    raise LookupError(CAUSE.read_text() if CAUSE.exists() else "the shelf is missing")
                 await tx.execute("insert into read (id) values ($1)", event.id)
         """,
     "readers/migrations/sqlite/0001_read.sql": "create table read (id integer primary key);\n",
@@ -127,6 +128,18 @@ def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
         borough(root, "dead")
     assert found == (200, [1, 2])
     assert borough(root, "dead") == (0, "nothing is dead\n", "")
+
+
+def test_a_cause_that_a_customer_has_chosen_gives_the_terminal_no_orders(
+    root: Path, ran: Ran
+) -> None:
+    (root / "readers" / "cause").write_text("no\x1b[2J\x1b]0;owned\x07\nshelf\x9b2J\u202e")
+    assert post(ran, "/notes/notes", {"text": "one"}) == 201
+    until_dead(root, 1)
+    for words in ((), ("--events",)):
+        _, output, _ = borough(root, "dead", *words)
+        assert ": no�[2J�]0;owned� shelf�2J�\n" in output
+        assert output.replace("\n", "").isprintable()
 
 
 def test_dropped_letters_are_gone_also_without_a_running_service(root: Path, ran: Ran) -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from borough.cli.contract_client import python_package, write_files
+from borough.cli.output import complain
 from borough.errors import ConfigurationError
+from borough.telemetry.plain import plain
 
 if TYPE_CHECKING:
     from borough.contracts.imported import Imported
@@ -79,7 +81,7 @@ def run_import(options: argparse.Namespace) -> int:
         files = python_package(found.descriptor, path.name)
     write_files(files, options.out)
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        complain(f"note: {plain(note)}")
     count = len(found.descriptor.operations)
     print(f"{found.descriptor.wire_name}: {count} operations", file=sys.stderr)
     return 0

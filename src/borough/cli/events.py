@@ -20,6 +20,7 @@ from borough.alerting.words import counted
 from borough.cli.engines import add_engine_options, engine_flags, running_engines
 from borough.cli.output import complain
 from borough.errors import ConfigurationError
+from borough.telemetry.plain import plain, printable
 
 if TYPE_CHECKING:
     from borough.runtime.dead_letters import DeadEvent, DeadGroup, DeadLetters, Selection
@@ -258,17 +259,17 @@ def _show(found: Sequence[Any], options: argparse.Namespace) -> None:
     for one in found:
         if options.events:
             holds = ", those behind it under its key wait for it" if one.holds else ""
-            key = "" if one.key is None else f" key {one.key}"
+            key = "" if one.key is None else f" key {plain(one.key)}"
             print(f"{_time(one.died_at)}  {one.handler}  {one.type}{key}  {one.event_id}{holds}")
             print(
-                f"    {one.attempts} attempts, group {one.fingerprint}, {one.error} in {one.frame}: {one.cause}"
+                f"    {one.attempts} attempts, group {one.fingerprint}, {one.error} in {one.frame}: {plain(one.cause)}"
             )
-            print(f"    {one.body.decode(errors='replace')}")
+            print(f"    {printable(one.body.decode(errors='replace'))}")
         else:
             count = counted(one.events, "event")
             since, last = _time(one.first_at), _time(one.last_at)
             print(f"{one.fingerprint}  {one.handler}  {count} since {since}, last {last}")
-            print(f"    {one.error} in {one.frame or 'no code of its own'}: {one.cause}")
+            print(f"    {one.error} in {one.frame or 'no code of its own'}: {plain(one.cause)}")
 
 
 def _plain(one: DeadGroup | DeadEvent) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from borough.errors import ConfigurationError
+from borough.telemetry.plain import printable
 
 __all__ = ["complain", "open_closed_streams", "results", "settle_output"]
 
@@ -33,8 +34,8 @@ def open_closed_streams() -> None:
 
 def complain(sentence: str) -> None:
     """Say something to whoever watches standard error, if it takes it."""
-    with suppress(OSError):
-        print(sentence, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a sentence may hold what others have written
+        print("\n".join(map(printable, sentence.split("\n"))), file=sys.stderr, flush=True)
 
 
 def results(say: Callable[[], None]) -> None:
