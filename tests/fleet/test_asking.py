@@ -57,6 +57,7 @@ async def test_a_head_counts_though_its_body_does_not_end() -> None:
         (b"", True, "no answer came within 0.2 s"),
         (b"", False, "the connection ended without an answer"),
         (b"SSH-2.0\r\n\r\n", False, "what came is no HTTP"),
+        (b"HTTP/1.1 " + b"9" * 5000 + b"\r\n\r\n", False, "what came is no HTTP"),
     ],
 )
 async def test_why_there_is_no_answer_is_said(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 __all__ = ["Answer", "ask"]
 
 _LONGEST_BODY = 1024 * 1024
+_DIGITS = 3
 _WITHOUT_BODY = (204, 304)
 
 
@@ -87,7 +88,7 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
 def _status(head: bytes) -> int:
     words = head.split(None, 2)
     is_http = len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
-    return int(words[1]) if is_http else 0
+    return int(words[1]) if is_http and len(words[1]) == _DIGITS else 0
 
 
 def _length(head: bytes) -> int:
