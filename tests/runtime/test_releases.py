@@ -76,7 +76,17 @@ def test_a_file_that_only_the_record_has_is_missed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../escaped", "/escaped", "a/../../escaped", "a\\escaped", "c:escaped", "a//b", "./a"]
+    "path",
+    [
+        "../escaped",
+        "/escaped",
+        "a/../../escaped",
+        "a\\escaped",
+        "c:escaped",
+        "a//b",
+        "./a",
+        "a\x9b2J",
+    ],
 )
 def test_a_path_that_leaves_the_folder_is_refused(tmp_path: Path, path: str) -> None:
     wheel = write_wheel(tmp_path, "findery", "1.0.0", {path: "x"})
@@ -131,4 +141,28 @@ def test_all_that_is_not_installed_is_told_together(tmp_path: Path) -> None:
 
 def test_a_requirement_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "findery", "1.0.0", FILES, needs=["msgspec ~~ 1"])
+    refused(tmp_path, wheel, "cannot be read")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_wheel_is_refused(tmp_path: Path, method: int) -> None:
+    record = {"findery/x": "sha256=x"}
+    wheel = write_wheel(tmp_path, "findery", "1.0.0", FILES, record=record)
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("findery/x", "".join(map(str, range(1000))), method)
+        begins = archive.getinfo("findery/x").header_offset
+    data = bytearray(wheel.read_bytes())
+    data[begins + 42 : begins + 120] = b"\xff" * 78
+    wheel.write_bytes(data)
+    refused(tmp_path, wheel, "is no wheel|cannot be unpacked: Invalid data")
+
+
+def test_a_record_that_no_list_can_be_is_refused(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, "findery", "1.0.0", FILES, record={"x" * 200_000: "sha256=x"})
+    refused(tmp_path, wheel, "is no wheel: field larger")
+
+
+def test_a_requirement_that_compares_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+    needs = ["msgspec; python_version ~= 'abc'"]
+    wheel = write_wheel(tmp_path, "findery", "1.0.0", FILES, needs=needs)
     refused(tmp_path, wheel, "cannot be read")

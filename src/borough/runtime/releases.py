@@ -10,19 +10,21 @@ import base64
 import csv
 import hashlib
 import io
+import lzma
 import platform
 import re
 import stat
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from email.message import Message
 from email.parser import BytesParser
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.tags import sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
@@ -35,6 +37,16 @@ _MOST_BYTES = 512 * 1024 * 1024
 _MOST_FILES = 50_000
 _UNLISTED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
+_NO_WHEEL = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    csv.Error,
+    lzma.LZMAError,
+    zlib.error,
+)
+"""What reading an archive may raise that is damaged, or was made to be."""
 _SEGMENT = re.compile(r"[^\x00-\x1f\\:]+")
 
 
@@ -60,10 +72,10 @@ def unpack(wheel: Path, into: Path) -> Path:
                     f"{target} holds another build of {name} {version}; give the new one a version of its own"
                 )
             return target
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except _NO_WHEEL as error:
         raise ConfigurationError(f"{wheel} is no wheel: {error}; build it anew") from None
     except OSError as error:
-        raise ConfigurationError(f"{wheel} cannot be unpacked: {error.strerror}") from None
+        raise ConfigurationError(f"{wheel} cannot be unpacked: {error.strerror or error}") from None
 
 
 def distribution_of(wheel: Path) -> str:
@@ -94,6 +106,7 @@ def _read(wheel: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         path = entry.filename
         steps = path.removesuffix("/").split("/")
         is_plain = all(_SEGMENT.fullmatch(step) and step not in (".", "..") for step in steps)
+        is_plain = is_plain and path.isprintable()
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if not is_plain or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ConfigurationError(
@@ -186,7 +199,7 @@ def _check_needs(wheel: Path, said: Message) -> None:
             fault = _unmet(need)
             if fault is not None:
                 faults.append(fault)
-    except (InvalidRequirement, InvalidSpecifier) as error:
+    except ValueError as error:  # packaging has several of its own
         cause = str(error).splitlines()[0]
         raise ConfigurationError(
             f"{wheel.name} requires what cannot be read: {cause}; build it anew"
