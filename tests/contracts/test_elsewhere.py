@@ -14,6 +14,7 @@ from borough.contracts.elsewhere import judge_elsewhere
 from borough.contracts.openapi import openapi
 from borough.contracts.reading import read_contract
 from borough.contracts.struct import UNSET
+from tests.contracts.doubling import DOUBLED, doubled_schemas
 
 
 class Charge(Struct):
@@ -188,3 +189,11 @@ def test_alternatives_and_endless_references_are_not_judged() -> None:
 )
 def test_an_odd_document_offers_nothing(odd: dict[str, Any]) -> None:
     assert len(judge_elsewhere(DESCRIPTOR, {"openapi": "3.1.0", **odd}, "/v1")) == 3
+
+
+def test_a_schema_that_names_another_twice_at_each_level_is_read_once() -> None:
+    document = copy.deepcopy(DOCUMENT)
+    document["components"]["schemas"] |= doubled_schemas()
+    content = document["paths"]["/v1/charges"]["post"]["requestBody"]["content"]
+    content["application/json; charset=utf-8"]["schema"] = DOUBLED
+    assert judge_elsewhere(DESCRIPTOR, document, "/v1", ["api-version"]) == []

@@ -31,6 +31,7 @@ from borough.contracts.shapes import (
 )
 from borough.errors import ConfigurationError
 from tests.contracts.bazaar import Bazaar
+from tests.contracts.doubling import doubled_answer, doubled_schemas
 
 ANSWER: dict[str, Any] = {"200": {"content": {"application/json": {"schema": {"type": "string"}}}}}
 SCHEMAS: dict[str, Any] = {
@@ -299,3 +300,15 @@ def test_a_member_that_no_struct_can_carry_is_left_out() -> None:
 def test_numbers_beyond_any_number_are_a_sentence() -> None:
     with pytest.raises(ConfigurationError, match="not made as OpenAPI is"):
         strange({"type": "integer", "minimum": 10**400})
+
+
+def test_what_names_another_twice_at_each_level_is_read_once() -> None:
+    document = {
+        "openapi": "3.0.0",
+        "info": {"title": "odd"},
+        "paths": {"/a": {"get": {"responses": doubled_answer()}}},
+        "components": {"schemas": doubled_schemas()},
+    }
+    (struct,) = imported_openapi(document).descriptor.types.values()
+    assert isinstance(struct, StructShape)
+    assert [field.name for field in struct.fields] == ["x"]

@@ -215,10 +215,14 @@ class _Schema:
         self.closed = False
         self.is_open_question = False
         self._offers = offers
+        self._added: set[int] = set()
         self._add(schema, 0)
 
     def _add(self, schema: Any, depth: int) -> None:
         part = _members(self._offers.resolved(schema))
+        if id(part) in self._added:  # what says itself twice at each of thirty levels has no end
+            return
+        self._added.add(id(part))
         if depth > _DEEPEST or "oneOf" in part or "anyOf" in part:
             self.is_open_question = True  # which of them is meant, only a value can say
             return

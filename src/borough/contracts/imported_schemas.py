@@ -59,6 +59,7 @@ class ImportedSchemas:
         """Structs that lack a field which must be there."""
         self._document = document
         self._shapes: dict[str, Shape] = {}
+        self._joins: dict[int, tuple[Json, tuple[dict[str, Any], set[str]]]] = {}
         self._one_way: set[tuple[str, str, str]] = set()
         self._taken = {taken}
         self._depth = 0
@@ -229,6 +230,11 @@ class ImportedSchemas:
         """Properties and required members of an object, with those of `allOf`."""
         if depth > _DEEPEST:
             raise Unmappable("its allOf has no end")
+        known = self._joins.get(id(schema))
+        if (
+            known is not None
+        ):  # one that names another twice, at each of thirty levels, has no end either
+            return known[1]
         properties: dict[str, Any] = {}
         required: set[str] = set()
         for part in schema.get("allOf", ()):
@@ -236,7 +242,9 @@ class ImportedSchemas:
             properties.update(more)
             required |= needed
         properties.update(members(schema.get("properties")))
-        return properties, required | set(schema.get("required", ()))
+        found = properties, required | set(schema.get("required", ()))
+        self._joins[id(schema)] = schema, found
+        return found
 
     def _struct(self, name: str, schema: Json) -> None:
         properties, required = self._joined(schema, 0)
@@ -258,22 +266,25 @@ class ImportedSchemas:
 
     def _leave_out_forms(self, name: str, schema: Json, properties: Json) -> None:
         """Say where an object has members in only one of several forms, beside those that it always has."""
-        for choices in self._forms(schema, 0):
+        for choices in self._forms(schema, 0, set()):
             forms = [self._joined(choice, 0) for choice in choices]
             if any(more.keys() - properties.keys() for more, _ in forms):
                 self.notes.append(f"{name}: what it has in one of several forms alone is left out")
                 if all(needed - properties.keys() for _, needed in forms):
                     self.incomplete.add(name)
 
-    def _forms(self, schema: Json, depth: int) -> Iterator[list[Json]]:
-        """The choices of each `oneOf` and `anyOf` that is part of an object."""
+    def _forms(self, schema: Json, depth: int, seen: set[int]) -> Iterator[list[Json]]:
+        """The choices of each `oneOf` and `anyOf` that is part of an object, each schema once."""
         if depth > _DEEPEST:
             raise Unmappable("its allOf has no end")
+        if id(schema) in seen:
+            return
+        seen.add(id(schema))
         for word in ("oneOf", "anyOf"):
             if schema.get(word):
                 yield [self.resolved(choice) for choice in schema[word]]
         for part in schema.get("allOf", ()):
-            yield from self._forms(self.resolved(part), depth + 1)
+            yield from self._forms(self.resolved(part), depth + 1, seen)
 
     def _field(
         self, owner: str, wire: str, schema: Any, required: bool, others: Iterable[FieldShape]
