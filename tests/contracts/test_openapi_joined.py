@@ -68,3 +68,22 @@ def test_a_schema_of_openapi_30_is_told_as_31_has_it(given: Any, told: Any) -> N
 def test_a_schema_of_openapi_31_stays_as_it_is() -> None:
     given = {"type": ["string", "null"], "x-old": {"nullable": True}}
     assert shown(given, "3.1.0") == given
+
+
+THEIRS = {"/paid": {"get": {"summary": "paid", "responses": {"200": {"description": "Paid."}}}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "below"),
+    [("", "/pay/paid"), ("/pay", "/paid"), ("/older", "/paid"), ("/old", "er/paid")],
+)
+def test_an_application_says_nothing_of_the_paths_of_others(path: str, below: str) -> None:
+    document = {"openapi": "3.1.0", "paths": {below: {"get": {"summary": "gone"}}}}
+    before = {**EMPTY, "paths": {"/pay/paid": THEIRS["/paid"], "/older/paid": THEIRS["/paid"]}}
+    assert joined(before, [Joining("old", path, ANYONE, document)])["paths"] == before["paths"]
+
+
+def test_an_application_that_has_a_list_for_its_title_keeps_others_from_nothing() -> None:
+    wrong = Joining("odd", "/odd", ANYONE, {"openapi": "3.1.0", "info": [], "paths": {}})
+    right = Joining("old", "/old", ANYONE, {"openapi": "3.1.0", "paths": THEIRS})
+    assert list(joined(EMPTY, [wrong, right])["paths"]) == ["/old/paid"]

@@ -39,10 +39,11 @@ def joined(document: Mapping[str, Any], others: Sequence[Joining]) -> Json:
     for other in others:
         try:
             paths, components = _moved(other)
+            tag = _tag(other)
         except (AttributeError, TypeError, ValueError, RecursionError):
             continue  # it is somebody else's, and need not be right
         whole["paths"] = {**whole.get("paths", {}), **paths}
-        whole["tags"] = [*whole.get("tags", ()), _tag(other)]
+        whole["tags"] = [*whole.get("tags", ()), tag]
         if other.allow.who == "user":
             components.setdefault("securitySchemes", {})["bearer"] = SECURITY["bearer"]
         before: Mapping[str, Json] = whole.get("components", {})
@@ -59,7 +60,9 @@ def _tag(other: Joining) -> Json:
 
 
 def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
-    """Its paths and components under their new names."""
+    """Its paths and components under their new names. Raises `ValueError` for what is no document of its service's."""
+    if not f"{other.path}/".startswith(f"/{other.service}/"):
+        raise ValueError("mounted below another service")
     version = str(other.document.get("openapi", ""))
     if not version.startswith("3."):
         raise ValueError("no OpenAPI 3 document")
@@ -68,6 +71,8 @@ def _moved(other: Joining) -> tuple[Json, dict[str, Json]]:
     paths: Json = {}
     taken: set[str] = set()
     for path, item in document.get("paths", {}).items():
+        if not path.startswith("/"):  # behind what it is mounted at, it would be another service's
+            continue
         moved = cast("Json", _renamed(item, other.service))
         for method in sorted(_METHODS & moved.keys()):
             moved[method] = _operation(moved[method], general, other, taken)
