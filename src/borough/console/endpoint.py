@@ -42,7 +42,7 @@ class Asked:
         """The JSON document that came along. Raises `InvalidRequest`."""
         try:
             return msgspec.json.decode(self.request.body, type=kind)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest(
                 f"the body is not what {self.request.path} takes: {error}"
             ) from None

@@ -162,14 +162,14 @@ def _letter(event: DeadEvent) -> Letter:
 def _pretty(body: bytes) -> str:
     try:
         return msgspec.json.format(body, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return body.decode(errors="replace")
 
 
 def _trace_of(body: bytes) -> str | None:
     try:
         given = msgspec.json.decode(body, type=_Traced).traceparent
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
     context = None if given is None else read_traceparent(given)
     return None if context is None else context.trace_id

@@ -7,14 +7,14 @@ or zero. Put together, each number is that of whoever has it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
 from borough.console.endpoint import json_answer
 from borough.console.event_desk import Done, EventDesk, EventsView, Letters
 from borough.console.told import EVENTS
-from borough.errors import InvalidRequest, NotFound, Unavailable
+from borough.errors import InvalidRequest, NotFound, ServiceFailure, Unavailable
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
 from borough.runtime.dead_letters import Selection
@@ -22,6 +22,8 @@ from borough.runtime.topics import HandlerState, TopicState
 from borough.transports.http.message import Request, Response
 
 __all__ = ["FleetEvents", "telling"]
+
+T = TypeVar("T")
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ def telling(desk: EventDesk) -> Handler:
             return json_answer(await desk.survey())
         try:
             question = msgspec.json.decode(request.body, type=Question)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest(f"this is no question about events: {error}") from None
         if question.act == "look":
             return json_answer(await desk.look(question.chosen))
@@ -75,17 +77,19 @@ class FleetEvents:
 
     async def look(self, chosen: Selection) -> Letters:
         """See `EventDesk`."""
-        return msgspec.json.decode(await self._ask("look", chosen), type=Letters)
+        return await self._ask("look", chosen, Letters)
 
     async def replay(self, chosen: Selection) -> Done:
         """See `EventDesk`."""
-        return msgspec.json.decode(await self._ask("replay", chosen), type=Done)
+        return await self._ask("replay", chosen, Done)
 
     async def drop(self, chosen: Selection) -> Done:
         """See `EventDesk`."""
-        return msgspec.json.decode(await self._ask("drop", chosen), type=Done)
+        return await self._ask("drop", chosen, Done)
 
-    async def _ask(self, act: Literal["look", "replay", "drop"], chosen: Selection) -> bytes:
+    async def _ask(
+        self, act: Literal["look", "replay", "drop"], chosen: Selection, kind: type[T]
+    ) -> T:
         service = (chosen.handler or "").partition(".")[0]
         if service not in self._edge.services:
             raise NotFound(f"No service named {service} keeps dead letters here")
@@ -93,7 +97,13 @@ class FleetEvents:
         if not replicas:
             raise Unavailable(f"No replica of {service} takes calls now", retry_after_s=1)
         body = msgspec.json.encode(Question(act, chosen))
-        return (await self._edge.ask(service, replicas[0], EVENTS, body)).body
+        answer = await self._edge.ask(service, replicas[0], EVENTS, body)
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (ValueError, RecursionError) as error:
+            raise ServiceFailure(
+                f"What {service} tells of its events cannot be read: {error}"
+            ) from None
 
 
 def _merged(one: TopicState, other: TopicState) -> TopicState:

@@ -42,7 +42,7 @@ async def _document(mount: RawMount) -> Joining | None:
         return None
     try:
         document = msgspec.json.decode(answer.body, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         _log.warning("%s/openapi.json cannot be joined: %s", mount.path, error)
         return None
     return Joining(mount.service, mount.path, mount.allow, document)

@@ -184,7 +184,7 @@ class Externals:
             return _described(option, content, self._contracts[name])
         try:
             return msgspec.json.decode(content, type=dict[str, Any])
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(
                 f"{option} is no JSON document: {error}; write OpenAPI as JSON"
             ) from None
