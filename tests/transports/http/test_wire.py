@@ -1,6 +1,7 @@
 """The key of a call as it stands in its header."""
 
 import re
+from base64 import urlsafe_b64encode
 
 import pytest
 
@@ -38,3 +39,14 @@ def test_the_document_says_what_a_key_may_be() -> None:
         except InvalidRequest:
             takes = False
         assert bool(pattern.fullmatch(f"a{text}b")) == takes
+
+
+@pytest.mark.parametrize("text", [b'{"claims":' + b'{"a":' * 5000, b'{"subject":"\xff"}', b"[]"])
+def test_an_end_user_that_cannot_be_read_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="Borough-Principal cannot be read"):
+        wire.read_principal(urlsafe_b64encode(text).decode())
+
+
+def test_a_port_of_thousands_of_digits_is_nobodys() -> None:
+    assert wire.read_client("127.0.0.1 " + "9" * 5000) == ("", 0)
+    assert wire.read_client("127.0.0.1 8080") == ("127.0.0.1", 8080)

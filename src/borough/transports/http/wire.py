@@ -9,7 +9,6 @@ that forwards adds what its own connection hides: `Borough-Host` and `Borough-Cl
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 import msgspec
@@ -54,6 +53,7 @@ EDGE = "edge"
 
 _KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#-+\--:<-\[\]-~]+)')
 _ESCAPED = re.compile(r'\\(["\\])')
+_DIGITS = 5
 _principal = msgspec.json.Decoder(Principal)
 
 
@@ -96,7 +96,7 @@ def write_client(peer: tuple[str, int]) -> bytes:
 def read_client(value: str | None) -> tuple[str, int]:
     """The address and port in a header value; nobody's where there is none or it cannot be read."""
     host, _, port = (value or "").partition(" ")
-    return (host, int(port)) if port.isdecimal() else ("", 0)
+    return (host, int(port)) if port.isdecimal() and len(port) <= _DIGITS else ("", 0)
 
 
 def write_principal(principal: Principal) -> bytes:
@@ -110,5 +110,5 @@ def read_principal(value: str | None) -> Principal | None:
         return None
     try:
         return _principal.decode(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         raise InvalidRequest("Borough-Principal cannot be read") from None
