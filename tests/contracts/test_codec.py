@@ -347,3 +347,9 @@ def test_a_query_with_too_many_values_is_told_how_many_it_may_have() -> None:
         codec.read_arguments({}, "&".join(["a=b"] * 201), lambda _: None, b"", strict=False)
     with pytest.raises(InvalidRequest, match="percent-encoded UTF-8"):
         codec.read_arguments({}, "at=%ff", lambda _: None, b"", strict=False)
+
+
+@pytest.mark.parametrize("body", [b'{"a":' * 100_000, b'{"number": "\xff"}', b"<html>"])
+def test_an_answer_that_cannot_be_read_is_a_failure_of_who_gave_it(body: bytes) -> None:
+    with pytest.raises(ServiceFailure, match="answered out of contract"):
+        CODECS["body"].read_result(body)

@@ -284,7 +284,7 @@ class Codec:
                 value = self._decode_result(body)
                 if self._endless_result is not None:
                     self._refuse_result(value, self._endless_result)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise ServiceFailure(
                     f"{self.operation.wire_name} answered out of contract: {error}"
                 ) from None
@@ -307,7 +307,7 @@ class Codec:
         kind, decode = found
         try:
             payload = decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ServiceFailure(
                 f"{self.operation.wire_name} raised {code} out of contract: {error}"
             ) from None
