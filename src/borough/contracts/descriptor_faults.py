@@ -190,10 +190,6 @@ def _unfit_default(default: Any, shape: Shape, descriptor: Descriptor) -> str | 
         return None
     try:
         wrong = misfit(default, shape, descriptor.types, is_own=False)
-    except (
-        ArithmeticError,
-        TypeError,
-        ValueError,
-    ) as error:  # its limits are none that a type can have
-        return str(error)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        return str(error)  # its limits are none that a type can have
     return None if wrong is None else str(wrong)

@@ -231,10 +231,10 @@ class ImportedSchemas:
         if depth > _DEEPEST:
             raise Unmappable("its allOf has no end")
         known = self._joins.get(id(schema))
-        if (
-            known is not None
-        ):  # one that names another twice, at each of thirty levels, has no end either
-            return known[1]
+        if known is not None:
+            return known[
+                1
+            ]  # one that names another twice, at each of thirty levels, has no end either
         properties: dict[str, Any] = {}
         required: set[str] = set()
         for part in schema.get("allOf", ()):

@@ -42,10 +42,8 @@ def _next() -> int:
     with suppress(OSError, ValueError):
         file = os.open(place, flags, 0o600)
         try:
-            if (
-                os.fstat(file).st_uid != os.getuid()
-            ):  # whoever laid it there may hold the lock for ever
-                return own
+            if os.fstat(file).st_uid != os.getuid():
+                return own  # whoever laid it there may hold the lock for ever
             fcntl.flock(file, fcntl.LOCK_EX)
             taken = int(os.pread(file, 20, 0) or own) + 1
             os.pwrite(file, b"%020d" % taken, 0)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 __all__ = ["Answer", "ask"]
 
 _LONGEST_BODY = 1024 * 1024
-_DIGITS = 3
+_DIGITS = 3  # of a status
 _WITHOUT_BODY = (204, 304)
 
 

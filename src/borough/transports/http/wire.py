@@ -53,7 +53,7 @@ EDGE = "edge"
 
 _KEY = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"|([!#-+\--:<-\[\]-~]+)')
 _ESCAPED = re.compile(r'\\(["\\])')
-_DIGITS = 5
+_DIGITS = 5  # of a port
 _principal = msgspec.json.Decoder(Principal)
 
 
