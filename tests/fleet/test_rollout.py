@@ -320,6 +320,26 @@ def test_a_record_of_an_earlier_version_is_in_force_still(tmp_path: Path) -> Non
     assert len(msgspec.json.decode(record.read_bytes())) == 1
 
 
+def test_a_record_of_before_topologies_were_noted_is_in_force_until_the_next_rollout(
+    tmp_path: Path,
+) -> None:
+    record = tmp_path / "releases" / "current.json"
+    record.parent.mkdir()
+    written = {"services": ["ledger"], "code": {"folder": str(tmp_path), "releases": {}}}
+    record.write_bytes(msgspec.json.encode({"ledger": written}))
+    first = Kept(("ledger",), Code(str(tmp_path)))
+    assert kept(tmp_path, "fleet", {"ledger": ("ledger",)}) == {"ledger": first}
+    assert kept(tmp_path, "fleet", {"ledger": ("ledger", "clerk")}) == {}
+    assert reminders(tmp_path, {}) == [
+        f"ledger: was rolled out, and this start runs the system's own code; remove {record} to forget the rollout"
+    ]
+    keep(tmp_path, {"ledger": first})  # as a rollout of another deployable does
+    assert kept(tmp_path, "fleet", {"ledger": ("ledger",)}) == {"ledger": first}
+    later = Kept(("ledger",), Code(str(tmp_path)), {"ledger": "1.4"}, "fleet")
+    keep(tmp_path, {"ledger": later})
+    assert list(msgspec.json.decode(record.read_bytes())) == ["fleet/ledger"]
+
+
 def test_a_record_stays_in_force_where_the_data_are_moved(tmp_path: Path) -> None:
     before, now = tmp_path / "before", tmp_path / "now"
     (before / "releases/village-1/village").mkdir(parents=True)

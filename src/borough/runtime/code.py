@@ -70,7 +70,8 @@ class Kept(msgspec.Struct, frozen=True):
     versions: dict[str, str] = {}
     """Which of them were rolled out, and their versions."""
     topology: str = ""
-    """Where they were rolled out, and where alone that is in force."""
+    """Where they were rolled out, and where alone that is in force; empty in records of before that was noted,
+    which are in force wherever their services form a deployable of that name."""
     before: Code = Code()
     """What they ran until then; its copies stay, so that there is a way back."""
     declared: dict[str, tuple[str, ...]] = {}
@@ -284,10 +285,12 @@ def keep(data: Path, current: dict[str, Kept]) -> None:
     Raises `ConfigurationError`.
     """
     told = {_key(each.topology, name): each for name, each in current.items()}
+    replaced = {_key("", name) for name in current} - told.keys()
+    before = {key: each for key, each in _recorded(data).items() if key not in replaced}
     place = data / "releases" / _RECORD
     beside = place.with_suffix(".new")
     try:
-        beside.write_bytes(msgspec.json.encode(_as_written(_recorded(data) | told, data)))
+        beside.write_bytes(msgspec.json.encode(_as_written(before | told, data)))
         os.replace(beside, place)
     except OSError as error:
         raise ConfigurationError(f"{place} cannot be written: {error.strerror}") from error
@@ -302,7 +305,7 @@ def kept(data: Path, topology: str, deployables: Mapping[str, Collection[str]]) 
     current = {
         name: each
         for name, services in deployables.items()
-        if (each := recorded.get(_key(topology, name))) is not None
+        if (each := recorded.get(_key(topology, name), recorded.get(_key("", name)))) is not None
         and sorted(each.services) == sorted(services)
     }
     place = data / "releases" / _RECORD
@@ -364,11 +367,15 @@ def reminders(data: Path, in_force: Mapping[str, Kept]) -> list[str]:
         for each in in_force.values()
     ]
     return said + [
-        f"{each.names}: was rolled out under --topology {each.topology}, and this start runs the "
+        f"{each.names}: was rolled out{_under(each.topology)}, and this start runs the "
         f"system's own code; remove {place} to forget the rollout"
         for each in recorded.values()
         if each not in in_force.values()
     ]
+
+
+def _under(topology: str) -> str:
+    return f" under --topology {topology}" if topology else ""
 
 
 def forget(code: Code, running: Iterable[Code], data: Path) -> None:
