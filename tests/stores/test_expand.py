@@ -6,6 +6,7 @@ import pytest
 
 from borough.ports import Migration
 from borough.stores.migrations import read_migrations
+from borough.stores.schema import borough_migrations
 from borough.stores.sqlite.expand import doubts, refuse_contraction
 
 ROOT = Path(__file__).parent.parent.parent
@@ -329,3 +330,12 @@ def test_the_migrations_of_the_shop_expand() -> None:
         found = read_migrations(folder)
         for count in range(len(found)):
             assert refuse_contraction(found[:count], found[count:]) == []
+
+
+def test_boroughs_own_tables_are_judged_as_those_of_a_service() -> None:
+    own = borough_migrations("sqlite")
+    for count in range(len(own)):
+        assert refuse_contraction(own[:count], own[count:]) == []
+    gone = Migration(f"{len(own) + 1:04}_gone.sql", "drop table borough_marks")
+    (said,) = refuse_contraction(own, [gone])
+    assert "the table borough_marks is gone" in said

@@ -1,6 +1,6 @@
 """What a SQLite database is made of, as values that can be compared: tables, views, triggers, and their parts.
 
-Names are in lower case, for SQLite does not tell cases apart. Borough's own tables are left out.
+Names are in lower case, for SQLite does not tell cases apart.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TABLES = """
 select lower(l.name), l.type, l.wr, l.strict, coalesce(s.sql, '')
 from pragma_table_list l join sqlite_schema s on lower(s.name) = lower(l.name)
 where l.schema = 'main' and l.type in ('table', 'view', 'virtual')
-  and l.name not like 'sqlite\\_%' escape '\\' and l.name not like 'borough\\_%' escape '\\'"""
+  and l.name not like 'sqlite\\_%' escape '\\'"""
 _COLUMNS = 'select lower(name), type, "notnull", dflt_value, pk, hidden from pragma_table_xinfo(?1)'
 _INDEXES = """
 select l.name, coalesce(s.sql, '') from pragma_index_list(?1) l left join sqlite_schema s
