@@ -8,7 +8,8 @@ import pytest
 
 from borough.errors import ConstraintViolated, MigrationRefused
 from borough.ports import Migration
-from borough.stores.migrations import checksum, read_migrations
+from borough.stores.migrations import OWN, checksum, read_migrations
+from borough.stores.schema import borough_migrations
 from borough.stores.sqlite import SqliteStore
 from tests.stores.bodies import add, names
 from tests.stores.conftest import Opener
@@ -128,6 +129,27 @@ async def test_an_earlier_release_is_refused_where_a_later_migration_took_someth
         match=r"0002_less.sql .* newer release, and it takes away .*\. Run the release",
     ):
         await store.migrate("x", [FIRST])
+
+
+async def test_tables_of_another_borough_are_refused_as_what_they_are(store: SqliteStore) -> None:
+    own = borough_migrations("sqlite")
+    number = len(own) + 1
+    adds = Migration(f"{number:04}_more.sql", "create table borough_more (id integer);")
+    takes = Migration(f"{number + 1:04}_less.sql", "drop table borough_marks;")
+    await store.migrate(OWN, [*own, adds])
+    assert await store.migrate(OWN, own) == []
+    other = Migration(own[-1].name, "create table borough_other (id integer);")
+    with pytest.raises(MigrationRefused, match=r"another version of Borough .* Run that version"):
+        await store.migrate(OWN, [*own[:-1], other])
+    with pytest.raises(MigrationRefused, match=r"another version of Borough .* Run that version"):
+        await store.migrate(
+            OWN, [*own[:-1], Migration(own[-1].name.replace(".", "_other."), "select 1")]
+        )
+    await store.migrate(OWN, [*own, adds, takes])
+    with pytest.raises(
+        MigrationRefused, match=rf"later version of Borough .*{takes.name}.* Run that version, or"
+    ):
+        await store.migrate(OWN, own)
 
 
 async def test_a_migration_from_before_it_was_judged_counts_as_one_that_takes_away(

@@ -31,7 +31,7 @@ from borough.runtime.reruns import rerun
 from borough.runtime.seen_database import DatabaseSight
 from borough.runtime.wiring import ServicePlan
 from borough.services.context import CURRENT
-from borough.stores.migrations import migrations_of
+from borough.stores.migrations import OWN, migrations_of
 from borough.stores.schema import borough_migrations
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.waiting import Waits
@@ -95,8 +95,8 @@ class RunningService:
             return
         await self.store.open()
         dialect = self.store.dialect
-        await self.store.migrate("borough", borough_migrations(dialect))
         try:
+            await self.store.migrate(OWN, borough_migrations(dialect))
             migrations = migrations_of(self.plan.folder, dialect)
             if migrations:
                 await self.store.migrate("service", migrations)

@@ -19,7 +19,10 @@ from borough.ports import Migration
 from borough.services.data import Dialect
 from borough.stores.revisions import read_revisions
 
-__all__ = ["Applied", "checksum", "migrations_of", "pending", "read_migrations"]
+__all__ = ["OWN", "Applied", "checksum", "migrations_of", "pending", "read_migrations"]
+
+OWN = "borough"
+"""The space of Borough's own tables: its migrations are no files that anybody here could put back or mend."""
 
 _NAME = re.compile(r"(\d{4})_[a-z0-9][a-z0-9_]*\.(?:sql|py)\Z")
 
@@ -106,16 +109,27 @@ def pending(
         if migration is None and _is_later(name, migrations):
             if recorded.expands:
                 continue
+            if space == OWN:
+                raise MigrationRefused(
+                    f"a later version of Borough has changed its own tables in this database ({name}), and this one "
+                    f"cannot work with them. Run that version, or put the data back as they were before it"
+                )
             raise MigrationRefused(
                 f"{_where(name, space, migrations)} was applied to this database by a newer release, and it takes away "
                 f"or changes what this one needs. Run the release that has it"
+            )
+        is_other = migration is None or checksum(migration.sql) != recorded.checksum
+        if is_other and space == OWN:
+            raise MigrationRefused(
+                f"another version of Borough has made its own tables in this database ({name}), and not one that this "
+                f"one follows. Run that version"
             )
         if migration is None:
             raise MigrationRefused(
                 f"{_where(name, space, migrations)} was applied to this database and is missing now. Put the "
                 f"file back, or run the release that has it"
             )
-        if checksum(migration.sql) != recorded.checksum:
+        if is_other:
             raise MigrationRefused(
                 f"{migration.told(space)} was changed after it was applied. Restore the file and put "
                 f"the change into a new migration, {_next_name(migrations)}"
