@@ -1,4 +1,4 @@
-"""Which files of a system's folder count as the code that a fleet runs."""
+"""Which files count as the code that a fleet runs: of a system's folder, and Borough itself."""
 
 from __future__ import annotations
 
@@ -36,3 +36,16 @@ async def test_code_beside_a_folder_is_what_processes_run_and_no_test(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("")
     assert await code.changed_beside(tmp_path / "ledger") == ([path] if is_told else [])
+
+
+async def test_a_borough_that_is_exchanged_below_a_fleet_is_noticed(tmp_path: Path) -> None:
+    package = tmp_path / "site-packages/borough"
+    (package / "fleet").mkdir(parents=True)
+    (package / "fleet/replica.py").write_text("VERSION = 1")
+    code = OwnCode(tmp_path / "village", tmp_path / ".borough", package)
+    await code.look()
+    (package / "fleet/__pycache__").mkdir()
+    (package / "fleet/__pycache__/replica.pyc").write_text("")
+    assert not await code.is_another_borough()
+    (package / "fleet/replica.py").write_text("VERSION = 20")
+    assert await code.is_another_borough()

@@ -1,4 +1,4 @@
-"""Whether the system's own code is as it was when the fleet started.
+"""Whether the system's own code, and Borough's, is as it was when the fleet started.
 
 A process that is begun anew takes it as it is then, and nobody has held it against what runs, as a rollout would.
 """
@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from borough.fleet.child import Child
 from borough.fleet.control import Assignment
@@ -18,8 +19,10 @@ __all__ = ["OwnCode"]
 
 _KINDS = (".py", ".sql", ".toml")
 _LEFT_OUT = frozenset({"__pycache__", "conftest.py", "node_modules", "tests"})
+_BOROUGH = Path(__file__).parents[1]
 _Stamp = tuple[int, int]
 """Size, time of the last change."""
+T = TypeVar("T")
 
 
 class OwnCode:
@@ -28,14 +31,18 @@ class OwnCode:
     One with another size or time is read: what was put back is as it was.
     """
 
-    def __init__(self, folder: Path, data: Path) -> None:
+    def __init__(self, folder: Path, data: Path, borough: Path = _BOROUGH) -> None:
+        """`borough` is the package that runs the fleet."""
         self._folder = folder
+        self._package = borough
         self._data = data.resolve()
         self._first: dict[str, tuple[_Stamp, bytes]] = {}
+        self._borough: dict[str, _Stamp] = {}
 
     async def look(self) -> None:
         """Take it as it is now for that with which the fleet starts."""
         self._first = await asyncio.to_thread(self._all)
+        self._borough = await asyncio.to_thread(self._boroughs)
 
     async def begin(
         self,
@@ -46,6 +53,11 @@ class OwnCode:
         is_aside: bool,
     ) -> Child:
         """Begin a process, which says so where its code is not what it was. Raises `OSError`."""
+        if await self.is_another_borough():
+            say(
+                f"starts with another Borough than the fleet did, which was exchanged meanwhile ({self._package}); "
+                "start the fleet anew"
+            )
         if assignment.modules and not assignment.version.folder:
             changed = await self._changes()
             if changed:
@@ -56,6 +68,10 @@ class OwnCode:
                 )
         return await Child.begin(assignment, environment, say, is_aside=is_aside)
 
+    async def is_another_borough(self) -> bool:
+        """Whether a file of Borough was changed: a new process may not fit those that run. Raises `OSError`."""
+        return self._borough != await _in_thread(self._boroughs)
+
     async def changed_beside(self, folder: Path) -> list[Path]:
         """The files of code outside of this folder that are not as they were. Options may be others.
 
@@ -65,10 +81,10 @@ class OwnCode:
         return [path for path in changed if folder not in path.parents]
 
     async def _changes(self) -> list[str]:
-        try:
-            return await asyncio.to_thread(self._changed)
-        except RuntimeError as error:  # what Python makes of the machine's EAGAIN
-            raise OSError(str(error)) from error
+        return await _in_thread(self._changed)
+
+    def _boroughs(self) -> dict[str, _Stamp]:
+        return dict(self._seen(self._package))
 
     def _all(self) -> dict[str, tuple[_Stamp, bytes]]:
         return {path: (stamp, _digest(path)) for path, stamp in self._seen(self._folder)}
@@ -100,6 +116,13 @@ class OwnCode:
                         yield entry.path, (facts.st_size, facts.st_mtime_ns)
         except OSError:  # it goes meanwhile: it is not as it was
             yield str(folder), (-1, -1)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    try:
+        return await asyncio.to_thread(work)
+    except RuntimeError as error:  # what Python makes of the machine's EAGAIN
+        raise OSError(str(error)) from error
 
 
 def _digest(path: str) -> bytes:
