@@ -138,11 +138,16 @@ def _method(operation: Operation, send: Send, caller: Caller) -> Callable[..., A
     def one(argument: Any) -> Any:
         return send_from((argument,))
 
-    return _with_parameter(one, operation.parameters[0]) if count == 1 else method
+    if count != 1 or operation.parameters[0].name in one.__code__.co_freevars:
+        return method
+    return _with_parameter(one, operation.parameters[0])
 
 
 def _with_parameter(one: Callable[[Any], Any], parameter: Parameter) -> Callable[..., Any]:
-    """The same function, its argument named as in the contract: Python then binds it, faster than we could."""
+    """The same function, its argument named as in the contract: Python then binds it, faster than we could.
+
+    No name of the function's own may be the same: a debugger could not tell them apart.
+    """
     code = one.__code__
     named = code.replace(co_varnames=(parameter.name, *code.co_varnames[1:]))
     defaults = None if parameter.required else (parameter.default,)
