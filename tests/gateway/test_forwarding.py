@@ -166,9 +166,11 @@ async def test_fields_of_one_connection_stay_with_it(tmp_path: Path) -> None:
             b"GET /library/who HTTP/1.1\r\nHost: shop.example\r\nConnection: close, X-Hop\r\n"
             b"X-Hop: 1\r\nTE: trailers\r\nKeep-Alive: timeout=5\r\nProxy-Authorization: x\r\n"
             b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
-            b"X-End: 2\r\nCookie: a=1\r\nCookie: b=2\r\nAccept: text/plain\r\n\r\n"
+            b"X-End: 2\r\nCookie: a=1\r\nCookie: b=2\r\nAccept: text/plain\r\n"
+            b"Set-Cookie: c=3\r\nSet-Cookie: d=4\r\n\r\n"
         )
     fields = recording.fields
+    assert "set-cookie" not in fields, "which is a field of answers"
     assert (fields["x-end"], fields["cookie"], fields["accept"]) == ("2", "a=1; b=2", "text/plain")
     assert not {"x-hop", "te", "keep-alive", "proxy-authorization", "connection"} & set(fields)
     assert not {"upgrade", "http2-settings"} & set(fields)

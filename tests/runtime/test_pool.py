@@ -1,6 +1,8 @@
 """The threads of a service are bounded, whoever leaves while they work."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -65,3 +67,36 @@ async def test_what_has_not_begun_is_not_done_once_nobody_waits_for_it() -> None
     await asyncio.gather(working, following)
     assert (done, pool.busy) == ([2], 0)
     pool.close()
+
+
+_LARGE = """
+import asyncio, threading
+from borough.runtime.pool import ThreadPool
+
+def resident_mib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:")) / 1024
+
+def fill(every):
+    every.wait()
+    block = b"x" * (20 << 20)
+    del block
+    small = b"x" * (19 << 20)  # as large as the last one or less, which glibc would keep from then on
+
+async def main():
+    pool, every = ThreadPool("shop", 8, 0), threading.Barrier(8)
+    before = resident_mib()
+    for _ in range(3):
+        await asyncio.gather(*(pool.run(fill, every) for _ in range(8)))
+    print(resident_mib() - before)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep memory in other ways")
+def test_large_blocks_of_threads_go_back_to_the_system() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LARGE], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 30

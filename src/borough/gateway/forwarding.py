@@ -38,8 +38,8 @@ _HOP_BY_HOP = frozenset(
 )  # fmt: skip
 """Fields that mean one connection (RFC 9110, 7.6.1), beside those that `Connection` names."""
 _NOT_ASKED = _HOP_BY_HOP | {
-    "authorization", "baggage", "content-length", "expect", "forwarded", "host", "traceparent", "tracestate",
-    "x-forwarded-for",
+    "authorization", "baggage", "content-length", "expect", "forwarded", "host", "set-cookie", "traceparent",
+    "tracestate", "x-forwarded-for",
 }  # fmt: skip
 """What goes on elsewhere in the head, or not at all."""
 _OF_PROXIES = frozenset(

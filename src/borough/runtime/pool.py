@@ -12,6 +12,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from borough.errors import Unavailable
+from borough.runtime.footing import give_large_blocks_back
 from borough.services.context import CURRENT
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.waiting import Waits
@@ -44,6 +45,7 @@ class ThreadPool:
             self.refused += 1
             raise Unavailable(f"The threads of {self._service} are all taken", retry_after_s=1)
         if self._executor is None:
+            give_large_blocks_back()
             self._executor = ThreadPoolExecutor(
                 self.threads, thread_name_prefix=f"borough-{self._service}"
             )
