@@ -88,7 +88,7 @@ class DependencyLimits(msgspec.Struct, frozen=True, kw_only=True):
     calls_in_flight: int = 256
     """Calls under way; one more waits here in a burst, and is refused under overload."""
     burst_waiting: int = 128
-    """How many wait in a burst; with one more it is overload."""
+    """How many wait in a burst; one more is refused."""
     burst_s: float = 1.0
     """How long a burst lasts, and each call waits in it; never longer than a tenth of its time."""
     repeats: RepeatTerms = RepeatTerms()
