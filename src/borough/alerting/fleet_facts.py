@@ -9,6 +9,7 @@ import msgspec
 from borough.alerting.facts import ProcessFacts, SystemFacts
 from borough.alerting.supervised import Supervised
 from borough.alerting.told import ALERTS
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError
 from borough.gateway.edge_process import EdgeProcess
 from borough.ports import Replica
@@ -43,5 +44,5 @@ class FleetFacts:
         try:
             answer = await self._edge.ask(service, replica, ALERTS)
             return msgspec.json.decode(answer.body, type=ProcessFacts)
-        except (CallError, ValueError, RecursionError):  # what it tells may be anything
+        except (CallError, *UNREADABLE):  # what it tells may be anything
             return None

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import InvalidRequest, MethodNotAllowed, NotFound
 from borough.transports.http.message import Request, Response
 
@@ -42,7 +43,7 @@ class Asked:
         """The JSON document that came along. Raises `InvalidRequest`."""
         try:
             return msgspec.json.decode(self.request.body, type=kind)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InvalidRequest(
                 f"the body is not what {self.request.path} takes: {error}"
             ) from None

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import NotFound
 from borough.ports import Store
 from borough.runtime.dead_letters import DeadEvent, DeadGroup, DeadLetters, Selection
@@ -162,14 +163,14 @@ def _letter(event: DeadEvent) -> Letter:
 def _pretty(body: bytes) -> str:
     try:
         return msgspec.json.format(body, indent=2).decode()
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return body.decode(errors="replace")
 
 
 def _trace_of(body: bytes) -> str | None:
     try:
         given = msgspec.json.decode(body, type=_Traced).traceparent
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         return None
     context = None if given is None else read_traceparent(given)
     return None if context is None else context.trace_id

@@ -14,6 +14,7 @@ import msgspec
 from borough.console.endpoint import json_answer
 from borough.console.event_desk import Done, EventDesk, EventsView, Letters
 from borough.console.told import EVENTS
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import InvalidRequest, NotFound, ServiceFailure, Unavailable
 from borough.gateway.edge_process import EdgeProcess
 from borough.gateway.segments import Handler
@@ -41,7 +42,7 @@ def telling(desk: EventDesk) -> Handler:
             return json_answer(await desk.survey())
         try:
             question = msgspec.json.decode(request.body, type=Question)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise InvalidRequest(f"this is no question about events: {error}") from None
         if question.act == "look":
             return json_answer(await desk.look(question.chosen))
@@ -100,7 +101,7 @@ class FleetEvents:
         answer = await self._edge.ask(service, replicas[0], EVENTS, body)
         try:
             return msgspec.json.decode(answer.body, type=kind)
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ServiceFailure(
                 f"What {service} tells of its events cannot be read: {error}"
             ) from None

@@ -20,6 +20,7 @@ from borough.console.facts import SystemView, merged_views, with_own
 from borough.console.fleet_events import FleetEvents
 from borough.console.kept import KeptTelemetry
 from borough.console.told import EVENTS, FACTS, STATE
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, Unavailable
 from borough.gateway.edge_process import EdgeProcess
 from borough.ports import Replica
@@ -87,5 +88,5 @@ class FleetSeen:
         try:
             answer = await self._edge.ask(service, replica, target)
             return msgspec.json.decode(answer.body, type=kind)
-        except (CallError, ValueError, RecursionError):  # what it tells may be anything
+        except (CallError, *UNREADABLE):  # what it tells may be anything
             return None

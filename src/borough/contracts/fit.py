@@ -71,101 +71,96 @@ def misfit(
 
     Of somebody else's patterns (not `is_own`) those are passed over that may take years to be searched for.
     """
-    return _look(value, shape, types if is_own else _Strange(types), "")
+    return _Looker(types, is_own).look(value, shape, "")
 
 
-class _Strange(dict[str, NamedShape]):
-    """The types of somebody else."""
+class _Looker:
+    """Looks at one value; every part of it by the same types."""
 
+    __slots__ = ("_is_own", "_types")
 
-def _look(value: Any, shape: Shape, types: Mapping[str, NamedShape], at: str) -> Misfit | None:
-    match shape:
-        case OptionalShape():
-            return None if value is None else _look(value, shape.item, types, at)
-        case RefShape():
-            return _named(value, types[shape.name], types, at)
-        case UnionShape():
-            return _union(value, shape, types, at)
-        case ArrayShape():
-            if not _is_array(value):
-                return Misfit(at, f"Expected `array`, got `{_kind(value)}`")
-            parts = [(str(i), item, shape.item) for i, item in enumerate(value)]
-            return _length(len(value), shape, at) or _parts(parts, types, at)
-        case TupleShape():
-            if not _is_array(value) or len(value) != len(shape.items):
-                return Misfit(at, f"Expected `array` of length {len(shape.items)}")
-            pairs = enumerate(zip(value, shape.items, strict=True))
-            return _parts([(str(i), item, part) for i, (item, part) in pairs], types, at)
-        case MapShape():
-            if not _is_object(value):
-                return Misfit(at, f"Expected `object`, got `{_kind(value)}`")
-            keys = [(key, key, shape.key) for key in value]
-            values = [(key, item, shape.value) for key, item in value.items()]
-            return _length(len(value), shape, at) or _parts([*keys, *values], types, at)
-        case LiteralShape():
-            # Without values it stands for a type in which a fault was noted: nothing more to say.
-            if not shape.values or any(_same(value, known) for known in shape.values):
+    def __init__(self, types: Mapping[str, NamedShape], is_own: bool) -> None:
+        self._types = types
+        self._is_own = is_own
+
+    def look(self, value: Any, shape: Shape, at: str) -> Misfit | None:
+        """The first misfit at or below a place."""
+        match shape:
+            case OptionalShape():
+                return None if value is None else self.look(value, shape.item, at)
+            case RefShape():
+                return self._named(value, self._types[shape.name], at)
+            case UnionShape():
+                return self._union(value, shape, at)
+            case ArrayShape():
+                if not _is_array(value):
+                    return Misfit(at, f"Expected `array`, got `{_kind(value)}`")
+                parts = [(str(i), item, shape.item) for i, item in enumerate(value)]
+                return _length(len(value), shape, at) or self._parts(parts, at)
+            case TupleShape():
+                if not _is_array(value) or len(value) != len(shape.items):
+                    return Misfit(at, f"Expected `array` of length {len(shape.items)}")
+                pairs = enumerate(zip(value, shape.items, strict=True))
+                return self._parts([(str(i), item, part) for i, (item, part) in pairs], at)
+            case MapShape():
+                if not _is_object(value):
+                    return Misfit(at, f"Expected `object`, got `{_kind(value)}`")
+                keys = [(key, key, shape.key) for key in value]
+                values = [(key, item, shape.value) for key, item in value.items()]
+                return _length(len(value), shape, at) or self._parts([*keys, *values], at)
+            case LiteralShape():
+                # Without values it stands for a type in which a fault was noted: nothing more to say.
+                if not shape.values or any(_same(value, known) for known in shape.values):
+                    return None
+                return Misfit(at, f"Invalid value {value!r}")
+            case StrShape(pattern=str(pattern)) if not (
+                self._is_own or is_quick(pattern, str(value))
+            ):
+                return _scalar(value, msgspec.structs.replace(shape, pattern=None), at)
+            case _:
+                return _scalar(value, shape, at)
+
+    def _parts(self, parts: list[tuple[str, Any, Shape]], at: str) -> Misfit | None:
+        for step, value, shape in parts:
+            place = f"{at}/{step.replace('~', '~0').replace('/', '~1')}"
+            found = self.look(value, shape, place)
+            if found is not None:
+                return found
+        return None
+
+    def _named(self, value: Any, named: NamedShape, at: str) -> Misfit | None:
+        if isinstance(named, EnumShape):
+            values = [member.value for member in named.members]
+            if any(_same(value, known) for known in values):
                 return None
-            return Misfit(at, f"Invalid value {value!r}")
-        case StrShape(pattern=str(pattern)) if isinstance(types, _Strange) and not is_quick(
-            pattern, str(value)
-        ):
-            return _scalar(value, msgspec.structs.replace(shape, pattern=None), at)
-        case _:
-            return _scalar(value, shape, at)
+            if named.open and values and type(value) is type(values[0]):
+                return None
+            return Misfit(at, f"Invalid enum value {value!r}")
+        return self._struct(value, named, at)
 
+    def _struct(self, value: Any, struct: StructShape, at: str) -> Misfit | None:
+        if not _is_object(value):
+            return Misfit(at, f"Expected `object`, got `{_kind(value)}`")
+        tag_field = struct.tag_field
+        if tag_field is not None and tag_field in value and not _same(value[tag_field], struct.tag):
+            return Misfit(f"{at}/{tag_field}", f"Invalid value {value[tag_field]!r}")
+        for field in struct.fields:
+            if field.required and field.wire not in value:
+                return Misfit(at, f"Object missing required field `{field.wire}`")
+        given = [field for field in struct.fields if field.wire in value]
+        return self._parts([(f.wire, value[f.wire], f.shape) for f in given], at)
 
-def _parts(
-    parts: list[tuple[str, Any, Shape]], types: Mapping[str, NamedShape], at: str
-) -> Misfit | None:
-    for step, value, shape in parts:
-        found = _look(value, shape, types, f"{at}/{step.replace('~', '~0').replace('/', '~1')}")
-        if found is not None:
-            return found
-    return None
-
-
-def _named(
-    value: Any, named: NamedShape, types: Mapping[str, NamedShape], at: str
-) -> Misfit | None:
-    if isinstance(named, EnumShape):
-        values = [member.value for member in named.members]
-        if any(_same(value, known) for known in values):
-            return None
-        if named.open and values and type(value) is type(values[0]):
-            return None
-        return Misfit(at, f"Invalid enum value {value!r}")
-    return _struct(value, named, types, at)
-
-
-def _struct(
-    value: Any, struct: StructShape, types: Mapping[str, NamedShape], at: str
-) -> Misfit | None:
-    if not _is_object(value):
-        return Misfit(at, f"Expected `object`, got `{_kind(value)}`")
-    tag_field = struct.tag_field
-    if tag_field is not None and tag_field in value and not _same(value[tag_field], struct.tag):
-        return Misfit(f"{at}/{tag_field}", f"Invalid value {value[tag_field]!r}")
-    for field in struct.fields:
-        if field.required and field.wire not in value:
-            return Misfit(at, f"Object missing required field `{field.wire}`")
-    given = [field for field in struct.fields if field.wire in value]
-    return _parts([(f.wire, value[f.wire], f.shape) for f in given], types, at)
-
-
-def _union(
-    value: Any, shape: UnionShape, types: Mapping[str, NamedShape], at: str
-) -> Misfit | None:
-    if not _is_object(value):
-        return Misfit(at, f"Expected `object`, got `{_kind(value)}`")
-    if shape.tag_field not in value:
-        return Misfit(at, f"Object missing required field `{shape.tag_field}`")
-    tag = value[shape.tag_field]
-    for name in shape.members:
-        member = types[name]
-        if isinstance(member, StructShape) and _same(tag, member.tag):
-            return _struct(value, member, types, at)
-    return Misfit(f"{at}/{shape.tag_field}", f"Invalid value {tag!r}")
+    def _union(self, value: Any, shape: UnionShape, at: str) -> Misfit | None:
+        if not _is_object(value):
+            return Misfit(at, f"Expected `object`, got `{_kind(value)}`")
+        if shape.tag_field not in value:
+            return Misfit(at, f"Object missing required field `{shape.tag_field}`")
+        tag = value[shape.tag_field]
+        for name in shape.members:
+            member = self._types[name]
+            if isinstance(member, StructShape) and _same(tag, member.tag):
+                return self._struct(value, member, at)
+        return Misfit(f"{at}/{shape.tag_field}", f"Invalid value {tag!r}")
 
 
 def _length(length: int, shape: ArrayShape | MapShape, at: str) -> Misfit | None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["pointer_of", "reason_of"]
+__all__ = ["UNREADABLE", "pointer_of", "reason_of"]
+
+UNREADABLE = (ValueError, RecursionError)
+"""What a decoder raises for JSON that others have written: it is none, has another form, or too many levels."""
 
 _PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")

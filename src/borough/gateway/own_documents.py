@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from borough.contracts.openapi_joined import Joining
+from borough.contracts.unreadable import UNREADABLE
 from borough.gateway.raw import RawMount
 from borough.runtime.lifespan import Message
 
@@ -42,7 +43,7 @@ async def _document(mount: RawMount) -> Joining | None:
         return None
     try:
         document = msgspec.json.decode(answer.body, type=dict[str, Any])
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         _log.warning("%s/openapi.json cannot be joined: %s", mount.path, error)
         return None
     return Joining(mount.service, mount.path, mount.allow, document)

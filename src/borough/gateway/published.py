@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from borough.contracts.descriptor import Descriptor, from_json
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, ConfigurationError, NotFound
 from borough.gateway.hello import APPLICATIONS
 from borough.ports import Discovery, Replica
@@ -90,7 +91,7 @@ class Published:
                 prints = await self._learn(service, replica)
                 # A plain application is all that its service is.
                 said = b"" if prints else await self._said(service, replica)
-            except (CallError, ConfigurationError, ValueError, RecursionError):
+            except (CallError, ConfigurationError, *UNREADABLE):
                 continue
             self._contracts[service], self._applications[service] = prints, said
             self._asked[service] = replicas

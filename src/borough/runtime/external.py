@@ -16,6 +16,7 @@ import msgspec
 
 from borough.clock import Clock
 from borough.contracts.operation import Contract, Operation
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, ConfigurationError, DeclarationFaults, Fault
 from borough.ports import Replica, Send, Transport
 from borough.runtime.configuration import Configuration
@@ -184,7 +185,7 @@ class Externals:
             return _described(option, content, self._contracts[name])
         try:
             return msgspec.json.decode(content, type=dict[str, Any])
-        except (ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ConfigurationError(
                 f"{option} is no JSON document: {error}; write OpenAPI as JSON"
             ) from None

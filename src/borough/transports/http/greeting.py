@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from borough.contracts.operation import Contract
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, ContractMismatch, ServiceFailure
 from borough.transports.http.client import ClientResponse
 
@@ -117,7 +118,7 @@ async def _refused(
 def _read(response: ClientResponse) -> Hello:
     try:
         return _hello(response.body)
-    except (ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ServiceFailure(f"{HELLO} answered {response.status}, not a hello: {error}") from None
 
 

@@ -13,6 +13,7 @@ import re
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import InvalidRequest
 from borough.services.context import Principal
 
@@ -110,5 +111,5 @@ def read_principal(value: str | None) -> Principal | None:
         return None
     try:
         return _principal.decode(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)))
-    except (ValueError, RecursionError):
+    except UNREADABLE:
         raise InvalidRequest("Borough-Principal cannot be read") from None
