@@ -6,19 +6,24 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from borough.reliability.arrival import Arrival
+from borough.runtime.discovery import Directory
 from borough.runtime.pool import ThreadPool
 from borough.runtime.seen_database import DatabaseSight, SeenTransaction
 from borough.services.context import CURRENT, Call
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
 from borough.telemetry.waiting import Waits
+from borough.transports.http.client import HttpClient
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.door import Door, Identity, Route
+from borough.transports.http.limits import DependencyLimits
 from tests.telemetry.caravan import caravan
 
 TRACE = TraceContext("a" * 32, "b" * 16, is_sampled=True)
@@ -101,6 +106,26 @@ async def test_a_transaction_is_seen_waiting_for_its_database_and_its_commit(clo
         ("wait for the commit", 0.1),
         ("transaction", 0.35),
     ]
+
+
+async def test_a_call_is_seen_waiting_for_its_callers_limit(clock: Clock) -> None:
+    dependencies = Dependencies(
+        Directory({}),
+        HttpClient,
+        cast(Any, SimpleNamespace(monotonic=lambda: clock.now, random=Random())),
+        DependencyLimits(calls_in_flight=1),
+        caller="front",
+        recorder=clock.recorder,
+    )
+    bulkhead = dependencies.of("depot").bulkhead
+    bulkhead.in_flight = 1
+    waiting = asyncio.create_task(bulkhead.enter(clock.now + 10.0, TRACE))
+    await asyncio.sleep(0)
+    clock.now += 0.4
+    bulkhead.leave()
+    assert await waiting
+    assert clock.seen() == [("wait for room for calls to depot", "b", 0.4)]
+    await dependencies.close()
 
 
 @pytest.mark.parametrize("strict", [False, True])

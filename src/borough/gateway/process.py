@@ -411,6 +411,7 @@ class Process:
                 caller=caller,
                 greet=self.greeting.greet,
                 place=self.proof.origin,
+                recorder=self.host.recorder,
             ),
             self.host.recorder,
         )

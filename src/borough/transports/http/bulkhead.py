@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 
 from borough.reliability.arrival import Arrival
 from borough.reliability.waiting_line import LineTerms, WaitingLine
+from borough.telemetry.trace import TraceContext
+from borough.telemetry.waiting import Waits
 
 __all__ = ["Bulkhead"]
 
@@ -19,22 +21,31 @@ __all__ = ["Bulkhead"]
 class Bulkhead:
     """`in_flight` of at most `limit`: who makes a call looks at both, and counts itself in, where there is room."""
 
-    __slots__ = ("_eased_at", "_line", "_monotonic", "in_flight", "limit")
+    __slots__ = ("_eased_at", "_line", "_monotonic", "_waits", "in_flight", "limit")
 
     def __init__(
-        self, limit: int, burst: int, burst_s: float, monotonic: Callable[[], float]
+        self,
+        limit: int,
+        burst: int,
+        burst_s: float,
+        monotonic: Callable[[], float],
+        waits: Waits | None = None,
     ) -> None:
-        """Up to `burst` calls wait for up to `burst_s` seconds, and never longer than a tenth of their time."""
+        """Up to `burst` calls wait for up to `burst_s` seconds, and never longer than a tenth of their time.
+
+        `waits` sees for how long.
+        """
         self.limit = limit
         self._eased_at = limit * 3 // 4
         self.in_flight = 0
         self._line = WaitingLine(LineTerms(burst=burst, burst_s=burst_s, most=0, wait_s=0.0))
         self._monotonic = monotonic
+        self._waits = waits
 
-    async def enter(self, deadline: float) -> bool:
+    async def enter(self, deadline: float, trace: TraceContext | None = None) -> bool:
         """Wait for a place, and count the call in that gets one; False where there is none in time.
 
-        `deadline` is on the monotonic clock.
+        `deadline` is on the monotonic clock. The call that waits is seen to do so below `trace`.
         """
         line, now = self._line, self._monotonic()
         loop = asyncio.get_running_loop()
@@ -54,6 +65,8 @@ class Bulkhead:
             raise
         finally:
             timer.cancel()
+            if self._waits is not None and trace is not None:
+                self._waits.note(trace, now, self._monotonic())
 
     def leave(self) -> None:
         """A call that was counted in has ended; one that waits takes its place."""

@@ -21,6 +21,9 @@ from borough.reliability.repeats import Repeats
 from borough.reliability.retry_after import retry_after_s
 from borough.reliability.throttle import Throttle
 from borough.services.context import NO_DEADLINE
+from borough.telemetry.recorder import Recorder
+from borough.telemetry.trace import TraceContext
+from borough.telemetry.waiting import Waits
 from borough.transports.http.bulkhead import Bulkhead
 from borough.transports.http.client import (
     ClientResponse,
@@ -144,12 +147,17 @@ class Dependency:
         caller: str = "",
         greet: Greet | None = None,
         place: Place = lambda _service, host, port: (host, port),
+        recorder: Recorder | None = None,
     ) -> None:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
         self.limits = limits
         self.bulkhead = Bulkhead(
-            limits.calls_in_flight, limits.burst_waiting, limits.burst_s, clock.monotonic
+            limits.calls_in_flight,
+            limits.burst_waiting,
+            limits.burst_s,
+            clock.monotonic,
+            None if recorder is None else Waits(recorder, caller, f"room for calls to {service}"),
         )
         self.repeats = Repeats(limits.repeats)
         self.answered = 0
@@ -205,22 +213,34 @@ class Dependency:
         kind = RequestKind(method, target, idempotent, operation)
         return self.open(kind, sendable(headers), body, deadline)
 
-    def open(self, kind: RequestKind, fields: bytes, body: bytes, deadline: float) -> Opening:
-        """Like `stream`, for who has rendered the header fields."""
+    def open(
+        self,
+        kind: RequestKind,
+        fields: bytes,
+        body: bytes,
+        deadline: float,
+        trace: TraceContext | None = None,
+    ) -> Opening:
+        """Like `stream`, for who has rendered the header fields. What waits here is seen below `trace`."""
         held: list[Candidate[_Contact]] = []
-        return Opening(self.bulkhead, self._reach(kind, fields, body, deadline, held), held)
+        return Opening(self.bulkhead, self._reach(kind, fields, body, deadline, trace, held), held)
 
     async def close(self) -> None:
         """Close the connections; calls that run fail. Idempotent."""
         await self._client.close()
 
     def send(
-        self, kind: RequestKind, fields: bytes, body: bytes, deadline: float
+        self,
+        kind: RequestKind,
+        fields: bytes,
+        body: bytes,
+        deadline: float,
+        trace: TraceContext | None = None,
     ) -> Coroutine[Any, Any, ClientResponse]:
-        """Like `exchange`, for who has rendered the header fields."""
-        return self._reach(kind, fields, body, deadline)
+        """Like `exchange`, for who has rendered the header fields. What waits here is seen below `trace`."""
+        return self._reach(kind, fields, body, deadline, trace)
 
-    async def _admit(self, deadline: float) -> None:
+    async def _admit(self, deadline: float, trace: TraceContext | None) -> None:
         """Count a call in, or refuse what is too much: for us, or, by its own word, for the callee."""
         bulkhead, throttle = self.bulkhead, self._throttle
         if throttle.is_active:
@@ -234,7 +254,7 @@ class Dependency:
                 )
         if bulkhead.in_flight < bulkhead.limit:
             bulkhead.in_flight += 1
-        elif not await bulkhead.enter(deadline):
+        elif not await bulkhead.enter(deadline, trace):
             raise Unavailable(
                 f"{self._caller or 'This caller'} has {bulkhead.limit} calls to {self.service} in flight, "
                 "which is the limit",
@@ -247,6 +267,7 @@ class Dependency:
         fields: bytes,
         body: bytes,
         deadline: float,
+        trace: TraceContext | None,
         held: list[Candidate[_Contact]] | None = None,
     ) -> Any:
         """Send until there is an answer. A stream goes on: it is counted until its reader leaves, and
@@ -256,7 +277,7 @@ class Dependency:
         if bulkhead.in_flight < bulkhead.limit and not self._throttle.is_active:
             bulkhead.in_flight += 1
         else:
-            await self._admit(deadline)
+            await self._admit(deadline, trace)
         goes_on = False
         try:
             while True:
@@ -438,6 +459,7 @@ class Dependencies:
         caller: str = "",
         greet: Greet | None = None,
         place: Place = lambda _service, host, port: (host, port),
+        recorder: Recorder | None = None,
     ) -> None:
         """`make_client` is called for each: connections are shared by nobody."""
         self._discovery = discovery
@@ -447,6 +469,7 @@ class Dependencies:
         self._caller = caller
         self._greet = greet
         self._place = place
+        self._recorder = recorder
         self._made: dict[str, Dependency] = {}
 
     def of(self, service: str) -> Dependency:
@@ -462,6 +485,7 @@ class Dependencies:
                 caller=self._caller,
                 greet=self._greet,
                 place=self._place,
+                recorder=self._recorder,
             )
         return made
 

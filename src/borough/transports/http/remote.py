@@ -105,6 +105,7 @@ class RemoteTransport:
                     _fields(sent, call, call.key if sends_key else None),
                     sent.body or b"",
                     call.deadline,
+                    call.trace,
                 )
                 if wire.PARTIAL in response.headers.raw and call.trace is not None:
                     force_setattr(call, "partial", call.trace.span_id)
@@ -128,7 +129,7 @@ class RemoteTransport:
                 sent = codec.write_arguments(arguments)
                 kind = RequestKind(mark.method, sent.target, mark.idempotent, wire_name)
                 async with dependency.open(
-                    kind, _fields(sent, call), sent.body or b"", call.deadline
+                    kind, _fields(sent, call), sent.body or b"", call.deadline, call.trace
                 ) as response:
                     if response.status >= 300:
                         after = response.headers.get("retry-after")
