@@ -12,7 +12,8 @@ from borough.errors import DeadlineExceeded, InvalidRequest, ServiceFailure, Una
 from borough.ports import Replica
 from borough.runtime.discovery import Directory
 from borough.testing import free_port
-from borough.transports.http.dependency import Ask, Dependencies, Dependency, Incompatible
+from borough.transports.http.contacts import Ask, Incompatible
+from borough.transports.http.dependency import Dependencies, Dependency
 from borough.transports.http.limits import ClientLimits, DependencyLimits
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import MakeClient, ServeOn

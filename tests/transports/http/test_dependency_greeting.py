@@ -6,7 +6,8 @@ from borough.errors import ContractMismatch
 from borough.ports import Replica
 from borough.runtime.discovery import Directory
 from borough.testing.clock import ManualClock
-from borough.transports.http.dependency import Ask, Dependencies, Incompatible
+from borough.transports.http.contacts import Ask, Incompatible
+from borough.transports.http.dependency import Dependencies
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import MakeClient, ServeOn
 from tests.transports.http.listening import TEXT

@@ -1,4 +1,4 @@
-"""One service's calls to another one: which replica, whether at all, whether again.
+"""One service's calls to another one: whether at all, whether again.
 
 All decisions stand in `reliability`; here they are carried out over one client, whose connections no other
 dependency shares. The raw level: requests go out and answers come back as bytes, whatever they mean.
@@ -6,17 +6,16 @@ dependency shares. The raw level: requests go out and answers come back as bytes
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from borough.clock import Clock
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
-from borough.ports import Discovery, Replica
-from borough.reliability.balance import Balance, Candidate, Failure
+from borough.ports import Discovery
+from borough.reliability.balance import Candidate, Failure
 from borough.reliability.repeats import Repeats
 from borough.reliability.retry_after import retry_after_s
 from borough.reliability.throttle import Throttle
@@ -29,37 +28,17 @@ from borough.transports.http.client import (
     ClientResponse,
     ClientStream,
     HttpClient,
-    Origin,
     RequestLine,
     as_told,
     sendable,
 )
+from borough.transports.http.contacts import Contact, Contacts, Greet, Place
 from borough.transports.http.limits import DependencyLimits
 from borough.transports.http.pool import Unreachable
 
-__all__ = [
-    "Ask",
-    "Dependencies",
-    "Dependency",
-    "Greet",
-    "Incompatible",
-    "Opening",
-    "Place",
-    "RequestKind",
-]
+__all__ = ["Dependencies", "Dependency", "Opening", "RequestKind"]
 
 Fields = Sequence[tuple[bytes, bytes]]
-Ask = Callable[[str], Awaitable[ClientResponse]]
-"""Gets a target (`/borough/hello`) from one certain replica. Raises a `CallError`."""
-Incompatible = Mapping[str, Callable[[], CallError]]
-"""Operations, by wire name, that a replica must not be asked for, and the error that says why."""
-Greet = Callable[[Ask], Awaitable[Incompatible]]
-"""What is done before the first call to a replica. A `CallError` means that it cannot be called now."""
-Place = Callable[[str, str, int], Origin]
-"""The origin of a service's replica at a host and port, with whatever a client needs to know of it."""
-
-_REFUSED_FOR_S = 5.0
-"""After so long a replica that must not be asked for something is met anew: another version may stand there."""
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -73,19 +52,6 @@ class _Refusal(msgspec.Struct):
 _refusal = msgspec.json.Decoder(_Refusal).decode
 _BUSY = frozenset({"unavailable", "too-many-requests"})
 _NOT_RUN = _BUSY | {"key-in-use"}
-
-
-class _Contact:
-    """A replica with what was found out at first contact."""
-
-    __slots__ = ("incompatible", "is_met", "meeting", "met_at", "origin")
-
-    def __init__(self, origin: Origin, *, is_met: bool) -> None:
-        self.origin = origin
-        self.is_met = is_met
-        self.met_at = 0.0
-        self.incompatible: Incompatible = {}
-        self.meeting = asyncio.Lock()
 
 
 class RequestKind(RequestLine):
@@ -108,7 +74,7 @@ class Opening(AbstractAsyncContextManager[ClientStream]):
         self,
         bulkhead: Bulkhead,
         reach: Coroutine[Any, Any, ClientStream],
-        held: list[Candidate[_Contact]],
+        held: list[Candidate[Contact]],
     ) -> None:
         self._bulkhead = bulkhead
         self._reach = reach
@@ -131,9 +97,8 @@ class Dependency:
     """The calls of `caller` to `service`. `answered` and `repeats.count` are plain counters."""
 
     __slots__ = (
-        "_balance", "_caller", "_client", "_clock", "_contacts", "_discovery", "_draw", "_greet",
-        "_has_several", "_known", "_monotonic", "_place", "_throttle", "answered", "bulkhead",
-        "limits", "repeats", "service",
+        "_caller", "_client", "_clock", "_contacts", "_draw", "_monotonic", "_throttle", "answered",
+        "bulkhead", "limits", "repeats", "service",
     )  # fmt: skip
 
     def __init__(
@@ -161,19 +126,13 @@ class Dependency:
         )
         self.repeats = Repeats(limits.repeats)
         self.answered = 0
-        self._discovery = discovery
+        self._contacts = Contacts(service, discovery, client, clock, limits.balance, greet, place)
         self._client = client
         self._clock = clock
         self._monotonic = clock.monotonic
         self._draw = clock.random.random
         self._caller = caller
-        self._greet = greet
-        self._place = place
-        self._has_several = False
         self._throttle = Throttle(limits.throttle)
-        self._balance: Balance[_Contact] = Balance(limits.balance)
-        self._known: tuple[Replica, ...] = ()
-        self._contacts: dict[Replica, _Contact] = {}
 
     def exchange(
         self,
@@ -222,7 +181,7 @@ class Dependency:
         trace: TraceContext | None = None,
     ) -> Opening:
         """Like `stream`, for who has rendered the header fields. What waits here is seen below `trace`."""
-        held: list[Candidate[_Contact]] = []
+        held: list[Candidate[Contact]] = []
         return Opening(self.bulkhead, self._reach(kind, fields, body, deadline, trace, held), held)
 
     async def close(self) -> None:
@@ -268,12 +227,12 @@ class Dependency:
         body: bytes,
         deadline: float,
         trace: TraceContext | None,
-        held: list[Candidate[_Contact]] | None = None,
+        held: list[Candidate[Contact]] | None = None,
     ) -> Any:
         """Send until there is an answer. A stream goes on: it is counted until its reader leaves, and
         whom it counts for is put into `held`.
         """
-        bulkhead, attempts, avoid = self.bulkhead, 0, None
+        bulkhead, contacts, attempts, avoid = self.bulkhead, self._contacts, 0, None
         if bulkhead.in_flight < bulkhead.limit and not self._throttle.is_active:
             bulkhead.in_flight += 1
         else:
@@ -285,11 +244,11 @@ class Dependency:
                 left_s = deadline - now
                 if left_s <= 0:
                     raise DeadlineExceeded(f"No time was left to call {self.service}")
-                candidate = self._choose(kind.operation, now, avoid)
+                candidate = contacts.choose(kind.operation, now, avoid)
                 candidate.in_flight += 1
                 try:
                     contact = candidate.peer
-                    if not (contact.is_met or await self._met(contact, kind.operation, left_s)):
+                    if not (contact.is_met or await contacts.met(contact, kind.operation, left_s)):
                         continue
                     pool = self._client.pool_of(contact.origin)
                     until, timed = None, fields
@@ -324,73 +283,18 @@ class Dependency:
             if not goes_on:
                 bulkhead.leave()
 
-    # --- whom to call ----------------------------------------------------------------------------
-
-    def _choose(
-        self, operation: str, now: float, avoid: Candidate[_Contact] | None
-    ) -> Candidate[_Contact]:
-        known = self._discovery.replicas(self.service)
-        if known is not self._known:
-            self._learn(known)
-        balance = self._balance
-        candidate = balance.choose(now, self._draw, avoid)
-        if candidate is None:
-            raise Unavailable(f"No replica of {self.service} takes calls now", retry_after_s=1)
-        unfit = candidate.peer.incompatible
-        if unfit and operation in unfit:
-            able = [each for each in balance.candidates if operation not in each.peer.incompatible]
-            if not able:
-                if now - candidate.peer.met_at < _REFUSED_FOR_S:
-                    raise unfit[operation]()
-                candidate.peer.is_met = False
-                return candidate
-            candidate = min(able, key=lambda each: (each.is_out, each.in_flight))
-        return candidate
-
-    def _learn(self, known: tuple[Replica, ...]) -> None:
-        self._known = known
-        before = self._contacts
-        is_met = self._greet is None
-        self._contacts = {
-            each: before.get(each)
-            or _Contact(self._place(self.service, each.host, each.port), is_met=is_met)
-            for each in known
-        }
-        self._balance.replace(list(self._contacts.values()))
-        self._has_several = len(self._contacts) > 1
-
-    async def _met(self, contact: _Contact, operation: str, left_s: float) -> bool:
-        """First contact, once per replica; others wait for it. Returns whether the operation suits it."""
-        until = None if left_s == NO_DEADLINE else asyncio.get_running_loop().time() + left_s
-
-        async def ask(target: str) -> ClientResponse:
-            return await self._client.send(contact.origin, "GET", target, (), b"", until, True)
-
-        greet = cast(Greet, self._greet)
-        try:
-            async with asyncio.timeout_at(until), contact.meeting:
-                if not contact.is_met:
-                    contact.incompatible = await greet(ask)
-                    contact.is_met = True
-                    contact.met_at = self._monotonic()
-        except TimeoutError:
-            raise DeadlineExceeded(f"{self.service} did not introduce itself in time") from None
-        except (ServiceFailure, Unavailable) as error:
-            raise Unreachable(f"{self.service} did not introduce itself: {error}") from error
-        return operation not in contact.incompatible
-
     # --- what became of it -----------------------------------------------------------------------
 
-    def _note_answer(self, candidate: Candidate[_Contact], began: float) -> None:
+    def _note_answer(self, candidate: Candidate[Contact], began: float) -> None:
         self.answered += 1
-        if candidate.failures or self._has_several:
+        if candidate.failures or self._contacts.are_several:
             now = self._monotonic()
-            self._balance.succeeded(candidate, now, now - began)
+            self._contacts.balance.succeeded(candidate, now, now - began)
 
     async def _turned_away(
         self,
         attempts: int,
-        candidate: Candidate[_Contact],
+        candidate: Candidate[Contact],
         answer: Any,
         began: float,
         deadline: float,
@@ -400,7 +304,7 @@ class Dependency:
         body = answer.body if isinstance(answer, ClientResponse) else await answer.peek()
         refusal = _read_refusal(body)
         if refusal is not None and refusal.code in _BUSY:
-            self._balance.failed(candidate, Failure.REFUSED, now, 0.0)
+            self._contacts.balance.failed(candidate, Failure.REFUSED, now, 0.0)
             self._throttle.note_refusal(now, self.answered)
         else:
             self._note_answer(candidate, began)
@@ -408,12 +312,12 @@ class Dependency:
                 return None
         asked_s = retry_after_s(answer.headers.get("retry-after"))
         # What one replica asks for does not bind another one.
-        return self._wait(attempts, deadline - now, None if self._has_several else asked_s)
+        return self._wait(attempts, deadline - now, None if self._contacts.are_several else asked_s)
 
     def _wait_after(
         self,
         attempts: int,
-        candidate: Candidate[_Contact],
+        candidate: Candidate[Contact],
         error: CallError,
         idempotent: bool,
         deadline: float,
@@ -422,10 +326,10 @@ class Dependency:
         now = self._monotonic()
         is_unreachable = isinstance(error, Unreachable)
         if is_unreachable:
-            candidate.peer.is_met = self._greet is None  # another process may take its place
+            self._contacts.lose(candidate.peer)
         if is_unreachable or isinstance(error, (ServiceFailure, DeadlineExceeded)):
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
-            self._balance.failed(candidate, failure, now, self._draw())
+            self._contacts.balance.failed(candidate, failure, now, self._draw())
         may_repeat = isinstance(error, Unavailable) or (
             idempotent and isinstance(error, ServiceFailure)
         )
