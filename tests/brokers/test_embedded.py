@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -195,6 +196,19 @@ async def test_a_folder_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="choose a writable data folder"):
         await EmbeddedBroker(tmp_path / "file" / "events", SystemClock()).open()
+
+
+async def test_a_shortage_of_files_is_said_with_the_remedy_and_passes(tmp_path: Path) -> None:
+    async with opened(tmp_path) as broker:
+        await broker.publish([numbered(0)])
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most[1]))
+        try:
+            with pytest.raises(BrokerError, match=r"cannot be read: Too many open files; .*ulimit"):
+                await broker.subscribe("readers", TOPIC, 0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        assert await everything(broker) == [numbered(0)]
 
 
 async def test_a_closed_broker_ends_its_subscriptions_and_takes_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ that is still there finds the next one there too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -194,11 +195,13 @@ class Segments:
         self._topic = zlib.crc32(folder.name.encode())
 
     def bases(self) -> list[int]:
-        """The first number of each segment, in order."""
+        """The first number of each segment, in order. Raises `BrokerError`."""
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise _unreadable(self.folder, error) from error
         return sorted(
             int(name[:_DIGITS])
             for name in names
@@ -212,12 +215,14 @@ class Segments:
         return f"{self._prefix}{base:0{_DIGITS}d}{_SUFFIX}"
 
     def open(self, base: int, flags: int = os.O_RDONLY) -> Segment | None:
-        """The segment with this first number; None where there is none."""
+        """The segment with this first number; None where there is none. Raises `BrokerError`."""
         path = self.path(base)
         try:
             fd = os.open(path, flags | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _unreadable(path, error) from error
         try:
             return Segment(path, fd, self._head(path, fd, base))
         except BaseException:
@@ -277,3 +282,9 @@ class Segments:
                 os.unlink(self.path(base))
         if bases:
             sync_folder(self.folder)
+
+
+def _unreadable(path: str | Path, error: OSError) -> BrokerError:
+    are_too_many = error.errno in (errno.EMFILE, errno.ENFILE)
+    remedy = "; look at how many files may be open (`ulimit -n`)" if are_too_many else ""
+    return BrokerError(f"{path} cannot be read: {error.strerror}{remedy}")
