@@ -12,6 +12,7 @@ from borough.contracts.openapi import openapi
 from borough.contracts.reading import read_contract
 from borough.gateway.documents import described
 from borough.gateway.edge import OwnDocuments
+from borough.transports.http.message import Request, Response
 from tests.gateway.library import Library, Town
 from tests.requirements import require_tool
 from tests.transports.http.listening import Service
@@ -31,10 +32,16 @@ def document() -> dict[str, object]:
 
 
 @asynccontextmanager
-async def opened(town: Town, width: int = 1280) -> AsyncIterator[Page]:
-    """The docs page of a town; whatever the browser complains about fails the test."""
+async def opened(town: Town, width: int = 1280, below: str = "") -> AsyncIterator[Page]:
+    """The docs page of a town, `below` the path that a proxy takes away; no complaint of the browser passes."""
     complaints: list[str] = []
-    service = await Service.open(town.edge.answer)
+
+    async def answer(request: Request) -> Response:
+        assert request.path.startswith(f"{below}/"), request.path
+        request.path = request.path.removeprefix(below)
+        return await town.edge.answer(request)
+
+    service = await Service.open(answer)
     try:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
@@ -43,7 +50,7 @@ async def opened(town: Town, width: int = 1280) -> AsyncIterator[Page]:
             page = await browser.new_page(viewport={"width": width, "height": 800})
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
-            await page.goto(f"http://127.0.0.1:{service.origin[1]}/docs")
+            await page.goto(f"http://127.0.0.1:{service.origin[1]}{below}/docs")
             await expect(page.locator(".operation").first).to_be_visible()
             yield page
             await browser.close()
@@ -83,6 +90,15 @@ async def test_it_tries_an_operation_with_a_token(town: Town) -> None:
         await send.click()
         await expect(form(page, "shelf").locator(".status")).to_have_text("200")
         await expect(form(page, "shelf").locator("pre").first).to_contain_text('"user": "anna"')
+
+
+async def test_below_a_path_of_another_server_it_asks_there(town: Town) -> None:
+    async with opened(town, below="/api") as page:
+        await expect(page).to_have_title("library API")
+        await page.click("nav a:has-text('who')")
+        await form(page, "who").get_by_role("button", name="Send").click()
+        await expect(form(page, "who").locator(".status")).to_have_text("200")
+    assert (await town.get("/docs/")).headers.get("location") == "../docs"
 
 
 async def test_it_offers_a_body_that_fits_and_shows_a_stream(town: Town) -> None:

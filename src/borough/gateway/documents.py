@@ -136,7 +136,7 @@ class DocsPage:
         """One of the page's files. Raises `NotFound`."""
         only_get(request)
         if request.path == "/docs/":
-            return Response(308, [(b"location", b"/docs")])
+            return Response(308, [(b"location", b"../docs")])
         if request.path not in _DOCS_FILES:
             raise NotFound(f"There is nothing at {request.path}")
         if request.path not in self._files:

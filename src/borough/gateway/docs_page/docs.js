@@ -1,9 +1,9 @@
-// The docs page: reads /openapi.json of this server and lays it out by service. Loads nothing else.
+// The docs page: reads openapi.json beside it and lays it out by service. Loads nothing else.
 
 import { el, inline, prose } from "./dom.js";
 import { readOperations } from "./operations.js";
 import { resolver, row, rows } from "./schema.js";
-import { tryForm } from "./tryit.js";
+import { root, tryForm } from "./tryit.js";
 
 const byId = (id) => document.getElementById(id);
 const token = () => byId("token").value.trim();
@@ -159,8 +159,8 @@ function startTheme() {
 }
 
 async function show() {
-  const response = await fetch("/openapi.json");
-  if (!response.ok) throw new Error(`/openapi.json answered ${response.status}`);
+  const response = await fetch(`${root}/openapi.json`);
+  if (!response.ok) throw new Error(`${root}/openapi.json answered ${response.status}`);
   const api = await response.json();
   const resolve = resolver(api);
   const found = groups(api, readOperations(api, resolve));

@@ -5,6 +5,9 @@ import { exampleOf } from "./schema.js";
 
 const SHOWN = 200_000;
 
+// Where all of the system lies: empty, or the path that another server has put before it.
+export const root = new URL("..", import.meta.url).pathname.slice(0, -1);
+
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
@@ -99,7 +102,7 @@ function requestOf(operation, inputs, body, token) {
   }
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body) headers["Content-Type"] = body.kind;
-  const target = path + (query.size ? `?${query}` : "");
+  const target = root + path + (query.size ? `?${query}` : "");
   return { method: operation.method, target, headers, body: body ? body.input.value : undefined };
 }
 
