@@ -20,6 +20,7 @@ import msgspec
 from borough.cli.address import Address, forget_address, other_first, write_address
 from borough.cli.keeping import kept
 from borough.cli.output import complain, results, settle_output
+from borough.cli.ownership import told_of_owner
 from borough.cli.serving import serve
 from borough.console.many_processes import fleet_mounts
 from borough.console.one_process import tells
@@ -110,7 +111,8 @@ async def _serve_services(
 ) -> int:
     system = System.load(options.path, flags=flags)
     chosen = _chosen(system, options.topology, names)
-    for sentence in reminders(system.configuration.data_folder, {}):
+    folder = system.configuration.data_folder
+    for sentence in [*reminders(folder, {}), *told_of_owner(folder)]:
         complain(sentence)
     apart = ServicesApart(system, chosen, options.mock, tells)
     host = apart.process.host

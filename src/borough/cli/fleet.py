@@ -24,6 +24,7 @@ from borough.cli.address import Address, forget_address, other_first, write_addr
 from borough.cli.fleet_view import FleetView
 from borough.cli.keeping import kept
 from borough.cli.output import results, settle_output
+from borough.cli.ownership import told_of_owner
 from borough.cli.patient_stream import PatientStream
 from borough.cli.signals import hangs_up, quit_from_now_on
 from borough.clock import SystemClock
@@ -134,7 +135,7 @@ class _Fleet:
     async def _run(self, launch: Launch, clock: SystemClock, commands: CommandSocket) -> int:
         left = rolled_out(self.folder, self.topology)
         others = faults_of_others(self.system, self.topology.name)
-        for sentence in [*reminders(self.folder, left), *others]:
+        for sentence in [*reminders(self.folder, left), *told_of_owner(self.folder), *others]:
             self.view.say(sentence)
         supervisor = Supervisor(
             self.system,

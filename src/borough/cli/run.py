@@ -214,6 +214,7 @@ def _known_resources(issuer: type[Any]) -> list[type[Any]]:
 
 async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     from borough.cli.keeping import kept
+    from borough.cli.ownership import told_of_owner
     from borough.console.one_process import mounts
     from borough.gateway.process import Process
     from borough.runtime.code import reminders
@@ -223,8 +224,8 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
 
     system, stand_ins = mocked(System.load(options.path, flags=flags), options.mock)
     edge, internal = system.configuration.options.edge, system.configuration.options.internal
-    others = faults_of_others(system, ONE)
-    for sentence in [*reminders(system.configuration.data_folder, {}), *others]:
+    folder, others = system.configuration.data_folder, faults_of_others(system, ONE)
+    for sentence in [*reminders(folder, {}), *told_of_owner(folder), *others]:
         complain(sentence)
     process = Process(
         system, stand_ins=stand_ins, edge_port=edge.port, internal_port=internal.port, mounts=mounts
@@ -235,7 +236,6 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     def ready() -> Generator[None, None, None]:
         otlp = keeper.url if keeper is not None else ""
         address = Address(os.getpid(), process.edge_url, process.internal_url, otlp=otlp)
-        folder = process.host.data_folder
         told = other_first(folder, write_address(folder, address), address)
         if told is not None:
             print(f"borough: {told}", file=sys.stderr)
@@ -243,7 +243,7 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
             results(lambda: _announce(options, process, address, stand_ins, rows))
             yield
         finally:
-            forget_address(process.host.data_folder, address)
+            forget_address(folder, address)
 
     async with kept(system.configuration, process.clock) as keeper:
         if keeper is not None:
