@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from borough.runtime.options import EventOptions, Options, SystemFacts
+from borough.runtime.data_options import EventOptions
+from borough.runtime.options import Options, SystemFacts
 from borough.runtime.oversights import oversights
 from borough.runtime.system import System
 from borough.runtime.wiring import make_plan

@@ -12,13 +12,8 @@ from types import FunctionType, ModuleType
 
 from borough.contracts.source import source_place
 from borough.contracts.struct import Event
-from borough.runtime.options import (
-    KafkaOptions,
-    LimitOptions,
-    Options,
-    RabbitmqOptions,
-    SystemFacts,
-)
+from borough.runtime.data_options import KafkaOptions, RabbitmqOptions
+from borough.runtime.options import LimitOptions, Options, SystemFacts
 from borough.runtime.service_facts import ServiceFacts
 from borough.runtime.wiring import Plan, ServicePlan
 
