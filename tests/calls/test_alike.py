@@ -28,7 +28,7 @@ from borough import (
     patch,
     post,
 )
-from borough.errors import InvalidRequest, ServiceFailure
+from borough.errors import InvalidRequest, ServiceFailure, Unavailable
 from borough.testing import Running, start
 
 
@@ -123,6 +123,9 @@ class Shelf(Protocol):
     @get("/pages")
     def pages(self) -> AsyncIterator[int]: ...
 
+    @get("/loans")
+    def loans(self) -> AsyncIterator[int]: ...
+
 
 class Threadbare(Worn):
     """It has not even what it declares."""
@@ -199,6 +202,10 @@ class ShelfService(Service, Shelf):
     async def pages(self) -> AsyncIterator[int]:
         yield 1
         await _cancelled()
+
+    async def loans(self) -> AsyncIterator[int]:
+        yield 1
+        raise Unavailable("The register is being bound", retry_after_s=7)
 
 
 async def _cancelled() -> None:
@@ -306,3 +313,11 @@ async def test_a_stream_that_waits_for_what_is_cancelled_has_failed(running: Run
     with pytest.raises(ServiceFailure):
         await anext(pages)
     assert await running.client(Shelf).mine() == "mine"
+
+
+async def test_a_stream_that_ends_for_now_says_when_to_come_again(running: Running) -> None:
+    loans = aiter(running.client(Shelf).loans())
+    assert await anext(loans) == 1
+    with pytest.raises(Unavailable, match="bound") as raised:
+        await anext(loans)
+    assert raised.value.retry_after_s == 7

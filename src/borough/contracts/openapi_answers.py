@@ -112,7 +112,7 @@ def _stream(operation: OperationDescriptor, refer: Refer, example: Any) -> Schem
     assert operation.result is not None
     lines = [
         _line("item", schema_of(operation.result, refer)),
-        _line("problem", _PROBLEM_REF),
+        _line("problem", _PROBLEM_REF, retry_after_s={"type": "integer", "minimum": 1}),
         _line("end", {"const": True}),
     ]
     media: Schema = {"schema": {"oneOf": lines}}
@@ -125,8 +125,8 @@ def _stream(operation: OperationDescriptor, refer: Refer, example: Any) -> Schem
     }
 
 
-def _line(name: str, schema: Schema) -> Schema:
-    return {"type": "object", "properties": {name: schema}, "required": [name]}
+def _line(name: str, schema: Schema, **beside: Schema) -> Schema:
+    return {"type": "object", "properties": {name: schema, **beside}, "required": [name]}
 
 
 def refusals(

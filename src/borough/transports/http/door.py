@@ -292,7 +292,12 @@ async def _lines(
         document = problem_document(problem, code, call.trace.trace_id if call.trace else None)
         yield b'{"problem":' + _told(document) + b"}\n"
     except CallError as error:
-        yield b'{"problem":' + _told(_document(error, call.trace)) + b"}\n"
+        after = (
+            b""
+            if error.retry_after_s is None
+            else b',"retry_after_s":%d' % _whole_s(error.retry_after_s)
+        )
+        yield b'{"problem":' + _told(_document(error, call.trace)) + after + b"}\n"
     finally:
         await stream.aclose()
 
@@ -376,6 +381,11 @@ def _document(error: CallError, trace: TraceContext | None) -> dict[str, Any]:
     return document
 
 
+def _whole_s(seconds: float) -> int:
+    """As `Retry-After` has them."""
+    return max(1, round(seconds))
+
+
 def _told(document: dict[str, Any]) -> bytes:
     """A problem document as it is sent: a detail made of an inner error may hold a secret of ours."""
     return without_secrets_in(JSON.encode(document))
@@ -398,7 +408,7 @@ def problem_response(error: CallError, trace: TraceContext | None = None) -> Res
     """A `CallError` as RFC 9457."""
     headers: list[tuple[bytes, bytes]] = [_PROBLEM]
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+        headers.append((b"retry-after", b"%d" % _whole_s(error.retry_after_s)))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
     if isinstance(error, Unauthenticated):

@@ -7,7 +7,7 @@ goes, and what is done when that fails, is the dependency's.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -55,6 +55,8 @@ class _Line(msgspec.Struct):
 
     item: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     problem: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    retry_after_s: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Beside a problem what `Retry-After` is where it has an answer of its own."""
     end: bool = False
 
 
@@ -112,8 +114,8 @@ class RemoteTransport:
                 if response.status < 300:
                     fields = list(response.headers.items()) if operation.is_reply else ()
                     return codec.read_result(response.body, fields)
-                after = response.headers.get("retry-after")
-                raise _failure(codec, response.status, response.body, after)
+                after_s = retry_after_s(response.headers.get("retry-after"))
+                raise _failure(codec, response.status, response.body, after_s)
             except CallError as error:
                 error.about = wire_name
                 raise
@@ -132,8 +134,8 @@ class RemoteTransport:
                     kind, _fields(sent, call), sent.body or b"", call.deadline, call.trace
                 ) as response:
                     if response.status >= 300:
-                        after = response.headers.get("retry-after")
-                        raise _failure(codec, response.status, await response.read(), after)
+                        after_s = retry_after_s(response.headers.get("retry-after"))
+                        raise _failure(codec, response.status, await response.read(), after_s)
                     async for item in _items(codec, response):
                         yield item
             except CallError as error:
@@ -190,15 +192,13 @@ async def _items(codec: Codec, stream: ClientStream) -> AsyncIterator[Any]:
             if line.end:
                 return
             if not isinstance(line.problem, msgspec.UnsetType):
-                raise _failure(codec, 0, bytes(line.problem), None)
+                raise _failure(codec, 0, bytes(line.problem), line.retry_after_s)
             if not isinstance(line.item, msgspec.UnsetType):
                 yield codec.read_result(bytes(line.item))
     raise ServiceFailure(f"The stream of {codec.operation.wire_name} broke off before its end")
 
 
-def _failure(
-    codec: Codec, status: int, body: bytes, retry_after: str | None
-) -> CallError | Problem:
+def _failure(codec: Codec, status: int, body: bytes, after_s: float | None) -> CallError | Problem:
     """What an answer that is no result means: a declared problem, or the `CallError` of its code."""
     name = codec.operation.wire_name
     try:
@@ -216,6 +216,6 @@ def _failure(
     error.errors = document.errors
     if document.retryable is not None:
         error.retryable = document.retryable  # type: ignore[misc]
-    if (asked_s := retry_after_s(retry_after)) is not None:
-        error.retry_after_s = asked_s
+    if after_s is not None:
+        error.retry_after_s = after_s
     return error
