@@ -113,6 +113,11 @@ async def test_a_call_inside_an_open_transaction_is_refused(running: Running) ->
         await running.client(Desk).inside()
 
 
+async def test_a_transaction_around_a_call_is_not_open_in_who_is_called(running: Running) -> None:
+    async with running.database("desk").transaction():
+        assert (await running.client(Desk, user="ann").ask()).caller == "desk"
+
+
 async def test_the_callee_cannot_change_the_callers_context(running: Running) -> None:
     _, after = await running.client(Desk).moods()
     assert after == "mine"

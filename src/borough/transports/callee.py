@@ -37,6 +37,7 @@ __all__ = ["Callee", "KeyedRun", "is_cancelled", "unreached"]
 
 _log = logging.getLogger("borough.calls")
 _ENDED = object()
+_become, _begun = CURRENT.set, IN_TRANSACTION.get  # bound once: they are used for every call
 
 
 class KeyedRun(Protocol):
@@ -139,8 +140,9 @@ class Callee:
             step = context.run(next, work, _ENDED)
             if step is not _ENDED:
                 await self._rest(_go_on(context, work, step), call, task)
-            if type(result[0]) is not self._usual:
-                result[0] = self._fitted(result[0])
+            answer = result[0]
+            if type(answer) is not self._usual:
+                answer = self._fitted(answer)
             if sight is not None:
                 ended = monotonic()
                 took = ended - began
@@ -153,7 +155,7 @@ class Callee:
                     sight.ended(edge, call, parent, (began, ended), arguments)
                 elif took >= sight.slow_s or call.partial:
                     sight.passed(edge, call, (began, ended), arguments)
-            return result[0]
+            return answer
         except BaseException as raised:
             error = self._failures.counted(raised, arguments, call)
             if sight is not None:
@@ -390,8 +392,8 @@ def _go_deeper(call: Call, recorder: Recorder) -> None:
 
 def _enter(call: Call) -> None:
     """The new context is the handler's: its own call, and no transaction of the caller's."""
-    CURRENT.set(call)
-    if IN_TRANSACTION.get() is not None:
+    _become(call)
+    if _begun() is not None:
         IN_TRANSACTION.set(None)
 
 
@@ -400,9 +402,11 @@ def _steps(
 ) -> Generator[Any, Any, None]:
     """The handler's run within its context; the result is put into `result`.
 
-    No transaction of the caller's is open in there: its client refuses the call.
+    A call that was made before a transaction may be awaited inside it.
     """
-    CURRENT.set(call)
+    _become(call)
+    if _begun() is not None:
+        IN_TRANSACTION.set(None)
     result.append((yield from coroutine))  # type: ignore[misc]
 
 
