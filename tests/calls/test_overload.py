@@ -150,7 +150,7 @@ async def test_for_one_too_many_the_oldest_is_refused_at_once(town: Town) -> Non
         await town.until_inside(min(number + 1, 4))
     status, detail, after = told(await asked[2])
     assert (status, after) == (503, "1")
-    assert "full queue" in detail
+    assert "full queue: newer" in detail
     town.kiosk.printed.set()
     responses = await asyncio.gather(*asked)
     assert [response.status for response in responses] == [200, 200, 503, 200, 200]
@@ -177,7 +177,7 @@ async def test_one_too_many_of_a_burst_is_refused_at_once(town: Town) -> None:
         await town.until_inside(number + 1)
     status, detail, after = told(await town.ask("/kiosk/papers/9", timeout_s=60.0))
     assert (status, after) == (503, "1")
-    assert "full queue" in detail
+    assert "full queue: those that came before" in detail
     town.kiosk.printed.set()
     assert [response.status for response in await asyncio.gather(*asked)] == [200] * 6
     assert town.kiosk.begun == list(range(6))

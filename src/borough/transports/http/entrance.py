@@ -77,6 +77,7 @@ class Entrance:
         """How many calls have been refused."""
         self._full = _refusal(f"{service} is at its limit of calls at work, and none may wait")
         self._crowded = _refusal(f"{service} has a full queue: newer calls go first")
+        self._burst = _refusal(f"{service} has a full queue: those that came before go first")
         self._late = _refusal(f"{service} could not begin this call soon enough for its deadline")
 
     def arrive(
@@ -119,7 +120,7 @@ class Entrance:
         gone: list[Arrival] = []
         self.line.add(arrival, now, gone)
         for each in gone:
-            self._turn_away(each, self._crowded)
+            self._turn_away(each, self._crowded if self.line.is_overload else self._burst)
         if self._timer is None:
             self._arm()
         return arrival if arrival.waiter is not None else None
