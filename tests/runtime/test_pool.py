@@ -54,6 +54,15 @@ async def test_a_thread_keeps_its_place_until_it_ends_although_its_caller_has_le
     pool.close()
 
 
+async def test_threads_work_where_python_was_built_without_ctypes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    pool = ThreadPool("shop", 1, 0)
+    assert await pool.run(int) == 0
+    pool.close()
+
+
 async def test_what_has_not_begun_is_not_done_once_nobody_waits_for_it() -> None:
     pool, work, done = ThreadPool("shop", 1, 1), Blocked(), list[int]()
     working = asyncio.create_task(pool.run(work))

@@ -50,9 +50,9 @@ def give_large_blocks_back() -> None:
     By itself it keeps, for each thread that has once had such a block, the memory for the next: 19 MiB for
     a password's hash.
     """
-    import ctypes
+    with suppress(ImportError, AttributeError, OSError):  # a Python may be built without ctypes
+        import ctypes
 
-    with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
