@@ -96,6 +96,16 @@ def until_dead(root: Path, count: int) -> list[Any]:
     raise AssertionError(f"not {count} are dead: {groups}")
 
 
+def until_read(root: Path, ran: Ran, ids: list[int]) -> None:
+    found: object = None
+    for _ in range(40):  # each look starts a process: a poll that waits long enough by itself
+        found = ran.request("/readers/readers")
+        if found == (200, ids):
+            return
+        borough(root, "dead")
+    raise AssertionError(found)
+
+
 def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
     for text in ("one", "two"):
         assert post(ran, "/notes/notes", {"text": text}) == 201
@@ -120,14 +130,44 @@ def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:
     status, output, _ = borough(root, "replay", "--group", group["group"])
     assert (status, output.splitlines()[0][:10]) == (0, "2 replayed")
     assert "out of order" in output
-    found: tuple[int, Any] = (0, None)
-    for _ in range(40):
-        found = ran.request("/readers/readers")
-        if found == (200, [1, 2]):
-            break
-        borough(root, "dead")
-    assert found == (200, [1, 2])
+    until_read(root, ran, [1, 2])
     assert borough(root, "dead") == (0, "nothing is dead\n", "")
+
+
+def renamed(root: Path, before: str, after: str) -> None:
+    """The system's folder has another version, as after a rollout from elsewhere."""
+    code = root / "readers" / "service.py"
+    code.write_text(code.read_text().replace(f"def {before}(", f"def {after}("))
+
+
+def test_a_handler_of_what_runs_is_replayed_though_the_folder_has_it_not(
+    root: Path, ran: Ran
+) -> None:
+    assert post(ran, "/notes/notes", {"text": "one"}) == 201
+    until_dead(root, 1)
+    renamed(root, "remember", "recall")
+    (root / "readers" / "mended").touch()
+    status, output, error = borough(root, "replay", "readers.remember")
+    assert (status, error) == (0, "")
+    assert "1 replayed; a running service takes them within seconds\n" in output
+    until_read(root, ran, [1])
+    assert borough(root, "dead", "readers.remember") == (0, "nothing is dead\n", "")
+
+
+def test_a_replay_for_which_nobody_reads_says_so(root: Path, ran: Ran) -> None:
+    assert post(ran, "/notes/notes", {"text": "one"}) == 201
+    until_dead(root, 1)
+    ran.process.terminate()
+    assert ran.process.wait(30) == 0
+    renamed(root, "remember", "recall")
+    (root / "readers" / "mended").touch()
+    with running(root) as other:
+        assert post(other, "/notes/notes", {"text": "two"}) == 201
+        until_read(root, other, [2])
+        renamed(root, "recall", "remember")
+        status, output, _ = borough(root, "replay", "readers.remember")
+    assert status == 0
+    assert "1 replayed; those of readers.remember wait: no process that runs has it now" in output
 
 
 def test_a_cause_that_a_customer_has_chosen_gives_the_terminal_no_orders(

@@ -139,6 +139,7 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _rebuild(options: argparse.Namespace, system: System) -> int:
     from borough.clock import SystemClock
+    from borough.runtime.code import reminders
     from borough.runtime.generations import rebuild
     from borough.runtime.topics import handlers_of, opened_store
 
@@ -150,7 +151,11 @@ async def _rebuild(options: argparse.Namespace, system: System) -> int:
     }
     if options.name not in projections:
         known = ", ".join(sorted(projections)) or "none"
-        raise ConfigurationError(f"there is no projection {options.name}; projections are {known}")
+        there = reminders(system.configuration.data_folder, {})
+        remedy = "; one that was rolled out is in the folder it came from: name that by --system"
+        raise ConfigurationError(
+            f"there is no projection {options.name}; projections are {known}{remedy if there else ''}"
+        )
     service, tables = projections[options.name]
     async with opened_store(system.configuration, service, SystemClock()) as store:
         if store is None:
@@ -167,6 +172,7 @@ async def _rebuild(options: argparse.Namespace, system: System) -> int:
 async def _act(options: argparse.Namespace, system: System) -> int:
     from borough.clock import SystemClock
     from borough.runtime.dead_letters import DeadLetters, Selection
+    from borough.runtime.leases import consumed
     from borough.runtime.topics import handlers_of, opened_store, pushes_of, survey
 
     clock = SystemClock()
@@ -187,9 +193,14 @@ async def _act(options: argparse.Namespace, system: System) -> int:
         if dot:
             chosen = Selection(options.name, options.group, options.id)
     found: list[Any] = []
+    taken: set[str] = set()
     for service in services:
         async with opened_store(system.configuration, service, clock) as store:
             if store is not None:
+                # What runs may be another version than what lies in the system's folder.
+                running = await consumed(store, clock.epoch_s())
+                known |= running
+                taken |= running or known
                 found += await _asked(DeadLetters(store, clock), options, chosen, known)
     if options.name and not found and options.name not in known.union(handlers):
         raise ConfigurationError(
@@ -205,7 +216,7 @@ async def _act(options: argparse.Namespace, system: System) -> int:
             )
         _show(found, options)
         return 1 if found else 0
-    _tell(found, options)
+    _tell(found, taken, options)
     return 0 if found else 1
 
 
@@ -284,7 +295,7 @@ def _plain(one: DeadGroup | DeadEvent) -> dict[str, Any]:
     return fields
 
 
-def _tell(found: Sequence[DeadEvent], options: argparse.Namespace) -> None:
+def _tell(found: Sequence[DeadEvent], taken: set[str], options: argparse.Namespace) -> None:
     late = [event for event in found if event.key is not None and not event.holds]
     if options.json:
         ids = [event.event_id for event in found]
@@ -297,7 +308,14 @@ def _tell(found: Sequence[DeadEvent], options: argparse.Namespace) -> None:
     if not found:
         print("nothing to replay")
         return
-    print(f"{len(found)} replayed; a running service takes them within seconds")
+    left = sorted({event.handler for event in found} - taken)
+    when = "a running service takes them within seconds"
+    if left:
+        when = (
+            f"those of {', '.join(left)} wait: no process that runs has it now "
+            "(another version, or a rollout is under way)"
+        )
+    print(f"{len(found)} replayed; {when}")
     if late:
         print(f"{len(late)} of them out of order: later events of their keys may have been handled")
 

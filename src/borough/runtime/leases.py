@@ -19,7 +19,7 @@ from borough.errors import BrokerError, StoreError
 from borough.ports import Store, StoreTransaction
 from borough.reliability.lease import Lease, LeaseLost, LeaseRow, Terms, take
 
-__all__ = ["Leases", "check_lease", "hold_lease", "until_set"]
+__all__ = ["Leases", "check_lease", "consumed", "hold_lease", "until_set"]
 
 _log = logging.getLogger("borough.leases")
 
@@ -40,6 +40,7 @@ _HOLD = """
 update borough_leases set until = until where role = $1 and owner = $2 and epoch = $3
 """
 _CHECK = "select 1 from borough_leases where role = $1 and owner = $2 and epoch = $3"
+_CONSUMED = "select role from borough_leases where substr(role, 1, 8) = 'consume ' and until > $1"
 
 
 class _Questions(Protocol):
@@ -62,6 +63,11 @@ async def check_lease(tx: _Questions, lease: Lease) -> None:
     """Raise `LeaseLost` unless this very lease is in force, as `tx` sees it; many may do so side by side."""
     if await tx.maybe(int, _CHECK, lease.role, lease.owner, lease.epoch) is None:
         raise LeaseLost(f"{lease.role} is held by another process now")
+
+
+async def consumed(store: Store, now: float) -> frozenset[str]:
+    """The handlers, by name, for which a process reads at this moment: whatever its code is."""
+    return frozenset(role.split(" ")[1] for role in await store.all(str, _CONSUMED, now))
 
 
 async def until_set(event: asyncio.Event, timeout_s: float) -> bool:
