@@ -60,6 +60,19 @@ async def test_calls_one_after_another_use_one_connection(
     assert list(ports.values()) == [12]
 
 
+async def test_a_call_in_a_threads_own_loop_is_refused_and_spoils_no_other(
+    serve: ServeOn, make_client: MakeClient
+) -> None:
+    service, client = await serve(echo), make_client()
+
+    def call() -> None:
+        asyncio.run(client.send(service.origin, "GET", "/"))
+
+    with pytest.raises(RuntimeError, match="in another event loop than its service's"):
+        await asyncio.to_thread(call)
+    assert (await client.send(service.origin, "GET", "/")).status == 200
+
+
 async def test_calls_at_the_same_time_use_bounded_connections_in_turn(
     serve: ServeOn, make_client: MakeClient
 ) -> None:

@@ -92,7 +92,8 @@ class HttpClient:
         self._ssl = ssl
         self._headers = rendered_fields(headers)
         self._pools: dict[Origin, OriginPool] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        # Not that of whoever calls first: it may be a thread's own.
+        self._loop = _running_loop()
         self._deadlines: Deadlines | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -214,8 +215,9 @@ class HttpClient:
         return self._pools.get(origin) or self._open_pool(origin)
 
     def _open_pool(self, origin: Origin) -> OriginPool:
-        if self._loop is None or self._deadlines is None:
+        if self._loop is None:
             self._loop = asyncio.get_running_loop()
+        if self._deadlines is None:
             self._deadlines = Deadlines(self._loop)
         pool = OriginPool(origin, self.limits, self._ssl, self._deadlines, self._loop)
         if self._is_closed:
@@ -235,3 +237,10 @@ class HttpClient:
                 del self._pools[origin]
         more = bool(self._pools)
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep, loop) if more else None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

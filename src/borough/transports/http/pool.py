@@ -95,6 +95,11 @@ class OriginPool:
 
     async def acquire(self, deadline: float | None) -> ClientConnection:
         """A connection for one request. Raises `Unavailable` or `DeadlineExceeded`."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                f"{self.name} was called in another event loop than its service's; a thread calls by "
+                "asyncio.run_coroutine_threadsafe(..., loop)"
+            )
         while True:
             connection = self.take()
             if connection is not None:
