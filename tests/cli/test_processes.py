@@ -226,7 +226,22 @@ def test_a_failing_open_is_one_sentence(tmp_path: Path) -> None:
     assert error == (
         f"borough: notes could not be opened: RuntimeError: no mail server ({place}:8)\n"
     )
-    assert process.returncode == 2
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["--port", "0"], ["--only", "notes"]], ids=["one process", "one of its parts"]
+)
+def test_a_database_that_is_away_at_the_start_is_worth_another_start(
+    tmp_path: Path, words: list[str]
+) -> None:
+    root = write_system(tmp_path, "memo")
+    address = f"data.postgres.url=postgresql://127.0.0.1:{free_port()}/memo_{{service}}"
+    with spawned("run", str(root), "--store", "postgres", *words, "--set", address) as process:
+        _, error = process.communicate(timeout=PATIENCE_S)
+    assert "cannot be reached: " in error
+    assert "Traceback" not in error
+    assert process.returncode == 1  # 2 would keep a service manager from trying again
 
 
 def test_reload_begins_anew_and_leaves_no_child_behind(root: Path) -> None:

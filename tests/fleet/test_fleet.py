@@ -297,9 +297,17 @@ def test_a_token_that_others_may_read_ends_the_start_with_its_remedy(
 def test_an_open_that_fails_is_told_at_once_as_in_one_process(tmp_path: Path) -> None:
     failing = LEDGER_SERVICE.replace('print("the ledger is open")', "raise ValueError('no ink')")
     refused = refused_run(write_village(tmp_path, ledger__service=failing), "fleet")
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     assert "borough: ledger.1: ledger could not be opened: ValueError: no ink" in refused.stderr
     assert "begun anew" not in refused.stderr
+
+
+def test_a_database_that_is_away_when_a_fleet_starts_is_worth_another_start(root: Path) -> None:
+    address = f"data.postgres.url=postgresql://127.0.0.1:{free_port()}/v_{{service}}"
+    quick = ("--set", "fleet.restarts=1", "--set", address)
+    refused = refused_run(root, "fleet", "--store", "postgres", *quick)
+    assert "cannot be reached: " in refused.stderr
+    assert refused.returncode == 1
 
 
 def test_a_process_that_gives_no_sign_of_life_is_begun_anew(root: Path) -> None:

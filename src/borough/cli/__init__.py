@@ -16,7 +16,13 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from borough.cli.output import complain, open_closed_streams, results, settle_output
-from borough.errors import BoroughError, CallError, ConfigurationError, DeclarationFaults
+from borough.errors import (
+    BoroughError,
+    CallError,
+    ConfigurationError,
+    DeclarationFaults,
+    MigrationRefused,
+)
 
 __all__ = ["main"]
 
@@ -125,9 +131,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CallError as error:
         _say(error)
         return 1
-    except BoroughError as error:
+    except MigrationRefused as error:
         _say(error)
         return 2
+    except BoroughError as error:
+        _say(error)
+        return 1 if first == "run" else 2  # begun anew, it may find its database there
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -77,7 +77,8 @@ _log = logging.getLogger("borough.fleet")
 _FIGURES_S = 1.0
 _LEAVE_S = 2.0
 """Who was told to stop by a signal waits that long until nobody calls it any more."""
-_FINAL = (DeclarationFaults, ConfigurationError, MigrationRefused, OpenFailed)
+_MENDED_BY_NO_RESTART = (DeclarationFaults, ConfigurationError, MigrationRefused)
+_FINAL = (*_MENDED_BY_NO_RESTART, OpenFailed)
 
 
 class _Replica:
@@ -317,10 +318,14 @@ def _failed(error: BoroughError) -> Failed:
     sentence = masked_url(without_secrets(str(error)))
     return Failed(
         sentence,
-        2,
+        _status(error),
         isinstance(error, _FINAL),
         is_outside=isinstance(error, StoreUnavailable),
     )
+
+
+def _status(error: BoroughError) -> int:
+    return 2 if isinstance(error, _MENDED_BY_NO_RESTART) else 1
 
 
 async def _run(connected: socket.socket) -> int:
@@ -335,7 +340,7 @@ async def _run(connected: socket.socket) -> int:
         return await _Replica(assignment, channel).run(messages)
     except BoroughError as error:
         channel.send(_failed(error))
-        status = 2
+        status = _status(error)
     except Exception as error:
         _log.exception("the start failed")
         channel.send(Failed(f"{type(error).__name__}: {error}", 1, False))
