@@ -1,11 +1,14 @@
 """`--store` and `--broker` as options of borough.toml."""
 
 import argparse
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from borough.cli.engines import add_engine_options, engine_flags
+from borough.cli.address import Address, write_address
+from borough.cli.engines import add_engine_options, engine_flags, with_engines_in_use
 
 
 def flags(*words: str) -> dict[str, Any]:
@@ -35,3 +38,33 @@ def test_an_unknown_store_is_told_with_what_there_is(
     with pytest.raises(SystemExit):
         flags("--store", text)
     assert "write sqlite or postgres, or SERVICE=NAME" in capsys.readouterr().err
+
+
+IN_USE = {
+    "data.store": "sqlite",
+    "events.broker": "rabbitmq",
+    "services.search.store": "postgres",
+}
+
+
+def in_use(folder: Path, *words: str) -> dict[str, Any]:
+    flags_given = {"data.folder": str(folder), **flags(*words)}
+    found = with_engines_in_use(folder, flags_given)
+    return {name: value for name, value in found.items() if name != "data.folder"}
+
+
+def test_a_command_beside_a_running_system_takes_the_engines_that_it_was_started_with(
+    tmp_path: Path,
+) -> None:
+    assert in_use(tmp_path) == {}
+    write_address(tmp_path, Address(os.getpid(), "", engines=IN_USE))
+    assert in_use(tmp_path) == IN_USE
+
+
+def test_what_a_command_names_itself_counts(tmp_path: Path) -> None:
+    write_address(tmp_path, Address(os.getpid(), "", engines=IN_USE))
+    assert in_use(tmp_path, "--store", "sqlite") == {
+        "data.store": "sqlite",
+        "events.broker": "rabbitmq",
+    }
+    assert in_use(tmp_path, "--broker", "embedded") == {**IN_USE, "events.broker": "embedded"}

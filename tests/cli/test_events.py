@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
+from borough.engines.postgres import PostgresServer
 from tests.cli.systems import write_system
 from tests.cli.terminal import Ran, running
+from tests.servers.postgres import postgres_server
+
+__all__ = ["postgres_server"]
 
 LISTENER = {
     "readers/__init__.py": "",
@@ -104,6 +108,24 @@ def until_read(root: Path, ran: Ran, ids: list[int]) -> None:
             return
         borough(root, "dead")
     raise AssertionError(found)
+
+
+def test_dead_letters_are_found_where_the_running_system_was_told_to_keep_them(
+    tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = "create table read (id bigint primary key);\n"
+    root = write_system(
+        tmp_path,
+        "shelves",
+        toml='[system]\nname = "shelves"\n[data.postgres]\nurl = "env:SHELVES_URL"\n',
+        files={**LISTENER, "readers/migrations/postgres/0001_read.sql": table},
+    )
+    monkeypatch.setenv("SHELVES_URL", f"{postgres_server.url}/shelves_{{service}}")
+    options = (word for option in OPTIONS for word in ("--set", option))
+    with running(root, "--store", "readers=postgres", *options) as ran:
+        assert post(ran, "/notes/notes", {"text": "one"}) == 201
+        (group,) = until_dead(root, 1)
+        assert group["handler"] == "readers.remember"
 
 
 def test_a_dead_letter_is_seen_replayed_and_gone(root: Path, ran: Ran) -> None:

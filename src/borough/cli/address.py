@@ -42,6 +42,8 @@ class Address(msgspec.Struct, frozen=True):
     """The internal URL of each replica whose metrics can be asked for, by its name."""
     otlp: str = ""
     """Where OTLP is taken; empty where nothing is kept."""
+    engines: dict[str, str] = {}
+    """The options by which it keeps data and carries events, flags among them."""
 
 
 def write_address(folder: Path, address: Address) -> Address:

@@ -10,10 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from borough.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from borough.runtime.configuration import Configuration
 
-__all__ = ["add_engine_options", "engine_flags", "running_engines", "with_own_engines"]
+__all__ = [
+    "add_engine_options",
+    "chosen_engines",
+    "engine_flags",
+    "running_engines",
+    "with_engines_in_use",
+    "with_own_engines",
+]
 
 _STORES = ("sqlite", "postgres")
 
@@ -88,6 +97,37 @@ def running_engines(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
 
     configuration = Configuration.load(path.resolve(), os.environ, flags)
     return {**flags, **running(*_missing(configuration))}
+
+
+def chosen_engines(configuration: Configuration) -> dict[str, str]:
+    """The options that say what keeps data and carries events, wherever they came from."""
+    options = configuration.options
+    services = options.services.items()
+    stores = {f"services.{name}.store": facts.store for name, facts in services if facts.store}
+    return {
+        "data.store": options.data.store,
+        "events.broker": options.events.broker,
+        **stores,
+    }
+
+
+def with_engines_in_use(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags with the engines of the system that runs on this data, where they name none: what it was started
+    with need not stand in borough.toml."""
+    from borough.cli.address import read_address
+    from borough.runtime.configuration import Configuration
+
+    configuration = Configuration.load(path.resolve(), os.environ, flags)
+    try:
+        in_use = read_address(configuration.data_folder).engines
+    except ConfigurationError:  # nothing runs there
+        return dict(flags)
+    named = {_kind(name) for name in flags}
+    return {**{name: value for name, value in in_use.items() if _kind(name) not in named}, **flags}
+
+
+def _kind(option: str) -> str:
+    return option.rpartition(".")[2]
 
 
 def _missing(configuration: Configuration) -> tuple[list[str], Path]:

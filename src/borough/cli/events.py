@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from borough.alerting.words import counted
-from borough.cli.engines import add_engine_options, engine_flags, running_engines
+from borough.cli.engines import (
+    add_engine_options,
+    engine_flags,
+    running_engines,
+    with_engines_in_use,
+)
 from borough.cli.output import complain
 from borough.errors import ConfigurationError
 from borough.telemetry.plain import plain, printable
@@ -128,10 +133,9 @@ def _run(options: argparse.Namespace) -> int:
             f"there is no folder {options.data}; name the one with the system's data by --data"
         )
     folder = {"data.folder": str(Path(options.data).resolve())} if options.data else {}
-    system = System.load(
-        options.system,
-        flags=running_engines(Path(options.system), {**folder, **engine_flags(options)}),
-    )
+    path = Path(options.system)
+    flags = with_engines_in_use(path, {**folder, **engine_flags(options)})
+    system = System.load(options.system, flags=running_engines(path, flags))
     if options.action == "rebuild":
         return asyncio.run(_rebuild(options, system))
     return asyncio.run(_act(options, system))

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, other_first, write_address
+from borough.cli.engines import chosen_engines
 from borough.cli.fleet_view import FleetView
 from borough.cli.keeping import kept
 from borough.cli.output import results, settle_output
@@ -252,7 +253,8 @@ class _Fleet:
             for each in supervisor.members.values()
             if each.peers() and not self._is_command(each)
         }
-        address = Address(os.getpid(), edge, "", services, replicas, self.otlp)
+        engines = chosen_engines(self.system.configuration)
+        address = Address(os.getpid(), edge, "", services, replicas, self.otlp, engines)
         if address != self.address:
             told = other_first(self.folder, write_address(self.folder, address), address)
             if told is not None and self.address is None:

@@ -21,6 +21,7 @@ from borough.cli.address import Address, forget_address, other_first, write_addr
 from borough.cli.chosen import port_number
 from borough.cli.engines import (
     add_engine_options,
+    chosen_engines,
     engine_flags,
     running_engines,
     with_own_engines,
@@ -235,7 +236,10 @@ async def _serve(options: argparse.Namespace, flags: Mapping[str, Any]) -> int:
     @contextmanager
     def ready() -> Generator[None, None, None]:
         otlp = keeper.url if keeper is not None else ""
-        address = Address(os.getpid(), process.edge_url, process.internal_url, otlp=otlp)
+        engines = chosen_engines(system.configuration)
+        address = Address(
+            os.getpid(), process.edge_url, process.internal_url, otlp=otlp, engines=engines
+        )
         told = other_first(folder, write_address(folder, address), address)
         if told is not None:
             print(f"borough: {told}", file=sys.stderr)
