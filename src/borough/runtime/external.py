@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from borough.clock import Clock
 from borough.contracts.operation import Contract, Operation
@@ -23,6 +24,7 @@ from borough.runtime.configuration import Configuration
 from borough.runtime.discovery import Directory
 from borough.runtime.options import ExternalOptions
 from borough.runtime.wiring import Plan
+from borough.services.context import Call
 from borough.services.settings import Secret
 from borough.telemetry.recorder import Recorder
 from borough.transports.client_sight import SeenTransport
@@ -79,7 +81,9 @@ class Externals:
 
     def beside(self, transport: Transport) -> Transport:
         """The same transport for one caller, save for services elsewhere."""
-        return _Beside(transport, self._transports()) if self._contracts else transport
+        if not self._contracts:
+            return transport
+        return _Beside(transport, self._transports(), self._clock)
 
     def _transports(self) -> dict[str, Transport]:
         return {name: self._transport(name, place) for name, place in self._places.items()}
@@ -194,13 +198,26 @@ class Externals:
 class _Beside:
     """A transport beside those of services elsewhere."""
 
-    def __init__(self, inner: Transport, elsewhere: dict[str, Transport]) -> None:
+    def __init__(self, inner: Transport, elsewhere: dict[str, Transport], clock: Clock) -> None:
         self._inner = inner
         self._elsewhere = elsewhere
+        self._monotonic = clock.monotonic
 
     def bind(self, operation: Operation) -> Send:
         """See `Transport`."""
-        return self._elsewhere.get(operation.contract.service, self._inner).bind(operation)
+        there = self._elsewhere.get(operation.contract.service)
+        if there is None:
+            return self._inner.bind(operation)
+        send, timeout_s = there.bind(operation), operation.mark.timeout_s
+        return send if timeout_s is None else self._within(timeout_s, send)
+
+    def _within(self, timeout_s: float, send: Send) -> Send:
+        # Between services who answers keeps to it; nobody elsewhere does.
+        def send_in_time(arguments: Sequence[Any], call: Call) -> Any:
+            force_setattr(call, "deadline", min(call.deadline, self._monotonic() + timeout_s))
+            return send(arguments, call)
+
+        return send_in_time
 
     async def close(self) -> None:
         """Close all of them."""
