@@ -92,3 +92,14 @@ def test_migrations_for_another_store_only_are_refused_with_the_remedy(tmp_path:
     assert [made.name for made in migrations_of(folder, "sqlite")] == ["0001_notes.sql"]
     with pytest.raises(MigrationRefused, match="are for sqlite, and its database is postgres"):
         migrations_of(folder, "postgres")
+
+
+def test_an_empty_folder_of_migrations_is_none(tmp_path: Path) -> None:
+    for dialect in ("sqlite", "postgres"):
+        (tmp_path / "notes" / "migrations" / dialect).mkdir(parents=True)
+    assert migrations_of(tmp_path / "notes", "postgres") == ()
+    script = tmp_path / "notes" / "migrations" / "sqlite" / "0001_notes.sql"
+    script.write_text("create table notes (id integer)")
+    assert [made.name for made in migrations_of(tmp_path / "notes", "sqlite")] == ["0001_notes.sql"]
+    with pytest.raises(MigrationRefused, match="are for sqlite, and its database is postgres"):
+        migrations_of(tmp_path / "notes", "postgres")

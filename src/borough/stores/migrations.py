@@ -41,11 +41,12 @@ def migrations_of(service: Path, dialect: Dialect) -> tuple[Migration, ...]:
                 f"{folder} has migrations in postgres and in alembic; keep one of the two"
             )
         return read_revisions(folder / "alembic")
-    if (folder / dialect).is_dir():
-        return read_migrations(folder / dialect)
+    has_folder = (folder / dialect).is_dir()
+    if has_folder and (found := read_migrations(folder / dialect)):
+        return found
     for_sqlite = any(folder.glob("*.sql"))
     if dialect == "sqlite" and for_sqlite:
-        return read_migrations(folder)
+        return () if has_folder else read_migrations(folder)
     others = (
         ["sqlite"] if for_sqlite else [p.name for p in folder.glob("*/") if any(p.glob("*.sql"))]
     )
