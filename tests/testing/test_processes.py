@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from borough import Transaction
 from borough.clock import SystemClock
 from borough.errors import BoroughError, ConfigurationError, Forbidden, Unavailable
 from borough.runtime.system import System, contract_classes, needed_contracts
@@ -42,6 +43,12 @@ async def test_clients_events_and_databases_are_as_in_one_process(root: Path) ->
             await tx.execute("update entries set text = 'b'")
         async with database.snapshot() as snapshot:
             assert await snapshot.all(str, "select text from entries") == ["b"]
+
+        async def count(tx: Transaction) -> int:
+            return await tx.one(int, "select count(*) from entries")
+
+        assert await database.transact(count) == 1
+        assert database.dialect == "sqlite"
         assert await village.client(ledger, caller="clerk").secret() == 42
         with pytest.raises(Forbidden, match="nobody does not declare"):
             village.client(ledger, caller="nobody")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -34,7 +34,7 @@ from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
 from borough.runtime.topology import FLEET, make_topology
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
-from borough.services.data import Database, Reader
+from borough.services.data import Database, Reader, Transaction
 from borough.services.identity import TokenIssuer
 from borough.testing.running import NotQuiet, Running
 
@@ -149,6 +149,7 @@ class _Beside:
         events = [event for contract, _ in plan.provides for event in contract.events.values()]
         source = f"/{host.system.name}/{plan.name}"
         writers = {event.kind: EventWriter(event, source) for event in events}
+        self.dialect = self.store.dialect
         self._database = ServiceDatabase(self.store, writers, host.clock, Pulse())
         self._opening: asyncio.Task[None] | None = None
 
@@ -176,6 +177,9 @@ class _Beside:
     async def transaction(self) -> AsyncGenerator[StoreTransaction]:
         async with (await self.opened()).transaction() as tx:
             yield tx
+
+    async def transact(self, body: Callable[[Transaction], Awaitable[Any]]) -> Any:
+        return await (await self.opened()).transact(body)
 
     async def close(self) -> None:
         if self._opening is not None:
