@@ -66,6 +66,11 @@ class Externals:
         self._places: dict[str, ExternalPlace] = {}
         self._secrets: dict[str, dict[str, Secret]] = {}
         self._compiled: dict[str, bytes] = {}
+        self._called = {
+            contract.service
+            for each in plan.services.values()
+            for contract in each.clients.values()
+        }
         for contract in plan.absent.values():
             external = configuration.options.external.get(contract.service)
             if external is None or contract.cls in answered:
@@ -113,11 +118,16 @@ class Externals:
     async def check(self) -> None:
         """Read the credentials, then hold every contract against what its service says of itself.
 
-        Raises `ConfigurationError` for credentials or a file that cannot be had, `DeclarationFaults`
-        with all that the services elsewhere do not offer.
+        Raises `ConfigurationError` for credentials that a service here needs, or a file, that cannot be had,
+        `DeclarationFaults` with all that the services elsewhere do not offer.
         """
         for name in self._contracts:
-            self._secrets[name] = self._configuration.credentials(name)
+            try:
+                self._secrets[name] = self._configuration.credentials(name)
+            except ConfigurationError:
+                if name in self._called:
+                    raise
+                continue  # nobody here calls it: its credentials are for other processes
             try:
                 rendered_fields(self._fields(name))
             except ValueError:
