@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -37,11 +40,13 @@ def library(tmp_path: Path) -> Iterator[Any]:
         del sys.modules["page_of_services"]
 
 
-def starting(library: Any, copies: int, clock: ManualClock | None = None) -> Any:
+def starting(
+    library: Any, copies: int, clock: ManualClock | None = None, *, edge: bool = False
+) -> Any:
     """The page's system, where each book is there so often."""
     catalogue = fake(library.Catalogue, book=lambda isbn: library.Book(isbn=isbn, copies=copies))
     system = System([library.LoansService, library.HoursService], contracts=[library.Catalogue])
-    return start(system, fakes={library.Catalogue: catalogue}, clock=clock)
+    return start(system, fakes={library.Catalogue: catalogue}, clock=clock, edge=edge)
 
 
 async def test_a_keyed_operation_runs_once_for_its_key(library: Any) -> None:
@@ -73,6 +78,21 @@ async def test_schedules_and_threads_work_as_the_page_says(library: Any) -> None
         await running.tick("loans.write_report")
         assert await loans.report() == 2
         await running.tick("loans.forget")
+
+
+async def test_an_application_answers_bytes_and_only_those_whom_it_allows(library: Any) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with starting(library, copies=1, edge=True) as running:
+        with pytest.raises(HTTPError, match="401"):
+            await asyncio.to_thread(urlopen, f"{running.edge_url}/loans/lines", None, 30)
+        await running.client(library.Loans, user=ANN).lend("l-1", "i-1")
+        await running.tick("loans.write_report")
+        await running.service("loans").lines()({}, None, send)
+    assert [message.get("body") for message in sent] == [None, b'"l-1"\n']
 
 
 async def test_two_majors_answer_side_by_side(library: Any) -> None:

@@ -297,7 +297,7 @@ def patch(
 
 
 def raw(path: str, *, allow: Allow) -> Callable[[F], F]:
-    """Mark a method of a service that returns an ASGI application, mounted below `path`."""
+    """Mark a method `(self)` of a service that returns an ASGI application, mounted below `path`."""
     mark = RawMark(path, allow)
 
     def apply(function: F) -> F:
