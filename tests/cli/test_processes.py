@@ -284,6 +284,19 @@ def test_a_mock_serves_a_contract_without_a_class(root: Path) -> None:
         assert ran.stop()[0] == 0
 
 
+def test_what_is_mocked_is_not_told_to_be_elsewhere(root: Path) -> None:
+    (root / "notes" / "service.py").unlink()
+    with (root / "borough.toml").open("a") as toml:
+        toml.write('[external.notes]\nurl = "http://127.0.0.1:1"\n')
+    with spawned("run", str(root), "--port", "0", "--mock", "notes") as process:
+        assert process.stdout is not None
+        told = [line for line in iter(process.stdout.readline, "Ctrl-C stops.\n") if line]
+        process.terminate()
+        process.communicate(timeout=PATIENCE_S)
+    assert any("Notes 1.0 (mock)" in line for line in told)
+    assert not any("elsewhere" in line for line in told)
+
+
 def test_two_processes_cannot_have_one_port_and_the_second_takes_nothing_from_the_first(
     root: Path,
 ) -> None:

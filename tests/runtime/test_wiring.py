@@ -12,6 +12,7 @@ from borough.contracts.reading import contract_mark
 from borough.errors import DeclarationFaults, Fault
 from borough.runtime.system import System
 from borough.runtime.wiring import Plan, make_plan
+from tests.cli.systems import write_system
 from tests.contracts.planted import MARK, lines_of, marked_lines, module_of
 from tests.runtime.misreading_faults import MISREADINGS
 from tests.runtime.wiring_faults import FAULTS, SHARED
@@ -292,3 +293,15 @@ class Asking(Service, Connection):
 """
     _, faults = wired(text, tmp_path)
     assert faults == []
+
+
+def test_a_service_that_was_copied_is_told_apart_from_its_copy(tmp_path: Path) -> None:
+    root = write_system(tmp_path, "copied_notes")
+    copy = root / "memos"
+    copy.mkdir()
+    (copy / "service.py").write_text((root / "notes" / "service.py").read_text())
+    with pytest.raises(DeclarationFaults) as caught:
+        make_plan(System.load(root))
+    one, two = "copied_notes.notes.service.NoteService", "copied_notes.memos.service.NoteService"
+    assert f"{one} and {two} both provide Notes" in str(caught.value)
+    assert f"two services are named notes ({two}, {one})" in str(caught.value)

@@ -41,7 +41,7 @@ FAULTS: dict[str, tuple[str, str, str]] = {
 class Other(Service, name="pay"):  # <-
     pass
 """,
-        "two services are named pay",
+        "two services are named pay (PayService, Other)",
         "Rename one",
     ),
     "a missing operation": (

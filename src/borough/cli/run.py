@@ -306,7 +306,12 @@ def _announce(
         if isinstance(service.instance, Application)
     ]
     externals = host.configuration.options.external
-    rows += [(name, f"elsewhere, at {found.url}") for name, found in sorted(externals.items())]
+    mocked = {contract.service for contract in host.contracts if contract.cls in stand_ins}
+    rows += [
+        (name, f"elsewhere, at {found.url}")
+        for name, found in sorted(externals.items())
+        if name not in mocked
+    ]
     width = max(len(title) for title, _ in rows)
     for title, where in rows:
         print(f"  {title:<{width}}  {where}")

@@ -118,6 +118,13 @@ def _remedy(kind: type[Any]) -> str:
     )
 
 
+def _told_apart(one: type[Any], other: type[Any]) -> tuple[str, str]:
+    """The names of two classes; with their modules where a copied file has given both the same."""
+    if one.__name__ != other.__name__:
+        return one.__name__, other.__name__
+    return f"{one.__module__}.{one.__name__}", f"{other.__module__}.{other.__name__}"
+
+
 class _Wiring:
     def __init__(
         self,
@@ -154,8 +161,9 @@ class _Wiring:
             for found in contract_classes(cls):
                 other = provided.setdefault(found, cls)
                 if other is not cls:
+                    one, two = _told_apart(cls, other)
                     self.fault(
-                        f"{cls.__name__} and {other.__name__} both provide {found.__name__}",
+                        f"{one} and {two} both provide {found.__name__}",
                         "Keep one",
                         cls,
                     )
@@ -169,7 +177,8 @@ class _Wiring:
         for cls in self.system.services:
             service = self._service(cls, provided)
             if service.name in services:
-                self.fault(f"two services are named {service.name}", "Rename one", cls)
+                where = ", ".join(_told_apart(services[service.name].cls, cls))
+                self.fault(f"two services are named {service.name} ({where})", "Rename one", cls)
             services[service.name] = service
         self._commands()
         self._routes()
