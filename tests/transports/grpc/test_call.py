@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from httpunk import HTTPunkError
+from httpunk import HeaderMap, HTTPunkError
 
 from borough.errors import InvalidRequest, TooLarge
 from borough.transports.grpc.call import GrpcCall
@@ -35,6 +36,7 @@ class Asked:
     """A request whose chunks come, and whose caller then says nothing more."""
 
     def __init__(self, *chunks: bytes, ends: bool = False) -> None:
+        self.headers = HeaderMap()
         self._chunks = chunks
         self._ends = ends
 
@@ -82,6 +84,19 @@ async def test_a_message_that_does_not_come_is_not_waited_for(chunks: tuple[byte
 async def test_a_message_that_is_announced_as_too_large_is_not_read() -> None:
     with pytest.raises(TooLarge):
         await answered(Asked(framed(bytes(101))[:5]))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "is_taken"),
+    [(4, 4_000, True), (5, 4_000, False), (497, 0, True), (498, 0, False), (20_000, 4_000, False)],
+)
+async def test_metadata_above_the_limit_is_refused(count: int, size: int, is_taken: bool) -> None:
+    request: Any = Asked()
+    request.headers = HeaderMap([("x", b"a" * size)] * count + [("idempotency-key", b"k1")])
+    call = GrpcCall(request, Line())
+    with nullcontext() if is_taken else pytest.raises(TooLarge):
+        call.read_headers({b"idempotency-key": "idempotency-key"}, 16_450)
+    assert not is_taken or call.headers == {"idempotency-key": b"k1"}
 
 
 class Left(Asked):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import grpc
 import pytest
 
 from borough.gateway.process import Process
+from borough.transports.grpc.connection import GrpcConnection
 from tests.transports.grpc.deaf import deaf
 from tests.transports.grpc.plain import plain
 from tests.transports.grpc.test_server import BOOTH, address, served
@@ -175,4 +177,36 @@ async def test_who_asks_on_and_on_and_reads_nothing_is_dropped_at_once(tmp_path:
             with pytest.raises(ConnectionError):
                 await caller.ping_for_ever()
     finally:
+        await process.stop()
+
+
+async def test_answers_to_pings_that_are_not_read_are_among_what_is_held(tmp_path: Path) -> None:
+    process = await served(tmp_path, edge__limits__held_bytes=1_000_000)
+    held = process.front.bounds().holding
+    try:
+        async with deaf(address(process), window=2**31 - 1) as caller, asyncio.timeout(30):
+            pinging = asyncio.ensure_future(caller.ping_for_ever())
+            most = 0
+            while not pinging.done():
+                most = max(most, held.total)
+                await asyncio.sleep(0)
+            with pytest.raises(ConnectionError):
+                await pinging
+            assert 500_000 < most <= 1_000_000
+    finally:
+        await process.stop()
+
+
+async def test_what_was_held_for_a_caller_goes_with_its_connection(tmp_path: Path) -> None:
+    process = await served(tmp_path)
+    gc.collect()
+    gc.disable()
+    try:
+        async with deaf(address(process), window=2**31 - 1) as caller, asyncio.timeout(15):
+            with pytest.raises(ConnectionError):
+                await caller.ping_for_ever()
+            while any(type(each) is GrpcConnection for each in gc.get_objects()):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()
         await process.stop()

@@ -32,6 +32,8 @@ _OK = HeaderMap(OK.items())
 _TIMEOUT = b"grpc-timeout"
 _LONGEST_MS = 999_999_999
 _FRAME = 5
+_FIELD_BYTES = 32
+"""What a field counts for besides its name and value (RFC 9113, 6.5.2)."""
 _TURN = 64
 _CHUNK_BYTES = 64
 """What a chunk takes besides its bytes, of which it may have one."""
@@ -77,16 +79,22 @@ class GrpcCall:
         self.watching: asyncio.Task[None] | None = None
         self.has_left = self.is_reading = False
 
-    def read_headers(self, taken: Mapping[bytes, str]) -> None:
-        """Take what counts. Raises `InvalidRequest`."""
-        headers = self.headers
-        for name, value in self._request.headers.raw_items():
+    def read_headers(self, taken: Mapping[bytes, str], limit: int) -> None:
+        """Take what counts. Raises `InvalidRequest` and `TooLarge`."""
+        headers, came = self.headers, self._request.headers
+        left = limit - _FIELD_BYTES * len(came)
+        # HPACK says a field of 4 KiB again by one byte: what is too much is not even copied.
+        fields = came.raw_items() if left >= 0 else ()
+        for name, value in fields:
+            left -= len(name) + len(value)
             key = taken.get(name)
             if key is not None:
                 headers[key] = joined(key, headers[key], value) if key in headers else value
             elif name == _TIMEOUT:
                 left_ms = min(read_timeout_s(value) * 1000, _LONGEST_MS)
                 headers[wire.TIMEOUT_MS] = b"%d" % left_ms
+        if left < 0:
+            raise TooLarge(f"The metadata is above {limit} bytes")
 
     async def message(self, limit: int) -> bytes:
         """The request's one message. Raises `InvalidRequest` and `TooLarge`."""

@@ -85,6 +85,11 @@ class GrpcConnection(H2ServerProtocol):
             return
         self.connection.certificate = transport.get_extra_info("peercert") or None
         super().connection_made(transport)  # type: ignore[no-untyped-call]
+        cast("asyncio.Task[None]", self._serve_task).add_done_callback(self._forget)
+
+    def _forget(self, _serving: object) -> None:
+        """Let go of what holds this in turn, and all that was not yet written: it is not to wait for a collector."""
+        self._server = self._serve_task = self._drain_waiter = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -99,6 +104,9 @@ class GrpcConnection(H2ServerProtocol):
             self._unanswered += len(data)
             if self._unanswered > _AHEAD_BYTES:
                 self.drop()
+                return
+            self.holding.hold(self, self._unread + self._unanswered)
+            if self._transport.is_closing():  # of all that is held for, this was slow for longest
                 return
         super().data_received(data)  # type: ignore[no-untyped-call]
 
@@ -199,16 +207,16 @@ class GrpcConnection(H2ServerProtocol):
 
     async def _answered(self, call: GrpcCall, path: str) -> Failure | None:
         """Answer; returns how the call ends where that was not done."""
-        offer = self._listener.offer
+        listener, offer = self._listener, self._listener.offer
         try:
             method = offer.methods.get(path)
             if method is not None:
-                call.read_headers(self._listener.taken)
+                call.read_headers(listener.taken, listener.limits.metadata_bytes)
                 return await self._called(method, call)
             talk = offer.talks.get(path)
             if talk is None:
                 return _UNKNOWN
-            call.read_headers(self._listener.taken)
+            call.read_headers(listener.taken, listener.limits.metadata_bytes)
             return await self._talked(talk, call, path)
         except CallError as error:
             return failure_of(problem_response(error))
