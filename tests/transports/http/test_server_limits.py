@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import resource
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -305,6 +306,29 @@ async def test_what_is_held_for_slow_clients_is_bounded_and_the_slowest_go_first
         await raw.close()
     assert service.server.holding.total == 0
     await slow[0].close()
+
+
+async def test_who_sends_ahead_of_an_unread_answer_is_held_for_with_both(serve: ServeOn) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(16_000_000)
+
+    async def answer(_request: Request) -> Response:
+        return Response(200, TEXT, endless())
+
+    service = await serve(answer)
+    raw = await service.connect()
+    await raw.send(GET)
+    holding = service.server.holding
+    async with asyncio.timeout(PATIENCE_S):
+        while holding.total < 1_000_000:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+        unread = holding.total
+        await raw.send(b"x" * 100_000)
+        while holding.total == unread:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+    assert holding.total > unread
+    await raw.close()
 
 
 async def test_chunks_that_are_nearly_all_framing_are_refused(serve: ServeOn) -> None:

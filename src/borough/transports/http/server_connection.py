@@ -118,7 +118,7 @@ class ServerConnection(asyncio.Protocol):
             self._go_on()
 
     def resume_writing(self) -> None:
-        self._write_paused_at = None
+        self._write_paused_at, self._unread = None, 0
         self._server.holding.release(self)
         self._release_writer()
         if self._state == IDLE:
@@ -131,7 +131,7 @@ class ServerConnection(asyncio.Protocol):
         if self._is_reading and len(self._ahead) > self._server.limits.head_bytes:
             self._is_reading = False
             self._transport.pause_reading()
-            self._server.holding.hold(self, len(self._ahead))
+            self._server.holding.hold(self, self._unread + len(self._ahead))
 
     # --- a request comes in ----------------------------------------------------------------------
 
