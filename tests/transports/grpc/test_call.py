@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from httpunk import HeaderMap, HTTPunkError
 
-from borough.errors import InvalidRequest, TooLarge
+from borough.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from borough.transports.grpc.call import GrpcCall
 from borough.transports.grpc.door import CallerLeft
 from borough.transports.grpc.wire import head_of
@@ -92,11 +92,35 @@ async def test_a_message_that_is_announced_as_too_large_is_not_read() -> None:
 )
 async def test_metadata_above_the_limit_is_refused(count: int, size: int, is_taken: bool) -> None:
     request: Any = Asked()
-    request.headers = HeaderMap([("x", b"a" * size)] * count + [("idempotency-key", b"k1")])
+    usual = [("content-type", b"application/grpc"), ("idempotency-key", b"k1")]
+    request.headers = HeaderMap([("x", b"a" * size)] * count + usual)
     call = GrpcCall(request, Line())
     with nullcontext() if is_taken else pytest.raises(TooLarge):
-        call.read_headers({b"idempotency-key": "idempotency-key"}, 16_450)
+        call.read_headers({b"idempotency-key": "idempotency-key"}, 16_510)
     assert not is_taken or call.headers == {"idempotency-key": b"k1"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_taken"),
+    [
+        (b"application/grpc", True),
+        (b"application/grpc+proto", True),
+        (b"Application/gRPC; charset=utf-8", True),
+        (b"application/grpc+json", False),
+        (b"application/grpc-web", False),
+        (b"text/plain", False),
+        (b"text/plain; application/grpc", False),
+        (None, False),
+    ],
+)
+async def test_what_a_browser_sends_for_any_page_is_no_call(
+    kind: bytes | None, is_taken: bool
+) -> None:
+    request: Any = Asked()
+    request.headers = HeaderMap([] if kind is None else [("content-type", kind)])
+    call = GrpcCall(request, Line())
+    with nullcontext() if is_taken else pytest.raises(UnsupportedMediaType):
+        call.read_headers({}, 16_384)
 
 
 class Left(Asked):

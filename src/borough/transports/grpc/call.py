@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from httpunk import H2Reason, HeaderMap, HTTPunkError
 from httpunk.h2.server import SendStream, ServerRequest
 
-from borough.errors import InvalidRequest, TooLarge
+from borough.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from borough.transports.grpc.door import CallerLeft
 from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.statuses import Failure
@@ -29,7 +30,8 @@ __all__ = ["GrpcCall", "Way"]
 
 _HEADERS = HeaderMap(HEADERS.items())
 _OK = HeaderMap(OK.items())
-_TIMEOUT = b"grpc-timeout"
+_TIMEOUT, _CONTENT_TYPE = b"grpc-timeout", b"content-type"
+_KIND = re.compile(rb"application/grpc(?:\+proto)?[ \t]*(?:;|\Z)", re.IGNORECASE)
 _LONGEST_MS = 999_999_999
 _FRAME = 5
 _FIELD_BYTES = 32
@@ -80,8 +82,8 @@ class GrpcCall:
         self.has_left = self.is_reading = False
 
     def read_headers(self, taken: Mapping[bytes, str], limit: int) -> None:
-        """Take what counts. Raises `InvalidRequest` and `TooLarge`."""
-        headers, came = self.headers, self._request.headers
+        """Take what counts. Raises `InvalidRequest`, `TooLarge` and `UnsupportedMediaType`."""
+        headers, came, kind = self.headers, self._request.headers, b""
         left = limit - _FIELD_BYTES * len(came)
         # HPACK says a field of 4 KiB again by one byte: what is too much is not even copied.
         fields = came.raw_items() if left >= 0 else ()
@@ -93,8 +95,12 @@ class GrpcCall:
             elif name == _TIMEOUT:
                 left_ms = min(read_timeout_s(value) * 1000, _LONGEST_MS)
                 headers[wire.TIMEOUT_MS] = b"%d" % left_ms
+            elif name == _CONTENT_TYPE:
+                kind = value
         if left < 0:
             raise TooLarge(f"The metadata is above {limit} bytes")
+        if _KIND.match(kind) is None:  # a browser sends others for any page, unasked
+            raise UnsupportedMediaType("A call comes with Content-Type: application/grpc")
 
     async def message(self, limit: int) -> bytes:
         """The request's one message. Raises `InvalidRequest` and `TooLarge`."""
