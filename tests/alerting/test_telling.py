@@ -8,8 +8,9 @@ import msgspec
 from borough.alerting.alerting import Alerting
 from borough.alerting.declared import Route, declared_in
 from borough.alerting.facts import OwnFacts
-from borough.alerting.telling import Message
+from borough.alerting.telling import Message, Telling
 from borough.alerting.view import AlertView
+from borough.clock import SystemClock
 from borough.services.settings import Secret
 from tests.alerting.post_office import PostOffice, post_office
 from tests.alerting.till import Watched, till, watched
@@ -107,15 +108,28 @@ async def test_what_an_error_says_moves_nobodys_cursor_and_turns_no_line_around(
             assert "no order poison\ufffd[2J\ufffd0" in mail.get_content()
 
 
-def test_a_message_shows_what_others_wrote_as_plain_text() -> None:
-    written = AlertView(
+async def test_what_others_wrote_adds_no_fields_to_a_mail(tmp_path: Path) -> None:
+    async with post_office() as post:
+        more = f'[alerts.mail]\nhost = "127.0.0.1"\nport = {post.port}\nsecurity = "none"\n'
+        configuration = till(tmp_path, "", more).configuration
+        telling = Telling(configuration.options, declared_in(configuration, {}), SystemClock())
+        message = written("ValueError: =?utf-8?q?=0D=0AX-Eve=3A_hello?=")
+        await telling.tell(Route("checkout", "mail", Secret("night@shop.example")), message)
+        _, mail = post.mails.get_nowait()
+        assert "x-eve" not in mail
+        assert mail["Subject"].endswith("ValueError: = ?utf-8?q?=0D=0AX-Eve=3A_hello?=")
+
+
+def written(summary: str) -> Message:
+    """A message of one alert that says this."""
+    alert = AlertView(
         id="a",
         rule="crash-loop",
         service="orders",
         team="checkout",
         severity="page",
         state="firing",
-        summary="it ended (\x1b]0;all is well\x07)",
+        summary=summary,
         value=3,
         threshold=2,
         unit="",
@@ -128,7 +142,11 @@ def test_a_message_shows_what_others_wrote_as_plain_text() -> None:
         runbook=None,
         look="#/service/orders",
     )
-    message = Message(id="m", system="till", team="checkout", firing=[written], resolved=[])
+    return Message(id="m", system="till", team="checkout", firing=[alert], resolved=[])
+
+
+def test_a_message_shows_what_others_wrote_as_plain_text() -> None:
+    message = written("it ended (\x1b]0;all is well\x07)")
     assert "it ended (\ufffd]0;all is well\ufffd)" in message.subject
     assert message.text.startswith("FIRES: it ended (\ufffd]0;all is well\ufffd)\n")
 

@@ -4,8 +4,9 @@ from typing import Annotated, Protocol
 
 from borough import ANYONE, USER, Event, Key, Meta, Problem, Struct, contract, get, post
 
-# What stands between the dots: no space, no control character, none of RFC 5322's special ones.
-_ATOM = r'[^@\s\x00-\x1f\x7f-\x9f"(),.:;<>\[\\\]]+'
+# What stands between the dots: no space, no control character, none of RFC 5322's special ones, and no
+# question mark: a mail program takes `=?utf-8?q?...?=` for what it stands for, line breaks and all.
+_ATOM = r'[^@\s\x00-\x1f\x7f-\x9f"(),.:;<>?\[\\\]]+'
 Email = Annotated[
     str,
     Meta(

@@ -76,8 +76,11 @@ def message_of(mail: Mail) -> EmailMessage:
     message["From"] = SENDER
     try:
         message["To"] = mail.recipient
+        read = [address.addr_spec for address in message["To"].addresses]
     except (AttributeError, IndexError, TypeError) as error:  # what Python's parser stumbles over
         raise ValueError("the recipient's address cannot be read") from error
+    if read != [mail.recipient]:
+        raise ValueError("the recipient's address is not the one that a mail program reads")
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(mail.sent_at)
     message["Message-ID"] = f"<{mail.mail_id}@shop.example>"

@@ -118,7 +118,8 @@ class Telling:
 
     def _mail(self, to: str, message: Message) -> EmailMessage:
         mail = EmailMessage()
-        mail["Subject"] = message.subject
+        # An encoded word would be read as what it stands for, line breaks and all: others wrote parts of this.
+        mail["Subject"] = message.subject.replace("=?", "= ?")
         mail["From"] = self._options.alerts.mail.sender
         mail["To"] = to
         mail["Date"] = format_datetime(self._clock.now())

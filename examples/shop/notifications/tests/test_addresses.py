@@ -36,8 +36,18 @@ def test_a_mail_can_be_written_to_every_address_that_is_taken(address: str) -> N
     [
         "w@[ą¼fï.é«", "a@b", "a@b..c", ".a@b.c", "a.@b.c", "a@b.c.", '"a"@b.c', "a(b)@c.d", "a,b@c.d", "a:b@c.d",
         "<a@b.c>", "a;b@c.d", "a\\b@c.d", "a b@c.d", "a@b@c.d", "a\n@b.c", "a\x85@b.c", "a\x00@b.c", "",
+        "=?utf-8?q?a=40b=2Ec=2C?=@d.e", "a@=?utf-8?q?b=0D=0ABcc=3A?=.c",
     ],
 )  # fmt: skip
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(address, Email)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["=?utf-8?q?a=40b=2Ec=2C?=@d.e", "a@=?utf-8?q?b=0D=0ABcc=3Ac=40d.e?=.c", "a@b.c, d@e.f", ""],
+)
+def test_no_mail_goes_to_another_address_than_the_one_that_is_told(address: str) -> None:
+    with pytest.raises(ValueError, match="the recipient's address"):
+        message_of(mail_to(address))
