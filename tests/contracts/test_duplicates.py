@@ -136,6 +136,13 @@ def test_texts_that_close_what_they_do_not_close_deceive_nobody() -> None:
     assert not is_too_deep(b'["[[[[[[[[[[",' + b'"]",' * 100 + b"1]")
 
 
+@pytest.mark.parametrize("text", [b'\\"', b'"', b"\\\\", b'"\\', b'"[', b"[", b"[]", b"]"])
+def test_a_text_without_an_end_is_looked_at_once(text: bytes) -> None:
+    """Were it again from each of its quotes, this would take an hour."""
+    is_too_deep(b"[" * 65 + b'"' + text * 500_000)
+    assert not is_too_deep(b"[" * 64 + b'"' + b"[" * 500_000)
+
+
 @pytest.mark.parametrize(("trees", "is_taken"), [(32, True), (33, False), (200, False)])
 def test_a_body_that_is_too_deep_is_told(trees: int, is_taken: bool) -> None:
     found = look(Tree, '{"leaves":[' * trees + "]}" * trees)  # each tree is two levels

@@ -11,8 +11,8 @@ UNREADABLE = (ValueError, RecursionError)
 
 _PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
-_ESCAPE = re.compile(  # a whole pair first, then half of one, else any escape
-    rb"\\(?:u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(u[dD][89a-fA-F]\w\w)|.)", re.DOTALL
+_SURROGATE = re.compile(  # a whole pair first, then half of one
+    rb"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(\\u[dD][89a-fA-F]\w\w)"
 )
 
 
@@ -29,7 +29,9 @@ def reason_of(body: bytes, error: Exception) -> str:
     """Why a body is no JSON; of half a surrogate pair the decoder says that the input was truncated."""
     if not body:
         return "the body is empty"
-    for escape in _ESCAPE.finditer(body):
+    for escape in _SURROGATE.finditer(
+        body.replace(rb"\\", b"  ")
+    ):  # a backslash begins no escape then
         if escape[1]:
-            return f"\\{escape[1].decode()} is half a surrogate pair (byte {escape.start()})"
+            return f"{escape[1].decode()} is half a surrogate pair (byte {escape.start()})"
     return str(error)
