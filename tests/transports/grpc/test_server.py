@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -172,6 +173,24 @@ async def test_a_message_above_the_limit_is_refused_and_the_connection_goes_on(
     error = await refused(caller.call(f"{BOOTH}/File", content=b"x" * 20_001))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await caller.call(f"{BOOTH}/File", content=b"x" * 19_000)).result == 19_000
+
+
+@pytest.mark.parametrize(("size", "is_aside"), [(16_000, False), (17_000, True)])
+async def test_a_large_message_is_read_beside_the_loop(
+    process: Process, caller: Plain, size: int, is_aside: bool
+) -> None:
+    assert process.grpc is not None
+    assert process.grpc.public is not None
+    method: Any = process.grpc.public.offer.methods[f"/{BOOTH}/Blank"]
+    read, threads = method.arguments, []
+
+    def noted(data: bytes) -> Any:
+        threads.append(threading.current_thread())
+        return read(data)
+
+    method.arguments = noted
+    assert (await caller.call(f"{BOOTH}/Blank", note="n" * size)).result == "n" * size
+    assert [each is not threading.main_thread() for each in threads] == [is_aside]
 
 
 async def test_more_calls_than_a_connection_may_have_wait_at_the_caller(caller: Plain) -> None:

@@ -36,6 +36,8 @@ _TAKEN = frozenset(
     {"authorization", "traceparent", "tracestate", wire.IDEMPOTENCY_KEY, "x-forwarded-for"}
 )
 """What a caller may say of its call, in metadata, as in header fields of HTTP."""
+_READ_AT_ONCE_BYTES = 16 * 1024
+"""A message up to this size is read in the loop, for some 10 ms at most."""
 _TAKEN_INSIDE = _TAKEN | {"baggage", wire.SERVICE, wire.PROOF, wire.PRINCIPAL}
 
 
@@ -80,6 +82,9 @@ class GrpcDoor:
         self._check_rate = check_rate
         self._hold_stream = hold_stream
         self._is_inside = is_inside
+        self._reading = (
+            asyncio.Lock()
+        )  # one large message at a time: it is small beside what it becomes
         self.taken = _TAKEN_INSIDE if is_inside else _TAKEN
         """The names of metadata that count."""
 
@@ -178,8 +183,15 @@ class GrpcDoor:
             self._check_rate(request)
         route = method.route
         identity = await self._door.identity_for(request, route)
-        arguments = method.arguments(data)
+        arguments = await self._arguments(method, data)
         return arguments, self._door.call_for(request, route, arguments, identity, trace)
+
+    async def _arguments(self, method: Method, data: bytes) -> tuple[Any, ...]:
+        """The arguments in a message: of two bytes it may make an object, and of 1 MiB half a second's work."""
+        if len(data) <= _READ_AT_ONCE_BYTES:
+            return method.arguments(data)
+        async with self._reading:
+            return await asyncio.to_thread(method.arguments, data)
 
     def _failure(self, visit: _Visit, method: Method, error: BaseException) -> Failure:
         trace = visit.trace
