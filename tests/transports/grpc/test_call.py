@@ -100,6 +100,20 @@ async def test_metadata_above_the_limit_is_refused(count: int, size: int, is_tak
     assert not is_taken or call.headers == {"idempotency-key": b"k1"}
 
 
+async def test_metadata_is_held_until_the_message_has_come() -> None:
+    request: Any = Asked()
+    request.headers = HeaderMap([("content-type", b"application/grpc"), ("x", b"a" * 10_000)])
+    line = Line()
+    call = GrpcCall(request, line)
+    call.read_headers({}, 16_384)
+    reading = asyncio.ensure_future(call.message(100))
+    await asyncio.sleep(0)
+    assert 10_000 < line.holding.total < 10_200
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert not line.holding.total
+
+
 @pytest.mark.parametrize(
     ("kind", "is_taken"),
     [

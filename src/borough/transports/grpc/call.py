@@ -61,15 +61,15 @@ class GrpcCall:
     """See `Incoming`. `has_left`: nobody waits for the answer any more; `is_reading`: its message comes."""
 
     __slots__ = (
-        "_count", "_is_writing", "_read", "_request", "_sent", "_since", "_slow_since", "_told", "_way", "connection",
-        "has_left", "headers", "is_reading", "task", "watching",
+        "_count", "_is_writing", "_metadata_bytes", "_read", "_request", "_sent", "_since", "_slow_since",
+        "_told", "_way", "connection", "has_left", "headers", "is_reading", "task", "watching",
     )  # fmt: skip
 
     def __init__(self, request: ServerRequest, way: Way) -> None:
         self._request = request
         self._told: Sequence[tuple[str, str]] = ()
         self._sent: SendStream | None = None
-        self._count = 0
+        self._count = self._metadata_bytes = 0
         self._way = way
         self._is_writing = False
         self._slow_since: float | None = None
@@ -99,6 +99,7 @@ class GrpcCall:
                 kind = value
         if left < 0:
             raise TooLarge(f"The metadata is above {limit} bytes")
+        self._metadata_bytes = limit - left
         if _KIND.match(kind) is None:  # a browser sends others for any page, unasked
             raise UnsupportedMediaType("A call comes with Content-Type: application/grpc")
 
@@ -106,15 +107,16 @@ class GrpcCall:
         """The request's one message. Raises `InvalidRequest` and `TooLarge`."""
         holding = self._way.holding
         chunks: list[bytes] = []
-        size = 0
+        size, beside = 0, self._metadata_bytes
         self.is_reading = True
+        holding.hold(self, beside)
         try:
             async for chunk in self._request.aiter_bytes():
                 size += len(chunk)
                 if size > limit + _FRAME:
                     raise TooLarge(f"The message is above {limit} bytes")
                 chunks.append(chunk)
-                holding.hold(self, size + _CHUNK_BYTES * len(chunks))
+                holding.hold(self, beside + size + _CHUNK_BYTES * len(chunks))
         finally:
             self.is_reading = False
             holding.release(self)
