@@ -29,9 +29,8 @@ def reason_of(body: bytes, error: Exception) -> str:
     """Why a body is no JSON; of half a surrogate pair the decoder says that the input was truncated."""
     if not body:
         return "the body is empty"
-    for escape in _SURROGATE.finditer(
-        body.replace(rb"\\", b"  ")
-    ):  # a backslash begins no escape then
+    unescaped = body.replace(rb"\\", b"  ")  # a backslash begins no escape then
+    for escape in _SURROGATE.finditer(unescaped):
         if escape[1]:
             return f"{escape[1].decode()} is half a surrogate pair (byte {escape.start()})"
     return str(error)

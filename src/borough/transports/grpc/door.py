@@ -82,9 +82,7 @@ class GrpcDoor:
         self._check_rate = check_rate
         self._hold_stream = hold_stream
         self._is_inside = is_inside
-        self._reading = (
-            asyncio.Lock()
-        )  # one large message at a time: it is small beside what it becomes
+        self._reading = asyncio.Lock()  # of one large message at a time: what it becomes is larger
         self.taken = _TAKEN_INSIDE if is_inside else _TAKEN
         """The names of metadata that count."""
 
