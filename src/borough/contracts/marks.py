@@ -39,6 +39,7 @@ __all__ = [
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type[Any])
+R = TypeVar("R", bound=Callable[[Any], Any])  # a method without parameters
 
 CONTRACT_MARK = "__borough_contract__"
 OPERATION_MARK = "__borough_operation__"
@@ -296,11 +297,11 @@ def patch(
     )  # fmt: skip
 
 
-def raw(path: str, *, allow: Allow) -> Callable[[F], F]:
+def raw(path: str, *, allow: Allow) -> Callable[[R], R]:
     """Mark a method `(self)` of a service that returns an ASGI application, mounted below `path`."""
     mark = RawMark(path, allow)
 
-    def apply(function: F) -> F:
+    def apply(function: R) -> R:
         setattr(function, RAW_MARK, mark)
         return function
 

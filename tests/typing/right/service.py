@@ -43,6 +43,11 @@ from tests.typing.right.contract import (
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+async def answer_hook(scope: Scope, receive: Receive, send: Send) -> None:
+    """An ASGI application."""
 
 
 class ShopSettings(Settings):
@@ -137,7 +142,8 @@ class OrderService(Service, Orders):
     async def tidy(self) -> None: ...
 
     @raw("/hook", allow=ANYONE)
-    async def hook(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+    def hook(self) -> Application:
+        return answer_hook
 
 
 async def uses(orders: Orders) -> int:

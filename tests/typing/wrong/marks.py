@@ -2,7 +2,20 @@
 
 from typing import Annotated, Any, Protocol
 
-from borough import Event, Header, Problem, Struct, contract, get, on, post, scope, upcast
+from borough import (
+    ANYONE,
+    Event,
+    Header,
+    Problem,
+    Struct,
+    contract,
+    get,
+    on,
+    post,
+    raw,
+    scope,
+    upcast,
+)
 
 
 class Item(Struct):
@@ -67,3 +80,9 @@ class Repriced(Event, version=3):
 class Handlers:
     @on(Item)  # expect-mypy: arg-type  # expect-pyright: reportArgumentType
     async def hear(self, event: Item) -> None: ...
+
+
+class Hooks:
+    # expect-mypy: type-var  # expect-pyright: reportArgumentType
+    @raw("/hook", allow=ANYONE)
+    async def hook(self, request: Item, send: Item) -> None: ...
