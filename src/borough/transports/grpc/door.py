@@ -16,6 +16,7 @@ from borough.clock import Clock
 from borough.contracts.codec import reply_fields
 from borough.contracts.marks import Reply
 from borough.contracts.problem import Problem
+from borough.ending import ended
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure
 from borough.reliability.arrival import Arrival
 from borough.services.context import Call
@@ -189,7 +190,8 @@ class GrpcDoor:
         if len(data) <= _READ_AT_ONCE_BYTES:
             return method.arguments(data)
         async with self._reading:
-            return await asyncio.to_thread(method.arguments, data)
+            # Whoever has left still counts as the one until its thread has ended.
+            return await ended(asyncio.ensure_future(asyncio.to_thread(method.arguments, data)))
 
     def _failure(self, visit: _Visit, method: Method, error: BaseException) -> Failure:
         trace = visit.trace
