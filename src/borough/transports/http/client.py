@@ -195,6 +195,7 @@ class HttpClient:
 
         `rest` follows what depends on the connection. Raises as `send` does.
         """
+        pool.check_loop()
         connection = pool.take() or await pool.acquire(deadline)
         first = b"" if connection.is_used else self._first_fields
         rest = b"%b%b%b%b" % (line.text, pool.host_field, first, rest)

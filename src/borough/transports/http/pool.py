@@ -84,6 +84,14 @@ class OriginPool:
         """Whether nothing is open and nobody waits."""
         return not self.members and not self._waiting
 
+    def check_loop(self) -> None:
+        """Raise `RuntimeError` in a loop that is not this one's: nothing here bears two threads."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise RuntimeError(
+                f"{self.name} was called in another event loop than its service's; a thread calls by "
+                "asyncio.run_coroutine_threadsafe(..., loop)"
+            )
+
     def take(self) -> ClientConnection | None:
         """A kept connection, or None where there is none."""
         idle = self._idle
@@ -95,11 +103,6 @@ class OriginPool:
 
     async def acquire(self, deadline: float | None) -> ClientConnection:
         """A connection for one request. Raises `Unavailable` or `DeadlineExceeded`."""
-        if asyncio.get_running_loop() is not self.loop:
-            raise RuntimeError(
-                f"{self.name} was called in another event loop than its service's; a thread calls by "
-                "asyncio.run_coroutine_threadsafe(..., loop)"
-            )
         while True:
             connection = self.take()
             if connection is not None:
