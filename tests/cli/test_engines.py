@@ -9,6 +9,7 @@ import pytest
 
 from borough.cli.address import Address, write_address
 from borough.cli.engines import add_engine_options, engine_flags, with_engines_in_use
+from borough.runtime.configuration import Configuration
 
 
 def flags(*words: str) -> dict[str, Any]:
@@ -49,7 +50,8 @@ IN_USE = {
 
 def in_use(folder: Path, *words: str) -> dict[str, Any]:
     flags_given = {"data.folder": str(folder), **flags(*words)}
-    found = with_engines_in_use(folder, flags_given)
+    configuration = Configuration.load(folder, {}, flags_given)
+    found = with_engines_in_use(configuration, flags_given, ["search"])
     return {name: value for name, value in found.items() if name != "data.folder"}
 
 
@@ -68,3 +70,11 @@ def test_what_a_command_names_itself_counts(tmp_path: Path) -> None:
         "events.broker": "rabbitmq",
     }
     assert in_use(tmp_path, "--broker", "embedded") == {**IN_USE, "events.broker": "embedded"}
+
+
+def test_what_is_said_of_a_service_that_is_gone_or_by_a_later_borough_does_not_count(
+    tmp_path: Path,
+) -> None:
+    more = {"services.gone.store": "postgres", "data.something": "new"}
+    write_address(tmp_path, Address(os.getpid(), "", engines={**IN_USE, **more}))
+    assert in_use(tmp_path) == IN_USE

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from borough.cli.address import Address, forget_address, other_first, write_address
+from borough.cli.engines import chosen_engines
 from borough.cli.keeping import kept
 from borough.cli.output import complain, results, settle_output
 from borough.cli.ownership import told_of_owner
@@ -180,7 +181,8 @@ def _door_ready(
         "services": sorted(apart.called),
         "contracts": [],
     }
-    address = Address(os.getpid(), edge, services=found, otlp=otlp)
+    engines = chosen_engines(configuration)
+    address = Address(os.getpid(), edge, services=found, otlp=otlp, engines=engines)
     folder = configuration.data_folder
     told = other_first(folder, write_address(folder, address), address)
     if told is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 _STORES = ("sqlite", "postgres")
+_OF_ALL = ("data.store", "events.broker")
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -104,26 +105,23 @@ def chosen_engines(configuration: Configuration) -> dict[str, str]:
     options = configuration.options
     services = options.services.items()
     stores = {f"services.{name}.store": facts.store for name, facts in services if facts.store}
-    return {
-        "data.store": options.data.store,
-        "events.broker": options.events.broker,
-        **stores,
-    }
+    return {"data.store": options.data.store, "events.broker": options.events.broker, **stores}
 
 
-def with_engines_in_use(path: Path, flags: Mapping[str, Any]) -> dict[str, Any]:
+def with_engines_in_use(
+    configuration: Configuration, flags: Mapping[str, Any], services: Iterable[str]
+) -> dict[str, Any]:
     """The flags with the engines of the system that runs on this data, where they name none: what it was started
-    with need not stand in borough.toml."""
+    with need not stand in borough.toml. Of what it says of services only those that are here count."""
     from borough.cli.address import read_address
-    from borough.runtime.configuration import Configuration
 
-    configuration = Configuration.load(path.resolve(), os.environ, flags)
     try:
         in_use = read_address(configuration.data_folder).engines
     except ConfigurationError:  # nothing runs there
         return dict(flags)
     named = {_kind(name) for name in flags}
-    return {**{name: value for name, value in in_use.items() if _kind(name) not in named}, **flags}
+    here = {*(f"services.{name}.store" for name in services), *_OF_ALL}
+    return {**{k: v for k, v in in_use.items() if k in here and _kind(k) not in named}, **flags}
 
 
 def _kind(option: str) -> str:

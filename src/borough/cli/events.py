@@ -119,7 +119,7 @@ def _count(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from borough.runtime.system import System
+    from borough.runtime.system import System, service_name
 
     if options.action in ("replay", "drop") and not (
         options.name or options.group or options.id or options.all
@@ -133,9 +133,11 @@ def _run(options: argparse.Namespace) -> int:
             f"there is no folder {options.data}; name the one with the system's data by --data"
         )
     folder = {"data.folder": str(Path(options.data).resolve())} if options.data else {}
-    path = Path(options.system)
-    flags = with_engines_in_use(path, {**folder, **engine_flags(options)})
-    system = System.load(options.system, flags=running_engines(path, flags))
+    path, given = Path(options.system), {**folder, **engine_flags(options)}
+    system = System.load(path, flags=running_engines(path, given))
+    flags = with_engines_in_use(system.configuration, given, map(service_name, system.services))
+    if flags != given:
+        system = System.load(path, flags=running_engines(path, flags))
     if options.action == "rebuild":
         return asyncio.run(_rebuild(options, system))
     return asyncio.run(_act(options, system))
