@@ -105,7 +105,8 @@ class EmbeddedBroker:
                 f"the folder {self._folder} for event logs cannot be written; "
                 "choose a writable data folder"
             )
-        self._warn_of_earlier_logs()
+        with contextlib.suppress(OSError):  # what reads and writes there says why it cannot
+            self._warn_of_earlier_logs()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="borough-log")
             self._trimmer = ThreadPoolExecutor(1, thread_name_prefix="borough-log-trim")
