@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
@@ -173,58 +172,6 @@ async def test_a_message_above_the_limit_is_refused_and_the_connection_goes_on(
     error = await refused(caller.call(f"{BOOTH}/File", content=b"x" * 20_001))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await caller.call(f"{BOOTH}/File", content=b"x" * 19_000)).result == 19_000
-
-
-@pytest.mark.parametrize(("size", "is_aside"), [(16_000, False), (17_000, True)])
-async def test_a_large_message_is_read_beside_the_loop(
-    process: Process, caller: Plain, size: int, is_aside: bool
-) -> None:
-    assert process.grpc is not None
-    assert process.grpc.public is not None
-    method: Any = process.grpc.public.offer.methods[f"/{BOOTH}/Blank"]
-    read, threads = method.arguments, []
-
-    def noted(data: bytes) -> Any:
-        threads.append(threading.current_thread())
-        return read(data)
-
-    method.arguments = noted
-    assert (await caller.call(f"{BOOTH}/Blank", note="n" * size)).result == "n" * size
-    assert [each is not threading.main_thread() for each in threads] == [is_aside]
-
-
-async def test_a_large_message_whose_caller_has_left_is_the_only_one_read_until_that_ends(
-    process: Process,
-) -> None:
-    assert process.grpc is not None
-    assert process.grpc.public is not None
-    door, method = process.grpc.public.door, process.grpc.public.offer.methods[f"/{BOOTH}/Blank"]
-    loop, may_end, begun = asyncio.get_running_loop(), threading.Event(), asyncio.Event()
-    at_once = [0, 0]
-
-    def slow(_data: bytes) -> Any:
-        at_once[0] += 1
-        at_once[1] = max(at_once)
-        loop.call_soon_threadsafe(begun.set)
-        may_end.wait(20)
-        at_once[0] -= 1
-        return ()
-
-    cast(Any, method).arguments = slow
-    reading = [asyncio.create_task(door._arguments(method, b"n" * 17_000)) for _ in range(3)]
-    try:
-        async with asyncio.timeout(20):
-            await begun.wait()
-            begun.clear()
-            for each in reading[:2]:
-                each.cancel()
-            await asyncio.wait(reading, timeout=0.2, return_when=asyncio.ALL_COMPLETED)
-    finally:
-        may_end.set()
-    async with asyncio.timeout(20):
-        await asyncio.gather(*reading, return_exceptions=True)
-    assert [each.cancelled() for each in reading] == [True, True, False]
-    assert at_once == [0, 1]
 
 
 async def test_more_calls_than_a_connection_may_have_wait_at_the_caller(caller: Plain) -> None:

@@ -17,7 +17,7 @@ from borough.contracts.codec import reply_fields
 from borough.contracts.marks import Reply
 from borough.contracts.problem import Problem
 from borough.ending import ended
-from borough.errors import CallError, DeadlineExceeded, ServiceFailure
+from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
 from borough.reliability.arrival import Arrival
 from borough.services.context import Call
 from borough.telemetry.trace import TraceContext
@@ -39,6 +39,8 @@ _TAKEN = frozenset(
 """What a caller may say of its call, in metadata, as in header fields of HTTP."""
 _READ_AT_ONCE_BYTES = 16 * 1024
 """A message up to this size is read in the loop, for some 10 ms at most."""
+_MOST_LARGE = 64
+"""How many larger ones may be here at once; each is in memory until it has been read."""
 _TAKEN_INSIDE = _TAKEN | {"baggage", wire.SERVICE, wire.PROOF, wire.PRINCIPAL}
 
 
@@ -84,6 +86,7 @@ class GrpcDoor:
         self._hold_stream = hold_stream
         self._is_inside = is_inside
         self._reading = asyncio.Lock()  # of one large message at a time: what it becomes is larger
+        self._large = 0  # messages that are read so, or wait for that
         self.taken = _TAKEN_INSIDE if is_inside else _TAKEN
         """The names of metadata that count."""
 
@@ -189,9 +192,15 @@ class GrpcDoor:
         """The arguments in a message: of two bytes it may make an object, and of 1 MiB half a second's work."""
         if len(data) <= _READ_AT_ONCE_BYTES:
             return method.arguments(data)
-        async with self._reading:
-            # Whoever has left still counts as the one until its thread has ended.
-            return await ended(asyncio.ensure_future(asyncio.to_thread(method.arguments, data)))
+        if self._large >= _MOST_LARGE:
+            raise Unavailable("Too many large messages wait to be read", retry_after_s=1)
+        self._large += 1
+        try:
+            async with self._reading:
+                # Whoever has left still counts as the one until its thread has ended.
+                return await ended(asyncio.ensure_future(asyncio.to_thread(method.arguments, data)))
+        finally:
+            self._large -= 1
 
     def _failure(self, visit: _Visit, method: Method, error: BaseException) -> Failure:
         trace = visit.trace
