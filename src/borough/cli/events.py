@@ -19,6 +19,7 @@ import msgspec
 from borough.alerting.words import counted
 from borough.cli.engines import (
     add_engine_options,
+    chosen_engines,
     engine_flags,
     running_engines,
     with_engines_in_use,
@@ -136,7 +137,7 @@ def _run(options: argparse.Namespace) -> int:
     path, given = Path(options.system), {**folder, **engine_flags(options)}
     system = System.load(path, flags=running_engines(path, given))
     flags = with_engines_in_use(system.configuration, given, map(service_name, system.services))
-    if flags != given:
+    if not flags.items() <= {**given, **chosen_engines(system.configuration)}.items():
         system = System.load(path, flags=running_engines(path, flags))
     if options.action == "rebuild":
         return asyncio.run(_rebuild(options, system))
