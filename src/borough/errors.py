@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 __all__ = [
+    "MENDED_BY_NO_RESTART",
     "BoroughError",
     "BrokerError",
     "CallError",
@@ -309,3 +310,7 @@ class BrokerError(BoroughError):
 
 class Crashed(BoroughError):
     """A handle of a past incarnation was used (simulation only); no effect happened."""
+
+
+MENDED_BY_NO_RESTART = (DeclarationFaults, ConfigurationError, MigrationRefused)
+"""What ends a start so that another one would end in the same way: its exit status is 2, that of all else 1."""

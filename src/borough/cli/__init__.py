@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 
 from borough.cli.output import complain, open_closed_streams, results, settle_output
 from borough.errors import (
+    MENDED_BY_NO_RESTART,
     BoroughError,
     CallError,
     ConfigurationError,
     DeclarationFaults,
-    MigrationRefused,
 )
 
 __all__ = ["main"]
@@ -131,12 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CallError as error:
         _say(error)
         return 1
-    except MigrationRefused as error:
-        _say(error)
-        return 2
     except BoroughError as error:
         _say(error)
-        return 1 if first == "run" else 2  # begun anew, it may find its database there
+        is_final = first != "run" or isinstance(error, MENDED_BY_NO_RESTART)
+        return 2 if is_final else 1  # begun anew, it may find its database there
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from borough.clock import SystemClock
 from borough.errors import (
+    MENDED_BY_NO_RESTART,
     BoroughError,
     ConfigurationError,
-    DeclarationFaults,
-    MigrationRefused,
     OpenFailed,
     StoreUnavailable,
 )
@@ -77,8 +76,7 @@ _log = logging.getLogger("borough.fleet")
 _FIGURES_S = 1.0
 _LEAVE_S = 2.0
 """Who was told to stop by a signal waits that long until nobody calls it any more."""
-_MENDED_BY_NO_RESTART = (DeclarationFaults, ConfigurationError, MigrationRefused)
-_FINAL = (*_MENDED_BY_NO_RESTART, OpenFailed)
+_FINAL = (*MENDED_BY_NO_RESTART, OpenFailed)
 
 
 class _Replica:
@@ -325,7 +323,7 @@ def _failed(error: BoroughError) -> Failed:
 
 
 def _status(error: BoroughError) -> int:
-    return 2 if isinstance(error, _MENDED_BY_NO_RESTART) else 1
+    return 2 if isinstance(error, MENDED_BY_NO_RESTART) else 1
 
 
 async def _run(connected: socket.socket) -> int:
