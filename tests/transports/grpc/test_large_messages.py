@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import pytest
 
 from borough.gateway.process import Process
-from tests.transports.grpc.plain import Plain, plain
-from tests.transports.grpc.test_server import BOOTH, address, refused, served
-
-
-@pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[Process]:
-    found = await served(tmp_path)
-    yield found
-    await found.stop()
-
-
-@pytest.fixture
-async def caller(process: Process) -> AsyncIterator[Plain]:
-    async with plain(address(process)) as found:
-        yield found
+from tests.transports.grpc.plain import Plain
+from tests.transports.grpc.serving import BOOTH, refused
 
 
 @pytest.mark.parametrize(("size", "is_aside"), [(16_000, False), (17_000, True)])

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 
 from borough.gateway.process import Process
 from tests.transports.grpc.plain import Plain, plain, problem_in
-from tests.transports.grpc.test_server import BOOTH, address, served
+from tests.transports.grpc.serving import BOOTH, address, served
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 

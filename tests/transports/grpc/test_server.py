@@ -6,7 +6,6 @@ import asyncio
 import json
 import struct
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,62 +17,14 @@ from grpc_health.v1 import health_pb2
 
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
-from borough.runtime.configuration import Configuration
-from borough.testing import free_port
-from tests.calls.booth import booth
 from tests.transports.grpc.plain import Plain, plain, problem_in
-
-BOOTH = "booth.v1.BoothService"
-FLAGS = {
-    "grpc.port": 0,
-    "limits.longest_timeout_s": 3,
-    "limits.default_timeout_s": 2,
-    "limits.drain_s": 2,
-    "edge.rate_limit": "",
-    "edge.limits.body_bytes": 20_000,
-    "grpc.streams": 4,
-}
-
-
-async def served(folder: Path, **more: Any) -> Process:
-    """A booth with a public gRPC listener."""
-    flags = {**FLAGS, **{name.replace("__", "."): value for name, value in more.items()}}
-    system = booth().configured(Configuration.load(folder, {}, flags))
-    process = Process(
-        system, data_folder=folder / "data", edge_port=free_port(), internal_port=free_port()
-    )
-    await process.start()
-    return process
-
-
-def address(process: Process) -> str:
-    assert process.grpc is not None
-    return process.grpc.addresses[0]
-
-
-@pytest.fixture
-async def process(tmp_path: Path) -> AsyncIterator[Process]:
-    found = await served(tmp_path)
-    yield found
-    await found.stop()
-
-
-@pytest.fixture
-async def caller(process: Process) -> AsyncIterator[Plain]:
-    async with plain(address(process)) as found:
-        yield found
+from tests.transports.grpc.serving import BOOTH, address, refused, served
 
 
 async def raw(caller: Plain, name: str, data: bytes) -> Any:
     """Call a method with bytes for a message, and no deadline."""
     send: Any = caller.channel.unary_unary(f"/{BOOTH}/{name}")
     return await send(data)
-
-
-async def refused(call: Any) -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call
-    return caught.value
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

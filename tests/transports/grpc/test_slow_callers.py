@@ -15,7 +15,7 @@ from borough.gateway.process import Process
 from borough.transports.grpc.connection import GrpcConnection
 from tests.transports.grpc.deaf import deaf
 from tests.transports.grpc.plain import plain
-from tests.transports.grpc.test_server import BOOTH, address, served
+from tests.transports.grpc.serving import BOOTH, address, served
 
 BLANK, COUNT = f"/{BOOTH}/Blank", f"/{BOOTH}/Count"
 BILLIONS = b"\x08\xff\xff\xff\xff\x07"
