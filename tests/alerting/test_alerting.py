@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -9,8 +10,10 @@ import pytest
 
 from borough.alerting.alert_file import AlertFile, Stored
 from borough.alerting.facts import OwnFacts, ReplicaFacts, SystemFacts
-from borough.errors import InvalidRequest, NotFound
-from tests.alerting.till import OPENED, PaymentService, Watched, till, watched
+from borough.clock import SystemClock
+from borough.errors import CallError, InvalidRequest, NotFound
+from borough.services.context import CURRENT, Call
+from tests.alerting.till import OPENED, Orders, PaymentService, Watched, till, watched
 
 
 @pytest.fixture
@@ -49,6 +52,43 @@ async def test_a_peer_that_does_not_answer_is_told_from_a_service_that_fails(
         "payments gets no answer from whom it needs: 10 of 10 calls of payments.Payments.charge in the "
         "last minute ended so, mostly with OutcomeUnknown (The issuer has not answered)."
     )
+
+
+async def hurried(shop: Watched, how: str) -> None:
+    """Calls of somebody who wants an answer within 20 ms."""
+    client, clock = shop.process.host.client(Orders), SystemClock()
+    for number in range(5):
+        call = Call("", "orders", None, None, clock.monotonic() + 0.02, None)
+        token = CURRENT.set(call)
+        with suppress(CallError):
+            await client.place(f"h{number}", how)
+        CURRENT.reset(token)
+
+
+async def test_who_wants_an_answer_sooner_than_anybody_has_one_alerts_nobody(
+    shop: Watched,
+) -> None:
+    await hurried(shop, "slow")
+    await shop.look()
+    shop.clock.ahead_s += 31
+    await hurried(shop, "slow")
+    assert await shop.look() == []
+
+
+async def test_what_fails_at_once_fails_however_little_time_it_had(shop: Watched) -> None:
+    await hurried(shop, "broken")
+    await shop.look()
+    shop.clock.ahead_s += 31
+    await hurried(shop, "broken")
+    assert [alert.rule for alert in await shop.look()] == ["failing-calls"]
+
+
+async def test_where_calls_have_little_time_by_configuration_it_is_enough(tmp_path: Path) -> None:
+    system = till(tmp_path, environment={"BOROUGH_LIMITS_DEFAULT_TIMEOUT_S": "0.03"})
+    async with watched(system, tmp_path) as shop:
+        await shop.place("slow")
+        (alert,) = await shop.fired()
+    assert (alert.rule, alert.service) == ("timeouts", "orders")
 
 
 async def test_an_operation_that_fails_is_named_with_its_error(shop: Watched) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from borough.reliability.backoff import Backoff
 from borough.reliability.balance import BalanceTerms
+from borough.reliability.enough_time import enough_s
 from borough.reliability.repeats import RepeatTerms
 from borough.reliability.throttle import ThrottleTerms
 from borough.runtime.alert_options import AlertOptions
@@ -262,7 +263,7 @@ class LimitOptions(Table, frozen=True):
     thread_queue: Annotated[int, msgspec.Meta(ge=0)] = 256
     """Blocking work that may wait for a thread; one more is refused (503)."""
     default_timeout_s: Seconds = 10.0
-    """The deadline of a call that comes without one, in seconds."""
+    """The deadline of a call without one, in seconds. A call with less than half of it, or than 1 s, blames nobody."""
     longest_timeout_s: Seconds = 60.0
     """The longest deadline that a request may ask for, in seconds."""
     drain_s: Seconds = 20.0
@@ -312,6 +313,7 @@ class LimitOptions(Table, frozen=True):
             calls_in_flight=self.dependency_calls,
             burst_waiting=self.dependency_burst_waiting,
             burst_s=self.burst_s,
+            enough_s=enough_s(self.default_timeout_s),
             repeats=RepeatTerms(self.attempts, self.repeated_share, waits=waits),
             throttle=ThrottleTerms(self.throttle_s),
             balance=BalanceTerms(self.failures, out),

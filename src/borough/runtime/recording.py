@@ -33,6 +33,7 @@ def make_recorder(configuration: Configuration, clock: Clock) -> Recorder | None
         clock.token,
         Sampler(ratio),
         slow_s=options.slow_s,
+        default_timeout_s=configuration.options.limits.default_timeout_s,
         bounds=_bounds(configuration),
     )
 

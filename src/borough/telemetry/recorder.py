@@ -41,13 +41,14 @@ class Recorder:
     """Spans of all services of a process. Times come from `monotonic`, ids from `token`.
 
     `recorded` counts spans since the start, `dropped` those that the ring had no room for. A call
-    longer than `slow_s` (seconds) is recorded even in a trace that is not sampled. `bounds` says in how many
-    seconds a service aims to answer, where that is not what its contract says.
+    longer than `slow_s` (seconds) is recorded even in a trace that is not sampled. `default_timeout_s` is the time
+    of a call that asks for none, in seconds. `bounds` says in how many seconds a service aims to answer, where that
+    is not what its contract says.
     """
 
     __slots__ = (
-        "__weakref__", "_half", "_ring", "_taken", "_token", "bounds", "hurry", "ids", "measures", "monotonic",
-        "recorded", "sampler", "slow_s",
+        "__weakref__", "_half", "_ring", "_taken", "_token", "bounds", "default_timeout_s", "hurry", "ids",
+        "measures", "monotonic", "recorded", "sampler", "slow_s",
     )  # fmt: skip
 
     def __init__(
@@ -57,12 +58,14 @@ class Recorder:
         sampler: Sampler | None = None,
         *,
         slow_s: float = 1.0,
+        default_timeout_s: float = 10.0,
         bounds: Mapping[str, float] = MappingProxyType({}),
         room: int = 32_768,
     ) -> None:
         self.monotonic = monotonic
         self.sampler = sampler or Sampler()
         self.slow_s = slow_s
+        self.default_timeout_s = default_timeout_s
         self.bounds = bounds
         self.ids: list[str] = []
         """Span ids made in advance; who finds none asks `new_id`."""

@@ -15,7 +15,13 @@ from borough.telemetry.measures import Measured
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Shape, Span
 from borough.telemetry.trace import TraceContext
-from borough.transports.sight import client_shape, failure_of, partial_of
+from borough.transports.sight import (
+    client_shape,
+    failure_of,
+    least_time_s,
+    partial_of,
+    unless_hurried,
+)
 
 __all__ = ["ClientSight", "SeenTransport"]
 
@@ -40,11 +46,12 @@ class SeenTransport:
 class ClientSight:
     """Calls to an operation elsewhere, from before their first attempt to their answer."""
 
-    __slots__ = ("_measured", "_operation", "_recorder", "_shapes")
+    __slots__ = ("_least_s", "_measured", "_operation", "_recorder", "_shapes")
 
     def __init__(self, operation: Operation, recorder: Recorder) -> None:
         self._operation = operation
         self._recorder = recorder
+        self._least_s = least_time_s(operation, recorder)
         self._shapes: dict[str | None, Shape] = {}
         self._measured: dict[str | None, Measured] = {}
 
@@ -119,6 +126,7 @@ class ClientSight:
         measured = self._measured.get(call.caller) or self._measure(call.caller)
         measured.durations.add(ended - began)
         if failure is not None:
+            failure = unless_hurried(failure, call, (began, ended), self._least_s)
             measured.fail(failure)
         own = call.trace
         if parent is None or own is None:

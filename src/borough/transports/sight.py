@@ -19,6 +19,7 @@ from borough.contracts.objective import read_latency
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
 from borough.errors import CallError
+from borough.reliability.enough_time import TOO_LITTLE_TIME, enough_s, is_hurried
 from borough.services.context import CURRENT, Call
 from borough.telemetry.durations import RecentDurations
 from borough.telemetry.masking import masked, without_secrets
@@ -27,7 +28,7 @@ from borough.telemetry.span import Failure, Kind, Shape, Span, Value
 from borough.telemetry.trace import TraceContext
 from borough.transports.identifiers import identifiers_of
 
-__all__ = ["Edge", "Sight", "failure_of", "partial_of"]
+__all__ = ["Edge", "Sight", "failure_of", "least_time_s", "partial_of", "unless_hurried"]
 
 _FAULT = 500
 _LONGEST_MEANING = 160
@@ -63,12 +64,13 @@ class Edge(RecentDurations):
 class Sight:
     """One operation's calls, as whoever answers them sees them."""
 
-    __slots__ = ("_bound_s", "_operation", "_read", "edges", "recorder", "slow_s")
+    __slots__ = ("_bound_s", "_least_s", "_operation", "_read", "edges", "recorder", "slow_s")
 
     def __init__(self, operation: Operation, recorder: Recorder) -> None:
         self._operation = operation
         self._read = identifiers_of(operation)
         self._bound_s = _bound_s(operation, recorder)
+        self._least_s = least_time_s(operation, recorder)
         self.recorder = recorder
         self.slow_s = recorder.slow_s
         self.edges: dict[str | None, Edge] = {}
@@ -143,7 +145,7 @@ class Sight:
         error: BaseException,
     ) -> None:
         """A call has ended by an error; `parent` is None where it is not sampled."""
-        failure = failure_of(error, self._operation)
+        failure = unless_hurried(failure_of(error, self._operation), call, times, self._least_s)
         edge, took = self.edge(call), times[1] - times[0]
         edge.add(took)
         edge.measured.fail(failure)
@@ -212,6 +214,21 @@ def failure_of(error: BaseException, operation: Operation | None = None) -> Fail
     if isinstance(error, CallError):
         return Failure(error.code, without_secrets(error.detail), error.status >= _FAULT)
     return Failure(type(error).__name__, masked(str(error)))
+
+
+def least_time_s(operation: Operation, recorder: Recorder) -> float:
+    """How much time a call must have for its failure to be a fault, in seconds."""
+    return enough_s(recorder.default_timeout_s, operation.mark.timeout_s)
+
+
+def unless_hurried(failure: Failure, call: Call, times: Times, least_s: float) -> Failure:
+    """The same failure; nobody's fault where the call had less time than that, and failed for want of it."""
+    began, ended = times
+    given_s = call.deadline - began
+    if not failure.is_fault or not is_hurried(given_s, ended - began, least_s):
+        return failure
+    said = f"{failure.detail or failure.kind}; it had {max(given_s, 0.0) * 1e3:.3g} ms in all"
+    return Failure(TOO_LITTLE_TIME, said, is_fault=False)
 
 
 _MEANINGS: dict[type[Problem], str] = {}

@@ -48,6 +48,33 @@ def test_a_call_that_lay_unread_for_half_of_its_time_is_refused() -> None:
     assert caller.count == 1
 
 
+@pytest.mark.parametrize(("timeout_ms", "refused"), [(b"999", 0), (b"1000", 1)])
+def test_who_had_less_time_than_is_enough_shows_no_want_of_room(
+    timeout_ms: bytes, refused: int
+) -> None:
+    caller, entrance = Refused(), Entrance("booth", LIMITS, ManualClock())
+    assert entrance.arrive(asked(timeout_ms), caller, 10.0, 9.0) is None
+    assert (caller.count, entrance.refused, entrance.limit.was_full) == (1, refused, bool(refused))
+
+
+async def test_nor_does_who_cannot_wait_where_there_is_none() -> None:
+    clock = ManualClock()
+    limits = msgspec.structs.replace(
+        LIMITS, most=1, line=LineTerms(burst=2, burst_s=1.0, most=2, wait_s=1.0)
+    )
+    callers = [Refused(), Refused(), Refused()]
+    entrance = Entrance("booth", limits, clock)
+    now = clock.monotonic()
+    first = entrance.arrive(asked(b"2000"), callers[0], now, now)
+    assert first is not None
+    for caller, timeout_ms in zip(callers[1:], (b"100", b"2000"), strict=True):
+        assert entrance.arrive(asked(timeout_ms), caller, now, now) is not None
+    clock.advance(0.5)
+    entrance.leave(first)
+    assert [caller.count for caller in callers] == [0, 1, 1]
+    assert entrance.refused == 1
+
+
 @pytest.mark.parametrize("timeout_ms", [b"soon", b"0"])
 def test_a_time_that_cannot_be_meant_is_told_at_the_door_however_long_it_lay_unread(
     timeout_ms: bytes,

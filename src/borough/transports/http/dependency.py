@@ -271,7 +271,9 @@ class Dependency:
                         return answer
                 except CallError as error:
                     attempts += 1
-                    wait_s = self._wait_after(attempts, candidate, error, kind.idempotent, deadline)
+                    wait_s = self._wait_after(
+                        attempts, candidate, error, now, deadline, idempotent=kind.idempotent
+                    )
                     if wait_s is None:
                         raise as_told(error) from error.__cause__
                 finally:
@@ -304,8 +306,9 @@ class Dependency:
         body = answer.body if isinstance(answer, ClientResponse) else await answer.peek()
         refusal = _read_refusal(body)
         if refusal is not None and refusal.code in _BUSY:
-            self._contacts.balance.failed(candidate, Failure.REFUSED, now, 0.0)
-            self._throttle.note_refusal(now, self.answered)
+            if deadline - began >= self.limits.enough_s:
+                self._contacts.balance.failed(candidate, Failure.REFUSED, now, 0.0)
+                self._throttle.note_refusal(now, self.answered)
         else:
             self._note_answer(candidate, began)
             if refusal is None:
@@ -319,15 +322,18 @@ class Dependency:
         attempts: int,
         candidate: Candidate[Contact],
         error: CallError,
-        idempotent: bool,
+        began: float,
         deadline: float,
+        *,
+        idempotent: bool,
     ) -> float | None:
         """After which time to send again what came to nothing; None: not at all."""
         now = self._monotonic()
         is_unreachable = isinstance(error, Unreachable)
         if is_unreachable:
             self._contacts.lose(candidate.peer)
-        if is_unreachable or isinstance(error, (ServiceFailure, DeadlineExceeded)):
+        is_silent = isinstance(error, DeadlineExceeded) and deadline - began >= self.limits.enough_s
+        if is_unreachable or is_silent or isinstance(error, ServiceFailure):
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
             self._contacts.balance.failed(candidate, failure, now, self._draw())
         may_repeat = isinstance(error, Unavailable) or (

@@ -19,6 +19,7 @@ from borough.clock import Clock
 from borough.errors import InvalidRequest, Unavailable
 from borough.reliability.adaptive_limit import AdaptiveLimit
 from borough.reliability.arrival import Arrival
+from borough.reliability.enough_time import enough_s
 from borough.reliability.waiting_line import LineTerms, WaitingLine
 from borough.transports.http import wire
 from borough.transports.http.door import UNREADABLE, problem_response
@@ -70,11 +71,12 @@ class Entrance:
         self.limit = AdaptiveLimit(limits.most, limits.least)
         self.line = WaitingLine(limits.line)
         self._limits = limits
+        self._enough_s = enough_s(limits.default_timeout_s)
         self._monotonic = clock.monotonic
         self._timer: asyncio.TimerHandle | None = None
         self._context = copy_context()
         self.refused = 0
-        """How many calls have been refused."""
+        """How many calls have been refused for want of room; not who had too little time to wait for any."""
         self._full = _refusal(f"{service} is at its limit of calls at work, and none may wait")
         self._crowded = _refusal(f"{service} has a full queue: newer calls go first")
         self._burst = _refusal(f"{service} has a full queue: those that came before go first")
@@ -98,8 +100,7 @@ class Entrance:
             timeout_s = UNREADABLE  # no client of the public means that; it is told so
         arrival = request.arrival = Arrival(came_at, timeout_s, self)
         if came_at < now and came_at + timeout_s / 2 < now and timeout_s != UNREADABLE:
-            self.limit.was_full = True
-            self.refused += 1
+            self._count_late(arrival)
             waiter.turn_away(self._late)
             return None
         limit = self.limit
@@ -157,8 +158,17 @@ class Entrance:
         self.line.remove(arrival)
         arrival.waiter = None
 
+    def _count_late(self, arrival: Arrival) -> None:
+        """It could not begin in time: a want of room, unless it had next to no time."""
+        if arrival.timeout_s >= self._enough_s:
+            self.limit.was_full = True
+            self.refused += 1
+
     def _turn_away(self, arrival: Arrival, response: Response) -> None:
-        self.refused += 1
+        if response is self._late:
+            self._count_late(arrival)
+        else:
+            self.refused += 1
         waiter, arrival.waiter = arrival.waiter, None
         waiter.turn_away(response)
 

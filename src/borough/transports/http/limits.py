@@ -91,6 +91,8 @@ class DependencyLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How many wait in a burst; one more is refused."""
     burst_s: float = 1.0
     """How long a burst lasts, and each call waits in it; never longer than a tenth of its time."""
+    enough_s: float = 1.0
+    """What comes of a call that has less time says nothing of who was called."""
     repeats: RepeatTerms = RepeatTerms()
     throttle: ThrottleTerms = ThrottleTerms()
     balance: BalanceTerms = BalanceTerms()
