@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from borough.ports import Replica
 from borough.reliability.arrival import Arrival
 from borough.runtime.discovery import Directory
 from borough.runtime.pool import ThreadPool
@@ -21,10 +22,12 @@ from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
 from borough.telemetry.waiting import Waits
 from borough.transports.http.client import HttpClient
-from borough.transports.http.dependency import Dependencies
+from borough.transports.http.dependency import Dependencies, RequestKind
 from borough.transports.http.door import Door, Identity, Route
-from borough.transports.http.limits import DependencyLimits
+from borough.transports.http.limits import ClientLimits, DependencyLimits
+from borough.transports.http.message import Request, Response
 from tests.telemetry.caravan import caravan
+from tests.transports.http.listening import Service
 
 TRACE = TraceContext("a" * 32, "b" * 16, is_sampled=True)
 
@@ -126,6 +129,38 @@ async def test_a_call_is_seen_waiting_for_its_callers_limit(clock: Clock) -> Non
     assert await waiting
     assert clock.seen() == [("wait for room for calls to depot", "b", 0.4)]
     await dependencies.close()
+
+
+async def test_a_call_is_seen_waiting_for_a_connection(clock: Clock) -> None:
+    entered, opened = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: Request) -> Response:
+        entered.set()
+        await opened.wait()
+        return Response(200, (), b"")
+
+    service = await Service.open(answer)
+    dependencies = Dependencies(
+        Directory({"depot": [Replica("depot-1", *service.origin)]}),
+        lambda: HttpClient(ClientLimits(connections_per_origin=1)),
+        cast(Any, SimpleNamespace(monotonic=lambda: clock.now, random=Random())),
+        caller="front",
+        recorder=clock.recorder,
+    )
+    send, kind = (
+        dependencies.of("depot").send,
+        RequestKind("GET", "/", idempotent=True, operation=""),
+    )
+    first = asyncio.create_task(send(kind, b"", b"", float("inf"), TRACE))
+    await entered.wait()
+    second = asyncio.create_task(send(kind, b"", b"", float("inf"), TRACE))
+    await asyncio.sleep(0)
+    clock.now += 0.3
+    opened.set()
+    assert [(await each).status for each in (first, second)] == [200, 200]
+    assert clock.seen() == [("wait for a connection to depot", "b", 0.3)]
+    await dependencies.close()
+    await service.server.close()
 
 
 @pytest.mark.parametrize("strict", [False, True])

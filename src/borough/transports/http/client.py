@@ -14,6 +14,7 @@ from typing import Any
 
 from borough.errors import CallError, DeadlineExceeded, InvalidRequest, ServiceFailure, Unavailable
 from borough.transports.http.client_connection import (
+    ClientConnection,
     ClientResponse,
     ClientStream,
     ClosedUnanswered,
@@ -173,30 +174,32 @@ class HttpClient:
         line = RequestLine(method, target)
         rest = line.followed_by(sendable(headers), body)
         try:
+            pool.check_loop()
             try:
-                return await self.send_once(pool, line, rest, deadline, is_streaming)
+                connection = pool.take() or await pool.acquire(deadline)
+                return await self.send_on(pool, connection, line, rest, deadline, is_streaming)
             except ClosedUnanswered as closed:
                 if not (idempotent and closed.was_kept):
                     raise
             # The neighbours of a stale connection are closed by now: this one is new, and the last.
-            return await self.send_once(pool, line, rest, deadline, is_streaming)
+            connection = pool.take() or await pool.acquire(deadline)
+            return await self.send_on(pool, connection, line, rest, deadline, is_streaming)
         except (ClosedUnanswered, Unreachable) as error:
             raise as_told(error) from error
 
-    async def send_once(
+    async def send_on(
         self,
         pool: OriginPool,
+        connection: ClientConnection,
         line: RequestLine,
         rest: bytes,
         deadline: float | None,
         is_streaming: bool,
     ) -> Any:
-        """Send a request to the origin of `pool`, and wait for the answer or for its head.
+        """Send a request on a connection that was taken from `pool`, and wait for the answer or for its head.
 
         `rest` follows what depends on the connection. Raises as `send` does.
         """
-        pool.check_loop()
-        connection = pool.take() or await pool.acquire(deadline)
         first = b"" if connection.is_used else self._first_fields
         rest = b"%b%b%b%b" % (line.text, pool.host_field, first, rest)
         answer = connection.begin(rest, deadline, line.is_head, is_streaming)

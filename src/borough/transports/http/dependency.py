@@ -32,9 +32,10 @@ from borough.transports.http.client import (
     as_told,
     sendable,
 )
+from borough.transports.http.client_connection import ClientConnection
 from borough.transports.http.contacts import Contact, Contacts, Greet, Place
 from borough.transports.http.limits import DependencyLimits
-from borough.transports.http.pool import Unreachable
+from borough.transports.http.pool import OriginPool, Unreachable
 
 __all__ = ["Dependencies", "Dependency", "Opening", "RequestKind"]
 
@@ -97,7 +98,7 @@ class Dependency:
     """The calls of `caller` to `service`. `answered` and `repeats.count` are plain counters."""
 
     __slots__ = (
-        "_caller", "_client", "_clock", "_contacts", "_draw", "_monotonic", "_throttle", "answered",
+        "_caller", "_client", "_clock", "_connecting", "_contacts", "_draw", "_monotonic", "_throttle", "answered",
         "bulkhead", "limits", "repeats", "service",
     )  # fmt: skip
 
@@ -117,12 +118,12 @@ class Dependency:
         """Take over `client`: nobody else uses it, and `close` closes it."""
         self.service = service
         self.limits = limits
+        waits = self._connecting = None
+        if recorder is not None:
+            waits = Waits(recorder, caller, f"room for calls to {service}")
+            self._connecting = Waits(recorder, caller, f"a connection to {service}")
         self.bulkhead = Bulkhead(
-            limits.calls_in_flight,
-            limits.burst_waiting,
-            limits.burst_s,
-            clock.monotonic,
-            None if recorder is None else Waits(recorder, caller, f"room for calls to {service}"),
+            limits.calls_in_flight, limits.burst_waiting, limits.burst_s, clock.monotonic, waits
         )
         self.repeats = Repeats(limits.repeats)
         self.answered = 0
@@ -255,8 +256,15 @@ class Dependency:
                     if left_s != NO_DEADLINE:
                         until = pool.loop.time() + left_s
                         timed = b"%bborough-timeout-ms: %d\r\n" % (fields, int(left_s * 1000) or 1)
-                    answer = await self._client.send_once(
-                        pool, kind, kind.followed_by(timed, body), until, held is not None
+                    pool.check_loop()
+                    connection = pool.take() or await self._connected(pool, until, trace)
+                    answer = await self._client.send_on(
+                        pool,
+                        connection,
+                        kind,
+                        kind.followed_by(timed, body),
+                        until,
+                        held is not None,
                     )
                     if answer.status not in _MAY_BE_TURNED_AWAY:
                         self._note_answer(candidate, now)
@@ -271,9 +279,7 @@ class Dependency:
                         return answer
                 except CallError as error:
                     attempts += 1
-                    wait_s = self._wait_after(
-                        attempts, candidate, error, now, deadline, idempotent=kind.idempotent
-                    )
+                    wait_s = self._wait_after(attempts, candidate, error, kind, now, deadline)
                     if wait_s is None:
                         raise as_told(error) from error.__cause__
                 finally:
@@ -284,6 +290,17 @@ class Dependency:
         finally:
             if not goes_on:
                 bulkhead.leave()
+
+    async def _connected(
+        self, pool: OriginPool, until: float | None, trace: TraceContext | None
+    ) -> ClientConnection:
+        """A connection where none is kept; the call is seen waiting for it below `trace`."""
+        began = self._monotonic()
+        try:
+            return await pool.acquire(until)
+        finally:
+            if self._connecting is not None and trace is not None:
+                self._connecting.note(trace, began, self._monotonic())
 
     # --- what became of it -----------------------------------------------------------------------
 
@@ -322,10 +339,9 @@ class Dependency:
         attempts: int,
         candidate: Candidate[Contact],
         error: CallError,
+        kind: RequestKind,
         began: float,
         deadline: float,
-        *,
-        idempotent: bool,
     ) -> float | None:
         """After which time to send again what came to nothing; None: not at all."""
         now = self._monotonic()
@@ -337,7 +353,7 @@ class Dependency:
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
             self._contacts.balance.failed(candidate, failure, now, self._draw())
         may_repeat = isinstance(error, Unavailable) or (
-            idempotent and isinstance(error, ServiceFailure)
+            kind.idempotent and isinstance(error, ServiceFailure)
         )
         return self._wait(attempts, deadline - now, None) if may_repeat else None
 
