@@ -179,6 +179,20 @@ def test_arguments_that_are_not_in_utf_8_are_told(
     assert (status, error) == (2, "borough: the arguments are not in UTF-8, as JSON is\n")
 
 
+def test_json_with_too_many_levels_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
+) -> None:
+    root, deep = write_system(tmp_path, package), '{"text":' + "[" * 100_000
+    status, error = said(capsys, "call", "notes.write", deep, "--system", str(root))
+    assert status == 2
+    assert error.startswith("borough: the arguments are not JSON: maximum recursion depth exceeded")
+    document = tmp_path / "deep.json"
+    document.write_text(deep)
+    status, error = said(capsys, "contracts", "import", str(document))
+    assert status == 2
+    assert error.startswith(f"borough: {document} is no JSON document: maximum recursion depth")
+
+
 def test_a_setting_that_does_not_exist(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, package: str
 ) -> None:

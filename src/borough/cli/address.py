@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import ConfigurationError
 
 __all__ = ["Address", "forget_address", "other_first", "read_address", "write_address"]
@@ -96,7 +97,7 @@ def _beside(folder: Path, address: Address) -> Path:
 def _read(path: Path) -> Address | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Address)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
 
 

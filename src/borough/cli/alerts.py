@@ -20,6 +20,7 @@ import msgspec
 from borough.cli.address import read_address
 from borough.cli.alerts_export import add_export
 from borough.cli.trace import add_place, configuration_of
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ async def _send(
 def _said(answer: ClientResponse) -> str:
     try:
         return str(msgspec.json.decode(answer.body)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (KeyError, TypeError, *UNREADABLE):
         raise CallError(f"the console answered {answer.status}") from None
 
 

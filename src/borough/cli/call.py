@@ -20,7 +20,7 @@ from borough.cli.address import read_address
 from borough.cli.output import complain
 from borough.contracts.codec import Codec
 from borough.contracts.operation import Contract, Operation
-from borough.contracts.unreadable import pointer_of
+from borough.contracts.unreadable import UNREADABLE, pointer_of
 from borough.errors import ConfigurationError, Unavailable
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _arguments(operation: Operation, text: str) -> list[Any]:
         raise ConfigurationError("the arguments are not in UTF-8, as JSON is") from None
     except msgspec.ValidationError:
         raise ConfigurationError("the arguments are a JSON object of parameters by name") from None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ConfigurationError(f"the arguments are not JSON: {error}") from None
     sole = [p for p in operation.parameters if p.place == "body"]
     if len(operation.parameters) == 1 and sole and sole[0].name not in given:
@@ -291,6 +291,6 @@ def _show(options: argparse.Namespace, status: int, body: bytes) -> int:
         title, detail = str(document.get("title")), str(document.get("detail"))
         said = detail if detail.startswith(title) else f"{title}: {detail}"
         print(f"borough: {status} {said}", file=sys.stderr)
-    except (msgspec.DecodeError, AttributeError):
+    except (AttributeError, *UNREADABLE):
         print(f"borough: {status}", file=sys.stderr)
     return 1

@@ -12,6 +12,7 @@ import msgspec
 
 from borough.cli.contract_client import python_package, write_files
 from borough.cli.output import complain
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import ConfigurationError
 from borough.telemetry.plain import plain
 
@@ -93,7 +94,7 @@ def _of_openapi(options: argparse.Namespace) -> Imported:
 
     try:
         document = msgspec.json.decode(read_text(options.file), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ConfigurationError(
             f"{options.file} is no JSON document: {error}; write OpenAPI as JSON"
         ) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _texts(content: bytes, source: str) -> list[Descriptor]:
         return [
             from_json(bytes(text)) for text in msgspec.json.decode(content, type=list[msgspec.Raw])
         ]
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ConfigurationError(
             f"{source} is no JSON: {error}; write `borough contracts show --json` into it"
         ) from None
@@ -115,7 +116,7 @@ async def _published(client: HttpClient, place: ExternalPlace, url: str) -> list
 
     try:
         hello = msgspec.json.decode(await _get(client, place, HELLO), type=Hello)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise ConfigurationError(
             f"{url} is no internal listener of a Borough system; `borough run` prints its address"
         ) from None

@@ -28,7 +28,7 @@ from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import type_shape
 from borough.contracts.problem import Problem, members_of
 from borough.contracts.strict import Oversight, find_oversight
-from borough.contracts.unreadable import pointer_of, reason_of
+from borough.contracts.unreadable import UNREADABLE, pointer_of, reason_of
 from borough.contracts.whole import LARGEST, written_whole
 from borough.errors import InvalidRequest, ServiceFailure
 
@@ -180,7 +180,7 @@ class Codec:
             raise InvalidRequest(
                 f"{message} at {pointer}", errors=[{"detail": message, "pointer": pointer}]
             ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             reason = reason_of(body, error)
             raise InvalidRequest(
                 f"The body is not valid JSON: {reason}", errors=[{"detail": reason, "pointer": "#"}]
@@ -284,7 +284,7 @@ class Codec:
                 value = self._decode_result(body)
                 if self._endless_result is not None:
                     self._refuse_result(value, self._endless_result)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 raise ServiceFailure(
                     f"{self.operation.wire_name} answered out of contract: {error}"
                 ) from None
@@ -307,7 +307,7 @@ class Codec:
         kind, decode = found
         try:
             payload = decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise ServiceFailure(
                 f"{self.operation.wire_name} raised {code} out of contract: {error}"
             ) from None

@@ -25,6 +25,7 @@ from borough.contracts.problem import Problem
 from borough.contracts.retention import WEEK
 from borough.contracts.shapes import NamedShape, RefShape, Shape, StructShape
 from borough.contracts.struct import Struct
+from borough.contracts.unreadable import UNREADABLE
 from borough.contracts.upcasting import version_of
 from borough.errors import ConfigurationError
 
@@ -271,7 +272,7 @@ def from_json(data: bytes | str) -> Descriptor:
         )
     try:
         opening = msgspec.json.decode(data, type=_Opening)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ConfigurationError(f"This is no contract descriptor: {error}. {remedy}") from None
     if opening.format != FORMAT:
         raise ConfigurationError(
@@ -280,7 +281,7 @@ def from_json(data: bytes | str) -> Descriptor:
         )
     try:
         descriptor = msgspec.json.decode(data, type=Descriptor)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ConfigurationError(f"The descriptor is broken: {error}. {remedy}") from None
     fault = next(faults_of(descriptor), None)
     if fault is not None:

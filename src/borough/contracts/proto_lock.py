@@ -21,6 +21,7 @@ from borough.contracts.proto import (
     Reserved,
 )
 from borough.contracts.struct import Struct
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import ConfigurationError
 
 __all__ = ["ProtoLock", "numbered", "read_lock", "write_lock"]
@@ -51,7 +52,7 @@ def read_lock(data: bytes, place: str) -> ProtoLock:
     remedy = "restore it from version control: numbers that were given cannot be guessed"
     try:
         lock = msgspec.json.decode(data, type=ProtoLock)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise ConfigurationError(
             f"{place} is no lock of field numbers ({error}); {remedy}"
         ) from None

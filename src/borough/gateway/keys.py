@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from borough.clock import Clock
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import ConfigurationError, Unavailable
 from borough.gateway.secret_file import kept_secret, read_secret
 from borough.services.settings import Secret
@@ -132,7 +133,7 @@ def _read_key_set(document: bytes) -> tuple[PyJWK, ...]:
     """The usable keys of a JWKS. One broken key does not cost the others. Raises `ValueError`."""
     try:
         listed = msgspec.json.decode(document, type=dict[str, Any]).get("keys")
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"no JSON Web Key Set: {error}") from None
     if not isinstance(listed, list):
         raise ValueError('no JSON Web Key Set: it has no list of "keys"')

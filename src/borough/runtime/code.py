@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import ConfigurationError
 from borough.runtime.whole_folder import remove_whole, written_whole
 
@@ -339,7 +340,7 @@ def _recorded(data: Path) -> dict[str, Kept]:
         found = msgspec.json.decode(place.read_bytes(), type=dict[str, Kept])
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise ConfigurationError(
             f"{place} cannot be read: {error}; remove it to run the system's own code"
         ) from error

@@ -17,6 +17,7 @@ import msgspec
 from borough.contracts.codec import JSON
 from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
+from borough.contracts.unreadable import UNREADABLE
 from borough.contracts.upcasting import upcasts_of, version_of
 from borough.errors import BoroughError
 from borough.reliability.index_key import index_key
@@ -138,7 +139,7 @@ class EventReader:
             if self._version > 1 and (version := _version_in(envelope)) < self._version:
                 data = self._upcast(version, data)
             return envelope, self._decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise EventUnreadable(f"{self.wire_name}: {error}") from error
 
     def _upcast(self, version: int, data: msgspec.Raw | bytes) -> bytes:
@@ -165,7 +166,7 @@ def read_document(body: bytes) -> tuple[CloudEvent, bytes]:
     """The envelope, and the document as it is. Raises `EventUnreadable`."""
     try:
         envelope = _decode_envelope(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise EventUnreadable(f"an event: {error}") from error
     if envelope.specversion != "1.0":
         raise _of_another_version("an event", envelope)

@@ -11,6 +11,7 @@ import hashlib
 
 import msgspec
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.ports import Message
 from borough.reliability.inbox import inbox_id
 from borough.reliability.index_key import fits_index, index_key
@@ -73,5 +74,5 @@ async def was_done_formerly(reader: Reader, handler: EventHandler, message: Mess
 def _source_of(body: bytes) -> str:
     try:
         return _decode(body).source
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return f"sha256:{hashlib.sha256(body).hexdigest()}"

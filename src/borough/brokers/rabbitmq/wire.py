@@ -16,6 +16,7 @@ import msgspec
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
+from borough.contracts.unreadable import UNREADABLE
 from borough.ports import Message
 
 __all__ = ["properties_of", "read_message"]
@@ -73,7 +74,7 @@ def read_message(delivered: DeliveredMessage, topic: str) -> Message:
         body = _structured(headers, properties.content_type, body)
     try:
         found = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         unique = properties.message_id or hashlib.sha256(body).hexdigest()
         kind = properties.message_type or delivered.routing_key or ""
         return Message(unique, topic, kind, None, 0, body)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from borough.clock import Clock
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
 from borough.ports import Discovery
 from borough.reliability.balance import Candidate, Failure
@@ -367,7 +368,7 @@ def _read_refusal(body: bytes) -> _Refusal | None:
     """What the answer says, where it says that nothing has run; None for any other one."""
     try:
         refusal = _refusal(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
     return refusal if refusal.code in _NOT_RUN and refusal.retryable else None
 

@@ -41,7 +41,7 @@ from borough.transports.http.message import Request, Response
 from borough.transports.http.router import Router
 
 __all__ = [
-    "UNREADABLE",
+    "TIME_UNREAD",
     "Door",
     "Identify",
     "Identity",
@@ -60,7 +60,7 @@ _NDJSON = (
 )
 _TURN = 64
 _TAG = re.compile(r'"[^"]*"')  # which may have a comma in it
-UNREADABLE = -1.0
+TIME_UNREAD = -1.0
 """The time of an arrival whose header cannot be read."""
 _PROBLEM = (b"content-type", b"application/problem+json")
 _CHALLENGE = (b"www-authenticate", b"Bearer")
@@ -216,7 +216,7 @@ class Door:
     ) -> Call:
         """The call that a request is, with its deadline and its key. Raises `InvalidRequest`."""
         arrival = request.arrival
-        if arrival is not None and arrival.timeout_s != UNREADABLE:
+        if arrival is not None and arrival.timeout_s != TIME_UNREAD:
             deadline = arrival.came_at + arrival.timeout_s
             route.tell(arrival)
             waits = self._waits.get(route.service)

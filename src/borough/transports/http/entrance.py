@@ -22,7 +22,7 @@ from borough.reliability.arrival import Arrival
 from borough.reliability.enough_time import enough_s
 from borough.reliability.waiting_line import LineTerms, WaitingLine
 from borough.transports.http import wire
-from borough.transports.http.door import UNREADABLE, problem_response
+from borough.transports.http.door import TIME_UNREAD, problem_response
 from borough.transports.http.message import Request, Response
 
 __all__ = ["Entrance", "EntranceLimits", "Entrances", "Waiter"]
@@ -92,14 +92,14 @@ class Entrance:
             try:
                 asked_s = wire.read_timeout_s(request.headers.get(wire.TIMEOUT_MS))
             except InvalidRequest:
-                timeout_s = UNREADABLE
+                timeout_s = TIME_UNREAD
         if asked_s is not None:
             longest_s = limits.longest_timeout_s
             timeout_s = asked_s if asked_s < longest_s else longest_s
         if not timeout_s and not waiter.is_inside:
-            timeout_s = UNREADABLE  # no client of the public means that; it is told so
+            timeout_s = TIME_UNREAD  # no client of the public means that; it is told so
         arrival = request.arrival = Arrival(came_at, timeout_s, self)
-        if came_at < now and came_at + timeout_s / 2 < now and timeout_s != UNREADABLE:
+        if came_at < now and came_at + timeout_s / 2 < now and timeout_s != TIME_UNREAD:
             self._count_late(arrival)
             waiter.turn_away(self._late)
             return None

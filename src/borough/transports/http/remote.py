@@ -17,6 +17,7 @@ from borough.contracts.codec import Codec, HttpArguments
 from borough.contracts.marks import IDEMPOTENCY_KEY
 from borough.contracts.operation import Operation
 from borough.contracts.problem import Problem
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, ServiceFailure
 from borough.ports import Send
 from borough.reliability.retry_after import retry_after_s
@@ -185,7 +186,7 @@ async def _items(codec: Codec, stream: ClientStream) -> AsyncIterator[Any]:
         for text in lines:
             try:
                 line = _line(text)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 raise ServiceFailure(
                     f"{codec.operation.wire_name} sent a line that cannot be read: {error}"
                 ) from None
@@ -203,7 +204,7 @@ def _failure(codec: Codec, status: int, body: bytes, after_s: float | None) -> C
     name = codec.operation.wire_name
     try:
         document = _document(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return ServiceFailure(f"{name} answered {status} without a problem document")
     problem = codec.read_problem(document.code, body)
     if problem is not None:
