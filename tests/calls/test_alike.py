@@ -66,6 +66,16 @@ class Cover(Struct):
     colour: str
 
 
+class Note(Struct, tag=True):
+    """What somebody has written into it."""
+
+    text: str
+
+
+class Scribble(Note, tag=True):
+    """What cannot be read by who knows notes alone."""
+
+
 class TornInTwo(Torn):
     """It is torn in two, which only its own service knows."""
 
@@ -119,6 +129,12 @@ class Shelf(Protocol):
         tags: list[str] | Unset = UNSET,
         cover: Cover | Unset | None = UNSET,
     ) -> tuple[str, ...]: ...
+
+    @post("/notes")
+    async def annotate(self, note: Note) -> Note: ...
+
+    @post("/scribbles")
+    async def scribble(self) -> Note: ...
 
     @get("/pages")
     def pages(self) -> AsyncIterator[int]: ...
@@ -199,6 +215,12 @@ class ShelfService(Service, Shelf):
         given = {"title": title, "pages": pages, "tags": tags, "cover": cover}
         return tuple(name for name, value in given.items() if value is not UNSET)
 
+    async def annotate(self, note: Note) -> Note:
+        return note
+
+    async def scribble(self) -> Note:
+        return Scribble(text="~~")
+
     async def pages(self) -> AsyncIterator[int]:
         yield 1
         await _cancelled()
@@ -267,6 +289,15 @@ async def test_the_operation_that_is_called_is_the_one_that_runs(
 async def test_a_value_does_not_choose_another_operation(running: Running) -> None:
     await running.client(Shelf).remove("all")
     assert running.service("shelf").removed == ["all"]
+
+
+async def test_a_subclass_that_its_tag_tells_apart_is_another_class(running: Running) -> None:
+    shelf, note = running.client(Shelf), Note(text="mine")
+    assert await shelf.annotate(note) == note
+    with pytest.raises(InvalidRequest):
+        await shelf.annotate(Scribble(text="mine"))
+    with pytest.raises(ServiceFailure):
+        await shelf.scribble()
 
 
 async def test_a_problem_of_a_class_of_its_own_arrives_as_the_declared_one(

@@ -17,7 +17,7 @@ from msgspec import inspect as shape
 
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation
-from borough.contracts.portable import struct_class, type_shape
+from borough.contracts.portable import stands_for, struct_class, type_shape
 from borough.errors import ServiceFailure
 
 __all__ = ["Fit", "find_fit"]
@@ -63,8 +63,7 @@ class Fit:
             return value
         if self._kind is type(None):
             return None  # nothing is sent
-        # A subclass will do; so will bool only where bool is promised.
-        if isinstance(value, self._classes) and not isinstance(value, bool):
+        if any(stands_for(value, each) for each in self._classes):
             return value
         try:
             plain = msgspec.to_builtins(value, builtin_types=(bytes,))

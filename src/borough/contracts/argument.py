@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from borough.contracts.operation import Operation, Parameter
-from borough.contracts.portable import is_plain
+from borough.contracts.portable import is_plain, stands_for
 from borough.errors import InvalidRequest
 
 __all__ = ["Expected", "find_expected"]
@@ -22,9 +22,9 @@ class Expected:
         self.kind = kind
 
     def look_again(self, value: Any) -> None:
-        """A subclass will do; so will bool only where bool is asked for. Else raises `InvalidRequest`."""
+        """A subclass may do. Else raises `InvalidRequest`."""
         kind = self.kind
-        if isinstance(value, kind) and not (isinstance(value, bool) and kind is int):
+        if stands_for(value, kind):
             return
         error = InvalidRequest(
             f"{self.name} is {type(value).__name__}, expected {kind.__name__}",

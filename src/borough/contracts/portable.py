@@ -22,6 +22,7 @@ __all__ = [
     "json_value",
     "marks_in",
     "may_be_unset",
+    "stands_for",
     "strange_marks",
     "struct_class",
     "type_shape",
@@ -118,6 +119,19 @@ def is_plain(kind: Any) -> type | None:
         shape.BytesType: bytes,
     }
     return plain.get(type(found))
+
+
+def stands_for(value: Any, kind: type) -> bool:
+    """Whether a value that is none of this class itself, but of a subclass, will do where that is asked for.
+
+    A bool is no number; a struct with a tag of its own is another one to whoever reads it.
+    """
+    if not isinstance(value, kind) or isinstance(value, bool):
+        return isinstance(value, bool) and kind is bool
+    if not (isinstance(value, msgspec.Struct) and issubclass(kind, msgspec.Struct)):
+        return True
+    tag = kind.__struct_config__.tag
+    return tag is None or value.__struct_config__.tag == tag
 
 
 def json_value(value: Any) -> Any:
