@@ -133,6 +133,9 @@ class Shelf(Protocol):
     @post("/notes")
     async def annotate(self, note: Note) -> Note: ...
 
+    @post("/lendings")
+    async def lend(self, title: str, days: int) -> str: ...
+
     @post("/scribbles")
     async def scribble(self) -> Note: ...
 
@@ -218,6 +221,9 @@ class ShelfService(Service, Shelf):
     async def annotate(self, note: Note) -> Note:
         return note
 
+    async def lend(self, title: str, days: int) -> str:
+        return f"{title} for {days} days"
+
     async def scribble(self) -> Note:
         return Scribble(text="~~")
 
@@ -272,6 +278,15 @@ async def test_a_literal_takes_nothing_but_its_values(running: Running) -> None:
         await shelf.unlock(cast("Any", "shut"))
     with pytest.raises(ServiceFailure):
         await shelf.unlock("a little")
+
+
+async def test_what_does_not_fit_is_refused_where_the_call_is_awaited(running: Running) -> None:
+    shelf = running.client(Shelf)
+    called = [shelf.unlock(cast("Any", 7)), shelf.lend("mine", cast("Any", "ten"))]
+    for each in called:
+        with pytest.raises(InvalidRequest):
+            await each
+    assert await shelf.lend("mine", 10) == "mine for 10 days"
 
 
 async def test_what_cannot_be_left_out_is_missed(running: Running) -> None:

@@ -8,7 +8,7 @@ something else stands in place of a float.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -97,10 +97,18 @@ def _direct(callee: Callee, checks: list[_Check]) -> Send:
     def send(arguments: Sequence[Any], call: Call) -> Any:
         for index, kind, one in expected:
             if type(arguments[index]) is not kind:
-                one.look_again(arguments[index])
+                try:
+                    one.look_again(arguments[index])
+                except InvalidRequest as error:
+                    return _refused(error)
         return run(arguments, call)
 
     return send if expected else run
+
+
+async def _refused(error: InvalidRequest) -> NoReturn:
+    """Raise it where the call is awaited, as all others are."""
+    raise error
 
 
 def _rebuilt(callee: Callee, checks: list[_Check], settle: Callable[[Any], Any] | None) -> Send:
