@@ -73,7 +73,7 @@ ROOM = "0 of 1 threads are taken, 14 calls refused in the last minute"
 def test_a_pool_that_has_refused_lately_is_full_though_it_is_free_at_the_look() -> None:
     (full,) = found([], threads(busy=0, refused=14))
     assert (full.rule, full.service, full.value) == ("full", "payments", 100.0)
-    assert full.summary == f"payments has no room left: {ROOM} (limits.threads)."
+    assert full.summary == f"payments runs out of room at times: {ROOM} (limits.threads)."
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_a_full_pool_is_told_before_what_gets_no_answer_for_it_and_that_names_th
     assert full.summary.endswith("(limits.threads); orders waits for it.")
     assert timeouts.summary == (
         "payments gets no answer from whom it needs: 6 of 30 calls of payments.Payments.charge in the last "
-        "minute ended so, mostly with OutcomeUnknown (The issuer has not answered); payments itself has no "
-        f"room left ({ROOM})."
+        "minute ended so, mostly with OutcomeUnknown (The issuer has not answered); payments itself runs out "
+        f"of room at times ({ROOM})."
     )
 
 
@@ -113,7 +113,9 @@ def test_who_is_slow_because_of_a_service_without_room_names_it() -> None:
     slow = asked("edge", "orders.Orders.checkout", bucket=SLOW)
     said = {each.rule: each.summary for each in found([CHARGES, slow], threads(0, 14))}
     assert said["slow-calls"].startswith("orders.Orders.checkout is slow: ")
-    assert said["slow-calls"].endswith(f"; it calls payments, which has no room left ({ROOM}).")
+    assert said["slow-calls"].endswith(
+        f"; it calls payments, which runs out of room at times ({ROOM})."
+    )
 
 
 def test_who_is_slow_though_what_it_calls_only_fails_names_that() -> None:

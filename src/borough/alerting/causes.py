@@ -14,7 +14,7 @@ from borough.alerting.operations import LEAST_CALLS, SHARE, Operation, Operation
 from borough.alerting.words import counted, lasting
 from borough.reliability.alert_rules import Rule
 
-__all__ = ["Causes", "mostly", "room_of"]
+__all__ = ["Causes", "mostly", "room_of", "want_of_room"]
 
 _FAULT = 500
 """Declared problems of a lower status are no fault of who answers."""
@@ -33,7 +33,7 @@ class Causes:
     def of(self, service: str) -> str:
         """A clause for the end of a sentence about an operation of the service; empty where nothing is known."""
         room = self._short.get(service)
-        own = f"; {service} itself has no room left ({room})" if room else ""
+        own = f"; {service} itself {room}" if room else ""
         return own + self.below(service)
 
     def below(self, service: str) -> str:
@@ -52,7 +52,7 @@ class Causes:
             return 0, 0, ""
         room = self._short.get(operation.service)
         if room is not None:
-            said = f"; it calls {operation.service}, which has no room left ({room})"
+            said = f"; it calls {operation.service}, which {room}"
             return 3, calls.faults, said
         lately = f"; of its {counted(calls.count, 'call')} of {operation.name} in the last minute"
         if is_failing:
@@ -76,6 +76,12 @@ def mostly(seen: Measuring, kinds: dict[str, int]) -> str:
     return f", mostly with {kind}" + (f" ({known.doc})" if known else "")
 
 
+def want_of_room(pool: PoolFacts) -> str:
+    """What a room that is full says of its service; one that has refused calls may be free at the look."""
+    is_free = pool.busy + pool.waiting < pool.limit
+    return "runs out of room at times" if is_free else "has no room left"
+
+
 def room_of(seen: Measuring, pool: PoolFacts) -> str:
     """What is taken of a limit, who waits, and what was refused."""
     what = "calls are at work" if pool.kind == "calls" else "threads are taken"
@@ -88,4 +94,4 @@ def room_of(seen: Measuring, pool: PoolFacts) -> str:
 def _short_of_room(seen: Measuring, above: float) -> Iterator[tuple[str, str]]:
     for pool in seen.pools.values():
         if seen.taken_percent(pool) > above:
-            yield pool.service, room_of(seen, pool)
+            yield pool.service, f"{want_of_room(pool)} ({room_of(seen, pool)})"

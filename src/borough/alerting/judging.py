@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from borough.alerting.causes import Causes, mostly, room_of
+from borough.alerting.causes import Causes, mostly, room_of, want_of_room
 from borough.alerting.facts import HandlerFacts, ReplicaFacts
 from borough.alerting.measuring import Calls, Measuring
 from borough.alerting.operations import (
@@ -303,7 +303,7 @@ class Judging:
     def _usage(self, rule: Rule, seen: Measuring) -> Iterator[Reading]:
         for (service, kind), pool in seen.pools.items():
             option = "limits.calls_in_flight" if kind == "calls" else "limits.threads"
-            said = f"{service} has no room left: {room_of(seen, pool)} ({option})"
+            said = f"{service} {want_of_room(pool)}: {room_of(seen, pool)} ({option})"
             value = seen.taken_percent(pool)
             if value > rule.above:
                 said += _waiting(self._operations.callers_of(service), service)
