@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -110,7 +112,7 @@ async def _met(address: str, credentials: grpc.ChannelCredentials) -> None:
 
 async def test_the_public_listener_speaks_tls_with_its_own_certificate(tmp_path: Path) -> None:
     grounds = Grounds(tmp_path)
-    flags = {"grpc.port": 0, "grpc.certificate": "library.pem"}
+    flags = {"grpc.port": 0, "grpc.certificate": "library.pem", "edge.limits.connections": 1}
     configuration = Configuration.load(tmp_path, {}, flags)
     process = Process(
         System(list(ALL), configuration=configuration),
@@ -123,5 +125,12 @@ async def test_the_public_listener_speaks_tls_with_its_own_certificate(tmp_path:
     try:
         async with plain(f"localhost:{port}", grounds.credentials(None)) as caller:
             assert LIBRARY in caller.services
+        crowd = [await asyncio.open_connection("127.0.0.1", int(port)) for _ in range(80)]
+        async with asyncio.timeout(5.0):
+            for reader, _ in crowd[:16]:  # handshakes that do not end give way
+                with contextlib.suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+        for _, writer in crowd:
+            writer.close()
     finally:
         await process.stop()

@@ -1,6 +1,7 @@
 """The same messages inside TLS, with a certificate made for the test."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -80,3 +81,32 @@ async def test_a_server_that_cannot_prove_its_name_is_not_called(
     with pytest.raises(Unavailable, match="cannot be reached"):
         await client.send(service.origin, "GET", "/")
     assert not reached
+
+
+async def test_of_handshakes_that_never_end_the_oldest_of_who_has_most_give_way(
+    serve: ServeOn, certificate: Path, inside: ssl.SSLContext
+) -> None:
+    service = await serve(echo, ssl=inside, connections=1)
+    host, port = service.origin
+    other = await begun(host, port, "127.0.0.2")
+    crowd = [await begun(host, port, "127.0.0.1") for _ in range(80)]
+    async with asyncio.timeout(PATIENCE_S):
+        for reader, _ in crowd[:17]:  # 64 are left, and one of them is the other's
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+    reader, writer = other
+    await writer.start_tls(
+        ssl.create_default_context(cafile=str(certificate)), server_hostname=host
+    )
+    writer.write(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    for _, each in [other, *crowd]:
+        each.close()
+
+
+async def begun(
+    host: str, port: int, own: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose client has not begun its handshake."""
+    return await asyncio.open_connection(host, port, local_addr=(own, 0))

@@ -16,6 +16,7 @@ from borough.transports.grpc.door import GrpcDoor
 from borough.transports.grpc.limits import GrpcLimits
 from borough.transports.grpc.offer import Offer
 from borough.transports.http.bounds import Bounds
+from borough.transports.http.intake import Handshaking, Intake
 from borough.transports.http.leaving import ask_the_silent
 from borough.transports.http.server import keep_unsent_here, why_no_listener
 
@@ -48,6 +49,7 @@ class GrpcServer:
         self.now = 0.0
         self._connections: set[GrpcConnection] = set()
         self._server: asyncio.Server | None = None
+        self._intake: Intake | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def open(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
@@ -58,10 +60,7 @@ class GrpcServer:
                 lambda: GrpcConnection(self),
                 host,
                 port,
-                ssl=ssl,
                 backlog=self.limits.backlog,
-                ssl_handshake_timeout=None if ssl is None else self.limits.handshake_s,
-                ssl_shutdown_timeout=None if ssl is None else _GOODBYE_S,
                 start_serving=False,  # it is known here before it listens, and so can be ended
             )
         except (OSError, UnicodeError) as error:
@@ -72,7 +71,12 @@ class GrpcServer:
         self.port = self._server.sockets[0].getsockname()[1]
         self._sweep()
         try:
-            await self._server.start_serving()
+            if ssl is None:
+                await self._server.start_serving()
+            else:
+                how = Handshaking(ssl, self.bounds, self.limits.handshake_s, _GOODBYE_S)
+                self._intake = Intake(loop, self._server.sockets, lambda: GrpcConnection(self), how)
+                self._intake.serve(self.limits.backlog)
         except OSError as error:
             raise ConfigurationError(why_no_listener(host, port, error)) from error
 
@@ -84,6 +88,8 @@ class GrpcServer:
             return
         self.offer.health.end()
         server.close()
+        if self._intake is not None:
+            await self._intake.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         await asyncio.gather(*(each.graceful_shutdown() for each in self._connections))

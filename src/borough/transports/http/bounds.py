@@ -15,6 +15,9 @@ __all__ = ["Bounds"]
 
 _OTHER_FILES = 256
 """What connections leave of the file limit to databases, logs and calls to others."""
+_HANDSHAKES = 1_024
+_LEAST_HANDSHAKES = 64
+"""These are left where there is no more connection: who comes then is told so, inside TLS."""
 
 
 class Bounds:
@@ -40,6 +43,11 @@ class Bounds:
         self._admitted += 1
         self._clients[client] = count + 1
         return client
+
+    @property
+    def handshakes(self) -> int:
+        """How many may agree on TLS now, and so are not counted in yet."""
+        return min(_HANDSHAKES, max(_LEAST_HANDSHAKES, self._most - self._admitted))
 
     def dismiss(self, client: str) -> None:
         """Forget a connection that is gone, by what it was admitted as."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from borough.clock import Clock, SystemClock, thread_cpu_s
 from borough.errors import ConfigurationError
 from borough.transports.http.bounds import Bounds
-from borough.transports.http.intake import Intake
+from borough.transports.http.intake import Handshaking, Intake
 from borough.transports.http.leaving import ask_the_silent
 from borough.transports.http.limits import ServerLimits
 from borough.transports.http.message import Request, Response, rendered_fields
@@ -109,27 +109,28 @@ class HttpServer:
     async def open(self, host: str, port: int, ssl: tls.SSLContext | None = None) -> None:
         """Listen; port 0 takes a free one. Raises `ConfigurationError` where that cannot be had."""
         self.loop = asyncio.get_running_loop()
-        handshake_s = None if ssl is None else self.limits.header_s
+        how = None if ssl is None else Handshaking(ssl, self.bounds, self.limits.header_s)
         try:
             self._server = await self.loop.create_server(
                 lambda: ServerConnection(self),
                 host,
                 port,
-                ssl=ssl,
                 backlog=self.limits.backlog,
-                ssl_handshake_timeout=handshake_s,
                 start_serving=False,  # who is cancelled as it begins would leave it listening
             )
             for listener in self._server.sockets:
                 keep_unsent_here(listener)
                 ask_the_silent(listener)
             self._intake = Intake(
-                self.loop, self._server.sockets, lambda: ServerConnection(self), ssl, handshake_s
+                self.loop, self._server.sockets, lambda: ServerConnection(self), how
             )
             self.port = self._server.sockets[0].getsockname()[1]
             self._own_s = thread_cpu_s()
             self._sweep()
-            await self._server.start_serving()
+            if how is None:
+                await self._server.start_serving()
+            else:
+                self._intake.serve(self.limits.backlog)
         except BaseException as error:
             await self.close()
             if isinstance(error, (OSError, UnicodeError)):
