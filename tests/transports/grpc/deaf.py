@@ -10,7 +10,7 @@ from borough.transports.grpc.wire import head_of
 
 __all__ = ["Deaf", "deaf"]
 
-_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _WINDOW = 0, 1, 3, 4, 6, 8
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _WINDOW, _CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 _END_STREAM, _END_HEADERS = 1, 4
 _CANCEL, _ENHANCE_YOUR_CALM = 8, 11
 _PART = 16 * 1024
@@ -53,6 +53,19 @@ class Deaf:
             is_last = at + _PART >= len(body) and not missing
             self.send(_DATA, _END_STREAM if is_last else 0, stream, body[at : at + _PART])
             await self._writer.drain()
+        return stream
+
+    def begin_block(self, size: int, more: int = 0) -> None:
+        """Begin header fields that do not end: one that is put into the table, and said again and again."""
+        field = b"\x40\x01x\x00"
+        self.send(_HEADERS, 0, self._next, field + b"\xbe" * (size - len(field)))
+        for _ in range(more):
+            self.send(_CONTINUATION, 0, self._next, b"\xbe" * size)
+
+    def end_block(self) -> int:
+        """End them, which are no request; returns their stream."""
+        stream, self._next = self._next, self._next + 2
+        self.send(_CONTINUATION, _END_HEADERS, stream, b"")
         return stream
 
     async def ping_for_ever(self) -> None:

@@ -95,6 +95,39 @@ async def test_what_is_held_for_slow_callers_is_bounded_and_the_slowest_goes_fir
         await process.stop()
 
 
+async def test_header_blocks_that_do_not_end_are_held_for_callers_that_have_not_taken_the_settings(
+    tmp_path: Path,
+) -> None:
+    process = await served(
+        tmp_path, edge__limits__body_bytes=100_000, edge__limits__held_bytes=250_000
+    )
+    try:
+        async with deaf(address(process)) as first, deaf(address(process)) as second:
+            async with asyncio.timeout(30):
+                first.begin_block(2_000)
+                while not process.front.bounds().holding.total:  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.01)
+                second.begin_block(2_000)
+                await first.end()
+                stream = second.end_block()
+                assert await second.told() == stream
+        assert not process.front.bounds().holding.total
+    finally:
+        await process.stop()
+
+
+async def test_a_header_block_above_64_kib_ends_the_connection_of_who_has_not_taken_the_settings(
+    tmp_path: Path,
+) -> None:
+    process = await served(tmp_path)
+    try:
+        async with deaf(address(process)) as caller, asyncio.timeout(30):
+            caller.begin_block(16_000, more=4)
+            await caller.end()
+    finally:
+        await process.stop()
+
+
 async def test_a_caller_that_leaves_a_stream_is_no_failure_of_the_service(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

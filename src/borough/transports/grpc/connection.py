@@ -20,6 +20,7 @@ from httpunk.h2.server import ServerRequest
 from borough.errors import CallError, InvalidRequest, NotFound, ServiceFailure
 from borough.transports.grpc.call import GrpcCall
 from borough.transports.grpc.door import CallerLeft
+from borough.transports.grpc.header_blocks import HeaderBlocks
 from borough.transports.grpc.health import HEALTH
 from borough.transports.grpc.methods import Method
 from borough.transports.grpc.offer import Talk
@@ -68,6 +69,7 @@ class GrpcConnection(H2ServerProtocol):
         self._ending: asyncio.Future[None] | None = None
         self._closed_at: float | None = None
         self._client: str | None = None
+        self._blocks: HeaderBlocks | None = HeaderBlocks(self.holding, self.drop)
 
     @property
     def now(self) -> float:
@@ -94,6 +96,9 @@ class GrpcConnection(H2ServerProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         self._listener.dismiss(self, self._client)
+        if self._blocks is not None:
+            self._blocks.end()
+            self._blocks = None
         self._unread_since = None
         self.is_read.set()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
@@ -108,7 +113,17 @@ class GrpcConnection(H2ServerProtocol):
             self.holding.hold(self, self._unread + self._unanswered)
             if self._transport.is_closing():  # of all that is held for, this was slow for longest
                 return
+        if self._blocks is not None and not self._bounds(self._blocks, data):
+            return
         super().data_received(data)  # type: ignore[no-untyped-call]
+
+    def _bounds(self, blocks: HeaderBlocks, data: bytes) -> bool:
+        """Whether what comes before the client has taken our settings may be read."""
+        if not blocks.feed(data):
+            self.drop()
+        if blocks.is_over:
+            self._blocks = None
+        return not self._transport.is_closing()
 
     def pause_writing(self) -> None:
         """See `asyncio.Protocol`."""
