@@ -58,7 +58,7 @@ class InternalDoors:
         try:
             caller = self._caller(request)
         except Unauthenticated:
-            return self._services.answer  # where it is refused in its turn
+            return self._refused
         connection.is_public = caller == wire.EDGE
         door = self._forwarded if connection.is_public else self._services.answer
         if caller is not None:
@@ -68,11 +68,19 @@ class InternalDoors:
     async def _forwarded(self, request: Request) -> Response:
         try:
             self._caller(request)  # what was proven may count no more
+        except Unauthenticated as error:
+            return _unproven(problem_response(error))
+        try:
             asked = _as_asked(request)
         except CallError as error:
             return problem_response(error)
         told = await self._hello(request)
         return told if told is not None else await self._public.answer(asked)
+
+    async def _refused(self, request: Request) -> Response:
+        """Where a proof does not count all is refused in its turn, but what tells of the process itself."""
+        response = await self._services.answer(request)
+        return _unproven(response) if response.status == Unauthenticated.status else response
 
 
 class ForwardedIdentity:
@@ -91,6 +99,12 @@ class ForwardedIdentity:
         """See `PublicIdentity`."""
         found: Principal | None = request.connection.caller
         return found
+
+
+def _unproven(refused: Response) -> Response:
+    """The refusal, which the edge does not take for one of the end user."""
+    headers = (*refused.headers, (wire.UNPROVEN.encode(), b"1"))
+    return Response(refused.status, headers, refused.body)
 
 
 def _as_asked(request: Request) -> Request:

@@ -7,7 +7,11 @@ end user is, the client's address and host; what only means one connection is ta
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from borough.clock import Clock
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
@@ -28,6 +32,8 @@ from borough.transports.http.paths import refuse_odd
 from borough.transports.sight import failure_of
 
 __all__ = ["Forwarding"]
+
+_log = logging.getLogger("borough.gateway")
 
 Fields = Sequence[tuple[bytes, bytes]]
 _HOP_BY_HOP = frozenset(
@@ -50,6 +56,8 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 _FAULT = 500
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
 _RETRY_AFTER_S = 1.0
+_QUIET_S = 10.0
+"""How often it is logged that a service does not take this edge for one."""
 _WHOLE_BYTES = 256 * 1024
 """An answer of a known length up to this is sent at once, any other as it comes."""
 
@@ -114,6 +122,7 @@ class _Forwarder:
         self._timeouts = timeouts
         self.requests = 0
         self.in_flight = 0
+        self._logged_at = float("-inf")
 
     async def answer(self, request: Request) -> Response:
         """The service's answer, or why there is none."""
@@ -189,7 +198,19 @@ class _Forwarder:
         try:
             return await _returned(answer)
         except (DeadlineExceeded, ServiceFailure, Unavailable) as error:
+            if isinstance(error, _Unproven):
+                self._log_unproven(error)
             raise self._told(error) from error
+
+    def _log_unproven(self, error: _Unproven) -> None:
+        now = self._clock.monotonic()
+        if now - self._logged_at >= _QUIET_S:
+            self._logged_at = now
+            _log.error(
+                "%s takes nothing that this edge forwards: %s",
+                self._dependency.service,
+                error.detail,
+            )
 
     def _told(self, error: CallError) -> CallError:
         """What the public is told: the service's name, and no address inside."""
@@ -265,12 +286,25 @@ def _named(connection: bytes) -> frozenset[str]:
     return names - _OF_PROXIES
 
 
+class _Unproven(Unavailable):
+    """A service does not take this edge for the edge: who asks it can do nothing about that."""
+
+
+def _detail_of(problem: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(problem, type=dict[str, Any])["detail"])
+    except (msgspec.DecodeError, KeyError):
+        return "it says that this edge has not proven itself"
+
+
 async def _returned(answer: Opening) -> Response:
     """The answer, whole where it is small, else as it comes."""
     stream = await answer.__aenter__()
     is_passed_on = False
     try:
         raw = stream.headers.raw
+        if wire.UNPROVEN in raw:
+            raise _Unproven(_detail_of(await stream.read()))
         fields = _fields_answered(raw)
         if stream.status in (204, 304):
             return Response(stream.status, fields)

@@ -29,6 +29,7 @@ __all__ = [
     "PROOF",
     "SERVICE",
     "TIMEOUT_MS",
+    "UNPROVEN",
     "read_client",
     "read_idempotency_key",
     "read_principal",
@@ -47,6 +48,8 @@ CLIENT = "borough-client"
 IDEMPOTENCY_KEY = "idempotency-key"
 PARTIAL = "borough-partial"
 """In an answer: something below was recorded though the trace is not, so who called is recorded, too."""
+UNPROVEN = "borough-unproven"
+"""In a refusal: it is who calls, a service or the edge, that has not proven itself, and not the end user."""
 NDJSON = "application/x-ndjson"
 MAX_KEY_LENGTH = 255
 EDGE = "edge"
