@@ -42,11 +42,17 @@ class Street:
         self.issuer = OwnIssuer("library", self.keys, self.clock, longest_lifetime_s=3600)
         self.tokens = ServiceTokens(folder / "tokens", self.clock)
         self.tokens.open(["readers", wire.EDGE])
+        self.edges = self.tokens
         self.identity = EdgeIdentity(TokenCheck([self.issuer.issuer()], self.clock))
         self.directory = Directory()
         self.edge: Service
         self.inside: Service
         self.public: PublicDoor
+
+    def move_edge(self, folder: Path) -> None:
+        """Have the edge prove itself by tokens of another data folder."""
+        self.edges = ServiceTokens(folder, self.clock)
+        self.edges.open([wire.EDGE])
 
     def doors(self, raws: Sequence[RawMount] = (), proxies: Sequence[str] = ()) -> InternalDoors:
         """The internal listener's answer, as a process has it."""
@@ -59,7 +65,7 @@ class Street:
 
     def client(self) -> HttpClient:
         """What the edge reaches services with."""
-        return HttpClient(first_headers=self.tokens.first_headers(wire.EDGE))
+        return HttpClient(first_headers=self.edges.first_headers(wire.EDGE))
 
     async def ask(self, request: bytes) -> bytes:
         """Send a request to the edge, its `Host` and end apart, and read until it closes."""
@@ -80,10 +86,16 @@ async def street(
     raws: Sequence[RawMount] = (),
     settings: EdgeSettings | None = None,
     timeouts: Timeouts | None = None,
+    elsewhere: bool = False,
     **limits: Any,
 ) -> AsyncGenerator[Street]:
-    """An open street; `answer` stands in for the whole internal listener."""
+    """An open street; `answer` stands in for the whole internal listener.
+
+    `elsewhere`: its edge has another data folder.
+    """
     found = Street(folder)
+    if elsewhere:
+        found.move_edge(folder / "elsewhere")
     async with AsyncExitStack() as stack:
         own = ServerLimits()
         bounds = msgspec.structs.asdict(inside_limits(own.body_bytes, own.held_bytes))

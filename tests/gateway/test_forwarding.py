@@ -42,6 +42,24 @@ async def test_a_wrong_token_never_reaches_a_service(tmp_path: Path) -> None:
     assert recording.asked == []
 
 
+async def test_an_edge_whose_proof_does_not_count_is_no_reason_to_have_users_sign_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with street(tmp_path, elsewhere=True) as found:
+        token = (await found.issuer.issue("anna")).encode()
+        for target in (b"/library/shelf", b"/library/shelf", b"/library/who"):
+            answer = await found.ask(
+                b"GET %b HTTP/1.1\r\nAuthorization: Bearer %b\r\n" % (target, token)
+            )
+            assert status_of(answer) == 503
+            assert body_of(answer)["detail"] == "library cannot take calls now"
+            assert b"borough-unproven" not in answer
+    assert [each.getMessage() for each in caplog.records] == [
+        "library takes nothing that this edge forwards: Borough-Proof does not prove the service that "
+        "Borough-Service names; do both processes use the same data folder?"
+    ]
+
+
 async def test_scopes_are_held_against_the_operation_by_the_service(tmp_path: Path) -> None:
     async with street(tmp_path) as town:
         token = (await town.issuer.issue("anna", scopes=["books:read"])).encode()

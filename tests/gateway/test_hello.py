@@ -112,7 +112,7 @@ async def test_a_proof_counts_for_its_connection_and_a_wrong_one_is_refused(tmp_
     assert (seen.status, connection.caller) == (200, "orders")
     headers |= {"borough-service": "payments"}
     seen = await asked(answering, "/borough/hello", headers=headers, connection=connection)
-    assert (seen.status, connection.caller) == (401, None)
+    assert (seen.status, connection.caller) == (401, "")
 
 
 # --- the other side -------------------------------------------------------------------------------

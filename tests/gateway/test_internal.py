@@ -124,6 +124,8 @@ async def test_a_false_claim_ends_what_the_connection_had_proven(inside: Inside)
     await inside.ask(BURN, inside.proof("readers"), connection)
     assert (await inside.ask(BURN, {"Borough-Service": "library"}, connection)).status == 401
     assert (await inside.ask(BURN, None, connection)).status == 401
+    assert (await inside.ask("/library/who", None, connection, "GET")).status == 401
+    assert (await inside.ask(BURN, inside.proof("readers"), connection)).status == 200
 
 
 async def test_a_principal_is_believed_only_from_a_proven_service(inside: Inside) -> None:

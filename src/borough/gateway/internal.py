@@ -37,6 +37,12 @@ _ADDED_FIELDS = 16
 _UNREAD_S = 3600.0
 """So long a service may have enough to do with what it has read of a stream; an edge hurries its own clients."""
 _PROOF = re.compile(r"[0-9a-f]{64}\Z")
+_NOBODY = ""
+"""Whom a connection speaks for whose proof did not count."""
+_NOT_PROVEN = (
+    "Borough-Proof does not prove the service that Borough-Service names; "
+    "do both processes use the same data folder?"
+)
 
 
 class Proof(Protocol):
@@ -157,18 +163,15 @@ class ServiceTokens:
         """The service that has proven itself on this connection. Raises `Unauthenticated`."""
         connection = request.connection
         known: str | None = connection.caller
-        if wire.SERVICE not in request.headers.raw:
-            return known
-        claimed = request.headers.get(wire.SERVICE)
+        claimed = request.headers.get(wire.SERVICE) if wire.SERVICE in request.headers.raw else None
         if claimed is None or claimed == known:
+            if known == _NOBODY:  # it proves itself once, and what it asks next is not the public's
+                raise Unauthenticated(_NOT_PROVEN)
             return known
         proof = request.headers.get(wire.PROOF)
         if proof is None or not self.proves(claimed, proof):
-            connection.caller = None
-            raise Unauthenticated(
-                "Borough-Proof does not prove the service that Borough-Service names; "
-                "do both processes use the same data folder?"
-            )
+            connection.caller = _NOBODY
+            raise Unauthenticated(_NOT_PROVEN)
         connection.caller = claimed
         return claimed
 
