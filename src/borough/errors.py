@@ -43,6 +43,7 @@ __all__ = [
     "StoreUnavailable",
     "TooLarge",
     "TooManyRequests",
+    "TopicReplaced",
     "TransactionConflict",
     "TransactionMisuse",
     "Unauthenticated",
@@ -306,6 +307,10 @@ class MigrationRefused(StoreError):
 
 class BrokerError(BoroughError):
     """The broker did not take or give events; the outbox keeps them and the relay tries again."""
+
+
+class TopicReplaced(BrokerError):
+    """The topic that is read was deleted, and made anew: no place in the one is a place in the other."""
 
 
 class Crashed(BoroughError):

@@ -1,10 +1,17 @@
 """A handler hears all that it is owed on another broker, and goes on where it was when it comes back."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from borough.brokers.memory import MemoryBroker
+from borough.errors import TopicReplaced
+from borough.ports import Delivery, Subscription
+from borough.reliability.lease import Terms
 from borough.reliability.origin import is_of, origin_noted, told_apart
 from borough.runtime.history import HistoryPage, Past, PastEvent
 from borough.runtime.positions import Noted, Positions, noted_in
@@ -73,6 +80,63 @@ async def test_a_process_on_the_broker_of_before_is_not_quiet_by_the_position_of
         consumer = stage.consumer(mail, remember(mail), takes_transaction=True, broker=other)
         assert not await consumer.quiet()
         assert (await consumer.progress()).lag == 1
+
+
+class Replacing(MemoryBroker):
+    """A broker whose topics can be deleted and made anew below their readers."""
+
+    log = 1
+
+    async def origin(self, topic: str) -> str:
+        return f"replacing {self.log}"
+
+    async def subscribe(self, group: str, topic: str, position: int) -> Any:
+        return FirstLooking(self, await super().subscribe(group, topic, position))
+
+    def replace(self) -> None:
+        self.log += 1
+        self._topics = {}
+
+
+class FirstLooking:
+    """Looks whether its topic is there still."""
+
+    def __init__(self, broker: Replacing, inner: Subscription) -> None:
+        self._broker, self._inner, self._log = broker, inner, broker.log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def take(self, limit: int) -> Sequence[Delivery]:
+        while self._broker.log == self._log:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    return await self._inner.take(limit)
+        raise TopicReplaced("it was deleted, and made anew")
+
+
+async def test_a_topic_that_is_made_anew_below_its_reader_is_read_from_its_beginning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    terms = Terms(lasting_s=0.3, renewal_s=0.1)
+    async with staged(tmp_path, terms=terms) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        broker = Replacing(stage.clock)
+        await broker.open()
+        relay = stage.relay(orders, broker)
+        consumer = stage.consumer(mail, remember(mail), takes_transaction=True, broker=broker)
+        await consumer.register()
+        async with running(relay, consumer):
+            await orders.place_order(0)
+            await until_quiet([relay, consumer], stage.activity)
+            broker.replace()
+            for number in range(1, 4):
+                await orders.place_order(number)
+            async with asyncio.timeout(60):
+                await until_quiet([relay, consumer], stage.activity)
+            assert await mail.seen() == list(range(4))
+    assert "it was deleted, and made anew" in caplog.text
+    assert "it goes on with the earliest event there" in caplog.text
 
 
 class Silent:

@@ -23,6 +23,7 @@ from borough.errors import (
     ProcessStalled,
     StoreError,
     StoreUnavailable,
+    TopicReplaced,
     TransactionConflict,
 )
 from borough.ports import Message, PlacedSubscription, Subscription
@@ -139,6 +140,8 @@ class Course:
                 continue
             try:
                 taken = await self._subscription.take(min(lanes.room, _TAKEN_AT_ONCE))
+            except TopicReplaced:
+                raise
             except BrokerError as error:
                 failures += 1
                 wait_s = _BACKOFF.delay_s(failures, self._clock.random.random())

@@ -177,7 +177,7 @@ class Leases:
         if _is_only(error, LeaseLost):
             _log.info("%s went to another process", lease.role)
         elif _is_only(error, StoreError) or _is_only(error, BrokerError):
-            _log.warning("%s stopped and is begun anew: %s", lease.role, error)
+            _log.warning("%s stopped and is begun anew: %s", lease.role, _first(error))
         else:
             _log.error("%s failed and is begun anew", lease.role, exc_info=error)
         return False
@@ -244,3 +244,9 @@ def _is_only(error: BaseException, kind: type[BaseException]) -> bool:
     """Whether this kind is all that went wrong; a group of tasks wraps it."""
     parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
     return all(_is_only(part, kind) for part in parts) if parts else isinstance(error, kind)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong, without the groups round it."""
+    parts: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return _first(parts[0]) if parts else error

@@ -15,7 +15,7 @@ from borough.brokers.kafka import KafkaBroker, KafkaTerms
 from borough.clock import SystemClock
 from borough.contracts.retention import FOREVER, LATEST_PER_KEY, Retention
 from borough.engines.kafka import KafkaServer
-from borough.errors import BrokerError, ConfigurationError
+from borough.errors import BrokerError, ConfigurationError, TopicReplaced
 from borough.ports import Delivery, Message, Subscription
 from tests.servers.kafka import kafka, terms
 
@@ -231,6 +231,36 @@ async def published(broker: KafkaBroker, batch: list[Message]) -> None:
             return
         except BrokerError:
             await asyncio.sleep(0.1)
+
+
+def deleted(terms: KafkaTerms, topic: str) -> None:
+    admin = ADMIN.AdminClient({"bootstrap.servers": ",".join(terms.servers)})
+    for told in admin.delete_topics([terms.topic(topic)]).values():
+        told.result(30)
+
+
+async def test_a_topic_that_is_deleted_and_made_anew_below_its_reader_is_said_to_be_another(
+    terms: KafkaTerms,
+) -> None:
+    clock = LeapingClock()
+    broker = KafkaBroker(msgspec.structs.replace(terms, publish_s=1.0), clock)
+    await broker.open()
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    await broker.publish(messages(1, 31))
+    assert len(await taken(subscription, 30)) == 30
+    await asyncio.to_thread(deleted, terms, TOPIC)
+    async with asyncio.timeout(30):
+        # it is longer now than what was read of the other
+        await published(broker, messages(31, 131))
+    clock.ahead_s += 31
+    with pytest.raises(TopicReplaced, match="was deleted, and made anew"):
+        await taken(subscription, 100)
+    with pytest.raises(TopicReplaced):
+        await subscription.take(500)
+    await subscription.close()
+    again = await broker.subscribe("one", TOPIC, 0)
+    assert [d.message.sequence for d in await taken(again, 100)] == list(range(31, 131))
+    await broker.close()
 
 
 async def test_after_kill_9_nothing_acknowledged_is_missing_and_publishing_goes_on(

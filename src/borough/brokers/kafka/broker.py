@@ -93,9 +93,15 @@ class KafkaBroker:
                     f"event {message.id} of {message.topic} has {len(message.body)} bytes, "
                     f"an event at most {LONGEST_EVENT}"
                 )
-        for topic in {message.topic for message in messages}:
+        named = {message.topic for message in messages}
+        for topic in named:
             await self._made(topics, topic)
-        await self._publishing.send(messages)
+        try:
+            await self._publishing.send(messages)
+        except BrokerError:
+            for topic in named:
+                topics.forget(topic)  # it may be gone: then it is made anew
+            raise
 
     async def join(self, group: str, topic: str, *, anew: bool = False) -> None:
         """Note where the topic ends as the offsets of the group, unless it has some."""
@@ -179,13 +185,16 @@ class KafkaBroker:
         topics, threads = self._opened()
         await self._claims.settle()
         name = self._terms.topic(topic)
-        partitions = await self._made(topics, topic)
+        await self._made(topics, topic)
+        identity = await topics.identity(topic)
+        partitions = await topics.partitions(topic)
         another = partial(made_consumer, self._terms, group)
         consumer = another()
         try:
             committed = await Group(consumer, name, threads, self._clock).committed(partitions)
             low, high = await topics.bounds(topic, partitions)
-            start = start_of(position, low, high, committed, noted)
+            found = start_of(position, low, high, committed, noted)
+            start = msgspec.structs.replace(found, identity=identity)
             reading = KafkaSubscription(
                 consumer, another, name, topics, threads, self._clock, group, topic, start
             )

@@ -23,13 +23,14 @@ Offsets = Mapping[int, int]
 class Start(msgspec.Struct, frozen=True):
     """Where a reading begins. Events up to `skip_to` were handled; `missed` ones retention has removed.
 
-    `is_lost` says that nobody knows the offsets of the position that was asked for.
+    `is_lost` says that nobody knows the offsets of the position that was asked for; `identity` is the topic's.
     """
 
     offsets: dict[int, int]
     missed: int = 0
     skip_to: int = 0
     is_lost: bool = False
+    identity: str = ""
 
     @property
     def position(self) -> int:

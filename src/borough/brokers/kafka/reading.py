@@ -24,7 +24,7 @@ from borough.brokers.kafka.records import NotAnEvent, message_of
 from borough.brokers.kafka.topics import Topics
 from borough.clock import Clock
 from borough.ending import until_done
-from borough.errors import BrokerError
+from borough.errors import BrokerError, TopicReplaced
 from borough.ports import Delivery, Message
 
 __all__ = ["KafkaSubscription"]
@@ -68,6 +68,7 @@ class KafkaSubscription:
         self._topic = topic
         self._next = dict(start.offsets)
         self._fetched = dict(start.offsets)
+        self._identity = start.identity
         self._merge: Merge[Message | None] = Merge(start.offsets)
         self._skip_to = start.skip_to
         self._receipts: deque[tuple[int, int, int]] = deque()
@@ -276,11 +277,18 @@ class KafkaSubscription:
         self._consumer.assign(self._assigned(self._fetched))
 
     async def _look_for_partitions(self) -> None:
-        """Read partitions too that were added meanwhile, from their beginning."""
+        """Read partitions too that were added meanwhile, from their beginning.
+
+        Raises `TopicReplaced` where another topic has the name by now.
+        """
         now = self._clock.monotonic()
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_FOR_PARTITIONS_S
+        identity = await self._topics.identity(self._topic)
+        if self._identity and identity not in ("", self._identity):
+            self._look_at = now  # nothing of it is to be given
+            raise TopicReplaced(f"Kafka: {self._name} was deleted, and made anew")
         added = [
             each for each in await self._topics.partitions(self._topic) if each not in self._next
         ]

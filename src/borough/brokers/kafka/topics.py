@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import confluent_kafka.admin
+import msgspec
 from confluent_kafka import (
     IsolationLevel,
     KafkaError,
@@ -57,6 +58,14 @@ _COMPACT: Final = {
 }
 
 
+class _Seen(msgspec.Struct, frozen=True):
+    """A topic when it was looked at last."""
+
+    at: float
+    partitions: tuple[int, ...]
+    identity: str
+
+
 class Topics:
     """What one process knows of the topics, by their names in contracts."""
 
@@ -66,30 +75,33 @@ class Topics:
         self._admin = _ADMIN.AdminClient(
             {**terms.client(), "client.id": "borough-admin", "log_level": 2}
         )
-        self._partitions: dict[str, tuple[float, tuple[int, ...]]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._retained: dict[str, Retention] = {}
 
     async def partitions(self, topic: str) -> tuple[int, ...]:
         """The partitions of a topic, `()` where there is no such topic. Known for half a minute."""
-        known = self._partitions.get(topic)
-        now = self._clock.monotonic()
-        if known is not None and now - known[0] < _LOOK_AGAIN_S:
-            return known[1]
-        described = await self._described(topic)
-        if described is None:
-            return ()
-        numbers = tuple(sorted(each.id for each in described.partitions))
-        self._partitions[topic] = now, numbers
-        return numbers
+        seen = self._seen.get(topic)
+        if seen is None or self._clock.monotonic() - seen.at >= _LOOK_AGAIN_S:
+            seen = await self._look(topic)
+        return seen.partitions
 
     async def identity(self, topic: str) -> str:
         """What tells the topic from all others that have or had its name; `""` for none, or in a cluster without."""
+        return (await self._look(topic)).identity
+
+    def forget(self, topic: str) -> None:
+        """Look at it again when it is asked for: it may be gone, or have been made anew."""
+        self._seen.pop(topic, None)
+
+    async def _look(self, topic: str) -> _Seen:
         described = await self._described(topic)
-        given = None if described is None else described.topic_id
-        if given is None:
-            return ""
-        halves = given.get_most_significant_bits(), given.get_least_significant_bits()
-        return "".join(f"{half & _HALF:016x}" for half in halves) if any(halves) else ""
+        if described is None:
+            self.forget(topic)
+            return _Seen(0.0, (), "")
+        numbers = tuple(sorted(each.id for each in described.partitions))
+        seen = _Seen(self._clock.monotonic(), numbers, _text(described.topic_id))
+        self._seen[topic] = seen
+        return seen
 
     async def _described(self, topic: str) -> Any:
         name = self._terms.topic(topic)
@@ -181,7 +193,7 @@ class Topics:
         try:
             return await self._patiently(f"the offsets of {topic} cannot be had", ask)
         except BrokerError:
-            self._partitions.pop(topic, None)  # it may have been made anew meanwhile
+            self.forget(topic)
             raise
 
     async def retain(self, topic: str, retention: Retention) -> None:
@@ -231,6 +243,14 @@ def _retaining(retention: Retention) -> Mapping[str, str]:
     # Whole segments go, when their last event is old enough: an eighth of the age more, as in the embedded log.
     segment_s = retention.seconds // 8 if retention.kind == "age" else 7 * 86_400
     return {"cleanup.policy": "delete", "retention.ms": kept, "segment.ms": str(segment_s * 1000)}
+
+
+def _text(given: Any) -> str:
+    """An id that the cluster gave, `""` for none."""
+    if given is None:
+        return ""
+    halves = given.get_most_significant_bits(), given.get_least_significant_bits()
+    return "".join(f"{half & _HALF:016x}" for half in halves) if any(halves) else ""
 
 
 async def _answer(told: Any) -> Any:
