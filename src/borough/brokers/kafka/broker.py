@@ -63,7 +63,7 @@ class KafkaBroker:
         if self._topics is not None:
             return
         try:
-            topics = Topics(self._terms, self._clock)
+            topics = Topics(self._terms, self._clock, self._publishing.reason)
             self._publishing.open()  # half a second until it may publish; better now than later
         except KafkaException as error:
             raise ConfigurationError(

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from borough.brokers.kafka.reason import Reason
 from borough.brokers.kafka.records import Headers, headers_of
 from borough.brokers.kafka.terms import KafkaTerms
 from borough.errors import BrokerError
@@ -73,6 +74,8 @@ class Publishing:
         self._polling: threading.Thread | None = None
         self._ending = threading.Event()
         self._is_away = False
+        self.reason = Reason()
+        """Why the cluster does not answer."""
 
     def open(self) -> Producer:
         """The producer, which becomes acquainted with the cluster as soon as it is there."""
@@ -122,10 +125,11 @@ class Publishing:
             ) from None
         if batch.error is None:
             self._is_away = False
+            self.reason.reached()
         else:
             self._replace_if_fatal(producer, batch.error)
             raise BrokerError(
-                f"Kafka has not acknowledged {batch_name(messages)}: {batch.error.str()}"
+                f"Kafka has not acknowledged {batch_name(messages)}: {self.reason.behind(batch.error)}"
             ) from KafkaException(batch.error)
 
     async def close(self) -> None:
@@ -139,10 +143,15 @@ class Publishing:
 
     def _hear(self, error: KafkaError) -> None:
         """By the producer's thread: say once that nobody answers, until something was published again."""
+        self.reason.hear(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
             self._is_away = True
             servers = ", ".join(self._terms.servers)
-            _log.warning("Kafka does not answer at %s; events wait in their outboxes", servers)
+            _log.warning(
+                "Kafka does not answer at %s%s; events wait in their outboxes",
+                servers,
+                self.reason.told,
+            )
 
     def _replace_if_fatal(self, producer: Producer, error: Any) -> None:
         """A producer that has lost its place takes nothing any more."""

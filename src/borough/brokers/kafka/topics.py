@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from borough.brokers.kafka.places import Offsets
+from borough.brokers.kafka.reason import Reason
 from borough.brokers.kafka.terms import KafkaTerms
 from borough.clock import Clock
 from borough.contracts.retention import Retention
@@ -69,8 +70,9 @@ class _Seen(msgspec.Struct, frozen=True):
 class Topics:
     """What one process knows of the topics, by their names in contracts."""
 
-    def __init__(self, terms: KafkaTerms, clock: Clock) -> None:
+    def __init__(self, terms: KafkaTerms, clock: Clock, reason: Reason) -> None:
         self._terms = terms
+        self._reason = reason
         self._clock = clock
         self._admin = _ADMIN.AdminClient(
             {**terms.client(), "client.id": "borough-admin", "log_level": 2}
@@ -107,7 +109,9 @@ class Topics:
         name = self._terms.topic(topic)
         found = self._admin.describe_topics(TopicCollection([name]), request_timeout=_ANSWER_S)
         try:
-            return await _answer(found[name])
+            described = await _answer(found[name])
+            self._reason.reached()
+            return described
         except KafkaException as error:
             if _code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
@@ -221,7 +225,7 @@ class Topics:
 
     def _failed(self, what: str, error: KafkaException) -> BrokerError:
         servers = ", ".join(self._terms.servers)
-        return BrokerError(f"Kafka at {servers}: {what}: {error.args[0].str()}")
+        return BrokerError(f"Kafka at {servers}: {what}: {self._reason.behind(error.args[0])}")
 
     async def _patiently(self, what: str, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask again while the cluster is about to know. Raises `BrokerError`."""
