@@ -6,6 +6,7 @@ Each is imported when it is chosen, so that nobody pays for an engine that is no
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,6 +36,9 @@ POSTGRES_URL = "data.postgres.url"
 _SERVICE = "{service}"
 _DRIVERS = {"postgres": "asyncpg", "rabbitmq": "aio_pika", "kafka": "confluent_kafka"}
 _LONGEST_EXPIRY_S = 49 * 86_400.0
+_KAFKA_SERVER = re.compile(
+    r"(?:\w+://)?(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/,\[\]]+)(?::(?P<port>\d{1,5}))?"
+)
 Deadline = Callable[[], float | None]
 """The monotonic deadline of the call at hand, or None."""
 
@@ -189,10 +193,16 @@ def _kafka(configuration: Configuration, clock: Clock) -> Broker:
         raise ConfigurationError(
             "nothing says where Kafka is: set [events.kafka] servers in borough.toml"
         )
+    for server in options.servers:
+        found = _KAFKA_SERVER.fullmatch(server)
+        if found is None or not 0 < int(found["port"] or 9092) < 65_536:
+            raise ConfigurationError(f"events.kafka.servers: {server!r} is no HOST:PORT")
     settings: dict[str, str] = {}
     for name, given in options.settings.items():
         option = f"events.kafka.settings.{name}"
-        is_secret = "password" in name or "secret" in name
+        if name in ("bootstrap.servers", "metadata.broker.list"):
+            raise ConfigurationError(f"{option}: say in events.kafka.servers where Kafka is")
+        is_secret = "password" in name or "secret" in name or name == "ssl.key.pem"
         if is_secret and not given.startswith(("env:", "file:")):
             raise ConfigurationError(
                 f'{option} is a secret in clear; write "env:NAME" or "file:PATH" instead'

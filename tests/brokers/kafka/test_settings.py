@@ -41,6 +41,35 @@ async def test_a_setting_that_librdkafka_does_not_know_is_told_at_the_start() ->
         await broker.open()
 
 
+@pytest.mark.parametrize(
+    "server", ["localhost:notaport", "localhost:", "localhost:0", "localhost:99999", "a:1,b:2", ""]
+)
+def test_a_server_that_is_no_host_and_port_is_refused(tmp_path: Path, server: str) -> None:
+    (tmp_path / "borough.toml").write_text(CHOSEN.replace("localhost:9092", server))
+    configuration = Configuration.load(tmp_path, {}, {})
+    with pytest.raises(ConfigurationError, match=r"events\.kafka\.servers: '.*' is no HOST:PORT"):
+        make_broker(configuration, tmp_path, SystemClock())
+
+
+@pytest.mark.parametrize("server", ["kafka", "kafka:9092", "[::1]:9092", "SASL_SSL://kafka:9093"])
+def test_servers_are_written_as_librdkafka_takes_them(tmp_path: Path, server: str) -> None:
+    (tmp_path / "borough.toml").write_text(CHOSEN.replace("localhost:9092", server))
+    configuration = Configuration.load(tmp_path, {}, {})
+    assert isinstance(make_broker(configuration, tmp_path, SystemClock()), KafkaBroker)
+
+
+def test_another_address_among_the_settings_is_refused(tmp_path: Path) -> None:
+    configuration = configured(tmp_path, 'settings = { "bootstrap.servers" = "elsewhere:9092" }')
+    with pytest.raises(ConfigurationError, match=r"say in events\.kafka\.servers where Kafka is"):
+        make_broker(configuration, tmp_path, SystemClock())
+
+
+def test_a_private_key_in_clear_is_refused(tmp_path: Path) -> None:
+    configuration = configured(tmp_path, 'settings = { "ssl.key.pem" = "-----BEGIN" }')
+    with pytest.raises(ConfigurationError, match=r"ssl\.key\.pem is a secret in clear"):
+        make_broker(configuration, tmp_path, SystemClock())
+
+
 def test_no_setting_of_the_user_takes_a_promise_back() -> None:
     terms = KafkaTerms(("localhost:9",), settings={"acks": "0", "enable.auto.commit": "true"})
     assert terms.producer()["acks"] == "all"
