@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -231,6 +232,33 @@ async def published(broker: KafkaBroker, batch: list[Message]) -> None:
             return
         except BrokerError:
             await asyncio.sleep(0.1)
+
+
+async def test_of_many_records_that_are_no_events_few_lines_are_said(
+    terms: KafkaTerms, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = LeapingClock()
+    broker = KafkaBroker(terms, clock)
+    await broker.open()
+    subscription = await broker.subscribe("one", TOPIC, 0)
+    other = Producer({"bootstrap.servers": ",".join(terms.servers)})
+    for _ in range(50):
+        other.produce(terms.topic(TOPIC), b"no event", b"k", partition=0)
+    await asyncio.to_thread(other.flush, 30)
+    await broker.publish(messages(1, 2))
+    await taken(subscription, 1)
+    while subscription.position < 51:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await subscription.take(500)
+    (told,) = caplog.messages
+    assert "one passes over offset 0 in partition 0" in told
+    clock.ahead_s += 61
+    await broker.publish(messages(2, 3))
+    await taken(subscription, 1)
+    assert "one has passed over 49 more records" in caplog.text
+    assert "the last at offset 49 in partition 0: it has neither the content type" in caplog.text
+    await broker.close()
 
 
 def deleted(terms: KafkaTerms, topic: str) -> None:

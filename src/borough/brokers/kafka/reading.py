@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ _LOOK_S: Final = 0.1
 _LOOK_FOR_PARTITIONS_S: Final = 30.0
 _LOOK_BEHIND_S: Final = 10.0
 _COMMIT_ALL_EACH_S: Final = 3600.0
+_TELL_EACH_S: Final = 60.0
 _CLOSE_S: Final = 5.0
 _PATIENCE_S: Final = 10.0
 _CROWDED: Final = 5000
@@ -90,6 +92,10 @@ class KafkaSubscription:
         self._when_closed: list[Callable[[KafkaSubscription], object]] = []
         self._look_at = clock.monotonic() + _LOOK_FOR_PARTITIONS_S
         self._look_behind_at = clock.monotonic() + _LOOK_BEHIND_S
+        self._odd = 0
+        """How many records that are no events were passed over and not told of; the last one, and when to tell."""
+        self._odd_one: tuple[int, int, Exception] = (0, 0, NotAnEvent())
+        self._tell_odd_at = -math.inf
         self._behind: dict[int, int] = {}
         """Partitions that had more than was given when they were last looked at, and how far they had been read."""
         self.position = start.position
@@ -114,6 +120,7 @@ class KafkaSubscription:
                 return found
             await self._look_for_partitions()
             await self._look_behind()
+            self._tell_of_odd_ones()
             if self._overtaken:
                 await self._begin_overtaken()
             await self._wait()
@@ -206,18 +213,28 @@ class KafkaSubscription:
         try:
             message = message_of(self._topic, record.key(), record.value(), record.headers() or ())
         except (NotAnEvent, UnicodeDecodeError) as error:  # the client decodes the names of headers
-            _log.error(
-                "%s passes over offset %d in partition %d of %s, which is no event: %s",
-                self._group,
-                offset,
-                partition,
-                self._name,
-                error,
-            )
+            self._odd += 1
+            self._odd_one = partition, offset, error
+            self._tell_of_odd_ones()
             return Record(partition, offset + 1, 0, 0, published_s, None)
         return Record(
             partition, offset + 1, message.sequence, message.previous, published_s, message
         )
+
+    def _tell_of_odd_ones(self) -> None:
+        """Of the first record that is no event at once; of more how many there were, once a minute."""
+        now = self._clock.monotonic()
+        if not self._odd or now < self._tell_odd_at:
+            return
+        partition, offset, error = self._odd_one
+        if self._odd == 1:
+            said = "passes over offset %d in partition %d of %s, which is no event: %s"
+            _log.error(f"%s {said}", self._group, offset, partition, self._name, error)
+        else:
+            said = "has passed over %d more records of %s that are no events, the last at offset %d in partition %d: %s"
+            _log.error(f"%s {said}", self._group, self._odd, self._name, offset, partition, error)
+        self._odd = 0
+        self._tell_odd_at = now + _TELL_EACH_S
 
     # --- the worker thread -----------------------------------------------------------------------
 
