@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from borough import Database, Event, Key, Secret, Service, Transaction, contract, on, post
-from borough.errors import ConfigurationError, Unavailable
+from borough.errors import BoroughError, ConfigurationError, Unavailable
 from borough.runtime.system import System
 from borough.testing import Hardship, Mode, NotQuiet, fake, start
 from tests.calls.town import Depot, DepotService, Desk, Seen, town
@@ -28,6 +29,35 @@ async def test_what_is_left_out_and_not_faked_is_unavailable() -> None:
     async with start(town(), only=["desk"]) as running:
         with pytest.raises(Unavailable, match=r"depot\.Depot\.mood"):
             await running.client(Depot).mood()
+
+
+@pytest.mark.parametrize("mode", ["local", "wire"])
+async def test_another_event_loop_is_told_to_share_that_of_the_start(mode: Mode) -> None:
+    async with start(town(), mode=mode) as running:
+        kept = running.client(Depot)
+
+        async def all_of_it() -> list[str]:
+            asked = [
+                lambda: running.client(Depot).mood(),
+                lambda: kept.mood(),
+                lambda: running.quiet(),
+                lambda: running.tick("desk.sweep"),
+                lambda: running.rebuild("desk.rows"),
+                lambda: running.database("depot").one(int, "select 1"),
+            ]
+            said = []
+            for ask in asked:
+                with pytest.raises(BoroughError) as refused:
+                    await ask()
+                said.append(str(refused.value))
+            return said
+
+        said = await asyncio.to_thread(lambda: asyncio.run(all_of_it()))
+        assert all("was started in another event loop" in each for each in said)
+        assert all('loop_scope="module"' in each for each in said)
+        # And nothing of it holds up who is in the right loop.
+        await running.client(Depot).mood()
+        await running.quiet()
 
 
 async def test_honest_calls_can_be_made_to_fail() -> None:

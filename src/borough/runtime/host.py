@@ -281,12 +281,14 @@ class Host:
         caller: str | None = None,
         principal: Principal | None = None,
         key: str | None = None,
+        make_caller: Callable[..., Caller] = Caller,
     ) -> C:
         """A client of a contract for use outside of any service (tests, commands).
 
         `caller` is the service on whose account it calls, by default the contract's own service;
-        `key` is the idempotency key of its keyed calls. Raises `Forbidden` for a caller that has
-        not declared the dependency, `BoroughError` for a contract that is not of this system.
+        `key` is the idempotency key of its keyed calls; `make_caller` is `Caller`, or a closer one. Raises
+        `Forbidden` for a caller that has not declared the dependency, `BoroughError` for a contract that is
+        not of this system.
         """
         found = next((c for c in self.plan.contracts.values() if c.cls is contract), None)
         if found is None:
@@ -299,7 +301,7 @@ class Host:
             raise Forbidden(undeclared(account, found))
         pools: dict[str, Any] = {service.name: service.pool for service in self.services.values()}
         timeout_s = self.configuration.options.limits.default_timeout_s
-        on_account = Caller(
+        on_account = make_caller(
             account,
             self.clock,
             default_timeout_s=timeout_s,

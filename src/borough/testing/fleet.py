@@ -36,7 +36,7 @@ from borough.runtime.topology import FLEET, make_topology
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.data import Database, Reader, Transaction
 from borough.services.identity import TokenIssuer
-from borough.testing.running import NotQuiet, Running
+from borough.testing.running import NotQuiet, Running, running_loop
 
 __all__ = ["start_fleet"]
 
@@ -54,6 +54,7 @@ class FleetOfTest(Running):
 
     async def quiet(self, timeout_s: float = 10.0) -> None:
         """See `Running`. Every process is asked, until twice in a row all say so."""
+        self._check_loop()
         calms: list[Calm] = []
         try:
             async with asyncio.timeout(timeout_s):
@@ -87,6 +88,7 @@ class FleetOfTest(Running):
 
     async def tick(self, schedule: str) -> None:
         """See `Running`. Raises `BoroughError` with what the handler has raised."""
+        self._check_loop()
         for service in self._plan.services.values():
             if any(plan.name == schedule for plan in service.schedules):
                 refusal = await self._member(service.name).run_schedule(schedule)
@@ -97,6 +99,7 @@ class FleetOfTest(Running):
 
     async def rebuild(self, projection: str) -> None:
         """See `Running`."""
+        self._check_loop()
         for service in self._plan.services.values():
             for plan in service.handlers:
                 if plan.name == projection and plan.projection:
@@ -114,6 +117,8 @@ class FleetOfTest(Running):
 
     def database(self, service: str) -> Database:
         """See `Running`. It is opened beside the service's own process."""
+        if running_loop() is not None:
+            self._check_loop()
         plan = self._plan.services.get(service)
         if plan is None or not plan.needs_database:
             raise ConfigurationError(f"no service {service!r} with a database is running")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 from borough.errors import BoroughError, ConfigurationError
 from borough.gateway.process import Process
 from borough.observing.observer import Observer
+from borough.runtime.client import Caller
 from borough.runtime.generations import rebuild
-from borough.services.context import Principal
+from borough.services.context import Call, Principal
 from borough.services.data import Database
 from borough.telemetry.recorder import Recorder
 
-__all__ = ["NotQuiet", "Running"]
+__all__ = ["NotQuiet", "Running", "running_loop"]
 
 C = TypeVar("C")
 
@@ -24,11 +26,37 @@ class NotQuiet(BoroughError):
     """Events were still unhandled when the patience of `quiet` ended; a failing handler is the cause."""
 
 
+class _CallerInLoop(Caller):
+    """On whose account a test calls: only in the loop in which the system runs."""
+
+    __slots__ = ("_check",)
+
+    def __init__(self, *about: Any, check: Callable[[], None], **further: Any) -> None:
+        super().__init__(*about, **further)
+        self._check = check
+
+    def first_call(self) -> Call:
+        self._check()
+        return super().first_call()
+
+
 class Running:
     """A started system: typed clients, waiting until quiet, and what a test may want to look at."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._loop = asyncio.get_running_loop()
+
+    def _check_loop(self) -> None:
+        """Refuse another loop than that of `start`: nothing here bears two, and some would wait for ever."""
+        if running_loop() is not self._loop:
+            raise BoroughError(
+                "the system was started in another event loop than this one. A fixture that starts it and the tests "
+                "that use it share one: with pytest-asyncio give both the same loop_scope, as "
+                '@pytest_asyncio.fixture(scope="module", loop_scope="module") and '
+                '@pytest.mark.asyncio(loop_scope="module"). '
+                "A thread calls by asyncio.run_coroutine_threadsafe(..., loop)"
+            )
 
     def client(
         self,
@@ -39,15 +67,26 @@ class Running:
         key: str | None = None,
     ) -> C:
         """A client of `contract`: for the end user `user`, on account of the service `caller` (by default
-        the contract's own), with the idempotency key `key`. Raises `Forbidden` for an undeclared caller."""
+        the contract's own), with the idempotency key `key`. Raises `Forbidden` for an undeclared caller.
+
+        It calls in the event loop of `start` alone, in another one it raises `BoroughError`; so does all below."""
+        if running_loop() is not None:
+            self._check_loop()
         principal = Principal(user) if isinstance(user, str) else user
-        return self._process.host.client(contract, caller=caller, principal=principal, key=key)
+        return self._process.host.client(
+            contract,
+            caller=caller,
+            principal=principal,
+            key=key,
+            make_caller=partial(_CallerInLoop, check=self._check_loop),
+        )
 
     async def quiet(self, timeout_s: float = 10.0) -> None:
         """Wait until every published event has been handled.
 
         Raises `NotQuiet`, with a failing handler's error as its cause, when that takes too long.
         """
+        self._check_loop()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._process.host.quiet()
@@ -68,12 +107,14 @@ class Running:
     async def tick(self, schedule: str) -> None:
         """Run an `@every` handler (`payments.reconcile`) once, now. Raises what the handler raises,
         or `ConfigurationError` where no running service has it."""
+        self._check_loop()
         await self._process.host.tick(schedule)
 
     async def rebuild(self, projection: str) -> None:
         """Begin a new generation of a projection (`search.prices`), as `borough events rebuild` does.
 
         Raises `ConfigurationError` where no running service has it."""
+        self._check_loop()
         for service in self._process.host.services.values():
             for plan in service.plan.handlers:
                 if plan.name == projection and plan.projection and service.store:
@@ -83,6 +124,8 @@ class Running:
 
     def database(self, service: str) -> Database:
         """A service's own database, to look into. Raises `ConfigurationError` where it has none."""
+        if running_loop() is not None:
+            self._check_loop()
         found = self._process.host.services.get(service)
         if found is None or found.database is None:
             raise ConfigurationError(f"no service {service!r} with a database is running")
@@ -114,3 +157,11 @@ class Running:
     def data_folder(self) -> Path:
         """Where the databases and the event logs are."""
         return self._process.host.data_folder
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs here, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
