@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Protocol, cast
 
 import pytest
 
 from borough import Problem, Struct, contract, get, post
+from borough.errors import ServiceFailure
 from borough.testing import calls, fake
 
 
@@ -17,6 +18,10 @@ class Card(Struct):
 
 class Declined(Problem, status=402):
     """The issuer refused."""
+
+
+class Stolen(Problem, status=403):
+    """No operation of the bank raises it."""
 
 
 @contract("bank", version="1.0")
@@ -29,7 +34,7 @@ class Bank(Protocol):
     @get("/balance")
     async def balance(self) -> Card: ...
 
-    @get("/log")
+    @get("/log", raises=[Declined])
     def log(self, limit: int = 2) -> AsyncIterator[int]: ...
 
 
@@ -72,6 +77,69 @@ async def test_a_stream_gives_its_items_or_raises() -> None:
     assert [n async for n in fake(Bank, log=lambda limit: range(limit)).log(3)] == [0, 1, 2]
     with pytest.raises(Declined):
         await anext(aiter(fake(Bank, log=Declined()).log()))
+
+
+async def test_a_stream_may_come_from_an_asynchronous_generator_which_ends_with_it() -> None:
+    ended = []
+
+    async def told(limit: int) -> AsyncIterator[int]:
+        try:
+            yield limit
+            raise Declined()
+        finally:
+            ended.append(limit)
+
+    bank = fake(Bank, log=told)
+    items = aiter(bank.log(3))
+    assert await anext(items) == 3
+    with pytest.raises(Declined):
+        await anext(items)
+    assert ended == [3]
+    left = cast("AsyncGenerator[int]", bank.log(4))
+    assert await anext(left) == 4
+    await left.aclose()
+    assert ended == [3, 4]
+
+
+async def test_what_a_function_answers_beside_the_contract_fails_as_that_of_a_service_does() -> (
+    None
+):
+    def stolen(cents: int, card: Card, note: str) -> int:
+        raise Stolen()
+
+    async def log(limit: int) -> AsyncIterator[str]:
+        yield "one"
+
+    bank = fake(Bank, charge=lambda cents, card, note: "five", log=lambda limit: ["one"])
+    with pytest.raises(ServiceFailure, match="charge answered out of contract: str in"):
+        await bank.charge(1, CARD)
+    with pytest.raises(ServiceFailure, match="log answered out of contract: str in"):
+        await anext(aiter(bank.log()))
+    other = fake(Bank, charge=stolen, log=log)
+    with pytest.raises(ServiceFailure, match="raised Stolen, which its contract does not declare"):
+        await other.charge(1, CARD)
+    with pytest.raises(ServiceFailure, match="log answered out of contract: str in"):
+        await anext(aiter(other.log()))
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (
+            {"charge": lambda: 5},
+            r"in the fake of Bank charge takes \(\), its contract \(cents, card, note\)",
+        ),
+        ({"charge": Stolen()}, "Bank.charge raised Stolen, which its contract does not declare"),
+        ({"log": Stolen}, "Bank.log raised Stolen, which its contract does not declare"),
+        ({"log": [1, "two"]}, "Bank.log answered out of contract: str in place of int"),
+        ({"log": 7}, "Bank.log is a stream; give a sequence of its items"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused_before_it_is_asked_for(
+    answers: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(TypeError, match=words):
+        fake(Bank, **answers)
 
 
 async def test_calls_are_noted_with_their_defaults() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from borough import Database, Event, Key, Secret, Service, Transaction, contract, on, post
-from borough.errors import BoroughError, ConfigurationError, Unavailable
+from borough.errors import BoroughError, ConfigurationError, ServiceFailure, Unavailable
 from borough.runtime.system import System
 from borough.testing import Hardship, Mode, NotQuiet, fake, start
 from tests.calls.town import Depot, DepotService, Desk, Seen, town
@@ -37,7 +38,7 @@ async def test_another_event_loop_is_told_to_share_that_of_the_start(mode: Mode)
         kept = running.client(Depot)
 
         async def all_of_it() -> list[str]:
-            asked = [
+            asked: list[Callable[[], Awaitable[object]]] = [
                 lambda: running.client(Depot).mood(),
                 lambda: kept.mood(),
                 lambda: running.quiet(),
@@ -60,6 +61,22 @@ async def test_another_event_loop_is_told_to_share_that_of_the_start(mode: Mode)
         await running.quiet()
 
 
+@pytest.mark.parametrize("mode", ["local", "wire"])
+async def test_what_an_object_of_ones_own_leaves_out_is_named_when_it_is_asked(
+    mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with start(town(), mode=mode, fakes={Depot: Moody()}) as running:
+        depot = running.client(Depot)
+        assert await depot.mood() == "faked"
+        with pytest.raises(ServiceFailure):
+            await depot.once(1, "first")
+        with pytest.raises(ServiceFailure):
+            await anext(aiter(depot.count(2)))
+    told = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert "what stands in for Depot has no once" in told
+    assert "what stands in for Depot has no count" in told
+
+
 async def test_honest_calls_can_be_made_to_fail() -> None:
     hardship = Hardship(delay_s=0.001, failure_share=1.0)
     async with start(town(), mode="honest", hardship=hardship) as running:
@@ -68,10 +85,24 @@ async def test_honest_calls_can_be_made_to_fail() -> None:
 
 
 async def test_data_can_be_kept(tmp_path: Path) -> None:
-    for expected in (1, 1):
-        async with start(System([DepotService]), data=tmp_path) as running:
+    for data in (tmp_path, str(tmp_path)):
+        async with start(System([DepotService]), data=data) as running:
             assert running.data_folder == tmp_path
-            assert await running.client(Depot).once(7, "first") == expected
+            assert await running.client(Depot).once(7, "first") == 1
+
+
+class Moodless:
+    """Its mood is that of somebody, which no caller says."""
+
+    async def mood(self, of: str) -> str:
+        return of
+
+
+class Moody:
+    """Answers what the test is about, and no more."""
+
+    async def mood(self) -> str:
+        return "faked"
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -81,6 +112,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"settings": {"edge.prt": 1}}, "edge.prt is no option"),
     ({"settings": {"services.depot.settings.key": Secret("x")}}, "a Secret for services.depot"),
     ({"fakes": {"depot": object()}}, "fakes has 'depot', which is no contract"),
+    ({"only": "desk"}, 'only is a text; write only=["desk"]'),
+    ({"fakes": [fake(Depot)]}, "fakes is a list; write fakes={Contract: object}"),
+    ({"fakes": {Depot: fake(Desk)}}, "fakes has for Depot a fake of Desk"),
+    (
+        {"fakes": {Depot: None}},
+        "an object of NoneType, which has none of its operations: keep, find",
+    ),
+    ({"fakes": {Depot: Moodless()}}, "Moodless, where mood takes (of), its contract ()"),
     (
         {"fakes": {Depot: DepotService}},
         "the class DepotService and no object of it; write DepotService()",

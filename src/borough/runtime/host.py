@@ -12,10 +12,10 @@ import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from borough.clock import Clock, SystemClock
-from borough.contracts.operation import Contract
+from borough.contracts.operation import Contract, Operation
 from borough.ending import each_ended
 from borough.errors import BoroughError, ConfigurationError, Forbidden
 from borough.ports import Broker, Store, Transport
@@ -224,14 +224,13 @@ class Host:
             gate = Gate(limits.calls_in_flight, limits.streams)
             for operation in contract.operations.values():
                 handler = getattr(answering, operation.name, None)
-                if handler is not None:
-                    self.callees[operation.wire_name] = Callee(
-                        operation,
-                        handler,
-                        gate,
-                        self.clock.monotonic,
-                        recorder=self.recorder,
-                    )
+                self.callees[operation.wire_name] = Callee(
+                    operation,
+                    _no_answer(operation) if handler is None else handler,
+                    gate,
+                    self.clock.monotonic,
+                    recorder=self.recorder,
+                )
 
     async def stop(self) -> None:
         """Stop everything that was started, in reverse order. Idempotent."""
@@ -334,6 +333,15 @@ class Host:
 
 def _local(host: Host, _caller: str) -> Transport:
     return LocalTransport(host.callees)
+
+
+def _no_answer(operation: Operation) -> Callable[..., NoReturn]:
+    def answer(*_arguments: object) -> NoReturn:
+        raise NotImplementedError(
+            f"what stands in for {operation.contract.name} has no {operation.name}"
+        )
+
+    return answer
 
 
 def undeclared(caller: str, contract: Contract) -> str:

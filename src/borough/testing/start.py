@@ -7,10 +7,10 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from borough.clock import Clock
-from borough.contracts.reading import contract_mark
+from borough.contracts.reading import contract_mark, read_contract
 from borough.engines.ports import free_port
 from borough.errors import ConfigurationError
 from borough.gateway.process import Process
@@ -18,6 +18,7 @@ from borough.runtime.host import MakeTransport
 from borough.runtime.system import System, contract_classes, service_name
 from borough.services.service import Service
 from borough.services.settings import Secret
+from borough.testing.fakes import contract_of, misfit
 from borough.testing.running import Running
 from borough.transports.honest import Hardship, HonestTransport
 
@@ -36,7 +37,7 @@ async def start(
     fakes: Mapping[Callable[..., Any], object] | None = None,
     settings: Mapping[str, Any] | None = None,
     clock: Clock | None = None,
-    data: Path | None = None,
+    data: str | os.PathLike[str] | None = None,
     edge: bool = False,
     hardship: Hardship | None = None,
 ) -> AsyncGenerator[Running]:
@@ -50,6 +51,8 @@ async def start(
     """
     if mode not in MODES:
         raise ConfigurationError(f"mode {mode!r} is none of {', '.join(MODES)}")
+    if isinstance(only, str):
+        raise ConfigurationError(f'only is a text; write only=["{only}"]')
     if hardship is not None and mode != "honest":
         raise ConfigurationError(f'hardship is for mode="honest", not {mode!r}')
     if mode == "processes" and clock is not None:
@@ -60,8 +63,7 @@ async def start(
         raise ConfigurationError(
             'mode="processes" starts other processes, which need the folder of the system and not a System'
         )
-    for faked, answering in (fakes or {}).items():
-        _refuse_other(faked, answering)
+    _refuse_unfit(fakes or {})
     for path, value in (settings or {}).items():
         if isinstance(value, Secret):
             raise ConfigurationError(
@@ -78,7 +80,7 @@ async def start(
                 fakes=fakes or {},
                 flags=flags,
                 environment=_environment(),
-                data=data or Path(folder),
+                data=Path(data or folder),
                 has_door=edge,
             ) as fleet:
                 yield fleet
@@ -88,7 +90,7 @@ async def start(
             clock=clock,
             stand_ins=fakes,  # type: ignore[arg-type]
             make_transport="wire" if mode == "wire" else _honest(hardship, mode),
-            data_folder=data or Path(folder),
+            data_folder=Path(data or folder),
             edge_port=free_port() if edge else None,
             internal_port=free_port() if mode == "wire" else None,
         )
@@ -123,14 +125,43 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
-def _refuse_other(faked: object, answering: object) -> None:
-    if contract_mark(faked) is None:
+def _refuse_unfit(fakes: object) -> None:
+    """Refuse what answers no contract: all that is wrong with the fakes together."""
+    if not isinstance(fakes, Mapping):
         raise ConfigurationError(
-            f"fakes has {faked!r}, which is no contract: write fakes={{Contract: object}}"
+            f"fakes is a {type(fakes).__name__}; write fakes={{Contract: object}}"
         )
+    found = [_unfit(*each) for each in cast("Mapping[Any, object]", fakes).items()]
+    wrong = [sentence for sentence in found if sentence is not None]
+    if wrong:
+        raise ConfigurationError("; ".join(wrong))
+
+
+def _unfit(faked: Callable[..., Any], answering: object) -> str | None:
+    if contract_mark(faked) is None:
+        return f"fakes has {faked!r}, which is no contract: write fakes={{Contract: object}}"
+    kind = type(answering).__name__
     if isinstance(answering, type):
         name = answering.__name__
-        raise ConfigurationError(f"fakes has the class {name} and no object of it; write {name}()")
+        return f"fakes has the class {name} and no object of it; write {name}()"
+    contract = read_contract(faked)  # type: ignore[arg-type]
+    made_for = contract_of(answering)
+    if made_for is not None and made_for.cls is not faked:
+        return f"fakes has for {contract.name} a fake of {made_for.name}"
+    operations = contract.operations
+    there = [each for each in operations if callable(getattr(answering, each, None))]
+    if operations and not there:
+        return (
+            f"fakes has for {contract.name} an object of {kind}, which has none of its operations: "
+            f"{', '.join(operations)}"
+        )
+    found = [misfit(getattr(answering, each), operations[each]) for each in there]
+    wrong = [why for why in found if why is not None]
+    return (
+        f"fakes has for {contract.name} an object of {kind}, where {'; '.join(wrong)}"
+        if wrong
+        else None
+    )
 
 
 def _without_faked(system: System, fakes: Mapping[Callable[..., Any], object]) -> System:
