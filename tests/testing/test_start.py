@@ -26,10 +26,20 @@ async def test_a_fake_takes_the_place_of_its_service() -> None:
             running.service("depot")
 
 
-async def test_what_is_left_out_and_not_faked_is_unavailable() -> None:
-    async with start(town(), only=["desk"]) as running:
-        with pytest.raises(Unavailable, match=r"depot\.Depot\.mood"):
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("local", r"Nobody in this process answers depot\.Depot\.mood"),
+        ("honest", r"depot\.Depot\.mood is answered by nobody here"),
+        ("wire", "No replica of depot takes calls now"),
+    ],
+)
+async def test_what_is_left_out_and_not_faked_is_unavailable(mode: Mode, words: str) -> None:
+    async with start(town(), only=["desk"], mode=mode) as running:
+        with pytest.raises(Unavailable, match=words):
             await running.client(Depot).mood()
+        with pytest.raises(Unavailable, match=r"needs depot\.Depot\.seen"):
+            await running.client(Desk).ask()
 
 
 @pytest.mark.parametrize("mode", ["local", "wire"])

@@ -273,7 +273,7 @@ class Process:
         await server.open(host, port, self.proof.listening())
         self.proof.begin()
         itself = Replica("itself", host, server.port)
-        names = {contract.service for contract in self.host.plan.contracts.values()}
+        names = {contract.service for contract in self.host.contracts}
         self._directory.update({name: [itself] for name in names})
         return server
 
