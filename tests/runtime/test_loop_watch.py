@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import pdb
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,6 +107,21 @@ async def test_a_process_that_was_paused_or_had_no_processor_blames_nobody(heard
     assert heard.lines == []
     watched.block(nothing, nothing)
     assert len(heard.lines) == 1
+
+
+async def test_who_stands_in_a_debugger_is_told_nothing(heard: Heard) -> None:
+    watched = Watched()
+
+    class Asked(pdb.Pdb):
+        def cmdloop(self, intro: object = None) -> None:
+            watched.block(nothing, nothing)
+            self.set_continue()
+
+    debugger = Asked(nosigint=True)
+    debugger.set_trace(sys._getframe())  # pyright: ignore[reportPrivateUsage]
+    reached = watched.now_s
+    sys.settrace(None)
+    assert (reached, heard.lines) == (2 * LOOK_S, [])
 
 
 async def test_a_place_is_said_once_a_minute_and_again_after_it(heard: Heard) -> None:

@@ -1,6 +1,7 @@
 """`borough run --reload`: the same command in a child process, begun anew when a file changes.
 
-The child has a process group of its own, so that Ctrl-C reaches it once, through here, and it drains.
+The child has a process group of its own, so that Ctrl-C reaches it once, through here, and it drains. Who reads
+the terminal in it (`breakpoint()`) is given that: from then on Ctrl-C is the child's, and its end by that is ours.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = ["run_and_reload"]
 _WATCHED = (".py", ".sql", ".toml", ".html", ".css", ".js")
 _LOOK_S = 0.4
 _PATIENCE_S = 25.0
+_BY_CTRL_C = (0, 130, -signal.SIGINT)
 
 
 def run_and_reload(path: Path) -> int:
@@ -31,23 +33,81 @@ def run_and_reload(path: Path) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: stopped.append(number))
     seen = _marks(path)
-    child = _begin(command)
+    child, terminal = _begin(command), _Terminal()
     waits = False
     while not stopped:
         time.sleep(_LOOK_S)
+        terminal.look(child)
         now = _marks(path)
         if now != seen:
             changed = sorted(set(now.items()) ^ set(seen.items()))
             print(f"{changed[0][0]} has changed; starting anew", file=sys.stderr)
             seen, waits = now, False
             _end(child, stopped)
+            terminal.take_back()
             if not stopped:
                 child = _begin(command)
         elif child.poll() is not None and not waits:
+            if terminal.take_back() and child.returncode in _BY_CTRL_C:
+                break
             waits = True
             print(f"it ended with status {child.returncode}; waiting for a change", file=sys.stderr)
     _end(child, stopped)
+    terminal.take_back()
     return max(child.returncode, 0)
+
+
+class _Terminal:
+    """Who may read it: this process, or the child that has stopped because it may not."""
+
+    def __init__(self) -> None:
+        self._is_given = False
+
+    def look(self, child: subprocess.Popen[bytes]) -> None:
+        """Give it to a child that has stopped to read it; stop with one that Ctrl-Z has stopped."""
+        number = _stopped_by(child)
+        if number == signal.SIGTSTP and self._is_given:
+            self.take_back()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._give(child)
+        elif number in (signal.SIGTTIN, signal.SIGTTOU):
+            self._give(child)
+
+    def take_back(self) -> bool:
+        """Returns whether the child had it."""
+        was_given, self._is_given = self._is_given, False
+        if was_given:
+            _hand_over(os.getpgrp())
+        return was_given
+
+    def _give(self, child: subprocess.Popen[bytes]) -> None:
+        self._is_given = _hand_over(child.pid)
+        if self._is_given:
+            os.killpg(child.pid, signal.SIGCONT)
+
+
+def _hand_over(group: int) -> bool:
+    """Have the terminal's keys reach a process group; returns whether there is a terminal."""
+    before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # or it would stop who hands it over
+    try:
+        os.tcsetpgrp(0, group)
+    except OSError:
+        return False
+    finally:
+        signal.signal(signal.SIGTTOU, before)
+    return True
+
+
+def _stopped_by(child: subprocess.Popen[bytes]) -> int | None:
+    """The signal that has stopped a child since the last look."""
+    if child.returncode is not None:
+        return None
+    found, status = os.waitpid(child.pid, os.WNOHANG | os.WUNTRACED)
+    if found and os.WIFSTOPPED(status):
+        return os.WSTOPSIG(status)
+    if found:
+        child.returncode = os.waitstatus_to_exitcode(status)
+    return None
 
 
 def _begin(command: list[str]) -> subprocess.Popen[bytes]:
@@ -73,6 +133,7 @@ def _end(child: subprocess.Popen[bytes], stopped: list[int]) -> None:
     asked = len(stopped)
     if child.poll() is None:
         child.terminate()
+        os.killpg(child.pid, signal.SIGCONT)  # one that waits for the terminal would not see it
     for _ in range(round(_PATIENCE_S / _LOOK_S)):
         try:
             child.wait(_LOOK_S)

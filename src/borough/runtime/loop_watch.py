@@ -30,6 +30,7 @@ _MOST_PLACES = 100
 _ASYNCIO = f"{Path(asyncio.__file__).parent}/"
 _PYTHON = f"{Path(asyncio.__file__).parents[1]}/"
 _RUNNERS = asyncio.runners.__file__
+_DEBUGGER = f"{_PYTHON}bdb.py"  # pdb and its like stand on it
 
 
 class LoopWatch:
@@ -65,7 +66,7 @@ class LoopWatch:
         elif before is not None and before[0] is frames[-1]:
             # A machine that has paused the process or given its time to others is no code's fault.
             is_paused = now - before[1] > 2 * LOOK_S or queued_s - before[2] > LOOK_S / 2
-            if not is_paused:
+            if not (is_paused or any(each.f_code.co_filename == _DEBUGGER for each in frames)):
                 self._tell(frames, now)
 
     def _answer(self, asked: int) -> None:
