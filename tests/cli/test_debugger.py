@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -53,10 +53,8 @@ class Terminal:
         while True:
             ready, _, _ = select.select([self._keys], [], [], 0.05)
             if ready:
-                try:
+                with suppress(OSError):  # Linux: nobody has the other end any more
                     self._heard += os.read(self._keys, 65536).decode()
-                except OSError:  # Linux: nobody has the other end any more
-                    pass
             found, status = os.waitpid(self.pid, os.WNOHANG)
             if found:
                 self.pid = 0

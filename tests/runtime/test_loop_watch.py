@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import pdb
+import pdb  # noqa: T100 - what a team would stand in
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator

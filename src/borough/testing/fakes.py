@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from borough.contracts.answer import find_fit
 from borough.contracts.operation import Contract, Operation
@@ -91,13 +91,13 @@ def _refuse_other(operation: Operation, answer: Any) -> None:
             raise TypeError(f"in the fake of {operation.contract.name} {why}")
         return
     fit = find_fit(operation)
-    items: Any = answer if operation.stream else [answer]
+    items = answer if operation.stream else [answer]
     if not hasattr(items, "__iter__") or isinstance(items, str | bytes):
         raise TypeError(f"in the fake {name} is a stream; give a sequence of its items")
     if operation.stream and not isinstance(items, Sequence):
         return  # they can be looked at but once
     try:
-        for item in items:
+        for item in cast("Sequence[Any]", items):
             fit.answered(item)
     except ServiceFailure as error:
         raise TypeError(f"in the fake {error.detail}") from None
