@@ -29,6 +29,40 @@ IDLE = """
 """
 
 
+TABLELESS = """
+    from typing import Protocol, final
+    from borough import Database, Service, contract, get
+    from {package}.idle import data
+
+    @contract("idle", version="1.0")
+    class Idle(Protocol):
+        @get("/nothing")
+        async def nothing(self) -> None: ...
+
+    @final
+    class IdleService(Service, Idle):
+        db: Database
+
+        async def nothing(self) -> None:
+            '''Select rows from nowhere.'''
+            await self.db.one(int, "select count(*) from sqlite_master")
+            await data.forget(self.db)
+"""
+FORGETS = """
+    from borough import Database
+
+    class Rows:
+        @staticmethod
+        async def forget(db: Database) -> None:
+            async with db.transaction() as tx:
+                async def body() -> None:
+                    await tx.execute("update Naps set ended = 1 where id = $1", 3)
+                await body()
+
+    forget = Rows.forget
+"""
+
+
 UNPUBLISHED = """
     from borough import Event
     class Ended(Event):
@@ -111,6 +145,39 @@ def test_a_package_by_which_a_contract_is_come_to_is_no_inside_and_nothing_is_ma
         },
     )
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("package", "toml", "files", "folder"),
+    [
+        ("tableless", "", {}, "sqlite"),
+        ("tables_empty", "", {"idle/migrations/sqlite/README": ""}, "sqlite"),
+        ("tables_postgres", '[services.idle]\nstore = "postgres"\n', {}, "postgres"),
+        ("tables_made", "", {"idle/made.sql": "", "idle/migrations/sqlite/0001_x.sql": ""}, None),
+        ("tables_alembic", "", {"idle/migrations/alembic/env.py": ""}, None),
+        (
+            "tables_by_code",
+            "",
+            {"idle/data.py": FORGETS + "    MADE = 'create table naps (id)'"},
+            None,
+        ),
+    ],
+)
+def test_a_table_that_no_migration_makes_is_told_before_the_first_statement_fails(
+    tmp_path: Path, package: str, toml: str, files: dict[str, str], folder: str | None
+) -> None:
+    service = TABLELESS.replace("{package}", package)
+    contents = {"idle/service.py": service, "idle/data.py": FORGETS, **files}
+    toml = f'[system]\nname = "{package}"\n{toml}'
+    root = write_system(tmp_path, package, toml=toml, files=contents)
+    system = System.load(root)
+    told = list(oversights(make_plan(system), system.configuration.options))
+    place = root / "idle" / "migrations" / str(folder) / "0001_naps.sql"
+    sentence = (
+        f"{root / 'idle' / 'data.py'}:8: the table Naps is asked for, and idle has no migrations that make one; "
+        f"write {place}, with `create table Naps (...)`"
+    )
+    assert told == ([] if folder is None else [sentence])
 
 
 def test_what_is_read_is_not_spoken_of(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from borough.contracts.struct import Event
 from borough.runtime.data_options import KafkaOptions, RabbitmqOptions
 from borough.runtime.options import LimitOptions, Options, SystemFacts
 from borough.runtime.service_facts import ServiceFacts
+from borough.runtime.statements import first_table
 from borough.runtime.wiring import Plan, ServicePlan
 
 __all__ = ["oversights"]
@@ -26,8 +27,9 @@ _MIGRATIONS = ("migrate", "migrations")
 def oversights(plan: Plan, options: Options) -> Iterator[str]:
     """A sentence for each, with its remedy; reads the folders of migrations."""
     for service in plan.services.values():
-        yield from _migrations(service)
         facts = options.services.get(service.name, ServiceFacts())
+        unread = list(_migrations(service))
+        yield from unread or _tables(service, facts.store or options.data.store)
         if facts.settings and not service.settings:
             yield (
                 f"services.{service.name}.settings is there, and {service.cls.__name__} has no Settings class to read "
@@ -67,7 +69,7 @@ def _imports(plan: Plan) -> Iterator[str]:
     contracts = [vars(module) for name, (module, _) in inside.items() if _is_contract(name)]
     promised = {id(value) for each in contracts for value in each.values()}
     for name, (module, home) in sorted(inside.items()):
-        if any(part == "conftest" or part.startswith("test") for part in name.split(".")):
+        if _is_test(name):
             continue
         for word, value in sorted(vars(module).items()):
             source = _module_of(value)
@@ -79,6 +81,10 @@ def _imports(plan: Plan) -> Iterator[str]:
                     f"{module.__file__}: {word} is from {source}, the inside of the service {homes[other]}, and is not "
                     "there where that one runs elsewhere; import of another service its contract alone"
                 )
+
+
+def _is_test(module: str) -> bool:
+    return any(part == "conftest" or part.startswith("test") for part in module.split("."))
 
 
 def _is_contract(module: str) -> bool:
@@ -173,3 +179,23 @@ def _migrations(service: ServicePlan) -> Iterator[str]:
         )
     elif deeper:
         yield f"{deeper[0]} is applied to nothing, since it is in a folder of its own; move it up, or elsewhere"
+
+
+def _tables(service: ServicePlan, store: str) -> Iterator[str]:
+    """A database that is asked for tables, and no migration that makes any: the first statement would fail."""
+    folder, own = service.folder / "migrations", service.cls.__module__
+    if not service.databases or (folder / "alembic").is_dir() or any(folder.rglob("*.sql")):
+        return
+    places: list[ModuleType | type] = [
+        service.cls
+    ]  # of any other module the rest may be another service's
+    if own.endswith(".service"):
+        home = {f"{service.folder}/": own}
+        modules = [(name, each) for name, each in sorted(sys.modules.items()) if not _is_test(name)]
+        places = [each for name, each in modules if name == own or _home_of(each, home)]
+    if (asked := first_table(places)) is not None:
+        file, line, table = asked
+        yield (
+            f"{file}:{line}: the table {table} is asked for, and {service.name} has no migrations that make one; write "
+            f"{folder / store}/0001_{table.lower()}.sql, with `create table {table} (...)`"
+        )
