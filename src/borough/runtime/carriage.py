@@ -254,7 +254,9 @@ class Carriage:
         self._tasks.clear()
 
     async def quiet(self) -> None:
-        """Wait until every outbox is empty and every event has been handled."""
+        """Wait until schedules that are due have run, every outbox is empty and every event has been handled."""
+        for schedule in self._schedules:
+            await schedule.caught_up()
         await until_quiet(self._quietable, self._activity)
 
     async def is_quiet(self) -> bool:
@@ -264,6 +266,12 @@ class Carriage:
     @property
     def _quietable(self) -> list[Quietable]:
         return [*self._relays.values(), *self.consumers]
+
+    @property
+    def at_work(self) -> list[str]:
+        """The schedules that are due or run now."""
+        now = self._clock.epoch_s()
+        return [schedule.name for schedule in self._schedules if schedule.is_behind(now)]
 
     @property
     def failures(self) -> list[tuple[str, str, int, BaseException]]:

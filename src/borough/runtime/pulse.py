@@ -7,12 +7,12 @@ waiting is never missed, and many may wait.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 from borough.clock import Clock
 
-__all__ = ["Pulse", "Quietable", "set_within", "until_quiet"]
+__all__ = ["Pulse", "Quietable", "set_before", "set_within", "until_quiet"]
 
 _LOOK_AGAIN_S = 0.05  # another process, or reading past another topic, beats nothing here
 
@@ -75,7 +75,12 @@ async def set_within(event: asyncio.Event, clock: Clock, seconds: float) -> bool
     """Wait on this clock until `event` is set or the time is over; returns whether it is set."""
     if seconds <= 0 or event.is_set():
         return event.is_set()
-    sleep = asyncio.ensure_future(clock.sleep(seconds))
+    return await set_before(event, clock.sleep(seconds))
+
+
+async def set_before(event: asyncio.Event, end: Coroutine[Any, Any, None]) -> bool:
+    """Wait until `event` is set or `end` has come; returns whether it is set."""
+    sleep = asyncio.ensure_future(end)
     being_set = asyncio.ensure_future(event.wait())
     try:
         await asyncio.wait([sleep, being_set], return_when=asyncio.FIRST_COMPLETED)

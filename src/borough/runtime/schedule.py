@@ -19,7 +19,7 @@ from borough.errors import StoreError, TransactionConflict
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.database import ServiceDatabase
 from borough.runtime.leases import Leases, check_lease, hold_lease
-from borough.runtime.pulse import set_within
+from borough.runtime.pulse import Pulse, set_before
 from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.recorder import start_trace
@@ -37,6 +37,7 @@ insert into borough_schedules (name, last_run) values ($1, $2)
 on conflict (name) do update set last_run = excluded.last_run
 """
 _SHORTEST_DEADLINE_S = 30.0
+_TAKING_S = 1.0  # how long a role is waited for that may be another process's
 
 
 class ScheduledHandler(msgspec.Struct, frozen=True):
@@ -71,6 +72,9 @@ class Schedule:
         self._recorder = None if database.sight is None else database.sight.recorder
         self._shape = Shape(handler.service, f"every {handler.name}", Kind.INTERNAL)
         self._stopping = asyncio.Event()
+        self._began = clock.epoch_s()
+        self._due: float | None = None  # not known, or another process's
+        self._moved = Pulse()
         self.handled = 0
         self.failed = 0
 
@@ -82,8 +86,35 @@ class Schedule:
         """Let a run that has begun finish, then let `run` return."""
         self._stopping.set()
 
+    @property
+    def name(self) -> str:
+        """That of its handler."""
+        return self._handler.name
+
+    async def caught_up(self) -> None:
+        """Wait until what is due by now has run. Where another process has the role, nothing is due here."""
+        now = self._clock.epoch_s()
+        if self._due is None:
+            await self._moved.wait(self._moved.count, _TAKING_S)
+        while self.is_behind(now):
+            await self._moved.wait(self._moved.count)
+
+    def is_behind(self, now: float) -> bool:
+        """Whether a run is due, or at work."""
+        return self._due is not None and self._due <= now and not self._stopping.is_set()
+
+    def _next(self, due: float | None) -> None:
+        self._due = due
+        self._moved.beat()
+
     async def _keep(self, lease: Lease) -> None:
-        due = await self._first_due(lease)
+        try:
+            await self._run_when_due(lease, await self._first_due(lease))
+        finally:
+            self._next(None)
+
+    async def _run_when_due(self, lease: Lease, due: float) -> None:
+        self._next(due)
         while not await self._stopped_before(due):
             now = self._clock.epoch_s()
             try:
@@ -98,6 +129,7 @@ class Schedule:
                 self.failed += 1
                 _log.error("%s failed, again at its next time", self._handler.name, exc_info=error)
             due = now + self._handler.interval_s
+            self._next(due)
 
     async def _first_due(self, lease: Lease) -> float:
         name = self._handler.name
@@ -105,7 +137,7 @@ class Schedule:
         now = self._clock.epoch_s()
         # What lies ahead was noted before the clock was set back: each start would wait for the whole interval.
         if last is None or last > now:
-            last = now
+            last = min(self._began, now)
             async with self._database.store.transaction(serializable=False) as tx:
                 await hold_lease(tx, lease)
                 await tx.execute(_WRITE, name, last)
@@ -116,9 +148,14 @@ class Schedule:
 
         Returns True as soon as the schedule is stopped.
         """
-        # Never longer than the interval, whichever way the wall clock was set meanwhile.
+        return await set_before(self._stopping, self._until(due))
+
+    async def _until(self, due: float) -> None:
+        # Never longer than the interval, whichever way the wall clock was set meanwhile. Looked at in the step in
+        # which the sleep begins: a test moves its clock at any other.
         wait_s = min(due - self._clock.epoch_s(), self._handler.interval_s)
-        return await set_within(self._stopping, self._clock, wait_s)
+        if wait_s > 0:
+            await self._clock.sleep(wait_s)
 
     async def _run_once(self, lease: Lease, now: float) -> None:
         clock, handler = self._clock, self._handler

@@ -14,7 +14,7 @@ __all__ = ["ManualClock"]
 
 
 class ManualClock:
-    """A `Clock` for tests: `advance(seconds)` moves it and wakes who slept; equal seeds give equal ids.
+    """A `Clock` for tests: `advance` moves it and wakes who slept; equal seeds give equal ids.
 
     Raises `ValueError` for a start without a time zone: no clock tells such a time.
     """
@@ -56,8 +56,9 @@ class ManualClock:
         heapq.heappush(self._sleepers, (self._monotonic + seconds, self._slept, waiter))
         await waiter
 
-    def advance(self, seconds: float) -> None:
-        """Move both clocks on; what slept until then wakes in the order of its time."""
+    def advance(self, by: float | timedelta) -> None:
+        """Move both clocks on, by seconds or a `timedelta`; what slept until then wakes in the order of its time."""
+        seconds = by.total_seconds() if isinstance(by, timedelta) else by
         self._now += timedelta(seconds=seconds)
         self._monotonic += seconds
         while self._sleepers and self._sleepers[0][0] <= self._monotonic:

@@ -82,7 +82,7 @@ class Running:
         )
 
     async def quiet(self, timeout_s: float = 10.0) -> None:
-        """Wait until every published event has been handled.
+        """Wait until every published event has been handled, and every `@every` that is due has run.
 
         Raises `NotQuiet`, with a failing handler's error as its cause, when that takes too long.
         """
@@ -97,8 +97,11 @@ class Running:
         carriage = self._process.host.carriage
         failures = carriage.failures if carriage is not None else []
         lines = [
-            f"{handler} has failed {attempts} times on event {event_id}: {type(error).__name__}: {error}"
+            f"{handler} has failed {_times(attempts)} on event {event_id}: {type(error).__name__}: {error}"
             for handler, event_id, attempts, error in failures
+        ]
+        lines += [
+            f"{name} is still at work" for name in ([] if carriage is None else carriage.at_work)
         ]
         what = "\n".join(lines) or "events are still on their way"
         cause = failures[0][3] if failures else None
@@ -157,6 +160,10 @@ class Running:
     def data_folder(self) -> Path:
         """Where the databases and the event logs are."""
         return self._process.host.data_folder
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
