@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from borough.clock import Clock
+from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.segments import Handler
@@ -293,7 +294,7 @@ class _Unproven(Unavailable):
 def _detail_of(problem: bytes) -> str:
     try:
         return str(msgspec.json.decode(problem, type=dict[str, Any])["detail"])
-    except (msgspec.DecodeError, KeyError):
+    except (KeyError, *UNREADABLE):
         return "it says that this edge has not proven itself"
 
 
