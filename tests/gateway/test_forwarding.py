@@ -47,7 +47,7 @@ async def test_an_edge_whose_proof_does_not_count_is_no_reason_to_have_users_sig
 ) -> None:
     async with street(tmp_path, elsewhere=True) as found:
         token = (await found.issuer.issue("anna")).encode()
-        for target in (b"/library/shelf", b"/library/shelf", b"/library/who"):
+        for target in (b"/library/shelf", b"/library/shelf", b"/library/who", b"/library/raw"):
             answer = await found.ask(
                 b"GET %b HTTP/1.1\r\nAuthorization: Bearer %b\r\n" % (target, token)
             )

@@ -7,6 +7,7 @@ whom the request speaks, and from which address and to which host it came.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from borough.errors import CallError, Forbidden, Unauthenticated
 from borough.gateway.identity import permit
@@ -18,6 +19,9 @@ from borough.transports.http.door import Door, Identity, Route, problem_response
 from borough.transports.http.message import Connection, Headers, Request, Response
 
 __all__ = ["ForwardedIdentity", "InternalDoors"]
+
+_NOT_HERE = frozenset({401, 404, 405})
+"""What services answer to who has proven nothing: an application of theirs is not among what they know."""
 
 
 class InternalDoors:
@@ -57,8 +61,8 @@ class InternalDoors:
         connection.door = None
         try:
             caller = self._caller(request)
-        except Unauthenticated:
-            return self._refused
+        except Unauthenticated as error:
+            return partial(self._refused, error)
         connection.is_public = caller == wire.EDGE
         door = self._forwarded if connection.is_public else self._services.answer
         if caller is not None:
@@ -77,10 +81,10 @@ class InternalDoors:
         told = await self._hello(request)
         return told if told is not None else await self._public.answer(asked)
 
-    async def _refused(self, request: Request) -> Response:
-        """Where a proof does not count all is refused in its turn, but what tells of the process itself."""
+    async def _refused(self, error: Unauthenticated, request: Request) -> Response:
+        """Where a proof does not count nothing is answered but what tells of the process itself."""
         response = await self._services.answer(request)
-        return _unproven(response) if response.status == Unauthenticated.status else response
+        return _unproven(problem_response(error)) if response.status in _NOT_HERE else response
 
 
 class ForwardedIdentity:
