@@ -95,7 +95,8 @@ async def test_what_the_receiver_refuses_is_dead_at_once_and_can_be_replayed(
         receiver.answers = [410]
         await running.client(Bakery).bake("left", 0)
         await running.client(Bakery).bake("left", 1)
-        await running.quiet()
+        with pytest.raises(NotQuiet, match=r"push-cafe has given up event .* 410: so it is"):
+            await running.quiet()
         ((handler, cause),) = await dead(running)
         assert handler == PUSH
         assert cause == "cafe answered 410: so it is"
@@ -114,7 +115,10 @@ async def test_after_its_last_attempt_an_event_is_dead_with_the_receivers_words(
     async with cafe() as (receiver, url), start(bakery(tmp_path, url)) as running:
         receiver.answers = [500, 500, 500, 500]
         await running.client(Bakery).bake("left", 0)
-        await running.quiet()
+        with pytest.raises(
+            NotQuiet, match=r"push-cafe has given up event .* \(attempt 4\): .* 500"
+        ):
+            await running.quiet()
         assert await dead(running) == [(PUSH, "cafe answered 500: so it is")]
     assert len(receiver.asked) == 4
 

@@ -144,6 +144,17 @@ async def test_a_handler_that_fails_is_named_where_it_does_not_become_quiet(root
             await village.quiet(timeout_s=2.0)
 
 
+async def test_what_was_given_up_in_another_process_is_told_once(root: Path) -> None:
+    failing = CLERK_SERVICE.replace("insert into heard (id, pid)", "insert into nowhere (id, pid)")
+    (root / "clerk" / "service.py").write_text(failing.replace("village.", f"{root.name}."))
+    clerk = contract(root, "clerk")
+    async with start(root, mode="processes", settings={"events.attempts": 1}) as village:
+        await village.client(clerk).write("a")
+        with pytest.raises(NotQuiet, match=r"clerk\.note has given up event .*nowhere"):
+            await village.quiet()
+        await village.quiet()
+
+
 async def test_a_service_that_cannot_start_is_told_and_nothing_is_left(root: Path) -> None:
     (root / "ledger/migrations/sqlite/0001_entries.sql").write_text("create nonsense")
     before = SystemClock().monotonic()

@@ -224,7 +224,7 @@ async def test_a_failing_handler_ends_the_wait_for_quiet_with_its_error() -> Non
     async with start(System([ClockworkService])) as running:
         await running.client(Clockwork).wind()
         with pytest.raises(
-            NotQuiet, match=r"clock\.strike has failed \d+ times.*strikes"
+            NotQuiet, match=r"clock\.strike has failed on event .* \(attempt \d+\): .*strikes"
         ) as caught:
             await running.quiet(timeout_s=1)
         assert "no such table: strikes" in str(caught.value.__cause__)

@@ -35,6 +35,7 @@ class GardenService(Service, Garden):
         self.watered: list[float] = []
         self.picked: list[float] = []
         self.hold: asyncio.Event | None = None
+        self.full = False
 
     async def sow(self) -> None:
         async with self.db.transaction() as tx:
@@ -53,6 +54,8 @@ class GardenService(Service, Garden):
 
     @on(Ripe)
     async def eat(self, event: Ripe) -> None:
+        if self.full:
+            raise ValueError("full")
         self.picked.append(-self.clock.monotonic())
 
 
@@ -82,3 +85,17 @@ async def test_a_schedule_that_does_not_end_is_named_by_who_waits_for_quiet() ->
         garden.hold.set()
         await running.quiet()
         assert garden.watered == [DAY_S]
+
+
+@pytest.mark.parametrize("mode", ["local", "wire"])
+async def test_an_event_that_was_given_up_is_told_once_by_who_waits_for_quiet(mode: Mode) -> None:
+    clock = ManualClock()
+    settings = {"events.attempts": 1}
+    async with start(System([GardenService]), mode=mode, clock=clock, settings=settings) as running:
+        garden: GardenService = running.service("garden")
+        garden.full = True
+        await running.client(Garden).sow()
+        clock.advance(timedelta(days=61))
+        with pytest.raises(NotQuiet, match=r"garden\.eat has given up event .*: ValueError: full"):
+            await running.quiet()
+        await running.quiet()

@@ -205,6 +205,8 @@ class Calm(Message, frozen=True):
     activity: int
     failures: tuple[str, ...] = ()
     """A sentence for each event that waits to be tried again."""
+    given_up: tuple[str, ...] = ()
+    """The same for each that was given up since the last time."""
 
 
 class Done(Message, frozen=True):

@@ -243,12 +243,10 @@ class _Replica:
         host = self.process.host
         seen = host.activity.count
         quiet = await host.is_quiet() and host.activity.count == seen
-        failures = host.carriage.failures if host.carriage is not None else []
-        said = tuple(
-            f"{handler} has failed {attempts} times on event {event_id}: {type(error).__name__}: {error}"
-            for handler, event_id, attempts, error in failures
-        )
-        self._channel.send(Calm(number, quiet, seen, said))
+        carriage = host.carriage
+        said = () if carriage is None else tuple(carriage.told_failures())
+        given_up = () if carriage is None else tuple(carriage.take_given_up())
+        self._channel.send(Calm(number, quiet, seen, said, given_up))
 
     async def _describe(self, number: int) -> None:
         """Say what the services rely on, or why that cannot be said."""

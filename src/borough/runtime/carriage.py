@@ -31,6 +31,7 @@ from borough.runtime.housekeeping import Housekeeping, HousekeepingCounts, house
 from borough.runtime.leases import Leases
 from borough.runtime.methods import HandlerPlan
 from borough.runtime.options import Options
+from borough.runtime.parking import kind_and_words
 from borough.runtime.pulse import Pulse, Quietable, until_quiet
 from borough.runtime.push import Pushes
 from borough.runtime.relay import Relay
@@ -272,6 +273,20 @@ class Carriage:
         """The schedules that are due or run now."""
         now = self._clock.epoch_s()
         return [schedule.name for schedule in self._schedules if schedule.is_behind(now)]
+
+    def told_failures(self) -> list[str]:
+        """A sentence for each event that waits to be tried again, and for each schedule at work."""
+        return [
+            f"{handler} has failed on event {event_id} (attempt {attempts}): {kind_and_words(error)}"
+            for handler, event_id, attempts, error in self.failures
+        ] + [f"{name} is still at work" for name in self.at_work]
+
+    def take_given_up(self) -> list[str]:
+        """A sentence for each of the last dead letters, once."""
+        told = [sentence for consumer in self.consumers for sentence in consumer.given_up]
+        for consumer in self.consumers:
+            consumer.given_up.clear()
+        return told
 
     @property
     def failures(self) -> list[tuple[str, str, int, BaseException]]:

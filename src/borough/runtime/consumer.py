@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import deque
 from typing import NamedTuple
 
 import msgspec
@@ -27,7 +28,7 @@ from borough.runtime.handling import Handling
 from borough.runtime.history import Past
 from borough.runtime.in_order import InOrder
 from borough.runtime.leases import Leases
-from borough.runtime.parking import Parking
+from borough.runtime.parking import Parking, kind_and_words
 from borough.runtime.past_first import PastFirst
 from borough.runtime.positions import Noted, Positions
 from borough.runtime.pulse import Pulse
@@ -38,6 +39,7 @@ __all__ = ["Consumer", "Progress"]
 _log = logging.getLogger("borough.events")
 
 _PATIENCE_LEASES = 3
+_GIVEN_UP_AT_MOST = 20
 """Who does not take a role that is free for so long is not there."""
 
 
@@ -87,6 +89,8 @@ class Consumer:
         self.missed = 0
         self.failures: dict[str, tuple[int, BaseException]] = {}
         """Events that have failed and will be tried again: attempts so far, and the last error."""
+        self.given_up: deque[str] = deque(maxlen=_GIVEN_UP_AT_MOST)
+        """A sentence for each of the last dead letters, for who asks whether all was handled."""
         self.terms = terms or InboxTerms()
         self.broker = broker
         self.clock = clock
@@ -144,6 +148,14 @@ class Consumer:
         `run` returns when running ones have ended or their grace is over.
         """
         self.stopping.set()
+
+    def bury(self, event_id: str, attempts: int, error: BaseException) -> None:
+        """Count a dead letter."""
+        self.buried += 1
+        self.failures.pop(event_id, None)
+        self.given_up.append(
+            f"{self.handler.name} has given up event {event_id} (attempt {attempts}): {kind_and_words(error)}"
+        )
 
     async def quiet(self) -> bool:
         """Whether everything in the topic is handled or given up."""

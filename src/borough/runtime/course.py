@@ -261,8 +261,7 @@ class Course:
                 grave = grave_of(error, self._consumer.handler.folder)
                 await self._parking.bury(message, attempts, grave, self._lease)
                 await self._tell_broker(message, attempts, grave)
-                self._consumer.buried += 1
-                self._consumer.failures.pop(message.id, None)
+                self._consumer.bury(message.id, attempts, error)
         except (StoreError, ParkingFull) as refused:
             entry.spared += 1  # the attempt is judged again when there is room
             entry.refused += isinstance(refused, StoreError) and not _is_innocent(refused)
@@ -402,8 +401,7 @@ class Course:
             grave = grave_of(error, consumer.handler.folder)
             await self._parking.give_up(parked, grave, self._lease)
             await self._tell_broker(parked.message(consumer.topic), attempts, grave)
-            consumer.buried += 1
-            consumer.failures.pop(parked.event_id, None)
+            consumer.bury(parked.event_id, attempts, error)
             self._tell(parked.event_id, attempts, verdict, 0.0, error)
             return
         wait_s = _wait_s(error, retries.wait_s(attempts, self._clock.random.random()))

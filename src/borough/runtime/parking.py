@@ -34,6 +34,7 @@ __all__ = [
     "Parking",
     "ParkingFull",
     "grave_of",
+    "kind_and_words",
     "release_next",
     "said_by",
 ]
@@ -173,6 +174,11 @@ def said_by(error: BaseException, form: Callable[[object], str] = repr) -> str:
         return form(error)
     except Exception as failed:
         return f"{type(error).__name__}, which cannot be told ({type(failed).__name__})"
+
+
+def kind_and_words(error: BaseException) -> str:
+    """The class of an error, and what it says."""
+    return f"{type(error).__name__}: {said_by(error, str)}"
 
 
 def _kept(cause: str) -> str:

@@ -36,7 +36,7 @@ from borough.runtime.topology import FLEET, make_topology
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.data import Database, Reader, Transaction
 from borough.services.identity import TokenIssuer
-from borough.testing.running import NotQuiet, Running, running_loop
+from borough.testing.running import NotQuiet, Running, refuse_given_up, running_loop
 
 __all__ = ["start_fleet"]
 
@@ -51,6 +51,7 @@ class FleetOfTest(Running):
         self._supervisor = supervisor
         self._plan = plan
         self._databases: dict[str, _Beside] = {}
+        self._given_up: list[str] = []
 
     async def quiet(self, timeout_s: float = 10.0) -> None:
         """See `Running`. Every process is asked, until twice in a row all say so."""
@@ -65,13 +66,15 @@ class FleetOfTest(Running):
                     now = [(name, calm.activity) for name, calm in zip(names, calms, strict=False)]
                     all_quiet = len(calms) == len(names) and all(calm.quiet for calm in calms)
                     if all_quiet and now == before:
-                        return
+                        break
                     before = now if all_quiet else None
                     await self._process.clock.sleep(_LOOK_AGAIN_S)
         except TimeoutError:
             said = [line for calm in calms for line in calm.failures]
             what = "\n".join(said) or "events are still on their way"
             raise NotQuiet(f"not quiet after {timeout_s:g} s: {what}") from None
+        given_up, self._given_up = self._given_up, []
+        refuse_given_up(given_up)
 
     async def _look(self) -> list[Calm]:
         """What each process says, in the order of the members; fewer where one does not run."""
@@ -84,7 +87,9 @@ class FleetOfTest(Running):
         for each in found:
             if isinstance(each, BaseException) and not isinstance(each, Unavailable):
                 raise each
-        return [each for each in found if isinstance(each, Calm)]
+        calms = [each for each in found if isinstance(each, Calm)]
+        self._given_up += [sentence for calm in calms for sentence in calm.given_up]
+        return calms
 
     async def tick(self, schedule: str) -> None:
         """See `Running`. Raises `BoroughError` with what the handler has raised."""

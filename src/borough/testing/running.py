@@ -17,13 +17,16 @@ from borough.services.context import Call, Principal
 from borough.services.data import Database
 from borough.telemetry.recorder import Recorder
 
-__all__ = ["NotQuiet", "Running", "running_loop"]
+__all__ = ["NotQuiet", "Running", "refuse_given_up", "running_loop"]
 
 C = TypeVar("C")
 
 
 class NotQuiet(BoroughError):
-    """Events were still unhandled when the patience of `quiet` ended; a failing handler is the cause."""
+    """Events were still unhandled when the patience of `quiet` ended, or were given up.
+
+    A failing handler is the cause.
+    """
 
 
 class _CallerInLoop(Caller):
@@ -84,7 +87,8 @@ class Running:
     async def quiet(self, timeout_s: float = 10.0) -> None:
         """Wait until every published event has been handled, and every `@every` that is due has run.
 
-        Raises `NotQuiet`, with a failing handler's error as its cause, when that takes too long.
+        Raises `NotQuiet`, with a failing handler's error as its cause, when that takes too long, and for
+        events that were given up (dead letters) since the last time.
         """
         self._check_loop()
         try:
@@ -92,17 +96,13 @@ class Running:
                 await self._process.host.quiet()
         except TimeoutError:
             self._tell_why(timeout_s)
+        carriage = self._process.host.carriage
+        refuse_given_up([] if carriage is None else carriage.take_given_up())
 
     def _tell_why(self, timeout_s: float) -> NoReturn:
         carriage = self._process.host.carriage
         failures = carriage.failures if carriage is not None else []
-        lines = [
-            f"{handler} has failed {_times(attempts)} on event {event_id}: {type(error).__name__}: {error}"
-            for handler, event_id, attempts, error in failures
-        ]
-        lines += [
-            f"{name} is still at work" for name in ([] if carriage is None else carriage.at_work)
-        ]
+        lines = carriage.told_failures() if carriage is not None else []
         what = "\n".join(lines) or "events are still on their way"
         cause = failures[0][3] if failures else None
         raise NotQuiet(f"not quiet after {timeout_s:g} s: {what}") from cause
@@ -162,8 +162,10 @@ class Running:
         return self._process.host.data_folder
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def refuse_given_up(told: list[str]) -> None:
+    """Raise `NotQuiet` where it is quiet because events were given up."""
+    if told:
+        raise NotQuiet("\n".join(["it is quiet, and not all was handled:", *told]))
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
