@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,30 @@ def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path
 def test_a_folder_without_services(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     status, error = said(capsys, "run", str(tmp_path))
     assert (status, "has no services" in error) == (2, True)
+
+
+def test_the_folder_above_a_system_names_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = write_system(tmp_path, "memo")
+    status, error = said(capsys, "run", str(tmp_path))
+    assert (status, f"name {root}, which is a system" in error) == (2, True)
+
+
+def test_a_keyword_is_no_name_of_a_folder_and_another_one_is_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    root = write_system(tmp_path, "class")
+    status, error = said(capsys, "run", str(root))
+    assert (status, "rename it, for example to class_" in error) == (2, True)
+
+
+def test_an_event_loop_that_cannot_be_imported_is_told_in_a_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    status, error = said(capsys, "run", str(write_system(tmp_path, "loopless")), "--port", "0")
+    assert (status, error.startswith("borough: uvloop cannot be imported: ")) == (2, True)
 
 
 @pytest.mark.parametrize("words", [("run",), ("contracts", "show"), ("map",)], ids=" ".join)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,6 +93,22 @@ async def test_honest_calls_can_be_made_to_fail() -> None:
     async with start(town(), mode="honest", hardship=hardship) as running:
         with pytest.raises(Unavailable, match="injected"):
             await running.client(Depot).mood()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"failure_share": 3.0}, {"delay_s": -1.0}, {"delay_s": math.nan}]
+)
+def test_a_hardship_that_cannot_be_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="write "):
+        Hardship(**wrong)
+
+
+async def test_what_is_there_is_named_beside_what_is_not() -> None:
+    async with start(town()) as running:
+        with pytest.raises(ConfigurationError, match=r"the schedule 'sweep'; there is \w+"):
+            await running.tick("sweep")
+        with pytest.raises(ConfigurationError, match=r"the projection 'rows'; there is \w+"):
+            await running.rebuild("rows")
 
 
 async def test_data_can_be_kept(tmp_path: Path) -> None:

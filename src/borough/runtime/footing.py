@@ -62,9 +62,17 @@ def run_to_the_end(
     """Run this in an event loop of its own; returns its exit status.
 
     A thread cannot be stopped, and Python would wait for it: where one is left, the process exits
-    here, after `settle`. Everything is closed by then.
+    here, after `settle`. Everything is closed by then. Raises `ConfigurationError` where uvloop is broken.
     """
-    import uvloop
+    try:
+        import uvloop
+    except ImportError as error:
+        from borough.errors import ConfigurationError
+
+        serving.close()
+        raise ConfigurationError(
+            f"uvloop cannot be imported: {error}; install it anew: pip install --force-reinstall uvloop"
+        ) from None
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         status = runner.run(serving)

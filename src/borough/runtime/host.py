@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -319,7 +319,8 @@ class Host:
                 if plan.name == schedule:
                     await service.tick(plan)
                     return
-        raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+        there = [each.name for service in self.services.values() for each in service.plan.schedules]
+        raise ConfigurationError(no_such("schedule", schedule, there))
 
     async def is_quiet(self) -> bool:
         """Whether, at this moment, no event is on its way and nothing is being handled."""
@@ -342,6 +343,12 @@ def _no_answer(operation: Operation) -> Callable[..., NoReturn]:
         )
 
     return answer
+
+
+def no_such(kind: str, name: str, there: Iterable[str]) -> str:
+    """The sentence that no running service has something of this name."""
+    known = ", ".join(sorted(there)) or "none"
+    return f"no running service has the {kind} {name!r}; there is {known}"
 
 
 def undeclared(caller: str, contract: Contract) -> str:

@@ -181,8 +181,10 @@ def _refuse_nothing(folder: Path, options: Options) -> None:
             raise ConfigurationError(
                 f"{folder} is within the system {above}, and no system itself; name {above}"
             )
+        below = [place.parent for place in sorted(folder.glob(f"*/{CONFIGURATION_FILE}"))]
+        meant = f"; name {below[0]}, which is a system" if len(below) == 1 else ""
         raise ConfigurationError(
-            f"{folder} has no services: a service is a subfolder with a service.py{without}"
+            f"{folder} has no services: a service is a subfolder with a service.py{without}{meant}"
         )
 
 
@@ -205,7 +207,7 @@ def _enter_package(folder: Path, rank: int) -> None:
     }
     for place in (folder, *sorted(places)) if places else ():
         if not place.name.isidentifier() or keyword.iskeyword(place.name):
-            other = re.sub(r"\W", "_", place.name)
+            other = re.sub(r"\W", "_", place.name) + "_" * keyword.iskeyword(place.name)
             remedy = f"rename it, for example to {other}" if other.isidentifier() else "rename it"
             raise ConfigurationError(
                 f"the folder {place} is a Python package, and {place.name!r} is no name for one; {remedy}"

@@ -29,14 +29,14 @@ from borough.runtime.database import ServiceDatabase
 from borough.runtime.discovery import Directory
 from borough.runtime.envelope import EventWriter
 from borough.runtime.generations import rebuild
-from borough.runtime.host import OWN_RESOURCES, Host
+from borough.runtime.host import OWN_RESOURCES, Host, no_such
 from borough.runtime.pulse import Pulse
 from borough.runtime.system import System, service_name
 from borough.runtime.topology import FLEET, make_topology
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.data import Database, Reader, Transaction
 from borough.services.identity import TokenIssuer
-from borough.testing.running import NotQuiet, Running, refuse_given_up, running_loop
+from borough.testing.running import NotQuiet, Running, projections_of, refuse_given_up, running_loop
 
 __all__ = ["start_fleet"]
 
@@ -100,7 +100,9 @@ class FleetOfTest(Running):
                 if refusal is not None:
                     raise BoroughError(f"{schedule}: {refusal}")
                 return
-        raise ConfigurationError(f"no running service has the schedule {schedule!r}")
+        services = self._plan.services.values()
+        there = [plan.name for service in services for plan in service.schedules]
+        raise ConfigurationError(no_such("schedule", schedule, there))
 
     async def rebuild(self, projection: str) -> None:
         """See `Running`."""
@@ -112,7 +114,8 @@ class FleetOfTest(Running):
                     await beside.opened()
                     await rebuild(beside.store, projection, plan.projection.tables)
                     return
-        raise ConfigurationError(f"no running service has the projection {projection!r}")
+        there = projections_of(self._plan.services.values())
+        raise ConfigurationError(no_such("projection", projection, there))
 
     def _member(self, service: str) -> Member:
         for member in self._supervisor.members.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
@@ -13,11 +13,13 @@ from borough.gateway.process import Process
 from borough.observing.observer import Observer
 from borough.runtime.client import Caller
 from borough.runtime.generations import rebuild
+from borough.runtime.host import no_such
+from borough.runtime.wiring import ServicePlan
 from borough.services.context import Call, Principal
 from borough.services.data import Database
 from borough.telemetry.recorder import Recorder
 
-__all__ = ["NotQuiet", "Running", "refuse_given_up", "running_loop"]
+__all__ = ["NotQuiet", "Running", "projections_of", "refuse_given_up", "running_loop"]
 
 C = TypeVar("C")
 
@@ -123,7 +125,8 @@ class Running:
                 if plan.name == projection and plan.projection and service.store:
                     await rebuild(service.store, projection, plan.projection.tables)
                     return
-        raise ConfigurationError(f"no running service has the projection {projection!r}")
+        plans = [service.plan for service in self._process.host.services.values()]
+        raise ConfigurationError(no_such("projection", projection, projections_of(plans)))
 
     def database(self, service: str) -> Database:
         """A service's own database, to look into. Raises `ConfigurationError` where it has none."""
@@ -160,6 +163,11 @@ class Running:
     def data_folder(self) -> Path:
         """Where the databases and the event logs are."""
         return self._process.host.data_folder
+
+
+def projections_of(plans: Iterable[ServicePlan]) -> list[str]:
+    """The names of the projections of services."""
+    return [handler.name for plan in plans for handler in plan.handlers if handler.projection]
 
 
 def refuse_given_up(told: list[str]) -> None:

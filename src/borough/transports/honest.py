@@ -5,6 +5,7 @@ Co-location must never hide a distributed bug: what works here works when the se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -30,6 +31,13 @@ class Hardship(msgspec.Struct, frozen=True):
 
     delay_s: float = 0.0
     failure_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what cannot be."""
+        if not 0 <= self.failure_share <= 1:
+            raise ValueError(f"failure_share={self.failure_share!r} is no share; write 0 to 1")
+        if not 0 <= self.delay_s < math.inf:
+            raise ValueError(f"delay_s={self.delay_s!r} is no delay; write seconds from 0 on")
 
 
 class HonestTransport:
