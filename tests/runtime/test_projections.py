@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from borough.errors import (
     ConfigurationError,
     DeadlineExceeded,
     InvalidRequest,
+    TransactionConflict,
     TransactionMisuse,
 )
 from borough.reliability.position import position_of, read_position
+from borough.runtime.generations import rebuild
 from borough.testing import ManualClock, Mode, start
 from borough.testing.running import Running
 from tests.modes import IN_ONE_PROCESS
@@ -358,6 +362,37 @@ async def test_quiet_waits_for_a_rebuild_of_which_the_consumer_does_not_know() -
         assert await shown(running.database("search")) == {}
         await running.quiet()
         assert await shown(running.database("search")) == {"nut": (1, 1)}
+
+
+class Conflicting:
+    """A store where another transaction is in the way of the first body that empties a table."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner, self.tries = inner, 0
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Any]:
+        self.tries += 1
+        async with self._inner.transaction() as tx:
+            yield Refusing(tx) if self.tries == 1 else tx
+
+
+class Refusing:
+    def __init__(self, inner: Any) -> None:
+        self.maybe = inner.maybe
+
+    async def execute(self, text: str, *_: object) -> int:
+        raise TransactionConflict(f"another transaction was first at {text}")
+
+
+async def test_a_rebuild_that_meets_another_transaction_is_done_again() -> None:
+    async with start(market(search()), settings=QUICK) as running:
+        await set_prices(running, ("nut", 1))
+        database: Any = running.database("search")
+        store: Any = Conflicting(database.store)
+        assert await rebuild(store, "search.prices", ["prices"]) == 2
+        await running.quiet()
+        assert (await shown(database), store.tries) == ({"nut": (1, 1)}, 2)
 
 
 def test_positions_are_written_and_read() -> None:

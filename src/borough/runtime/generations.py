@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from borough.errors import ConfigurationError, StoreError
+from borough.errors import ConfigurationError, StoreError, StoreUnavailable, TransactionConflict
 from borough.ports import Store, StoreTransaction
 from borough.reliability.lease import Lease
 from borough.runtime.leases import hold_lease
@@ -188,6 +188,8 @@ async def _begin(
     for table in tables:
         try:
             await tx.execute(f'delete from "{table}"')
+        except (StoreUnavailable, TransactionConflict):
+            raise
         except StoreError as error:
             raise ConfigurationError(
                 f"the table {table} of the projection {projection} cannot be emptied ({error}); "
