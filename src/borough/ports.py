@@ -251,13 +251,14 @@ class PlacedSubscription(Subscription, Protocol):
 class TopicFacts(msgspec.Struct, frozen=True):
     """What a topic holds now: the positions `earliest` and `end`, and what lies between them.
 
-    `oldest_s` is when its oldest event was published (seconds since 1970), None for an empty topic.
+    `oldest_s` is when its oldest event was published (seconds since 1970), None for an empty topic;
+    `bytes` is None where the broker does not tell.
     """
 
     earliest: int
     end: int
     records: int
-    bytes: int
+    bytes: int | None
     segments: int
     oldest_s: float | None
 

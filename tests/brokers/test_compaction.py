@@ -57,6 +57,8 @@ async def test_the_newest_of_each_type_and_key_is_left_in_order_at_its_position(
         facts = await broker.facts(TOPIC)
         assert (facts.records, facts.earliest) == (len(left), begin)
         assert trimmed.records == 500 - len(left)
+        assert size is not None
+        assert facts.bytes is not None
         assert trimmed.bytes == pytest.approx(size - facts.bytes, abs=100)
 
 
@@ -107,6 +109,7 @@ async def test_a_topic_of_few_keys_stays_small_whatever_goes_through(tmp_path: P
             facts = await broker.facts(TOPIC)
             assert facts.records <= 10
             assert facts.segments <= 2
+            assert facts.bytes is not None
             assert facts.bytes < SMALL
 
 

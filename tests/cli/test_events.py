@@ -4,13 +4,17 @@ import http.client
 import json
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from borough.cli.events import _show_topics
 from borough.engines.postgres import PostgresServer
+from borough.ports import TopicFacts
+from borough.runtime.topics import TopicState
 from tests.cli.systems import write_system
 from tests.cli.terminal import Ran, running
 from tests.servers.postgres import postgres_server
@@ -230,6 +234,14 @@ def test_topics_are_listed_with_what_they_hold_and_who_hears_them(root: Path, ra
     told = "    readers.remember: 0 behind, 0 parked, 1 dead (of 1 that it has taken)"
     assert told in lines
     assert lines[-1].startswith("dead: given up after the last attempt")
+
+
+def test_a_size_that_the_broker_does_not_tell_is_not_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = TopicFacts(0, 9, 9, None, 3, None)
+    _show_topics([TopicState("notes.Notes", "7d", facts, 0, 0, ())], Namespace(json=False))
+    assert capsys.readouterr().out.splitlines()[0] == "notes.Notes  retains 7d: 9 events"
 
 
 def test_topics_of_a_system_that_never_ran_are_empty(root: Path) -> None:

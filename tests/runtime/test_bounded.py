@@ -37,7 +37,7 @@ class Sizes(msgspec.Struct):
         wal = max(file.with_name(file.name + "-wal").stat().st_size for file in files)
         self.wal_bytes = max(self.wal_bytes, wal)
         self.database_bytes = max(self.database_bytes, *(file.stat().st_size for file in files))
-        self.topic_bytes = max(self.topic_bytes, (await stage.broker.facts(TOPIC)).bytes)
+        self.topic_bytes = max(self.topic_bytes, (await stage.broker.facts(TOPIC)).bytes or 0)
 
 
 async def flood(folder: Path, events: int, *, kept_s: float, is_kept: bool) -> tuple[Sizes, Sizes]:

@@ -256,8 +256,9 @@ def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> N
     for topic in topics:
         facts = topic.facts
         oldest = "" if facts.oldest_s is None else f", oldest {_time(facts.oldest_s)}"
-        size = f"{counted(facts.records, 'event')}, {facts.bytes / 1024:.0f} KiB{oldest}"
-        print(f"{topic.topic}  retains {topic.retains}: {size}")
+        size = "" if facts.bytes is None else f", {facts.bytes / 1024:.0f} KiB"
+        events = counted(facts.records, "event")
+        print(f"{topic.topic}  retains {topic.retains}: {events}{size}{oldest}")
         print(f"    {topic.outbox} in the outbox, {topic.scheduled} for later")
         for handler in topic.handlers:
             behind = "has not begun" if handler.behind is None else f"{handler.behind} behind"

@@ -121,6 +121,7 @@ async def test_an_event_of_another_publisher_is_heard_and_what_is_none_is_passed
     (found,) = await taken(subscription, 1)
     assert (found.message.id, found.message.key, found.message.sequence) == ("x", "k", 0)
     assert found.position == 2 == await broker.end(TOPIC)
+    assert (await broker.facts(TOPIC)).bytes is None  # Kafka tells no sizes
     assert "offset 0 in partition 0" in caplog.text
 
 

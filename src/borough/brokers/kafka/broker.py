@@ -162,7 +162,7 @@ class KafkaBroker:
         low, high = await topics.bounds(topic, partitions)
         earliest, end = sum(low.values()), sum(high.values())
         oldest_s = await topics.oldest_s(topic, partitions)
-        return TopicFacts(earliest, end, end - earliest, 0, len(partitions), oldest_s)
+        return TopicFacts(earliest, end, end - earliest, None, len(partitions), oldest_s)
 
     async def trim(self, topic: str, retention: Retention, now_s: float) -> Trimmed:
         """Tell the cluster what the topic retains; it removes the rest by itself."""
