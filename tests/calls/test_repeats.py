@@ -80,6 +80,25 @@ async def test_a_handler_that_finds_no_database_or_thread_is_repeated_only_where
     assert raised.value.retryable is may_repeat
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (StoreUnavailable, "The database of till is not available now"),
+        (TransactionConflict, "Another transaction of till was first"),
+    ],
+)
+async def test_a_database_that_is_there_is_not_said_to_be_away(
+    error: type[Exception], told: str
+) -> None:
+    async def handler() -> int:
+        raise error("not now")
+
+    callee = Callee(OPERATIONS["sell"], handler, Gate(1), CLOCK.monotonic)
+    with pytest.raises(Unavailable) as raised:
+        await callee.run((), call("sell", None))
+    assert str(raised.value) == told
+
+
 @pytest.fixture
 async def silent() -> AsyncIterator[tuple[list[bytes], RemoteTransport]]:
     """What a server was asked that hangs up instead of answering, and a transport to it."""

@@ -110,7 +110,10 @@ class Failures:
         name, service = self._operation.wire_name, self._operation.contract.service
         if isinstance(error, (StoreUnavailable, TransactionConflict)):
             _log.warning("%s: %s", name, error)
-            busy = Unavailable(f"The database of {service} is not available now", retry_after_s=1)
+            what = f"The database of {service} is not available now"
+            if isinstance(error, TransactionConflict):
+                what = f"Another transaction of {service} was first"
+            busy = Unavailable(what, retry_after_s=1)
             # What the handler did before, in another transaction or elsewhere, is done.
             busy.retryable = self._may_repeat(call)  # type: ignore[misc]
             return busy
