@@ -147,8 +147,11 @@ def test_a_callee_that_is_slow_at_a_few_calls_is_not_blamed(buckets: dict[int, i
     assert told.summary.endswith(" in the last minute, mostly with KeyError.")
 
 
-def test_declared_problems_of_callers_are_not_what_fails() -> None:
-    kinds = {"KeyError": 10, "CardRefused": 15}
+@pytest.mark.parametrize(
+    "theirs", ["CardRefused", "invalid-request", "unauthenticated", "cancelled", "too-little-time"]
+)
+def test_what_callers_bring_about_is_not_what_fails(theirs: str) -> None:
+    kinds = {"KeyError": 10, theirs: 15}
     failing = msgspec.structs.replace(asked("edge", "orders.Orders.checkout", kinds), faults=10)
     (told,) = found([failing], threads(0, 0))
     assert "fails: 10 of 30 calls" in told.summary

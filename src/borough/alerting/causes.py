@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from borough import errors
 from borough.alerting.facts import PoolFacts
 from borough.alerting.measuring import Calls, Measuring
 from borough.alerting.operations import LEAST_CALLS, SHARE, Operation, Operations, is_slow
 from borough.alerting.words import counted, lasting
 from borough.reliability.alert_rules import Rule
+from borough.reliability.enough_time import TOO_LITTLE_TIME
 
 __all__ = ["Causes", "mostly", "room_of", "want_of_room"]
 
 _FAULT = 500
-"""Declared problems of a lower status are no fault of who answers."""
+"""Problems of a lower status are no fault of who answers."""
+_BY_CALLERS = {TOO_LITTLE_TIME, "cancelled"} | {
+    each.code
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, errors.CallError) and each.status < _FAULT
+}
+"""By `error.type`, what callers have brought about."""
 
 
 class Causes:
@@ -64,11 +72,7 @@ class Causes:
 
 def mostly(seen: Measuring, kinds: dict[str, int]) -> str:
     """Which fault was the most frequent of these, and what its contract says of it."""
-    faults = {
-        kind: count
-        for kind, count in kinds.items()
-        if kind not in seen.problems or seen.problems[kind].status >= _FAULT
-    }
+    faults = {kind: count for kind, count in kinds.items() if _is_fault(seen, kind)}
     if not faults:
         return ""
     kind = max(faults, key=lambda each: faults[each])
@@ -80,6 +84,11 @@ def want_of_room(pool: PoolFacts) -> str:
     """What a room that is full says of its service; one that has refused calls may be free at the look."""
     is_free = pool.busy + pool.waiting < pool.limit
     return "runs out of room at times" if is_free else "has no room left"
+
+
+def _is_fault(seen: Measuring, kind: str) -> bool:
+    known = seen.problems.get(kind)
+    return kind not in _BY_CALLERS if known is None else known.status >= _FAULT
 
 
 def room_of(seen: Measuring, pool: PoolFacts) -> str:

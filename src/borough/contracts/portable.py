@@ -124,14 +124,15 @@ def is_plain(kind: Any) -> type | None:
 def stands_for(value: Any, kind: type) -> bool:
     """Whether a value that is none of this class itself, but of a subclass, will do where that is asked for.
 
-    A bool is no number; a struct with a tag of its own is another one to whoever reads it.
+    A bool is no number; a struct with a tag of its own is another one to whoever reads it. Among the members of
+    an array a tag has a place, and is missed or read as something else where only one of both has it.
     """
     if not isinstance(value, kind) or isinstance(value, bool):
         return isinstance(value, bool) and kind is bool
     if not (isinstance(value, msgspec.Struct) and issubclass(kind, msgspec.Struct)):
         return True
-    tag = kind.__struct_config__.tag
-    return tag is None or value.__struct_config__.tag == tag
+    asked, own = kind.__struct_config__, value.__struct_config__
+    return asked.tag == own.tag or (None in (asked.tag, own.tag) and not asked.array_like)
 
 
 def json_value(value: Any) -> Any:
