@@ -39,8 +39,8 @@ __all__ = ["Consumer", "Progress"]
 _log = logging.getLogger("borough.events")
 
 _PATIENCE_LEASES = 3
-_GIVEN_UP_AT_MOST = 20
 """Who does not take a role that is free for so long is not there."""
+_GIVEN_UP_AT_MOST = 20
 
 
 class Progress(NamedTuple):
