@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import threading
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from borough.cli.address import (
 from borough.testing import free_port
 from tests.cli.systems import write_system
 from tests.cli.terminal import HELD, PATIENCE_S, Ran, borough, ready_line, running, spawned
+from tests.runtime.wheels import search_wheel
 
 
 @pytest.fixture
@@ -263,6 +265,24 @@ def test_reload_begins_anew_and_leaves_no_child_behind(root: Path) -> None:
     for child in (first, second):
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+
+
+def test_reload_watches_a_distribution_that_is_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"  # where it is worked on: on the path as `pip install -e` puts it there
+    with zipfile.ZipFile(search_wheel(tmp_path, "findings")) as wheel:
+        wheel.extractall(own)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(own), os.environ.get("PYTHONPATH", "")]))
+    root = tmp_path / "finder"
+    root.mkdir()
+    (root / "borough.toml").write_text('[services.search]\ndistribution = "findings"\n')
+    with running(root, "--reload") as ran:
+        place = own / "findings" / "service.py"
+        place.write_text(place.read_text() + "\nSEEN = True\n")
+        assert f"{place} has changed" in ran.said("starting anew")
+        assert ready_line(ran.process)["pid"] != ran.ready["pid"]
+        assert ran.stop()[0] == 0
 
 
 def test_reload_drains_its_child_when_it_is_stopped(root: Path) -> None:

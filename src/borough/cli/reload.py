@@ -11,9 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 from borough.errors import ConfigurationError
+from borough.runtime.configuration import CONFIGURATION_FILE
+from borough.runtime.distributions import place_in
+from borough.runtime.toml_file import read_toml
 
 __all__ = ["run_and_reload"]
 
@@ -32,17 +39,19 @@ def run_and_reload(path: Path) -> int:
     stopped: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: stopped.append(number))
-    seen = _marks(path)
+    folders = _watched(path)
+    seen = _marks(folders)
     child, terminal = _begin(command), _Terminal()
     waits = False
     while not stopped:
         time.sleep(_LOOK_S)
         terminal.look(child)
-        now = _marks(path)
+        now = _marks(folders)
         if now != seen:
             changed = sorted(set(now.items()) ^ set(seen.items()))
             print(f"{changed[0][0]} has changed; starting anew", file=sys.stderr)
-            seen, waits = now, False
+            folders = _watched(path)
+            seen, waits = _marks(folders), False
             _end(child, stopped)
             terminal.take_back()
             if not stopped:
@@ -114,17 +123,43 @@ def _begin(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, process_group=0)
 
 
-def _marks(path: Path) -> dict[str, int]:
+def _watched(path: Path) -> list[Path]:
+    """The system's folder, and those of distributions that it names and that are worked on, as by `pip install -e`."""
+    found = [path]
+    with suppress(ConfigurationError):  # the child says what is wrong
+        services: Any = read_toml(path / CONFIGURATION_FILE).get("services")
+        for name, facts in _table(services).items():
+            distribution = _table(facts).get("distribution")
+            if isinstance(distribution, str):
+                found += _code_of(distribution, name)
+    return found
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """A table of a TOML file; an empty one where something else stands."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _code_of(distribution: str, service: str) -> list[Path]:
+    try:
+        package = place_in(distribution, service).module.partition(".")[0]
+        spec = find_spec(package)
+    except (ConfigurationError, ImportError, ValueError):
+        return []
+    places = [] if spec is None else spec.submodule_search_locations or []
+    return [Path(place) for place in places if "site-packages" not in Path(place).parts]
+
+
+def _marks(watched: list[Path]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for folder, folders, files in os.walk(path):
-        folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
-        for name in files:
-            if name.endswith(_WATCHED):
-                place = os.path.join(folder, name)
-                try:
-                    found[place] = os.stat(place).st_mtime_ns
-                except OSError:
-                    continue
+    for path in watched:
+        for folder, folders, files in os.walk(path):
+            folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
+            for name in files:
+                if name.endswith(_WATCHED):
+                    place = os.path.join(folder, name)
+                    with suppress(OSError):
+                        found[place] = os.stat(place).st_mtime_ns
     return found
 
 
