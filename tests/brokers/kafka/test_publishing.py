@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 
 from borough.brokers.kafka.publishing import Publishing
 from borough.brokers.kafka.terms import KafkaTerms
@@ -70,4 +70,19 @@ async def test_a_producer_that_says_nothing_is_not_waited_for_beyond_its_time() 
     publishing = Publishing(KafkaTerms(("nowhere:9",), publish_s=0.01), Silent, grace_s=0.01)
     with pytest.raises(BrokerError, match="has said nothing of 1 events of b"):
         await publishing.send([event("b")])
+    await publishing.close()
+
+
+class Refusing(LostPlace):
+    """A producer that takes nothing."""
+
+    def produce(self, topic: str, *_: Any, on_delivery: Told, **__: Any) -> None:
+        raise KafkaException(KafkaError(KafkaError._UNKNOWN_TOPIC, "Local: Unknown topic"))
+
+
+async def test_what_the_client_does_not_take_is_told_in_its_words() -> None:
+    publishing = Publishing(KafkaTerms(("nowhere:9",)), Refusing)
+    with pytest.raises(BrokerError) as raised:
+        await publishing.send([event("a")])
+    assert str(raised.value) == "Kafka took 0 of 1 events: Local: Unknown topic"
     await publishing.close()

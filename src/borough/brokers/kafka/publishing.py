@@ -110,10 +110,12 @@ class Publishing:
                     on_delivery=batch.told,
                 )
             except (BufferError, KafkaException) as error:
-                self._replace_if_fatal(producer, error.args[0] if error.args else None)
+                given = error.args[0] if error.args else None
+                self._replace_if_fatal(producer, given)
+                said = given.str() if isinstance(given, KafkaError) else error
                 # Those before it are on their way; to send them again is harmless.
                 raise BrokerError(
-                    f"Kafka took {number} of {len(messages)} events: {error}"
+                    f"Kafka took {number} of {len(messages)} events: {said}"
                 ) from error
         try:
             async with asyncio.timeout(self._limit_s):
