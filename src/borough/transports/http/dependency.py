@@ -6,6 +6,7 @@ dependency shares. The raw level: requests go out and answers come back as bytes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -41,6 +42,7 @@ from borough.transports.http.pool import OriginPool, Unreachable
 __all__ = ["Dependencies", "Dependency", "Opening", "RequestKind"]
 
 Fields = Sequence[tuple[bytes, bytes]]
+_EARLY_S = 0.001  # a loop may fire that much too soon
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -239,7 +241,7 @@ class Dependency:
             bulkhead.in_flight += 1
         else:
             await self._admit(deadline, trace)
-        goes_on = False
+        goes_on, is_streaming = False, held is not None
         try:
             while True:
                 now = self._monotonic()
@@ -260,12 +262,7 @@ class Dependency:
                     pool.check_loop()
                     connection = pool.take() or await self._connected(pool, until, trace)
                     answer = await self._client.send_on(
-                        pool,
-                        connection,
-                        kind,
-                        kind.followed_by(timed, body),
-                        until,
-                        held is not None,
+                        pool, connection, kind, kind.followed_by(timed, body), until, is_streaming
                     )
                     if answer.status not in _MAY_BE_TURNED_AWAY:
                         self._note_answer(candidate, now)
@@ -283,6 +280,9 @@ class Dependency:
                     wait_s = self._wait_after(attempts, candidate, error, kind, now, deadline)
                     if wait_s is None:
                         raise as_told(error) from error.__cause__
+                except asyncio.CancelledError:
+                    self._note_silence(candidate, now, deadline)
+                    raise
                 finally:
                     if not goes_on:
                         candidate.in_flight -= 1
@@ -334,6 +334,12 @@ class Dependency:
         asked_s = retry_after_s(answer.headers.get("retry-after"))
         # What one replica asks for does not bind another one.
         return self._wait(attempts, deadline - now, None if self._contacts.are_several else asked_s)
+
+    def _note_silence(self, candidate: Candidate[Contact], began: float, deadline: float) -> None:
+        """Who called has given up: as its time was over, which its own timer may tell it first."""
+        now = self._monotonic()
+        if now + _EARLY_S >= deadline and deadline - began >= self.limits.enough_s:
+            self._contacts.balance.failed(candidate, Failure.BROKEN, now, self._draw())
 
     def _wait_after(
         self,
