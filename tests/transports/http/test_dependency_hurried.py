@@ -25,7 +25,7 @@ BUSY = Response(
     ((b"content-type", b"application/problem+json"),),
     msgspec.json.encode({"code": "unavailable", "retryable": True}),
 )
-HURRIED_S = 0.1
+HURRIED_S, NOT_ENOUGH_S = 0.1, 0.9
 
 
 def reached(
@@ -91,5 +91,5 @@ async def test_refusals_of_calls_without_time_hold_no_other_call_back(
     dependency = reached(make_client, [(await serve(busy)).origin], enough_s)
     for _ in range(60):
         with suppress(CallError):
-            await ask(dependency, HURRIED_S)
+            await ask(dependency, NOT_ENOUGH_S)
     assert (asked < 60) is is_held_back
