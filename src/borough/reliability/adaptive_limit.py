@@ -27,6 +27,7 @@ _LATE_SHARE = 3 / 8
 _MOST_CUT, _LEAST_CUT = 0.5, 0.9
 _FEWER, _FASTER = 0.75, 0.9
 _DOUBT_ROUND_TRIPS = 8
+_EARLY_S = 0.002  # a timer may ring that much too soon
 
 
 class _Tried(NamedTuple):
@@ -71,7 +72,9 @@ class AdaptiveLimit:
         usual = arrival.usual
         if usual is None:
             return
-        if arrival.at_work <= _QUIET:
+        # Who was cut off shows how long it would wait, which anybody may choose, and not what it takes.
+        is_whole = now - arrival.came_at < arrival.timeout_s - _EARLY_S
+        if is_whole and arrival.at_work <= _QUIET:
             usual.learn(now - arrival.began_at)
         if arrival.at_work >= _CROWD or self._is_evidence(arrival):
             self._count_end(arrival, usual.seconds, now)
