@@ -108,6 +108,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """How often this run of an event's handler has called each keyed operation; None elsewhere."""
     partial: str = ""
     """Its span id where its trace is not sampled and something below it ended badly or late."""
+    keeps_to_s: float | None = None
+    """The operation's own time in seconds, where whoever called would have given it more."""
 
     @property
     def user(self) -> Principal:

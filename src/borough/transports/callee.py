@@ -226,6 +226,7 @@ class Callee:
         else:
             if self._timeout_s is not None and now + self._timeout_s < call.deadline:
                 force_setattr(call, "deadline", now + self._timeout_s)
+                force_setattr(call, "keeps_to_s", self._timeout_s)
             return
         error.about = self.operation.wire_name
         if self.sight is not None:

@@ -9,6 +9,7 @@ from borough.clock import SystemClock
 from borough.errors import CallError
 from borough.ports import Replica
 from borough.runtime.discovery import Directory
+from borough.services.context import CURRENT, Call
 from borough.transports.http.dependency import Dependencies, RequestKind
 from borough.transports.http.message import Request, Response
 from tests.transports.http.conftest import MakeClient, ServeOn
@@ -27,11 +28,22 @@ class AheadClock(SystemClock):
 
 
 @pytest.mark.parametrize(
-    ("passed_s", "given_s", "answering"),
-    [(60.0, 50.0, {"quick"}), (0.0, 50.0, {"quick", "hung"}), (60.0, 0.9, {"quick", "hung"})],
+    ("passed_s", "given_s", "own_s", "answering"),
+    [
+        (60.0, 50.0, None, {"quick"}),
+        (0.0, 50.0, None, {"quick", "hung"}),
+        (60.0, 0.9, None, {"quick", "hung"}),
+        (60.0, 0.9, 0.9, {"quick"}),
+        (60.0, 0.4, 0.9, {"quick", "hung"}),
+    ],
 )
 async def test_who_gives_up_when_time_is_over_has_had_no_answer(
-    serve: ServeOn, make_client: MakeClient, passed_s: float, given_s: float, answering: set[str]
+    serve: ServeOn,
+    make_client: MakeClient,
+    passed_s: float,
+    given_s: float,
+    own_s: float | None,
+    answering: set[str],
 ) -> None:
     hangs, came = True, asyncio.Event()
     answered: set[str] = set()
@@ -52,6 +64,8 @@ async def test_who_gives_up_when_time_is_over_has_had_no_answer(
     dependency = Dependencies(Directory({"search": replicas}), make_client, clock, LEFT_OUT).of(
         "search"
     )
+    within = Call("front.Front.place", "front", None, None, float("inf"), None, keeps_to_s=own_s)
+    token = CURRENT.set(within)
     given_up = 0
     while given_up < LEFT_OUT.balance.failures:
         kind = RequestKind("GET", "/", idempotent=True, operation="")
@@ -67,6 +81,7 @@ async def test_who_gives_up_when_time_is_over_has_had_no_answer(
         with suppress(asyncio.CancelledError, CallError):
             await asking
         clock.ahead_s = 0.0
+    CURRENT.reset(token)
     hangs = False
     answered.clear()
     kind = RequestKind("GET", "/", idempotent=True, operation="")

@@ -18,10 +18,11 @@ from borough.contracts.unreadable import UNREADABLE
 from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
 from borough.ports import Discovery
 from borough.reliability.balance import Candidate, Failure
+from borough.reliability.enough_time import enough_s
 from borough.reliability.repeats import Repeats
 from borough.reliability.retry_after import retry_after_s
 from borough.reliability.throttle import Throttle
-from borough.services.context import NO_DEADLINE
+from borough.services.context import CURRENT, NO_DEADLINE
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.trace import TraceContext
 from borough.telemetry.waiting import Waits
@@ -324,7 +325,7 @@ class Dependency:
         body = answer.body if isinstance(answer, ClientResponse) else await answer.peek()
         refusal = _read_refusal(body)
         if refusal is not None and refusal.code in _BUSY:
-            if deadline - began >= self.limits.enough_s:
+            if self._was_enough(deadline - began):
                 self._contacts.balance.failed(candidate, Failure.REFUSED, now, 0.0)
                 self._throttle.note_refusal(now, self.answered)
         else:
@@ -335,10 +336,18 @@ class Dependency:
         # What one replica asks for does not bind another one.
         return self._wait(attempts, deadline - now, None if self._contacts.are_several else asked_s)
 
+    def _was_enough(self, given_s: float) -> bool:
+        """Whether a call had so much time that its end says something of who was called."""
+        if given_s >= self.limits.enough_s:
+            return True
+        call = CURRENT.get()  # within which this one was made
+        own_s = None if call is None else call.keeps_to_s
+        return own_s is not None and given_s >= enough_s(own_s)
+
     def _note_silence(self, candidate: Candidate[Contact], began: float, deadline: float) -> None:
         """Who called has given up: as its time was over, which its own timer may tell it first."""
         now = self._monotonic()
-        if now + _EARLY_S >= deadline and deadline - began >= self.limits.enough_s:
+        if now + _EARLY_S >= deadline and self._was_enough(deadline - began):
             self._contacts.balance.failed(candidate, Failure.BROKEN, now, self._draw())
 
     def _wait_after(
@@ -355,7 +364,7 @@ class Dependency:
         is_unreachable = isinstance(error, Unreachable)
         if is_unreachable:
             self._contacts.lose(candidate.peer)
-        is_silent = isinstance(error, DeadlineExceeded) and deadline - began >= self.limits.enough_s
+        is_silent = isinstance(error, DeadlineExceeded) and self._was_enough(deadline - began)
         if is_unreachable or is_silent or isinstance(error, ServiceFailure):
             failure = Failure.UNREACHABLE if is_unreachable else Failure.BROKEN
             self._contacts.balance.failed(candidate, failure, now, self._draw())
