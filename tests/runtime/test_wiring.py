@@ -134,6 +134,19 @@ class Hearing(Service):
         wired(text, tmp_path)
 
 
+def test_a_raw_application_is_below_the_path_of_its_service(tmp_path: Path) -> None:
+    text = """
+from typing import Any
+from borough import ANYONE, Service, raw
+
+class AskService(Service, name="ask"):
+    @raw("app", allow=ANYONE)
+    def first(self) -> Any: ...
+"""
+    _, faults = wired(text, tmp_path)
+    assert [fault.message for fault in faults] == ["AskService.first is mounted at '/askapp'"]
+
+
 @pytest.mark.parametrize("interval", ["", "1", "0s", "-1s", "1 week", "s"])
 def test_an_interval_that_cannot_be_read_is_a_value_error(interval: str, tmp_path: Path) -> None:
     text = f"""

@@ -108,14 +108,16 @@ class MethodPlans:
                 schedules[name] = SchedulePlan(name, method, every.interval_s, form)
             if raw is not None:
                 path = f"/{service}" + ("" if raw.path == "/" else raw.path)
-                self._mount(cls, function, path, mounts)
+                self._mount(cls, function, service, path, mounts)
                 mounts.append(MountPlan(path, method, raw))
         self._tables(cls, handlers.values())
         return tuple(handlers.values()), tuple(schedules.values()), tuple(mounts)
 
-    def _mount(self, cls: type[Service], function: Any, path: str, mounts: list[MountPlan]) -> None:
+    def _mount(
+        self, cls: type[Service], function: Any, service: str, path: str, mounts: list[MountPlan]
+    ) -> None:
         what = f"{cls.__name__}.{function.__name__}"
-        if not _MOUNT.fullmatch(path):
+        if not (_MOUNT.fullmatch(path) and f"{path}/".startswith(f"/{service}/")):
             self._faults.add(
                 f"{what} is mounted at {path!r}", "Write /segments without slots", function
             )
