@@ -16,17 +16,19 @@ def test_enough_is_a_second_or_half_of_what_there_usually_is(
 
 
 @pytest.mark.parametrize(
-    ("given_s", "took_s", "is_so"),
+    ("given_s", "took_s", "is_refused", "is_so"),
     [
-        (0.001, 0.001, True),
-        (0.001, 0.0004, False),
-        (-0.5, 0.0, True),
-        (0.999, 0.5, True),
-        (1.0, 1.0, False),
-        (float("inf"), 5.0, False),
+        (0.001, 0.001, True, True),
+        (0.001, 0.0004, True, False),
+        (-0.5, 0.0, True, True),
+        (0.999, 0.5, True, True),
+        (0.999, 0.5, False, False),
+        (0.999, 0.999, False, True),
+        (1.0, 1.0, True, False),
+        (float("inf"), 5.0, True, False),
     ],
 )
-def test_who_had_less_and_failed_in_its_second_half_had_too_little(
-    given_s: float, took_s: float, *, is_so: bool
+def test_who_had_less_and_was_refused_in_its_second_half_or_failed_at_its_end_had_too_little(
+    given_s: float, took_s: float, *, is_refused: bool, is_so: bool
 ) -> None:
-    assert is_hurried(given_s, took_s, 1.0) is is_so
+    assert is_hurried(given_s, took_s, 1.0, is_refused=is_refused) is is_so

@@ -15,11 +15,18 @@ import msgspec
 
 from borough.clock import Clock
 from borough.contracts.unreadable import UNREADABLE
-from borough.errors import CallError, DeadlineExceeded, ServiceFailure, Unavailable
+from borough.errors import (
+    CallError,
+    DeadlineExceeded,
+    ServiceFailure,
+    Unauthenticated,
+    Unavailable,
+)
 from borough.gateway.identity import PublicIdentity
 from borough.gateway.segments import Handler
 from borough.gateway.timeouts import Timeouts
 from borough.services.context import Principal
+from borough.telemetry.plain import shortened
 from borough.telemetry.recorder import Recorder
 from borough.telemetry.span import Failure, Kind, Shape, Span
 from borough.telemetry.trace import TraceContext
@@ -57,6 +64,7 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 _FAULT = 500
 _NOT_ANSWERED = _HOP_BY_HOP | {"content-length", "date"}
 _RETRY_AFTER_S = 1.0
+_LONGEST_WORDS = 300
 _QUIET_S = 10.0
 """How often it is logged that a service does not take this edge for one."""
 _WHOLE_BYTES = 256 * 1024
@@ -293,7 +301,8 @@ class _Unproven(Unavailable):
 
 def _detail_of(problem: bytes) -> str:
     try:
-        return str(msgspec.json.decode(problem, type=dict[str, Any])["detail"])
+        told = str(msgspec.json.decode(problem, type=dict[str, Any])["detail"])
+        return shortened(told, _LONGEST_WORDS)
     except (KeyError, *UNREADABLE):
         return "it says that this edge has not proven itself"
 
@@ -304,7 +313,7 @@ async def _returned(answer: Opening) -> Response:
     is_passed_on = False
     try:
         raw = stream.headers.raw
-        if wire.UNPROVEN in raw:
+        if wire.UNPROVEN in raw and stream.status == Unauthenticated.status:
             raise _Unproven(_detail_of(await stream.read()))
         fields = _fields_answered(raw)
         if stream.status in (204, 304):

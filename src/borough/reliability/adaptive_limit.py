@@ -73,8 +73,7 @@ class AdaptiveLimit:
         if usual is None:
             return
         # Who was cut off shows how long it would wait, which anybody may choose, and not what it takes.
-        is_whole = now - arrival.came_at < arrival.timeout_s - _EARLY_S
-        if is_whole and arrival.at_work <= _QUIET:
+        if arrival.at_work <= _QUIET and now - arrival.came_at < arrival.timeout_s - _EARLY_S:
             usual.learn(now - arrival.began_at)
         if arrival.at_work >= _CROWD or self._is_evidence(arrival):
             self._count_end(arrival, usual.seconds, now)

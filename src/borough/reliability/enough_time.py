@@ -14,6 +14,7 @@ __all__ = ["TOO_LITTLE_TIME", "enough_s", "is_hurried"]
 TOO_LITTLE_TIME: Final = "too-little-time"
 """The `error.type` of a call that failed for want of time that it never had."""
 _ENOUGH_S = 1.0
+_EARLY_S = 0.002  # a timer may ring that much too soon
 
 
 def enough_s(default_s: float, own_s: float | None = None) -> float:
@@ -24,9 +25,10 @@ def enough_s(default_s: float, own_s: float | None = None) -> float:
     return min(_ENOUGH_S, (default_s if own_s is None else min(default_s, own_s)) / 2)
 
 
-def is_hurried(given_s: float, took_s: float, least_s: float) -> bool:
-    """Whether a call that was given so long, and failed after `took_s`, may have failed for want of time.
+def is_hurried(given_s: float, took_s: float, least_s: float, *, is_refused: bool) -> bool:
+    """Whether a call that was given so long, and failed after `took_s`, has failed for want of time.
 
-    What fails in the first half of its time fails for another reason: refusals for want of time come later.
+    Refusals and problems for want of time come before it is over, but in its second half; anything else that is
+    raised while time is left has another reason.
     """
-    return given_s < least_s and took_s >= given_s / 2
+    return given_s < least_s and took_s >= (given_s / 2 if is_refused else given_s - _EARLY_S)

@@ -202,7 +202,7 @@ def _kafka(configuration: Configuration, clock: Clock) -> Broker:
         option = f"events.kafka.settings.{name}"
         if name in ("bootstrap.servers", "metadata.broker.list"):
             raise ConfigurationError(f"{option}: say in events.kafka.servers where Kafka is")
-        is_secret = "password" in name or "secret" in name or name == "ssl.key.pem"
+        is_secret = "password" in name or "secret" in name or name.endswith("key.pem")
         if is_secret and not given.startswith(("env:", "file:")):
             raise ConfigurationError(
                 f'{option} is a secret in clear; write "env:NAME" or "file:PATH" instead'

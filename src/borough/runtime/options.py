@@ -263,7 +263,7 @@ class LimitOptions(Table, frozen=True):
     thread_queue: Annotated[int, msgspec.Meta(ge=0)] = 256
     """Blocking work that may wait for a thread; one more is refused (503)."""
     default_timeout_s: Seconds = 10.0
-    """The deadline of a call without one, in seconds. A call with less than half of it, or than 1 s, blames nobody."""
+    """The deadline of a call without one, in seconds. One with less than half of this, and than 1 s, blames nobody."""
     longest_timeout_s: Seconds = 60.0
     """The longest deadline that a request may ask for, in seconds."""
     drain_s: Seconds = 20.0

@@ -31,6 +31,7 @@ from borough.transports.identifiers import identifiers_of
 __all__ = ["Edge", "Sight", "failure_of", "least_time_s", "partial_of", "unless_hurried"]
 
 _FAULT = 500
+_REFUSALS = (CallError, Problem)
 _LONGEST_MEANING = 160
 _CANCELLED = Failure("cancelled", "", is_fault=False)
 Times = tuple[float, float]
@@ -145,7 +146,8 @@ class Sight:
         error: BaseException,
     ) -> None:
         """A call has ended by an error; `parent` is None where it is not sampled."""
-        failure = unless_hurried(failure_of(error, self._operation), call, times, self._least_s)
+        failure, is_refused = failure_of(error, self._operation), isinstance(error, _REFUSALS)
+        failure = unless_hurried(failure, call, times, self._least_s, is_refused=is_refused)
         edge, took = self.edge(call), times[1] - times[0]
         edge.add(took)
         edge.measured.fail(failure)
@@ -221,13 +223,17 @@ def least_time_s(operation: Operation, recorder: Recorder) -> float:
     return enough_s(recorder.default_timeout_s, operation.mark.timeout_s)
 
 
-def unless_hurried(failure: Failure, call: Call, times: Times, least_s: float) -> Failure:
+def unless_hurried(
+    failure: Failure, call: Call, times: Times, least_s: float, *, is_refused: bool = True
+) -> Failure:
     """The same failure; nobody's fault where the call had less time than that, and failed for want of it."""
     began, ended = times
     given_s = call.deadline - began
-    if not failure.is_fault or not is_hurried(given_s, ended - began, least_s):
+    if not failure.is_fault or not is_hurried(
+        given_s, ended - began, least_s, is_refused=is_refused
+    ):
         return failure
-    said = f"{failure.detail or failure.kind}; it had {max(given_s, 0.0) * 1e3:.3g} ms in all"
+    said = f"{failure.kind}: {failure.detail}; it had {max(given_s, 0.0) * 1e3:.3g} ms in all"
     return Failure(TOO_LITTLE_TIME, said, is_fault=False)
 
 

@@ -115,12 +115,13 @@ class KafkaSubscription:
         while True:
             if self._closing.is_set():
                 raise BrokerError(f"the subscription to {self._topic} is closed")
+            await self._look_for_partitions()
             found = self._ready(limit)
+            if self._odd:
+                self._tell_of_odd_ones()
             if found:
                 return found
-            await self._look_for_partitions()
             await self._look_behind()
-            self._tell_of_odd_ones()
             if self._overtaken:
                 await self._begin_overtaken()
             await self._wait()

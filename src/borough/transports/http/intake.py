@@ -10,6 +10,8 @@ never end. Here so many may be under way; for one more the oldest of the client 
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import socket
 import ssl as tls
@@ -26,7 +28,9 @@ _AT_ONCE = 256
 _TURN = 16
 """How many are accepted in a turn for a handshake, which costs more than to accept it."""
 _NO_FILE_S = 1.0
-"""How long nobody is accepted where no file is left."""
+"""How long nobody is accepted where no file is left: whoever waits would be reported in each turn."""
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_log = logging.getLogger("borough.http")
 
 
 class Handshaking(NamedTuple):
@@ -77,10 +81,11 @@ class Intake:
         for _ in range(most):
             try:
                 accepted, peer = listener.accept()
-            except (BlockingIOError, ConnectionAbortedError):  # nobody waits, or has left already
-                return
-            except OSError:  # no file is left: whoever waits would be reported in each turn
+            except OSError as error:
+                if error.errno not in _NO_ROOM:  # nobody waits, or has left already
+                    return
                 if self._loop.remove_reader(listener):
+                    _log.error("who connects waits for a second: %s", error.strerror)
                     self._loop.call_later(_NO_FILE_S, self._watch)
                 return
             task = self._loop.create_task(self._take(accepted))
