@@ -266,7 +266,11 @@ class Watch:
         pids = [pid for pid, use in uses.items() if service in use.services]
         samples = self._windows.history()
         pairs = itertools.pairwise(samples)
-        return [_point(service, before, after, pids, offset_s) for before, after in pairs]
+        return [
+            _point(service, before, after, pids, offset_s)
+            for before, after in pairs
+            if after.at > before.at  # two looks may fall into one tick of the clock
+        ]
 
     async def close(self) -> None:
         """Look no more. Idempotent."""
