@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from borough.reliability.arrival import Arrival
+from borough.reliability.enough_time import EARLY_S
 
 __all__ = ["AdaptiveLimit"]
 
@@ -27,7 +28,6 @@ _LATE_SHARE = 3 / 8
 _MOST_CUT, _LEAST_CUT = 0.5, 0.9
 _FEWER, _FASTER = 0.75, 0.9
 _DOUBT_ROUND_TRIPS = 8
-_EARLY_S = 0.002  # a timer may ring that much too soon
 
 
 class _Tried(NamedTuple):
@@ -73,7 +73,7 @@ class AdaptiveLimit:
         if usual is None:
             return
         # Who was cut off shows how long it would wait, which anybody may choose, and not what it takes.
-        if arrival.at_work <= _QUIET and now - arrival.came_at < arrival.timeout_s - _EARLY_S:
+        if arrival.at_work <= _QUIET and now - arrival.came_at < arrival.timeout_s - EARLY_S:
             usual.learn(now - arrival.began_at)
         if arrival.at_work >= _CROWD or self._is_evidence(arrival):
             self._count_end(arrival, usual.seconds, now)

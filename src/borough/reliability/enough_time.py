@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["TOO_LITTLE_TIME", "enough_s", "is_hurried"]
+__all__ = ["EARLY_S", "TOO_LITTLE_TIME", "enough_s", "is_hurried"]
 
 TOO_LITTLE_TIME: Final = "too-little-time"
 """The `error.type` of a call that failed for want of time that it never had."""
 _ENOUGH_S = 1.0
-_EARLY_S = 0.002  # a timer may ring that much too soon
+EARLY_S: Final = 0.002
+"""A timer may ring that much too soon."""
 
 
 def enough_s(default_s: float, own_s: float | None = None) -> float:
@@ -31,4 +32,4 @@ def is_hurried(given_s: float, took_s: float, least_s: float, *, is_refused: boo
     Refusals and problems for want of time come before it is over, but in its second half; anything else that is
     raised while time is left has another reason.
     """
-    return given_s < least_s and took_s >= (given_s / 2 if is_refused else given_s - _EARLY_S)
+    return given_s < least_s and took_s >= (given_s / 2 if is_refused else given_s - EARLY_S)

@@ -36,7 +36,7 @@ from borough.runtime.topology import FLEET, make_topology
 from borough.runtime.wiring import Plan, ServicePlan, make_plan
 from borough.services.data import Database, Reader, Transaction
 from borough.services.identity import TokenIssuer
-from borough.testing.running import NotQuiet, Running, projections_of, refuse_given_up, running_loop
+from borough.testing.running import NotQuiet, Running, projections_of, refuse_given_up
 
 __all__ = ["start_fleet"]
 
@@ -125,8 +125,7 @@ class FleetOfTest(Running):
 
     def database(self, service: str) -> Database:
         """See `Running`. It is opened beside the service's own process."""
-        if running_loop() is not None:
-            self._check_loop()
+        self._check_loop(or_none=True)
         plan = self._plan.services.get(service)
         if plan is None or not plan.needs_database:
             raise ConfigurationError(f"no service {service!r} with a database is running")

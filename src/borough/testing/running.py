@@ -18,8 +18,9 @@ from borough.runtime.wiring import ServicePlan
 from borough.services.context import Call, Principal
 from borough.services.data import Database
 from borough.telemetry.recorder import Recorder
+from borough.transports.http.client import running_loop
 
-__all__ = ["NotQuiet", "Running", "projections_of", "refuse_given_up", "running_loop"]
+__all__ = ["NotQuiet", "Running", "projections_of", "refuse_given_up"]
 
 C = TypeVar("C")
 
@@ -52,9 +53,10 @@ class Running:
         self._process = process
         self._loop = asyncio.get_running_loop()
 
-    def _check_loop(self) -> None:
+    def _check_loop(self, *, or_none: bool = False) -> None:
         """Refuse another loop than that of `start`: nothing here bears two, and some would wait for ever."""
-        if running_loop() is not self._loop:
+        loop = running_loop()
+        if loop is not self._loop and not (or_none and loop is None):
             raise BoroughError(
                 "the system was started in another event loop than this one. A fixture that starts it and the tests "
                 "that use it share one: with pytest-asyncio give both the same loop_scope, as "
@@ -75,8 +77,7 @@ class Running:
         the contract's own), with the idempotency key `key`. Raises `Forbidden` for an undeclared caller.
 
         It calls in the event loop of `start` alone, in another one it raises `BoroughError`; so does all below."""
-        if running_loop() is not None:
-            self._check_loop()
+        self._check_loop(or_none=True)
         principal = Principal(user) if isinstance(user, str) else user
         return self._process.host.client(
             contract,
@@ -130,8 +131,7 @@ class Running:
 
     def database(self, service: str) -> Database:
         """A service's own database, to look into. Raises `ConfigurationError` where it has none."""
-        if running_loop() is not None:
-            self._check_loop()
+        self._check_loop(or_none=True)
         found = self._process.host.services.get(service)
         if found is None or found.database is None:
             raise ConfigurationError(f"no service {service!r} with a database is running")
@@ -174,11 +174,3 @@ def refuse_given_up(told: list[str]) -> None:
     """Raise `NotQuiet` where it is quiet because events were given up."""
     if told:
         raise NotQuiet("\n".join(["it is quiet, and not all was handled:", *told]))
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs here, or None."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -225,7 +225,7 @@ class KafkaSubscription:
     def _tell_of_odd_ones(self) -> None:
         """Of the first record that is no event at once; of more how many there were, once a minute."""
         now = self._clock.monotonic()
-        if not self._odd or now < self._tell_odd_at:
+        if now < self._tell_odd_at:
             return
         partition, offset, error = self._odd_one
         if self._odd == 1:

@@ -31,6 +31,7 @@ __all__ = [
     "Origin",
     "RequestLine",
     "as_told",
+    "running_loop",
     "sendable",
 ]
 
@@ -94,7 +95,7 @@ class HttpClient:
         self._headers = rendered_fields(headers)
         self._pools: dict[Origin, OriginPool] = {}
         # Not that of whoever calls first: it may be a thread's own.
-        self._loop = _running_loop()
+        self._loop = running_loop()
         self._deadlines: Deadlines | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -243,7 +244,8 @@ class HttpClient:
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep, loop) if more else None
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs here, or None."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -7,12 +7,13 @@ expires, and it moves on.
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
-__all__ = ["Deadlines", "Expiring"]
+__all__ = ["EARLY_S", "Deadlines", "Expiring"]
 
 _NEVER = float("inf")
-_EARLY_S = 0.001  # a loop may fire that much too soon
+EARLY_S: Final = 0.001
+"""A loop may fire that much too soon."""
 
 
 class Expiring(Protocol):
@@ -58,7 +59,7 @@ class Deadlines:
         self._timer = None if due == _NEVER else self._loop.call_at(due, self._fire)
 
     def _fire(self) -> None:
-        now = self._loop.time() + _EARLY_S
+        now = self._loop.time() + EARLY_S
         overdue = [each for each in self._watched if each.deadline <= now]
         self._watched.difference_update(overdue)
         self._timer = None

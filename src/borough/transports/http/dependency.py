@@ -37,13 +37,13 @@ from borough.transports.http.client import (
 )
 from borough.transports.http.client_connection import ClientConnection
 from borough.transports.http.contacts import Contact, Contacts, Greet, Place
+from borough.transports.http.deadlines import EARLY_S
 from borough.transports.http.limits import DependencyLimits
 from borough.transports.http.pool import OriginPool, Unreachable
 
 __all__ = ["Dependencies", "Dependency", "Opening", "RequestKind"]
 
 Fields = Sequence[tuple[bytes, bytes]]
-_EARLY_S = 0.001  # a loop may fire that much too soon
 _MAY_BE_TURNED_AWAY = frozenset({409, 429, 503})
 
 
@@ -347,7 +347,7 @@ class Dependency:
     def _note_silence(self, candidate: Candidate[Contact], began: float, deadline: float) -> None:
         """Who called has given up: as its time was over, which its own timer may tell it first."""
         now = self._monotonic()
-        if now + _EARLY_S >= deadline and self._was_enough(deadline - began):
+        if now + EARLY_S >= deadline and self._was_enough(deadline - began):
             self._contacts.balance.failed(candidate, Failure.BROKEN, now, self._draw())
 
     def _wait_after(
