@@ -17,7 +17,7 @@ from benchmarks.revisions import compare
 
 NAMES = (
     "start", "alone", "local", "rest", "edge", "remote", "grpc_door", "split", "outbox", "postgres", "events",
-    "rabbitmq", "kafka", "slow_query", "memory", "telemetry", "telemetry_orders", "console",
+    "rabbitmq", "kafka", "slow_query", "memory", "telemetry", "telemetry_orders", "console", "outbox_disks",
 )  # fmt: skip
 _PACKAGES = (
     "aio-pika", "aiohttp", "aiosqlite", "apsw", "asyncpg", "borough", "confluent-kafka", "fastapi", "faststream",
