@@ -53,6 +53,7 @@ async def test_a_new_projection_begins_with_the_earliest_event(
         await running.quiet()
         flags = {**settings, "data.folder": str(tmp_path)}
         [topic] = await survey(market(search()).configured(_configured(flags)), SystemClock())
+        assert topic.facts is not None
         assert (topic.facts.records, topic.facts.end) == (3, 3)
         assert [(each.name, each.behind) for each in topic.handlers] == [("search.prices", 0)]
         assert await shown(running.database("search")) == {"nut": (2, 2), "bolt": (5, 1)}

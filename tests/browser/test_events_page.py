@@ -240,6 +240,12 @@ async def test_a_consumer_says_whether_it_catches_up_and_one_that_is_asked_for_i
         await expect(page.locator("#topics tbody tr")).to_contain_text("14/s")
         await tell(page, now)  # the rows stay the elements that they are
         await expect(row).to_be_focused()
+        away = page.locator("#unasked")
+        await expect(away).to_be_hidden()
+        unasked = {**topic, "facts": None, "unasked": "nobody answers at kafka:9092"}
+        await tell(page, {"event-topics": {"tickets.Tickets": unasked}})
+        await expect(away).to_contain_text("is not known: nobody answers at kafka:9092.")
+        await expect(page.locator("#topics tbody tr td").nth(3)).to_have_text("\u2013")
         await check(page, f"events-consumers-{scheme}-{width}")
 
 

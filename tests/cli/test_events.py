@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from borough.cli import main
 from borough.cli.events import _show_topics
 from borough.engines.postgres import PostgresServer
 from borough.ports import TopicFacts
-from borough.runtime.topics import TopicState
+from borough.runtime.topics import HandlerState, TopicState
 from tests.cli.systems import write_system
 from tests.cli.terminal import Ran, running
 from tests.servers.postgres import postgres_server
@@ -242,6 +243,25 @@ def test_a_size_that_the_broker_does_not_tell_is_not_said(
     facts = TopicFacts(0, 9, 9, None, 3, None)
     _show_topics([TopicState("notes.Notes", "7d", facts, 0, 0, ())], Namespace(json=False))
     assert capsys.readouterr().out.splitlines()[0] == "notes.Notes  retains 7d: 9 events"
+
+
+def test_while_the_broker_is_away_the_outbox_is_told_and_why_the_rest_is_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handlers = [HandlerState("readers.remember", None, 1, 0)]
+
+    async def survey(*_: object) -> Any:
+        return [TopicState("notes.Notes", "7d", None, 4, 0, handlers, "nobody answers")]
+
+    monkeypatch.setattr("borough.runtime.topics.survey", survey)
+    assert main(["events", "topics", "--system", str(root)]) == 1
+    told = capsys.readouterr()
+    assert told.err == "borough: what topics hold is not known: nobody answers\n"
+    assert told.out.splitlines()[:3] == [
+        "notes.Notes  retains 7d: the broker cannot be asked",
+        "    4 in the outbox, 0 for later",
+        "    readers.remember: how far is not known, 1 parked, 0 dead",
+    ]
 
 
 def test_topics_of_a_system_that_never_ran_are_empty(root: Path) -> None:

@@ -1,7 +1,7 @@
 """Topics and dead letters as the console's endpoints have them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ import msgspec
 import pytest
 
 from borough.alerting.pace import Paces
+from borough.console.event_desk import EventsView
 from borough.console.event_paces import topics_now
+from borough.console.fleet_events import FleetEvents
+from borough.errors import BrokerError
 from borough.gateway.process import Process
 from borough.ports import TopicFacts
 from borough.runtime.topics import HandlerState, TopicState
@@ -101,6 +104,42 @@ async def test_of_a_consumer_of_which_nobody_tells_nothing_is_made_up() -> None:
     (found,) = topics_now([topic], Paces())
     assert (found.handlers[0].behind, found.handlers[0].pace) == (7, None)
     assert found.published_per_s is None
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_while_the_broker_is_away_the_databases_are_told_of_all_the_same(
+    process: Process, browser: Browser, monkeypatch: pytest.MonkeyPatch, hangs: bool
+) -> None:
+    async def away(_: str) -> TopicFacts:
+        if hangs:
+            await asyncio.Event().wait()
+        raise BrokerError("nobody answers at 127.0.0.1:9")
+
+    await wrecked(process, browser, "t1", "t2")
+    monkeypatch.setattr(process.host.broker, "facts", away)
+    found = await events(browser)
+    (topic,), (group,) = found["topics"], found["dead"]
+    why = "has told nothing of tickets.Tickets within" if hangs else "nobody answers"
+    assert why in topic["unasked"]
+    assert (topic["facts"], topic["outbox"], topic["handlers"][0]["dead"]) == (None, 0, 2)
+    assert group["events"] == 2
+
+
+async def test_of_replicas_one_that_could_ask_the_broker_is_believed() -> None:
+    known = TopicState("tickets.Tickets", "7d", TopicFacts(0, 7, 7, 7, 0, None), 0, 0, [])
+    unasked = TopicState("tickets.Tickets", "7d", None, 3, 0, [], "nobody answers")
+
+    async def survey(*topics: TopicState) -> Any:
+        async def told() -> Sequence[EventsView]:
+            return [EventsView(topics=[topic], dead=[]) for topic in topics]
+
+        door: Any = None
+        (found,) = (await FleetEvents(door, told).survey()).topics
+        return found.facts, found.outbox, found.unasked
+
+    assert await survey(known, unasked) == (known.facts, 3, None)
+    assert await survey(unasked, known) == (known.facts, 3, None)
+    assert await survey(unasked, unasked) == (None, 3, "nobody answers")
 
 
 async def test_letters_that_failed_alike_are_one_group_and_are_shown_masked(

@@ -184,8 +184,12 @@ async def _act(options: argparse.Namespace, system: System) -> int:
 
     clock = SystemClock()
     if options.action == "topics":
-        _show_topics(await survey(system, clock), options)
-        return 0
+        topics = await survey(system, clock)
+        _show_topics(topics, options)
+        unasked = {topic.unasked for topic in topics} - {None}
+        for why in unasked:
+            complain(f"borough: what topics hold is not known: {why}")
+        return 1 if unasked else 0
     handlers = {
         service: [name for name, _ in marks] for service, marks in handlers_of(system).items()
     }
@@ -254,19 +258,26 @@ def _show_topics(topics: Sequence[TopicState], options: argparse.Namespace) -> N
     if not topics:
         print("no contract publishes an event")
     for topic in topics:
-        facts = topic.facts
-        oldest = "" if facts.oldest_s is None else f", oldest {_time(facts.oldest_s)}"
-        size = "" if facts.bytes is None else f", {facts.bytes / 1024:.0f} KiB"
-        events = counted(facts.records, "event")
-        print(f"{topic.topic}  retains {topic.retains}: {events}{size}{oldest}")
+        print(f"{topic.topic}  retains {topic.retains}: {_holds(topic)}")
         print(f"    {topic.outbox} in the outbox, {topic.scheduled} for later")
         for handler in topic.handlers:
-            behind = "has not begun" if handler.behind is None else f"{handler.behind} behind"
+            behind = f"{handler.behind} behind"
+            if handler.behind is None:
+                behind = "has not begun" if topic.unasked is None else "how far is not known"
             of = "" if handler.heard is None else of_taken(handler.dead, handler.heard)
             dead = f"{handler.dead} dead{f' ({of})' if of and handler.dead else ''}"
             print(f"    {handler.name}: {behind}, {handler.parked} parked, {dead}")
     if any(handler.parked or handler.dead for topic in topics for handler in topic.handlers):
         print(_WORDS)
+
+
+def _holds(topic: TopicState) -> str:
+    facts = topic.facts
+    if facts is None:
+        return "the broker cannot be asked"
+    oldest = "" if facts.oldest_s is None else f", oldest {_time(facts.oldest_s)}"
+    size = "" if facts.bytes is None else f", {facts.bytes / 1024:.0f} KiB"
+    return f"{counted(facts.records, 'event')}{size}{oldest}"
 
 
 def _show(found: Sequence[Any], options: argparse.Namespace) -> None:

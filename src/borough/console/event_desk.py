@@ -23,6 +23,7 @@ from borough.telemetry.trace import read_traceparent
 __all__ = ["Done", "EventDesk", "EventsView", "Letters", "OwnEvents"]
 
 _MOST = 100
+_PATIENCE_S = 0.5  # the door of a fleet waits for a second
 
 
 class EventsView(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +109,7 @@ class OwnEvents:
             name: running[name].store if name in running else None for name in self._topics.services
         }
         broker = None if self._topics.keeps_own else self._host.broker
-        topics = await self._topics.states(stores, broker)
+        topics = await self._topics.states(stores, broker, _PATIENCE_S)
         dead: list[DeadGroup] = []
         for service in running.values():
             if service.store is not None:

@@ -27,10 +27,11 @@ class TopicNow(msgspec.Struct, frozen=True, kw_only=True):
 
     topic: str
     retains: str
-    facts: TopicFacts
+    facts: TopicFacts | None
     outbox: int
     scheduled: int
     handlers: Sequence[HandlerNow]
+    unasked: str | None
     published_per_s: float | None
 
 
@@ -47,6 +48,7 @@ def topics_now(topics: Iterable[TopicState], paces: Paces) -> Sequence[TopicNow]
                 _handler(handler, paces.consumers.get((handler.name, each.topic)))
                 for handler in each.handlers
             ],
+            unasked=each.unasked,
             published_per_s=paces.topics.get(each.topic),
         )
         for each in topics

@@ -112,13 +112,15 @@ def _merged(one: TopicState, other: TopicState) -> TopicState:
     for handler in other.handlers:
         known = handlers.get(handler.name)
         handlers[handler.name] = handler if known is None else _further(known, handler)
+    asked = [each.facts for each in (one, other) if each.facts is not None]
     return TopicState(
         one.topic,
         one.retains,
-        max(one.facts, other.facts, key=lambda facts: facts.end),
+        max(asked, key=lambda facts: facts.end) if asked else None,
         max(one.outbox, other.outbox),
         max(one.scheduled, other.scheduled),
         [handlers[name] for name in sorted(handlers)],
+        None if asked else one.unasked,
     )
 
 

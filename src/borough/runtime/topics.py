@@ -5,6 +5,7 @@ Nothing needs to run for it, and what runs is not disturbed.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,7 +14,7 @@ import msgspec
 from borough.clock import Clock
 from borough.contracts.operation import Contract
 from borough.contracts.reading import read_contracts
-from borough.errors import ConfigurationError, StoreError
+from borough.errors import BrokerError, ConfigurationError, StoreError
 from borough.ports import Broker, Store, TopicFacts
 from borough.runtime.adapters import has_database, make_broker, make_store
 from borough.runtime.configuration import Configuration
@@ -61,7 +62,8 @@ _LATER = "select count(*) from borough_scheduled where topic = $1"
 
 
 class HandlerState(msgspec.Struct, frozen=True):
-    """How far a handler is. `behind` counts events it has not come to, None before its first start.
+    """How far a handler is. `behind` counts events it has not come to, None before its first start, and where the
+    broker cannot be asked.
 
     Where any are parked or dead, `keys` counts keys whose events are parked, among 10,000 of these, and `heard` the
     events of all its topics that it has taken in the inbox's time, of which these are some; 10,001 are more than
@@ -79,15 +81,17 @@ class HandlerState(msgspec.Struct, frozen=True):
 class TopicState(msgspec.Struct, frozen=True):
     """A topic, what it holds, and who hears it.
 
-    `outbox` counts events on their way to it, `scheduled` those for later.
+    `outbox` counts events on their way to it, `scheduled` those for later. `unasked` says why the broker could not
+    be asked what it holds; `facts` is None then.
     """
 
     topic: str
     retains: str
-    facts: TopicFacts
+    facts: TopicFacts | None
     outbox: int
     scheduled: int
     handlers: Sequence[HandlerState]
+    unasked: str | None = None
 
 
 class Topics:
@@ -106,27 +110,38 @@ class Topics:
         self.known = frozenset(named.union(*self._heard.values()))
 
     async def states(
-        self, stores: Mapping[str, Store | None], broker: Broker | None
+        self, stores: Mapping[str, Store | None], broker: Broker | None, patience_s: float | None
     ) -> Sequence[TopicState]:
-        """Every topic as it is, by name. `broker` None: it holds nothing, or publishers keep the history."""
+        """Every topic as it is, by name. `broker` None: it holds nothing, or publishers keep the history.
+
+        One that is away, or tells nothing within `patience_s` (None: as long as it takes to say so itself), is asked
+        once: what lies in the databases is told all the same.
+        """
         found: list[TopicState] = []
+        unasked: str | None = None
         for contract in self._contracts:
             topic = contract.wire_name
             publisher = stores[contract.service]
-            facts, origin = _NOTHING, ""
-            if broker is not None:
-                facts, origin = await broker.facts(topic), await broker.origin(topic)
-            elif publisher is not None and self.keeps_own:
-                facts = await history_facts(publisher, topic)
-            names = self._heard[topic] | await _left_behind(stores, topic)
             counted = publisher if self.keeps_own else None
+            facts, origin = await _history(counted, topic), ""
+            if broker is not None and unasked is None:
+                try:
+                    async with asyncio.timeout(patience_s):
+                        facts, origin = await broker.facts(topic), await broker.origin(topic)
+                except TimeoutError:
+                    unasked = f"it has told nothing of {topic} within {patience_s:g} s"
+                except BrokerError as error:
+                    unasked = str(error)
+            if unasked is not None:
+                facts = None
+            names = self._heard[topic] | await _left_behind(stores, topic)
             states = [
                 await _handler_state(stores, name, topic, facts, counted, origin)
                 for name in sorted(names)
             ]
             outbox, scheduled = await _on_their_way(publisher, topic)
             retains = contract.retention.words
-            found.append(TopicState(topic, retains, facts, outbox, scheduled, states))
+            found.append(TopicState(topic, retains, facts, outbox, scheduled, states, unasked))
         return found
 
 
@@ -153,7 +168,7 @@ async def survey(system: System, clock: Clock) -> Sequence[TopicState]:
             stores[service] = await stack.enter_async_context(
                 opened_store(system.configuration, service, clock)
             )
-        return await topics.states(stores, broker)
+        return await topics.states(stores, broker, None)
 
 
 def histories_heard(system: System) -> dict[str, frozenset[str]]:
@@ -222,11 +237,15 @@ def _heard(
     return heard
 
 
+async def _history(publisher: Store | None, topic: str) -> TopicFacts | None:
+    return _NOTHING if publisher is None else await history_facts(publisher, topic)
+
+
 async def _handler_state(
     stores: Mapping[str, Store | None],
     name: str,
     topic: str,
-    facts: TopicFacts,
+    facts: TopicFacts | None,
     publisher: Store | None,
     origin: str,
 ) -> HandlerState:
@@ -234,11 +253,11 @@ async def _handler_state(
     store = stores.get(name.partition(".")[0])
     if store is None:
         return HandlerState(name, None, 0, 0)
-    behind: int | None
+    behind: int | None = None
     if publisher is not None:
         sequence = await store.maybe(int, _SEQUENCE, name, topic)
         behind = None if sequence is None else await events_behind(publisher, topic, sequence)
-    else:
+    elif facts is not None:
         position = await noted_in(store, name, topic, origin)
         behind = None if position is None else max(0, facts.end - max(position, facts.earliest))
     parked = await store.one(int, _PARKED, name, topic)

@@ -97,7 +97,7 @@ export class Topics {
 
   show(topics) {
     this.rows.show(topics.map((each) => ({ key: each.topic, service: serviceOf(each.topic), head: () => this.head(each.topic),
-      cells: [[rate(each.published_per_s)], [serviceOf(each.topic)], [each.retains], [count(each.facts.records)], [bytes(each.facts.bytes)], [count(each.outbox), each.outbox ? "open" : ""], [count(each.scheduled)]] })));
+      cells: [[rate(each.published_per_s)], [serviceOf(each.topic)], [each.retains], [count(each.facts?.records)], [bytes(each.facts?.bytes)], [count(each.outbox), each.outbox ? "open" : ""], [count(each.scheduled)]] })));
   }
 
   head(topic) {

@@ -18,7 +18,7 @@ const TOPICS_ID = "topics-words";
 const total = (topics, of) => topics.reduce((all, topic) => all + topic.handlers.reduce((sum, each) => sum + (each[of] ?? 0), 0), 0);
 
 // Whether there has never been an event, as far as topics know: null is a topic that cannot be asked.
-const isSilent = (topics) => topics.every(({ facts, outbox, handlers }) => facts.records === 0 && !outbox && handlers.every((each) => !each.parked && !each.dead));
+const isSilent = (topics) => topics.every(({ facts, outbox, handlers }) => facts?.records === 0 && !outbox && handlers.every((each) => !each.parked && !each.dead));
 
 // What a word means, where it stands first.
 function words(id, first, meanings) {
@@ -79,6 +79,7 @@ export async function render(root, context) {
   const calm = make("p", { class: "soft", id: "calm" }, "No event is dead: each one was handled, or is still tried.");
   const unknown = make("p", { class: "soft", id: "unmeasured", hidden: "" },
     "How consumers get on is not known now: whoever judges alerts measures it, and nobody does where alerts.enabled = false, nor in the first seconds.");
+  const away = make("p", { class: "soft", id: "unasked", hidden: "" });
   const [consumers, topics] = [new Consumers(CONSUMERS_ID), new Topics(system, TOPICS_ID)];
   const publishers = [...new Set(first.topics.map((each) => serviceOf(each.topic)))];
   const none = first.topics.length && isSilent(first.topics)
@@ -90,6 +91,9 @@ export async function render(root, context) {
     topics.show(found);
     const handlers = found.flatMap((each) => each.handlers);
     unknown.hidden = !handlers.length || handlers.some((each) => each.pace !== null);
+    const why = found.find((each) => each.unasked)?.unasked;
+    away.hidden = !why;
+    say(away, why ? `The broker cannot be asked, so what topics hold is not known: ${why}. What is published waits in the outboxes.` : "");
     say(facts, `${plural(found.length, "topic")} · ${plural(total(found, "behind"), "event")} behind · ${count(total(found, "parked"))} parked, to be tried again · ${count(total(found, "dead"))} dead, given up`);
   }
   function showDead(groups) {
@@ -108,7 +112,7 @@ export async function render(root, context) {
   else {
     root.append(...(none ? [none.element] : []), note, make("h2", {}, "Dead letters"),
       make("p", { class: "soft words" }, "A ", make("dfn", {}, "dead letter"), " is an event that its consumer has given up after the last attempt. It stays here for a time, unless somebody has it replayed, which is to be handled again, or drops it."),
-      calm, dead.place, make("h2", {}, "Consumers"), aboutConsumers(), unknown, consumers.element, make("h2", {}, "Topics"), aboutTopics(), topics.element);
+      calm, dead.place, make("h2", {}, "Consumers"), aboutConsumers(), away, unknown, consumers.element, make("h2", {}, "Topics"), aboutTopics(), topics.element);
   }
   showTopics(first.topics);
   showDead(keyed(first.dead));
