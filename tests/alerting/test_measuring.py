@@ -1,9 +1,19 @@
 """What counts as the last minute: only what has happened in it, whenever a process is seen first."""
 
+import gc
+import sys
+
 import msgspec
 import pytest
 
-from borough.alerting.facts import CallFacts, PoolFacts, ProcessFacts, ReplicaFacts, SystemFacts
+from borough.alerting.facts import (
+    CallFacts,
+    HandlerFacts,
+    PoolFacts,
+    ProcessFacts,
+    ReplicaFacts,
+    SystemFacts,
+)
 from borough.alerting.judging import Judging
 from borough.alerting.measuring import Measuring
 from borough.contracts.objective import read_availability
@@ -99,6 +109,66 @@ def test_ends_of_a_replica_that_the_supervisor_tells_of_late_are_not_of_the_last
     assert measuring.restarts == {"orders.1": 0}
     measuring.take(seen(restarts=9), 1004)
     assert measuring.restarts == {"orders.1": 2}
+
+
+def busy(name: str, events: int) -> ProcessFacts:
+    """A process that publishes events, and fails at as many."""
+    handler = HandlerFacts(
+        name="orders.pay",
+        service="orders",
+        topic="orders.Orders",
+        place=events,
+        end=events,
+        failing=0,
+        behind_failing=0,
+        attempts=0,
+        cause="",
+        dead=0,
+        dead_cause="",
+        handled=events,
+        failed=events,
+    )
+    return msgspec.structs.replace(
+        process(events, events, 100.0),
+        id=name,
+        handlers=(handler,),
+        published={"orders.Orders": events},
+    )
+
+
+def held(measuring: Measuring) -> int:
+    """The bytes that are kept."""
+    seen_already: set[int] = set()
+    left: list[object] = [measuring]
+    total = 0
+    while left:
+        each = left.pop()
+        if id(each) not in seen_already and not isinstance(each, type):
+            seen_already.add(id(each))
+            total += sys.getsizeof(each)
+            left += gc.get_referents(each)
+    return total
+
+
+def test_days_of_looks_that_nobody_asks_about_take_no_more_room_than_ten_minutes() -> None:
+    measuring = Measuring([])
+    for look in range(300):
+        measuring.take(seen(busy("orders.1", look)), 1000 + 2 * look)
+    after_minutes = held(measuring)
+    for look in range(300, 3000):
+        measuring.take(seen(busy("orders.1", look)), 1000 + 2 * look)
+    assert held(measuring) < after_minutes * 1.1
+    assert measuring.pace(("orders.pay", "orders.Orders")).failures == 150
+    assert measuring.published_per_s() == {"orders.Orders": 0.5}
+
+
+def test_of_processes_that_have_gone_nothing_is_left() -> None:
+    measuring = Measuring([])
+    measuring.take(seen(busy("orders.0", 1)), 1000)
+    first = held(measuring)
+    for number in range(1, 200):
+        measuring.take(seen(busy(f"orders.{number}", 1)), 1000 + 70 * number)
+    assert held(measuring) < first * 1.5
 
 
 def test_an_objective_that_nobody_aims_at_any_more_is_dropped() -> None:

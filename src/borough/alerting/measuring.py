@@ -9,7 +9,7 @@ oldest event has waited at least. Pure: time is an argument, by a clock that nev
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from borough.alerting.facts import (
@@ -171,11 +171,21 @@ class _Counter:
         self.known[source] = value
         if is_recent and value > before:
             self.grown.append((now, value - before))
+        self._forget(now)
+
+    def leave(self, sources: Iterable[str]) -> None:
+        """Know no more how far these were."""
+        for source in sources:
+            self.known.pop(source, None)
+
+    def _forget(self, now: float) -> None:
+        """Take away what is over, whether or not anybody asks what there was."""
+        while self.grown and self.grown[0][0] <= now - self.kept_s:
+            self.grown.popleft()
 
     def within(self, now: float, window_s: float) -> int:
         """At most what is kept."""
-        while self.grown and self.grown[0][0] <= now - self.kept_s:
-            self.grown.popleft()
+        self._forget(now)
         found = 0
         for at, count in reversed(self.grown):
             if at <= now - window_s:
@@ -251,9 +261,19 @@ class Measuring:
                 since = now - process.age_s
             if looked_at is not None and since is not None and since >= oldest:
                 recent.add(process.id)
-        self._told_at = {name: at for name, at in self._told_at.items() if at >= oldest}
+        before = self._told_at
+        self._told_at = {name: at for name, at in before.items() if at >= oldest}
         self._told_at |= dict.fromkeys((each.id for each in self.facts.processes), now)
+        self._forget(before.keys() - self._told_at.keys())
         return frozenset(recent)
+
+    def _forget(self, gone: Set[str]) -> None:
+        """Processes that have told nothing for so long do not go on where they were, and most have ended."""
+        if not gone:
+            return
+        for counters in (self._handled, self._failed, self._refusals, self._published):
+            for counter in counters.values():
+                counter.leave(gone)
 
     def restore(self, spent: Iterable[tuple[Objective, KeptSpent]], by_s: float) -> None:
         """Go on with what was kept by a clock that is so far behind."""
