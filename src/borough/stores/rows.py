@@ -26,6 +26,7 @@ Columns = tuple[tuple[str, str | None], ...]
 Shape = Callable[[Sequence[tuple[Any, ...]]], list[Any]]
 Column = Callable[[Any], Any]
 _PLANS = 1000
+_MOST_FITTING = 256
 _PLAIN = frozenset((bool, int, float, str, bytes, datetime, date, UUID, Decimal))
 
 
@@ -121,6 +122,8 @@ def _quick_shape(make: Shape, takes: Sequence[frozenset[type]], convert: Shape) 
             if kinds not in fitting:
                 if not all(kind in taken for kind, taken in zip(kinds, takes, strict=True)):
                     return convert(rows)
+                if len(fitting) >= _MOST_FITTING:  # which values are null is others' choice
+                    fitting.clear()
                 fitting.add(kinds)
         return make(rows)
 

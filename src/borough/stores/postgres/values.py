@@ -25,6 +25,7 @@ _INTEGERS = ("int2", "int4", "int8", "oid")
 _FLOATS = ("float4", "float8")
 _TEXTS = ("text", "varchar", "bpchar", "name", "citext")
 _JSON = ("json", "jsonb")
+_MOST_FITTING = 256
 
 
 class Encoder:
@@ -48,6 +49,8 @@ class Encoder:
                 f"{len(self._encodes)} parameters and {len(kinds)} values are in: {self._sql}"
             )
         if all(kind in passes for kind, passes in zip(kinds, self._passes, strict=True)):
+            if len(self._fitting) >= _MOST_FITTING:  # whoever calls chooses which values are null
+                self._fitting.clear()
             self._fitting.add(kinds)
             return values
         return [
