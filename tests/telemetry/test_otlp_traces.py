@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -137,3 +138,16 @@ def test_texts_of_any_length_are_carried_and_the_longest_are_cut(length: int) ->
     span = Span(shape, TraceContext(TRACE, SPAN, is_sampled=True), "", 1, 2, values=("x" * length,))
     ((_, read),) = decoded(span)
     assert len(attributes_of(read.attributes)["text"]) == min(length, 4096)
+
+
+def test_long_texts_that_never_come_again_leave_little_behind() -> None:
+    trace = TraceContext(TRACE, SPAN, is_sampled=True)
+    shape = Shape("a", "b", Kind.SERVER, {}, ("url.path",))
+    tracemalloc.start()
+    try:
+        for number in range(400):
+            path = f"/{number}" + "x" * 8000
+            ENCODER.encode([Span(shape, trace, "", 1, 2, values=(path,))], OFFSET_NS)
+        assert tracemalloc.get_traced_memory()[0] < 200_000
+    finally:
+        tracemalloc.stop()

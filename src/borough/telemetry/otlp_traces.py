@@ -20,6 +20,8 @@ _ERROR_TYPE = _ATTRIBUTES.of("error.type").encoded
 _TIMES_LENGTH, _ROOT_LENGTH, _CHILD_LENGTH = 24, 28, 38
 _LONGEST_DETAIL = 1024
 _MOST = 512
+_LONGEST_KNOWN = 256
+"""Strangers choose the paths of their requests: so many long ones of each shape would be a hundred megabytes."""
 
 
 class _Form:
@@ -41,9 +43,10 @@ class _Form:
         if found is None:
             named = zip(self._values, values, strict=False)
             found = b"".join([one(value) for one, value in named if value is not None])
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[values] = found
+            if len(found) <= _LONGEST_KNOWN:
+                if len(self._known) >= _MOST:
+                    self._known.clear()
+                self._known[values] = found
         return found
 
 
