@@ -1,6 +1,9 @@
 """A failing event holds up its key and nobody else, and ends as a dead letter that can be replayed."""
 
 import asyncio
+import gc
+import logging
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,33 @@ async def test_a_failing_event_is_parked_and_the_position_goes_on(tmp_path: Path
         assert await mail.store.all(
             tuple[int, bool], "select attempts, due is null from borough_parked order by number"
         ) == [(2, False), (0, True), (0, True)]
+
+
+class Ill(Exception):
+    """What fails, and holds all that its handler had at hand."""
+
+
+async def test_of_many_events_that_are_parked_only_few_stay_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "borough.events")  # pytest keeps what is logged
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        raised: weakref.WeakSet[Ill] = weakref.WeakSet()
+
+        async def hear(_event: Placed, _tx: Any) -> None:
+            raised.add(error := Ill())
+            raise error
+
+        late = Retries(quick=2, quick_waits=QUICK.quick_waits, parked_waits=Backoff(600, 900))
+        relay, consumer = stage.relay(orders), consumer_of(stage, mail, hear, late)
+        await consumer.register()
+        async with running(relay, consumer):
+            await place_all(orders, *((number, f"customer {number}") for number in range(100)))
+            await until(stage, lambda: consumer.parked == 100)
+            gc.collect()
+            assert 0 < len(raised) < 50
+        assert consumer.failed == 200
 
 
 async def test_parked_events_are_handled_in_order_once_the_handler_is_mended(

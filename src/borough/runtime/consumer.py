@@ -40,7 +40,7 @@ _log = logging.getLogger("borough.events")
 
 _PATIENCE_LEASES = 3
 """Who does not take a role that is free for so long is not there."""
-_GIVEN_UP_AT_MOST = 20
+_TOLD_AT_MOST = 20
 
 
 class Progress(NamedTuple):
@@ -88,8 +88,8 @@ class Consumer:
         self.buried = 0
         self.missed = 0
         self.failures: dict[str, tuple[int, BaseException]] = {}
-        """Events that have failed and will be tried again: attempts so far, and the last error."""
-        self.given_up: deque[str] = deque(maxlen=_GIVEN_UP_AT_MOST)
+        """The last events that have failed and will be tried again: attempts so far, and the last error."""
+        self.given_up: deque[str] = deque(maxlen=_TOLD_AT_MOST)
         """A sentence for each of the last dead letters, for who asks whether all was handled."""
         self.terms = terms or InboxTerms()
         self.broker = broker
@@ -148,6 +148,15 @@ class Consumer:
         `run` returns when running ones have ended or their grace is over.
         """
         self.stopping.set()
+
+    def fail(self, event_id: str, attempts: int, error: BaseException) -> None:
+        """Count an attempt that has failed."""
+        self.failed += 1
+        failures = self.failures
+        failures.pop(event_id, None)
+        if len(failures) >= _TOLD_AT_MOST:  # each holds all that its handler had at hand
+            del failures[next(iter(failures))]
+        failures[event_id] = attempts, error
 
     def bury(self, event_id: str, attempts: int, error: BaseException) -> None:
         """Count a dead letter."""

@@ -242,8 +242,7 @@ class Course:
         """Let the event and what follows it wait, put it aside, or give it up."""
         message = entry.item
         retries = self._terms.retries
-        self._consumer.failed += 1
-        self._consumer.failures[message.id] = (attempts, error)
+        self._consumer.fail(message.id, attempts, error)
         verdict = retries.judge(attempts, hopeless=isinstance(error, _HOPELESS))
         if _is_innocent(error):
             verdict = Verdict.AGAIN
@@ -392,8 +391,7 @@ class Course:
 
     async def _failed_again(self, parked: ParkedEvent, attempts: int, error: BaseException) -> None:
         consumer, retries = self._consumer, self._terms.retries
-        consumer.failed += 1
-        consumer.failures[parked.event_id] = (attempts, error)
+        consumer.fail(parked.event_id, attempts, error)
         verdict = retries.judge(attempts, hopeless=isinstance(error, _HOPELESS))
         if _is_innocent(error):
             attempts -= 1
