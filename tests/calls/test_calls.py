@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from inspect import signature
 
@@ -139,6 +140,26 @@ async def test_cancelling_a_call_cancels_its_handler(running: Running) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await running.service("depot").cancelled.wait()
+
+
+def _cancelled_tasks() -> int:
+    gc.collect()
+    return sum(isinstance(each, asyncio.Task) and each.cancelled() for each in gc.get_objects())
+
+
+async def test_calls_that_were_cancelled_leave_nothing_in_memory(running: Running) -> None:
+    service, before = running.service("depot"), _cancelled_tasks()
+    for _ in range(20):
+        service.waiting.clear()
+        task = asyncio.ensure_future(_awaited(running))
+        async with asyncio.timeout(5):
+            await service.waiting.wait()
+        service.cancelled.clear()
+        task.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([task])
+            await service.cancelled.wait()
+    assert _cancelled_tasks() < before + 10
 
 
 async def _awaited(running: Running) -> None:

@@ -28,6 +28,7 @@ from borough.runtime.parking import ParkedEvent, Parking
 from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.trace import TraceContext
+from borough.transports.callee import this_task
 
 __all__ = ["Handling", "Outcome"]
 
@@ -101,18 +102,15 @@ class Handling:
         """
         with self._sight.delivery(message, attempt) as delivery:
             event = self._begin(message, delivery)
-            try:
-                async with asyncio.timeout(self._terms.deadline_s):
-                    if self._handler.takes_transaction:
-                        outcome = await self._with_transaction(
-                            event, lambda tx: self._enter(tx, message, lease, message.key)
-                        )
-                    else:
-                        outcome = await self._without_transaction(message, event, lease)
-                delivery.outcome = outcome.value
-                return outcome
-            finally:
-                _let_go()
+            async with asyncio.timeout(self._terms.deadline_s):
+                if self._handler.takes_transaction:
+                    outcome = await self._with_transaction(
+                        event, lambda tx: self._enter(tx, message, lease, message.key)
+                    )
+                else:
+                    outcome = await self._without_transaction(message, event, lease)
+            delivery.outcome = outcome.value
+            return outcome
 
     async def handle_parked(self, parked: ParkedEvent, parking: Parking, lease: Lease) -> Outcome:
         """Handle an event that was put aside; its effects commit with its removal."""
@@ -128,17 +126,14 @@ class Handling:
 
         with self._sight.delivery(message, parked.attempts + 1) as delivery:
             event = self._begin(message, delivery)
-            try:
-                async with asyncio.timeout(self._terms.deadline_s):
-                    if self._handler.takes_transaction:
-                        outcome = await self._with_transaction(event, remove)
-                    else:
-                        await self._handler.function(event)
-                        outcome = await self._in_one(remove)
-                delivery.outcome = outcome.value
-                return outcome
-            finally:
-                _let_go()
+            async with asyncio.timeout(self._terms.deadline_s):
+                if self._handler.takes_transaction:
+                    outcome = await self._with_transaction(event, remove)
+                else:
+                    await self._handler.function(event)
+                    outcome = await self._in_one(remove)
+            delivery.outcome = outcome.value
+            return outcome
 
     async def is_done(self, message: Message) -> bool:
         """Whether the inbox has it."""
@@ -171,7 +166,7 @@ class Handling:
             made={},
         )
         force_setattr(call, "armed", call.deadline)
-        force_setattr(call, "armed_in", asyncio.current_task())
+        force_setattr(call, "armed_in", this_task())
         return call
 
     async def _with_transaction(
@@ -237,10 +232,3 @@ class Handling:
             int, _BEHIND, handler.name, handler.generation, self._topic, key
         )
         return found is not None
-
-
-def _let_go() -> None:
-    """The collector does not look into a `Call`: it must not hold the task in whose context it is."""
-    call = CURRENT.get()
-    if call is not None:
-        force_setattr(call, "armed_in", None)

@@ -24,7 +24,7 @@ from borough.runtime.reruns import rerun
 from borough.services.context import CURRENT, Call, WorkPool
 from borough.telemetry.recorder import start_trace
 from borough.telemetry.span import Kind, Shape
-from borough.transports.callee import is_cancelled
+from borough.transports.callee import is_cancelled, this_task
 from borough.transports.sight import failure_of
 
 __all__ = ["Schedule", "ScheduledHandler"]
@@ -173,7 +173,7 @@ class Schedule:
             pool=self._pool,
         )
         force_setattr(call, "armed", call.deadline)
-        force_setattr(call, "armed_in", asyncio.current_task())
+        force_setattr(call, "armed_in", this_task())
         context = copy_context()
         context.run(CURRENT.set, call)
         if handler.takes_transaction:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, cast
+from weakref import ReferenceType
 
 import msgspec
 
@@ -99,7 +100,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """The service's threads."""
     armed: float = NO_DEADLINE
     """The earliest deadline for which a timer runs already, in the task `armed_in`."""
-    armed_in: object = None
+    armed_in: ReferenceType[Any] | None = None
+    """Weakly: the collector does not look into a `Call`, and a cancelled task would keep itself alive by it."""
     mark: object = None
     """What a keyed operation holds its key with."""
     is_remote: bool = False

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, Protocol, cast
+from weakref import ReferenceType, ref
 
 from msgspec.structs import force_setattr
 
@@ -33,7 +34,7 @@ from borough.telemetry.trace import TraceContext
 from borough.transports.failures import Failures
 from borough.transports.sight import Sight
 
-__all__ = ["Callee", "KeyedRun", "is_cancelled", "unreached"]
+__all__ = ["Callee", "KeyedRun", "is_cancelled", "this_task", "unreached"]
 
 _log = logging.getLogger("borough.calls")
 _ENDED = object()
@@ -179,7 +180,7 @@ class Callee:
         """From here on the call has a timer of its own, in this task, should it wait."""
         task = asyncio.current_task(self._running())
         force_setattr(call, "armed", call.deadline)
-        force_setattr(call, "armed_in", task)
+        force_setattr(call, "armed_in", None if task is None else ref(task))
         return task
 
     def _rest(
@@ -188,8 +189,10 @@ class Callee:
         """What is left of a handler that waits, until the deadline; `task` is where it was just armed."""
         loop = self._running()
         # A timer of another task does not reach a call that a handler's own task makes.
-        if task is None and call.armed_in is not (current := asyncio.current_task(loop)):
-            task = current
+        if task is None:
+            armed_in, current = call.armed_in, asyncio.current_task(loop)
+            if armed_in is None or armed_in() is not current:
+                task = current
         return rest if task is None else self._timed(rest, call, task, loop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -354,6 +357,12 @@ def unreached(operation: Operation, detail: str) -> Unavailable:
     error = Unavailable(detail)
     error.about = operation.wire_name
     return error
+
+
+def this_task() -> ReferenceType[Any] | None:
+    """The task that runs here, as a `Call` has it that is armed in it."""
+    task = asyncio.current_task()
+    return None if task is None else ref(task)
 
 
 def is_cancelled() -> bool:
