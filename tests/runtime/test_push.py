@@ -27,6 +27,14 @@ from tests.runtime.bakery import ENVIRONMENT, Bakery, BakeryService, bakery, caf
 PUSH = "bakery.push-cafe"
 
 
+class Eager(SystemClock):
+    """Draws long waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.random.random = lambda: 0.75  # type: ignore[method-assign]
+
+
 class Killable:
     """A receiver in a process of its own, which writes down what it hears before it says so."""
 
@@ -172,6 +180,24 @@ async def test_one_that_is_busy_is_left_alone_for_as_long_as_it_says(tmp_path: P
         await running.client(Bakery).bake("left", 0)
         await running.quiet()
     assert at[1] - at[0] >= 1.0
+
+
+async def test_one_that_is_busy_and_asks_for_no_wait_is_left_alone_for_longer_each_time(
+    tmp_path: Path,
+) -> None:
+    async def busy() -> Response:
+        return Response(503, ((b"retry-after", b"0"),))
+
+    async with (
+        cafe() as (receiver, url),
+        start(bakery(tmp_path, url), clock=Eager()) as running,
+    ):
+        receiver.answers = [busy] * 4
+        began = time.monotonic()
+        await running.client(Bakery).bake("left", 0)
+        await running.quiet()
+        assert time.monotonic() - began >= 1.0, "0.075, 0.15, 0.3 and 0.6 s"
+    assert len(receiver.asked) == 5
 
 
 async def test_one_that_does_not_answer_in_time_is_asked_again(tmp_path: Path) -> None:

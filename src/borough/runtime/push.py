@@ -129,15 +129,14 @@ class Receiver:
         except CallError as error:
             raise PushFailed(f"{self._name}: {error}") from error
 
-    def _is_away(self, why: str, wait_s: float | None = None) -> EventSpared:
+    def _is_away(self, why: str, asked_s: float | None = None) -> EventSpared:
         now = self._clock.monotonic()
         if now >= self._away_until:  # those that were under way with the first one say nothing new
             if not self._looks:
                 _log.warning("%s takes no events now, and they wait: %s", self._name, why)
             self._looks += 1
-            if wait_s is None:
-                wait_s = _LOOK.delay_s(self._looks, self._clock.random.random())
-            self._away_until = now + wait_s
+            own_s = _LOOK.delay_s(self._looks, self._clock.random.random())
+            self._away_until = now + max(asked_s or 0.0, own_s)  # many who are busy say 0
         return EventSpared(f"{self._name} takes no events now: {why}", self._away_until - now)
 
     def _is_back(self) -> None:
