@@ -25,7 +25,7 @@ from borough.transports.grpc.health import HEALTH
 from borough.transports.grpc.methods import Method
 from borough.transports.grpc.offer import Talk
 from borough.transports.grpc.statuses import Code, Failure, failure_of
-from borough.transports.grpc.wire import trailers_of
+from borough.transports.grpc.wire import sentence_of, trailers_of
 from borough.transports.http.door import problem_response
 from borough.transports.http.message import Connection
 
@@ -263,7 +263,7 @@ class GrpcConnection(H2ServerProtocol):
                         async with asyncio.timeout(body_s):
                             await call.write(message)
         except NotFound as error:
-            return Failure(trailers_of(Code.NOT_FOUND, error.detail))
+            return Failure(trailers_of(Code.NOT_FOUND, sentence_of(error.detail)))
         except DecodeError:
             raise InvalidRequest(f"The message is none that {path} takes") from None
         except TimeoutError:  # who asks reads no answers

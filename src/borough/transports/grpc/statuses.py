@@ -20,7 +20,7 @@ from google.rpc.status_pb2 import Status
 
 from borough.contracts.proto_names import snake
 from borough.transports.grpc.methods import fields_named
-from borough.transports.grpc.wire import trailers_of
+from borough.transports.grpc.wire import ROOM_BYTES, in_base64, sentence_of, trailers_of
 from borough.transports.http.message import Response
 
 __all__ = ["Code", "Failure", "failure_of"]
@@ -63,7 +63,7 @@ _CODES = {
 }
 _KEY_IN_USE = "key-in-use"
 _MOST_BYTES = 4 * 1024
-"""Of details: a caller takes 8 KiB of trailers unless it asks for more, and base64 makes a third more."""
+"""Of details; base64 makes a third more, and the sentence has what is left of a caller's limit."""
 _OWN_DOMAIN = "borough"
 
 
@@ -81,12 +81,15 @@ def failure_of(response: Response, own: Any = None) -> Failure:
     document = msgspec.json.decode(body, type=dict[str, Any])
     after = next((value for name, value in response.headers if name == b"retry-after"), b"")
     retry_after_s = int(after) if after.isdigit() else None
-    code, sentence = str(document["code"]), str(document["detail"])
+    code = str(document["code"])
     kind = Code.ABORTED if code == _KEY_IN_USE else _code_of(response.status)
     details = [] if own is None else [own]
     details += _details(document, code, retry_after_s)
     details.append(HttpBody(content_type="application/problem+json", data=body))
-    told = Status(code=kind, message=sentence, details=_fitting(details)).SerializeToString()
+    fitting = _fitting(details)
+    room = ROOM_BYTES - in_base64(sum(each.ByteSize() for each in fitting))
+    sentence = sentence_of(str(document["detail"]), room)
+    told = Status(code=kind, message=sentence, details=fitting).SerializeToString()
     pushback_ms: int | None = None
     if kind is Code.UNAVAILABLE or document.get("retryable"):
         # A client that repeats by its own rules is told whether, and when.
@@ -127,7 +130,7 @@ def _fitting(details: Sequence[Any]) -> list[AnyMessage]:
     for each in details:
         one = AnyMessage()
         one.Pack(each)
-        left -= one.ByteSize()
-        if left >= 0:
+        if one.ByteSize() <= left:
+            left -= one.ByteSize()
             packed.append(one)
     return packed

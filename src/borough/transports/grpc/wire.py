@@ -8,7 +8,18 @@ from urllib.parse import quote
 
 from borough.errors import InvalidRequest, TooLarge
 
-__all__ = ["HEADERS", "OK", "head_of", "message_of", "messages_in", "read_timeout_s", "trailers_of"]
+__all__ = [
+    "HEADERS",
+    "OK",
+    "ROOM_BYTES",
+    "head_of",
+    "in_base64",
+    "message_of",
+    "messages_in",
+    "read_timeout_s",
+    "sentence_of",
+    "trailers_of",
+]
 
 HEADERS = {"content-type": "application/grpc", "grpc-accept-encoding": "identity"}
 OK = {"grpc-status": "0"}
@@ -16,6 +27,11 @@ _HEAD = 5
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])\Z")
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _PLAIN = "".join(chr(number) for number in range(0x20, 0x7F) if chr(number) != "%")
+_CUT = "..."
+_MOST_OF_ONE = 4 * 3 + 6
+"""What a character takes there: four bytes, once as %XX and once in base64."""
+ROOM_BYTES = 7 * 1024 + 512
+"""For what is said of a problem: a caller takes 8 KiB of trailers unless it asks for more."""
 
 
 def head_of(message: bytes) -> bytes:
@@ -58,6 +74,25 @@ def read_timeout_s(value: bytes) -> float:
     if found is None:
         raise InvalidRequest("grpc-timeout must be up to eight digits and one of H, M, S, m, u, n")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def sentence_of(text: str, room: int = ROOM_BYTES) -> str:
+    """What of a sentence fits into so many bytes of trailers: it stands in the message and in the details."""
+    if _MOST_OF_ONE * len(text) <= room:
+        return text
+    left, fits = room, 0
+    for at, character in enumerate(text):
+        left -= len(quote(character, safe=_PLAIN)) + in_base64(len(character.encode()))
+        if left < 0:
+            return text[:fits] + _CUT
+        if left >= 3 * len(_CUT):
+            fits = at + 1
+    return text
+
+
+def in_base64(size: int) -> int:
+    """How many bytes as text so many become, at most."""
+    return (4 * size + 2) // 3
 
 
 def trailers_of(
