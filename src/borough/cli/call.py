@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import codecs
 import difflib
 import sys
+from collections.abc import AsyncIterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -266,17 +268,38 @@ async def _send(
     try:
         if operation.stream:
             async with client.stream(*request, deadline=deadline) as stream:
-                content = b""
-                async for chunk in stream:
-                    if stream.status < 300:
-                        sys.stdout.write(chunk.decode())
-                        sys.stdout.flush()
-                    content += chunk if stream.status >= 300 else b""
-                return _show(options, stream.status, content)
+                if stream.status < 300:
+                    return _show_end(await _printed(stream))
+                return _show(options, stream.status, b"".join([each async for each in stream]))
         response = await client.send(*request, deadline=deadline)
         return _show(options, response.status, response.body)
     finally:
         await client.close()
+
+
+async def _printed(stream: AsyncIterable[bytes]) -> bytes:
+    """Print lines as they come, a long one in parts; returns the last one, also one that is not whole."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    left = last = b""
+    async for chunk in stream:
+        sys.stdout.write(decode(chunk))
+        sys.stdout.flush()
+        *lines, left = (left + chunk).split(b"\n")
+        last = lines[-1] if lines else last
+    return left or last
+
+
+def _show_end(line: bytes) -> int:
+    """Whether the last line of a stream, which is printed, says that all is there; tells why not."""
+    try:
+        end = msgspec.json.decode(line, type=_End)
+    except UNREADABLE:
+        end = _End()
+    if end.problem is not None:
+        _tell(int(end.problem.get("status", 0)), end.problem)
+    elif not end.end:
+        complain("borough: the stream was cut off: it has no last line")
+    return 0 if end.end else 1
 
 
 def _show(options: argparse.Namespace, status: int, body: bytes) -> int:
@@ -287,10 +310,19 @@ def _show(options: argparse.Namespace, status: int, body: bytes) -> int:
     if options.json:
         print(body.decode())
     try:
-        document = msgspec.json.decode(body)
-        title, detail = str(document.get("title")), str(document.get("detail"))
-        said = detail if detail.startswith(title) else f"{title}: {detail}"
-        print(f"borough: {status} {said}", file=sys.stderr)
-    except (AttributeError, *UNREADABLE):
-        print(f"borough: {status}", file=sys.stderr)
+        _tell(status, msgspec.json.decode(body, type=dict[str, Any]))
+    except UNREADABLE:
+        complain(f"borough: {status}")
     return 1
+
+
+def _tell(status: int, document: Mapping[str, Any]) -> None:
+    title, detail = str(document.get("title")), str(document.get("detail"))
+    complain(f"borough: {status} {detail if detail.startswith(title) else f'{title}: {detail}'}")
+
+
+class _End(msgspec.Struct):
+    """The last line of a stream."""
+
+    end: bool = False
+    problem: dict[str, Any] | None = None
