@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,25 @@ def test_reload_drains_its_child_when_it_is_stopped(root: Path) -> None:
         assert ran.ended()[0] == 0
     with pytest.raises(ProcessLookupError):
         os.kill(ran.ready["pid"], 0)
+
+
+@pytest.fixture
+def unheard() -> Iterator[None]:
+    """What is started by `nohup` does not hear that the terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("unheard")
+def test_reload_that_is_started_by_nohup_goes_on_when_the_terminal_is_closed(root: Path) -> None:
+    with running(root, "--reload") as ran:
+        ran.process.send_signal(signal.SIGHUP)
+        place = root / "notes" / "service.py"
+        place.write_text("# nothing\n" + place.read_text())
+        ran.said("starting anew")
+        assert ready_line(ran.process)["pid"] != ran.ready["pid"]
+        assert ran.stop()[0] == 0
 
 
 def test_a_mock_serves_a_contract_without_a_class(root: Path) -> None:

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
+from borough.cli.signals import hangs_up
 from borough.errors import ConfigurationError
 from borough.runtime.configuration import CONFIGURATION_FILE
 from borough.runtime.distributions import place_in
@@ -37,7 +38,7 @@ def run_and_reload(path: Path) -> int:
     # As this process was started: another way in may have another sys.path.
     command = [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
     stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up() else [])):
         signal.signal(number, lambda number, _frame: stopped.append(number))
     folders = _watched(path)
     seen = _marks(folders)
