@@ -67,3 +67,17 @@ def test_a_version_that_fails_well_above_the_other_is_much_worse() -> None:
     assert not is_much_worse(Tally(100, 5), Tally(100, 0))
     assert not is_much_worse(Tally(100, 20), Tally(100, 10))
     assert is_much_worse(Tally(100, 30), Tally(100, 10))
+
+
+@given(st.integers(0, 1000), st.integers(0, 100), st.integers(0, 1000), st.integers(0, 100))
+def test_a_replica_that_was_begun_anew_has_never_answered_less_than_nothing(
+    requests: int, failures: int, requests_before: int, failures_before: int
+) -> None:
+    now = Tally(requests + failures, failures)
+    lately = now.since(Tally(requests_before + failures_before, failures_before))
+    assert min(lately.requests, lately.failures) >= 0
+
+
+def test_an_old_replica_that_was_begun_anew_does_not_make_the_new_version_worse() -> None:
+    old = Tally(1100, 40).since(Tally(1000, 100))
+    assert not is_much_worse(Tally(200, 8), old)

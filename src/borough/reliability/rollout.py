@@ -68,7 +68,9 @@ class Tally(msgspec.Struct, frozen=True):
         return Tally(self.requests + other.requests, self.failures + other.failures)
 
     def since(self, before: Tally) -> Tally:
-        """What came after `before`."""
+        """What came after `before`; all of a process that was begun anew since, and so counts from zero."""
+        if self.requests < before.requests or self.failures < before.failures:
+            return self
         return Tally(self.requests - before.requests, self.failures - before.failures)
 
     @property
