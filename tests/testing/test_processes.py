@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ from borough.clock import SystemClock
 from borough.errors import BoroughError, ConfigurationError, Forbidden, Unavailable
 from borough.runtime.system import System, contract_classes, needed_contracts
 from borough.testing import ManualClock, NotQuiet, calls, fake, start
-from tests.fleet.village import CLERK_SERVICE, write_elsewhere, write_village
+from tests.fleet.village import CLERK_SERVICE, is_alive, write_elsewhere, write_village
 
 
 def contract(root: Path, service: str) -> Any:
@@ -89,6 +90,29 @@ async def test_what_only_one_process_can_have_is_refused(root: Path) -> None:
             village.database("clerk")
         with pytest.raises(Unavailable, match="clerk"):
             await village.client(contract(root, "clerk")).heard()
+
+
+async def test_who_gives_up_a_look_into_a_database_takes_it_from_nobody(root: Path) -> None:
+    clerk = contract(root, "clerk")
+    async with start(root, mode="processes") as village:
+        pids = await village.client(clerk).pids()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await village.database("ledger").one(int, "select 1")
+        assert await village.database("ledger").one(int, "select 1") == 1
+    assert not [pid for pid in (pids.clerk, pids.ledger) if is_alive(pid)]
+
+
+async def test_no_process_is_left_where_a_database_cannot_be_looked_into(root: Path) -> None:
+    clerk = contract(root, "clerk")
+    async with start(root, mode="processes") as village:
+        pids = await village.client(clerk).pids()
+        place = village.data_folder / "ledger.db"
+        place.rename(place.with_suffix(".gone"))
+        place.mkdir()
+        with pytest.raises(ConfigurationError, match="ledger"):
+            await village.database("ledger").one(int, "select 1")
+    assert not [pid for pid in (pids.clerk, pids.ledger) if is_alive(pid)]
 
 
 TICKING = (

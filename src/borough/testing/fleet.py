@@ -168,7 +168,7 @@ class _Beside:
     async def opened(self) -> ServiceDatabase:
         if self._opening is None:
             self._opening = asyncio.ensure_future(self.store.open())
-        await self._opening
+        await asyncio.shield(self._opening)  # who gives up waiting takes it from nobody
         return self._database
 
     async def one(self, *question: Any) -> Any:
@@ -195,7 +195,7 @@ class _Beside:
 
     async def close(self) -> None:
         if self._opening is not None:
-            await self._opening
+            await asyncio.wait([self._opening])
             await self.store.close()
 
 
@@ -272,7 +272,9 @@ async def start_fleet(
         try:
             yield running
         finally:
-            await running.close()
-            await supervisor.stop()
+            try:
+                await running.close()
+            finally:
+                await supervisor.stop()
     finally:
         await process.stop()
