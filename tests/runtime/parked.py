@@ -36,7 +36,12 @@ class Bad:
 
 
 def consumer_of(
-    stage: Stage, place: Place, function: Any, retries: Retries = QUICK, **fields: Any
+    stage: Stage,
+    place: Place,
+    function: Any,
+    retries: Retries = QUICK,
+    deadline_s: float = 30.0,
+    **fields: Any,
 ) -> Consumer:
     handler = EventHandler(
         f"{place.name}.hear",
@@ -55,7 +60,7 @@ def consumer_of(
         place.leases,
         stage.clock,
         stage.activity,
-        terms=InboxTerms(retries=retries, source=source_name("shop", "orders")),
+        terms=InboxTerms(deadline_s, retries=retries, source=source_name("shop", "orders")),
     )
 
 

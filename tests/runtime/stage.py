@@ -30,6 +30,7 @@ from borough.runtime.event_handler import EventHandler
 from borough.runtime.leases import Leases
 from borough.runtime.pulse import Pulse
 from borough.runtime.relay import Relay
+from borough.services.context import CURRENT, NO_DEADLINE
 from borough.services.settings import Secret
 from borough.stores.schema import borough_migrations
 from borough.stores.sqlite import SqliteStore
@@ -181,11 +182,18 @@ async def staged(
 def made_store(folder: Path, name: str, clock: Clock) -> Store:
     """The database of a place."""
     if SERVER is None:
-        return SqliteStore(folder / f"{name}.db", clock=clock)
+        return SqliteStore(folder / f"{name}.db", clock=clock, deadline=_deadline)
     from borough.stores.postgres import PostgresStore
 
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:20]
-    return PostgresStore(Secret(f"{SERVER}/{name}_{digest}"), service=name, clock=clock)
+    url = Secret(f"{SERVER}/{name}_{digest}")
+    return PostgresStore(url, service=name, clock=clock, deadline=_deadline)
+
+
+def _deadline() -> float | None:
+    """That of the call at hand, as a host tells it."""
+    call = CURRENT.get()
+    return None if call is None or call.deadline == NO_DEADLINE else call.deadline
 
 
 class Runs(Protocol):

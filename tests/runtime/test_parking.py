@@ -200,6 +200,33 @@ async def test_a_secret_in_what_an_error_said_is_not_stored(tmp_path: Path) -> N
     assert NET.taken()  # the handler's error is logged, too, for whoever masks it there
 
 
+@pytest.mark.parametrize("takes_transaction", [True, False])
+async def test_an_event_whose_handler_never_ends_is_put_aside_and_given_up(
+    tmp_path: Path, takes_transaction: bool
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders, mail = await stage.place("orders"), await stage.place("mail")
+        heard: list[int] = []
+
+        async def hear(event: Placed, *_: Any) -> None:
+            heard.append(event.number)
+            if event.number == 1:
+                await asyncio.Event().wait()
+
+        consumer = consumer_of(
+            stage, mail, hear, deadline_s=0.5, takes_transaction=takes_transaction
+        )
+        await consumer.register()
+        relay = stage.relay(orders)
+        async with running(relay, consumer):
+            await place_all(orders, (1, "ann"), (2, "ann"), (3, "bob"))
+            await quiet(stage, relay, consumer)
+        assert {2, 3} <= set(heard)
+        ((error, _, attempts, cause, frame),) = await dead(mail)
+        assert (error, attempts, frame) == ("TimeoutError", 4, "test_parking.py:hear")
+        assert cause == "it had not ended after 0.5 s, and was cancelled"
+
+
 async def test_a_dead_event_holds_its_followers_where_the_handler_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -127,6 +127,22 @@ async def test_a_failed_run_is_logged_and_the_next_one_comes(
         assert "orders.sweep failed, again at its next time" in caplog.text
 
 
+async def test_a_run_that_has_used_up_its_time_is_noted(tmp_path: Path) -> None:
+    async with staged(tmp_path, clock := ManualClock()) as stage:
+        place = await stage.place("orders")
+        due, ran = clock.epoch_s() + 60.0, asyncio.Event()
+
+        async def sweep() -> None:
+            clock.advance(61.0)
+            ran.set()
+
+        async with running(schedule(place, clock, sweep, takes=False)):
+            await moved(clock, 60.0)
+            async with asyncio.timeout(5):
+                await ran.wait()
+        assert await place.store.one(float, "select last_run from borough_schedules") == due
+
+
 async def test_a_run_of_a_fenced_holder_commits_nothing(tmp_path: Path) -> None:
     async with staged(tmp_path, clock := ManualClock()) as stage:
         place = await stage.place("orders")

@@ -35,7 +35,7 @@ from borough.reliability.retries import Verdict
 from borough.reliability.settled_time import SettledTime
 from borough.runtime.envelope import EventUnreadable
 from borough.runtime.event_handler import EventRefused, EventSpared
-from borough.runtime.handling import Outcome
+from borough.runtime.handling import Outcome, lift_deadline
 from borough.runtime.inbox_ids import InboxIds
 from borough.runtime.parking import Grave, ParkedEvent, ParkingFull, grave_of, said_by
 from borough.runtime.pulse import Pulse
@@ -240,6 +240,7 @@ class Course:
 
     async def _failed(self, entry: Start[Message], attempts: int, error: BaseException) -> None:
         """Let the event and what follows it wait, put it aside, or give it up."""
+        lift_deadline()
         message = entry.item
         retries = self._terms.retries
         self._consumer.fail(message.id, attempts, error)
@@ -390,6 +391,7 @@ class Course:
             self._crowded = False
 
     async def _failed_again(self, parked: ParkedEvent, attempts: int, error: BaseException) -> None:
+        lift_deadline()
         consumer, retries = self._consumer, self._terms.retries
         consumer.fail(parked.event_id, attempts, error)
         verdict = retries.judge(attempts, hopeless=isinstance(error, _HOPELESS))

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
 from typing import Any
 
+import msgspec
 from msgspec.structs import force_setattr
 
 from borough.clock import Clock
@@ -26,11 +27,11 @@ from borough.runtime.inbox_ids import was_done_formerly
 from borough.runtime.leases import check_lease
 from borough.runtime.parking import ParkedEvent, Parking
 from borough.runtime.reruns import rerun
-from borough.services.context import CURRENT, Call, WorkPool
+from borough.services.context import CURRENT, NO_DEADLINE, Call, WorkPool
 from borough.telemetry.trace import TraceContext
 from borough.transports.callee import this_task
 
-__all__ = ["Handling", "Outcome"]
+__all__ = ["Handling", "Outcome", "lift_deadline"]
 
 # The row is only written while the lease is in force and nothing of the key is parked: one
 # statement drops duplicates, keeps order and fences.
@@ -102,15 +103,21 @@ class Handling:
         """
         with self._sight.delivery(message, attempt) as delivery:
             event = self._begin(message, delivery)
-            async with asyncio.timeout(self._terms.deadline_s):
-                if self._handler.takes_transaction:
-                    outcome = await self._with_transaction(
-                        event, lambda tx: self._enter(tx, message, lease, message.key)
-                    )
-                else:
-                    outcome = await self._without_transaction(message, event, lease)
-            delivery.outcome = outcome.value
-            return outcome
+            limit = asyncio.timeout(self._terms.deadline_s)
+            try:
+                async with limit:
+                    if self._handler.takes_transaction:
+                        outcome = await self._with_transaction(
+                            event, lambda tx: self._enter(tx, message, lease, message.key)
+                        )
+                    else:
+                        outcome = await self._without_transaction(message, event, lease)
+                delivery.outcome = outcome.value
+                return outcome
+            except TimeoutError as error:
+                if not limit.expired():  # the handler's own
+                    raise
+                raise _late(self._terms.deadline_s, error) from None
 
     async def handle_parked(self, parked: ParkedEvent, parking: Parking, lease: Lease) -> Outcome:
         """Handle an event that was put aside; its effects commit with its removal."""
@@ -126,14 +133,20 @@ class Handling:
 
         with self._sight.delivery(message, parked.attempts + 1) as delivery:
             event = self._begin(message, delivery)
-            async with asyncio.timeout(self._terms.deadline_s):
-                if self._handler.takes_transaction:
-                    outcome = await self._with_transaction(event, remove)
-                else:
-                    await self._handler.function(event)
-                    outcome = await self._in_one(remove)
-            delivery.outcome = outcome.value
-            return outcome
+            limit = asyncio.timeout(self._terms.deadline_s)
+            try:
+                async with limit:
+                    if self._handler.takes_transaction:
+                        outcome = await self._with_transaction(event, remove)
+                    else:
+                        await self._handler.function(event)
+                        outcome = await self._in_one(remove)
+                delivery.outcome = outcome.value
+                return outcome
+            except TimeoutError as error:
+                if not limit.expired():  # the handler's own
+                    raise
+                raise _late(self._terms.deadline_s, error) from None
 
     async def is_done(self, message: Message) -> bool:
         """Whether the inbox has it."""
@@ -232,3 +245,17 @@ class Handling:
             int, _BEHIND, handler.name, handler.generation, self._topic, key
         )
         return found is not None
+
+
+def lift_deadline() -> None:
+    """From here on the call at hand is over: what is done about its failure has all the time that it needs."""
+    call = CURRENT.get()
+    if call is not None:
+        CURRENT.set(msgspec.structs.replace(call, deadline=NO_DEADLINE))
+
+
+def _late(seconds: float, error: TimeoutError) -> TimeoutError:
+    """A handler was cancelled, where it stood then."""
+    late = TimeoutError(f"it had not ended after {seconds:g} s, and was cancelled")
+    cancelled = error.__cause__
+    return late if cancelled is None else late.with_traceback(cancelled.__traceback__)

@@ -18,6 +18,7 @@ from borough.clock import Clock
 from borough.errors import StoreError, TransactionConflict
 from borough.reliability.lease import Lease, LeaseLost
 from borough.runtime.database import ServiceDatabase
+from borough.runtime.handling import lift_deadline
 from borough.runtime.leases import Leases, check_lease, hold_lease
 from borough.runtime.pulse import Pulse, set_before
 from borough.runtime.reruns import rerun
@@ -181,10 +182,17 @@ class Schedule:
         else:
             work = self._free(lease, now)
         task = asyncio.create_task(_run(work), context=context, name=handler.name)
-        began, failure = clock.monotonic(), None
+        began, failure, limit = clock.monotonic(), None, asyncio.timeout(lasting_s)
         try:
-            async with asyncio.timeout(lasting_s):
+            async with limit:
                 await task
+        except TimeoutError as error:
+            failure = failure_of(error)
+            if not limit.expired():  # the handler's own
+                raise
+            raise TimeoutError(
+                f"it had not ended after {lasting_s:g} s, and was cancelled"
+            ) from error
         except BaseException as error:
             failure = failure_of(error)
             raise
@@ -208,6 +216,7 @@ class Schedule:
             await self._note(lease, now)
 
     async def _note(self, lease: Lease, now: float) -> None:
+        lift_deadline()
         try:
             async with self._database.store.transaction(serializable=False) as tx:
                 await hold_lease(tx, lease)
