@@ -272,8 +272,15 @@ class Kinds(Protocol):
     @get("/books")
     async def books(self) -> tuple[Book, ...]: ...
 
+    @get("/name")
+    async def name(self) -> str: ...
+
     @get("/nothing")
     async def nothing(self) -> None: ...
+
+
+class Odd(str):
+    """A text of a library of its own."""
 
 
 @pytest.mark.parametrize(
@@ -282,7 +289,9 @@ class Kinds(Protocol):
         ("count", 5, True),
         ("share", 5, "5"),
         ("day", datetime.date(2026, 1, 2), 5),
-        ("books", [Book(title="a")], Book(title="a")),
+        ("day", datetime.date(2026, 1, 2), datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)),
+        ("books", (Book(title="a"),), Book(title="a")),
+        ("name", "a", Odd("a")),
     ],
 )
 def test_a_value_is_looked_at_by_its_class(name: str, right: Any, wrong: Any) -> None:
@@ -291,6 +300,11 @@ def test_a_value_is_looked_at_by_its_class(name: str, right: Any, wrong: Any) ->
     assert fit.fitted(right) == right
     with pytest.raises(ServiceFailure, match=f"kinds.Kinds.{name} answered out of contract"):
         fit.fitted(wrong)
+
+
+def test_a_list_in_place_of_a_tuple_is_answered_as_a_tuple() -> None:
+    fit = find_fit(read_contract(Kinds).operations["books"])
+    assert fit.fitted([Book(title="a")]) == (Book(title="a"),)
 
 
 def test_an_operation_without_an_answer_answers_nothing_whatever_it_is_given() -> None:

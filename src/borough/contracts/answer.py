@@ -6,38 +6,18 @@ a struct will do, a number in place of it will not. What stands inside a value o
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
 from collections.abc import Mapping
 from typing import Any, cast
 
 import msgspec
-from msgspec import inspect as shape
 
+from borough.contracts.classes import classes_of, stands_for
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation
-from borough.contracts.portable import stands_for, struct_class, type_shape
+from borough.contracts.portable import type_shape
 from borough.errors import ServiceFailure
 
 __all__ = ["Fit", "find_fit"]
-
-_CLASSES: dict[type[shape.Type], tuple[type, ...]] = {
-    shape.NoneType: (type(None),),
-    shape.BoolType: (bool,),
-    shape.IntType: (int,),
-    shape.FloatType: (float, int),
-    shape.StrType: (str,),
-    shape.BytesType: (bytes,),
-    shape.DecimalType: (decimal.Decimal,),
-    shape.UUIDType: (uuid.UUID,),
-    shape.DateTimeType: (datetime.datetime,),
-    shape.DateType: (datetime.date,),
-    shape.ListType: (list, tuple),
-    shape.VarTupleType: (tuple, list),
-    shape.TupleType: (tuple, list),
-    shape.DictType: (dict,),
-}
 
 
 class Fit:
@@ -108,23 +88,4 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 
 def find_fit(operation: Operation) -> Fit:
     """What an operation answers."""
-    return Fit(operation, _classes(type_shape(operation.result)) or ())
-
-
-def _classes(found: shape.Type) -> tuple[type, ...] | None:
-    """The classes of the values of a type, the first of them the usual one; None if these cannot be listed."""
-    while isinstance(found, shape.Metadata):
-        found = found.type
-    if isinstance(found, shape.StructType):
-        return (struct_class(found),)
-    if isinstance(found, shape.EnumType):
-        return (found.cls,)
-    if not isinstance(found, shape.UnionType):
-        return _CLASSES.get(type(found))
-    known: list[type] = []
-    for each in found.types:
-        classes = _classes(each)
-        if classes is None:
-            return None
-        known += classes
-    return tuple(dict.fromkeys(known))
+    return Fit(operation, classes_of(type_shape(operation.result)) or ())

@@ -90,7 +90,7 @@ def text_conversion(kind: Any) -> Callable[[Any], Any]:
     leaves = [*_leaves(type_shape(kind))]
 
     def choose(text: Any) -> Any:
-        """A choice is looked for before a number or null."""
+        """What is written as a text is looked for before a number, which has no -0, or null."""
         try:
             return exact(text)
         except msgspec.ValidationError:
@@ -103,7 +103,7 @@ def text_conversion(kind: Any) -> Callable[[Any], Any]:
 
     if any(isinstance(leaf, shape.DateTimeType) for leaf in leaves):
         return tell_time
-    return choose if any(map(_has_a_null_text, leaves)) else lax
+    return choose if any(map(_is_a_text_itself, leaves)) else lax
 
 
 def _leaves(found: shape.Type) -> Iterator[shape.Type]:
@@ -123,9 +123,11 @@ def _leaves(found: shape.Type) -> Iterator[shape.Type]:
         yield from _leaves(part)
 
 
-def _has_a_null_text(leaf: shape.Type) -> bool:
-    """Whether it has the text `null`, in which msgspec sees no value at all."""
+def _is_a_text_itself(leaf: shape.Type) -> bool:
+    """Whether it is a `Decimal`, or has the text `null`, in which msgspec sees no value at all."""
     values: list[Any] = []
+    if isinstance(leaf, shape.DecimalType):
+        return True
     if isinstance(leaf, shape.EnumType):
         values += [each.value for each in cast("Any", leaf.cls)]
     elif isinstance(leaf, shape.LiteralType):

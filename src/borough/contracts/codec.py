@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
+from borough.contracts.argument import find_written
 from borough.contracts.carried import (
     header_text,
     path_text,
@@ -26,7 +27,7 @@ from borough.contracts.finite import Look, find_endless, find_unfit, refuse_endl
 from borough.contracts.marks import Reply
 from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import type_shape
-from borough.contracts.problem import Problem, members_of
+from borough.contracts.problem import Problem, made_of, members_of
 from borough.contracts.strict import Oversight, find_oversight
 from borough.contracts.unreadable import UNREADABLE, pointer_of, reason_of
 from borough.contracts.whole import LARGEST, written_whole
@@ -55,6 +56,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD = re.compile(r"(?:[\x21-\x7e\xa0-\xff](?:[\t\x20-\x7e\xa0-\xff]*[\x21-\x7e\xa0-\xff])?)?")
 _ETAG = re.compile(r"[\x21\x23-\x7e]*")
 _IN_BODY = ("field", "body")
+_AS_TEXT = ("path", "query", "header", "cookie")
 _COOKIE_SAFE = "!#$&'()*+-./:<=>?@[]^_`{|}~"
 
 
@@ -86,6 +88,7 @@ class Codec:
         "_slots",
         "_sources",
         "_unfit_result",
+        "_written_as_text",
         "operation",
     )
 
@@ -100,6 +103,8 @@ class Codec:
         self._endless_arguments = [
             (index, name, look) for index, (name, look) in enumerate(looks) if look is not None
         ]
+        written = [(each.name, find_written(operation, each)) for each in operation.parameters]
+        self._written_as_text = {name: look for name, look in written if look is not None}
         result = operation.result
         self._endless_result = find_endless(result)
         self._unfit_result = find_unfit(result)
@@ -221,8 +226,10 @@ class Codec:
         fields: dict[str, Any] | None = None
         body: bytes | None = None
         content_type = b"application/json"
-        for parameter, value in zip(self._parameters, arguments, strict=True):
-            place = parameter.place
+        for parameter, argument in zip(self._parameters, arguments, strict=True):
+            place, value = parameter.place, argument
+            if place in _AS_TEXT and argument is not None and argument is not msgspec.UNSET:
+                value = self._written_as_text[parameter.name].fitted(argument)
             if place == "field":
                 if fields is None:
                     fields = {}
@@ -311,7 +318,7 @@ class Codec:
             raise ServiceFailure(
                 f"{self.operation.wire_name} raised {code} out of contract: {error}"
             ) from None
-        return kind(**{name: getattr(payload, name) for name in payload.__struct_fields__})
+        return made_of(kind, payload)
 
     def code_of(self, problem: Problem) -> str | None:
         """The wire code of a declared problem; None where the operation does not declare this class."""

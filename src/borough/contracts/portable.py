@@ -16,13 +16,11 @@ from msgspec import inspect as shape
 
 __all__ = [
     "is_key",
-    "is_plain",
     "is_scalar",
     "is_settled",
     "json_value",
     "marks_in",
     "may_be_unset",
-    "stands_for",
     "strange_marks",
     "struct_class",
     "type_shape",
@@ -103,36 +101,6 @@ def is_settled(kind: Any) -> bool:
             return False
         waiting.extend(_children(found))
     return True
-
-
-def is_plain(kind: Any) -> type | None:
-    """The class to which a settled value must belong, for a cheap check; None if not just one."""
-    if may_be_unset(kind):  # of which msgspec's view of the type says nothing
-        return None
-    found = type_shape(kind)
-    if isinstance(found, shape.StructType):
-        return struct_class(found)
-    plain: dict[type[shape.Type], type] = {
-        shape.IntType: int,
-        shape.StrType: str,
-        shape.BoolType: bool,
-        shape.BytesType: bytes,
-    }
-    return plain.get(type(found))
-
-
-def stands_for(value: Any, kind: type) -> bool:
-    """Whether a value that is none of this class itself, but of a subclass, will do where that is asked for.
-
-    A bool is no number; a struct with a tag of its own is another one to whoever reads it. Among the members of
-    an array a tag has a place, and is missed or read as something else where only one of both has it.
-    """
-    if not isinstance(value, kind) or isinstance(value, bool):
-        return isinstance(value, bool) and kind is bool
-    if not (isinstance(value, msgspec.Struct) and issubclass(kind, msgspec.Struct)):
-        return True
-    asked, own = kind.__struct_config__, value.__struct_config__
-    return asked.tag == own.tag or (None in (asked.tag, own.tag) and not asked.array_like)
 
 
 def json_value(value: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import msgspec
 
-__all__ = ["RESERVED_MEMBERS", "Problem", "members_of", "wire_names"]
+__all__ = ["RESERVED_MEMBERS", "Problem", "made_of", "members_of", "wire_names"]
 
 RESERVED_MEMBERS = frozenset(
     {"type", "title", "status", "detail", "instance", "code", "trace_id", "errors", "retryable"}
@@ -25,7 +25,14 @@ class _Payload(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _rebuild(kind: type[Problem], values: dict[str, Any]) -> Problem:
-    return kind(**values)
+    problem = kind.__new__(kind)  # without a constructor of its own, which takes what it likes
+    Problem.__init__(problem, **values)
+    return problem
+
+
+def made_of(kind: type[Problem], payload: msgspec.Struct | Problem) -> Problem:
+    """A problem with the fields that were read of it, or that another has which inherits from it."""
+    return _rebuild(kind, {name: getattr(payload, name) for name in kind.payload.__struct_fields__})
 
 
 @dataclass_transform(kw_only_default=True)

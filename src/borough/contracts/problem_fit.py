@@ -14,28 +14,37 @@ import msgspec
 
 from borough.contracts.codec import JSON
 from borough.contracts.finite import Look, find_unfit
-from borough.contracts.problem import Problem, members_of
+from borough.contracts.problem import Problem, made_of, members_of
 
-__all__ = ["find_misfit"]
+__all__ = ["as_read", "find_misfit"]
 
 
 def find_misfit(problem: Problem) -> str | None:
     """What is wrong with its fields; None where all of them can be read as they are declared."""
+    try:
+        as_read(problem)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def as_read(problem: Problem) -> Problem:
+    """The problem as a reader on the other side of a wire finds it. Raises `ValueError` where none would."""
     payload = problem.payload
     if not payload.__struct_fields__:
-        return None
+        return problem
     decode, look = _compiled(payload)
     try:
         if look is not None:
             found = look(payload(**problem.values))
             if found is not None:
-                return f"{found[0]} at #{found[1]}"
-        decode(JSON.encode(members_of(problem)))
+                raise msgspec.ValidationError(f"{found[0]} at #{found[1]}")
+        read = decode(JSON.encode(members_of(problem)))
+        return made_of(type(problem), read).with_traceback(problem.__traceback__)
     except (msgspec.MsgspecError, TypeError) as error:
-        return str(error)
+        raise ValueError(str(error)) from None
     except Exception as error:  # of a class of the service's own, whose insides no caller sees
-        return type(error).__name__
-    return None
+        raise ValueError(type(error).__name__) from None
 
 
 @cache  # there are as many as contracts declare

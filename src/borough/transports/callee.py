@@ -119,7 +119,7 @@ class Callee:
         """Run the handler for `call`. Raises its declared problems or a `CallError`, nothing else."""
         expected = self._expected
         if expected is not None and type(arguments[0]) is not expected.kind:
-            expected.look_again(arguments[0])
+            arguments = (expected.fitted(arguments[0]),)
         gate, sight, monotonic = self.gate, self.sight, self._monotonic
         began = monotonic()
         if began >= call.deadline or gate.in_flight >= gate.limit or self._timeout_s is not None:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from borough.contracts.operation import Operation
-from borough.contracts.problem import Problem
-from borough.contracts.problem_fit import find_misfit
+from borough.contracts.problem import Problem, made_of
+from borough.contracts.problem_fit import as_read
 from borough.contracts.zeros import refused_zero
 from borough.errors import (
     CallError,
@@ -88,11 +88,11 @@ class Failures:
         try:
             if kind not in self._raises:
                 problem = _as_declared(problem, self._raises)
-            wrong = find_misfit(problem)
+            return as_read(problem)
+        except ValueError as error:
+            wrong = str(error)
         except Exception as error:  # a class of the service may have made of itself what it likes
             wrong = type(error).__name__
-        if wrong is None:
-            return problem
         self.count += 1
         detail = f"{self._operation.wire_name} raised {kind.__name__} out of contract: {wrong}"
         _log.error("%s", detail)
@@ -153,4 +153,4 @@ def _as_declared(problem: Problem, raises: Sequence[type[Problem]]) -> Problem:
     """A problem of a class that its contract does not know, as the declared one from which it inherits."""
     place = type(problem).__mro__.index
     kind = min((each for each in raises if isinstance(problem, each)), key=place)
-    return kind(**{name: getattr(problem, name) for name in kind.payload.__struct_fields__})
+    return made_of(kind, problem)

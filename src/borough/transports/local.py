@@ -92,15 +92,22 @@ def _direct(callee: Callee, checks: list[_Check]) -> Send:
     run = callee.run
     if callee.looks_itself:
         return run
-    expected = [(each.index, each.expected.kind, each.expected) for each in checks if each.expected]
+    expected = [
+        (each.index, each.expected.kind, each.expected.usual, each.expected)
+        for each in checks
+        if each.expected
+    ]
 
     def send(arguments: Sequence[Any], call: Call) -> Any:
-        for index, kind, one in expected:
-            if type(arguments[index]) is not kind:
+        for index, kind, usual, one in expected:
+            argument: object = arguments[index]
+            if type(argument) is not kind and type(argument) not in usual:
                 try:
-                    one.look_again(arguments[index])
+                    value = one.fitted(argument)
                 except InvalidRequest as error:
                     return _refused(error)
+                if value is not argument:
+                    arguments = (*arguments[:index], value, *arguments[index + 1 :])
         return run(arguments, call)
 
     return send if expected else run
@@ -127,7 +134,7 @@ def _settled_arguments(arguments: Sequence[Any], checks: list[_Check]) -> list[A
         if check.rebuild:
             settled[check.index] = _rebuild_argument(check, value)
         elif check.expected is not None and type(value) is not check.expected.kind:
-            check.expected.look_again(value)
+            settled[check.index] = value = check.expected.fitted(value)
         if check.endless is not None:
             unfit = check.endless(value)
             if unfit is not None:
@@ -163,7 +170,7 @@ def _rebuild_argument(check: _Check, value: Any) -> Any:
     except InvalidRequest as error:
         error.about = check.about
         raise
-    except (msgspec.ValidationError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         message, pointer = pointer_of(str(error))
         refusal = InvalidRequest(
             f"{check.name} does not fit: {message} at {pointer}",

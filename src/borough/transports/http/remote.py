@@ -35,7 +35,7 @@ _KNOWN: Mapping[str, type[CallError]] = {
     cls.code: cls
     for cls in vars(errors).values()
     if isinstance(cls, type) and issubclass(cls, CallError) and cls is not CallError
-}
+} | {"url-too-long": errors.TooLarge, "head-too-large": errors.TooLarge}
 
 
 class _Document(msgspec.Struct):
