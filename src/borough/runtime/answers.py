@@ -26,6 +26,7 @@ from borough.contracts.problem import Problem, members_of
 from borough.contracts.problem_fit import find_misfit
 from borough.errors import (
     DeadlineExceeded,
+    InvalidRequest,
     KeyInUse,
     ServiceFailure,
     StoreError,
@@ -297,7 +298,7 @@ class KeyedOperation:
             self._name,
             self._scope(call),
             call.key,
-            self._codec.canonical(arguments),
+            self._request(arguments),
             call.deadline,
             self._encode,
         )
@@ -315,6 +316,13 @@ class KeyedOperation:
         if not found.settled:
             self._warn_unanswered()
         return answer
+
+    def _request(self, arguments: Sequence[Any]) -> bytes:
+        """What is known again. Within the process nobody has written the arguments before."""
+        try:
+            return self._codec.canonical(arguments)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidRequest(f"The arguments cannot be written: {error}") from None
 
     def _warn_unanswered(self) -> None:
         """Say once that the handler stores no answer, so that repeats run again."""

@@ -11,8 +11,9 @@ from types import FunctionType
 from typing import Any, NoReturn
 
 from borough.clock import Clock
+from borough.contracts.argument import find_fact
 from borough.contracts.operation import Contract, Operation, Parameter
-from borough.errors import TransactionMisuse
+from borough.errors import InvalidRequest, TransactionMisuse
 from borough.ports import Send, Transport
 from borough.services.context import CURRENT, IN_TRANSACTION, NO_DEADLINE, Call, Principal, WorkPool
 from borough.telemetry.recorder import Recorder, start_trace
@@ -163,8 +164,7 @@ def _key_source(
         return None
     names = [parameter.name for parameter in operation.parameters]
     if by in names:
-        index = names.index(by)
-        return lambda arguments, here: str(arguments[index])
+        return _fact_source(operation, names.index(by))
 
     def from_call(arguments: Sequence[Any], here: Call) -> str | None:
         if here.event_id is None:
@@ -177,6 +177,26 @@ def _key_source(
         return key if count == 1 else f"{key}:{count}"
 
     return from_call
+
+
+def _fact_source(operation: Operation, index: int) -> Callable[[Sequence[Any], Call], str | None]:
+    """The key of a business fact: the text of the argument as whoever answers reads it, who may derive it again."""
+    expected = find_fact(operation, operation.parameters[index])
+    if expected is None:
+        return lambda arguments, here: str(arguments[index])
+    usual = expected.kind
+
+    def from_argument(arguments: Sequence[Any], here: Call) -> str:
+        value = arguments[index]
+        if type(value) is not usual:
+            try:
+                value = expected.fitted(value)
+                value = float(value) if usual is float else value
+            except (InvalidRequest, OverflowError):
+                pass  # it is refused where it is sent
+        return str(value)
+
+    return from_argument
 
 
 def completion(
