@@ -1,15 +1,18 @@
 """What a transaction publishes commits with its rows, or not at all."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 
 from borough.contracts.operation import BoundEvent
-from borough.contracts.struct import Event, Key
+from borough.contracts.struct import Event, Instant, Key
 from borough.errors import BoroughError, TransactionMisuse
 from borough.ports import LONGEST_EVENT
 from borough.runtime.database import ServiceDatabase
@@ -129,6 +132,40 @@ async def test_an_event_that_breaks_its_type_is_refused_where_it_is_published(
             with pytest.raises(TransactionMisuse, match=r"Priced cannot be published: .*cents"):
                 tx.publish(Priced(cents=-1))
             tx.publish(Priced(cents=0))
+        assert len(await outbox(orders)) == 1
+
+
+class Weighed(Event):
+    """An event with what not every number and instant is."""
+
+    share: float | None = None
+    price: Decimal = Decimal(0)
+    at: Instant | None = None
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"share": math.nan}, "not a finite number at #/share"),
+        ({"price": Decimal("NaN")}, "not a finite number at #/price"),
+        ({"at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))}, "no time in UTC"),
+        ({"at": datetime(1890, 1, 1, tzinfo=timezone(timedelta(seconds=3208)))}, "has seconds"),
+    ],
+)
+async def test_an_event_with_what_no_other_reader_finds_in_it_is_refused(
+    tmp_path: Path, fields: dict[str, Any], words: str
+) -> None:
+    async with staged(tmp_path) as stage:
+        orders = await stage.place("orders")
+        bound = BoundEvent(Weighed, "orders.Orders.Weighed", "orders.Orders", None)
+        writer = EventWriter(bound, "/shop/orders")
+        db = ServiceDatabase(orders.store, {Weighed: writer}, stage.clock, Pulse())
+        async with db.transaction() as tx:
+            with pytest.raises(TransactionMisuse, match=words):
+                tx.publish(Weighed(**fields))
+            tx.publish(
+                Weighed(share=0.5, price=Decimal("1.50"), at=datetime(2026, 1, 1, tzinfo=UTC))
+            )
         assert len(await outbox(orders)) == 1
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from borough.contracts.codec import JSON
+from borough.contracts.finite import find_unfit
 from borough.contracts.operation import BoundEvent
 from borough.contracts.struct import Event
 from borough.contracts.unreadable import UNREADABLE
@@ -76,7 +77,7 @@ _decode_any = msgspec.json.Decoder().decode
 class EventWriter:
     """Writes the events of one type; made once per type and service."""
 
-    __slots__ = ("_check", "_data", "_key", "_names", "topic", "wire_name")
+    __slots__ = ("_check", "_data", "_key", "_names", "_unfit", "topic", "wire_name")
 
     def __init__(self, event: BoundEvent, source: str) -> None:
         self.topic = event.topic
@@ -86,6 +87,7 @@ class EventWriter:
         version = version_of(event.kind)
         self._data = b',"data":' if version == 1 else b',"eventversion":%d,"data":' % version
         self._check = msgspec.json.Decoder(event.kind).decode
+        self._unfit = find_unfit(event.kind)  # None for most
         self._key = _key_reader(event)
 
     def write(
@@ -98,6 +100,8 @@ class EventWriter:
         """
         data = _encode(event)
         self._check(data)
+        if self._unfit is not None and (unfit := self._unfit(event)) is not None:
+            raise msgspec.ValidationError(f"{unfit[0]} at #{unfit[1]}")
         keyed = traced = b""
         key = self._key(event)
         if key is not None:
