@@ -153,6 +153,11 @@ PARAMETERS = [
         read("sku: str | Unset = UNSET"),
     ),
     (
+        "parameter item of Shop.buy may be Unset, and is the body, which is always there",
+        "Remove Unset; the fields of the struct may have it",
+        "class Item(Struct):\n    n: int\n" + buy("item: Item | Unset = UNSET"),
+    ),
+    (
         "parameter sku of Shop.buy: Unset in the type and UNSET as default belong together",
         "Use both",
         buy("sku: str | Unset"),

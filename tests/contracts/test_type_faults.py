@@ -253,6 +253,22 @@ class Pair(Struct):
     assert fault.message.startswith("Pair.first: two types are named Item: planted_")
 
 
+def test_a_generic_struct_of_a_type_with_and_without_limits_is_a_fault_that_tells_both(
+    tmp_path: Path,
+) -> None:
+    text = (
+        """
+class Item(Struct):
+    first: Page[str]
+    second: Page[Annotated[str, Meta(max_length=3)]]  # <-
+"""
+        + SHOP
+    )
+    (fault,) = faults_in(text, tmp_path)
+    assert "Page[str] and borough.contracts.struct.Page[typing.Annotated[str," in fault.message
+    assert fault.remedy == "Write one of them everywhere, or a Struct of its own for one"
+
+
 def test_a_request_made_of_fields_may_not_take_the_name_of_a_type(tmp_path: Path) -> None:
     text = """
 class BuyRequest(Struct):

@@ -273,10 +273,14 @@ class Catalog:
         other = self.classes.setdefault(name, cls)
         if other is cls or other == cls:
             return name in self.types
-        self._fault(
-            f"two types are named {name}: {_whole_name(other)} and {_whole_name(cls)}",
-            "Rename one of them; a contract has one type of a name",
-        )
+        names = _whole_name(other), _whole_name(cls)
+        remedy = "Rename one of them; a contract has one type of a name"
+        if names[0] == names[1] and typing.get_args(
+            cls
+        ):  # of a generic struct, whose name does not tell of limits
+            names = str(other), str(cls)
+            remedy = "Write one of them everywhere, or a Struct of its own for one"
+        self._fault(f"two types are named {name}: {names[0]} and {names[1]}", remedy)
         return True
 
     def _enum(self, found: native.EnumType) -> Shape:

@@ -133,7 +133,10 @@ class ParameterReader:
     def _default(self, draft: _Draft, place: ParameterPlace) -> None:
         what = f"parameter {draft.name} of {self.where}"
         may_be_absent = may_be_unset(draft.kind)
-        if place != "field" and may_be_absent:
+        if place == "body" and may_be_absent:
+            message = f"{what} may be Unset, and is the body, which is always there"
+            self.fault(message, "Remove Unset; the fields of the struct may have it")
+        elif place != "field" and may_be_absent:
             self.fault(f"{what} may be Unset in the {place}", "Unset has a meaning in a body only")
         elif may_be_absent != (draft.default is UNSET):
             message = f"{what}: Unset in the type and UNSET as default belong together"
