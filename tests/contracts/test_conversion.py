@@ -46,6 +46,7 @@ KINDS = [
     list[Item],
     tuple[int, str],
     Mapping[str, Annotated[int, Meta(ge=1)]],
+    Mapping[str, Mapping[Annotated[str, Meta(max_length=3)], int]],
     Decimal,
     datetime,
     Any,
@@ -69,6 +70,8 @@ VALUES: list[Any] = [
     [{"name": "abc"}, {"name": 1}],
     {"a": 0},
     {"value": 1},
+    {1: {}},
+    {"value": {"abcd": 1}},
     "2026-01-31T10:00:00Z",
 ]
 

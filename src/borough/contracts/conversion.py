@@ -14,7 +14,7 @@ import msgspec
 
 __all__ = ["conversion"]
 
-_PLACE = " - at `$.value"
+_PLACE = "`$.value"
 
 
 def conversion(kind: Any, *, strict: bool = True) -> Callable[[Any], Any]:
@@ -37,4 +37,5 @@ def _told(message: str) -> str:
     text, place, rest = message.rpartition(_PLACE)
     if not place:
         return message
-    return text if rest == "`" else f"{text} - at `${rest}"
+    is_itself = rest == "`" and text.endswith(" - at ")
+    return text.removesuffix(" - at ") if is_itself else f"{text}`${rest}"

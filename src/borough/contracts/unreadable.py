@@ -9,7 +9,7 @@ __all__ = ["UNREADABLE", "pointer_of", "reason_of"]
 UNREADABLE = (ValueError, RecursionError)
 """What a decoder raises for JSON that others have written: it is none, has another form, or too many levels."""
 
-_PLACE = re.compile(r"(.*) - at `(?:key in )?\$(.*)`\Z", re.DOTALL)
+_PLACE = re.compile(r"(.*) - at (`key` in )?`\$(.*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _SURROGATE = re.compile(  # a whole pair first, then half of one
     rb"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|(\\u[dD][89a-fA-F]\w\w)"
@@ -21,8 +21,8 @@ def pointer_of(message: str) -> tuple[str, str]:
     found = _PLACE.match(message)
     if found is None:
         return message, "#"
-    steps = ["/" + (a or b) for a, b in _STEP.findall(found[2])]
-    return found[1], "#" + "".join(steps)
+    steps = ["/" + (a or b) for a, b in _STEP.findall(found[3])]
+    return f"{found[1]}{', as a key' if found[2] else ''}", "#" + "".join(steps)
 
 
 def reason_of(body: bytes, error: Exception) -> str:
