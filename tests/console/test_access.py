@@ -80,6 +80,20 @@ async def test_without_a_password_it_is_hidden_from_who_comes_through_a_proxy(
     assert (await browser.get("/console/api/state", body=None, **sent))[0] == 404
 
 
+async def test_without_a_password_it_is_hidden_from_who_comes_through_an_nginx_that_was_told_nothing(
+    browser: Browser,
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", browser.port)
+    writer.write(
+        b"GET %b HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nConnection: close\r\n"
+        b"User-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n" % (SESSION.encode(), browser.port)
+    )
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 404 ")
+
+
 @pytest.mark.parametrize(
     "sent",
     [

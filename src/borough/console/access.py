@@ -189,8 +189,11 @@ def _place(origin: str) -> str:
 
 
 def _is_of_this_machine(request: Request) -> bool:
-    return _is_loopback(_host_name(request)) and not any(
-        name.startswith(_OF_PROXIES) for name in request.headers.raw
+    # Browsers ask by HTTP/1.1; an nginx before 1.29.7 that was told nothing but where to ask does not.
+    return (
+        request.connection.is_modern
+        and _is_loopback(_host_name(request))
+        and not any(name.startswith(_OF_PROXIES) for name in request.headers.raw)
     )
 
 

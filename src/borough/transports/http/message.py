@@ -115,9 +115,12 @@ class Connection:
     `certificate` is what the peer has proven by TLS, as `ssl` tells it; None in clear text.
     `is_public`: the peer is a service, and passes on what the public asks. `scheme` is the one that it was
     asked by, and `root` the path (quoted) below which the whole system lies, where another server says so.
+    `is_modern`: it has not been asked by HTTP/1.0.
     """
 
-    __slots__ = ("caller", "certificate", "door", "is_public", "peer", "root", "scheme")
+    __slots__ = (
+        "caller", "certificate", "door", "is_modern", "is_public", "peer", "root", "scheme",
+    )  # fmt: skip
 
     def __init__(self, peer: tuple[str, int], scheme: str = "http", root: str = "") -> None:
         self.peer = peer
@@ -127,6 +130,7 @@ class Connection:
         self.door: Any = None
         self.certificate: Mapping[str, Any] | None = None
         self.is_public = False
+        self.is_modern = True
 
 
 class Request(msgspec.Struct, eq=False):

@@ -158,8 +158,9 @@ class HeadReader:
         if authority is not None and "host" in values:
             _compare(authority, values["host"])
         request = Request(method, path, query, Headers(values), b"", connection)
-        is_usual = self.is_modern and is_once and not self.is_head
-        if wire.TIMEOUT_MS in values and is_usual and (known is not None or query):
+        if not self.is_modern:
+            connection.is_modern = False
+        elif wire.TIMEOUT_MS in values and is_once and not self.is_head and (known or query):
             self._known.own.keep(head, request, self._limits.fields)
         return request
 
