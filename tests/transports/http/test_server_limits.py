@@ -375,6 +375,20 @@ async def test_one_address_may_not_take_all_connections(serve: ServeOn) -> None:
     await raws[1].close()
 
 
+async def test_an_address_that_takes_too_many_connections_is_told_once_as_what_may_be_a_proxy(
+    serve: ServeOn, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = await serve(echo, connections_per_address=1)
+    first = await service.connect()
+    await first.send(GET)
+    await first.answer()
+    for _ in range(2):
+        assert status_of(await refusal_of(service)) == 429
+    (told,) = [each.getMessage() for each in caplog.records if "edge.proxies" in each.getMessage()]
+    assert told.startswith("127.0.0.1 has 1 connections open")
+    await first.close()
+
+
 async def test_connections_beyond_the_limit_are_told_to_come_back(serve: ServeOn) -> None:
     service = await serve(echo, connections=1)
     first = await service.connect()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from borough.transports.http.refusals import Refusal
 
 __all__ = ["Bounds"]
 
+_log = logging.getLogger("borough.http")
 _OTHER_FILES = 256
 """What connections leave of the file limit to databases, logs and calls to others."""
 _HANDSHAKES = 1_024
@@ -30,6 +32,7 @@ class Bounds:
         self._per_address = limits.connections_per_address
         self._proxies = Proxies(proxies)
         self._admitted = 0
+        self._has_told = False
         self._clients: dict[str, int] = {}
 
     def admit(self, peer: str) -> str | Refusal:
@@ -39,10 +42,22 @@ class Bounds:
         client = "" if peer in self._proxies else client_of(peer)
         count = self._clients.get(client, 0)
         if client and count >= self._per_address:
+            self._tell_of(client, count)
             return refusals.FULL_FOR_ADDRESS
         self._admitted += 1
         self._clients[client] = count + 1
         return client
+
+    def _tell_of(self, client: str, count: int) -> None:
+        """Log, once, that who is refused may stand for many."""
+        if not self._has_told:
+            self._has_told = True
+            _log.warning(
+                "%s has %d connections open and may have no more (edge.limits.connections_per_address); "
+                "if it is a proxy of yours, name it in edge.proxies: then only the total counts",
+                client,
+                count,
+            )
 
     @property
     def handshakes(self) -> int:
