@@ -150,6 +150,18 @@ async def test_a_problem_is_the_same(
         assert local.value.code == code
 
 
+@pytest.mark.parametrize("more", ["é" * 1_500, "m" * 20_000, "\0" * 20_000])
+async def test_a_problem_that_tells_a_long_text_keeps_its_status(ways: Ways, more: str) -> None:
+    with pytest.raises(Broken) as local:
+        await ways.local().keep(Thing(name="glass" + more))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ways.grpc("Keep", thing={"name": "glass" + more})
+    assert local.value == Broken(part="rim" + more)
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert str(caught.value.details()).startswith("It is broken. (part='rim")
+    assert "google.rpc.ErrorInfo" in problem_in(caught.value)
+
+
 async def test_without_a_proof_only_public_operations_answer(ways: Ways) -> None:
     found = await ways.caller.call(f"{DEPOT}/Find", name="cup")
     assert found.result["name"] == "cup"

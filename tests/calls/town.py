@@ -124,8 +124,8 @@ class DepotService(Service, Depot):
             await tx.execute("create table if not exists notes (number integer, note text)")
 
     async def keep(self, thing: Thing) -> Thing:
-        if thing.name == "glass":
-            raise Broken(part="rim")
+        if thing.name.startswith("glass"):
+            raise Broken(part="rim" + thing.name.removeprefix("glass"))
         return thing
 
     async def find(
