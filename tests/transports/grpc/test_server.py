@@ -338,6 +338,21 @@ async def test_draining_finishes_what_runs_and_says_so_to_health(tmp_path: Path)
             await stopping
 
 
+@pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"])
+async def test_a_connection_that_says_nothing_does_not_hold_up_the_end(
+    tmp_path: Path, said: bytes
+) -> None:
+    process = await served(tmp_path, limits__drain_s=120)
+    host, _, port = address(process).rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(said)
+    await reader.readexactly(9)  # the settings of the server: it is known there
+    async with asyncio.timeout(60):
+        await process.stop()
+        await reader.read()
+    writer.close()
+
+
 async def test_health_knows_the_services_that_are_here(caller: Plain) -> None:
     check: Any = caller.channel.unary_unary(
         "/grpc.health.v1.Health/Check",

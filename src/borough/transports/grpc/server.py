@@ -26,6 +26,8 @@ _log = logging.getLogger("borough.grpc")
 _SWEEP_S = 1.0
 _GOODBYE_S = 1.0
 """How long the end of TLS is waited for: grpcio does not tell it."""
+_HEARD_S = 1.0
+"""How long it may take until a client has heard that the server ends, at most twice that."""
 _CANCEL_S = 5.0
 """A handler that was cancelled may clean up that long before closing goes on without it."""
 
@@ -103,13 +105,25 @@ class GrpcServer:
         await server.wait_closed()
 
     async def _ended(self, seconds: float) -> None:
-        """Wait until every connection has ended, at most `seconds`."""
-        waiting = [asyncio.ensure_future(each.wait_closed()) for each in self._connections]
-        if waiting:
-            _, late = await asyncio.wait(waiting, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        """Wait until every connection has ended, at most `seconds`.
+
+        One without a call whose client does not even say that it has heard of the end is not waited for.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        waiting = {asyncio.ensure_future(each.wait_closed()): each for each in self._connections}
+        unused: set[GrpcConnection] = set()
+        while waiting and (left_s := until - loop.time()) > 0:
+            ended, _ = await asyncio.wait(waiting, timeout=min(left_s, _HEARD_S))
+            for task in ended:
+                del waiting[task]
+            quiet = {each for each in waiting.values() if not each.calls}
+            for each in quiet & unused:
+                each.close()  # type: ignore[no-untyped-call]
+            unused = quiet
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     # --- connections call ------------------------------------------------------------------------
 
