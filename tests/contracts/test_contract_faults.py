@@ -199,6 +199,11 @@ PROBLEMS = [
         problem("    args: str  # <-"),
     ),
     (
+        "problem Closed has a `title` of its own",
+        "Make it the first line of the docstring",
+        problem("    title = 'Shut'").replace("(Problem):", "(Problem):  # <-"),
+    ),
+    (
         "problem Closed has a `detail` that is not str",
         "Make it str, or rename it",
         problem("    detail: int  # <-"),

@@ -85,6 +85,10 @@ class PromiseReader:
             message = f"problem {name} has status {status!r}"
             self.faults.add(message, "Use 400 to 599", problem)
         fields = dict(wire_names(problem))
+        title: Any = problem.title
+        if "title" not in fields and not callable(title):
+            message = f"problem {name} has a `title` of its own"
+            self.faults.add(message, "Make it the first line of the docstring", problem)
         for field, wire in sorted(fields.items()):
             for used in sorted({field, wire} & (RESERVED_MEMBERS - {"detail"})):
                 message = f"problem {name} has a field {used!r}, which RFC 9457 or Borough uses"
