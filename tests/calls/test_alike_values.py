@@ -175,6 +175,7 @@ async def test_an_argument_that_is_read_as_its_class_over_a_wire_is_one(running:
     [
         {"title": 5}, {"title": ["a"]}, {"title": Cover(colour="red")}, {"day": 5},
         {"price": Cover(colour="red")}, {"word": Ending.NULL}, {"word": 1},
+        {"title": None}, {"price": None}, {"word": None},
     ],
 )  # fmt: skip
 async def test_what_is_written_as_a_text_is_of_its_class_before(

@@ -228,7 +228,7 @@ class Codec:
         content_type = b"application/json"
         for parameter, argument in zip(self._parameters, arguments, strict=True):
             place, value = parameter.place, argument
-            if place in _AS_TEXT and argument is not None and argument is not msgspec.UNSET:
+            if place in _AS_TEXT:
                 value = self._written_as_text[parameter.name].fitted(argument)
             if place == "field":
                 if fields is None:
