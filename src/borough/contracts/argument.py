@@ -15,7 +15,7 @@ from borough.contracts.operation import Operation, Parameter
 from borough.contracts.portable import is_settled, may_be_unset, type_shape
 from borough.errors import InvalidRequest
 
-__all__ = ["Expected", "find_expected", "find_fact", "find_written"]
+__all__ = ["Expected", "find_expected", "find_fact"]
 
 
 class Expected:
@@ -58,14 +58,7 @@ def find_expected(operation: Operation, parameter: Parameter) -> Expected | None
     return Expected(operation.wire_name, parameter, classes)
 
 
-def find_written(operation: Operation, parameter: Parameter) -> Expected | None:
-    """The same for a parameter that is written as a text, which no longer tells of which class it was."""
-    if parameter.place not in ("path", "query", "header", "cookie"):
-        return None
-    return find_fact(operation, parameter)
-
-
 def find_fact(operation: Operation, parameter: Parameter) -> Expected | None:
-    """The same for a single value of which a text is made, however else it is looked at."""
+    """The same for one of which a text is made, which no longer tells of which class it was."""
     classes = classes_of(type_shape(parameter.kind))
     return None if classes is None else Expected(operation.wire_name, parameter, classes)

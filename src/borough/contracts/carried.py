@@ -125,9 +125,9 @@ def _leaves(found: shape.Type) -> Iterator[shape.Type]:
 
 def _is_a_text_itself(leaf: shape.Type) -> bool:
     """Whether it is a `Decimal`, or has the text `null`, in which msgspec sees no value at all."""
-    values: list[Any] = []
     if isinstance(leaf, shape.DecimalType):
         return True
+    values: list[Any] = []
     if isinstance(leaf, shape.EnumType):
         values += [each.value for each in cast("Any", leaf.cls)]
     elif isinstance(leaf, shape.LiteralType):

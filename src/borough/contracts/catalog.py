@@ -275,9 +275,8 @@ class Catalog:
             return name in self.types
         names = _whole_name(other), _whole_name(cls)
         remedy = "Rename one of them; a contract has one type of a name"
-        if names[0] == names[1] and typing.get_args(
-            cls
-        ):  # of a generic struct, whose name does not tell of limits
+        # The name of a generic struct does not tell of limits.
+        if names[0] == names[1] and typing.get_args(cls):
             names = str(other), str(cls)
             remedy = "Write one of them everywhere, or a Struct of its own for one"
         self._fault(f"two types are named {name}: {names[0]} and {names[1]}", remedy)

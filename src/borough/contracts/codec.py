@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 
-from borough.contracts.argument import find_written
+from borough.contracts.argument import find_fact
 from borough.contracts.carried import (
     header_text,
     path_text,
@@ -103,8 +103,11 @@ class Codec:
         self._endless_arguments = [
             (index, name, look) for index, (name, look) in enumerate(looks) if look is not None
         ]
-        written = [(each.name, find_written(operation, each)) for each in operation.parameters]
-        self._written_as_text = {name: look for name, look in written if look is not None}
+        self._written_as_text = {
+            each.name: find_fact(operation, each)
+            for each in operation.parameters
+            if each.place in _AS_TEXT
+        }
         result = operation.result
         self._endless_result = find_endless(result)
         self._unfit_result = find_unfit(result)
@@ -227,9 +230,8 @@ class Codec:
         body: bytes | None = None
         content_type = b"application/json"
         for parameter, argument in zip(self._parameters, arguments, strict=True):
-            place, value = parameter.place, argument
-            if place in _AS_TEXT:
-                value = self._written_as_text[parameter.name].fitted(argument)
+            place, written = parameter.place, self._written_as_text.get(parameter.name)
+            value = argument if written is None else written.fitted(argument)
             if place == "field":
                 if fields is None:
                     fields = {}
