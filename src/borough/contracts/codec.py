@@ -103,11 +103,8 @@ class Codec:
         self._endless_arguments = [
             (index, name, look) for index, (name, look) in enumerate(looks) if look is not None
         ]
-        self._written_as_text = {
-            each.name: find_fact(operation, each)
-            for each in operation.parameters
-            if each.place in _AS_TEXT
-        }
+        texts = [each for each in operation.parameters if each.place in _AS_TEXT]
+        self._written_as_text = {each.name: find_fact(operation, each) for each in texts}
         result = operation.result
         self._endless_result = find_endless(result)
         self._unfit_result = find_unfit(result)
