@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_system"]
+__all__ = ["importable_system", "write_system"]
 
 CONTRACT = '''
 from typing import Protocol
@@ -82,3 +85,13 @@ def write_system(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("{package}", package))
     return root
+
+
+@contextmanager
+def importable_system(folder: Path, package: str, files: dict[str, str]) -> Iterator[Path]:
+    """One that a command of this very process loads; what it adds to the imports is taken away again."""
+    before = list(sys.path)
+    yield write_system(folder, package, files=files)
+    sys.path[:] = before
+    for module in [name for name in sys.modules if name.split(".")[0] == package]:
+        del sys.modules[module]

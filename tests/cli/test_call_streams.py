@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from borough.cli import main
-from tests.cli.systems import write_system
+from tests.cli.systems import importable_system
 from tests.cli.terminal import Ran, running
 
 FILES = {
@@ -46,11 +45,8 @@ class NoteService(Service, Notes):
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     package = f"paged{os.getpid()}"
-    before = list(sys.path)
-    yield write_system(tmp_path_factory.mktemp("paged"), package, files=FILES)
-    sys.path[:] = before
-    for module in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[module]
+    with importable_system(tmp_path_factory.mktemp("paged"), package, FILES) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from borough.cli import main
-from tests.cli.systems import write_system
+from tests.cli.systems import importable_system
 from tests.cli.terminal import HELD, running
 
 Say = Callable[..., tuple[int, str, str]]
@@ -20,11 +19,8 @@ Say = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
     package = f"sealed{os.getpid()}"
-    before = list(sys.path)
-    yield write_system(tmp_path, package, files=HELD)
-    sys.path[:] = before
-    for module in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[module]
+    with importable_system(tmp_path, package, HELD) as found:
+        yield found
 
 
 @pytest.fixture

@@ -16,18 +16,15 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from borough.cli import main
 from borough.contracts.descriptor import from_json
-from tests.cli.systems import write_system
+from tests.cli.systems import importable_system
 from tests.cli.terminal import HELD, Ran, running
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     package = f"said{os.getpid()}"
-    before = list(sys.path)
-    yield write_system(tmp_path_factory.mktemp("said"), package, files=HELD)
-    sys.path[:] = before
-    for module in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[module]
+    with importable_system(tmp_path_factory.mktemp("said"), package, HELD) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

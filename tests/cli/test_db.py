@@ -18,7 +18,7 @@ import pytest
 from borough.cli import main
 from borough.engines.postgres import PostgresServer
 from borough.testing import start
-from tests.cli.systems import write_system
+from tests.cli.systems import importable_system
 from tests.servers.postgres import postgres_server
 
 __all__ = ["postgres_server"]
@@ -35,11 +35,8 @@ _numbers = count(1)
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
     package = f"kept{next(_numbers)}"
-    before = list(sys.path)
-    yield write_system(tmp_path, package, files=FILES)
-    sys.path[:] = before
-    for module in [name for name in sys.modules if name.split(".")[0] == package]:
-        del sys.modules[module]
+    with importable_system(tmp_path, package, FILES) as found:
+        yield found
 
 
 @pytest.fixture
